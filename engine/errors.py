@@ -1,0 +1,13 @@
+"""Every exception that lazynuma raises on purpose."""
+
+
+class LazyNumaError(ValueError):
+    """Root of the errors of this package."""
+
+
+class BadInput(LazyNumaError):
+    """An input that was refused before anything was done: ``name must ..., got ...``."""
+
+
+class SimulationError(LazyNumaError):
+    """A run that could not go on; what it had written stays readable."""
