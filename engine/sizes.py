@@ -1,6 +1,7 @@
 """Sizes as people write them: ``64GiB``, ``1TiB``, ``4K``."""
 
 import re
+from fractions import Fraction
 
 from .errors import BadInput
 
@@ -16,8 +17,8 @@ def parse_size(text: str | int, name: str = "size") -> int:
     match = _SIZE.fullmatch(str(text).strip())
     if match is None:
         raise BadInput(f"{name} must be a size such as 64GiB, 1TiB or 4K, got {text!r}")
-    value = float(match[1]) * 1024 ** _POWER[match[2].upper()]
-    if value != int(value):
+    value = Fraction(match[1]) * 1024 ** _POWER[match[2].upper()]
+    if value.denominator != 1:
         raise BadInput(f"{name} must be a whole number of bytes, got {text!r}")
     return int(value)
 
