@@ -3,7 +3,16 @@
 from pathlib import Path
 
 import pytest
-from lazynuma.engine import Mechanism, Mode, Policy, Settings, Simulation, Sweep, uniform
+
+from lazynuma.engine import (
+    Mechanism,
+    Mode,
+    Policy,
+    Settings,
+    Simulation,
+    Sweep,
+    uniform,
+)
 from lazynuma.kernels.constants import Refusal, Vm
 
 TRACES = sorted(Path(__file__).with_name("traces").glob("*.trace"))
