@@ -93,6 +93,26 @@ class Vm(IntEnum):
     ZERO_PAGE_FAULTS = 35
 
 
+class Mode(IntEnum):
+    """Memory policies, with the values of include/uapi/linux/mempolicy.h (6.12)."""
+
+    DEFAULT = 0
+    PREFERRED = 1
+    BIND = 2
+    INTERLEAVE = 3
+    LOCAL = 4
+    PREFERRED_MANY = 5
+    WEIGHTED_INTERLEAVE = 6
+
+
+class Mechanism(IntEnum):
+    """How MPOL_MF_LAZY makes the next touch of a page fault."""
+
+    SWAPCACHE = 0
+    MIGCACHE = 1
+    HINTING = 2
+
+
 class Refusal(IntEnum):
     """Why a page was not marked, not migrated or not reclaimed."""
 
@@ -135,4 +155,3 @@ class Event(IntEnum):
     NODE_OFFLINE_FAILED = 4
     FORK = 5
     EXIT = 6
-    VM_MARK = 7

@@ -1,0 +1,46 @@
+"""The decorators of every kernel, and the key of their on-disk cache.
+
+Numba's own cache sees only the file of the decorated function; ours is keyed by all
+kernel sources, so that no stale machine code is ever served.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+
+import numba
+
+_SOURCES = sorted(
+    path for path in Path(__file__).parent.iterdir() if path.suffix in (".py", ".pyx")
+)
+
+
+def _cache_dir() -> str:
+    """Directory of the compiled kernels: the user's choice, else the home's cache."""
+    digest = hashlib.blake2b(digest_size=8)
+    for source in _SOURCES:
+        digest.update(source.read_bytes())
+    digest.update(repr((numba.__version__, numba.config.BOUNDSCHECK)).encode())
+    base = os.environ.get("NUMBA_CACHE_DIR") or Path.home() / ".cache" / "lazynuma"
+    return str(Path(base) / digest.hexdigest())
+
+
+_CACHE_DIR = _cache_dir()
+
+
+def kernel(func):
+    """Compile ``func``, an entry point that Python calls.
+
+    Kernels own no memory, so reference counting is left out (``_nrt``): with it, a
+    field of a NamedTuple costs two atomic operations at every use.
+    """
+    saved, numba.config.CACHE_DIR = numba.config.CACHE_DIR, _CACHE_DIR
+    try:
+        return numba.njit(cache=True, nogil=True, _nrt=False)(func)
+    finally:
+        numba.config.CACHE_DIR = saved
+
+
+def inlined(func):
+    """Compile ``func``, a part of kernels; it is always inlined into its callers."""
+    return numba.njit(forceinline=True, nogil=True, _nrt=False)(func)

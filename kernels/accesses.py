@@ -1,0 +1,295 @@
+"""Accesses: made by a counter-based generator, then dealt out to the shards.
+
+An access is one int64: bits 0-35 virtual page, 36 write, 37 in the tail that is
+counted apart, 38-61 task.  The page of access number i depends on (seed, run, task, i)
+alone, so a batch or a thread changes nothing (``docs/model.md`` §9).
+"""
+
+from math import exp, log
+from typing import Final
+
+import numpy as np
+
+from ._jit import inlined, kernel
+from .constants import HPAGE_PMD_ORDER
+from .state import (
+    QUEUE_END,
+    QUEUE_FIRST,
+    QUEUE_SERVED,
+    SET_ASIDE,
+    SHARDS,
+    TASK_NUMBER,
+    TASK_QUOTA,
+    TASK_TAIL,
+)
+
+ACCESS_VPN: Final = (1 << 36) - 1
+ACCESS_WRITE_SHIFT: Final = 36
+ACCESS_WRITE: Final = 1 << ACCESS_WRITE_SHIFT
+ACCESS_TAIL: Final = 1 << 37
+ACCESS_TASK_SHIFT: Final = 38
+
+# --- kinds of workload ----------------------------------------------------------
+SWEEP: Final = 0
+UNIFORM: Final = 1
+ZIPF: Final = 2
+HOTCOLD: Final = 3
+STREAM: Final = 4
+STENCIL: Final = 5
+PERMUTE: Final = 6
+TRACE: Final = 7
+
+# --- columns of load, int64[tasks, LOAD_WIDTH] ------------------------------------
+LOAD_KIND: Final = 0
+LOAD_FIRST: Final = 1  # vpn
+LOAD_PAGES: Final = 2
+LOAD_WRITE: Final = 3  # writes in 2048 accesses
+LOAD_KEY: Final = 4  # bits of the stream's key
+LOAD_A: Final = 5  # parameters of the kind
+LOAD_B: Final = 6
+LOAD_C: Final = 7
+LOAD_D: Final = 8
+LOAD_WIDTH: Final = 9
+
+#: Accesses of one chunk of the layout, the unit of work of a thread.
+CHUNK: Final = 1 << 14
+
+#: Fibonacci hashing: 2^32 over the golden ratio.
+_SCATTER: Final = 0x9E3779B1
+_LOW_32: Final = (1 << 32) - 1
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_MIX_A = np.uint64(0xBF58476D1CE4E5B9)
+_MIX_B = np.uint64(0x94D049BB133111EB)
+_U30, _U27, _U31 = np.uint64(30), np.uint64(27), np.uint64(31)
+_U11 = np.uint64(11)
+_UNIT = 2.0**-53
+
+
+@inlined
+def shard_of(word, shards):
+    """Return the shard of an access: its 2 MiB block, scattered.
+
+    Scattered, because tasks that sweep slabs of equal size meet in few of S shards
+    otherwise.
+    """
+    block = (word & ACCESS_VPN) >> HPAGE_PMD_ORDER
+    return (block * _SCATTER & _LOW_32) * shards >> 32
+
+
+@inlined
+def mix(z):
+    """Return splitmix64's finaliser of a uint64."""
+    z = (z ^ (z >> _U30)) * _MIX_A
+    z = (z ^ (z >> _U27)) * _MIX_B
+    return z ^ (z >> _U31)
+
+
+@inlined
+def stream_key(seed, stream):
+    """Return the uint64 key of a stream of draws."""
+    return mix(np.uint64(seed) + _GOLDEN * (np.uint64(stream) + np.uint64(1)))
+
+
+@inlined
+def draw(key, number):
+    """Return the uint64 of a stream's draw ``number``."""
+    return mix(key + _GOLDEN * (np.uint64(number) + np.uint64(1)))
+
+
+@inlined
+def _unit(r):
+    return np.float64(np.int64(r >> _U11)) * _UNIT
+
+
+@inlined
+def uniform(r, n):
+    """Return a number in [0, n) from the top 53 bits of ``r``."""
+    return int(_unit(r) * n)
+
+
+@inlined
+def _low_bits(r):
+    return np.int64(r & np.uint64(2047))
+
+
+@inlined
+def _zipf_rank(u, n, exponent):
+    if exponent == 1.0:
+        rank = int(exp(u * log(n + 1.0))) - 1
+    else:
+        base = u * ((n + 1.0) ** (1.0 - exponent) - 1.0) + 1.0
+        rank = int(base ** (1.0 / (1.0 - exponent))) - 1
+    return min(max(rank, 0), n - 1)
+
+
+@inlined
+def _hotcold_page(load, t, i, r):
+    pages = load[t, LOAD_PAGES]
+    if _low_bits(mix(r)) >= load[t, LOAD_B]:
+        return uniform(r, pages)
+    window = i // load[t, LOAD_C] * load[t, LOAD_D] % pages
+    return (window + uniform(r, load[t, LOAD_A])) % pages
+
+
+@inlined
+def _stream_page(load, t, i):
+    """Return (page, write) of a triad's access; LOAD_A is the pages of an array."""
+    pages = load[t, LOAD_A]
+    which = i % 3
+    array = 0 if which == 2 else which + 1
+    return array * pages + i // 3 % pages, which == 2
+
+
+@inlined
+def _stencil_page(load, t, i):
+    """Return (page, write); LOAD_A halo, LOAD_B, LOAD_C the neighbours or -1.
+
+    Pages are relative to the slab's first, neighbours' too.
+    """
+    halo = load[t, LOAD_A]
+    below = halo if load[t, LOAD_D] & 1 else 0
+    above = halo if load[t, LOAD_D] & 2 else 0
+    slab = load[t, LOAD_PAGES]
+    j = i % (below + slab + above)
+    if j < below:
+        return load[t, LOAD_B] + j, False
+    j -= below
+    if j < slab:
+        return j, True
+    return load[t, LOAD_C] + j - slab, False
+
+
+@inlined
+def _page_of(load, exponent, recorded, t, i):
+    """Return (vpn relative to LOAD_FIRST, write) of access ``i`` of task ``t``."""
+    kind = load[t, LOAD_KIND]
+    if kind == TRACE:
+        word = recorded[load[t, LOAD_A] + i]
+        return word & ACCESS_VPN, word & ACCESS_WRITE != 0
+    if kind == STREAM:
+        return _stream_page(load, t, i)
+    if kind == STENCIL:
+        return _stencil_page(load, t, i)
+    pages = load[t, LOAD_PAGES]
+    r = draw(np.uint64(load[t, LOAD_KEY]), i)
+    write = _low_bits(r) < load[t, LOAD_WRITE]
+    if kind == SWEEP:
+        return (load[t, LOAD_A] + i * load[t, LOAD_B]) % pages, write
+    if kind == PERMUTE:
+        return (i * load[t, LOAD_A] + load[t, LOAD_B]) % pages, write
+    if kind == ZIPF:
+        rank = _zipf_rank(_unit(r), pages, exponent[t])
+        return rank * load[t, LOAD_A] % pages, write
+    if kind == HOTCOLD:
+        return _hotcold_page(load, t, i, r), write
+    return uniform(r, pages), write
+
+
+@inlined
+def _put(layout, counts, k, word):
+    """Lay out one access and count it for its shard."""
+    layout[k] = word
+    counts[shard_of(word, counts.size)] += 1
+
+
+@inlined
+def _lay_uniform(load, t, i, bits, layout, counts, first, end):
+    """Lay out accesses [first, end) of a uniform workload, without a branch."""
+    key = np.uint64(load[t, LOAD_KEY])
+    pages = load[t, LOAD_PAGES]
+    write = load[t, LOAD_WRITE]
+    bits += load[t, LOAD_FIRST]
+    for k in range(first, end):
+        r = draw(key, i + k - first)
+        word = bits + uniform(r, pages)
+        if _low_bits(r) < write:
+            word |= ACCESS_WRITE
+        _put(layout, counts, k, word)
+
+
+@inlined
+def _lay_other(load, exponent, recorded, t, i, bits, layout, counts, first, end):
+    """Lay out accesses [first, end) of any workload."""
+    bits += load[t, LOAD_FIRST]
+    for k in range(first, end):
+        page, write = _page_of(load, exponent, recorded, t, i + k - first)
+        word = bits + page
+        if write:
+            word |= ACCESS_WRITE
+        _put(layout, counts, k, word)
+
+
+@inlined
+def _lay_run(task, load, exponent, recorded, t, i, layout, counts, first, end):
+    """Lay out one task's accesses from number ``i``, all in the tail or none."""
+    bits = t << ACCESS_TASK_SHIFT
+    if i >= task[t, TASK_TAIL]:
+        bits |= ACCESS_TAIL
+    if load[t, LOAD_KIND] == UNIFORM:
+        _lay_uniform(load, t, i, bits, layout, counts, first, end)
+    else:
+        _lay_other(load, exponent, recorded, t, i, bits, layout, counts, first, end)
+
+
+@kernel
+def generate(task, load, exponent, recorded, start, layout, tally, chunk):
+    """Lay out the accesses of one chunk and count them by shard.
+
+    start   int64[tasks + 1]     where each task's accesses begin in the layout
+    layout  int64[accesses]      the accesses by (task, number)
+    tally   int64[chunks, S]     accesses of the chunk that each shard gets
+    """
+    k = chunk * CHUNK
+    end = min(k + CHUNK, start[-1])
+    counts = tally[chunk]
+    counts[:] = 0
+    t = np.searchsorted(start, k, "right") - 1
+    while k < end:
+        while start[t + 1] <= k:
+            t += 1
+        i = task[t, TASK_NUMBER] + k - start[t]
+        stop = min(end, start[t + 1])
+        if i < task[t, TASK_TAIL]:
+            stop = min(stop, k + task[t, TASK_TAIL] - i)
+        _lay_run(task, load, exponent, recorded, t, i, layout, counts, k, stop)
+        k = stop
+
+
+@kernel
+def lay_out(task, start):
+    """Set where each task's accesses begin from the quotas; return their number."""
+    at = 0
+    for t in range(task.shape[0]):
+        start[t] = at
+        at += task[t, TASK_QUOTA]
+    start[task.shape[0]] = at
+    return at
+
+
+@kernel
+def queue(m_info, shard, tally, chunks):
+    """Turn the tally into positions in the shards' queues, and open the queues."""
+    at = 0
+    for s in range(m_info[SHARDS]):
+        shard[s, QUEUE_FIRST] = at
+        shard[s, QUEUE_SERVED] = at
+        shard[s, SET_ASIDE] = 0
+        for chunk in range(chunks):
+            count = tally[chunk, s]
+            tally[chunk, s] = at
+            at += count
+        shard[s, QUEUE_END] = at
+
+
+@kernel
+def deal(start, layout, tally, queued, chunk):
+    """Copy one chunk of the layout to its shards' queues, in order."""
+    first = chunk * CHUNK
+    end = min(first + CHUNK, start[-1])
+    place = tally[chunk]
+    for k in range(first, end):
+        word = layout[k]
+        s = shard_of(word, place.size)
+        queued[place[s]] = word
+        place[s] += 1

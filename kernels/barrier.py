@@ -1,0 +1,167 @@
+"""What happens between quanta, one access at a time: the serial half of the engine."""
+
+from enum import IntEnum
+from typing import Final
+
+from ._jit import inlined, kernel
+from .accesses import (
+    ACCESS_TAIL,
+    ACCESS_TASK_SHIFT,
+    ACCESS_VPN,
+    ACCESS_WRITE,
+    shard_of,
+)
+from .constants import Cause, Mode
+from .memory import find_vma, handle_mm_fault, is_hit
+from .mempolicy import ALL_NODES, policy_of, zonelist_of
+from .serve import hit_node, settle_run, touch
+from .state import (
+    COST_RECLAIM_PAGE,
+    COST_SWAP_OUT,
+    KSWAPD_WOKEN,
+    NO_MEMORY,
+    NO_PROGRESS,
+    POSITION,
+    QUEUE_FIRST,
+    QUEUE_SERVED,
+    SCANNED,
+    SERVED,
+    SHARD_SEEN,
+    SHARDS,
+    TASK_ALIVE,
+    TASK_DELTA,
+    TASK_MM,
+    WRITTEN,
+)
+from .vmscan import MAX_RECLAIM_RETRIES, balance_pgdat, try_to_free_pages
+
+
+class Stop(IntEnum):
+    """Why the barrier gave control back to Python."""
+
+    #: All accesses set aside are served.
+    DONE = 0
+    #: The limit of one call is reached; call again.
+    LIMIT = 1
+    #: The access at POSITION found no memory; kill something and call again.
+    OOM = 2
+    #: The access at POSITION is outside every mapping, or not permitted.
+    SEGV = 3
+
+
+_SERVED: Final = -1
+_DONE, _LIMIT = int(Stop.DONE), int(Stop.LIMIT)
+_OOM, _SEGV = int(Stop.OOM), int(Stop.SEGV)
+
+
+@inlined
+def _reclaim(m, task, vpn):
+    """Reclaim for an access that found no memory; return whether to try again."""
+    v = find_vma(m, m.task[task, TASK_MM], vpn)
+    mode, mask, row, own = policy_of(m, task, v)
+    base, mask = zonelist_of(m, task, vpn, mode, mask, row, own)
+    if mode == Mode.PREFERRED_MANY:
+        mask = ALL_NODES
+    reclaimed = try_to_free_pages(m, base, mask)
+    ns = m.info[SCANNED] * m.cost[COST_RECLAIM_PAGE]
+    ns += m.info[WRITTEN] * m.cost[COST_SWAP_OUT]
+    m.cause[m.info[SHARDS], task, Cause.RECLAIM] += ns
+    m.info[SCANNED] = 0
+    m.info[WRITTEN] = 0
+    if reclaimed > 0:
+        m.info[NO_PROGRESS] = 0
+        return True
+    m.info[NO_PROGRESS] += 1
+    return m.info[NO_PROGRESS] <= MAX_RECLAIM_RETRIES
+
+
+@inlined
+def _serve_serially(m, task, at, vpn, write):
+    """Serve one access; return _SERVED, OOM or SEGV."""
+    s = m.info[SHARDS]
+    m.info[NO_PROGRESS] = 0
+    while not is_hit(m.pte[at], write):
+        status = handle_mm_fault(m, s, task, at, vpn, write)
+        if status == SERVED:
+            m.info[NO_PROGRESS] = 0
+        elif status == NO_MEMORY:
+            if not _reclaim(m, task, vpn):
+                return _OOM
+        else:
+            return _SEGV
+    return _SERVED
+
+
+@inlined
+def _run_kswapds(m):
+    for n in range(m.node.shape[0]):
+        if m.node[n, KSWAPD_WOKEN]:
+            m.node[n, KSWAPD_WOKEN] = 0
+            balance_pgdat(m, n)
+
+
+@inlined
+def _passed_in_shard(m, word):
+    """Tell whether a shard has served this access of the layout already."""
+    s = shard_of(word, m.info[SHARDS])
+    seen = m.shard[s, SHARD_SEEN]
+    m.shard[s, SHARD_SEEN] = seen + 1
+    return seen < m.shard[s, QUEUE_SERVED] - m.shard[s, QUEUE_FIRST]
+
+
+@inlined
+def _hit(m, task, at, write, tail, counts):
+    pte = m.pte[at]
+    touch(m, at, pte, write)
+    counts[hit_node(m, task, pte)] += 1
+    settle_run(m, m.info[SHARDS], task, tail, counts)
+
+
+@kernel
+def serve_set_aside(m, layout, accesses, limit, counts):
+    """Serve what the shards set aside, in the order of the layout; return a Stop.
+
+    layout  int64[>= accesses]  the quantum's accesses by (task, number)
+    limit   most accesses to serve in this call
+    counts  int64[nodes]        scratch, zero on entry and on return
+    """
+    served = 0
+    for position in range(m.info[POSITION], accesses):
+        word = layout[position]
+        task = word >> ACCESS_TASK_SHIFT
+        m.info[POSITION] = position + 1
+        if _passed_in_shard(m, word) or not m.task[task, TASK_ALIVE]:
+            continue
+        stop = _serve_again(m, word, counts)
+        if stop != _SERVED:
+            return stop
+        served += 1
+        if served == limit:
+            return _LIMIT
+    return _DONE
+
+
+@inlined
+def _serve_again(m, word, counts):
+    """Serve one access of the layout, and let kswapd work."""
+    task = word >> ACCESS_TASK_SHIFT
+    vpn = word & ACCESS_VPN
+    write = word & ACCESS_WRITE != 0
+    at = vpn + m.task[task, TASK_DELTA]
+    stop = _serve_serially(m, task, at, vpn, write)
+    if stop == _SERVED:
+        _hit(m, task, at, write, word & ACCESS_TAIL != 0, counts)
+        _run_kswapds(m)
+    return stop
+
+
+@kernel
+def serve_one(m, word, counts):
+    """Serve again the access that stopped the barrier; return a Stop (LIMIT: served).
+
+    word  int64  the access, as in the layout
+    """
+    if not m.task[word >> ACCESS_TASK_SHIFT, TASK_ALIVE]:
+        return _LIMIT
+    stop = _serve_again(m, word, counts)
+    return _LIMIT if stop == _SERVED else stop

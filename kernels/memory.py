@@ -1,0 +1,322 @@
+"""Page faults (mm/memory.c): what happens when an access finds no usable PTE.
+
+One call serves one fault; the caller looks at the PTE again.  A fault that must be
+set aside or finds no memory changes nothing.  ``m`` Memory, ``s`` shard (S: serial),
+``at`` index of the PTE, ``v`` row of the VMA.
+"""
+
+from ._jit import inlined
+from .constants import (
+    FRAME_DIRTY,
+    FRAME_IN_USE,
+    FRAME_MAPCOUNT_ONE,
+    FRAME_MIGCACHE,
+    FRAME_SWAPCACHE,
+    NONE,
+    PTE_DIRTY,
+    PTE_PARKED,
+    PTE_PAYLOAD,
+    PTE_PRESENT,
+    PTE_PROTNONE,
+    PTE_SWAP,
+    PTE_WRITE,
+    PTE_YOUNG,
+    PTE_ZERO,
+    Cause,
+    Refusal,
+    Vm,
+)
+from .mempolicy import alloc_hinted, alloc_on_node, alloc_page_vma, mpol_misplaced
+from .migrate import lru_add, migrate_folio_move, migration_cost
+from .page_alloc import node_of
+from .rmap import mapcount
+from .state import (
+    CHANGE_RSS,
+    CHANGE_SWAPENTS,
+    COST_CACHE_LOOKUP,
+    COST_HINT_FAULT,
+    COST_MINOR_FAULT,
+    COST_SWAP_IN,
+    IN_USE,
+    IN_USE_AT_START,
+    LOW,
+    MM_END_VMA,
+    MM_FIRST_VMA,
+    NO_MEMORY,
+    PUT_ASIDE,
+    SEGV,
+    SERVED,
+    SHARDS,
+    SLOTS,
+    TASK_MM,
+    TASK_NID,
+    TOTAL,
+    VMA_END,
+    VMA_MOF,
+    VMA_READ,
+    VMA_START,
+    VMA_WRITE,
+)
+from .swap_state import migration_free_entry, swap_free_slot
+
+
+@inlined
+def find_vma(m, mm, vpn):
+    """Return the row of the VMA that holds a page, or NONE."""
+    low = m.mm[mm, MM_FIRST_VMA]
+    high = m.mm[mm, MM_END_VMA]
+    while low < high:
+        middle = (low + high) >> 1
+        if m.vma[middle, VMA_END] <= vpn:
+            low = middle + 1
+        else:
+            high = middle
+    if low < m.mm[mm, MM_END_VMA] and m.vma[low, VMA_START] <= vpn:
+        return low
+    return NONE
+
+
+@inlined
+def permits(m, v, write):
+    if write:
+        return m.vma[v, VMA_WRITE] == 1
+    return m.vma[v, VMA_READ] == 1
+
+
+@inlined
+def _charge(m, s, task, cause, ns):
+    m.cause[s, task, cause] += ns
+
+
+@inlined
+def _add_rss(m, s, task, rss, swapents):
+    m.mm_change[s, m.task[task, TASK_MM], CHANGE_RSS] += rss
+    m.mm_change[s, m.task[task, TASK_MM], CHANGE_SWAPENTS] += swapents
+
+
+@inlined
+def _do_zero_page(m, s, task, at):
+    m.pte[at] = PTE_ZERO | PTE_YOUNG
+    m.vm[s, m.task[task, TASK_NID], Vm.ZERO_PAGE_FAULTS] += 1
+    _charge(m, s, task, Cause.MINOR_FAULT, m.cost[COST_MINOR_FAULT])
+    return SERVED
+
+
+@inlined
+def _do_anonymous_page(m, s, task, at, v, vpn):
+    pfn = alloc_page_vma(m, s, task, v, vpn, True)
+    if pfn < 0:
+        return pfn
+    m.frame[pfn] = vpn | FRAME_MAPCOUNT_ONE | FRAME_IN_USE
+    lru_add(m, s, pfn, 1)
+    m.pte[at] = pfn | PTE_PRESENT | PTE_WRITE | PTE_YOUNG | PTE_DIRTY
+    _add_rss(m, s, task, 1, 0)
+    _charge(m, s, task, Cause.MINOR_FAULT, m.cost[COST_MINOR_FAULT])
+    return SERVED
+
+
+@inlined
+def drop_slot(m, s, pfn):
+    """Take a page out of the swap cache and free its slot (folio_free_swap)."""
+    swap_free_slot(m, s, int(m.frame_entry[pfn]))
+    m.frame[pfn] = (m.frame[pfn] & ~FRAME_SWAPCACHE) | FRAME_DIRTY
+
+
+@inlined
+def drop_entry(m, s, pfn):
+    """Delete a page's migration-cache entry, whose count has come to zero."""
+    migration_free_entry(m, s, int(m.frame_entry[pfn]))
+    m.frame[pfn] = (m.frame[pfn] & ~FRAME_MIGCACHE) | FRAME_DIRTY
+
+
+@inlined
+def _reusable(m, pfn):
+    """Tell whether a write may keep the page: nobody else can ever map it."""
+    word = m.frame[pfn]
+    if mapcount(word) != 1 or word & FRAME_MIGCACHE:
+        return False
+    return not word & FRAME_SWAPCACHE or m.slot_count[m.frame_entry[pfn]] == 0
+
+
+@inlined
+def _do_wp_page(m, s, task, at, v, vpn):
+    pte = m.pte[at]
+    old = pte & PTE_PAYLOAD
+    if _reusable(m, old):
+        if m.frame[old] & FRAME_SWAPCACHE:
+            drop_slot(m, s, old)
+        m.pte[at] = pte | PTE_WRITE | PTE_YOUNG | PTE_DIRTY
+        _charge(m, s, task, Cause.MINOR_FAULT, m.cost[COST_MINOR_FAULT])
+        return SERVED
+    new = alloc_page_vma(m, s, task, v, vpn, True)
+    if new < 0:
+        return new
+    m.frame[old] -= FRAME_MAPCOUNT_ONE
+    m.frame[new] = vpn | FRAME_MAPCOUNT_ONE | FRAME_IN_USE
+    lru_add(m, s, new, 1)
+    m.pte[at] = new | PTE_PRESENT | PTE_WRITE | PTE_YOUNG | PTE_DIRTY
+    m.vm[s, m.task[task, TASK_NID], Vm.COW_FAULTS] += 1
+    ns = m.cost[COST_MINOR_FAULT] + m.copy_ns[node_of(m, old), node_of(m, new)]
+    _charge(m, s, task, Cause.COW, ns)
+    return SERVED
+
+
+@inlined
+def _do_numa_page(m, s, task, at, v, vpn):
+    old = m.pte[at] & PTE_PAYLOAD
+    cpu_nid = m.task[task, TASK_NID]
+    page_nid = node_of(m, old)
+    target = mpol_misplaced(m, task, v, vpn, page_nid)
+    if target != NONE:
+        new = alloc_hinted(m, s, target, cpu_nid)
+        if new == PUT_ASIDE:
+            return PUT_ASIDE
+        if new == NO_MEMORY:
+            m.refused[s, Refusal.TARGET_FULL] += 1
+            m.vm[s, page_nid, Vm.PGMIGRATE_FAIL] += 1
+        else:
+            migrate_folio_move(m, s, old, new)
+            migration_cost(m, s, task, old, new)
+            m.vm[s, target, Vm.NUMA_PAGES_MIGRATED] += 1
+    m.vm[s, cpu_nid, Vm.NUMA_HINT_FAULTS] += 1
+    if page_nid == cpu_nid:
+        m.vm[s, cpu_nid, Vm.NUMA_HINT_FAULTS_LOCAL] += 1
+    m.pte[at] = (m.pte[at] & ~PTE_PROTNONE) | PTE_YOUNG
+    _charge(m, s, task, Cause.HINT_FAULT, m.cost[COST_HINT_FAULT])
+    return SERVED
+
+
+@inlined
+def _swapin_page(m, s, task, v, vpn, slot):
+    """Read a page that is only on disk; return its frame."""
+    pfn = alloc_page_vma(m, s, task, v, vpn, True)
+    if pfn < 0:
+        return pfn
+    m.frame[pfn] = vpn | FRAME_IN_USE | FRAME_SWAPCACHE
+    m.frame_entry[pfn] = slot
+    m.slot_frame[slot] = pfn
+    lru_add(m, s, pfn, 1)
+    m.vm[s, m.task[task, TASK_NID], Vm.PGMAJFAULT] += 1
+    m.vm[s, node_of(m, pfn), Vm.PSWPIN] += 1
+    _charge(m, s, task, Cause.SWAP_IN, m.cost[COST_SWAP_IN])
+    return pfn
+
+
+@inlined
+def _check_migrate_misplaced_page(m, s, task, v, vpn, pfn):
+    """Serve the lazy part of a fault on a parked page; return its frame.
+
+    Migrate-on-fault (Schermerhorn 2006): only the first toucher finds mapcount 0.
+    """
+    cpu_nid = m.task[task, TASK_NID]
+    target = NONE
+    if m.vma[v, VMA_MOF]:
+        target = mpol_misplaced(m, task, v, vpn, node_of(m, pfn))
+    if target != NONE:
+        if mapcount(m.frame[pfn]) > 0:
+            m.refused[s, Refusal.NOT_FIRST_TOUCH] += 1
+        else:
+            new = alloc_on_node(m, s, target, cpu_nid, LOW, 0)
+            if new == PUT_ASIDE:
+                return PUT_ASIDE
+            if new == NO_MEMORY:
+                m.refused[s, Refusal.TARGET_FULL] += 1
+            else:
+                migrate_folio_move(m, s, pfn, new)
+                migration_cost(m, s, task, pfn, new)
+                m.vm[s, target, Vm.LAZY_PAGES_MIGRATED] += 1
+                pfn = new
+    m.vm[s, cpu_nid, Vm.LAZY_FAULTS] += 1
+    ns = m.cost[COST_MINOR_FAULT] + m.cost[COST_CACHE_LOOKUP]
+    _charge(m, s, task, Cause.LAZY_FAULT, ns)
+    return pfn
+
+
+@inlined
+def _vm_swap_full(m, s):
+    """Tell whether more than half of the slots are in use."""
+    column = IN_USE if s == m.info[SHARDS] else IN_USE_AT_START
+    return 2 * m.info[SLOTS + column] > m.info[SLOTS + TOTAL]
+
+
+@inlined
+def _map_cached(m, s, task, at, pfn, count, write):
+    """Map a cached page in place of the entry; ``count``: PTEs that hold it still."""
+    m.frame[pfn] += FRAME_MAPCOUNT_ONE
+    exclusive = count == 0 and mapcount(m.frame[pfn]) == 1
+    pte = pfn | PTE_PRESENT | PTE_YOUNG
+    if write and exclusive:
+        pte |= PTE_WRITE | PTE_DIRTY
+    m.pte[at] = pte
+    _add_rss(m, s, task, 1, -1)
+    return exclusive
+
+
+@inlined
+def _do_swap_page(m, s, task, at, v, vpn, write):
+    slot = m.pte[at] & PTE_PAYLOAD
+    pfn = m.slot_frame[slot]
+    if pfn == NONE:
+        pfn = _swapin_page(m, s, task, v, vpn, slot)
+    else:
+        pfn = _check_migrate_misplaced_page(m, s, task, v, vpn, pfn)
+    if pfn < 0:
+        return pfn
+    m.slot_count[slot] -= 1
+    left = m.slot_count[slot]
+    exclusive = _map_cached(m, s, task, at, pfn, left, write)
+    if left == 0 and (exclusive or _vm_swap_full(m, s)):
+        drop_slot(m, s, pfn)
+    return SERVED
+
+
+@inlined
+def _do_parked_page(m, s, task, at, v, vpn, write):
+    entry = m.pte[at] & PTE_PAYLOAD
+    pfn = m.entry_frame[entry]
+    pfn = _check_migrate_misplaced_page(m, s, task, v, vpn, pfn)
+    if pfn < 0:
+        return pfn
+    m.entry_count[entry] -= 1
+    left = m.entry_count[entry]
+    _map_cached(m, s, task, at, pfn, left, write)
+    if left == 0:
+        drop_entry(m, s, pfn)
+    return SERVED
+
+
+@inlined
+def _handle_pte_fault(m, s, task, at, v, vpn, write):
+    pte = m.pte[at]
+    if pte == 0 and not write:
+        return _do_zero_page(m, s, task, at)
+    if pte == 0 or pte & PTE_ZERO:
+        return _do_anonymous_page(m, s, task, at, v, vpn)
+    if pte & PTE_SWAP:
+        return _do_swap_page(m, s, task, at, v, vpn, write)
+    if pte & PTE_PARKED:
+        return _do_parked_page(m, s, task, at, v, vpn, write)
+    if pte & PTE_PROTNONE:
+        return _do_numa_page(m, s, task, at, v, vpn)
+    return _do_wp_page(m, s, task, at, v, vpn)
+
+
+@inlined
+def handle_mm_fault(m, s, task, at, vpn, write):
+    """Serve one fault: SERVED, NO_MEMORY, PUT_ASIDE or SEGV."""
+    v = find_vma(m, m.task[task, TASK_MM], vpn)
+    if v == NONE or not permits(m, v, write):
+        return SEGV
+    status = _handle_pte_fault(m, s, task, at, v, vpn, write)
+    if status == SERVED:
+        m.vm[s, m.task[task, TASK_NID], Vm.PGFAULT] += 1
+    return status
+
+
+@inlined
+def is_hit(pte, write):
+    """Tell whether the hardware serves an access without a fault."""
+    if pte & PTE_ZERO:
+        return not write and not pte & PTE_PROTNONE
+    need = PTE_PRESENT | PTE_WRITE if write else PTE_PRESENT
+    return pte & (need | PTE_PROTNONE) == need

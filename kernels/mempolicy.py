@@ -1,0 +1,284 @@
+"""Which node a page should come from, and whether it lies on the wrong one.
+
+Policies are those of mm/mempolicy.c (6.12): ``docs/model.md`` §3 for allocation,
+§5.4 for ``mpol_misplaced``.  A policy is (mode, mask of nodes, row of weights).
+"""
+
+from ._jit import inlined
+from .constants import NONE, Mode, Vm
+from .page_alloc import rmqueue, rmqueue_shard
+from .state import (
+    FAMILY_FIRST_VPN,
+    FREE,
+    HIGH,
+    KSWAPD_WOKEN,
+    LOW,
+    MIN,
+    MM_FAMILY,
+    NO_MEMORY,
+    ONLINE,
+    PUT_ASIDE,
+    SHARDS,
+    TASK_IL_LEFT,
+    TASK_IL_PREV,
+    TASK_MASK,
+    TASK_MM,
+    TASK_MODE,
+    TASK_NID,
+    TASK_WEIGHTS,
+    VMA_MASK,
+    VMA_MODE,
+    VMA_WEIGHTS,
+)
+
+ALL_NODES = -1
+
+
+@inlined
+def in_mask(mask, nid):
+    return (mask >> nid) & 1 == 1
+
+
+@inlined
+def policy_of(m, task, v):
+    """Return (mode, mask, row of weights, 1 if it is the task's policy)."""
+    mode = m.vma[v, VMA_MODE]
+    if mode != Mode.DEFAULT:
+        return mode, m.vma[v, VMA_MASK], m.vma[v, VMA_WEIGHTS], 0
+    mode = m.task[task, TASK_MODE]
+    return mode, m.task[task, TASK_MASK], m.task[task, TASK_WEIGHTS], 1
+
+
+@inlined
+def _is_interleave(mode):
+    return mode == Mode.INTERLEAVE or mode == Mode.WEIGHTED_INTERLEAVE
+
+
+@inlined
+def _nth_node(mask, k):
+    """Return the k-th node of a mask that has more than k."""
+    nid = 0
+    while True:
+        if in_mask(mask, nid):
+            if k == 0:
+                return nid
+            k -= 1
+        nid += 1
+
+
+@inlined
+def _nodes_in(m, mask):
+    count = 0
+    for nid in range(m.node.shape[0]):
+        if in_mask(mask, nid):
+            count += 1
+    return count
+
+
+@inlined
+def _interleave_nid(m, mode, mask, row, ilx):
+    """Return the node of page ``ilx`` (interleave_nid, weighted_interleave_nid)."""
+    if mode == Mode.INTERLEAVE:
+        return _nth_node(mask, ilx % _nodes_in(m, mask))
+    last = m.weights.shape[1] - 1
+    offset = ilx % m.weights[row, last]
+    nid = 0
+    while m.weights[row, nid] <= offset:
+        nid += 1
+    return nid
+
+
+@inlined
+def _weight(m, row, nid):
+    return m.weights[row, nid] - (m.weights[row, nid - 1] if nid > 0 else 0)
+
+
+@inlined
+def _next_interleave(m, task, mode, mask):
+    """Return the node of the task's round robin (interleave_nodes), unchanged."""
+    prev = m.task[task, TASK_IL_PREV]
+    if mode == Mode.WEIGHTED_INTERLEAVE and m.task[task, TASK_IL_LEFT] > 0:
+        return prev
+    nodes = m.node.shape[0]
+    nid = (prev + 1) % nodes
+    while not in_mask(mask, nid):
+        nid = (nid + 1) % nodes
+    return nid
+
+
+@inlined
+def _advance_interleave(m, task, mode, row, nid):
+    """Note that the task's round robin has given ``nid``."""
+    if mode == Mode.WEIGHTED_INTERLEAVE:
+        left = m.task[task, TASK_IL_LEFT]
+        m.task[task, TASK_IL_LEFT] = (left if left > 0 else _weight(m, row, nid)) - 1
+    m.task[task, TASK_IL_PREV] = nid
+
+
+@inlined
+def _page_index(m, task, vpn):
+    family = m.mm[m.task[task, TASK_MM], MM_FAMILY]
+    return vpn - m.family[family, FAMILY_FIRST_VPN]
+
+
+@inlined
+def first_candidate(m, base, mask):
+    """Return the first online node of a zonelist that is in the mask, or NONE."""
+    for j in range(m.node.shape[0]):
+        nid = m.zonelist[base, j]
+        if in_mask(mask, nid) and m.node[nid, ONLINE]:
+            return nid
+    return NONE
+
+
+@inlined
+def _above(m, base, mask, mark):
+    """Return the first candidate with more free frames than its watermark."""
+    for j in range(m.node.shape[0]):
+        nid = m.zonelist[base, j]
+        if not in_mask(mask, nid) or not m.node[nid, ONLINE]:
+            continue
+        if m.node[nid, FREE] > m.node[nid, mark]:
+            return nid
+    return NONE
+
+
+@inlined
+def _wake_kswapds(m, base, mask):
+    for j in range(m.node.shape[0]):
+        nid = m.zonelist[base, j]
+        if in_mask(mask, nid) and m.node[nid, ONLINE]:
+            m.node[nid, KSWAPD_WOKEN] = 1
+
+
+@inlined
+def zone_statistics(m, s, nid, preferred, cpu_nid, mode):
+    """Count one allocation as mm/page_alloc.c does."""
+    m.vm[s, nid, Vm.PGALLOC_NORMAL] += 1
+    if nid == preferred:
+        m.vm[s, nid, Vm.NUMA_HIT] += 1
+        if mode == Mode.INTERLEAVE:
+            m.vm[s, nid, Vm.NUMA_INTERLEAVE] += 1
+    else:
+        m.vm[s, nid, Vm.NUMA_MISS] += 1
+        m.vm[s, preferred, Vm.NUMA_FOREIGN] += 1
+    if nid == cpu_nid:
+        m.vm[s, nid, Vm.NUMA_LOCAL] += 1
+    else:
+        m.vm[s, nid, Vm.NUMA_OTHER] += 1
+
+
+@inlined
+def zonelist_of(m, task, vpn, mode, mask, row, own):
+    """Return (node whose zonelist is used, mask of its first pass)."""
+    cpu_nid = m.task[task, TASK_NID]
+    if mode == Mode.PREFERRED:
+        return _nth_node(mask, 0), ALL_NODES
+    if mode == Mode.BIND or mode == Mode.PREFERRED_MANY:
+        return cpu_nid, mask
+    if not _is_interleave(mode):
+        return cpu_nid, ALL_NODES
+    if own:
+        return _next_interleave(m, task, mode, mask), ALL_NODES
+    ilx = _page_index(m, task, vpn)
+    return _interleave_nid(m, mode, mask, row, ilx), ALL_NODES
+
+
+@inlined
+def choose_serial(m, base, mask, wake):
+    nid = _above(m, base, mask, LOW)
+    if nid != NONE:
+        return nid
+    if wake:
+        _wake_kswapds(m, base, mask)
+    return _above(m, base, mask, MIN)
+
+
+@inlined
+def _alloc_serial(m, task, base, mask, mode, wake):
+    """Allocate by the serial rules; ``wake``: kswapd may be woken."""
+    s = m.info[SHARDS]
+    nid = choose_serial(m, base, mask, wake)
+    if nid == NONE and mode == Mode.PREFERRED_MANY:
+        mask = ALL_NODES
+        nid = choose_serial(m, base, mask, wake)
+    if nid == NONE:
+        return NO_MEMORY
+    preferred = first_candidate(m, base, mask)
+    zone_statistics(m, s, nid, preferred, m.task[task, TASK_NID], mode)
+    return rmqueue(m, nid)
+
+
+@inlined
+def _alloc_shard(m, s, task, base, mask, mode):
+    nid = _above(m, base, mask, LOW)
+    if nid == NONE:
+        return PUT_ASIDE
+    pfn = rmqueue_shard(m, s, nid)
+    if pfn < 0:
+        return PUT_ASIDE
+    preferred = first_candidate(m, base, mask)
+    zone_statistics(m, s, nid, preferred, m.task[task, TASK_NID], mode)
+    return pfn
+
+
+@inlined
+def alloc_page_vma(m, s, task, v, vpn, wake):
+    """Allocate a frame for a page by policy; NO_MEMORY or PUT_ASIDE where it fails."""
+    mode, mask, row, own = policy_of(m, task, v)
+    own = own == 1 and _is_interleave(mode)
+    if s != m.info[SHARDS]:
+        if own:
+            return PUT_ASIDE
+        base, mask = zonelist_of(m, task, vpn, mode, mask, row, 0)
+        return _alloc_shard(m, s, task, base, mask, mode)
+    base, mask = zonelist_of(m, task, vpn, mode, mask, row, own)
+    pfn = _alloc_serial(m, task, base, mask, mode, wake)
+    if own and pfn >= 0:
+        _advance_interleave(m, task, mode, row, base)
+    return pfn
+
+
+@inlined
+def alloc_on_node(m, s, nid, cpu_nid, mark, margin):
+    """Allocate on exactly one node, above a watermark plus ``margin``.
+
+    NO_MEMORY where it is offline or below, PUT_ASIDE where the allotment is used up.
+    """
+    if not m.node[nid, ONLINE] or m.node[nid, FREE] <= m.node[nid, mark] + margin:
+        return NO_MEMORY
+    if s == m.info[SHARDS]:
+        pfn = rmqueue(m, nid)
+    else:
+        pfn = rmqueue_shard(m, s, nid)
+    if pfn >= 0:
+        zone_statistics(m, s, nid, nid, cpu_nid, Mode.DEFAULT)
+    return pfn
+
+
+@inlined
+def alloc_hinted(m, s, nid, cpu_nid):
+    """Allocate the target of a hint fault (migrate_balanced_pgdat: above high + 1)."""
+    return alloc_on_node(m, s, nid, cpu_nid, HIGH, 1)
+
+
+@inlined
+def mpol_misplaced(m, task, v, vpn, page_nid):
+    """Return the node that a page should be on, or NONE where it is well placed.
+
+    mpol_misplaced (mm/mempolicy.c, 6.12) without MPOL_F_MORON.
+    """
+    mode, mask, row, own = policy_of(m, task, v)
+    nid = m.task[task, TASK_NID]
+    if _is_interleave(mode):
+        if own:
+            return NONE
+        nid = _interleave_nid(m, mode, mask, row, _page_index(m, task, vpn))
+    elif mode != Mode.DEFAULT and mode != Mode.LOCAL:
+        if in_mask(mask, page_nid):
+            return NONE
+        if mode == Mode.PREFERRED:
+            nid = _nth_node(mask, 0)
+        else:
+            nid = first_candidate(m, nid, mask)
+    return NONE if nid == page_nid else nid

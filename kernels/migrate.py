@@ -1,0 +1,50 @@
+"""Moving one page to another node, and the LRU counts that go with it."""
+
+from ._jit import inlined
+from .constants import (
+    FRAME_ACTIVE,
+    FRAME_MIGCACHE,
+    FRAME_SWAPCACHE,
+    Cause,
+    Vm,
+)
+from .page_alloc import node_of, put_page
+from .rmap import remove_migration_ptes
+from .state import COST_MIGRATE_PAGE, INACTIVE, SHARDS
+
+
+@inlined
+def lru_add(m, s, pfn, change):
+    """Count a frame in (1) or out (-1) of its node's active or inactive list."""
+    n = node_of(m, pfn)
+    active = 1 if m.frame[pfn] & FRAME_ACTIVE else 0
+    if s == m.info[SHARDS]:
+        m.node[n, INACTIVE + active] += change
+    else:
+        m.lru_change[s, n, active] += change
+
+
+@inlined
+def migrate_folio_move(m, s, old, new):
+    """Let frame ``new`` take the place of ``old``, which is freed."""
+    lru_add(m, s, old, -1)
+    word = m.frame[old]
+    m.frame[new] = word
+    lru_add(m, s, new, 1)
+    if word & (FRAME_SWAPCACHE | FRAME_MIGCACHE):
+        given = m.frame_entry[old]
+        m.frame_entry[new] = given
+        if word & FRAME_SWAPCACHE:
+            m.slot_frame[given] = new
+        else:
+            m.entry_frame[given] = new
+    remove_migration_ptes(m, old, new)
+    m.vm[s, node_of(m, new), Vm.PGMIGRATE_SUCCESS] += 1
+    put_page(m, s, old)
+
+
+@inlined
+def migration_cost(m, s, task, old, new):
+    """Charge a migration: the kernel's work and the copy."""
+    ns = m.cost[COST_MIGRATE_PAGE] + m.copy_ns[node_of(m, old), node_of(m, new)]
+    m.cause[s, task, Cause.MIGRATION] += ns

@@ -1,0 +1,215 @@
+"""Page tables copied, changed and torn down: fork, mprotect, munmap, exit.
+
+``docs/model.md`` §5.6.  Ranges are indices of PTEs; all of it is serial work.
+"""
+
+import numpy as np
+
+from ._jit import inlined, kernel
+from .accesses import draw, stream_key
+from .constants import (
+    FRAME_ACTIVE,
+    FRAME_MAPCOUNT_ONE,
+    FRAME_MIGCACHE,
+    FRAME_SWAPCACHE,
+    FRAME_WEDGED,
+    HPAGE_PMD_NR,
+    NONE,
+    PTE_PARKED,
+    PTE_PAYLOAD,
+    PTE_PRESENT,
+    PTE_PROTNONE,
+    PTE_SWAP,
+    PTE_WRITE,
+    PTE_YOUNG,
+    PTE_ZERO,
+)
+from .memory import drop_entry
+from .migrate import lru_add
+from .page_alloc import put_page
+from .rmap import mapcount
+from .state import (
+    CHANGE_RSS,
+    CHANGE_SWAPENTS,
+    SEED,
+    SHARDS,
+    WEDGE_PPM,
+)
+from .swap_state import migration_free_entry, swap_free_slot
+
+#: Stream of the draws that decide whether an exit loses the race.
+WEDGE_STREAM = np.uint64(1 << 63)
+
+
+@inlined
+def _copy_present_pte(m, s, pte, child):
+    pfn = pte & PTE_PAYLOAD
+    m.frame[pfn] += FRAME_MAPCOUNT_ONE
+    m.mm_change[s, child, CHANGE_RSS] += 1
+    return pte & ~PTE_WRITE
+
+
+@inlined
+def _copy_nonpresent_pte(m, s, pte, child):
+    if pte & PTE_SWAP:
+        m.slot_count[pte & PTE_PAYLOAD] += 1
+        m.mm_change[s, child, CHANGE_SWAPENTS] += 1
+    elif pte & PTE_PARKED:
+        m.entry_count[pte & PTE_PAYLOAD] += 1
+        m.mm_change[s, child, CHANGE_SWAPENTS] += 1
+
+
+@kernel
+def copy_page_range(m, first, copy, pages, child):
+    """Copy the PTEs of a range for a fork (mm/memory.c).
+
+    first, copy  indices of the parent's and of the child's first PTE
+    Return entries copied.
+    """
+    s = m.info[SHARDS]
+    copied = 0
+    for i in range(pages):
+        pte = m.pte[first + i]
+        if pte == 0:
+            continue
+        copied += 1
+        if pte & PTE_PRESENT:
+            pte = _copy_present_pte(m, s, pte, child)
+            m.pte[first + i] = pte
+            pte &= ~PTE_YOUNG
+        else:
+            _copy_nonpresent_pte(m, s, pte, child)
+        m.pte[copy + i] = pte
+    return copied
+
+
+@inlined
+def _free_page(m, s, pfn):
+    lru_add(m, s, pfn, -1)
+    put_page(m, s, pfn)
+
+
+@inlined
+def _zap_present(m, s, pfn):
+    m.frame[pfn] -= FRAME_MAPCOUNT_ONE
+    word = m.frame[pfn]
+    if mapcount(word) > 0 or word & FRAME_MIGCACHE:
+        return
+    if word & FRAME_SWAPCACHE:
+        slot = int(m.frame_entry[pfn])
+        if m.slot_count[slot] > 0:
+            return
+        swap_free_slot(m, s, slot)
+    _free_page(m, s, pfn)
+
+
+@inlined
+def _zap_swap(m, s, slot):
+    m.slot_count[slot] -= 1
+    if m.slot_count[slot] > 0:
+        return
+    pfn = m.slot_frame[slot]
+    if pfn != NONE:
+        if mapcount(m.frame[pfn]) > 0:
+            return
+        _free_page(m, s, pfn)
+    swap_free_slot(m, s, slot)
+
+
+@inlined
+def _loses_race(m, vpn):
+    if m.info[WEDGE_PPM] == 0:
+        return False
+    key = stream_key(m.info[SEED], WEDGE_STREAM)
+    return draw(key, vpn) % np.uint64(1_000_000) < np.uint64(m.info[WEDGE_PPM])
+
+
+@inlined
+def _zap_parked(m, s, entry, vpn, exiting):
+    """Zap a parked PTE; return 1 where the entry and its page are left wedged."""
+    m.entry_count[entry] -= 1
+    if m.entry_count[entry] > 0:
+        return 0
+    pfn = m.entry_frame[entry]
+    if mapcount(m.frame[pfn]) > 0:
+        drop_entry(m, s, pfn)
+        return 0
+    if exiting and _loses_race(m, vpn):
+        lru_add(m, s, pfn, -1)
+        m.frame[pfn] = (m.frame[pfn] | FRAME_WEDGED) & ~FRAME_ACTIVE
+        return 1
+    migration_free_entry(m, s, entry)
+    _free_page(m, s, pfn)
+    return 0
+
+
+@kernel
+def zap_pte_range(m, first, vpn, pages, mm, exiting, wedged):
+    """Unmap a range of a process (munmap, exit).
+
+    first  index of the range's first PTE, ``vpn`` its virtual page
+    wedged  int64[1]  pages lost to the exit race; added to
+    Return entries zapped.
+    """
+    s = m.info[SHARDS]
+    zapped = 0
+    for i in range(pages):
+        pte = m.pte[first + i]
+        if pte == 0:
+            continue
+        zapped += 1
+        m.pte[first + i] = 0
+        if pte & PTE_PRESENT:
+            m.mm_change[s, mm, CHANGE_RSS] -= 1
+            _zap_present(m, s, pte & PTE_PAYLOAD)
+        elif pte & PTE_SWAP:
+            m.mm_change[s, mm, CHANGE_SWAPENTS] -= 1
+            _zap_swap(m, s, pte & PTE_PAYLOAD)
+        elif pte & PTE_PARKED:
+            m.mm_change[s, mm, CHANGE_SWAPENTS] -= 1
+            entry = pte & PTE_PAYLOAD
+            wedged[0] += _zap_parked(m, s, entry, vpn + i, exiting)
+    return zapped
+
+
+@inlined
+def _protected(m, pte, readable, writable):
+    """Return a PTE under a new protection (change_pte_range, 6.12)."""
+    if not readable:
+        return pte | PTE_PROTNONE
+    pte &= ~PTE_PROTNONE
+    if not writable:
+        return pte & ~PTE_WRITE
+    if not pte & PTE_PRESENT:
+        return pte
+    word = m.frame[pte & PTE_PAYLOAD]
+    if mapcount(word) == 1 and not word & (FRAME_SWAPCACHE | FRAME_MIGCACHE):
+        return pte | PTE_WRITE
+    return pte
+
+
+@kernel
+def change_protection(m, first, pages, readable, writable):
+    """Give the present PTEs of a range a new protection; return how many changed."""
+    changed = 0
+    for i in range(first, first + pages):
+        pte = m.pte[i]
+        if not pte & (PTE_PRESENT | PTE_ZERO):
+            continue
+        new = _protected(m, pte, readable, writable)
+        if new != pte:
+            m.pte[i] = new
+            changed += 1
+    return changed
+
+
+@kernel
+def count_page_tables(pte, first, pages):
+    """Return how many 2 MiB blocks of a range hold a PTE that is not none."""
+    tables = 0
+    for block in range(first, first + pages, HPAGE_PMD_NR):
+        for i in range(block, min(block + HPAGE_PMD_NR, first + pages)):
+            if pte[i] != 0:
+                tables += 1
+                break
+    return tables

@@ -1,0 +1,233 @@
+"""Free frames: pageblocks, their lists, and the allotments of shards.
+
+The rules are those of ``docs/model.md`` §3 and §6, steps 3 and 5.  ``m`` is the
+Memory, ``n`` a node, ``b`` a pageblock, ``s`` a shard.
+"""
+
+from ._jit import inlined, kernel
+from .constants import FRAME_NEXT, HPAGE_PMD_NR, HPAGE_PMD_ORDER, NONE, Vm
+from .state import (
+    END_BLOCK,
+    FREE,
+    FREED_HEAD,
+    FREED_TAIL,
+    LENT,
+    LOW,
+    NODE_SHIFT,
+    PARTIAL,
+    PARTIAL_HEAD,
+    POOL_GIVEN,
+    POOL_HEAD,
+    POOL_LEFT,
+    PUT_ASIDE,
+    QUEUE_END,
+    QUEUE_FIRST,
+    RETURNED,
+    RETURNED_HEAD,
+    SHARDS,
+    UNLISTED,
+    VIRGIN,
+)
+
+
+@inlined
+def node_of(m, pfn):
+    """Return the node of a frame."""
+    return pfn >> m.info[NODE_SHIFT]
+
+
+@inlined
+def _push_partial(m, n, b):
+    head = m.node[n, PARTIAL_HEAD]
+    m.block_next[b] = head
+    m.block_prev[b] = NONE
+    if head != NONE:
+        m.block_prev[head] = b
+    m.node[n, PARTIAL_HEAD] = b
+    m.block_list[b] = PARTIAL
+
+
+@inlined
+def _unlink_partial(m, n, b):
+    after = m.block_next[b]
+    before = m.block_prev[b]
+    if before == NONE:
+        m.node[n, PARTIAL_HEAD] = after
+    else:
+        m.block_next[before] = after
+    if after != NONE:
+        m.block_prev[after] = before
+    m.block_list[b] = UNLISTED
+
+
+@inlined
+def _push_returned(m, n, b):
+    m.block_bump[b] = 0
+    m.block_stack[b] = 0
+    m.block_next[b] = m.node[n, RETURNED_HEAD]
+    m.node[n, RETURNED_HEAD] = b
+    m.block_list[b] = RETURNED
+
+
+@inlined
+def _take_free_block(m, n):
+    """Take a wholly free block off its list; NONE where there is none."""
+    b = m.node[n, RETURNED_HEAD]
+    if b != NONE:
+        m.node[n, RETURNED_HEAD] = m.block_next[b]
+        return b
+    b = m.node[n, VIRGIN]
+    if b >= m.node[n, END_BLOCK]:
+        return NONE
+    m.node[n, VIRGIN] = b + 1
+    return b
+
+
+@inlined
+def _take_frame(m, b):
+    """Take a frame of a block that has one."""
+    top = m.block_stack[b]
+    first = b << HPAGE_PMD_ORDER
+    m.block_used[b] += 1
+    if top:
+        pfn = first + top - 1
+        m.block_stack[b] = m.frame[pfn] & FRAME_NEXT
+        return pfn
+    bump = m.block_bump[b]
+    m.block_bump[b] = bump + 1
+    return first + bump
+
+
+@inlined
+def rmqueue(m, n):
+    """Take a frame of node ``n``, which has one, outside of any shard."""
+    b = m.node[n, PARTIAL_HEAD]
+    if b == NONE:
+        b = _take_free_block(m, n)
+        _push_partial(m, n, b)
+    pfn = _take_frame(m, b)
+    if m.block_used[b] == HPAGE_PMD_NR:
+        _unlink_partial(m, n, b)
+    m.node[n, FREE] -= 1
+    return pfn
+
+
+@inlined
+def rmqueue_shard(m, s, n):
+    """Take a frame of the shard's allotment; PUT_ASIDE where it is used up."""
+    if m.pool[s, n, POOL_LEFT] == 0:
+        return PUT_ASIDE
+    b = m.pool[s, n, POOL_HEAD]
+    pfn = _take_frame(m, b)
+    m.pool[s, n, POOL_LEFT] -= 1
+    if m.block_used[b] == HPAGE_PMD_NR:
+        m.pool[s, n, POOL_HEAD] = m.block_next[b]
+        m.block_list[b] = UNLISTED
+    return pfn
+
+
+@inlined
+def free_frame(m, pfn):
+    """Give a frame back to its block, outside of any shard."""
+    n = node_of(m, pfn)
+    b = pfn >> HPAGE_PMD_ORDER
+    m.frame[pfn] = m.block_stack[b]
+    m.block_stack[b] = (pfn & (HPAGE_PMD_NR - 1)) + 1
+    used = m.block_used[b] - 1
+    m.block_used[b] = used
+    m.node[n, FREE] += 1
+    if used == HPAGE_PMD_NR - 1:
+        _push_partial(m, n, b)
+    if used == 0:
+        _unlink_partial(m, n, b)
+        _push_returned(m, n, b)
+
+
+@inlined
+def put_page(m, s, pfn):
+    """Free a frame: at once, or at the barrier where a shard frees it."""
+    m.vm[s, node_of(m, pfn), Vm.PGFREE] += 1
+    if s == m.info[SHARDS]:
+        free_frame(m, pfn)
+        return
+    m.frame[pfn] = 0
+    tail = m.shard[s, FREED_TAIL]
+    if tail == NONE:
+        m.shard[s, FREED_HEAD] = pfn
+    else:
+        m.frame[tail] = pfn
+    m.shard[s, FREED_TAIL] = pfn
+
+
+@inlined
+def _lend_to(m, s, n, allotment):
+    """Lend blocks to a shard until their free frames reach its allotment."""
+    lent = 0
+    last = NONE
+    while lent < allotment:
+        b = m.node[n, PARTIAL_HEAD]
+        if b != NONE:
+            _unlink_partial(m, n, b)
+        else:
+            b = _take_free_block(m, n)
+        if b == NONE:
+            break
+        m.block_list[b] = LENT
+        m.block_next[b] = NONE
+        if last == NONE:
+            m.pool[s, n, POOL_HEAD] = b
+        else:
+            m.block_next[last] = b
+        last = b
+        lent += HPAGE_PMD_NR - m.block_used[b]
+    given = min(lent, allotment)
+    m.pool[s, n, POOL_LEFT] = given
+    m.pool[s, n, POOL_GIVEN] = given
+
+
+@kernel
+def lend(m):
+    """Give every shard its allotment of every node's free frames for a quantum."""
+    shards = m.info[SHARDS]
+    for n in range(m.node.shape[0]):
+        free = m.node[n, FREE]
+        share = max(0, min(free // 8, free - m.node[n, LOW])) // shards
+        for s in range(shards):
+            queue = m.shard[s, QUEUE_END] - m.shard[s, QUEUE_FIRST]
+            _lend_to(m, s, n, min(share, queue))
+
+
+@inlined
+def _take_back(m, s, n):
+    b = m.pool[s, n, POOL_HEAD]
+    while b != NONE:
+        after = m.block_next[b]
+        if m.block_used[b] == 0:
+            _push_returned(m, n, b)
+        else:
+            _push_partial(m, n, b)
+        b = after
+    m.pool[s, n, POOL_HEAD] = NONE
+    m.node[n, FREE] -= m.pool[s, n, POOL_GIVEN] - m.pool[s, n, POOL_LEFT]
+
+
+@inlined
+def _free_chain(m, s):
+    pfn = m.shard[s, FREED_HEAD]
+    tail = m.shard[s, FREED_TAIL]
+    while pfn != NONE:
+        after = NONE if pfn == tail else m.frame[pfn]
+        free_frame(m, pfn)
+        pfn = after
+    m.shard[s, FREED_HEAD] = NONE
+    m.shard[s, FREED_TAIL] = NONE
+
+
+@kernel
+def take_back(m):
+    """End the allotments: lent blocks go back, then what the shards freed."""
+    for s in range(m.info[SHARDS]):
+        for n in range(m.node.shape[0]):
+            _take_back(m, s, n)
+    for s in range(m.info[SHARDS]):
+        _free_chain(m, s)

@@ -1,0 +1,214 @@
+"""Quanta of simulated time: who may do how much, what an access costs, the sums.
+
+``docs/model.md`` §6 and §7.  Tables are those of ``kernels/state.py``.
+"""
+
+from typing import Final
+
+from ._jit import inlined, kernel
+from .constants import CACHE_LINE, NONE
+from .state import (
+    CHANGE_LOCAL,
+    CHANGE_REMOTE,
+    CHANGE_RSS,
+    CHANGE_SWAPENTS,
+    ENTRIES,
+    IN_USE,
+    IN_USE_AT_START,
+    INACTIVE,
+    MM_RSS,
+    MM_SWAPENTS,
+    POSITION,
+    SHARD_SEEN,
+    SLOTS,
+    TASK_ALIVE,
+    TASK_CLOCK,
+    TASK_COUNT,
+    TASK_MEAN,
+    TASK_NID,
+    TASK_NUMBER,
+    TASK_QUOTA,
+    TASK_REFS,
+    TASK_STREAM,
+)
+
+SECOND: Final = 1_000_000_000
+UTILISATION_MAX: Final = 950
+STREAM_FACTOR_ONE: Final = 1000
+STREAM_FACTOR_MAX: Final = 1_000_000
+
+
+@inlined
+def _left(task, t):
+    if not task[t, TASK_ALIVE]:
+        return 0
+    return task[t, TASK_COUNT] - task[t, TASK_NUMBER]
+
+
+@inlined
+def _assign(task, now, end):
+    """Set every task's quota of a quantum; return their sum."""
+    total = 0
+    for t in range(task.shape[0]):
+        task[t, TASK_QUOTA] = 0
+        left = _left(task, t)
+        if left <= 0:
+            continue
+        clock = max(task[t, TASK_CLOCK], now)
+        task[t, TASK_CLOCK] = clock
+        if clock < end:
+            quota = min(left, max(1, (end - clock) // task[t, TASK_MEAN]))
+            task[t, TASK_QUOTA] = quota
+            total += quota
+    return total
+
+
+@inlined
+def _earliest(task):
+    found = NONE
+    for t in range(task.shape[0]):
+        if _left(task, t) > 0:
+            clock = task[t, TASK_CLOCK]
+            if found == NONE or clock < found:
+                found = clock
+    return found
+
+
+@kernel
+def plan(task, now, quantum, most):
+    """Fix how many accesses each task contributes to the next quantum.
+
+    Return (start, end) of the quantum in ns, or (now, NONE) where nothing is left.
+    """
+    end = now + quantum
+    total = _assign(task, now, end)
+    if total == 0:
+        now = _earliest(task)
+        if now == NONE:
+            return now, NONE
+        end = now + quantum
+        total = _assign(task, now, end)
+    if total > most:
+        end = now + max(1, quantum * most // total)
+        _assign(task, now, end)
+    return now, end
+
+
+@inlined
+def _loaded(latency, utilisation, queueing, c, n):
+    u = utilisation[c, n]
+    return latency[c, n] * (1000 + queueing * u // (1000 - u)) // 1000
+
+
+@inlined
+def _streamed(latency, bandwidth, factor, core_bandwidth, refs, c, n):
+    rate = min(bandwidth[c, n], core_bandwidth * latency[c, c] // latency[c, n])
+    return max(1, refs * CACHE_LINE * SECOND // rate * factor[c, n] // 1000)
+
+
+@kernel
+def price(m, latency, bandwidth, utilisation, factor, queueing, core_bandwidth):
+    """Set what an access of each task to each node costs in this quantum, ns.
+
+    latency, bandwidth, utilisation (thousandths), factor (thousandths)
+        int64[nodes, nodes], row: node of the CPU
+    """
+    for t in range(m.task.shape[0]):
+        c = m.task[t, TASK_NID]
+        refs = m.task[t, TASK_REFS]
+        for n in range(m.node.shape[0]):
+            if m.task[t, TASK_STREAM]:
+                m.access_ns[t, n] = _streamed(
+                    latency, bandwidth, factor, core_bandwidth, refs, c, n
+                )
+            else:
+                m.access_ns[t, n] = refs * _loaded(latency, utilisation, queueing, c, n)
+
+
+@kernel
+def open_quantum(m):
+    """Note what shards see as of the quantum's start, and rewind the barrier."""
+    m.info[SLOTS + IN_USE_AT_START] = m.info[SLOTS + IN_USE]
+    m.info[ENTRIES + IN_USE_AT_START] = m.info[ENTRIES + IN_USE]
+    m.info[POSITION] = 0
+    for s in range(m.shard.shape[0]):
+        m.shard[s, SHARD_SEEN] = 0
+
+
+@kernel
+def fold_lists(m):
+    """Add the shards' changes to the LRU counts of the nodes."""
+    for s in range(m.lru_change.shape[0]):
+        for n in range(m.node.shape[0]):
+            for k in range(2):
+                m.node[n, INACTIVE + k] += m.lru_change[s, n, k]
+                m.lru_change[s, n, k] = 0
+
+
+@kernel
+def fold_processes(m, touched):
+    """Add the shards' changes to rss, swapents and ``touched``.
+
+    touched  int64[processes, 2]  accesses served by local and by remote memory
+    """
+    for s in range(m.mm_change.shape[0]):
+        for mm in range(touched.shape[0]):
+            m.mm[mm, MM_RSS] += m.mm_change[s, mm, CHANGE_RSS]
+            m.mm[mm, MM_SWAPENTS] += m.mm_change[s, mm, CHANGE_SWAPENTS]
+            touched[mm, 0] += m.mm_change[s, mm, CHANGE_LOCAL]
+            touched[mm, 1] += m.mm_change[s, mm, CHANGE_REMOTE]
+            m.mm_change[s, mm] = 0
+
+
+@kernel
+def fold_clocks(m, spent):
+    """Advance the clocks by what was charged, and add it to ``spent`` by cause.
+
+    spent  int64[tasks, len(Cause)], ns
+    Return nothing; a task that was served gets its new mean cost an access.
+    """
+    for t in range(m.task.shape[0]):
+        total = 0
+        for s in range(m.cause.shape[0]):
+            for k in range(spent.shape[1]):
+                ns = m.cause[s, t, k]
+                total += ns
+                spent[t, k] += ns
+                m.cause[s, t, k] = 0
+        m.task[t, TASK_CLOCK] += total
+        quota = m.task[t, TASK_QUOTA]
+        if quota > 0:
+            m.task[t, TASK_MEAN] = max(1, total // quota)
+            m.task[t, TASK_NUMBER] += quota
+            m.task[t, TASK_QUOTA] = 0
+
+
+@inlined
+def _permille(refs, bandwidth, length):
+    capacity = bandwidth // 1000 * length // 1_000_000
+    return refs * CACHE_LINE * 1000 // max(1, capacity)
+
+
+@kernel
+def utilise(m, bandwidth, utilisation, factor, length):
+    """Turn the quantum's traffic into the next quantum's utilisation.
+
+    length  of the quantum, ns
+    """
+    nodes = m.node.shape[0]
+    for n in range(nodes):
+        into = 0
+        for c in range(nodes):
+            for s in range(m.traffic.shape[0]):
+                into += m.traffic[s, c, n]
+        for c in range(nodes):
+            refs = 0
+            for s in range(m.traffic.shape[0]):
+                refs += m.traffic[s, c, n]
+                m.traffic[s, c, n] = 0
+            u = _permille(into, bandwidth[n, n], length)
+            if c != n:
+                u = max(u, _permille(refs, bandwidth[c, n], length))
+            utilisation[c, n] = min(u, UTILISATION_MAX)
+            grown = factor[c, n] * u // 1000
+            factor[c, n] = min(max(grown, STREAM_FACTOR_ONE), STREAM_FACTOR_MAX)

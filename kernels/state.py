@@ -1,0 +1,211 @@
+"""The state of a simulation: every array, with dtype, shape, unit and bytes a page.
+
+This is the only declaration; ``engine/memory.py`` allocates it.  Tables are int64
+matrices whose columns are the constants below.
+"""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+
+# --- columns of Memory.info, int64[INFO_WIDTH]: scalars -----------------------
+NODE_SHIFT: Final = 0  # log2 of the frame numbers that a node owns
+SHARDS: Final = 1  # S; row S of a per-shard table belongs to serial work
+SEED: Final = 2
+WEDGE_PPM: Final = 3
+POSITION: Final = 4  # next access of the layout that the barrier looks at
+NO_PROGRESS: Final = 5  # direct reclaims in a row that gave nothing
+SCANNED: Final = 6  # pages scanned by direct reclaim, not yet charged
+WRITTEN: Final = 7  # pages written by direct reclaim, not yet charged
+#: First column of the swap slots' and of the migration entries' allocator ...
+SLOTS: Final = 8
+ENTRIES: Final = 14
+#: ... and their columns from there.
+TOTAL: Final = 0
+VIRGIN_ID: Final = 1
+STACK: Final = 2
+IN_USE: Final = 3
+PEAK: Final = 4
+IN_USE_AT_START: Final = 5
+INFO_WIDTH: Final = 20
+
+# --- columns of Memory.node, int64[nodes, NODE_WIDTH] ---------------------------
+FREE: Final = 0  # frames
+MIN: Final = 1
+LOW: Final = 2
+HIGH: Final = 3
+SPAN: Final = 4  # frames from the node's first to its ballast
+END_BLOCK: Final = 5  # first block that may never be used
+VIRGIN: Final = 6  # lowest never-used block
+PARTIAL_HEAD: Final = 7
+RETURNED_HEAD: Final = 8
+INACTIVE: Final = 9  # pages on the LRU lists
+ACTIVE: Final = 10
+HAND_INACTIVE: Final = 11  # offsets in frames
+HAND_ACTIVE: Final = 12
+KSWAPD_FAILURES: Final = 13
+KSWAPD_WOKEN: Final = 14
+ONLINE: Final = 15
+NODE_WIDTH: Final = 16
+
+# --- Memory.block_list ------------------------------------------------------------
+UNLISTED: Final = 0
+PARTIAL: Final = 1
+RETURNED: Final = 2
+LENT: Final = 3
+BALLAST: Final = 4
+
+# --- columns of Memory.mm, int64[processes, MM_WIDTH] -----------------------------
+MM_DELTA: Final = 0  # index of a PTE minus its vpn
+MM_FAMILY: Final = 1
+MM_NEXT: Final = 2  # next live process of the family, or NONE
+MM_FIRST_VMA: Final = 3
+MM_END_VMA: Final = 4
+MM_RSS: Final = 5
+MM_SWAPENTS: Final = 6
+MM_WIDTH: Final = 7
+
+# --- columns of Memory.family, int64[families, FAMILY_WIDTH] ----------------------
+FAMILY_HEAD: Final = 0  # oldest live process, or NONE
+FAMILY_FIRST_VPN: Final = 1
+FAMILY_WIDTH: Final = 2
+
+# --- columns of Memory.vma, int64[vmas, VMA_WIDTH] --------------------------------
+VMA_START: Final = 0  # vpn
+VMA_END: Final = 1
+VMA_READ: Final = 2
+VMA_WRITE: Final = 3
+VMA_MOF: Final = 4
+VMA_MODE: Final = 5
+VMA_MASK: Final = 6
+VMA_WEIGHTS: Final = 7  # row of Memory.weights
+VMA_WIDTH: Final = 8
+
+# --- columns of Memory.task, int64[tasks, TASK_WIDTH] -----------------------------
+TASK_MM: Final = 0
+TASK_NID: Final = 1  # node of its CPU
+TASK_DELTA: Final = 2  # its process's MM_DELTA
+TASK_ALIVE: Final = 3
+TASK_MODE: Final = 4
+TASK_MASK: Final = 5
+TASK_WEIGHTS: Final = 6
+TASK_IL_PREV: Final = 7
+TASK_IL_LEFT: Final = 8  # weighted interleave: pages left on il_prev
+TASK_CLOCK: Final = 9  # ns
+TASK_NUMBER: Final = 10  # accesses served of the current workload
+TASK_COUNT: Final = 11  # accesses of the current workload
+TASK_TAIL: Final = 12  # access number from which the tail is counted
+TASK_MEAN: Final = 13  # ns an access cost in the last quantum
+TASK_REFS: Final = 14  # cache-line references an access stands for
+TASK_STREAM: Final = 15  # 1: paid by bandwidth
+TASK_QUOTA: Final = 16  # accesses of this quantum
+TASK_WIDTH: Final = 17
+
+# --- columns of Memory.shard, int64[S + 1, SHARD_WIDTH] ---------------------------
+QUEUE_FIRST: Final = 0
+QUEUE_END: Final = 1
+QUEUE_SERVED: Final = 2  # position in the queue
+SET_ASIDE: Final = 3  # 1: the rest of the queue waits for the barrier
+FREED_HEAD: Final = 4  # chains of what was freed, oldest first
+FREED_TAIL: Final = 5
+FREED_SLOT_HEAD: Final = 6
+FREED_SLOT_TAIL: Final = 7
+FREED_ENTRY_HEAD: Final = 8
+FREED_ENTRY_TAIL: Final = 9
+TAIL_LOCAL: Final = 10
+TAIL_ALL: Final = 11
+SHARD_SEEN: Final = 12  # barrier: accesses of the shard passed so far
+SHARD_WIDTH: Final = 13
+
+# --- columns of Memory.pool, int64[S, nodes, POOL_WIDTH] --------------------------
+POOL_HEAD: Final = 0  # first lent block with a free frame
+POOL_LEFT: Final = 1  # frames of the allotment not yet used
+POOL_GIVEN: Final = 2
+POOL_WIDTH: Final = 3
+
+# --- columns of Memory.cost, int64[COST_WIDTH]: ns ----------------------------------
+COST_MINOR_FAULT: Final = 0
+COST_HINT_FAULT: Final = 1
+COST_CACHE_LOOKUP: Final = 2
+COST_SWAP_IN: Final = 3
+COST_SWAP_OUT: Final = 4
+COST_MIGRATE_PAGE: Final = 5
+COST_RECLAIM_PAGE: Final = 6
+COST_WIDTH: Final = 7
+
+
+class Memory(NamedTuple):
+    """All that kernels read and write; no field is ever reallocated in a kernel."""
+
+    #: int64[virtual pages], sparse: 8 bytes a page that has a page table.
+    pte: np.ndarray
+    #: int64[frames], sparse: 8 bytes a frame that was ever used by itself.
+    frame: np.ndarray
+    #: int32[frames], sparse: 4 bytes a frame that was ever in a cache.
+    frame_entry: np.ndarray
+    #: int16[blocks]: frames in use (0: wholly free).
+    block_used: np.ndarray
+    #: int16[blocks]: frames handed out since the block was last wholly free.
+    block_bump: np.ndarray
+    #: int16[blocks]: 1 + offset of the top of the freed frames, 0 for none.
+    block_stack: np.ndarray
+    #: int8[blocks]: UNLISTED, PARTIAL, RETURNED, LENT or BALLAST.
+    block_list: np.ndarray
+    #: int32[blocks]: neighbours on the list.
+    block_next: np.ndarray
+    block_prev: np.ndarray
+    #: int16[slots], int64[slots]: PTEs that hold the slot; its frame, or NONE.
+    slot_count: np.ndarray
+    slot_frame: np.ndarray
+    #: int16[entries], int64[entries]: the same of the migration cache.
+    entry_count: np.ndarray
+    entry_frame: np.ndarray
+    #: int32[virtual blocks], sparse: 1 + fork family that owns the block.
+    vpn_family: np.ndarray
+    #: Tables: one row a node, process, family, VMA, task.
+    node: np.ndarray
+    mm: np.ndarray
+    family: np.ndarray
+    vma: np.ndarray
+    task: np.ndarray
+    #: int64[rows, nodes]: cumulated weights of weighted interleave.
+    weights: np.ndarray
+    #: int64[nodes, nodes]: zonelist of each node.
+    zonelist: np.ndarray
+    #: int64[nodes, nodes], ns: copy of a page from node to node.
+    copy_ns: np.ndarray
+    #: int64[tasks, nodes], ns: an access of the task to the node, this quantum.
+    access_ns: np.ndarray
+    #: int64[COST_WIDTH], ns.
+    cost: np.ndarray
+    #: int64[INFO_WIDTH].
+    info: np.ndarray
+    #: int64[S + 1, SHARD_WIDTH], int64[S, nodes, POOL_WIDTH].
+    shard: np.ndarray
+    pool: np.ndarray
+    #: int64[S + 1, nodes, len(Vm)]: counters not yet folded into totals.
+    vm: np.ndarray
+    #: int64[S + 1, len(Refusal)].
+    refused: np.ndarray
+    #: int64[S + 1, tasks, len(Cause)], ns not yet folded into clocks.
+    cause: np.ndarray
+    #: int64[S + 1, processes, 4]: changes of rss and swapents; accesses local, remote.
+    mm_change: np.ndarray
+    #: int64[S + 1, nodes, 2]: changes of the inactive and active lists.
+    lru_change: np.ndarray
+    #: int64[S + 1, nodes, nodes]: references from CPU node to memory node.
+    traffic: np.ndarray
+
+
+# --- columns of Memory.mm_change ---------------------------------------------------
+CHANGE_RSS: Final = 0
+CHANGE_SWAPENTS: Final = 1
+CHANGE_LOCAL: Final = 2
+CHANGE_REMOTE: Final = 3
+CHANGE_WIDTH: Final = 4
+
+# --- what a fault or an allocation says instead of a frame number ------------------
+NO_MEMORY: Final = -1
+PUT_ASIDE: Final = -2
+SEGV: Final = -3
+SERVED: Final = 0

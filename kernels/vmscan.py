@@ -1,0 +1,305 @@
+"""Reclaim (mm/vmscan.c): two clock hands a node, kswapd and direct reclaim.
+
+The LRU lists of Linux are bits of the frame words here and the hands visit frames in
+frame order (``docs/model.md`` §8).  All of it is serial work.
+"""
+
+from math import sqrt
+from typing import Final
+
+from ._jit import inlined
+from .constants import (
+    FRAME_ACTIVE,
+    FRAME_DIRTY,
+    FRAME_IN_USE,
+    FRAME_MIGCACHE,
+    FRAME_REFERENCED,
+    FRAME_SWAPCACHE,
+    FRAME_VPN,
+    FRAME_WEDGED,
+    HPAGE_PMD_NR,
+    HPAGE_PMD_ORDER,
+    NONE,
+    PTE_PARKED,
+    PTE_SWAP,
+    Refusal,
+    Vm,
+)
+from .mempolicy import first_candidate, in_mask
+from .migrate import lru_add
+from .page_alloc import put_page
+from .rmap import clear_young, entries_to_slots, try_to_unmap
+from .state import (
+    ACTIVE,
+    FREE,
+    HAND_ACTIVE,
+    HAND_INACTIVE,
+    HIGH,
+    IN_USE,
+    INACTIVE,
+    KSWAPD_FAILURES,
+    NODE_SHIFT,
+    ONLINE,
+    SCANNED,
+    SHARDS,
+    SLOTS,
+    SPAN,
+    TOTAL,
+    WRITTEN,
+)
+from .swap_state import get_id, migration_free_entry, swap_free_slot
+
+SWAP_CLUSTER_MAX: Final = 32
+DEF_PRIORITY: Final = 12
+MAX_RECLAIM_RETRIES: Final = 16
+
+
+@inlined
+def _no_free_slot(m):
+    return m.info[SLOTS + IN_USE] == m.info[SLOTS + TOTAL]
+
+
+@inlined
+def _activate(m, n, pfn):
+    s = m.info[SHARDS]
+    lru_add(m, s, pfn, -1)
+    m.frame[pfn] = (m.frame[pfn] | FRAME_ACTIVE) & ~FRAME_REFERENCED
+    lru_add(m, s, pfn, 1)
+    m.vm[s, n, Vm.PGACTIVATE] += 1
+
+
+@inlined
+def _move_to_swap(m, n, pfn, slot):
+    """Convert a migration-cache page to swap: every PTE gets the slot."""
+    s = m.info[SHARDS]
+    entry = int(m.frame_entry[pfn])
+    entries_to_slots(m, m.frame[pfn] & FRAME_VPN, PTE_PARKED | entry, slot)
+    m.slot_count[slot] = m.entry_count[entry]
+    m.entry_count[entry] = 0
+    migration_free_entry(m, s, entry)
+    m.frame[pfn] &= ~FRAME_MIGCACHE
+    m.vm[s, n, Vm.MIGCACHE_TO_SWAP] += 1
+
+
+@inlined
+def add_to_swap(m, pfn, slot):
+    """Put a page into the swap cache (mm/swap_state.c); it must be written once."""
+    m.frame[pfn] |= FRAME_SWAPCACHE | FRAME_DIRTY
+    m.frame_entry[pfn] = slot
+    m.slot_frame[slot] = pfn
+
+
+@inlined
+def _get_slot_for(m, n, pfn):
+    """Put a page into the swap cache if it is not; False where no slot is free."""
+    word = m.frame[pfn]
+    if word & FRAME_SWAPCACHE:
+        return True
+    slot = get_id(m.info, SLOTS, m.slot_frame)
+    if slot == NONE:
+        reason = Refusal.NO_SWAP_SLOT
+        if word & FRAME_MIGCACHE:
+            reason = Refusal.MIGCACHE_NO_SWAP_SLOT
+        m.refused[m.info[SHARDS], reason] += 1
+        return False
+    m.slot_count[slot] = 0
+    if word & FRAME_MIGCACHE:
+        _move_to_swap(m, n, pfn, slot)
+    add_to_swap(m, pfn, slot)
+    return True
+
+
+@inlined
+def _reclaim_page(m, n, pfn, steal):
+    """Swap a page out and free it; return 1, or 0 where it had to be activated."""
+    s = m.info[SHARDS]
+    m.frame[pfn] &= ~FRAME_REFERENCED
+    if not _get_slot_for(m, n, pfn):
+        _activate(m, n, pfn)
+        return 0
+    slot = int(m.frame_entry[pfn])
+    try_to_unmap(m, s, pfn, PTE_SWAP, slot, m.slot_count)
+    if m.frame[pfn] & FRAME_DIRTY:
+        m.vm[s, n, Vm.PSWPOUT] += 1
+        m.info[WRITTEN] += 1
+    lru_add(m, s, pfn, -1)
+    put_page(m, s, pfn)
+    m.slot_frame[slot] = NONE
+    if m.slot_count[slot] == 0:
+        swap_free_slot(m, s, slot)
+    m.vm[s, n, steal] += 1
+    return 1
+
+
+@inlined
+def _shrink_folio(m, n, pfn, steal):
+    """Decide on one inactive page (folio_check_references); return 1 if it is freed."""
+    young = clear_young(m, pfn)
+    if young == 0:
+        return _reclaim_page(m, n, pfn, steal)
+    if young > 1 or m.frame[pfn] & FRAME_REFERENCED:
+        _activate(m, n, pfn)
+    else:
+        m.frame[pfn] |= FRAME_REFERENCED
+    return 0
+
+
+@inlined
+def _deactivate(m, n, pfn):
+    s = m.info[SHARDS]
+    clear_young(m, pfn)
+    lru_add(m, s, pfn, -1)
+    m.frame[pfn] &= ~FRAME_ACTIVE
+    lru_add(m, s, pfn, 1)
+    m.vm[s, n, Vm.PGREFILL] += 1
+    m.vm[s, n, Vm.PGDEACTIVATE] += 1
+
+
+@inlined
+def _next_on_list(m, n, hand, active, budget):
+    """Advance a hand to the next frame of a list.
+
+    Return (frame or NONE, hand after it, frames passed).
+    """
+    span = m.node[n, SPAN]
+    first = n << m.info[NODE_SHIFT]
+    want = FRAME_IN_USE | FRAME_ACTIVE if active else FRAME_IN_USE
+    passed = 0
+    while passed < budget:
+        if m.block_used[(first + hand) >> HPAGE_PMD_ORDER] == 0:
+            step = HPAGE_PMD_NR - (hand & (HPAGE_PMD_NR - 1))
+            passed += step
+            hand += step
+        else:
+            pfn = first + hand
+            passed += 1
+            hand += 1
+            if m.frame[pfn] & (FRAME_IN_USE | FRAME_ACTIVE | FRAME_WEDGED) == want:
+                return pfn, hand if hand < span else 0, passed
+        if hand >= span:
+            hand = 0
+    return NONE, hand, passed
+
+
+@inlined
+def _shrink_inactive_list(m, n, count, scan, steal):
+    reclaimed = 0
+    passed = 0
+    for _ in range(count):
+        pfn, hand, step = _next_on_list(
+            m, n, m.node[n, HAND_INACTIVE], False, m.node[n, SPAN] - passed
+        )
+        m.node[n, HAND_INACTIVE] = hand
+        passed += step
+        if pfn == NONE:
+            break
+        m.vm[m.info[SHARDS], n, scan] += 1
+        m.info[SCANNED] += 1
+        reclaimed += _shrink_folio(m, n, pfn, steal)
+    return reclaimed
+
+
+@inlined
+def _shrink_active_list(m, n, count):
+    passed = 0
+    for _ in range(count):
+        pfn, hand, step = _next_on_list(
+            m, n, m.node[n, HAND_ACTIVE], True, m.node[n, SPAN] - passed
+        )
+        m.node[n, HAND_ACTIVE] = hand
+        passed += step
+        if pfn == NONE:
+            break
+        m.info[SCANNED] += 1
+        _deactivate(m, n, pfn)
+
+
+@inlined
+def _isqrt(x):
+    root = int(sqrt(float(x)))
+    while root * root > x:
+        root -= 1
+    while (root + 1) * (root + 1) <= x:
+        root += 1
+    return root
+
+
+@inlined
+def _inactive_is_low(m, n):
+    inactive = m.node[n, INACTIVE]
+    active = m.node[n, ACTIVE]
+    gb = (inactive + active) >> 18
+    ratio = _isqrt(10 * gb) if gb else 1
+    return inactive * ratio < active
+
+
+@inlined
+def _shrink_node(m, n, priority, target, scan, steal):
+    """Scan a node's lists at a priority; return how many pages were freed."""
+    if _no_free_slot(m):
+        return 0
+    active = m.node[n, ACTIVE] >> priority
+    inactive = m.node[n, INACTIVE] >> priority
+    reclaimed = 0
+    while active > 0 or inactive > 0:
+        if active > 0:
+            count = min(SWAP_CLUSTER_MAX, active)
+            if _inactive_is_low(m, n):
+                _shrink_active_list(m, n, count)
+            active -= count
+        if inactive > 0:
+            count = min(SWAP_CLUSTER_MAX, inactive)
+            reclaimed += _shrink_inactive_list(m, n, count, scan, steal)
+            inactive -= count
+        if reclaimed >= target or _no_free_slot(m):
+            break
+    if reclaimed > 0:
+        m.node[n, KSWAPD_FAILURES] = 0
+    return reclaimed
+
+
+@inlined
+def balance_pgdat(m, n):
+    """Run kswapd of a node until it is above its high watermark."""
+    if m.node[n, KSWAPD_FAILURES] >= MAX_RECLAIM_RETRIES:
+        return
+    m.vm[m.info[SHARDS], n, Vm.PAGEOUTRUN] += 1
+    reclaimed = 0
+    priority = DEF_PRIORITY
+    while priority >= 1 and m.node[n, FREE] <= m.node[n, HIGH]:
+        target = max(m.node[n, HIGH], SWAP_CLUSTER_MAX)
+        reclaimed += _shrink_node(
+            m, n, priority, target, Vm.PGSCAN_KSWAPD, Vm.PGSTEAL_KSWAPD
+        )
+        priority -= 1
+    if reclaimed == 0:
+        m.node[n, KSWAPD_FAILURES] += 1
+    m.info[SCANNED] = 0
+    m.info[WRITTEN] = 0
+
+
+@inlined
+def try_to_free_pages(m, base, mask):
+    """Reclaim directly from the candidates of an allocation; return pages freed."""
+    s = m.info[SHARDS]
+    first = first_candidate(m, base, mask)
+    m.vm[s, first, Vm.ALLOCSTALL_NORMAL] += 1
+    reclaimed = 0
+    priority = DEF_PRIORITY
+    while priority >= 0:
+        for j in range(m.node.shape[0]):
+            n = m.zonelist[base, j]
+            if not in_mask(mask, n) or not m.node[n, ONLINE]:
+                continue
+            reclaimed += _shrink_node(
+                m,
+                n,
+                priority,
+                SWAP_CLUSTER_MAX - reclaimed,
+                Vm.PGSCAN_DIRECT,
+                Vm.PGSTEAL_DIRECT,
+            )
+            if reclaimed >= SWAP_CLUSTER_MAX:
+                return reclaimed
+        priority -= 1
+    return reclaimed
