@@ -136,6 +136,11 @@ class Machine:
         )
 
 
+def cpus_of(machine: Machine, node: int) -> list[int]:
+    """Return the CPU numbers of a node, in order."""
+    return np.flatnonzero(machine.cpu_node == node).tolist()
+
+
 def watermarks(managed_pages: Sequence[int], thp: bool = False) -> np.ndarray:
     """Return min, low, high and promo of each node's NORMAL zone: int64[N, 4], pages.
 

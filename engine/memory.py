@@ -1,0 +1,197 @@
+"""Allocation and checking of the state that ``kernels/state.py`` declares."""
+
+import mmap
+
+import numpy as np
+
+from ..kernels import constants as k
+from ..kernels import state as st
+from .costs import Costs
+from .errors import BadInput
+from .settings import Settings
+from .topology import Machine, watermarks
+
+#: Page-table space as a multiple of RAM: host address space, not host memory.
+ARENA_FACTOR = 64
+ARENA_PAGES_MIN = 1 << 20
+ARENA_PAGES_MAX = 1 << 36
+#: Nodes that fit the sign-free masks of the kernels.
+NODES_MAX = 62
+
+_COSTS = {
+    st.COST_MINOR_FAULT: "minor_fault_ns",
+    st.COST_HINT_FAULT: "hint_fault_ns",
+    st.COST_CACHE_LOOKUP: "cache_lookup_ns",
+    st.COST_SWAP_IN: "swap_in_ns",
+    st.COST_SWAP_OUT: "swap_out_ns",
+    st.COST_MIGRATE_PAGE: "migrate_page_ns",
+    st.COST_RECLAIM_PAGE: "reclaim_page_ns",
+}
+
+
+def sparse(items: int, dtype, huge: bool) -> np.ndarray:
+    """Return zeroed memory that the host backs page by page as it is written.
+
+    items  length; ``huge``: ask for huge pages of the host (dense use) or forbid them
+    Raises BadInput where the host refuses the address space.
+    """
+    nbytes = max(1, items) * np.dtype(dtype).itemsize
+    flags = (
+        mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0x4000)
+    )
+    try:
+        area = mmap.mmap(-1, nbytes, flags=flags)
+    except OSError as error:
+        raise BadInput(
+            f"the host must grant {nbytes} bytes of address space, got {error}"
+        ) from None
+    try:
+        area.madvise(mmap.MADV_HUGEPAGE if huge else mmap.MADV_NOHUGEPAGE)
+    except OSError:
+        # A host kernel without transparent huge pages has nothing to advise.
+        pass
+    return np.frombuffer(area, dtype=dtype, count=max(1, items))
+
+
+def give_back(array: np.ndarray, first: int, items: int) -> None:
+    """Return the whole host pages of ``array[first:first + items]`` to the host."""
+    area, size = _area_of(array), array.itemsize
+    start = -(-first * size // mmap.PAGESIZE) * mmap.PAGESIZE
+    end = (first + items) * size // mmap.PAGESIZE * mmap.PAGESIZE
+    if end > start:
+        area.madvise(mmap.MADV_DONTNEED, start, end - start)
+
+
+def _area_of(array: np.ndarray) -> mmap.mmap:
+    base = array.base
+    return base if isinstance(base, mmap.mmap) else base.obj
+
+
+def managed_pages(machine: Machine) -> list[int]:
+    """Return the frames of each node that processes may use, in whole 2 MiB blocks."""
+    return [
+        (memory - system) // (k.PAGE_SIZE * k.HPAGE_PMD_NR) * k.HPAGE_PMD_NR
+        for memory, system in zip(machine.memory, machine.system, strict=True)
+    ]
+
+
+def node_shift(pages: list[int]) -> int:
+    """Return log2 of the frame numbers that every node owns."""
+    return max(k.HPAGE_PMD_ORDER, (max(pages) - 1).bit_length())
+
+
+def ballast_pages(settings: Settings, pages: list[int]) -> list[int]:
+    """Return the frames of each node that are out of use; BadInput where it is bad."""
+    wanted = settings.ballast or (0,) * len(pages)
+    if len(wanted) != len(pages):
+        raise BadInput(
+            f"ballast must give bytes for {len(pages)} nodes, got {len(wanted)}"
+        )
+    block = k.PAGE_SIZE * k.HPAGE_PMD_NR
+    taken = [nbytes // block * k.HPAGE_PMD_NR for nbytes in wanted]
+    for nid, (out, managed) in enumerate(zip(taken, pages, strict=True)):
+        if not 0 <= out <= managed:
+            raise BadInput(
+                f"ballast of node {nid} must be from 0 to {managed * k.PAGE_SIZE} bytes,"
+                f" got {wanted[nid]}"
+            )
+    return taken
+
+
+def arena_pages(machine: Machine) -> int:
+    """Return how many virtual pages all address spaces together may have."""
+    wanted = ARENA_FACTOR * sum(managed_pages(machine))
+    return min(max(wanted, ARENA_PAGES_MIN), ARENA_PAGES_MAX)
+
+
+def _node_table(machine: Machine, settings: Settings, shift: int) -> np.ndarray:
+    pages = managed_pages(machine)
+    marks = watermarks(pages)
+    table = np.zeros((len(pages), st.NODE_WIDTH), np.int64)
+    for nid, out in enumerate(ballast_pages(settings, pages)):
+        first = nid << (shift - k.HPAGE_PMD_ORDER)
+        usable = pages[nid] - out
+        row = table[nid]
+        row[st.FREE] = row[st.SPAN] = usable
+        row[st.MIN : st.HIGH + 1] = marks[nid, :3]
+        row[st.VIRGIN] = first
+        row[st.END_BLOCK] = first + usable // k.HPAGE_PMD_NR
+        row[st.PARTIAL_HEAD] = row[st.RETURNED_HEAD] = k.NONE
+        row[st.ONLINE] = 1
+    return table
+
+
+def _info(settings: Settings, seed: int, shift: int, frames: int) -> np.ndarray:
+    info = np.zeros(st.INFO_WIDTH, np.int64)
+    info[st.NODE_SHIFT] = shift
+    info[st.SHARDS] = settings.shards
+    info[st.SEED] = seed
+    info[st.WEDGE_PPM] = settings.wedge_ppm
+    info[st.SLOTS + st.TOTAL] = settings.swap_bytes // k.PAGE_SIZE
+    info[st.ENTRIES + st.TOTAL] = frames
+    info[st.SLOTS + st.STACK] = info[st.ENTRIES + st.STACK] = k.NONE
+    return info
+
+
+def copy_costs(machine: Machine, costs: Costs) -> np.ndarray:
+    """Return int64[nodes, nodes] ns: the copy of one page from node to node."""
+    rate = np.minimum(costs.copy_bandwidth, machine.bandwidth)
+    return k.PAGE_SIZE * 1_000_000_000 // rate
+
+
+def allocate(
+    machine: Machine, settings: Settings, costs: Costs, seed: int
+) -> st.Memory:
+    """Return the state of a machine on which nothing has run yet."""
+    nodes = len(machine.memory)
+    if nodes > NODES_MAX:
+        raise BadInput(f"nodes must be at most {NODES_MAX}, got {nodes}")
+    pages = managed_pages(machine)
+    shift = node_shift(pages)
+    frames = nodes << shift
+    blocks = frames >> k.HPAGE_PMD_ORDER
+    slots = settings.swap_bytes // k.PAGE_SIZE
+    arena = arena_pages(machine)
+    # Host huge pages pay where tables are dense: whole GiB of simulated memory.
+    dense = sum(pages) >= 1 << 18
+    shards = settings.shards
+    shard = np.zeros((shards + 1, st.SHARD_WIDTH), np.int64)
+    shard[:, st.FREED_HEAD : st.FREED_ENTRY_TAIL + 1] = k.NONE
+    pool = np.zeros((shards, nodes, st.POOL_WIDTH), np.int64)
+    pool[:, :, st.POOL_HEAD] = k.NONE
+    cost = np.array([getattr(costs, name) for name in _COSTS.values()], np.int64)
+    return st.Memory(
+        pte=sparse(arena, np.int64, dense),
+        frame=sparse(frames, np.int64, dense),
+        frame_entry=sparse(frames, np.int32, False),
+        block_used=sparse(blocks, np.int16, False),
+        block_bump=sparse(blocks, np.int16, False),
+        block_stack=sparse(blocks, np.int16, False),
+        block_list=sparse(blocks, np.int8, False),
+        block_next=sparse(blocks, np.int32, False),
+        block_prev=sparse(blocks, np.int32, False),
+        slot_count=sparse(slots, np.int16, False),
+        slot_frame=sparse(slots, np.int64, False),
+        entry_count=sparse(frames, np.int16, False),
+        entry_frame=sparse(frames, np.int64, False),
+        vpn_family=sparse(arena >> k.HPAGE_PMD_ORDER, np.int32, False),
+        node=_node_table(machine, settings, shift),
+        mm=np.zeros((0, st.MM_WIDTH), np.int64),
+        family=np.zeros((0, st.FAMILY_WIDTH), np.int64),
+        vma=np.zeros((0, st.VMA_WIDTH), np.int64),
+        task=np.zeros((0, st.TASK_WIDTH), np.int64),
+        weights=np.zeros((1, nodes + 1), np.int64),
+        zonelist=np.ascontiguousarray(machine.zonelist(), np.int64),
+        copy_ns=copy_costs(machine, costs),
+        access_ns=np.zeros((0, nodes), np.int64),
+        cost=cost,
+        info=_info(settings, seed, shift, sum(pages)),
+        shard=shard,
+        pool=pool,
+        vm=np.zeros((shards + 1, nodes, len(k.Vm)), np.int64),
+        refused=np.zeros((shards + 1, len(k.Refusal)), np.int64),
+        cause=np.zeros((shards + 1, 0, len(k.Cause)), np.int64),
+        mm_change=np.zeros((shards + 1, 0, st.CHANGE_WIDTH), np.int64),
+        lru_change=np.zeros((shards + 1, nodes, 2), np.int64),
+        traffic=np.zeros((shards + 1, nodes, nodes), np.int64),
+    )

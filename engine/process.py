@@ -1,0 +1,86 @@
+"""Processes, tasks, regions and VMAs: the small objects that callers hold."""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from .errors import BadInput
+from .policy import DEFAULT, Policy
+
+
+@dataclass(eq=False)
+class Process:
+    """An address space (mm); ``first_vpn`` is where its family's pages begin."""
+
+    id: int
+    name: str
+    family: int
+    first_vpn: int
+    span: int
+    delta: int
+    next_vpn: int
+    alive: bool = True
+    vmas: list["Vma"] = field(default_factory=list, repr=False)
+
+
+@dataclass(eq=False)
+class Task:
+    """A thread, pinned to a CPU; ``policy`` is that of set_mempolicy."""
+
+    id: int
+    process: Process
+    cpu: int
+    policy: Policy = DEFAULT
+
+
+class Region(NamedTuple):
+    """A mapping of ``pages`` pages from virtual page ``first`` of a process."""
+
+    process: Process
+    first: int
+    pages: int
+    name: str = ""
+
+    def of(self, child: Process) -> "Region":
+        """Return the same range in a relative by fork."""
+        if child.family != self.process.family:
+            raise BadInput(
+                f"process {child.name} must be a relative of {self.process.name}"
+            )
+        return self._replace(process=child)
+
+
+@dataclass
+class Vma:
+    """Virtual pages [start, end) with one protection and one policy."""
+
+    start: int
+    end: int
+    read: bool = True
+    write: bool = True
+    mof: bool = False
+    policy: Policy = DEFAULT
+
+    def copy(self, start: int, end: int) -> "Vma":
+        """Return the part [start, end) of this VMA."""
+        return Vma(start, end, self.read, self.write, self.mof, self.policy)
+
+
+def isolate(process: Process, first: int, pages: int) -> list[Vma]:
+    """Split the VMAs at the ends of a range and return those that lie in it.
+
+    Raises BadInput where a page of the range is not mapped.
+    """
+    end, inside, out = first + pages, [], []
+    for vma in process.vmas:
+        cuts = [vma.start, *(at for at in (first, end) if vma.start < at < vma.end)]
+        parts = [
+            vma.copy(a, b) for a, b in zip(cuts, [*cuts[1:], vma.end], strict=True)
+        ]
+        out += parts
+        inside += [part for part in parts if first <= part.start and part.end <= end]
+    if sum(vma.end - vma.start for vma in inside) != pages:
+        raise BadInput(
+            f"pages {first} to {end} of process {process.name} must all be mapped"
+        )
+    process.vmas = out
+    return inside

@@ -1,0 +1,302 @@
+"""Run a study: its variants in order, each in a fresh simulation, streamed to a file.
+
+Whatever can be refused is refused before the output file exists: the file's path, and
+memory that the host cannot hold.
+"""
+
+import json
+import os
+import platform
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from .costs import Costs
+from .errors import BadInput, SimulationError
+
+try:
+    from .output import RunState, RunWriter
+except ImportError:
+    from enum import IntEnum
+
+    RunState, RunWriter = IntEnum("RunState", "DONE STOPPED FAILED"), int
+from .simulation import Simulation
+from .sizes import format_size
+from .study import Study, Variant
+
+#: Host bytes per mapped page: 8 its PTE, 8 its frame, 4 its place in a cache.
+BYTES_PER_PAGE = 20
+#: Host bytes per 2 MiB of simulated RAM.
+BYTES_PER_BLOCK = 16
+#: The interpreter, the compiler and the libraries.
+BYTES_ALWAYS = 300 << 20
+
+_LIBRARIES = ("lazynuma", "numpy", "numba", "h5py")
+
+Progress = Callable[[Variant, int, int], None]
+
+
+def run_study(
+    study: Study,
+    *,
+    output: str | os.PathLike | None = None,
+    force: bool = False,
+    seed: int = 1,
+    threads: int = 1,
+    costs: Costs = Costs(),
+    provenance: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
+    opened: Callable[[Callable[[], None]], None] | None = None,
+) -> list[dict[str, Any]]:
+    """Run every variant of ``study`` and return its summary rows, ``wall_s`` added.
+
+    output      HDF5 file that is written as the run goes on (``docs/format.md``)
+    force       whether ``output`` may replace a file
+    costs       the cost model
+    provenance  root attributes that say where the study came from
+    progress    called with (variant, accesses served since the last call, simulated ns)
+                from between two kernel calls, first of all with 0 and 0
+    opened      called, once the file is there, with a function by which another thread
+                closes it as stopped, to end the process without waiting for this one
+
+    Raises BadInput before there is an output file, and SimulationError where the model
+    cannot go on.  Whatever ends the run, the file is closed and readable.
+    """
+    check_output(output, force)
+    check_memory(study)
+    file = _File()
+    if output is not None:
+        attributes = _attributes(seed, threads, costs) | (provenance or {})
+        file = _File(_create(study, Path(output), attributes, force))
+        if opened is not None:
+            opened(partial(file.close, RunState.STOPPED))
+    return _Runner(study, seed, threads, costs, progress, file).run_all()
+
+
+def check_output(output: str | os.PathLike | None, force: bool) -> None:
+    """Raise BadInput where ``output`` cannot be created."""
+    if output is None:
+        return
+    path = Path(output)
+    if path.is_dir():
+        raise BadInput(f"output must be a file, got the directory {path}")
+    if path.exists() and not force:
+        raise BadInput(f"output must not exist unless --force is given, got {path}")
+    if not path.parent.is_dir():
+        raise BadInput(f"output must lie in a directory that exists, got {path}")
+    target = path if path.exists() else path.parent
+    if not os.access(target, os.W_OK):
+        raise BadInput(f"output must be writable, got {path}")
+
+
+def check_memory(study: Study) -> None:
+    """Raise BadInput where the host cannot hold the largest variant of ``study``."""
+    largest = max(study.variants, key=memory_needed)
+    needed, available = memory_needed(largest), memory_available()
+    if needed > available:
+        raise BadInput(
+            f"host memory must hold about {format_size(needed)} "
+            f"for {study.dimension} {largest.name}, "
+            f"got {format_size(int(available))} available"
+        )
+
+
+def memory_needed(variant: Variant) -> int:
+    """Return an estimate of the host memory in bytes that ``variant`` takes."""
+    blocks = sum(variant.machine.memory) >> 21
+    return (
+        variant.mapped_pages * BYTES_PER_PAGE + blocks * BYTES_PER_BLOCK + BYTES_ALWAYS
+    )
+
+
+def memory_available() -> float:
+    """Return the bytes that this process may still take: of RAM and of its cgroup."""
+    meminfo = Path("/proc/meminfo").read_text().splitlines()
+    fields = dict(line.split(":", 1) for line in meminfo)
+    available = int(fields["MemAvailable"].split()[0]) << 10
+    return min(available, *(_cgroup_room(*place) for place in _cgroups()))
+
+
+def _cgroups() -> list[tuple[Path, str, str]]:
+    """Return (directory, limit, usage) of every cgroup that this process is in."""
+    places = [(Path("/sys/fs/cgroup"), "memory.max", "memory.current")]
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            root, names = "/sys/fs/cgroup", ("memory.max", "memory.current")
+        elif "memory" in controllers.split(","):
+            root = "/sys/fs/cgroup/memory"
+            names = ("memory.limit_in_bytes", "memory.usage_in_bytes")
+        else:
+            continue
+        group = Path(path)
+        places += [(Path(root + str(part)), *names) for part in (group, *group.parents)]
+    return places
+
+
+def _cgroup_room(directory: Path, limit: str, usage: str) -> float:
+    """Return what a cgroup has left, its page cache counted as free."""
+    try:
+        most = (directory / limit).read_text().strip()
+        used = int((directory / usage).read_text())
+        stat = (directory / "memory.stat").read_text().splitlines()
+    except (OSError, ValueError):
+        return float("inf")
+    if most == "max":
+        return float("inf")
+    pages = dict(line.split() for line in stat)
+    cache = int(pages.get("inactive_file", 0)) + int(pages.get("active_file", 0))
+    return int(most) - used + cache
+
+
+class _File:
+    """The file of a run, or none: one thread at a time, nothing once it is closed."""
+
+    def __init__(self, writer: RunWriter | None = None) -> None:
+        self._writer = writer
+        self._lock = threading.Lock()
+        self.seconds = 0.0
+
+    def write(self, what: str, *values: Any) -> None:
+        """Call the writer's method ``what``; ``seconds`` grows by what that takes."""
+        with self._lock:
+            if self._writer is None:
+                return
+            begin = time.perf_counter()
+            getattr(self._writer, what)(*values)
+            self.seconds += time.perf_counter() - begin
+
+    def close(self, state: RunState) -> None:
+        """Close the file, unless that was done."""
+        with self._lock:
+            writer, self._writer = self._writer, None
+            if writer is not None:
+                writer.close(state)
+
+
+class _Observer:
+    """Hands what a simulation reports to the file and to the progress callback."""
+
+    def __init__(
+        self, index: int, variant: Variant, file: _File, progress: Progress | None
+    ) -> None:
+        self.index = index
+        self.variant = variant
+        self.file = file
+        self.callback = progress
+
+    def progress(self, accesses: int, now_ns: int) -> None:
+        if self.callback is not None:
+            self.callback(self.variant, accesses, now_ns)
+
+    def epoch(self, *values: Any) -> None:
+        self.file.write("epoch", self.index, *values)
+
+    def event(self, *values: Any) -> None:
+        self.file.write("event", self.index, *values)
+
+
+@dataclass(frozen=True)
+class _Runner:
+    """What the variants of one run have in common."""
+
+    study: Study
+    seed: int
+    threads: int
+    costs: Costs
+    progress: Progress | None
+    file: _File
+
+    def run_all(self) -> list[dict[str, Any]]:
+        """Run every variant, close the file, and return the rows."""
+        state = RunState.STOPPED  # unless it ends, or fails, by itself
+        try:
+            rows = [self.run(index) for index in range(len(self.study.variants))]
+            state = RunState.DONE
+        except BadInput as error:  # too late to refuse: the file exists
+            state = RunState.FAILED
+            raise SimulationError(str(error)) from error
+        except Exception:
+            state = RunState.FAILED
+            raise
+        finally:
+            self.file.close(state)
+        return rows
+
+    def run(self, index: int) -> dict[str, Any]:
+        """Run variant ``index`` and return its row."""
+        variant = self.study.variants[index]
+        observer = _Observer(index, variant, self.file, self.progress)
+        observer.progress(0, 0)
+        begin, written = time.perf_counter(), self.file.seconds
+        with closing(self._simulation(variant, observer)) as simulation:
+            ready = time.perf_counter()
+            values = variant.steps(simulation) or {}
+            simulation.flush_epoch()
+            row = self._row(simulation.summary() | values)
+        end = time.perf_counter()
+        writing = self.file.seconds - written
+        stages = {
+            "setup_s": ready - begin,
+            "run_s": end - ready - writing,
+            "output_s": writing,
+        }
+        self.file.write("summary", index, row)
+        self.file.write("runtime", index, stages)
+        return {self.study.dimension: variant.name, **row, "wall_s": end - begin}
+
+    def _simulation(self, variant: Variant, observer: _Observer) -> Simulation:
+        return Simulation(
+            variant.machine,
+            settings=variant.settings,
+            costs=self.costs,
+            seed=self.seed,
+            threads=self.threads,
+            observer=observer,
+        )
+
+    def _row(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        names = [column.name for column in self.study.columns]
+        missing = [name for name in names if name not in values]
+        if missing:
+            raise SimulationError(f"steps must return {', '.join(missing)}, got none")
+        return {name: values[name] for name in names}
+
+
+def _create(study: Study, path: Path, attributes: dict, force: bool) -> RunWriter:
+    """Create the output file; raise BadInput, leaving none, where that fails."""
+    existed = path.exists()
+    try:
+        return RunWriter(
+            path,
+            title=study.question,
+            attributes=attributes,
+            nodes=max(variant.machine.nodes for variant in study.variants),
+            dimension=study.dimension,
+            variants=[variant.name for variant in study.variants],
+            columns=study.columns,
+            force=force,
+        )
+    except OSError as error:
+        if not existed:
+            path.unlink(missing_ok=True)
+        raise BadInput(f"output must be writable, got {path}: {error}") from error
+
+
+def _attributes(seed: int, threads: int, costs: Costs) -> dict[str, Any]:
+    """Return the root attributes: how the file came to be, so that it can again."""
+    return {
+        "seed": seed,
+        "threads": threads,
+        "costs": json.dumps(asdict(costs)),
+        "versions": json.dumps({name: version(name) for name in _LIBRARIES}),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "host": platform.node(),
+    }

@@ -1,0 +1,56 @@
+"""The settings of a simulation: what is not the machine, the costs or the workload."""
+
+from dataclasses import dataclass, field, fields
+
+from .errors import BadInput
+
+
+def _at_least(minimum: int, default: int, unit: str, text: str):
+    return field(default=default, metadata={"min": minimum, "unit": unit, "help": text})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Model parameters; results depend on each of them (``docs/model.md`` §6).
+
+    Raises BadInput where a field is out of its range.
+    """
+
+    shards: int = _at_least(1, 64, "1", "independent parts of a quantum's work")
+    quantum_ns: int = _at_least(1, 50_000_000, "ns", "length of a quantum")
+    quantum_accesses: int = _at_least(1, 1 << 21, "1", "most accesses in a quantum")
+    epoch_ns: int = _at_least(1, 1_000_000_000, "ns", "length of an output epoch")
+    swap_bytes: int = field(
+        default=0,
+        metadata={"kind": "size", "min": 0, "unit": "byte", "help": "swap space"},
+    )
+    wedge_ppm: int = field(
+        default=0,
+        metadata={
+            "min": 0,
+            "max": 1_000_000,
+            "unit": "1e-6",
+            "help": "share of migration-cache entries lost by a racing exit",
+        },
+    )
+    sequential: bool = field(
+        default=False, metadata={"help": "serve accesses one by one in script order"}
+    )
+    mpol_mf_lazy: bool = field(
+        default=True, metadata={"help": "accept MPOL_MF_LAZY (mainline: EINVAL)"}
+    )
+    ballast: tuple[int, ...] = field(
+        default=(),
+        metadata={"unit": "byte", "help": "memory taken out of use on each node"},
+    )
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value, low = getattr(self, item.name), item.metadata.get("min")
+            high = item.metadata.get("max")
+            if low is not None and value < low:
+                raise BadInput(f"{item.name} must be at least {low}, got {value}")
+            if high is not None and value > high:
+                raise BadInput(f"{item.name} must be at most {high}, got {value}")
+        if self.sequential and self.shards != 1:
+            object.__setattr__(self, "shards", 1)

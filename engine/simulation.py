@@ -1,0 +1,987 @@
+"""The engine: processes on a machine, their operations, and time in quanta.
+
+Python decides what comes next; everything that touches pages is a kernel that works
+at most half a second and says why it stopped.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+
+from ..kernels import accesses as acc
+from ..kernels import constants as k
+from ..kernels import (
+    mbind,
+    memory_hotplug,
+    mmap,
+    page_alloc,
+    populate,
+    quantum,
+    serve,
+    swap_state,
+)
+from ..kernels import state as st
+from ..kernels.barrier import Stop, serve_one, serve_set_aside
+from ..kernels.huge_memory import populate_blocks
+from .costs import Costs
+from .errors import BadInput, SimulationError
+from .load import Loads
+from .memory import allocate, give_back
+from .policy import Policy, checked
+from .process import Process, Region, Task, Vma, isolate
+from .settings import Settings
+from .tables import Tables
+from .topology import Machine
+from .workload import Workload
+
+EIO, EINVAL = 5, 22
+#: Most accesses that one call of the barrier serves: some tenths of a second.
+BARRIER_LIMIT = 1 << 15
+#: Pages that one call of a range operation walks.
+RANGE_LIMIT = 1 << 20
+
+
+class Page(NamedTuple):
+    """What one virtual page is: see ``Simulation.page``."""
+
+    kind: str
+    node: int = -1
+    frame: int = -1
+    write: bool = False
+    young: bool = False
+    dirty: bool = False
+    protnone: bool = False
+    mapcount: int = 0
+    entry: int = -1
+    count: int = 0
+    cache: str = ""
+
+
+class Silent:
+    """An observer that ignores everything."""
+
+    def progress(self, accesses, now_ns):
+        """Take note of accesses served since the last call."""
+
+    def epoch(self, time_ns, counters, processes):
+        """Take the counters of an epoch."""
+
+    def event(self, time_ns, kind, node, process, value):
+        """Take a rare event."""
+
+
+class Simulation:
+    """A machine, its processes and their simulated time.
+
+    ``threads`` and ``batch`` (accesses a kernel call) change speed, never results.
+    Sizes are bytes, offsets within regions are 4 KiB pages, times are ns.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        settings: Settings = Settings(),
+        costs: Costs = Costs(),
+        seed: int = 1,
+        threads: int = 1,
+        batch: int = 1 << 20,
+        observer=None,
+    ) -> None:
+        if threads < 1 or batch < 1:
+            raise BadInput(
+                f"threads and batch must be at least 1, got {threads}, {batch}"
+            )
+        if not 0 <= seed < 1 << 62:
+            raise BadInput(f"seed must be from 0 to 2^62 - 1, got {seed}")
+        self.machine, self.settings, self.costs = machine, settings, costs
+        self.seed, self.batch, self.threads = seed, batch, threads
+        self.observer = observer or Silent()
+        self.memory = allocate(machine, settings, costs, seed)
+        nodes = len(machine.memory)
+        self._bandwidth = np.ascontiguousarray(machine.bandwidth, np.int64)
+        self._latency = np.ascontiguousarray(machine.latency_ns, np.int64)
+        self._utilisation = np.zeros((nodes, nodes), np.int64)
+        self._factor = np.full((nodes, nodes), quantum.STREAM_FACTOR_ONE, np.int64)
+        self._tables = Tables(nodes, settings.shards)
+        self._stale = True
+        self.processes: list[Process] = []
+        self.tasks: list[Task] = []
+        self._runs = 0
+        self._next_vpn, self._holes = 0, []
+        self.now = 0
+        self._totals = np.zeros((nodes, len(k.Vm)), np.int64)
+        self._at_epoch = self._totals.copy()
+        self._next_epoch = settings.epoch_ns
+        self._spent = np.zeros((0, len(k.Cause)), np.int64)
+        self._touched = np.zeros((0, 2), np.int64)
+        self._process_epoch: dict[int, np.ndarray] = {}
+        self._counts = np.zeros((threads, nodes), np.int64)
+        self._layout = self._queued = np.zeros(0, np.int64)
+        self._tally = np.zeros((1, settings.shards), np.int64)
+        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+        self.oom_kills = 0
+
+    def close(self) -> None:
+        """Give the host its memory back; the simulation is over."""
+        if self._pool:
+            self._pool.shutdown()
+        self.memory = None
+        self._layout = self._queued = None
+
+    # --- processes and tasks ------------------------------------------------------
+
+    def spawn(self, name: str = "main", nbytes: int | None = None) -> Process:
+        """Return a new process whose address space spans ``nbytes`` (default 4 x RAM)."""
+        wanted = 4 * sum(self.machine.memory) if nbytes is None else nbytes
+        span = -(-wanted // (k.PAGE_SIZE * k.HPAGE_PMD_NR)) * k.HPAGE_PMD_NR
+        first = self._reserve(span)
+        family = 1 + max((one.family for one in self.processes), default=-1)
+        blocks = slice(first >> k.HPAGE_PMD_ORDER, (first + span) >> k.HPAGE_PMD_ORDER)
+        self.memory.vpn_family[blocks] = family + 1
+        process = Process(len(self.processes), name, family, first, span, 0, first)
+        self.processes.append(process)
+        self._stale = True
+        return process
+
+    def _reserve(self, span: int) -> int:
+        """Return the first index of ``span`` PTEs that nobody owns."""
+        for i, (first, free) in enumerate(self._holes):
+            if free >= span:
+                self._holes[i] = (first + span, free - span)
+                return first
+        first = self._next_vpn
+        if first + span > self.memory.pte.size:
+            raise BadInput(
+                f"address spaces must fit in {self.memory.pte.size} pages together,"
+                f" got {first + span}"
+            )
+        self._next_vpn += span
+        return first
+
+    def start_task(self, process: Process, cpu: int) -> Task:
+        """Return a new task of a process, pinned to a CPU."""
+        self._check_alive(process)
+        task = Task(len(self.tasks), process, self._checked_cpu(cpu))
+        self.tasks.append(task)
+        self._stale = True
+        self._sync()
+        row = self.memory.task[task.id]
+        row[st.TASK_MM], row[st.TASK_DELTA] = process.id, process.delta
+        row[st.TASK_ALIVE], row[st.TASK_REFS], row[st.TASK_CLOCK] = 1, 1, self.now
+        row[st.TASK_IL_PREV] = len(self.machine.memory) - 1
+        row[st.TASK_NID] = self.machine.cpu_node[cpu]
+        return task
+
+    def move_task(self, task: Task, cpu: int) -> None:
+        """Move a task to another CPU."""
+        task.cpu = self._checked_cpu(cpu)
+        self._sync()
+        self.memory.task[task.id, st.TASK_NID] = self.machine.cpu_node[cpu]
+
+    def _checked_cpu(self, cpu: int) -> int:
+        cpus = len(self.machine.cpu_node)
+        if not 0 <= cpu < cpus or self.machine.cpu_node[cpu] < 0:
+            raise BadInput(f"cpu must be one of the machine's {cpus}, got {cpu}")
+        return cpu
+
+    @staticmethod
+    def _check_alive(process: Process) -> None:
+        if not process.alive:
+            raise BadInput(f"process {process.name} must be alive, got a dead one")
+
+    def fork(self, process: Process, name: str = "child") -> Process:
+        """Return a copy-on-write copy of a process, without tasks."""
+        self._check_alive(process)
+        relatives = [one for one in self.processes if one.family == process.family]
+        if sum(one.alive for one in relatives) >= k.MAPCOUNT_MAX:
+            raise BadInput(
+                f"a fork family must have at most {k.MAPCOUNT_MAX} processes"
+            )
+        base = self._reserve(process.span)
+        child = Process(
+            len(self.processes),
+            name,
+            process.family,
+            process.first_vpn,
+            process.span,
+            base - process.first_vpn,
+            process.next_vpn,
+            vmas=[vma.copy(vma.start, vma.end) for vma in process.vmas],
+        )
+        self.processes.append(child)
+        self._stale = True
+        memory = self._sync()
+        for vma in process.vmas:
+            for first, pages in _pieces(vma.start, vma.end):
+                mmap.copy_page_range(
+                    memory, first + process.delta, first + child.delta, pages, child.id
+                )
+        self._fold()
+        self._event(k.Event.FORK, -1, child, process.id)
+        return child
+
+    def exit(self, process: Process) -> None:
+        """End a process and its tasks; every frame, slot and entry goes back."""
+        self._check_alive(process)
+        memory = self._sync()
+        wedged = np.zeros(1, np.int64)
+        for vma in process.vmas:
+            self._zap(process, vma.start, vma.end, True, wedged)
+        process.alive, process.vmas = False, []
+        self._stale = True
+        for task in self.tasks:
+            if task.process is process:
+                memory.task[task.id, st.TASK_ALIVE] = 0
+        self._fold()
+        give_back(memory.pte, process.first_vpn + process.delta, process.span)
+        self._release(process)
+        self._event(k.Event.EXIT, -1, process, 0)
+        if wedged[0]:
+            self._event(k.Event.WEDGED, -1, process, int(wedged[0]))
+
+    def _release(self, process: Process) -> None:
+        """Let others use the page tables of a process that is gone.
+
+        A founder's range names its family's pages, so it waits for the last relative.
+        """
+        if process.delta:
+            self._holes.append((process.first_vpn + process.delta, process.span))
+        relatives = [one for one in self.processes if one.family == process.family]
+        if not any(one.alive for one in relatives):
+            self._holes.append((process.first_vpn, process.span))
+
+    def _zap(self, process, start, end, exiting, wedged) -> int:
+        zapped = 0
+        for first, pages in _pieces(start, end):
+            zapped += mmap.zap_pte_range(
+                self.memory,
+                first + process.delta,
+                first,
+                pages,
+                process.id,
+                exiting,
+                wedged,
+            )
+        return zapped
+
+    # --- memory -----------------------------------------------------------------------
+
+    def mmap(
+        self, process: Process, nbytes: int, name: str = "", write: bool = True
+    ) -> Region:
+        """Map anonymous private memory, aligned to 2 MiB, above what is mapped."""
+        self._check_alive(process)
+        pages = -(-nbytes // k.PAGE_SIZE)
+        room = process.first_vpn + process.span - process.next_vpn
+        if not 0 < pages <= room:
+            raise BadInput(
+                f"mapping {name or 'of memory'} must have from 1 to {room} pages,"
+                f" got {pages}"
+            )
+        first = process.next_vpn
+        process.next_vpn = -(-(first + pages) // k.HPAGE_PMD_NR) * k.HPAGE_PMD_NR
+        process.vmas.append(Vma(first, first + pages, write=write))
+        self._stale = True
+        return Region(process, first, pages, name)
+
+    def populate(
+        self, task: Task, region: Region, first: int = 0, pages: int | None = None
+    ) -> int:
+        """Write-fault a part of a region (MADV_POPULATE_WRITE) without accesses.
+
+        Return how many pages could be populated before memory ran out.
+        """
+        start, pages = self._range(region, first, pages)
+        parts = isolate(region.process, start, pages)
+        self._stale = True
+        self._sync()
+        done = 0
+        for v, at, count in self._rows(parts, region.process):
+            got = self._populate_piece(task, v, at, count)
+            done += got
+            if got < count:
+                break
+        self._charge(task, 0)
+        return done
+
+    def _populate_piece(self, task: Task, v: int, first: int, pages: int) -> int:
+        """Populate a piece of a VMA: whole blocks at once where that is the same."""
+        memory, at, end = self.memory, first, first + pages
+        while at < end:
+            blocks = self._populate_blocks(task, v, at, end)
+            count = blocks * k.HPAGE_PMD_NR
+            if not blocks:
+                aligned = (at // k.HPAGE_PMD_NR + 1) * k.HPAGE_PMD_NR
+                count = min(end, aligned) - at
+                done = populate.populate(memory, task.id, at, count)
+                if done < count:
+                    return at + done - first
+            at += count
+        return pages
+
+    def _populate_blocks(self, task: Task, v: int, at: int, end: int) -> int:
+        """Populate whole blocks from a block's first page; return how many."""
+        memory, wanted = self.memory, (end - at) // k.HPAGE_PMD_NR
+        if at % k.HPAGE_PMD_NR or not wanted or not memory.vma[v, st.VMA_WRITE]:
+            return 0
+        found = np.zeros(2, np.int64)
+        populate.virgin_blocks(memory, task.id, v, found)
+        nid, blocks = found.tolist()
+        if not blocks:
+            return 0
+        pfn = int(memory.node[nid, st.VIRGIN]) << k.HPAGE_PMD_ORDER
+        bits = k.PTE_PRESENT | k.PTE_WRITE | k.PTE_YOUNG | k.PTE_DIRTY
+        done = populate_blocks(
+            memory.pte,
+            memory.frame,
+            at + task.process.delta,
+            pfn,
+            pfn | bits,
+            at | k.FRAME_MAPCOUNT_ONE | k.FRAME_IN_USE,
+            min(blocks, wanted),
+        )
+        populate.account_blocks(memory, task.id, nid, done)
+        return done
+
+    def munmap(
+        self, task: Task, region: Region, first: int = 0, pages: int | None = None
+    ) -> None:
+        """Unmap a part of a region; it must be mapped."""
+        start, pages = self._range(region, first, pages)
+        process = region.process
+        parts = isolate(process, start, pages)
+        self._stale = True
+        self._sync()
+        zapped = self._zap(process, start, start + pages, False, np.zeros(1, np.int64))
+        process.vmas = [vma for vma in process.vmas if vma not in parts]
+        self._stale = True
+        cost = zapped * self.costs.zap_pte_ns + self._flush(process)
+        self._charge(task, cost)
+        delta = start + process.delta
+        give_back(self.memory.pte, delta, pages)
+
+    def mprotect(
+        self,
+        task: Task,
+        region: Region,
+        prot: str,
+        first: int = 0,
+        pages: int | None = None,
+    ) -> None:
+        """Change the protection of a part of a region: ``none``, ``r`` or ``rw``."""
+        if prot not in ("none", "r", "rw"):
+            raise BadInput(f"prot must be none, r or rw, got {prot!r}")
+        start, pages = self._range(region, first, pages)
+        read, write = prot != "none", prot == "rw"
+        for vma in isolate(region.process, start, pages):
+            vma.read, vma.write = read, write
+        self._stale = True
+        memory = self._sync()
+        changed = 0
+        for at, count in _pieces(start, start + pages):
+            at += region.process.delta
+            changed += mmap.change_protection(memory, at, count, read, write)
+        cost = changed * self.costs.mark_pte_ns + self._flush(region.process)
+        self._charge(task, cost)
+
+    def set_mempolicy(self, task: Task, policy: Policy) -> None:
+        """Set the policy of a task."""
+        task.policy = checked(policy, len(self.machine.memory))
+        memory = self._sync()
+        memory.task[task.id, st.TASK_IL_PREV] = len(self.machine.memory) - 1
+        memory.task[task.id, st.TASK_IL_LEFT] = 0
+        self._stale = True
+
+    def mbind(
+        self,
+        task: Task,
+        region: Region,
+        policy: Policy,
+        move: bool = False,
+        move_all: bool = False,
+        strict: bool = False,
+        lazy: k.Mechanism | None = None,
+        first: int = 0,
+        pages: int | None = None,
+    ) -> int:
+        """Set the policy of a part of a region (mbind(2)); return 0 or an errno.
+
+        ``move``, ``move_all``: move misplaced pages at once; ``lazy``: mark them by that
+        mechanism instead, or EINVAL where the settings refuse MPOL_MF_LAZY.
+        """
+        policy = checked(policy, len(self.machine.memory))
+        if lazy is not None:
+            if not self.settings.mpol_mf_lazy:
+                return EINVAL
+            self.mark(task, region, lazy, policy, move_all, first, pages)
+            return 0
+        start, pages = self._range(region, first, pages)
+        before = [vma.policy for vma in isolate(region.process, start, pages)]
+        parts = isolate(region.process, start, pages)
+        for vma in parts:
+            vma.policy = policy
+        self._stale = True
+        self._sync()
+        if strict and not (move or move_all) and self._misplaced(task, parts):
+            for vma, old in zip(parts, before, strict=True):
+                vma.policy = old
+            self._stale = True
+            return EIO
+        moved = np.zeros(2, np.int64)
+        if move or move_all:
+            for v, at, count in self._rows(parts, region.process):
+                mbind.do_mbind(self.memory, task.id, v, at, count, move_all, moved)
+        self._charge(task, 0, int(moved[0]) * self._flush(region.process))
+        return EIO if strict and moved[1] else 0
+
+    def _misplaced(self, task: Task, parts: Sequence[Vma]) -> bool:
+        rows = self._rows(parts, task.process)
+        return any(
+            mbind.count_misplaced(self.memory, task.id, v, at, count)
+            for v, at, count in rows
+        )
+
+    def mark(
+        self,
+        task: Task,
+        region: Region,
+        mechanism: k.Mechanism,
+        policy: Policy | None = None,
+        move_all: bool = False,
+        first: int = 0,
+        pages: int | None = None,
+    ) -> int:
+        """Mark a part of a region for migration on the next touch; return pages marked.
+
+        mbind(MPOL_MF_MOVE | MPOL_MF_LAZY); without ``policy`` it is MPOL_NOOP, that is
+        next-touch.
+        """
+        start, pages = self._range(region, first, pages)
+        parts = isolate(region.process, start, pages)
+        for vma in parts:
+            vma.mof = True
+            if policy is not None:
+                vma.policy = checked(policy, len(self.machine.memory))
+        self._stale = True
+        memory = self._sync()
+        marked = 0
+        for v, at, count in self._rows(parts, region.process):
+            if mechanism == k.Mechanism.HINTING:
+                marked += mbind.change_prot_numa(memory, task.id, at, count)
+                continue
+            swap = mechanism == k.Mechanism.SWAPCACHE
+            park = mbind.lazy_swapcache if swap else mbind.lazy_migcache
+            marked += park(memory, task.id, v, at, count, policy is not None, move_all)
+        self._charge(task, self._mark_cost(mechanism, marked, region.process))
+        return marked
+
+    def _mark_cost(self, mechanism, marked: int, process: Process) -> int:
+        flush = self._flush(process)
+        if mechanism == k.Mechanism.HINTING:
+            batches = -(-marked // k.HPAGE_PMD_NR)
+            return marked * self.costs.mark_pte_ns + batches * flush
+        return marked * (self.costs.park_page_ns + flush)
+
+    def move_pages(
+        self,
+        task: Task,
+        region: Region,
+        node: int,
+        move_all: bool = False,
+        first: int = 0,
+        pages: int | None = None,
+    ) -> np.ndarray:
+        """Move pages to a node (move_pages(2)); return int64[pages], node or -errno."""
+        self._check_node(node)
+        start, pages = self._range(region, first, pages)
+        memory = self._sync()
+        status = np.zeros(pages, np.int64)
+        moved = 0
+        for at, count in _pieces(start, start + pages):
+            part = status[at - start : at - start + count]
+            moved += mbind.move_pages(memory, task.id, at, node, move_all, part)
+        self._charge(task, 0, int(moved) * self._flush(region.process))
+        return status
+
+    def migrate_pages(
+        self, task: Task, from_nodes: Sequence[int], to_nodes: Sequence[int]
+    ) -> int:
+        """Move all pages of the caller's process (migrate_pages(2)); return those left."""
+        for node in (*from_nodes, *to_nodes):
+            self._check_node(node)
+        memory, process = self._sync(), task.process
+        moved = np.zeros(2, np.int64)
+        for source, target in remap(sorted(from_nodes), sorted(to_nodes)):
+            for vma in process.vmas:
+                for at, count in _pieces(vma.start, vma.end):
+                    mbind.migrate_to_node(
+                        memory, task.id, at, count, source, target, False, moved
+                    )
+        self._charge(task, 0, int(moved[0]) * self._flush(process))
+        return int(moved[1])
+
+    def hot_remove(self, node: int) -> int:
+        """Take a node's memory away through the migration cache; return pages left.
+
+        0: the node is offline.  Else it stays, with some of its pages moved.
+        """
+        self._check_node(node)
+        left = int(memory_hotplug.offline_pages(self._sync(), node))
+        self._fold()
+        kind = k.Event.NODE_OFFLINE_FAILED if left else k.Event.NODE_OFFLINE
+        self._event(kind, node, None, left)
+        return left
+
+    def _check_node(self, node: int) -> None:
+        nodes = len(self.machine.memory)
+        if not 0 <= node < nodes:
+            raise BadInput(f"node must be from 0 to {nodes - 1}, got {node}")
+
+    def _range(self, region: Region, first: int, pages: int | None) -> tuple[int, int]:
+        """Return (vpn, pages) of a part of a region."""
+        self._check_alive(region.process)
+        count = region.pages - first if pages is None else pages
+        if first < 0 or count < 1 or first + count > region.pages:
+            raise BadInput(
+                f"range must lie in the {region.pages} pages of the region,"
+                f" got pages {first} to {first + count}"
+            )
+        return region.first + first, count
+
+    def _rows(self, parts: Sequence[Vma], process: Process):
+        """Yield (VMA row, vpn, pages) of VMAs, in pieces that a kernel call walks."""
+        row = int(self.memory.mm[process.id, st.MM_FIRST_VMA])
+        at = {id(vma): row + i for i, vma in enumerate(process.vmas)}
+        for vma in parts:
+            for first, pages in _pieces(vma.start, vma.end):
+                yield at[id(vma)], first, pages
+
+    def _flush(self, process: Process) -> int:
+        """Return what one TLB flush of a process costs, ns."""
+        alive = self.memory.task[:, st.TASK_ALIVE]
+        owner = self.memory.task[:, st.TASK_MM]
+        others = int(np.count_nonzero((owner == process.id) & (alive == 1))) - 1
+        return self.costs.tlb_flush_ns + self.costs.tlb_flush_cpu_ns * max(0, others)
+
+    def _charge(self, task: Task, syscall_ns: int, migration_ns: int = 0) -> None:
+        mbind.charge_call(
+            self._sync(), task.id, syscall_ns + self.costs.syscall_ns, migration_ns
+        )
+        self._fold()
+
+    # --- time -------------------------------------------------------------------------
+
+    def synchronize(self) -> None:
+        """Let every live task wait for the slowest."""
+        task = self._sync().task
+        alive = task[:, st.TASK_ALIVE] == 1
+        if alive.any():
+            task[alive, st.TASK_CLOCK] = task[alive, st.TASK_CLOCK].max()
+
+    def run(self, workloads: Sequence[Workload], tail: int | None = None) -> None:
+        """Let tasks work until they are done; one workload a task.
+
+        ``tail``: accesses at the end of each task's workload that
+        ``summary()['local_fraction']`` counts (default a tenth).
+        """
+        memory = self._sync()
+        loads = Loads(workloads, len(self.tasks), self.seed, self._runs)
+        loads.start(memory.task, tail)
+        self._first_means(memory)
+        memory.shard[:, st.TAIL_LOCAL : st.TAIL_ALL + 1] = 0
+        self._runs += 1
+        while self._quantum(loads):
+            pass
+
+    def _first_means(self, memory: st.Memory) -> None:
+        """Expect tasks that never ran to find everything on their own node."""
+        self._price(memory)
+        for task in memory.task:
+            if task[st.TASK_MEAN] == 0 and task[st.TASK_COUNT]:
+                local = self._latency[task[st.TASK_NID], task[st.TASK_NID]]
+                task[st.TASK_MEAN] = max(1, task[st.TASK_REFS] * local)
+
+    def _price(self, memory: st.Memory) -> None:
+        quantum.price(
+            memory,
+            self._latency,
+            self._bandwidth,
+            self._utilisation,
+            self._factor,
+            self.costs.queueing_permille,
+            self.costs.core_bandwidth,
+        )
+
+    def _quantum(self, loads: Loads) -> bool:
+        """Simulate one quantum; return False where nothing was left to do."""
+        memory = self._sync()
+        settings = self.settings
+        start, end = quantum.plan(
+            memory.task, self.now, settings.quantum_ns, settings.quantum_accesses
+        )
+        if end == k.NONE:
+            return False
+        self._price(memory)
+        accesses = self._lay_out(memory, loads)
+        quantum.open_quantum(memory)
+        if not settings.sequential:
+            self._serve_shards(memory)
+        self._serve_barrier(memory, accesses)
+        self._fold()
+        memory = self._sync()
+        quantum.utilise(
+            memory, self._bandwidth, self._utilisation, self._factor, end - start
+        )
+        self.now = int(end)
+        self._epochs()
+        return True
+
+    def _lay_out(self, memory: st.Memory, loads: Loads) -> int:
+        """Make the quantum's accesses and deal them out; return their number."""
+        start = loads.starts
+        accesses = int(acc.lay_out(memory.task, start))
+        chunks = -(-accesses // acc.CHUNK)
+        if accesses > self._layout.size:
+            size = max(accesses, min(2 * accesses, self.settings.quantum_accesses))
+            self._layout, self._queued = (
+                np.zeros(size, np.int64),
+                np.zeros(size, np.int64),
+            )
+            self._tally = np.zeros(
+                (-(-size // acc.CHUNK), self.settings.shards), np.int64
+            )
+        layout, tally = self._layout, self._tally
+        task, rows, exponent = memory.task, loads.rows, loads.exponent
+        recorded = loads.recorded
+        self._each(
+            chunks,
+            lambda c: acc.generate(
+                task, rows, exponent, recorded, start, layout, tally, c
+            ),
+        )
+        acc.queue(memory.info, memory.shard, tally, chunks)
+        if not self.settings.sequential:
+            queued = self._queued
+            self._each(chunks, lambda c: acc.deal(start, layout, tally, queued, c))
+        return accesses
+
+    def _each(self, items: int, work) -> None:
+        """Call ``work(i)`` for every item, on all threads."""
+        if self._pool is None or items == 1:
+            for i in range(items):
+                work(i)
+            return
+
+        def share(first):
+            for i in range(first, items, self.threads):
+                work(i)
+
+        list(self._pool.map(share, range(self.threads)))
+
+    def _serve_shards(self, memory: st.Memory) -> None:
+        page_alloc.lend(memory)
+        limit = max(1, self.batch // self.settings.shards)
+        queued, counts, step = self._queued, self._counts, self.threads
+        shards = memory.shard[:-1]
+        while True:
+            waiting = shards[:, st.QUEUE_END] - shards[:, st.QUEUE_SERVED]
+            before = int(waiting.sum())
+            if not (waiting[shards[:, st.SET_ASIDE] == 0] > 0).any():
+                break
+            self._on_all(
+                lambda i: serve.serve(memory, queued, limit, counts[i], i, step)
+            )
+            after = (shards[:, st.QUEUE_END] - shards[:, st.QUEUE_SERVED]).sum()
+            self.observer.progress(before - int(after), self.now)
+        page_alloc.take_back(memory)
+        swap_state.drain_freed(memory)
+        quantum.fold_lists(memory)
+
+    def _on_all(self, work) -> None:
+        if self._pool is None:
+            work(0)
+        else:
+            list(self._pool.map(work, range(self.threads)))
+
+    def _serve_barrier(self, memory: st.Memory, accesses: int) -> None:
+        """Serve what was set aside, killing where memory runs out."""
+        shards = memory.shard[:-1]
+        left = int((shards[:, st.QUEUE_END] - shards[:, st.QUEUE_SERVED]).sum())
+        if left == 0:
+            return
+        quantum.fold_processes(memory, self._touched)
+        limit = min(self.batch, BARRIER_LIMIT)
+        stop = Stop.LIMIT
+        while stop != Stop.DONE:
+            memory = self._sync()
+            before = int(memory.info[st.POSITION])
+            stop = serve_set_aside(
+                memory, self._layout, accesses, limit, self._counts[0]
+            )
+            while stop in (Stop.OOM, Stop.SEGV):
+                stop = self._unstick(stop)
+            done = int(self.memory.info[st.POSITION]) - before
+            self.observer.progress(min(done, left), self.now)
+            left -= min(done, left)
+
+    def _unstick(self, stop: int) -> int:
+        """Kill for the access that found no memory, and serve it again."""
+        word = int(self._layout[self.memory.info[st.POSITION] - 1])
+        task = self.tasks[word >> acc.ACCESS_TASK_SHIFT]
+        if stop == Stop.SEGV:
+            page = (word & acc.ACCESS_VPN) - task.process.first_vpn
+            kind = "write" if word & acc.ACCESS_WRITE else "read"
+            raise SimulationError(
+                f"task {task.id} of process {task.process.name} must not {kind}"
+                f" page {page}: it is not mapped so"
+            )
+        self._oom_kill(task)
+        return serve_one(self._sync(), word, self._counts[0])
+
+    def _oom_kill(self, task: Task) -> None:
+        """Kill the process with the most to give (oom_badness, mm/oom_kill.c)."""
+        quantum.fold_processes(self._sync(), self._touched)
+        alive = [one for one in self.processes if one.alive]
+        victim = max(alive, key=lambda one: (self._badness(one), one.id))
+        nid = int(self.machine.cpu_node[task.cpu])
+        self.memory.vm[-1, nid, k.Vm.OOM_KILL] += 1
+        self.oom_kills += 1
+        self._event(k.Event.OOM_KILL, nid, victim, self._badness(victim))
+        self._exit_in_quantum(victim)
+
+    def _exit_in_quantum(self, victim: Process) -> None:
+        """End a process between two accesses: quotas stay until the quantum's end."""
+        quota = self.memory.task[:, st.TASK_QUOTA].copy()
+        self.memory.task[:, st.TASK_QUOTA] = 0
+        self.exit(victim)
+        self._sync().task[:, st.TASK_QUOTA] = quota
+
+    def _badness(self, process: Process) -> int:
+        row = self.memory.mm[process.id]
+        tables = 0
+        for vma in process.vmas:
+            first = vma.start - vma.start % k.HPAGE_PMD_NR
+            tables += mmap.count_page_tables(
+                self.memory.pte, first + process.delta, vma.end - first
+            )
+        return int(row[st.MM_RSS] + row[st.MM_SWAPENTS] + tables)
+
+    def _sync(self) -> st.Memory:
+        """Return the memory with tables that fit the processes and tasks."""
+        if self._stale:
+            if self.memory.cause.any() or self.memory.mm_change.any():
+                self._fold()
+            self.memory = self._tables.update(self.memory, self.processes, self.tasks)
+            self._spent = _longer(self._spent, len(self.tasks))
+            self._touched = _longer(self._touched, len(self.processes))
+            self._stale = False
+        return self.memory
+
+    def _fold(self) -> None:
+        """Add what kernels charged and changed to clocks and processes."""
+        memory = self.memory
+        quantum.fold_clocks(memory, self._spent)
+        quantum.fold_processes(memory, self._touched)
+        quantum.fold_lists(memory)
+
+    def _event(self, kind: k.Event, node: int, process: Process | None, value: int):
+        who = process.id if process else -1
+        self.observer.event(self.now, kind.name.lower(), node, who, int(value))
+
+    # --- what came out ----------------------------------------------------------------
+
+    def counters(self) -> np.ndarray:
+        """Return int64[nodes, len(Vm)]: all events so far."""
+        self._totals += self.memory.vm.sum(axis=0)
+        self.memory.vm[:] = 0
+        return self._totals.copy()
+
+    def total(self, name: str) -> int:
+        """Return a counter by its /proc/vmstat name, over all nodes."""
+        if name.upper() not in k.Vm.__members__:
+            raise BadInput(f"counter must be one of kernels.constants.Vm, got {name!r}")
+        return int(self.counters()[:, k.Vm[name.upper()]].sum())
+
+    def refusals(self) -> np.ndarray:
+        """Return int64[len(Refusal)]: all refusals so far."""
+        return self._sync().refused.sum(axis=0)
+
+    def _epochs(self) -> None:
+        if self.now >= self._next_epoch:
+            self.flush_epoch()
+            self._next_epoch = (self.now // self.settings.epoch_ns + 1) * (
+                self.settings.epoch_ns
+            )
+
+    def flush_epoch(self) -> None:
+        """Give the observer the counters since the last epoch."""
+        totals = self.counters()
+        rows = [self._process_row(one) for one in self.processes if one.alive]
+        self.observer.epoch(self.now, totals - self._at_epoch, rows)
+        self._at_epoch = totals
+
+    def _process_row(self, process: Process) -> dict:
+        totals = np.concatenate([self._touched[process.id], self.times(process)])
+        delta = totals - self._process_epoch.get(process.id, 0)
+        self._process_epoch[process.id] = totals
+        modes = {vma.policy.mode.name.lower() for vma in process.vmas}
+        return {
+            "process": process.id,
+            "name": process.name,
+            "policy": modes.pop() if len(modes) == 1 else "mixed",
+            "rss_pages": self.rss(process),
+            "swap_pages": self.swapents(process),
+            "accesses_local": int(delta[0]),
+            "accesses_remote": int(delta[1]),
+            "time_ns": delta[2:],
+        }
+
+    def summary(self) -> dict:
+        """Return the variables that /summary has for every scenario."""
+        totals = self.counters().sum(axis=0)
+        refused = self.refusals()
+        tail = self.memory.shard[:, [st.TAIL_LOCAL, st.TAIL_ALL]].sum(axis=0)
+        moved = totals[k.Vm.PGMIGRATE_SUCCESS]
+        return {
+            "accesses": int(totals[[k.Vm.ACCESSES_LOCAL, k.Vm.ACCESSES_REMOTE]].sum()),
+            "pages_marked": int(totals[k.Vm.LAZY_PAGES_MARKED]),
+            "pages_migrated": int(moved),
+            "pages_refused": int(refused.sum()),
+            "pages_refused_by": refused,
+            "swap_slots_peak": self.slots_peak,
+            "migcache_entries_peak": self.entries_peak,
+            "faults": int(totals[k.Vm.PGFAULT]),
+            "oom_kills": self.oom_kills,
+            "local_fraction": float(tail[0] / tail[1]) if tail[1] else float("nan"),
+            "run_time_ns": max((self.clock(task) for task in self.tasks), default=0),
+        }
+
+    def clock(self, task: Task) -> int:
+        """Return a task's simulated time, ns."""
+        return int(self._sync().task[task.id, st.TASK_CLOCK])
+
+    def times(self, process: Process) -> np.ndarray:
+        """Return int64[len(Cause)] ns: where the time of a process's tasks went."""
+        self._sync()
+        ids = [task.id for task in self.tasks if task.process is process]
+        return self._spent[ids].sum(axis=0)
+
+    def rss(self, process: Process) -> int:
+        """Return the pages that a process maps."""
+        return int(self._sync().mm[process.id, st.MM_RSS])
+
+    def swapents(self, process: Process) -> int:
+        """Return the pages of a process behind slots and entries."""
+        return int(self._sync().mm[process.id, st.MM_SWAPENTS])
+
+    def free(self, node: int) -> int:
+        """Return the free frames of a node."""
+        return int(self.memory.node[node, st.FREE])
+
+    @property
+    def slots_in_use(self) -> int:
+        """Swap slots in use."""
+        return int(self.memory.info[st.SLOTS + st.IN_USE])
+
+    @property
+    def slots_peak(self) -> int:
+        """Most swap slots that were in use at a time."""
+        return int(self.memory.info[st.SLOTS + st.PEAK])
+
+    @property
+    def entries_in_use(self) -> int:
+        """Migration-cache entries in use."""
+        return int(self.memory.info[st.ENTRIES + st.IN_USE])
+
+    @property
+    def entries_peak(self) -> int:
+        """Most migration-cache entries that were in use at a time."""
+        return int(self.memory.info[st.ENTRIES + st.PEAK])
+
+    def page(self, process: Process, vpn: int) -> Page:
+        """Return what virtual page ``vpn`` of a process is."""
+        memory = self._sync()
+        pte = int(memory.pte[vpn + process.delta])
+        payload = pte & k.PTE_PAYLOAD
+        bits = {
+            "write": bool(pte & k.PTE_WRITE),
+            "young": bool(pte & k.PTE_YOUNG),
+            "dirty": bool(pte & k.PTE_DIRTY),
+            "protnone": bool(pte & k.PTE_PROTNONE),
+        }
+        if pte & k.PTE_PRESENT:
+            return Page("present", **bits, **self._frame(payload))
+        if pte & k.PTE_ZERO:
+            return Page("zero", **bits)
+        if pte & (k.PTE_SWAP | k.PTE_PARKED):
+            return self._entry_page(payload, bool(pte & k.PTE_SWAP))
+        return Page("none")
+
+    def _entry_page(self, entry: int, swap: bool) -> Page:
+        memory = self.memory
+        counts = memory.slot_count if swap else memory.entry_count
+        frames = memory.slot_frame if swap else memory.entry_frame
+        pfn, kind = int(frames[entry]), "swap" if swap else "parked"
+        if pfn != k.NONE:
+            return Page(kind, **self._frame(pfn))
+        return Page(kind, entry=entry, count=int(counts[entry]))
+
+    def _frame(self, pfn: int) -> dict:
+        memory = self.memory
+        word = int(memory.frame[pfn])
+        found = {
+            "node": pfn >> int(memory.info[st.NODE_SHIFT]),
+            "frame": pfn,
+            "mapcount": (word & k.FRAME_MAPCOUNT) >> k.FRAME_MAPCOUNT_SHIFT,
+        }
+        if word & (k.FRAME_SWAPCACHE | k.FRAME_MIGCACHE):
+            swap = bool(word & k.FRAME_SWAPCACHE)
+            entry = int(memory.frame_entry[pfn])
+            counts = memory.slot_count if swap else memory.entry_count
+            found |= {"entry": entry, "count": int(counts[entry])}
+            found["cache"] = "swap" if swap else "mig"
+        return found
+
+    def check(self) -> None:
+        """Prove the invariants of ``docs/model.md``; AssertionError names a broken one."""
+        from .check import check
+
+        check(self)
+
+
+def remap(sources: Sequence[int], targets: Sequence[int]) -> list[tuple[int, int]]:
+    """Return the (from, to) pairs of migrate_pages(2), in the order they are done.
+
+    Relative order is kept (node_remap); where the sets differ in size, sources that
+    are targets stay.  A pair whose target is no source any more goes first, as in
+    do_migrate_pages (mm/mempolicy.c, 6.12).
+    """
+    if not targets:
+        raise BadInput("to_nodes must name at least one node, got none")
+    left = [
+        (source, targets[i % len(targets)])
+        for i, source in enumerate(sources)
+        if len(sources) == len(targets) or source not in targets
+    ]
+    left = [pair for pair in left if pair[0] != pair[1]]
+    done = []
+    while left:
+        waiting = {source for source, _ in left}
+        best = next((pair for pair in left if pair[1] not in waiting), left[-1])
+        left.remove(best)
+        done.append(best)
+    return done
+
+
+def _pieces(start: int, end: int):
+    """Yield (first, pages) of a range in pieces that one kernel call walks."""
+    for first in range(start, end, RANGE_LIMIT):
+        yield first, min(RANGE_LIMIT, end - first)
+
+
+def _longer(table: np.ndarray, rows: int) -> np.ndarray:
+    grown = np.zeros((rows, table.shape[1]), np.int64)
+    grown[: len(table)] = table
+    return grown

@@ -1,0 +1,122 @@
+"""What a scenario hands to the runner: one question, several variants, some columns.
+
+A study is plain data.  Its variants differ in one thing (the mechanism, the swap size
+...) and are run one after the other by ``engine.run.run_study``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .errors import BadInput
+
+if TYPE_CHECKING:
+    from .settings import Settings
+    from .simulation import Simulation
+    from .topology import Machine
+
+
+@dataclass(frozen=True)
+class Column:
+    """One variable of ``/summary``, and one column of the table on the screen.
+
+    name       variable name in the file, ``[a-z0-9_]``
+    heading    short heading in the table
+    unit       ``"1"``, ``"page"``, ``"ns"``, ...
+    long_name  one phrase that says what is counted
+    dtype      ``"i8"`` or ``"f8"``
+    by_reason  whether there is a value for each name of ``kernels.constants.Refusal``
+    style      how the table shows it: ``count``, ``percent`` (of a fraction),
+               ``seconds`` (of nanoseconds), ``ratio`` (nanoseconds, shown in seconds
+               and as a multiple of the smallest) or ``hidden``
+    """
+
+    name: str
+    heading: str
+    unit: str
+    long_name: str
+    dtype: str = "i8"
+    by_reason: bool = False
+    style: str = "count"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One run of a study.
+
+    ``steps`` drives the simulation and returns the values of the study's own columns,
+    by name, if it has any.  ``accesses`` (events expected) feeds the progress bar,
+    ``mapped_pages`` (most 4 KiB pages mapped at once) the estimate of the host memory
+    needed.
+    """
+
+    name: str
+    machine: Machine
+    settings: Settings
+    steps: Callable[[Simulation], dict | None]
+    accesses: int
+    mapped_pages: int
+
+
+@dataclass(frozen=True)
+class Study:
+    """A question, the variants that answer it, and what is shown of each.
+
+    ``question`` is one sentence: the title of the file and of the table.
+    ``dimension`` names what the variants differ in, and the dimension of ``/summary``.
+    Raises BadInput where there is no variant, or two have one name.
+    """
+
+    question: str
+    dimension: str
+    variants: tuple[Variant, ...]
+    columns: tuple[Column, ...]
+
+    def __post_init__(self) -> None:
+        names = [variant.name for variant in self.variants]
+        if not names:
+            raise BadInput(f"{self.dimension} must have at least one value, got none")
+        if len(set(names)) < len(names):
+            raise BadInput(f"{self.dimension} must have different values, got {names}")
+
+
+#: The columns that ``Simulation.summary`` fills for every variant.
+SUMMARY = (
+    Column("accesses", "accesses", "1", "access events served", style="hidden"),
+    Column("pages_marked", "marked", "page", "pages marked for lazy migration"),
+    Column("pages_refused", "refused", "page", "pages refused, for any reason"),
+    Column(
+        "pages_refused_by",
+        "refused",
+        "page",
+        "pages refused, by the reason given",
+        by_reason=True,
+    ),
+    Column("swap_slots_peak", "swap peak", "page", "most swap slots in use at once"),
+    Column(
+        "migcache_entries_peak",
+        "migcache peak",
+        "page",
+        "most migration-cache entries in use at once",
+    ),
+    Column("faults", "faults", "1", "page faults of every kind"),
+    Column("pages_migrated", "migrated", "page", "pages moved to another node"),
+    Column(
+        "local_fraction",
+        "local",
+        "1",
+        "share of local accesses over the last tenth of the accesses",
+        dtype="f8",
+        style="percent",
+    ),
+    Column("oom_kills", "OOM kills", "1", "processes killed for want of memory"),
+    Column(
+        "run_time_ns",
+        "simulated time",
+        "ns",
+        "simulated time from start to end",
+        style="ratio",
+    ),
+)

@@ -1,0 +1,103 @@
+"""The kernels' tables of processes, VMAs and tasks, made from the objects."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..kernels import constants as k
+from ..kernels import state as st
+from .policy import Policy
+from .process import Process, Task
+
+
+class Tables:
+    """Rows of Memory.mm, family, vma, task and weights for the objects of a run.
+
+    Rows of processes and tasks are kept from table to table; VMAs are written anew.
+    """
+
+    def __init__(self, nodes: int, shards: int) -> None:
+        self.nodes, self.shards = nodes, shards
+
+    def weights(self, processes: Sequence[Process], tasks: Sequence[Task]):
+        """Return ({policy: row}, int64[rows, nodes + 1] of cumulated weights)."""
+        policies = [vma.policy for one in processes for vma in one.vmas]
+        policies += [task.policy for task in tasks]
+        rows, table = {}, [np.zeros(self.nodes + 1, np.int64)]
+        for policy in policies:
+            if policy.mode == k.Mode.WEIGHTED_INTERLEAVE and policy not in rows:
+                given = np.zeros(self.nodes + 1, np.int64)
+                given[list(policy.nodes)] = policy.weights
+                rows[policy] = len(table)
+                table.append(np.cumsum(given))
+        return rows, np.array(table)
+
+    def update(
+        self, memory: st.Memory, processes: Sequence[Process], tasks: Sequence[Task]
+    ) -> st.Memory:
+        """Return ``memory`` with tables that hold all processes and tasks."""
+        rows, weights = self.weights(processes, tasks)
+        mm = _grown(memory.mm, len(processes))
+        vma = self._vmas(mm, processes, rows)
+        task = _grown(memory.task, len(tasks))
+        for one in tasks:
+            row = task[one.id]
+            row[st.TASK_MODE], row[st.TASK_MASK] = one.policy.mode, mask(one.policy)
+            row[st.TASK_WEIGHTS] = rows.get(one.policy, 0)
+        shape = self.shards + 1
+        return memory._replace(
+            mm=mm,
+            vma=vma,
+            task=task,
+            weights=weights,
+            family=_families(processes, mm),
+            access_ns=np.zeros((len(tasks), self.nodes), np.int64),
+            cause=np.zeros((shape, len(tasks), len(k.Cause)), np.int64),
+            mm_change=np.zeros((shape, len(processes), st.CHANGE_WIDTH), np.int64),
+        )
+
+    def _vmas(self, mm: np.ndarray, processes: Sequence[Process], rows) -> np.ndarray:
+        lines = []
+        for one in processes:
+            mm[one.id, st.MM_DELTA] = one.delta
+            mm[one.id, st.MM_FAMILY] = one.family
+            mm[one.id, st.MM_FIRST_VMA] = len(lines)
+            for vma in one.vmas:
+                policy = vma.policy
+                lines.append(
+                    (
+                        *(vma.start, vma.end, vma.read, vma.write, vma.mof),
+                        *(policy.mode, mask(policy), rows.get(policy, 0)),
+                    )
+                )
+            mm[one.id, st.MM_END_VMA] = len(lines)
+        return np.array(lines, np.int64).reshape(-1, st.VMA_WIDTH)
+
+
+def mask(policy: Policy) -> int:
+    """Return the nodes of a policy as a bit mask."""
+    return sum(1 << nid for nid in policy.nodes)
+
+
+def _grown(table: np.ndarray, rows: int) -> np.ndarray:
+    grown = np.zeros((rows, table.shape[1]), np.int64)
+    grown[: len(table)] = table
+    return grown
+
+
+def _families(processes: Sequence[Process], mm: np.ndarray) -> np.ndarray:
+    """Chain the live processes of each family in order of creation."""
+    count = 1 + max((one.family for one in processes), default=-1)
+    family = np.full((count, st.FAMILY_WIDTH), k.NONE, np.int64)
+    last: dict[int, int] = {}
+    for one in processes:
+        family[one.family, st.FAMILY_FIRST_VPN] = one.first_vpn
+        mm[one.id, st.MM_NEXT] = k.NONE
+        if not one.alive:
+            continue
+        if one.family in last:
+            mm[last[one.family], st.MM_NEXT] = one.id
+        else:
+            family[one.family, st.FAMILY_HEAD] = one.id
+        last[one.family] = one.id
+    return family
