@@ -1,0 +1,85 @@
+"""A node's memory is taken away through the migration cache, where that came from.
+
+Pages of the node are parked and moved elsewhere while the tasks live on; each is mapped
+again by its next touch.  The occupancy of the machine decides whether it works.
+"""
+
+from dataclasses import dataclass, field
+
+from ..engine import topology, workload
+from ..engine.errors import BadInput
+from ..engine.settings import Settings
+from ..engine.study import SUMMARY, Column, Study, Variant
+from ..kernels.constants import PAGE_SIZE
+
+QUESTION = "Up to which occupancy can a node's memory be removed under running tasks?"
+
+COLUMNS = (
+    Column("pages_on_node", "on node", "page", "pages on the node before"),
+    Column("pages_left", "left", "page", "pages that could not leave the node"),
+)
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What can be set."""
+
+    memory: int = field(
+        default=8 << 30, metadata={"kind": "size", "help": "RAM of the machine"}
+    )
+    machine: str = field(default="4s", metadata={"help": "machine preset or file"})
+    node: int = field(default=1, metadata={"min": 0, "help": "node to remove"})
+    occupancy: tuple[float, ...] = field(
+        default=(0.25, 0.5, 0.7, 0.8),
+        metadata={"min": 0, "max": 1, "help": "parts of the memory that are in use"},
+    )
+
+
+def build(parameters: Parameters) -> Study:
+    """Return the study: one variant for each occupancy."""
+    machine = topology.machine(parameters.machine, parameters.memory)
+    if not 0 <= parameters.node < machine.nodes or machine.nodes < 2:
+        raise BadInput(
+            f"node must be one of the machine's {machine.nodes}, got {parameters.node}"
+        )
+    variants = []
+    for occupancy in parameters.occupancy:
+        if not 0 < occupancy <= 1:
+            raise BadInput(f"occupancy must be above 0 and at most 1, got {occupancy}")
+        pages = int(parameters.memory * occupancy) // PAGE_SIZE
+        variants.append(
+            Variant(
+                f"{occupancy:.0%} in use",
+                machine,
+                Settings(),
+                lambda simulation, pages=pages: _steps(simulation, parameters, pages),
+                accesses=pages,
+                mapped_pages=pages,
+            )
+        )
+    return Study(QUESTION, "case", tuple(variants), COLUMNS + SUMMARY)
+
+
+def _steps(simulation, parameters: Parameters, pages: int) -> dict:
+    process = simulation.spawn("job")
+    nodes = [n for n in range(simulation.machine.nodes) if simulation.machine.cpus[n]]
+    tasks = [
+        simulation.start_task(process, topology.cpus_of(simulation.machine, node)[0])
+        for node in nodes
+    ]
+    region = simulation.mmap(process, pages * PAGE_SIZE, "data")
+    slab = pages // len(tasks)
+    for i, task in enumerate(tasks):
+        simulation.populate(task, region, i * slab, slab)
+    before = simulation.free(parameters.node)
+    left = simulation.hot_remove(parameters.node)
+    on_node = simulation.free(parameters.node) - before + left
+    simulation.run(
+        [
+            workload.Uniform(
+                task=task, region=region, count=slab, first=i * slab, pages=slab
+            )
+            for i, task in enumerate(tasks)
+        ]
+    )
+    return {"pages_on_node": on_node, "pages_left": left}

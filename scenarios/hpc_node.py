@@ -1,0 +1,117 @@
+"""64 ranks on 16 nodes, memory first touched by one of them, then a stencil.
+
+Serial initialisation puts the pages next to rank 0.  Each mechanism gets one chance
+before the first iteration to bring every slab to the rank that works on it.
+"""
+
+from dataclasses import dataclass, field
+
+from ..engine import mechanism, topology, workload
+from ..engine.errors import BadInput
+from ..engine.settings import Settings
+from ..engine.study import SUMMARY, Study, Variant
+from ..kernels.constants import PAGE_SIZE
+
+QUESTION = "What does serial initialisation cost, and which mechanism repairs it?"
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What can be set."""
+
+    mapped: int = field(
+        default=512 << 30, metadata={"kind": "size", "help": "memory of the job"}
+    )
+    memory: int = field(
+        default=1 << 40, metadata={"kind": "size", "help": "RAM of the machine"}
+    )
+    machine: str = field(default="16-node", metadata={"help": "preset or file"})
+    ranks: int = field(default=64, metadata={"min": 1, "help": "ranks of the job"})
+    iterations: int = field(default=2, metadata={"min": 1, "help": "stencil sweeps"})
+    halo: int = field(default=64, metadata={"min": 0, "help": "halo, pages a side"})
+    mechanisms: tuple[str, ...] = field(
+        default=mechanism.MECHANISMS, metadata={"help": "mechanisms to compare"}
+    )
+
+
+def build(parameters: Parameters) -> Study:
+    """Return the study: one variant a mechanism."""
+    machine = topology.machine(parameters.machine, parameters.memory)
+    slab = parameters.mapped // PAGE_SIZE // parameters.ranks
+    if slab <= parameters.halo:
+        raise BadInput(
+            f"mapped must give every rank more than its halo of {parameters.halo} pages,"
+            f" got {slab}"
+        )
+    if parameters.mapped > sum(machine.memory):
+        raise BadInput(
+            f"mapped must fit in the machine's {sum(machine.memory)} bytes,"
+            f" got {parameters.mapped}"
+        )
+    pages = slab * parameters.ranks
+    sweep = (slab + 2 * parameters.halo) * parameters.ranks
+    return Study(
+        QUESTION,
+        "mechanism",
+        tuple(
+            Variant(
+                mechanism.check_mechanism(name),
+                machine,
+                Settings(swap_bytes=parameters.memory // 128),
+                lambda simulation, name=name: _steps(
+                    simulation, parameters, name, slab
+                ),
+                accesses=pages + sweep * parameters.iterations,
+                mapped_pages=pages,
+            )
+            for name in parameters.mechanisms
+        ),
+        SUMMARY,
+    )
+
+
+def _steps(simulation, parameters: Parameters, name: str, slab: int) -> None:
+    process = simulation.spawn("job")
+    cpus = _spread(simulation.machine, parameters.ranks)
+    tasks = [simulation.start_task(process, cpu) for cpu in cpus]
+    region = simulation.mmap(process, slab * parameters.ranks * PAGE_SIZE, "grid")
+    simulation.run([workload.Sweep(task=tasks[0], region=region, count=region.pages)])
+    simulation.synchronize()
+    for rank, task in enumerate(tasks):
+        node = int(simulation.machine.cpu_node[task.cpu])
+        mechanism.repair(simulation, task, region, name, node, rank * slab, slab)
+    simulation.synchronize()
+    simulation.run(_stencils(parameters, tasks, region, slab))
+
+
+def _stencils(parameters: Parameters, tasks, region, slab: int):
+    """Return one stencil a rank; a slab's neighbours are the ranks beside it."""
+    halo, last = parameters.halo, len(tasks) - 1
+    loads = []
+    for rank, task in enumerate(tasks):
+        first = rank * slab
+        ends = (rank > 0) + (rank < last)
+        loads.append(
+            workload.Stencil(
+                task=task,
+                region=region,
+                count=(slab + ends * halo) * parameters.iterations,
+                first=first,
+                pages=slab,
+                halo=halo,
+                lower=first - halo if rank else None,
+                upper=first + slab if rank < last else None,
+            )
+        )
+    return loads
+
+
+def _spread(machine, ranks: int) -> list[int]:
+    """Return a CPU for each rank: as many ranks on each node with CPUs."""
+    nodes = [node for node in range(machine.nodes) if machine.cpus[node]]
+    cpus = [topology.cpus_of(machine, node) for node in nodes]
+    share = -(-ranks // len(nodes))
+    return [
+        cpus[rank // share][rank % share % len(cpus[rank // share])]
+        for rank in range(ranks)
+    ]

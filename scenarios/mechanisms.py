@@ -1,0 +1,115 @@
+"""Threads move to another node: what does each way to bring their memory after cost?
+
+A process of an eighth of the machine's memory is first touched on node 0.  Its threads
+are moved to node 2 and work on, at pages taken uniformly at random.  Every mechanism
+gets one chance, at the move: nothing, mbind MOVE at once, or one mark of everything so
+that a page migrates when it is first touched.
+"""
+
+from dataclasses import dataclass, field
+
+from ..engine import mechanism, topology, workload
+from ..engine.errors import BadInput
+from ..engine.settings import Settings
+from ..engine.study import SUMMARY, Study, Variant
+from ..kernels.constants import PAGE_SIZE
+
+QUESTION = "Which mechanism brings memory after threads that move, and at what price?"
+HOME, AWAY = 0, 2
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What can be set."""
+
+    memory: int = field(
+        default=1 << 40, metadata={"kind": "size", "help": "RAM of the machine"}
+    )
+    machine: str = field(
+        default="4s", metadata={"help": "machine preset, or a file of numactl output"}
+    )
+    tasks: int = field(default=32, metadata={"min": 1, "help": "threads"})
+    touches: int = field(
+        default=5, metadata={"min": 1, "help": "accesses a page after the move"}
+    )
+    refs: int = field(
+        default=64, metadata={"min": 1, "help": "cache lines that an access stands for"}
+    )
+    mechanisms: tuple[str, ...] = field(
+        default=mechanism.MECHANISMS, metadata={"help": "mechanisms to compare"}
+    )
+
+
+def build(parameters: Parameters) -> Study:
+    """Return the study; BadInput where the machine or a mechanism does not fit."""
+    machine = topology.machine(parameters.machine, parameters.memory)
+    if machine.nodes <= AWAY or not machine.cpus[HOME] or not machine.cpus[AWAY]:
+        raise BadInput(
+            f"machine must have CPUs on nodes {HOME} and {AWAY}, got {machine.name}"
+        )
+    pages = parameters.memory // 8 // PAGE_SIZE // parameters.tasks * parameters.tasks
+    if pages == 0:
+        raise BadInput(f"memory must give every task a page, got {parameters.memory}")
+    return Study(
+        QUESTION,
+        "mechanism",
+        tuple(
+            Variant(
+                mechanism.check_mechanism(name),
+                machine,
+                Settings(swap_bytes=parameters.memory // 128),
+                lambda simulation, name=name: _steps(
+                    simulation, parameters, name, pages
+                ),
+                accesses=pages * (1 + parameters.touches),
+                mapped_pages=pages,
+            )
+            for name in parameters.mechanisms
+        ),
+        SUMMARY,
+    )
+
+
+def _steps(simulation, parameters: Parameters, name: str, pages: int) -> None:
+    process = simulation.spawn("job")
+    cpus = topology.cpus_of(simulation.machine, HOME)
+    tasks = [
+        simulation.start_task(process, cpus[i % len(cpus)])
+        for i in range(parameters.tasks)
+    ]
+    region = simulation.mmap(process, pages * PAGE_SIZE, "data")
+    slab = pages // parameters.tasks
+    simulation.run(
+        [
+            workload.Sweep(
+                task=task,
+                region=region,
+                count=slab,
+                refs=parameters.refs,
+                first=i * slab,
+                pages=slab,
+            )
+            for i, task in enumerate(tasks)
+        ]
+    )
+    _move(simulation, tasks)
+    mechanism.repair(simulation, tasks[0], region, name, AWAY)
+    simulation.synchronize()
+    count = slab * parameters.touches
+    simulation.run(
+        [
+            workload.Uniform(
+                task=task, region=region, count=count, refs=parameters.refs
+            )
+            for task in tasks
+        ],
+        tail=(slab + count) // 10,
+    )
+
+
+def _move(simulation, tasks) -> None:
+    """Move the threads, which stop for it together."""
+    cpus = topology.cpus_of(simulation.machine, AWAY)
+    for i, task in enumerate(tasks):
+        simulation.move_task(task, cpus[i % len(cpus)])
+    simulation.synchronize()

@@ -1,0 +1,98 @@
+"""Threads move and touch only a part of their memory: move it all, or on demand?
+
+The eager move pays for every page at once, the lazy ones only for pages that are
+touched, but with a fault each.  The touched fraction decides which of them wins.
+"""
+
+from dataclasses import dataclass, field
+
+from ..engine import mechanism, topology, workload
+from ..engine.errors import BadInput
+from ..engine.settings import Settings
+from ..engine.study import SUMMARY, Study, Variant
+from ..kernels.constants import PAGE_SIZE
+
+QUESTION = "From which touched fraction on does moving everything at once pay?"
+AWAY = 1
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What can be set."""
+
+    memory: int = field(
+        default=16 << 30, metadata={"kind": "size", "help": "RAM of the machine"}
+    )
+    machine: str = field(default="2s", metadata={"help": "machine preset or file"})
+    tasks: int = field(default=1, metadata={"min": 1, "help": "threads"})
+    fractions: tuple[float, ...] = field(
+        default=(0.01, 0.1, 0.25, 0.5, 0.75, 1.0),
+        metadata={"min": 0, "max": 1, "help": "touched parts of the memory"},
+    )
+    times: int = field(
+        default=4, metadata={"min": 1, "help": "times a touched page is used"}
+    )
+    mechanisms: tuple[str, ...] = field(
+        default=mechanism.MECHANISMS, metadata={"help": "mechanisms to compare"}
+    )
+
+
+def build(parameters: Parameters) -> Study:
+    """Return the study: one variant for each mechanism and fraction."""
+    machine = topology.machine(parameters.machine, parameters.memory)
+    if machine.nodes <= AWAY or not machine.cpus[0] or not machine.cpus[AWAY]:
+        raise BadInput(f"machine must have CPUs on nodes 0 and 1, got {machine.name}")
+    pages = parameters.memory // 8 // PAGE_SIZE // parameters.tasks * parameters.tasks
+    if pages == 0:
+        raise BadInput(f"memory must give every task a page, got {parameters.memory}")
+    variants = []
+    for fraction in parameters.fractions:
+        if not 0 < fraction <= 1:
+            raise BadInput(f"fractions must be above 0 and at most 1, got {fraction}")
+        for name in parameters.mechanisms:
+            touched = max(1, round(pages // parameters.tasks * fraction))
+            variants.append(
+                Variant(
+                    f"{mechanism.check_mechanism(name)} {fraction:.0%}",
+                    machine,
+                    # Swap for all: what the swap cache costs, not where it ends.
+                    Settings(swap_bytes=parameters.memory // 4),
+                    lambda simulation, name=name, touched=touched: _steps(
+                        simulation, parameters, name, pages, touched
+                    ),
+                    accesses=pages + touched * parameters.times * parameters.tasks,
+                    mapped_pages=pages,
+                )
+            )
+    return Study(QUESTION, "case", tuple(variants), SUMMARY)
+
+
+def _steps(simulation, parameters, name: str, pages: int, touched: int) -> None:
+    process = simulation.spawn("job")
+    home = topology.cpus_of(simulation.machine, 0)
+    away = topology.cpus_of(simulation.machine, AWAY)
+    tasks = [
+        simulation.start_task(process, home[i % len(home)])
+        for i in range(parameters.tasks)
+    ]
+    region = simulation.mmap(process, pages * PAGE_SIZE, "data")
+    simulation.populate(tasks[0], region)
+    for i, task in enumerate(tasks):
+        simulation.move_task(task, away[i % len(away)])
+    simulation.synchronize()
+    mechanism.repair(simulation, tasks[0], region, name, AWAY)
+    simulation.synchronize()
+    slab = pages // parameters.tasks
+    for _ in range(parameters.times):
+        simulation.run(
+            [
+                workload.NextTouch(
+                    task=task,
+                    region=region,
+                    count=touched,
+                    first=i * slab,
+                    pages=slab,
+                )
+                for i, task in enumerate(tasks)
+            ]
+        )

@@ -1,0 +1,134 @@
+"""Lazy migration through the swap cache on machines of 64 GiB to 16 TiB.
+
+Van Riel's fourth objection of July 2012: parked pages hold swap slots, which terabyte
+machines do not have, and on small ones they fill the swap that reclaim needs.  A job of
+an eighth of the RAM is parked whole; then a second one grows into the rest of the memory
+and beyond it by half of the swap.  With the slots free that is what swap is for; with
+the slots held by parked pages reclaim fails and the OOM killer comes.
+
+Where the job is larger than ``mapped``, a slice of the machine is simulated: job, swap
+and growth are scaled alike (``scale``), and the rest of the RAM is ballast.
+"""
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from ..engine import mechanism, topology, workload
+from ..engine.errors import BadInput
+from ..engine.memory import managed_pages
+from ..engine.settings import Settings
+from ..engine.sizes import format_size
+from ..engine.study import SUMMARY, Column, Study, Variant
+from ..kernels.constants import HPAGE_PMD_NR, PAGE_SIZE, Refusal
+
+QUESTION = (
+    "Where does lazy migration through the swap cache stop, and whom does it kill?"
+)
+MECHANISMS = ("lazy_swapcache", "hinting")
+BLOCK = PAGE_SIZE * HPAGE_PMD_NR
+
+COLUMNS = (
+    Column(
+        *("parked_fraction", "parked", "1", "share of the job's pages that was marked"),
+        dtype="f8",
+        style="percent",
+    ),
+    Column("reclaim_failures", "no slot", "page", "pages refused for want of a slot"),
+    Column("pswpout", "swapped out", "page", "pages written to swap"),
+    Column(
+        *("scale", "scale", "1", "simulated part of the job, swap and growth"),
+        dtype="f8",
+        style="percent",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What can be set."""
+
+    memory: tuple[int, ...] = field(
+        default=(64 << 30, 1 << 40, 16 << 40),
+        metadata={"kind": "size", "help": "machines' RAM"},
+    )
+    swap: tuple[int, ...] = field(
+        default=(0, 8 << 30, 128 << 30),
+        metadata={"kind": "size", "help": "swap sizes"},
+    )
+    machine: str = field(default="4s", metadata={"help": "machine preset or file"})
+    mapped: int = field(
+        default=2 << 30, metadata={"kind": "size", "help": "most that a job maps"}
+    )
+
+
+def build(parameters: Parameters) -> Study:
+    """Return the study: one variant for each RAM, swap size and mechanism."""
+    variants = []
+    for memory in parameters.memory:
+        machine = topology.machine(parameters.machine, memory)
+        if parameters.mapped < BLOCK or memory // 8 < BLOCK:
+            raise BadInput(f"mapped must be at least 2MiB, got {parameters.mapped}")
+        scale = min(Fraction(1), Fraction(parameters.mapped, memory // 8))
+        for swap in parameters.swap:
+            for name in MECHANISMS:
+                variants.append(_variant(machine, memory, swap, name, scale))
+    return Study(QUESTION, "case", tuple(variants), COLUMNS + SUMMARY)
+
+
+def _variant(machine, memory: int, swap: int, name: str, scale: Fraction) -> Variant:
+    job = int(memory // 8 * scale) // PAGE_SIZE
+    swapped = int(swap * scale) // PAGE_SIZE
+    settings = Settings(
+        swap_bytes=swapped * PAGE_SIZE, ballast=_ballast(machine, 2 * job)
+    )
+    return Variant(
+        f"{format_size(memory)}, swap {format_size(swap)}, {name}",
+        machine,
+        settings,
+        lambda simulation: _steps(simulation, name, job, swapped, scale),
+        accesses=3 * job + swapped,
+        mapped_pages=4 * job + swapped,
+    )
+
+
+def _ballast(machine, pages: int) -> tuple[int, ...]:
+    """Return what to take out of use so that nodes have ``pages`` in all."""
+    managed = managed_pages(machine)
+    share = -(-pages // len(managed) // HPAGE_PMD_NR) * HPAGE_PMD_NR
+    return tuple(max(0, has - share) * PAGE_SIZE for has in managed)
+
+
+def _steps(simulation, name: str, job: int, swapped: int, scale: Fraction) -> dict:
+    cpus = [
+        topology.cpus_of(simulation.machine, node)[0]
+        for node in range(simulation.machine.nodes)
+        if simulation.machine.cpus[node]
+    ]
+    process = simulation.spawn("job")
+    task = simulation.start_task(process, cpus[0])
+    region = simulation.mmap(process, job * PAGE_SIZE, "data")
+    simulation.populate(task, region)
+    simulation.move_task(task, cpus[-1])
+    mechanism.repair(simulation, task, region, name, 0)
+    marked = simulation.summary()["pages_marked"]
+    _grow(simulation, cpus[0], swapped // 2)
+    if process.alive:
+        load = workload.Uniform(task=task, region=region, count=job)
+        simulation.run([load])
+    refused = simulation.refusals()
+    slotless = refused[[Refusal.NO_SWAP_SLOT, Refusal.MIGCACHE_NO_SWAP_SLOT]]
+    return {
+        "parked_fraction": marked / job,
+        "reclaim_failures": int(slotless.sum()),
+        "pswpout": simulation.total("pswpout"),
+        "scale": float(scale),
+    }
+
+
+def _grow(simulation, cpu: int, beyond: int) -> None:
+    """Let a second job take all that is free, and ``beyond`` pages more."""
+    free = sum(simulation.free(node) for node in range(simulation.machine.nodes))
+    other = simulation.spawn("growth")
+    task = simulation.start_task(other, cpu)
+    region = simulation.mmap(other, (free + beyond) * PAGE_SIZE, "more")
+    simulation.run([workload.Sweep(task=task, region=region, count=region.pages)])

@@ -1,0 +1,104 @@
+"""The table that a run ends with: a line a variant, numbers made for people."""
+
+import math
+from collections.abc import Sequence
+from itertools import zip_longest
+from typing import Any
+
+from ..engine.study import Column, Study
+from ..kernels.constants import Refusal
+
+_GAP = "  "
+
+
+def table(study: Study, rows: Sequence[dict[str, Any]]) -> str:
+    """Return the table of ``rows``, as ``engine.run.run_study`` gave them."""
+    names = [str(row[study.dimension]) for row in rows]
+    columns = [(study.dimension, names)]
+    for column in study.columns:
+        if column.style != "hidden" and not column.by_reason:
+            columns += _cells(column, [row[column.name] for row in rows])
+    columns.append(("wall time", [seconds(row["wall_s"] * 1e9) for row in rows]))
+
+    headings = [heading.split(" ", 1) for heading, _ in columns]
+    widths = [
+        max(map(len, (*heading, *cells)))
+        for heading, (_, cells) in zip(headings, columns, strict=True)
+    ]
+    upper = zip_longest(*(heading[::-1] for heading in headings), fillvalue="")
+    lines = [_line(words, widths) for words in reversed(list(upper))]
+    lines.append(_GAP.join("-" * width for width in widths))
+    for index, row in enumerate(rows):
+        lines.append(_line([cells[index] for _, cells in columns], widths))
+        lines += _refusals(study.columns, row)
+    return "\n".join([study.question, "", *lines])
+
+
+def count(number: float) -> str:
+    """Return a number as people read it: ``12,345``, ``33.6 M``, ``0.25``."""
+    if abs(number) < 1_000_000:
+        return f"{number:,}" if isinstance(number, int) else _three_digits(number)
+    power = 0
+    while abs(number) >= 999.5 and power < 5:
+        number /= 1000
+        power += 1
+    return f"{_three_digits(number)} {' kMGTP'[power]}"
+
+
+def seconds(nanoseconds: float) -> str:
+    """Return a time as people read it: ``41.2 s``, ``1,203 s``, ``3.40 ms``."""
+    for unit, length in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
+        if nanoseconds >= length:
+            return f"{_three_digits(nanoseconds / length)} {unit}"
+    return f"{nanoseconds:.0f} ns"
+
+
+def _three_digits(number: float) -> str:
+    """Return ``number`` with at least three digits, and two decimals at most."""
+    size = abs(number)
+    decimals = 2 if size < 9.995 else 1 if size < 99.95 else 0
+    return f"{number:,.{decimals}f}"
+
+
+def _cells(column: Column, values: list) -> list[tuple[str, list[str]]]:
+    """Return (heading, cells) for what ``column`` shows."""
+    values = [getattr(value, "tolist", lambda v=value: v)() for value in values]
+    if column.style == "percent":
+        return [(column.heading, [_percent(value) for value in values])]
+    if column.style == "count":
+        return [(column.heading, [count(value) for value in values])]
+    times = (column.heading, [seconds(value) for value in values])
+    if column.style == "seconds":
+        return [times]
+    return [times, ("against best", _against(min(values), values))]
+
+
+def _percent(fraction: float) -> str:
+    return "-" if math.isnan(fraction) else f"{100 * fraction:.1f} %"
+
+
+def _against(best: float, values: list[float]) -> list[str]:
+    return [
+        "best" if v == best else f"x{v / best:.2f}" if best else "-" for v in values
+    ]
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    """Return one line: names to the left, numbers to the right."""
+    name, *numbers = cells
+    padded = [name.ljust(widths[0])]
+    padded += [n.rjust(w) for n, w in zip(numbers, widths[1:], strict=True)]
+    return _GAP.join(padded).rstrip()
+
+
+def _refusals(columns: Sequence[Column], row: dict[str, Any]) -> list[str]:
+    """Return the line that says why pages were refused, if any were."""
+    lines = []
+    for column in columns:
+        if column.by_reason:
+            counts = zip(Refusal, row[column.name], strict=True)
+            said = [
+                f"{count(int(n))} {reason.name.lower()}" for reason, n in counts if n
+            ]
+            lines += [f"  {column.heading}: {', '.join(said)}"] if said else []
+    return lines

@@ -1,0 +1,113 @@
+"""Fork trees whose pages are parked exit in every order: does anything leak?
+
+Reference counts made process exit "tricky" for the migration cache (Schermerhorn,
+July 2012).  A parent forks a child, which forks a grandchild; pages are parked at a
+given moment, some are touched again, and the three exit in each of the six orders.
+Afterwards every frame, slot and entry must be back.
+"""
+
+from dataclasses import dataclass, field
+from itertools import permutations
+
+from ..engine import mechanism, topology, workload
+from ..engine.settings import Settings
+from ..engine.study import SUMMARY, Column, Study, Variant
+from ..kernels.constants import PAGE_SIZE
+
+QUESTION = "Do fork trees with parked pages leave anything behind when they exit?"
+#: When the pages are parked: before the forks, between them, after them.
+MOMENTS = (0, 1, 2)
+
+COLUMNS = (
+    Column("trees", "trees", "1", "fork trees built and torn down"),
+    Column("leaked_frames", "leaked frames", "page", "frames in use at the end"),
+    Column("leaked_slots", "leaked slots", "page", "swap slots in use at the end"),
+    Column("leaked_entries", "leaked entries", "page", "entries in use at the end"),
+)
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What can be set."""
+
+    pages: int = field(
+        default=4096, metadata={"min": 8, "help": "pages of each fork tree"}
+    )
+    wedge_ppm: int = field(
+        default=50_000,
+        metadata={
+            "min": 0,
+            "max": 1_000_000,
+            "help": "lost races a million in the variant that has them",
+        },
+    )
+
+
+def build(parameters: Parameters) -> Study:
+    """Return the study: each lazy mechanism, and the migration cache with the race."""
+    nbytes = max(64 << 20, 16 * parameters.pages * PAGE_SIZE) >> 21 << 21
+    machine = topology.uniform(2, nbytes, cpus_per_node=2)
+    cases = [(name, name, 0) for name in mechanism.LAZY]
+    cases.append(("lazy_migcache_race", "lazy_migcache", parameters.wedge_ppm))
+    return Study(
+        QUESTION,
+        "mechanism",
+        tuple(
+            Variant(
+                label,
+                machine,
+                Settings(swap_bytes=nbytes, wedge_ppm=wedge_ppm),
+                lambda simulation, name=name: _steps(simulation, parameters, name),
+                accesses=18 * parameters.pages * 3,
+                mapped_pages=3 * parameters.pages,
+            )
+            for label, name, wedge_ppm in cases
+        ),
+        COLUMNS + SUMMARY,
+    )
+
+
+def _steps(simulation, parameters: Parameters, name: str) -> dict:
+    nodes = range(simulation.machine.nodes)
+    before = sum(simulation.free(node) for node in nodes)
+    trees = 0
+    for moment in MOMENTS:
+        for order in permutations(range(3)):
+            _tree(simulation, parameters, name, moment, order)
+            trees += 1
+    return {
+        "trees": trees,
+        "leaked_frames": before - sum(simulation.free(node) for node in nodes),
+        "leaked_slots": simulation.slots_in_use,
+        "leaked_entries": simulation.entries_in_use,
+    }
+
+
+def _tree(simulation, parameters, name: str, moment: int, order) -> None:
+    """Grow a tree of three processes, park, touch, and let them exit in ``order``."""
+    pages = parameters.pages
+    parent = simulation.spawn("parent", 2 * pages * PAGE_SIZE)
+    region = simulation.mmap(parent, pages * PAGE_SIZE, "data")
+    family, tasks = [parent], [simulation.start_task(parent, 0)]
+    _sweep(simulation, tasks[0], region, pages, 1.0)
+    for generation in range(3):
+        if generation == moment:
+            _park(simulation, tasks[0], region, name)
+        if generation < 2:
+            child = simulation.fork(family[-1], f"child{generation + 1}")
+            family.append(child)
+            tasks.append(simulation.start_task(child, 2))
+    for task, process in zip(tasks, family, strict=True):
+        share = pages // (2 + process.id % 3)
+        _sweep(simulation, task, region.of(process), share, 0.5)
+    for position in order:
+        simulation.exit(family[position])
+
+
+def _park(simulation, task, region, name: str) -> None:
+    simulation.mark(task, region, mechanism.LAZY[name], move_all=True)
+
+
+def _sweep(simulation, task, region, count: int, write: float) -> None:
+    load = workload.Sweep(task=task, region=region, count=count, write=write)
+    simulation.run([load])
