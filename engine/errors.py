@@ -6,7 +6,7 @@ class LazyNumaError(ValueError):
 
 
 class BadInput(LazyNumaError):
-    """An input that was refused before anything was done: ``name must ..., got ...``."""
+    """An input refused before anything was done: ``name must ..., got ...``."""
 
 
 class SimulationError(LazyNumaError):

@@ -92,8 +92,8 @@ def ballast_pages(settings: Settings, pages: list[int]) -> list[int]:
     for nid, (out, managed) in enumerate(zip(taken, pages, strict=True)):
         if not 0 <= out <= managed:
             raise BadInput(
-                f"ballast of node {nid} must be from 0 to {managed * k.PAGE_SIZE} bytes,"
-                f" got {wanted[nid]}"
+                f"ballast of node {nid} must be from 0 to {managed * k.PAGE_SIZE}"
+                f" bytes, got {wanted[nid]}"
             )
     return taken
 

@@ -133,7 +133,7 @@ class Simulation:
     # --- processes and tasks ------------------------------------------------------
 
     def spawn(self, name: str = "main", nbytes: int | None = None) -> Process:
-        """Return a new process whose address space spans ``nbytes`` (default 4 x RAM)."""
+        """Return a new process; its address space spans ``nbytes`` (default 4 x RAM)."""
         wanted = 4 * sum(self.machine.memory) if nbytes is None else nbytes
         span = -(-wanted // (k.PAGE_SIZE * k.HPAGE_PMD_NR)) * k.HPAGE_PMD_NR
         first = self._reserve(span)
@@ -408,8 +408,8 @@ class Simulation:
     ) -> int:
         """Set the policy of a part of a region (mbind(2)); return 0 or an errno.
 
-        ``move``, ``move_all``: move misplaced pages at once; ``lazy``: mark them by that
-        mechanism instead, or EINVAL where the settings refuse MPOL_MF_LAZY.
+        ``move``, ``move_all``: move misplaced pages at once; ``lazy``: mark them by
+        that mechanism instead, or EINVAL where the settings refuse MPOL_MF_LAZY.
         """
         policy = checked(policy, len(self.machine.memory))
         if lazy is not None:
@@ -508,7 +508,7 @@ class Simulation:
     def migrate_pages(
         self, task: Task, from_nodes: Sequence[int], to_nodes: Sequence[int]
     ) -> int:
-        """Move all pages of the caller's process (migrate_pages(2)); return those left."""
+        """Move pages of the caller's process (migrate_pages(2)); return those left."""
         for node in (*from_nodes, *to_nodes):
             self._check_node(node)
         memory, process = self._sync(), task.process
@@ -945,7 +945,7 @@ class Simulation:
         return found
 
     def check(self) -> None:
-        """Prove the invariants of ``docs/model.md``; AssertionError names a broken one."""
+        """Prove the invariants of ``docs/model.md``, or raise AssertionError."""
         from .check import check
 
         check(self)

@@ -40,8 +40,8 @@ def build(parameters: Parameters) -> Study:
     slab = parameters.mapped // PAGE_SIZE // parameters.ranks
     if slab <= parameters.halo:
         raise BadInput(
-            f"mapped must give every rank more than its halo of {parameters.halo} pages,"
-            f" got {slab}"
+            f"mapped must give every rank more than its halo of {parameters.halo}"
+            f" pages, got {slab}"
         )
     if parameters.mapped > sum(machine.memory):
         raise BadInput(

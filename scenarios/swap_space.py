@@ -2,8 +2,8 @@
 
 Van Riel's fourth objection of July 2012: parked pages hold swap slots, which terabyte
 machines do not have, and on small ones they fill the swap that reclaim needs.  A job of
-an eighth of the RAM is parked whole; then a second one grows into the rest of the memory
-and beyond it by half of the swap.  With the slots free that is what swap is for; with
+an eighth of the RAM is parked whole; then a second one grows into the rest of the
+memory and beyond it by half of the swap.  With the slots free that is what swap is for; with
 the slots held by parked pages reclaim fails and the OOM killer comes.
 
 Where the job is larger than ``mapped``, a slice of the machine is simulated: job, swap
@@ -70,8 +70,9 @@ def build(parameters: Parameters) -> Study:
             raise BadInput(f"mapped must be at least 2MiB, got {parameters.mapped}")
         scale = min(Fraction(1), Fraction(parameters.mapped, memory // 8))
         for swap in parameters.swap:
-            for name in MECHANISMS:
-                variants.append(_variant(machine, memory, swap, name, scale))
+            variants += [
+                _variant(machine, memory, swap, name, scale) for name in MECHANISMS
+            ]
     return Study(QUESTION, "case", tuple(variants), COLUMNS + SUMMARY)
 
 

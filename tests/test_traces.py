@@ -1,4 +1,4 @@
-"""Hand-worked traces of the two designs that have no kernel, against model and engine."""
+"""Hand-worked traces of the two designs that have no kernel."""
 
 from pathlib import Path
 

@@ -1,0 +1,113 @@
+"""Quotas, prices and utilisation, worked out by hand."""
+
+import numpy as np
+import pytest
+
+from lazynuma.engine import Costs, Settings, Simulation, Stream, Sweep, uniform
+from lazynuma.kernels import quantum
+from lazynuma.kernels import state as s
+from lazynuma.kernels.constants import NONE, Cause
+
+
+def tasks(*rows):
+    """Return a task table of (clock, number, count, mean)."""
+    table = np.zeros((len(rows), s.TASK_WIDTH), np.int64)
+    for row, (clock, number, count, mean) in zip(table, rows, strict=True):
+        row[s.TASK_ALIVE] = 1
+        row[s.TASK_CLOCK], row[s.TASK_NUMBER] = clock, number
+        row[s.TASK_COUNT], row[s.TASK_MEAN] = count, mean
+    return table
+
+
+def quotas(table):
+    return table[:, s.TASK_QUOTA].tolist()
+
+
+def test_a_task_gets_what_fits_its_mean_cost():
+    table = tasks((0, 0, 1000, 30), (500, 0, 1000, 30), (0, 998, 1000, 1))
+    assert quantum.plan(table, 0, 1000, 10**6) == (0, 1000)
+    assert quotas(table) == [33, 16, 2]
+
+
+def test_a_task_that_overshot_sits_out():
+    table = tasks((2500, 0, 10, 7), (900, 0, 10, 5000))
+    assert quantum.plan(table, 0, 1000, 10**6) == (0, 1000)
+    assert quotas(table) == [0, 1]
+
+
+def test_with_nothing_to_run_the_clock_jumps():
+    table = tasks((5000, 0, 10, 100), (7000, 0, 10, 100), (0, 10, 10, 1))
+    assert quantum.plan(table, 1000, 1000, 10**6) == (5000, 6000)
+    assert quotas(table) == [10, 0, 0]
+
+
+def test_too_many_accesses_shorten_the_quantum():
+    table = tasks((0, 0, 10**6, 1), (0, 0, 10**6, 1))
+    assert quantum.plan(table, 0, 1000, 500) == (0, 250)
+    assert quotas(table) == [250, 250]
+
+
+def test_a_task_left_behind_catches_up_first():
+    table = tasks((100, 0, 50, 10))
+    assert quantum.plan(table, 3000, 200, 10**6) == (3000, 3200)
+    assert quotas(table) == [20] and table[0, s.TASK_CLOCK] == 3000
+
+
+def test_the_end():
+    assert quantum.plan(tasks((5, 9, 9, 1)), 10, 100, 10)[1] == NONE
+
+
+@pytest.fixture
+def world():
+    simulation = Simulation(uniform(2, 16 << 20), Settings(shards=1), Costs())
+    process = simulation.spawn(nbytes=8 << 20)
+    task = simulation.start_task(process, 0)
+    return simulation, task, simulation.mmap(process, 4 << 20)
+
+
+def test_an_access_costs_references_times_loaded_latency(world):
+    simulation, task, region = world
+    machine = simulation.machine
+    load = Sweep(task=task, region=region, count=100, refs=10)
+    simulation.run([load])
+    times = simulation.times(task.process)
+    local = int(machine.latency_ns[0, 0])
+    assert times[Cause.ACCESS_LOCAL] == 100 * 10 * local
+    assert times[Cause.MINOR_FAULT] == 100 * simulation.costs.minor_fault_ns
+    assert simulation.clock(task) == times.sum()
+
+
+def test_latency_grows_with_load(world):
+    simulation, task, _ = world
+    memory, latency = simulation.memory, np.full((2, 2), 100, np.int64)
+    memory.task[0, s.TASK_REFS] = 2
+    load = np.array([[0, 500], [0, 950]], np.int64)
+    one = np.full((2, 2), 1000, np.int64)
+    width = np.full((2, 2), 10**10, np.int64)
+    quantum.price(memory, latency, width, load, one, 150, 10**10)
+    # 1 + 0.15 * 0.5 / 0.5 = 1.15
+    assert memory.access_ns[0].tolist() == [200, 230]
+
+
+def test_streams_pay_for_bytes(world):
+    simulation, task, region = world
+    simulation.run([Stream(task=task, region=region, count=30, refs=64)])
+    costs, machine = simulation.costs, simulation.machine
+    rate = min(int(machine.bandwidth[0, 0]), costs.core_bandwidth)
+    spent = simulation.times(task.process)[Cause.ACCESS_LOCAL]
+    assert spent == 30 * (4096 * 10**9 // rate)
+
+
+def test_utilisation_is_the_larger_of_node_and_link(world):
+    simulation, _, _ = world
+    memory = simulation.memory
+    memory.traffic[0] = [[0, 1000], [0, 3000]]
+    width = np.array([[10**9, 10**9], [10**9, 2 * 10**9]], np.int64)
+    use, factor = np.zeros((2, 2), np.int64), np.full((2, 2), 1000, np.int64)
+    quantum.utilise(memory, width, use, factor, 10**6)
+    # Node 1: 4000 lines of 64 bytes in 1 ms of 2 GB/s; link 0-1: 1000 lines of 1 GB/s.
+    assert use.tolist() == [[0, 128], [0, 128]]
+    assert factor.tolist() == [[1000, 1000], [1000, 1000]]
+    memory.traffic[0] = [[0, 40_000], [0, 0]]
+    quantum.utilise(memory, width, use, factor, 10**6)
+    assert use[0, 1] == quantum.UTILISATION_MAX and factor[0, 1] == 2560
