@@ -41,6 +41,11 @@ def kernel(func):
         numba.config.CACHE_DIR = saved
 
 
+def called(func):
+    """Compile ``func``, a part of kernels that keeps its registers to itself."""
+    return numba.njit(nogil=True, _nrt=False)(func)
+
+
 def inlined(func):
     """Compile ``func``, a part of kernels; it is always inlined into its callers."""
     return numba.njit(forceinline=True, nogil=True, _nrt=False)(func)

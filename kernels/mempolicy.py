@@ -132,6 +132,12 @@ def first_candidate(m, base, mask):
 
 
 @inlined
+def _preferred(m, base, mask, nid):
+    """Return the first candidate, which ``nid`` is most often."""
+    return nid if nid == m.zonelist[base, 0] else first_candidate(m, base, mask)
+
+
+@inlined
 def _above(m, base, mask, mark):
     """Return the first candidate with more free frames than its watermark."""
     for j in range(m.node.shape[0]):
@@ -204,7 +210,7 @@ def _alloc_serial(m, task, base, mask, mode, wake):
         nid = choose_serial(m, base, mask, wake)
     if nid == NONE:
         return NO_MEMORY
-    preferred = first_candidate(m, base, mask)
+    preferred = _preferred(m, base, mask, nid)
     zone_statistics(m, s, nid, preferred, m.task[task, TASK_NID], mode)
     return rmqueue(m, nid)
 
@@ -217,7 +223,7 @@ def _alloc_shard(m, s, task, base, mask, mode):
     pfn = rmqueue_shard(m, s, nid)
     if pfn < 0:
         return PUT_ASIDE
-    preferred = first_candidate(m, base, mask)
+    preferred = _preferred(m, base, mask, nid)
     zone_statistics(m, s, nid, preferred, m.task[task, TASK_NID], mode)
     return pfn
 

@@ -1,6 +1,6 @@
 """The hot loop: a shard serves its queue up to the first access it must set aside."""
 
-from ._jit import inlined, kernel
+from ._jit import called, inlined, kernel
 from ._prefetch import prefetch
 from .accesses import (
     ACCESS_TAIL,
@@ -93,45 +93,54 @@ def _serve_miss(m, s, word):
     return status == SERVED
 
 
-@inlined
-def _prefetch_pte(m, word):
-    delta = m.task[word >> ACCESS_TASK_SHIFT, TASK_DELTA]
-    prefetch(m.pte, (word & ACCESS_VPN) + delta)
+@called
+def _serve_hits(pte, task, queued, k, end, last, run, shift, counts):
+    """Serve accesses of a run from ``k`` while they hit; return where that ended.
 
-
-@inlined
-def _serve_run(m, s, queued, k, end, last, run, counts):
-    """Serve one task's accesses from ``k``; return the first that is not served.
-
+    A function of its own, so that the faults' code does not cost the hits registers.
     ``run`` are the bits that the run's accesses share: task and tail.  The bits that a
     write adds are computed, not branched on: writes come at random.
     """
-    task = run >> ACCESS_TASK_SHIFT
-    delta = m.task[task, TASK_DELTA]
-    cpu_nid = m.task[task, TASK_NID]
-    shift = m.info[NODE_SHIFT]
+    owner = run >> ACCESS_TASK_SHIFT
+    delta = task[owner, TASK_DELTA]
+    cpu_nid = task[owner, TASK_NID]
     while k < end:
         word = queued[k]
         if word & ~(ACCESS_VPN | ACCESS_WRITE) != run:
             break
         if k + DISTANCE < last:
-            _prefetch_pte(m, queued[k + DISTANCE])
+            ahead = queued[k + DISTANCE]
+            shift_of = task[ahead >> ACCESS_TASK_SHIFT, TASK_DELTA]
+            prefetch(pte, (ahead & ACCESS_VPN) + shift_of)
         at = (word & ACCESS_VPN) + delta
         write = (word & ACCESS_WRITE) >> ACCESS_WRITE_SHIFT
         need = PTE_PRESENT | write * PTE_WRITE
-        pte = m.pte[at]
-        if pte & (need | PTE_PROTNONE) != need:
-            if not _serve_miss(m, s, word):
-                m.shard[s, SET_ASIDE] = 1
+        entry = pte[at]
+        if entry & (need | PTE_PROTNONE) != need:
+            if not is_hit(entry, write == 1):
                 break
-            pte = m.pte[at]
+            counts[cpu_nid] += 1
+        else:
+            counts[(entry & PTE_PAYLOAD) >> shift] += 1
         bits = PTE_YOUNG | write * PTE_DIRTY
-        if pte & bits != bits:
-            m.pte[at] = pte | bits
-        nid = cpu_nid if pte & PTE_ZERO else (pte & PTE_PAYLOAD) >> shift
-        counts[nid] += 1
+        if entry & bits != bits:
+            pte[at] = entry | bits
         k += 1
-    settle_run(m, s, task, run & ACCESS_TAIL != 0, counts)
+    return k
+
+
+@inlined
+def _serve_run(m, s, queued, k, end, last, run, counts):
+    """Serve one task's accesses from ``k``; return the first that is not served."""
+    shift = m.info[NODE_SHIFT]
+    while True:
+        k = _serve_hits(m.pte, m.task, queued, k, end, last, run, shift, counts)
+        if k == end or queued[k] & ~(ACCESS_VPN | ACCESS_WRITE) != run:
+            break
+        if not _serve_miss(m, s, queued[k]):
+            m.shard[s, SET_ASIDE] = 1
+            break
+    settle_run(m, s, run >> ACCESS_TASK_SHIFT, run & ACCESS_TAIL != 0, counts)
     return k
 
 
