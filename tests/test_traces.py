@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from reference import Reference
 
 from lazynuma.engine import (
     Mechanism,
@@ -134,7 +135,7 @@ def _engine():
 
 
 def _reference():
-    return pytest.importorskip("reference").Reference
+    return Reference
 
 
 @pytest.mark.parametrize("implementation", [_reference, _engine])
