@@ -20,13 +20,7 @@ from typing import Any
 
 from .costs import Costs
 from .errors import BadInput, SimulationError
-
-try:
-    from .output import RunState, RunWriter
-except ImportError:
-    from enum import IntEnum
-
-    RunState, RunWriter = IntEnum("RunState", "DONE STOPPED FAILED"), int
+from .output import RunState, RunWriter
 from .simulation import Simulation
 from .sizes import format_size
 from .study import Study, Variant
@@ -271,23 +265,16 @@ class _Runner:
 
 
 def _create(study: Study, path: Path, attributes: dict, force: bool) -> RunWriter:
-    """Create the output file; raise BadInput, leaving none, where that fails."""
-    existed = path.exists()
-    try:
-        return RunWriter(
-            path,
-            title=study.question,
-            attributes=attributes,
-            nodes=max(variant.machine.nodes for variant in study.variants),
-            dimension=study.dimension,
-            variants=[variant.name for variant in study.variants],
-            columns=study.columns,
-            force=force,
-        )
-    except OSError as error:
-        if not existed:
-            path.unlink(missing_ok=True)
-        raise BadInput(f"output must be writable, got {path}: {error}") from error
+    return RunWriter(
+        path,
+        title=study.question,
+        attributes=attributes,
+        nodes=max(variant.machine.nodes for variant in study.variants),
+        dimension=study.dimension,
+        variants=[variant.name for variant in study.variants],
+        columns=study.columns,
+        force=force,
+    )
 
 
 def _attributes(seed: int, threads: int, costs: Costs) -> dict[str, Any]:

@@ -104,7 +104,7 @@ class Simulation:
         self._latency = np.ascontiguousarray(machine.latency_ns, np.int64)
         self._utilisation = np.zeros((nodes, nodes), np.int64)
         self._factor = np.full((nodes, nodes), quantum.STREAM_FACTOR_ONE, np.int64)
-        self._tables = Tables(nodes, settings.shards)
+        self._tables = Tables(nodes)
         self._stale = True
         self.processes: list[Process] = []
         self.tasks: list[Task] = []
@@ -225,6 +225,11 @@ class Simulation:
     def exit(self, process: Process) -> None:
         """End a process and its tasks; every frame, slot and entry goes back."""
         self._check_alive(process)
+        self._leave(process)
+        self._fold()
+
+    def _leave(self, process: Process) -> None:
+        """End a process; what it and others were charged is not folded."""
         memory = self._sync()
         wedged = np.zeros(1, np.int64)
         for vma in process.vmas:
@@ -234,7 +239,6 @@ class Simulation:
         for task in self.tasks:
             if task.process is process:
                 memory.task[task.id, st.TASK_ALIVE] = 0
-        self._fold()
         give_back(memory.pte, process.first_vpn + process.delta, process.span)
         self._release(process)
         self._event(k.Event.EXIT, -1, process, 0)
@@ -749,14 +753,7 @@ class Simulation:
         self.memory.vm[-1, nid, k.Vm.OOM_KILL] += 1
         self.oom_kills += 1
         self._event(k.Event.OOM_KILL, nid, victim, self._badness(victim))
-        self._exit_in_quantum(victim)
-
-    def _exit_in_quantum(self, victim: Process) -> None:
-        """End a process between two accesses: quotas stay until the quantum's end."""
-        quota = self.memory.task[:, st.TASK_QUOTA].copy()
-        self.memory.task[:, st.TASK_QUOTA] = 0
-        self.exit(victim)
-        self._sync().task[:, st.TASK_QUOTA] = quota
+        self._leave(victim)
 
     def _badness(self, process: Process) -> int:
         row = self.memory.mm[process.id]
@@ -771,8 +768,6 @@ class Simulation:
     def _sync(self) -> st.Memory:
         """Return the memory with tables that fit the processes and tasks."""
         if self._stale:
-            if self.memory.cause.any() or self.memory.mm_change.any():
-                self._fold()
             self.memory = self._tables.update(self.memory, self.processes, self.tasks)
             self._spent = _longer(self._spent, len(self.tasks))
             self._touched = _longer(self._touched, len(self.processes))

@@ -16,8 +16,8 @@ class Tables:
     Rows of processes and tasks are kept from table to table; VMAs are written anew.
     """
 
-    def __init__(self, nodes: int, shards: int) -> None:
-        self.nodes, self.shards = nodes, shards
+    def __init__(self, nodes: int) -> None:
+        self.nodes = nodes
 
     def weights(self, processes: Sequence[Process], tasks: Sequence[Task]):
         """Return ({policy: row}, int64[rows, nodes + 1] of cumulated weights)."""
@@ -44,16 +44,15 @@ class Tables:
             row = task[one.id]
             row[st.TASK_MODE], row[st.TASK_MASK] = one.policy.mode, mask(one.policy)
             row[st.TASK_WEIGHTS] = rows.get(one.policy, 0)
-        shape = self.shards + 1
         return memory._replace(
             mm=mm,
             vma=vma,
             task=task,
             weights=weights,
             family=_families(processes, mm),
-            access_ns=np.zeros((len(tasks), self.nodes), np.int64),
-            cause=np.zeros((shape, len(tasks), len(k.Cause)), np.int64),
-            mm_change=np.zeros((shape, len(processes), st.CHANGE_WIDTH), np.int64),
+            access_ns=_grown(memory.access_ns, len(tasks)),
+            cause=_widened(memory.cause, len(tasks)),
+            mm_change=_widened(memory.mm_change, len(processes)),
         )
 
     def _vmas(self, mm: np.ndarray, processes: Sequence[Process], rows) -> np.ndarray:
@@ -83,6 +82,14 @@ def _grown(table: np.ndarray, rows: int) -> np.ndarray:
     grown = np.zeros((rows, table.shape[1]), np.int64)
     grown[: len(table)] = table
     return grown
+
+
+def _widened(table: np.ndarray, columns: int) -> np.ndarray:
+    """Return a per-shard table for more tasks or processes; what it holds stays."""
+    shards, held, width = table.shape
+    wide = np.zeros((shards, columns, width), np.int64)
+    wide[:, :held] = table
+    return wide
 
 
 def _families(processes: Sequence[Process], mm: np.ndarray) -> np.ndarray:

@@ -283,6 +283,8 @@ def try_to_free_pages(m, base, mask):
     """Reclaim directly from the candidates of an allocation; return pages freed."""
     s = m.info[SHARDS]
     first = first_candidate(m, base, mask)
+    if first == NONE:
+        return 0
     m.vm[s, first, Vm.ALLOCSTALL_NORMAL] += 1
     reclaimed = 0
     priority = DEF_PRIORITY

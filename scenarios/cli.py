@@ -350,7 +350,7 @@ class _Progress:
         self.begin = self.last_beat = time.monotonic()
         self.total = sum(variant.accesses for variant in study.variants)
         self.bar = tqdm(
-            total=self.total,
+            total=self.total or None,  # a trace does not say how long it is
             unit=" accesses",
             unit_scale=True,
             dynamic_ncols=True,
@@ -388,11 +388,13 @@ class _Progress:
             return
         self.last_beat = now
         rate = self.served / (now - self.begin)
-        left = max(self.total - self.served, 0) / rate
+        share = ends = ""
+        if self.total:
+            share = f"{100 * self.served / self.total:.0f} %, "
+            ends = f", {max(self.total - self.served, 0) / rate:.0f} s left"
         print(
-            f"lazynuma: {self._name()}: {100 * self.served / self.total:.0f} %, "
-            f"{count(rate)} accesses/s, simulated {seconds(now_ns)}, "
-            f"{left:.0f} s left",
+            f"lazynuma: {self._name()}: {share}{count(rate)} accesses/s, "
+            f"simulated {seconds(now_ns)}{ends}",
             file=sys.stderr,
             flush=True,
         )

@@ -822,6 +822,8 @@ class Reference:
 
     def direct_reclaim(self, task, candidates):
         self.scanned = self.written = 0
+        if not candidates:
+            return 0
         self.add(candidates[0], Vm.ALLOCSTALL_NORMAL)
         reclaimed = 0
         for priority in range(12, -1, -1):

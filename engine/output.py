@@ -1,0 +1,604 @@
+"""Write a run as one HDF5 file that can be read at any moment, and after a kill.
+
+The file has its final name from the first byte.  Everything in it is created before the
+first event; then HDF5's SWMR mode is switched on and datasets only grow or change their
+values.  ``docs/format.md`` is the schema; ``run_file.py`` reads it.
+"""
+
+import errno
+import os
+import resource
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from enum import IntEnum
+from importlib.metadata import version
+from math import prod
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+
+from ..kernels.constants import Cause, Event, Refusal, Vm
+from .errors import BadInput
+from .run_file import FILETYPE, VERSION, Lock, RunState, allocated, clear_flags
+from .study import Column
+
+#: Rows in a chunk, and the most that wait in memory.
+ROWS = 256
+#: Seconds after which a row that comes takes the waiting ones to the file.
+INTERVAL_S = 1.0
+#: Stages of ``/runtime``.
+STAGES = ("setup_s", "run_s", "output_s")
+
+# The oldest format with SWMR: HDF5 1.10 and what was built on it since can read it.
+_LIBVER = ("v110", "v110")
+_BLOCK_CHUNK = 1 << 16
+# Disk space: for a dataset's index, for what is created first, for closing, and what is
+# taken at a time.
+_INDEX = 4096
+_SPACE_FIRST = 1 << 20
+_SPACE_CLOSE = 1 << 20
+_SPACE_STEP = 1 << 20
+# How netCDF-4 marks the scale of a dimension that has no coordinate.
+_NO_COORDINATE = "This is a netCDF dimension but not a netCDF variable.%10d"
+_NAME = h5py.string_dtype("utf-8", 32)
+_POLICY = h5py.string_dtype("utf-8", 24)
+
+
+class _Variable(NamedTuple):
+    """What is declared of a variable, apart from its dimensions."""
+
+    name: str
+    unit: str
+    long_name: str
+    dtype: Any = "i8"
+    attributes: Mapping[str, Any] = {}
+
+
+_DELTA = {"cell_methods": "epoch: sum"}
+_VARIANT = _Variable("variant", "1", "index of the variant in /summary")
+_TIME = _Variable("time_ns", "ns", "simulated time since the start of the variant")
+_PROCESSES = (
+    _Variable("epoch", "1", "index of the epoch in /epochs"),
+    _VARIANT,
+    _Variable("process", "1", "number of the process"),
+    _Variable("rss_pages", "page", "4 KiB pages mapped at the end of the epoch"),
+    _Variable("swap_pages", "page", "pages behind slots and entries at its end"),
+    _Variable("accesses_local", "1", "accesses to the task's own node", "i8", _DELTA),
+    _Variable("accesses_remote", "1", "accesses to other nodes", "i8", _DELTA),
+    *(
+        _Variable(
+            f"time_{cause.name.lower()}_ns",
+            "ns",
+            f"simulated time of all tasks, cause {cause.name.lower()}, in this epoch",
+            "i8",
+            _DELTA,
+        )
+        for cause in Cause
+    ),
+)
+_TEXTS = (
+    _Variable("name", "1", "name of the process", _NAME),
+    _Variable("policy", "1", "memory policy, mixed where VMAs differ", _POLICY),
+)
+_SNAPSHOTS = (
+    _TIME,
+    _VARIANT,
+    _Variable("first", "1", "where the snapshot begins in block_node"),
+    _Variable("count", "1", "how many blocks the snapshot has"),
+)
+
+
+def _flags(members: type[IntEnum]) -> dict[str, Any]:
+    """Return the CF attributes that name the values of an enumeration."""
+    return {
+        "flag_values": np.array(list(members), np.int8),
+        "flag_meanings": " ".join(member.name.lower() for member in members),
+    }
+
+
+_EVENTS = (
+    _TIME,
+    _VARIANT,
+    _Variable("kind", "1", "what happened", "i1", _flags(Event)),
+    _Variable("node", "1", "node where it happened"),
+    _Variable("process", "1", "number of the process, -1 for none"),
+    _Variable("value", "1", "number that goes with the kind"),
+)
+_RUN = (
+    _Variable("state", "1", "state of the run", "i1", _flags(RunState)),
+    _Variable("epochs_done", "1", "complete rows of /epochs"),
+    _Variable("wall_seconds", "s", "wall time since the file was created", "f8"),
+    _Variable("peak_rss_bytes", "byte", "most host memory of the writing process"),
+)
+
+
+class _Table:
+    """A group whose first dimension grows: rows wait in ``buffers`` to be written.
+
+    The coordinate is written after all else, so that it counts complete rows.
+    """
+
+    def __init__(self, group: h5py.Group, dimension: str, long_name: str) -> None:
+        self.group = group
+        self.scale = _scale(group, dimension, long_name)
+        self.columns: list[tuple[h5py.Dataset, np.ndarray]] = []
+        self.written = 0
+        self.waiting = 0
+
+    def add(
+        self, variable: _Variable, buffer: np.ndarray, *scales: h5py.Dataset
+    ) -> None:
+        """Create a variable whose next rows lie in ``buffer``, [ROWS, ...]."""
+        scales = (self.scale, *scales)
+        self.columns.append((_create(self.group, variable, scales), buffer))
+
+    def add_all(self, variables: Sequence[_Variable]) -> np.ndarray:
+        """Create variables of one value a row; return their buffer, int64[ROWS, n]."""
+        buffer = np.empty((ROWS, len(variables)), np.int64)
+        for variable, column in zip(variables, buffer.T, strict=True):
+            self.add(variable, column)
+        return buffer
+
+    def room(self) -> int:
+        """Return the bytes that ``ROWS`` rows may take: two chunks and their index."""
+        datasets = [self.scale, *(dataset for dataset, _ in self.columns)]
+        chunks = (2 * prod(one.chunks) * one.dtype.itemsize for one in datasets)
+        return sum(chunks) + _INDEX * len(datasets)
+
+    def write(self) -> None:
+        """Write the waiting rows, their coordinate excepted."""
+        if self.waiting:
+            for dataset, buffer in self.columns:
+                _append(dataset, self.written, buffer[: self.waiting])
+
+    def commit(self) -> None:
+        """Write the coordinate of the rows written."""
+        if self.waiting:
+            total = self.written + self.waiting
+            _append(self.scale, self.written, np.arange(self.written, total))
+            self.written, self.waiting = total, 0
+
+
+class RunWriter:
+    """Writes the file of one run, row by row.
+
+    path        the file; beside it ``path.lock`` exists, and is locked, until ``close``
+    title       one sentence
+    attributes  more root attributes: str or numbers
+    nodes       most nodes of any variant
+    dimension   name of the dimension of ``/summary``
+    variants    its values, in the order in which methods count them
+    columns     the variables of ``/summary``
+
+    Raises BadInput, with nothing left behind, where ``path`` exists (unless ``force``),
+    is in use or cannot be written.  Methods raise OSError where the disk is full;
+    nothing but ``close`` may follow that.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        *,
+        title: str,
+        attributes: Mapping[str, Any],
+        nodes: int,
+        dimension: str,
+        variants: Sequence[str],
+        columns: Sequence[Column],
+        force: bool = False,
+    ) -> None:
+        self.path = Path(path)
+        self._begin = self._flushed = time.monotonic()
+        self._broken = False
+        _check_names(dimension, columns)
+        self._lock = _claim(self.path, force)
+        try:
+            self._file = h5py.File(self.path, "w", libver=_LIBVER, track_order=True)
+            self._space = _Space(self.path)
+        except OSError as error:
+            self._lock.release()
+            raise _unwritable(self.path, error) from error
+        try:
+            self._space.reserve(_SPACE_FIRST)
+            self._describe(title, attributes)
+            self._create_summary(dimension, variants, columns)
+            self._create_runtime(dimension, variants)
+            self._create_tables(nodes)
+            self._create_snapshots()
+            self._create_run()
+            self._reserve()
+            self._file.swmr_mode = True
+            self._file.flush()
+        except (OSError, RuntimeError) as error:
+            with suppress(OSError, RuntimeError):
+                self._file.close()
+            self._space.close()
+            self.path.unlink(missing_ok=True)
+            self._lock.release()
+            raise _unwritable(self.path, error) from error
+
+    # --- rows -------------------------------------------------------------------------
+
+    def epoch(
+        self,
+        variant: int,
+        time_ns: int,
+        counters: np.ndarray,
+        processes: Sequence[Mapping[str, Any]],
+    ) -> None:
+        """Add an epoch that ended at ``time_ns``.
+
+        counters   int64[nodes of the variant, len(Vm)], of this epoch alone
+        processes  for each process: process, name, policy, rss_pages, swap_pages,
+                   accesses_local, accesses_remote and time_ns, int64[len(Cause)]
+        """
+        row = self._next(self._epochs)
+        index = self._epochs.written + row
+        self._epoch_rows[row] = variant, time_ns
+        self._counters[row, : len(counters)] = counters
+        self._counters[row, len(counters) :] = -1
+        self._epochs.waiting += 1
+        for process in processes:
+            self._process(index, variant, process)
+        self._flush_if_due()
+
+    def _process(self, epoch: int, variant: int, process: Mapping[str, Any]) -> None:
+        row = self._next(self._processes)
+        known = len(_PROCESSES) - len(Cause)
+        names = (variable.name for variable in _PROCESSES[2:known])
+        values = self._process_rows[row]
+        values[:2] = epoch, variant
+        values[2:known] = [process[name] for name in names]
+        values[known:] = process["time_ns"]
+        for variable, texts in zip(_TEXTS, self._texts, strict=True):
+            texts[row] = _cut(process[variable.name], texts.itemsize)
+        self._processes.waiting += 1
+
+    def event(
+        self,
+        variant: int,
+        time_ns: int,
+        kind: str,
+        node: int,
+        process: int,
+        value: int,
+    ) -> None:
+        """Add an event; ``kind`` is a name of ``kernels.constants.Event``."""
+        row = self._next(self._events)
+        number = Event[kind.upper()]
+        self._event_rows[row] = time_ns, variant, number, node, process, value
+        self._events.waiting += 1
+        self._flush_if_due()
+
+    def snapshot(self, variant: int, time_ns: int, block_node: np.ndarray) -> None:
+        """Add a placement, int8[blocks]: the node of each block, -1 for none."""
+        row = self._next(self._snapshots)
+        first = self._blocks.shape[0]
+        with self._disk():
+            self._reserve(len(block_node))
+            self._block.resize(first + len(block_node), axis=0)
+            _append(self._blocks, first, block_node)
+        self._snapshot_rows[row] = time_ns, variant, first, len(block_node)
+        self._snapshots.waiting += 1
+        self.flush()
+
+    def summary(self, variant: int, row: Mapping[str, Any]) -> None:
+        """Write the row of a variant that has ended: a value for every column."""
+        with self._disk():
+            for name in self._columns:
+                self._file["summary"][name][variant] = row[name]
+        self.flush()
+
+    def runtime(self, variant: int, stage: Mapping[str, float]) -> None:
+        """Write the wall seconds of each of ``STAGES`` for a variant."""
+        with self._disk():
+            for name in STAGES:
+                self._file["runtime"][name][variant] = stage[name]
+        self.flush()
+
+    # --- to the disk ------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Write the waiting rows, so that readers see them and no kill loses them."""
+        with self._disk():
+            self._reserve()
+            for table in self._tables:
+                table.write()
+            self._file.flush()
+            for table in self._tables:
+                table.commit()
+            self._write_progress()
+            self._file.flush()
+        self._flushed = time.monotonic()
+
+    def close(self, state: RunState) -> None:
+        """Write what waits and ``state``, and close the file; never raises OSError."""
+        if not self._broken:
+            with suppress(OSError):
+                self.flush()
+        with suppress(OSError, RuntimeError):
+            self._file["run/state"][()] = state
+        with suppress(OSError, RuntimeError):
+            self._file.close()
+        self._space.close()
+        with suppress(OSError):
+            clear_flags(self.path)  # where closing failed
+        self._lock.release()
+
+    def _next(self, table: _Table) -> int:
+        """Return the buffer row to fill next."""
+        if table.waiting == ROWS:
+            self.flush()
+        return table.waiting
+
+    def _flush_if_due(self) -> None:
+        full = any(table.waiting == ROWS for table in self._tables)
+        if full or time.monotonic() - self._flushed >= INTERVAL_S:
+            self.flush()
+
+    def _reserve(self, nbytes: int = 0) -> None:
+        """Make sure that all waiting rows, and ``nbytes`` of blocks, find room."""
+        used = self._file.id.get_filesize()
+        self._space.reserve(used + self._room + 2 * nbytes + _SPACE_CLOSE)
+
+    def _write_progress(self) -> None:
+        run = self._file["run"]
+        run["epochs_done"][()] = self._epochs.written
+        run["wall_seconds"][()] = time.monotonic() - self._begin
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        run["peak_rss_bytes"][()] = usage.ru_maxrss << 10
+
+    @contextmanager
+    def _disk(self) -> Iterator[None]:
+        """Turn what HDF5 raises for a failed write into OSError, and remember it."""
+        try:
+            yield
+        except OSError:
+            self._broken = True
+            raise
+        except RuntimeError as error:
+            self._broken = True
+            raise OSError(
+                errno.EIO, f"{self.path} could not be written: {error}"
+            ) from error
+
+    # --- everything in the file -------------------------------------------------------
+
+    def _describe(self, title: str, attributes: Mapping[str, Any]) -> None:
+        own = {
+            "filetype": FILETYPE,
+            "version": np.array(VERSION, np.int64),
+            "title": title,
+            "Conventions": "CF-1.11",
+            "software": "lazynuma",
+            "softwareVersion": version("lazynuma"),
+        }
+        for name, value in (own | dict(attributes)).items():
+            self._file.attrs[name] = value
+
+    def _create_summary(
+        self, dimension: str, variants: Sequence[str], columns: Sequence[Column]
+    ) -> None:
+        group = self._file.create_group("summary", track_order=True)
+        group.attrs["dimension"] = dimension
+        names = _names(
+            group, dimension, variants, "value of what the variants differ in"
+        )
+        reasons = [reason.name.lower() for reason in Refusal]
+        reason = _names(group, "reason", reasons, "why a page was refused")
+        for column in columns:
+            variable = _Variable(
+                column.name, column.unit, column.long_name, column.dtype
+            )
+            _fixed(group, variable, (names, reason) if column.by_reason else (names,))
+        self._columns = [column.name for column in columns]
+
+    def _create_runtime(self, dimension: str, variants: Sequence[str]) -> None:
+        group = self._file.create_group("runtime", track_order=True)
+        names = _names(
+            group, dimension, variants, "value of what the variants differ in"
+        )
+        for name in STAGES:
+            stage = name.removesuffix("_s")
+            variable = _Variable(name, "s", f"wall time of the stage {stage}", "f8")
+            _fixed(group, variable, (names,))
+
+    def _create_tables(self, nodes: int) -> None:
+        self._epochs = self._table("epochs", "epoch", "index of the epoch")
+        node = _scale(self._epochs.group, "node", "NUMA node", np.arange(nodes))
+        self._epoch_rows = self._epochs.add_all((_VARIANT, _TIME))
+        self._counters = np.empty((ROWS, nodes, len(Vm)), np.int64)
+        for counter in Vm:
+            name = counter.name.lower()
+            variable = _Variable(name, "1", f"{name} in this epoch", "i8", _DELTA)
+            self._epochs.add(variable, self._counters[:, :, counter], node)
+
+        self._processes = self._table("processes", "row", "index of the row")
+        self._process_rows = self._processes.add_all(_PROCESSES)
+        self._texts = [np.empty(ROWS, text.dtype) for text in _TEXTS]
+        for variable, texts in zip(_TEXTS, self._texts, strict=True):
+            self._processes.add(variable, texts)
+
+        self._events = self._table("events", "event", "index of the event")
+        self._event_rows = self._events.add_all(_EVENTS)
+
+    def _create_snapshots(self) -> None:
+        self._snapshots = self._table("snapshots", "snapshot", "index of the snapshot")
+        self._snapshot_rows = self._snapshots.add_all(_SNAPSHOTS)
+        group = self._snapshots.group
+        self._block = group.create_dataset(
+            "block", (0,), ">f4", maxshape=(None,), chunks=(_BLOCK_CHUNK,)
+        )
+        self._block.make_scale(_NO_COORDINATE % 0)
+        variable = _Variable("block_node", "1", "node of each 2 MiB block", "i1")
+        self._blocks = _create(
+            group, variable, (self._block,), _BLOCK_CHUNK, compression="gzip"
+        )
+
+    def _create_run(self) -> None:
+        group = self._file.create_group("run", track_order=True)
+        for variable in _RUN:
+            _fixed(group, variable, ())
+        group["state"][()] = RunState.RUNNING
+        self._tables = (self._epochs, self._processes, self._events, self._snapshots)
+        self._room = sum(table.room() for table in self._tables)
+        self._write_progress()
+
+    def _table(self, name: str, dimension: str, long_name: str) -> _Table:
+        group = self._file.create_group(name, track_order=True)
+        return _Table(group, dimension, long_name)
+
+
+# --- room for the file ----------------------------------------------------------------
+
+
+class _Space:
+    """Disk space taken before HDF5 needs it, which cannot recover from a failed write.
+
+    Whatever is left over is given back at the end.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.size = 0
+        self.fileno = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+
+    def reserve(self, size: int) -> None:
+        """Let the file have ``size`` bytes at least; raise OSError where it cannot."""
+        if size <= self.size:
+            return
+        size += _SPACE_STEP
+        try:
+            os.posix_fallocate(self.fileno, self.size, size - self.size)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+                raise OSError(error.errno, error.strerror, str(self.path)) from None
+        self.size = size
+
+    def close(self) -> None:
+        """Cut the file where HDF5 says that it ends."""
+        with suppress(OSError):
+            end = allocated(self.path)
+            if end is not None and end < os.fstat(self.fileno).st_size:
+                os.ftruncate(self.fileno, end)
+        os.close(self.fileno)
+
+
+# --- small things ---------------------------------------------------------------------
+
+
+def _check_names(dimension: str, columns: Sequence[Column]) -> None:
+    names = [dimension, "reason", *(column.name for column in columns)]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise BadInput(
+            "dimension and columns must have different names other than reason, "
+            f"got {', '.join(twice)} twice"
+        )
+
+
+def _claim(path: Path, force: bool) -> Lock:
+    """Lock ``path`` for writing; raise BadInput where it may not be written."""
+    try:
+        if path.exists() and not force:
+            raise BadInput(f"output must not exist unless --force is given, got {path}")
+        return Lock(path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: Exception) -> BadInput:
+    return BadInput(f"output must be writable, got {path}: {error}")
+
+
+def _cut(text: str, size: int) -> bytes:
+    """Return ``text`` in at most ``size`` bytes of UTF-8, no character cut in two."""
+    return text.encode()[:size].decode(errors="ignore").encode()
+
+
+def _append(dataset: h5py.Dataset, start: int, rows: np.ndarray) -> None:
+    """Let ``dataset`` end with ``rows``, which begin at ``start``."""
+    stop = start + len(rows)
+    dataset.resize(stop, axis=0)
+    dataset[start:stop] = rows
+
+
+def _label(dataset: h5py.Dataset, unit: str, long_name: str, **more: Any) -> None:
+    for name, value in {"units": unit, "long_name": long_name, **more}.items():
+        dataset.attrs[name] = value
+
+
+def _scale(
+    group: h5py.Group, name: str, long_name: str, values: np.ndarray | None = None
+) -> h5py.Dataset:
+    """Create a dimension and its coordinate, which grows where no values are given."""
+    if values is None:
+        scale = group.create_dataset(
+            name, (0,), "i8", maxshape=(None,), chunks=(ROWS,), fillvalue=-1
+        )
+    else:
+        scale = group.create_dataset(name, data=values)
+    scale.make_scale(name)
+    _label(scale, "1", long_name)
+    return scale
+
+
+def _names(
+    group: h5py.Group, name: str, values: Sequence[str], long_name: str
+) -> h5py.Dataset:
+    """Create a dimension whose coordinate is strings."""
+    scale = group.create_dataset(name, data=list(values), dtype=h5py.string_dtype())
+    scale.make_scale(name)
+    _label(scale, "1", long_name)
+    return scale
+
+
+def _fill(dtype: Any) -> Any:
+    """Return what stands where nothing was written: -1, NaN or the empty text."""
+    kind = np.dtype(dtype).kind
+    return {"i": -1, "f": np.nan, "S": b""}[kind]
+
+
+def _create(
+    group: h5py.Group,
+    variable: _Variable,
+    scales: Sequence[h5py.Dataset],
+    rows: int = ROWS,
+    **options: Any,
+) -> h5py.Dataset:
+    """Create a variable, in chunks of ``rows``, whose first dimension grows."""
+    shape = tuple(scale.shape[0] for scale in scales)
+    dataset = group.create_dataset(
+        variable.name,
+        shape,
+        variable.dtype,
+        maxshape=(None, *shape[1:]),
+        chunks=(rows, *shape[1:]),
+        fillvalue=_fill(variable.dtype),
+        **options,
+    )
+    return _finish(dataset, variable, scales)
+
+
+def _fixed(
+    group: h5py.Group, variable: _Variable, scales: Sequence[h5py.Dataset]
+) -> h5py.Dataset:
+    """Create a variable that never grows, and write its fill value everywhere."""
+    shape = tuple(scale.shape[0] for scale in scales)
+    fill = _fill(variable.dtype)
+    dataset = group.create_dataset(
+        variable.name, shape, variable.dtype, data=np.full(shape, fill), fillvalue=fill
+    )
+    return _finish(dataset, variable, scales)
+
+
+def _finish(
+    dataset: h5py.Dataset, variable: _Variable, scales: Sequence[h5py.Dataset]
+) -> h5py.Dataset:
+    for axis, scale in enumerate(scales):
+        dataset.dims[axis].attach_scale(scale)
+    _label(dataset, variable.unit, variable.long_name, **variable.attributes)
+    return dataset
