@@ -9,5 +9,9 @@ class BadInput(LazyNumaError):
     """An input refused before anything was done: ``name must ..., got ...``."""
 
 
+class BadTrace(BadInput):
+    """A recorded trace with a line that cannot be read, met while it is run."""
+
+
 class SimulationError(LazyNumaError):
     """A run that could not go on; what it had written stays readable."""

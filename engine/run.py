@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from .costs import Costs
-from .errors import BadInput, SimulationError
+from .errors import BadInput, BadTrace, SimulationError
 from .output import RunState, RunWriter
 from .simulation import Simulation
 from .sizes import format_size
@@ -174,6 +174,13 @@ class _File:
             if writer is not None:
                 writer.close(state)
 
+    def discard(self) -> None:
+        """Close and remove the file, unless that was done."""
+        writer = self._writer
+        self.close(RunState.FAILED)
+        if writer is not None:
+            writer.path.unlink(missing_ok=True)
+
 
 class _Observer:
     """Hands what a simulation reports to the file and to the progress callback."""
@@ -214,6 +221,9 @@ class _Runner:
         try:
             rows = [self.run(index) for index in range(len(self.study.variants))]
             state = RunState.DONE
+        except BadTrace:
+            self.file.discard()
+            raise
         except BadInput as error:  # too late to refuse: the file exists
             state = RunState.FAILED
             raise SimulationError(str(error)) from error

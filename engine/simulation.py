@@ -133,7 +133,7 @@ class Simulation:
     # --- processes and tasks ------------------------------------------------------
 
     def spawn(self, name: str = "main", nbytes: int | None = None) -> Process:
-        """Return a new process; its address space spans ``nbytes`` (default 4 x RAM)."""
+        """Return a new process with ``nbytes`` of address space (default 4 x RAM)."""
         wanted = 4 * sum(self.machine.memory) if nbytes is None else nbytes
         span = -(-wanted // (k.PAGE_SIZE * k.HPAGE_PMD_NR)) * k.HPAGE_PMD_NR
         first = self._reserve(span)

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .errors import BadInput
+from .errors import BadTrace
 
 CHUNK_LINES = 1 << 16
 LONGEST_LINE = 1 << 16
@@ -73,7 +73,7 @@ class Trace:
 
     def __init__(self, path, access: str, skip_bad_lines: bool) -> None:
         if access not in ("r", "w"):
-            raise BadInput(f"access must be 'r' or 'w', got {access!r}")
+            raise BadTrace(f"access must be 'r' or 'w', got {access!r}")
         self.path, self.skip_bad_lines = os.fspath(path), skip_bad_lines
         self.write = access == "w"
         self.lines = self.accesses = self.bad_lines = self.skipped = 0
@@ -102,7 +102,7 @@ class Trace:
     def _bad(self, line: bytes) -> None:
         if not self.skip_bad_lines:
             text = line[:80].decode("ascii", "replace").rstrip("\n")
-            raise BadInput(
+            raise BadTrace(
                 f"{self.path}:{self.lines}: expected {_EXPECTED[self.format]},"
                 f" got {text!r}"
             )
@@ -173,7 +173,7 @@ def _lines(path: str) -> Iterator[bytes]:
                 yield line
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise BadInput(
+        raise BadTrace(
             f"trace must be a readable file, got {path} ({reason})"
         ) from None
 
@@ -183,7 +183,7 @@ def _detect(path: str) -> str:
     number = 0
     for number, line in enumerate(_lines(path), 1):
         if number == 1 and line.startswith(b"PERFILE2"):
-            raise BadInput(
+            raise BadTrace(
                 "trace must be text, got perf.data (write it out with"
                 f" perf script -F pid,tid,cpu,time,event,addr -i {path})"
             )
@@ -196,7 +196,7 @@ def _detect(path: str) -> str:
         if number == _SNIFF_LINES:
             break
     what = "one of no known format" if number else "an empty file"
-    raise BadInput(f"trace must be perf script or lackey text, got {what}: {path}")
+    raise BadTrace(f"trace must be perf script or lackey text, got {what}: {path}")
 
 
 class AddressMap:

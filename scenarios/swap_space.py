@@ -3,8 +3,8 @@
 Van Riel's fourth objection of July 2012: parked pages hold swap slots, which terabyte
 machines do not have, and on small ones they fill the swap that reclaim needs.  A job of
 an eighth of the RAM is parked whole; then a second one grows into the rest of the
-memory and beyond it by half of the swap.  With the slots free that is what swap is for; with
-the slots held by parked pages reclaim fails and the OOM killer comes.
+memory and beyond it by half of the swap.  With the slots free that is what swap is
+for; with the slots held by parked pages reclaim fails and the OOM killer comes.
 
 Where the job is larger than ``mapped``, a slice of the machine is simulated: job, swap
 and growth are scaled alike (``scale``), and the rest of the RAM is ballast.

@@ -268,7 +268,7 @@ class Reference:
         self.shard = None
         self.slots_at_start = 0
 
-    # --- small things ----------------------------------------------------------------
+    # --- small things -----------------------------------
 
     def node_of(self, pfn):
         return pfn >> self.shift
@@ -315,7 +315,7 @@ class Reference:
         else:
             self.shard.freed_ids.append((cache, one))
 
-    # --- free memory, §3 ---------------------------------------------------------------
+    # --- free memory, §3 -----------------------------------
 
     def take_frame(self, b):
         block = self.blocks.setdefault(b, Block())
@@ -380,7 +380,7 @@ class Reference:
         else:
             self.shard.freed.append(pfn)
 
-    # --- policies, §3 and §5.4 -----------------------------------------------------------
+    # --- policies, §3 and §5.4 -----------------------------------
 
     def policy_of(self, task, vma):
         own = vma.policy.mode == Mode.DEFAULT
@@ -505,7 +505,7 @@ class Reference:
                 target = online[0] if online else None
         return None if target == page_node else target
 
-    # --- the reverse map ---------------------------------------------------------------
+    # --- the reverse map -----------------------------------
 
     def mappings(self, pfn):
         """Return (process, PTE) of every PTE that maps a frame."""
@@ -543,7 +543,7 @@ class Reference:
             self.charge(task, Cause.MIGRATION, self.costs.migrate_page_ns + copy)
         self.release(old)
 
-    # --- faults, §4 and §5 ---------------------------------------------------------------
+    # --- faults, §4 and §5 -----------------------------------
 
     def hit(self, pte, write):
         if pte is None or pte.protnone:
@@ -671,7 +671,7 @@ class Reference:
         if left == 0 and (not swap or exclusive or full):
             self.drop_cache(frame)
 
-    # --- reclaim, §8 -----------------------------------------------------------------------
+    # --- reclaim, §8 -----------------------------------
 
     def next_on_list(self, n, which, budget):
         """Advance a hand; return (frame or None, frames passed)."""
@@ -849,7 +849,7 @@ class Reference:
         self.oom_kills += 1
         self.exit(victim, folding=False)
 
-    # --- time, §6 and §7 --------------------------------------------------------------------
+    # --- time, §6 and §7 -----------------------------------
 
     def access_ns(self, task, n):
         c, clock = self.cpu(task), self.clocks[task.id]
@@ -1067,7 +1067,7 @@ class Reference:
         for clock in alive:
             clock.ns = max(other.ns for other in alive)
 
-    # --- operations -----------------------------------------------------------------------
+    # --- operations -----------------------------------
 
     def spawn(self, name="main", nbytes=None):
         wanted = 4 * sum(self.machine.memory) if nbytes is None else nbytes
@@ -1428,7 +1428,7 @@ class Reference:
         self.migrate(None, pfn, self.take_serial(target))
         return 0
 
-    # --- what came out ----------------------------------------------------------------------
+    # --- what came out -----------------------------------
 
     def counters(self):
         return np.array(self.vm)

@@ -287,7 +287,7 @@ def test_they_agree_under_pressure(sequential):
         task = pair.call("start_task", process, 0)
         pair.tasks.append(task)
         region = pair.call("mmap", process, size * MIB)
-        for count in (1000, 2000):
+        for count in (1000, 2000, 4000):
             for i, sim in enumerate(pair.sims):
                 sim.run([Uniform(task=task[i], region=region[i], count=count)])
             pair.compare()
@@ -299,7 +299,7 @@ def test_they_agree_under_pressure(sequential):
 
 def test_the_stories_reach_every_counter():
     """What random stories never do would not be tested by them."""
-    reached = sum(story(seed, 25).sims[0].counters().sum(axis=0) for seed in range(12))
+    reached = sum(story(seed, 40).sims[0].counters().sum(axis=0) for seed in range(40))
     names = [name for name, count in zip(_names(), reached, strict=True) if not count]
     assert not names
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lazynuma.engine.errors import SimulationError
+from lazynuma.engine.errors import BadInput
 from lazynuma.engine.mechanism import MECHANISMS
 from lazynuma.engine.run import run_study
 from lazynuma.scenarios import cli, replay
@@ -98,7 +98,7 @@ def test_same_result_twice():
 
 def test_bad_lines_are_refused_or_counted(tmp_path):
     (tmp_path / "t").write_text(" L 1000,8\nrubbish\n L 2000,8\n")
-    with pytest.raises(SimulationError, match=r"t:2: expected"):
+    with pytest.raises(BadInput, match=r"t:2: expected"):
         replayed(tmp_path / "t")
     row = replayed(tmp_path / "t", skip_bad_lines=True)
     assert (row["lines"], row["bad_lines"], row["accesses"]) == (3, 1, 2)
@@ -115,7 +115,7 @@ def test_command_line_prints_one_json_object(capsys):
 
 @pytest.mark.parametrize(
     ("content", "status"),
-    [("", 2), ("rubbish\n", 2), (" L 1000,8\nrubbish\n", 1)],
+    [("", 2), ("rubbish\n", 2), (" L 1000,8\nrubbish\n", 2)],
 )
 def test_command_line_fails_in_one_line(tmp_path, capsys, content, status):
     path = tmp_path / "t"
