@@ -6,7 +6,10 @@ values.  ``docs/format.md`` is the schema; ``run_file.py`` reads it.
 """
 
 import errno
+import fcntl
+import json
 import os
+import platform
 import resource
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -174,8 +177,8 @@ class RunWriter:
     columns     the variables of ``/summary``
 
     Raises BadInput, with nothing left behind, where ``path`` exists (unless ``force``),
-    is in use or cannot be written.  Methods raise OSError where the disk is full;
-    nothing but ``close`` may follow that.
+    is in use or cannot be written; methods raise it for values that do not fit, and
+    OSError where the disk is full: nothing but ``close`` may follow that.
     """
 
     def __init__(
@@ -190,35 +193,55 @@ class RunWriter:
         columns: Sequence[Column],
         force: bool = False,
     ) -> None:
+        _check_names(dimension, variants, columns)
         self.path = Path(path)
+        self._nodes, self._variants, self._columns = nodes, len(variants), columns
         self._begin = self._flushed = time.monotonic()
         self._broken = False
-        _check_names(dimension, columns)
+        self._file: h5py.File | None = None
+        self._space: _Space | None = None
+        existed = self.path.exists()
         self._lock = _claim(self.path, force)
         try:
-            self._file = h5py.File(self.path, "w", libver=_LIBVER, track_order=True)
-            self._space = _Space(self.path)
-        except OSError as error:
-            self._lock.release()
-            raise _unwritable(self.path, error) from error
-        try:
-            self._space.reserve(_SPACE_FIRST)
-            self._describe(title, attributes)
-            self._create_summary(dimension, variants, columns)
-            self._create_runtime(dimension, variants)
-            self._create_tables(nodes)
-            self._create_snapshots()
-            self._create_run()
-            self._reserve()
-            self._file.swmr_mode = True
-            self._file.flush()
-        except (OSError, RuntimeError) as error:
+            self._create(title, attributes, nodes, dimension, variants)
+        except BaseException as error:
+            self._abandon(existed)
+            if isinstance(error, OSError | RuntimeError):
+                raise _unwritable(self.path, error) from error
+            raise
+
+    def _create(
+        self,
+        title: str,
+        attributes: Mapping[str, Any],
+        nodes: int,
+        dimension: str,
+        variants: Sequence[str],
+    ) -> None:
+        """Create everything that the file will have, then switch SWMR mode on."""
+        self._file = h5py.File(self.path, "w", libver=_LIBVER, track_order=True)
+        self._space = _Space(self.path)
+        self._space.reserve(_SPACE_FIRST)
+        self._describe(title, attributes)
+        self._create_summary(dimension, variants, self._columns)
+        self._create_runtime(dimension, variants)
+        self._create_tables(nodes)
+        self._create_snapshots()
+        self._create_run()
+        self._reserve()
+        self._file.swmr_mode = True
+        self._file.flush()
+
+    def _abandon(self, existed: bool) -> None:
+        """Leave nothing of a file that could not be created; keep one not touched."""
+        if self._file is not None:
             with suppress(OSError, RuntimeError):
                 self._file.close()
-            self._space.close()
+        if self._file is not None or not existed:
             self.path.unlink(missing_ok=True)
-            self._lock.release()
-            raise _unwritable(self.path, error) from error
+        if self._space is not None:
+            self._space.close()
+        self._lock.release()
 
     # --- rows -------------------------------------------------------------------------
 
@@ -235,17 +258,26 @@ class RunWriter:
         processes  for each process: process, name, policy, rss_pages, swap_pages,
                    accesses_local, accesses_remote and time_ns, int64[len(Cause)]
         """
-        row = self._next(self._epochs)
-        index = self._epochs.written + row
-        self._epoch_rows[row] = variant, time_ns
-        self._counters[row, : len(counters)] = counters
-        self._counters[row, len(counters) :] = -1
-        self._epochs.waiting += 1
+        self._check_variant(variant)
+        nodes = len(counters)
+        if nodes > self._nodes or counters.shape != (nodes, len(Vm)):
+            raise BadInput(
+                f"counters must have shape (at most {self._nodes}, {len(Vm)}), "
+                f"got {counters.shape}"
+            )
+        # The epoch comes last: none is in the file before all of its processes are.
+        index = self._epochs.written + self._epochs.waiting
         for process in processes:
             self._process(index, variant, process)
+        row = self._next(self._epochs)
+        self._epoch_rows[row] = variant, time_ns
+        self._counters[row, :nodes] = counters
+        self._counters[row, nodes:] = -1
+        self._epochs.waiting += 1
         self._flush_if_due()
 
     def _process(self, epoch: int, variant: int, process: Mapping[str, Any]) -> None:
+        _check_process(process)
         row = self._next(self._processes)
         known = len(_PROCESSES) - len(Cause)
         names = (variable.name for variable in _PROCESSES[2:known])
@@ -267,14 +299,24 @@ class RunWriter:
         value: int,
     ) -> None:
         """Add an event; ``kind`` is a name of ``kernels.constants.Event``."""
+        self._check_variant(variant)
+        names = [one.name.lower() for one in Event]
+        if kind not in names:
+            raise BadInput(f"kind must be one of {', '.join(names)}, got {kind!r}")
         row = self._next(self._events)
-        number = Event[kind.upper()]
+        number = names.index(kind)
         self._event_rows[row] = time_ns, variant, number, node, process, value
         self._events.waiting += 1
         self._flush_if_due()
 
     def snapshot(self, variant: int, time_ns: int, block_node: np.ndarray) -> None:
         """Add a placement, int8[blocks]: the node of each block, -1 for none."""
+        self._check_variant(variant)
+        if block_node.ndim != 1 or block_node.dtype != np.int8:
+            raise BadInput(
+                "block_node must be int8[blocks], "
+                f"got {block_node.dtype}{list(block_node.shape)}"
+            )
         row = self._next(self._snapshots)
         first = self._blocks.shape[0]
         with self._disk():
@@ -287,13 +329,18 @@ class RunWriter:
 
     def summary(self, variant: int, row: Mapping[str, Any]) -> None:
         """Write the row of a variant that has ended: a value for every column."""
+        self._check_variant(variant)
+        values = {c.name: _summary_value(c, row) for c in self._columns}
         with self._disk():
-            for name in self._columns:
-                self._file["summary"][name][variant] = row[name]
+            for name, value in values.items():
+                self._file["summary"][name][variant] = value
         self.flush()
 
     def runtime(self, variant: int, stage: Mapping[str, float]) -> None:
         """Write the wall seconds of each of ``STAGES`` for a variant."""
+        self._check_variant(variant)
+        if set(stage) != set(STAGES):
+            raise BadInput(f"stages must be {', '.join(STAGES)}, got {list(stage)}")
         with self._disk():
             for name in STAGES:
                 self._file["runtime"][name][variant] = stage[name]
@@ -315,18 +362,39 @@ class RunWriter:
         self._flushed = time.monotonic()
 
     def close(self, state: RunState) -> None:
-        """Write what waits and ``state``, and close the file; never raises OSError."""
-        if not self._broken:
-            with suppress(OSError):
+        """Write what waits and ``state``, and close; a second time does nothing.
+
+        Raises OSError where what waits cannot be written, unless a method did before.
+        The file is closed all the same, and its state is FAILED.
+        """
+        if self._file is None:
+            return
+        try:
+            if not self._broken:
                 self.flush()
+        except OSError:
+            state = RunState.FAILED
+            raise
+        finally:
+            self._finish(state)
+
+    def _finish(self, state: RunState) -> None:
+        """Write ``state``, which takes no room, and close."""
         with suppress(OSError, RuntimeError):
             self._file["run/state"][()] = state
         with suppress(OSError, RuntimeError):
             self._file.close()
+        self._file = None
         self._space.close()
         with suppress(OSError):
             clear_flags(self.path)  # where closing failed
         self._lock.release()
+
+    def _check_variant(self, variant: int) -> None:
+        if not 0 <= variant < self._variants:
+            raise BadInput(
+                f"variant must be from 0 to {self._variants - 1}, got {variant}"
+            )
 
     def _next(self, table: _Table) -> int:
         """Return the buffer row to fill next."""
@@ -375,8 +443,9 @@ class RunWriter:
             "Conventions": "CF-1.11",
             "software": "lazynuma",
             "softwareVersion": version("lazynuma"),
+            "provenance": _provenance(attributes),
         }
-        for name, value in (own | dict(attributes)).items():
+        for name, value in (dict(attributes) | own).items():
             self._file.attrs[name] = value
 
     def _create_summary(
@@ -394,7 +463,6 @@ class RunWriter:
                 column.name, column.unit, column.long_name, column.dtype
             )
             _fixed(group, variable, (names, reason) if column.by_reason else (names,))
-        self._columns = [column.name for column in columns]
 
     def _create_runtime(self, dimension: str, variants: Sequence[str]) -> None:
         group = self._file.create_group("runtime", track_order=True)
@@ -490,7 +558,11 @@ class _Space:
 # --- small things ---------------------------------------------------------------------
 
 
-def _check_names(dimension: str, columns: Sequence[Column]) -> None:
+def _check_names(
+    dimension: str, variants: Sequence[str], columns: Sequence[Column]
+) -> None:
+    if not variants:
+        raise BadInput(f"{dimension} must have at least one value, got none")
     names = [dimension, "reason", *(column.name for column in columns)]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -500,14 +572,73 @@ def _check_names(dimension: str, columns: Sequence[Column]) -> None:
         )
 
 
+def _check_process(process: Mapping[str, Any]) -> None:
+    """Raise BadInput where a process lacks a value, or has too many or few times."""
+    names = ["name", "policy", "time_ns", *(v.name for v in _PROCESSES[2:])]
+    missing = [n for n in names[: -len(Cause)] if n not in process]
+    if missing:
+        raise BadInput(f"process must have {', '.join(missing)}, got {list(process)}")
+    shape = np.shape(process["time_ns"])
+    if shape != (len(Cause),):
+        raise BadInput(f"time_ns must have shape ({len(Cause)},), got {shape}")
+
+
+def _summary_value(column: Column, row: Mapping[str, Any]) -> np.ndarray:
+    """Return the value of ``column``; raise BadInput where it is not of its shape."""
+    if column.name not in row:
+        raise BadInput(f"summary must have {column.name}, got {list(row)}")
+    value = np.asarray(row[column.name])
+    shape = (len(Refusal),) if column.by_reason else ()
+    if value.shape != shape:
+        raise BadInput(f"{column.name} must have shape {shape}, got {value.shape}")
+    return value
+
+
+def _provenance(attributes: Mapping[str, Any]) -> str:
+    """Return how the file came to be, as tskit's provenance 1.0.0 says it: JSON."""
+    return json.dumps(
+        {
+            "schema_version": "1.0.0",
+            "software": {"name": "lazynuma", "version": version("lazynuma")},
+            "parameters": dict(attributes),
+            "environment": {
+                "os": {"system": platform.system(), "release": platform.release()},
+                "python": platform.python_version(),
+                "libraries": {"h5py": h5py.__version__, "numpy": np.__version__},
+            },
+        },
+        default=str,
+    )
+
+
 def _claim(path: Path, force: bool) -> Lock:
     """Lock ``path`` for writing; raise BadInput where it may not be written."""
     try:
-        if path.exists() and not force:
+        existed = path.exists()
+        if existed and not force:
             raise BadInput(f"output must not exist unless --force is given, got {path}")
-        return Lock(path)
+        lock = Lock(path)
     except OSError as error:
         raise _unwritable(path, error) from error
+    if existed:
+        try:
+            _check_unused(path)
+        except BaseException:
+            lock.release()
+            raise
+    return lock
+
+
+def _check_unused(path: Path) -> None:
+    """Raise BadInput where HDF5 would cut a file to nothing and then find it locked."""
+    try:
+        with path.open("r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise BadInput(f"output must not be open elsewhere, got {path}") from error
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+            raise _unwritable(path, error) from error
 
 
 def _unwritable(path: Path, error: Exception) -> BadInput:

@@ -20,7 +20,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from types import ModuleType
@@ -431,7 +431,8 @@ class _Stop:
 
     def leave(self) -> NoReturn:
         """End the process, for a running thread that does not come back."""
-        self.close()
+        with suppress(OSError):  # a full disk: the process has to end all the same
+            self.close()
         os._exit(_stopped(self.signum))
 
 

@@ -1,6 +1,8 @@
 """The file of a run: its schema, what refuses it, and what a full disk leaves."""
 
+import errno
 import fcntl
+import json
 import re
 import subprocess
 import sys
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from lazynuma.engine import output
 from lazynuma.engine.errors import BadInput
 from lazynuma.engine.output import ROWS, RunState, RunWriter
 from lazynuma.engine.run_file import RunFile, describe, is_locked, lookup3, recover
@@ -152,6 +155,8 @@ def test_the_end_of_a_run(path):
         assert file.run["epochs_done"] == file.epochs.rows == 2 * ROWS + 3
         assert file.runtime["run_s"][0] == 2.0
         assert file.attributes["version"].tolist() == [1, 0]
+        provenance = json.loads(file.attributes["provenance"])
+        assert provenance["parameters"]["seed"] == 7
     assert list(path.parent.glob("*.lock")) == []
 
 
@@ -253,6 +258,55 @@ def test_an_unwritable_place_is_refused(tmp_path, place):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_force_spares_a_file_that_someone_reads(path, tmp_path):
+    copy = tmp_path / "run.h5"
+    copy.write_bytes(path.read_bytes())
+    with copy.open("rb") as reader:
+        fcntl.flock(reader, fcntl.LOCK_SH)
+        with pytest.raises(BadInput, match="must not be open elsewhere"):
+            writer(copy, force=True)
+    assert copy.read_bytes() == path.read_bytes()
+    assert list(tmp_path.iterdir()) == [copy]
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [({"attributes": {"x": object()}}, TypeError), ({"variants": []}, BadInput)],
+)
+def test_a_creation_that_fails_leaves_nothing(tmp_path, changes, error):
+    with pytest.raises(error):
+        writer(tmp_path / "run.h5", **changes)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("method", "values", "message"),
+    [
+        ("epoch", (2, 0, counters(0), []), "variant must be from 0 to 1, got 2"),
+        ("epoch", (0, 0, counters(0, NODES + 1), []), "counters must have shape"),
+        ("epoch", (0, 0, counters(0)[:, :1], []), "counters must have shape"),
+        ("epoch", (0, 0, counters(0), [{"process": 1}]), "process must have name"),
+        (
+            "epoch",
+            (0, 0, counters(0), [process(0) | {"time_ns": [1]}]),
+            "time_ns must have shape",
+        ),
+        ("event", (0, 0, "fire", 0, 0, 0), "kind must be one of oom_kill, .*'fire'"),
+        ("snapshot", (0, 0, np.array([300])), "block_node must be int8"),
+        ("summary", (-1, row(1)), "variant must be from 0"),
+        ("summary", (0, {}), "summary must have accesses"),
+        ("summary", (0, row(1) | {"pages_refused_by": 1}), "must have shape"),
+        ("runtime", (0, {"lunch_s": 1.0}), "stages must be setup_s"),
+    ],
+)
+def test_values_that_do_not_fit_are_refused(tmp_path, method, values, message):
+    file = writer(tmp_path / "run.h5")
+    with pytest.raises(BadInput, match=message):
+        getattr(file, method)(*values)
+    file.close(RunState.DONE)
+    assert group(tmp_path / "run.h5", "epochs").sizes["epoch"] == 0
+
+
 def test_two_variables_of_one_name_are_refused(tmp_path):
     columns = (*SUMMARY, Column("reason", "reason", "1", "why"))
     with pytest.raises(BadInput, match="got reason twice"):
@@ -347,6 +401,22 @@ def test_a_full_disk_leaves_what_was_flushed(tmp_path):
     assert (epochs.pgfault[last].values == counters(last)[:, Vm.PGFAULT]).all()
     with RunFile(tmp_path / "run.h5") as file:
         assert file.state is RunState.FAILED
+    assert [p.name for p in tmp_path.iterdir()] == ["run.h5"]
+
+
+def test_a_close_that_loses_rows_says_so(tmp_path, monkeypatch):
+    file = writer(tmp_path / "run.h5")
+    file.epoch(0, 1, counters(0), [])
+
+    def full(self, size):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(output._Space, "reserve", full)
+    with pytest.raises(OSError, match="No space left"):
+        file.close(RunState.DONE)
+    file.close(RunState.DONE)  # once more does nothing
+    with RunFile(tmp_path / "run.h5") as run:
+        assert run.state is RunState.FAILED
     assert [p.name for p in tmp_path.iterdir()] == ["run.h5"]
 
 
