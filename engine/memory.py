@@ -98,6 +98,13 @@ def ballast_pages(settings: Settings, pages: list[int]) -> list[int]:
     return taken
 
 
+def usable_pages(machine: Machine, settings: Settings) -> list[int]:
+    """Return the frames of each node without its ballast."""
+    pages = managed_pages(machine)
+    taken = ballast_pages(settings, pages)
+    return [managed - out for managed, out in zip(pages, taken, strict=True)]
+
+
 def arena_pages(machine: Machine) -> int:
     """Return how many virtual pages all address spaces together may have."""
     wanted = ARENA_FACTOR * sum(managed_pages(machine))
@@ -105,12 +112,11 @@ def arena_pages(machine: Machine) -> int:
 
 
 def _node_table(machine: Machine, settings: Settings, shift: int) -> np.ndarray:
-    pages = managed_pages(machine)
+    pages = usable_pages(machine, settings)
     marks = watermarks(pages)
     table = np.zeros((len(pages), st.NODE_WIDTH), np.int64)
-    for nid, out in enumerate(ballast_pages(settings, pages)):
+    for nid, usable in enumerate(pages):
         first = nid << (shift - k.HPAGE_PMD_ORDER)
-        usable = pages[nid] - out
         row = table[nid]
         row[st.FREE] = row[st.SPAN] = usable
         row[st.MIN : st.HIGH + 1] = marks[nid, :3]

@@ -113,7 +113,7 @@ class Simulation:
         self.now = 0
         self._totals = np.zeros((nodes, len(k.Vm)), np.int64)
         self._at_epoch = self._totals.copy()
-        self._next_epoch = settings.epoch_ns
+        self._next_epoch, self._epoch_time = settings.epoch_ns, 0
         self._spent = np.zeros((0, len(k.Cause)), np.int64)
         self._touched = np.zeros((0, 2), np.int64)
         self._process_epoch: dict[int, np.ndarray] = {}
@@ -598,6 +598,9 @@ class Simulation:
         self._runs += 1
         while self._quantum(loads):
             pass
+        # The last quantum is over when its last task is done.
+        clocks = self._sync().task[:, st.TASK_CLOCK]
+        self.now = min(self.now, int(clocks.max(initial=0)))
 
     def _first_means(self, memory: st.Memory) -> None:
         """Expect tasks that never ran to find everything on their own node."""
@@ -814,7 +817,8 @@ class Simulation:
         """Give the observer the counters since the last epoch."""
         totals = self.counters()
         rows = [self._process_row(one) for one in self.processes if one.alive]
-        self.observer.epoch(self.now, totals - self._at_epoch, rows)
+        self._epoch_time = max(self._epoch_time, self.now)
+        self.observer.epoch(self._epoch_time, totals - self._at_epoch, rows)
         self._at_epoch = totals
 
     def _process_row(self, process: Process) -> dict:

@@ -15,7 +15,7 @@ from fractions import Fraction
 
 from ..engine import mechanism, topology, workload
 from ..engine.errors import BadInput
-from ..engine.memory import managed_pages
+from ..engine.memory import managed_pages, usable_pages
 from ..engine.settings import Settings
 from ..engine.sizes import format_size
 from ..engine.study import SUMMARY, Column, Study, Variant
@@ -127,8 +127,13 @@ def _steps(simulation, name: str, job: int, swapped: int, scale: Fraction) -> di
 
 
 def _grow(simulation, cpu: int, beyond: int) -> None:
-    """Let a second job take all that is free, and ``beyond`` pages more."""
-    free = sum(simulation.free(node) for node in range(simulation.machine.nodes))
+    """Let a second job take all that is above the watermarks, and ``beyond`` more."""
+    usable = usable_pages(simulation.machine, simulation.settings)
+    high = topology.watermarks(usable)[:, 2]
+    free = sum(
+        max(0, simulation.free(node) - int(high[node]))
+        for node in range(simulation.machine.nodes)
+    )
     other = simulation.spawn("growth")
     task = simulation.start_task(other, cpu)
     region = simulation.mmap(other, (free + beyond) * PAGE_SIZE, "more")

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lazynuma.engine.costs import Costs
-from lazynuma.engine.memory import ballast_pages, managed_pages, node_shift
+from lazynuma.engine.memory import managed_pages, node_shift, usable_pages
 from lazynuma.engine.policy import checked
 from lazynuma.engine.process import Process, Region, Task, Vma, isolate
 from lazynuma.engine.settings import Settings
@@ -243,12 +243,11 @@ class Reference:
         self.settings, self.costs = settings or Settings(), costs or Costs()
         pages = managed_pages(machine)
         self.shift = node_shift(pages)
-        marks = watermarks(pages)
-        out = ballast_pages(self.settings, pages)
+        usable = usable_pages(machine, self.settings)
+        marks = watermarks(usable)
         self.nodes = []
-        for n, managed in enumerate(pages):
+        for n, span in enumerate(usable):
             low = [int(mark) for mark in marks[n, :3]]
-            span = managed - out[n]
             self.nodes.append(Node(n << self.shift, span, *low, free=span))
         self.count = len(self.nodes)
         self.zonelist = machine.zonelist().tolist()
@@ -922,6 +921,7 @@ class Reference:
         self.runs += 1
         while self.quantum():
             pass
+        self.now = min(self.now, max((clock.ns for clock in self.clocks), default=0))
 
     def quantum(self):
         start, end = self.now, self.plan()
