@@ -81,7 +81,7 @@ class Loads:
             case Stencil():
                 return acc.STENCIL, _stencil(load)
             case NextTouch():
-                return acc.PERMUTE, (load.odd, load.shift)
+                return acc.SWEEP, (load.shift, load.odd)
             case Recorded():
                 return acc.TRACE, (self._record(load),)
         return acc.UNIFORM, ()

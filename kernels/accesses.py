@@ -36,8 +36,7 @@ ZIPF: Final = 2
 HOTCOLD: Final = 3
 STREAM: Final = 4
 STENCIL: Final = 5
-PERMUTE: Final = 6
-TRACE: Final = 7
+TRACE: Final = 6
 
 # --- columns of load, int64[tasks, LOAD_WIDTH] ------------------------------------
 LOAD_KIND: Final = 0
@@ -174,16 +173,10 @@ def _page_of(load, exponent, recorded, t, i):
     pages = load[t, LOAD_PAGES]
     r = draw(np.uint64(load[t, LOAD_KEY]), i)
     write = _low_bits(r) < load[t, LOAD_WRITE]
-    if kind == SWEEP:
-        return (load[t, LOAD_A] + i * load[t, LOAD_B]) % pages, write
-    if kind == PERMUTE:
-        return (i * load[t, LOAD_A] + load[t, LOAD_B]) % pages, write
     if kind == ZIPF:
         rank = _zipf_rank(_unit(r), pages, exponent[t])
         return rank * load[t, LOAD_A] % pages, write
-    if kind == HOTCOLD:
-        return _hotcold_page(load, t, i, r), write
-    return uniform(r, pages), write
+    return _hotcold_page(load, t, i, r), write
 
 
 @inlined
@@ -209,8 +202,27 @@ def _lay_uniform(load, t, i, bits, layout, counts, first, end):
 
 
 @inlined
+def _lay_sweep(load, t, i, bits, layout, counts, first, end):
+    """Lay out accesses [first, end) of a sweep, without a division."""
+    key = np.uint64(load[t, LOAD_KEY])
+    pages = load[t, LOAD_PAGES]
+    write = load[t, LOAD_WRITE]
+    step = load[t, LOAD_B] % pages
+    page = (load[t, LOAD_A] + i % pages * step) % pages
+    bits += load[t, LOAD_FIRST]
+    for k in range(first, end):
+        word = bits + page
+        if write == 2048 or _low_bits(draw(key, i + k - first)) < write:
+            word |= ACCESS_WRITE
+        _put(layout, counts, k, word)
+        page += step
+        if page >= pages:
+            page -= pages
+
+
+@inlined
 def _lay_other(load, exponent, recorded, t, i, bits, layout, counts, first, end):
-    """Lay out accesses [first, end) of any workload."""
+    """Lay out accesses [first, end) of the other kinds."""
     bits += load[t, LOAD_FIRST]
     for k in range(first, end):
         page, write = _page_of(load, exponent, recorded, t, i + k - first)
@@ -228,6 +240,8 @@ def _lay_run(task, load, exponent, recorded, t, i, layout, counts, first, end):
         bits |= ACCESS_TAIL
     if load[t, LOAD_KIND] == UNIFORM:
         _lay_uniform(load, t, i, bits, layout, counts, first, end)
+    elif load[t, LOAD_KIND] == SWEEP:
+        _lay_sweep(load, t, i, bits, layout, counts, first, end)
     else:
         _lay_other(load, exponent, recorded, t, i, bits, layout, counts, first, end)
 

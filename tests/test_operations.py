@@ -1,0 +1,136 @@
+"""Operations whose rules are not in the random stories."""
+
+import numpy as np
+import pytest
+
+from lazynuma.engine import (
+    BadInput,
+    Mechanism,
+    Mode,
+    Policy,
+    Settings,
+    Simulation,
+    SimulationError,
+    Sweep,
+    uniform,
+)
+from lazynuma.engine.simulation import EINVAL, remap
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def world():
+    simulation = Simulation(uniform(4, 8 * MIB), Settings(sequential=True))
+    process = simulation.spawn(nbytes=64 * MIB)
+    task = simulation.start_task(process, 0)
+    return simulation, task, simulation.mmap(process, 40 * 4096)
+
+
+def nodes_of(simulation, region):
+    pages = range(region.first, region.first + region.pages)
+    return [simulation.page(region.process, vpn).node for vpn in pages]
+
+
+@pytest.mark.parametrize(
+    ("sources", "targets", "pairs"),
+    [
+        # The example of do_migrate_pages: 1 must leave before 0 comes.
+        ([0, 1], [1, 2], [(1, 2), (0, 1)]),
+        ([0, 1], [2, 3], [(0, 2), (1, 3)]),
+        ([0, 1, 2], [2], [(0, 2), (1, 2)]),
+        ([0], [0], []),
+    ],
+)
+def test_remap_keeps_the_order_of_nodes(sources, targets, pairs):
+    assert remap(sources, targets) == pairs
+
+
+def test_migrate_pages_moves_the_whole_process(world):
+    simulation, task, region = world
+    for node in (0, 1):
+        simulation.move_task(task, node)
+        part = {"first": 20 * node, "pages": 20}
+        simulation.run([Sweep(task=task, region=region, count=20, **part)])
+    assert simulation.migrate_pages(task, [0, 1], [1, 2]) == 0
+    assert nodes_of(simulation, region) == [1] * 20 + [2] * 20
+    assert simulation.total("pgmigrate_success") == 40
+    simulation.check()
+
+
+def test_mainline_refuses_mpol_mf_lazy():
+    options = Settings(mpol_mf_lazy=False)
+    simulation = Simulation(uniform(2, 8 * MIB), options)
+    process = simulation.spawn(nbytes=8 * MIB)
+    task = simulation.start_task(process, 0)
+    region = simulation.mmap(process, MIB)
+    policy = Policy(Mode.BIND, (1,))
+    got = simulation.mbind(task, region, policy, lazy=Mechanism.HINTING)
+    assert got == EINVAL == 22
+    simulation.populate(task, region)
+    assert set(nodes_of(simulation, region)) == {0}
+
+
+@pytest.mark.parametrize(
+    ("mode", "want"),
+    [
+        (Policy(Mode.INTERLEAVE, (1, 3)), [1, 3] * 20),
+        (Policy(Mode.WEIGHTED_INTERLEAVE, (0, 2), (1, 3)), [0, 2, 2, 2] * 10),
+        (Policy(Mode.BIND, (2, 3)), [2] * 40),
+        (Policy(Mode.PREFERRED, (3,)), [3] * 40),
+        (Policy(Mode.PREFERRED_MANY, (1, 2)), [1] * 40),
+        (Policy(Mode.LOCAL), [0] * 40),
+    ],
+)
+@pytest.mark.parametrize("whose", ["vma", "task"])
+def test_policies_place_first_touches(world, mode, want, whose):
+    simulation, task, region = world
+    if whose == "vma":
+        assert simulation.mbind(task, region, mode) == 0
+    else:
+        simulation.set_mempolicy(task, mode)
+    simulation.run([Sweep(task=task, region=region, count=40)])
+    assert nodes_of(simulation, region) == want
+
+
+def test_an_access_outside_ends_the_run(world):
+    simulation, task, region = world
+    simulation.mprotect(task, region, "r", 3, 1)
+    with pytest.raises(SimulationError, match="must not write page 3"):
+        simulation.run([Sweep(task=task, region=region, count=40)])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda s, t, r: s.start_task(r.process, 4),
+        lambda s, t, r: s.mmap(r.process, 0),
+        lambda s, t, r: s.mmap(r.process, 65 * MIB),
+        lambda s, t, r: s.mprotect(t, r, "w"),
+        lambda s, t, r: s.munmap(t, r, 39, 2),
+        lambda s, t, r: s.move_pages(t, r, 4),
+        lambda s, t, r: s.hot_remove(-1),
+        lambda s, t, r: s.mbind(t, r, Policy(Mode.BIND)),
+        lambda s, t, r: s.mbind(t, r, Policy(Mode.BIND, (7,))),
+        lambda s, t, r: s.migrate_pages(t, [0], []),
+        lambda s, t, r: Sweep(task=t, region=r, count=-1),
+        lambda s, t, r: Sweep(task=t, region=r, count=1, pages=41),
+        lambda s, t, r: s.total("nonsense"),
+    ],
+)
+def test_bad_operations_are_refused(world, wrong):
+    with pytest.raises(BadInput):
+        wrong(*world)
+
+
+def test_memory_goes_back_to_the_host():
+    """The PTEs of a process that is gone are not resident any more."""
+    simulation = Simulation(uniform(1, 256 * MIB))
+    process = simulation.spawn(nbytes=256 * MIB)
+    task = simulation.start_task(process, 0)
+    region = simulation.mmap(process, 128 * MIB)
+    assert simulation.populate(task, region) == region.pages
+    assert np.count_nonzero(simulation.memory.pte[: region.pages]) == region.pages
+    simulation.exit(process)
+    assert not simulation.memory.pte[: region.pages].any()
+    assert simulation.free(0) == 256 * MIB // 4096
