@@ -55,8 +55,9 @@ def _options() -> argparse.Namespace:
 def _measure(case: Case, threads: int, ceilings: dict) -> dict:
     """Time a case once warm, beside the ceiling over as many pages."""
     case.run(WARM_UP, threads)
-    _back(case.size)
     gc.collect()
+    if case.grows:
+        _back(case.size)
     timing = case.run(case.size, threads)
     gc.collect()
     key = (timing.pages, case.sequential)

@@ -9,8 +9,11 @@ from lazynuma.engine import Mechanism, Settings, Simulation, preset, workload
 
 GIB = 1 << 30
 TASKS = 32
-#: Most accesses that a case with random touches makes.
-ACCESSES = 60_000_000
+#: Most accesses that a case makes in one go.
+ACCESSES = 20_000_000
+#: Shared machines are noisy: of work that can be done again the best time counts, as
+#: it does for the ceiling.
+REPEATS = 4
 
 
 class Timing(NamedTuple):
@@ -30,6 +33,8 @@ class Case:
     size: int
     run: Callable[[int, int], Timing]
     sequential: bool = False
+    #: Whether host memory is touched for the first time while the clock runs.
+    grows: bool = False
 
 
 def resident() -> int:
@@ -49,11 +54,13 @@ class World:
         self.tasks = [self.sim.start_task(self.process, cpu) for cpu in range(TASKS)]
         self.region = self.sim.mmap(self.process, size)
 
-    def timed(self, work, events: int) -> Timing:
-        """Do ``work`` and close the world."""
-        begin = time.perf_counter()
-        work()
-        seconds = time.perf_counter() - begin
+    def timed(self, work, events: int, repeats: int = 1) -> Timing:
+        """Do ``work`` and close the world; of several times the best counts."""
+        seconds = float("inf")
+        for _ in range(repeats):
+            begin = time.perf_counter()
+            work()
+            seconds = min(seconds, time.perf_counter() - begin)
         nbytes = resident() - self.before
         self.sim.close()
         return Timing(events, seconds, self.region.pages, nbytes)
@@ -81,7 +88,7 @@ def _touch(kind):
         world.sim.populate(world.tasks[0], world.region)
         count = min(ACCESSES, 4 * world.region.pages)
         loads = world.loads(kind, count)
-        return world.timed(lambda: world.sim.run(loads), count)
+        return world.timed(lambda: world.sim.run(loads), count, REPEATS)
 
     return run
 
@@ -146,8 +153,20 @@ CASES = (
     Case("touch_uniform_1TiB", 1024 * GIB, _touch(workload.Uniform)),
     Case("touch_uniform_64GiB", 64 * GIB, _touch(workload.Uniform)),
     Case("touch_zipf_64GiB", 64 * GIB, _touch(workload.Zipf)),
-    Case("first_touch_order_64GiB", 64 * GIB, _first_touch(workload.Sweep, True), True),
-    Case("first_touch_random_64GiB", 64 * GIB, _first_touch(workload.NextTouch, False)),
+    Case(
+        "first_touch_order_64GiB",
+        64 * GIB,
+        _first_touch(workload.Sweep, True),
+        True,
+        True,
+    ),
+    Case(
+        "first_touch_random_64GiB",
+        64 * GIB,
+        _first_touch(workload.NextTouch, False),
+        False,
+        True,
+    ),
     Case("hint_migrate_64GiB", 64 * GIB, _fault(Mechanism.HINTING)),
     Case("swapcache_fault_64GiB", 64 * GIB, _fault(Mechanism.SWAPCACHE)),
     Case("migcache_fault_64GiB", 64 * GIB, _fault(Mechanism.MIGCACHE)),
