@@ -71,6 +71,11 @@ class World:
         part = [
             {"first": i * slab, "pages": slab} if slabs else {} for i in range(TASKS)
         ]
+        if kind is workload.NextTouch and not slabs:
+            # Each task goes on where the one before it ends: no page comes twice.
+            pages = self.region.pages
+            step = workload.coprime(pages)
+            part = [{"shift": i * each * step % pages} for i in range(TASKS)]
         return [
             kind(task=task, region=self.region, count=each, **part[i], **options)
             for i, task in enumerate(self.tasks)
