@@ -1,8 +1,10 @@
 """The settings of a simulation: what is not the machine, the costs or the workload."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
-from .errors import BadInput
+from .ranges import check_ranges
+from .tlb import Tlb
+from .transparent_hugepage import Khugepaged, Thp
 
 
 def _at_least(minimum: int, default: int, unit: str, text: str):
@@ -44,13 +46,11 @@ class Settings:
         metadata={"unit": "byte", "help": "memory taken out of use on each node"},
     )
 
+    thp: Thp = Thp()
+    khugepaged: Khugepaged = Khugepaged()
+    tlb: Tlb = Tlb()
+
     def __post_init__(self) -> None:
-        for item in fields(self):
-            value, low = getattr(self, item.name), item.metadata.get("min")
-            high = item.metadata.get("max")
-            if low is not None and value < low:
-                raise BadInput(f"{item.name} must be at least {low}, got {value}")
-            if high is not None and value > high:
-                raise BadInput(f"{item.name} must be at most {high}, got {value}")
+        check_ranges(self)
         if self.sequential and self.shards != 1:
             object.__setattr__(self, "shards", 1)

@@ -44,8 +44,24 @@ FRAME_SWAPCACHE: Final = 1 << 52
 FRAME_MIGCACHE: Final = 1 << 53
 #: Left behind by a lost race at exit: in use for ever, on no list.
 FRAME_WEDGED: Final = 1 << 54
+#: Part of a huge page that PTEs map too: the frame's word holds its own mapcount.
+FRAME_COMPOUND: Final = 1 << 55
 #: Free frames: one plus the offset in its block of the next free one.
 FRAME_NEXT: Final = 0x3FF
+
+# --- PMD entry: int64, as a PTE, and --------------------------------------------
+#: There is a page table.
+PMD_TABLE: Final = 1 << 48
+#: Node of the page table, or of the one deposited for a split.
+PMD_NID_SHIFT: Final = 49
+PMD_NID: Final = 0x3F << PMD_NID_SHIFT
+#: The entry maps 2 MiB: a huge page or the huge zero page.
+PMD_LEAF: Final = PTE_PRESENT | PTE_ZERO
+
+# --- folio of 2 MiB: int64 a pageblock, as a frame, and -----------------------------
+FOLIO_COMPOUND: Final = FRAME_COMPOUND
+#: Partly unmapped: waits to be split.
+FOLIO_DEFERRED: Final = 1 << 56
 
 
 class Vm(IntEnum):
@@ -82,15 +98,40 @@ class Vm(IntEnum):
     PSWPIN = 25
     PSWPOUT = 26
     OOM_KILL = 27
+    NUMA_HUGE_PTE_UPDATES = 28
+    THP_FAULT_ALLOC = 29
+    THP_FAULT_FALLBACK = 30
+    THP_COLLAPSE_ALLOC = 31
+    THP_COLLAPSE_ALLOC_FAILED = 32
+    THP_SPLIT_PAGE = 33
+    THP_DEFERRED_SPLIT_PAGE = 34
+    THP_SPLIT_PMD = 35
+    THP_SCAN_EXCEED_NONE_PTE = 36
+    THP_SCAN_EXCEED_SWAP_PTE = 37
+    THP_SCAN_EXCEED_SHARE_PTE = 38
+    THP_ZERO_PAGE_ALLOC = 39
+    THP_SWPOUT = 40
+    THP_SWPOUT_FALLBACK = 41
+    THP_MIGRATION_SUCCESS = 42
+    THP_MIGRATION_FAIL = 43
+    THP_MIGRATION_SPLIT = 44
+    COMPACT_STALL = 45
+    COMPACT_SUCCESS = 46
+    COMPACT_FAIL = 47
+    COMPACT_MIGRATE_SCANNED = 48
+    COMPACT_FREE_SCANNED = 49
+    COMPACT_ISOLATED = 50
     #: Ours from here on.
-    ACCESSES_LOCAL = 28
-    ACCESSES_REMOTE = 29
-    LAZY_PAGES_MARKED = 30
-    LAZY_FAULTS = 31
-    LAZY_PAGES_MIGRATED = 32
-    MIGCACHE_TO_SWAP = 33
-    COW_FAULTS = 34
-    ZERO_PAGE_FAULTS = 35
+    ACCESSES_LOCAL = 51
+    ACCESSES_REMOTE = 52
+    LAZY_PAGES_MARKED = 53
+    LAZY_FAULTS = 54
+    LAZY_PAGES_MIGRATED = 55
+    MIGCACHE_TO_SWAP = 56
+    COW_FAULTS = 57
+    ZERO_PAGE_FAULTS = 58
+    TLB_MISSES_4K = 59
+    TLB_MISSES_2M = 60
 
 
 class Mode(IntEnum):
@@ -128,6 +169,8 @@ class Refusal(IntEnum):
     TARGET_FULL = 4
     #: Reclaim: a parked page of the migration cache found no swap slot.
     MIGCACHE_NO_SWAP_SLOT = 5
+    #: Hint fault: the page is part of a huge page that PTEs map (before 6.10).
+    PTE_MAPPED_THP = 6
 
 
 class Cause(IntEnum):
@@ -143,6 +186,65 @@ class Cause(IntEnum):
     SWAP_IN = 7
     RECLAIM = 8
     SYSCALL = 9
+    HUGE_FAULT = 10
+    COMPACTION = 11
+    PAGE_WALK = 12
+
+
+class ThpEnabled(IntEnum):
+    """/sys/kernel/mm/transparent_hugepage/enabled."""
+
+    NEVER = 0
+    MADVISE = 1
+    ALWAYS = 2
+
+
+class Advice(IntEnum):
+    """What madvise(2) said of a VMA."""
+
+    NONE = 0
+    HUGEPAGE = 1
+    NOHUGEPAGE = 2
+
+
+class ThpDefrag(IntEnum):
+    """/sys/kernel/mm/transparent_hugepage/defrag."""
+
+    NEVER = 0
+    MADVISE = 1
+    DEFER_MADVISE = 2
+    DEFER = 3
+    ALWAYS = 4
+
+
+class TargetRule(IntEnum):
+    """How khugepaged chooses the node of a collapse.
+
+    ``first_page`` 2.6.38 to 3.12, ``majority_round_robin`` 3.13, ``majority_mask`` 6.1;
+    ``random`` is what van Riel feared in July 2012.
+    """
+
+    FIRST_PAGE = 0
+    MAJORITY_ROUND_ROBIN = 1
+    MAJORITY_MASK = 2
+    RANDOM = 3
+
+
+class ScanResult(IntEnum):
+    """What khugepaged says of a block (enum scan_result, mm/khugepaged.c)."""
+
+    SUCCEED = 0
+    PMD_NONE = 1
+    PMD_MAPPED = 2
+    EXCEED_NONE_PTE = 3
+    EXCEED_SWAP_PTE = 4
+    EXCEED_SHARED_PTE = 5
+    PTE_NON_PRESENT = 6
+    PAGE_RO = 7
+    LACK_REFERENCED_PAGE = 8
+    SCAN_ABORT = 9
+    ALLOC_HUGE_PAGE_FAIL = 10
+    VMA_CHECK = 11
 
 
 class Event(IntEnum):
