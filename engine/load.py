@@ -34,6 +34,12 @@ def stream_key(seed: int, stream: int) -> int:
     return key - (1 << 64) if key >> 63 else key
 
 
+def draw(seed: int, stream: int, number: int) -> int:
+    """Return a draw of a stream, from 0 to 2^64 - 1 (``docs/model.md`` §9)."""
+    key = _mix((seed + _GOLDEN * (stream + 1)) & _U64)
+    return _mix((key + _GOLDEN * (number + 1)) & _U64)
+
+
 class Loads:
     """The workloads of one run: one row a task, zero where a task has none."""
 

@@ -10,6 +10,7 @@ from .costs import Costs
 from .errors import BadInput
 from .settings import Settings
 from .topology import Machine, watermarks
+from .transparent_hugepage import DEFRAG, ENABLED
 
 #: Page-table space as a multiple of RAM: host address space, not host memory.
 ARENA_FACTOR = 64
@@ -26,6 +27,9 @@ _COSTS = {
     st.COST_SWAP_OUT: "swap_out_ns",
     st.COST_MIGRATE_PAGE: "migrate_page_ns",
     st.COST_RECLAIM_PAGE: "reclaim_page_ns",
+    st.COST_HUGE_FAULT: "huge_fault_ns",
+    st.COST_SPLIT_PMD: "split_pmd_ns",
+    st.COST_WALK: "walk_ns",
 }
 
 
@@ -60,6 +64,18 @@ def give_back(array: np.ndarray, first: int, items: int) -> None:
     end = (first + items) * size // mmap.PAGESIZE * mmap.PAGESIZE
     if end > start:
         area.madvise(mmap.MADV_DONTNEED, start, end - start)
+
+
+def wipe(array: np.ndarray, first: int, items: int) -> None:
+    """Set ``array[first:first + items]`` to zero; whole host pages go to the host."""
+    page = mmap.PAGESIZE // array.itemsize
+    start, end = -(-first // page) * page, (first + items) // page * page
+    if start >= end:
+        array[first : first + items] = 0
+        return
+    array[first:start] = 0
+    array[end : first + items] = 0
+    give_back(array, start, end - start)
 
 
 def _area_of(array: np.ndarray) -> mmap.mmap:
@@ -124,6 +140,7 @@ def _node_table(machine: Machine, settings: Settings, shift: int) -> np.ndarray:
         row[st.END_BLOCK] = first + usable // k.HPAGE_PMD_NR
         row[st.PARTIAL_HEAD] = row[st.RETURNED_HEAD] = k.NONE
         row[st.ONLINE] = 1
+        row[st.WHOLE] = usable // k.HPAGE_PMD_NR
     return table
 
 
@@ -136,6 +153,16 @@ def _info(settings: Settings, seed: int, shift: int, frames: int) -> np.ndarray:
     info[st.SLOTS + st.TOTAL] = settings.swap_bytes // k.PAGE_SIZE
     info[st.ENTRIES + st.TOTAL] = frames
     info[st.SLOTS + st.STACK] = info[st.ENTRIES + st.STACK] = k.NONE
+    thp, tlb = settings.thp, settings.tlb
+    info[st.THP_ENABLED] = ENABLED.index(thp.enabled)
+    info[st.THP_DEFRAG] = DEFRAG.index(thp.defrag)
+    info[st.USE_ZERO_PAGE] = thp.use_zero_page
+    info[st.UNIT_MIGRATION] = thp.unit_migration
+    info[st.MAY_BE_HUGE] = thp.enabled != "never"
+    if tlb.enabled:
+        entries = tlb.entries_4k, tlb.entries_2m
+        sets = [max(1, count // st.WAYS // settings.shards) for count in entries]
+        info[st.TLB_SETS_4K], info[st.TLB_SETS_2M] = sets
     return info
 
 
@@ -158,18 +185,22 @@ def allocate(
     blocks = frames >> k.HPAGE_PMD_ORDER
     slots = settings.swap_bytes // k.PAGE_SIZE
     arena = arena_pages(machine)
-    # Host huge pages pay where tables are dense: whole GiB of simulated memory.
-    dense = sum(pages) >= 1 << 18
+    # Host huge pages pay where tables are dense: whole GiB mapped by small pages.
+    dense = sum(pages) >= 1 << 18 and settings.thp.enabled == "never"
     shards = settings.shards
     shard = np.zeros((shards + 1, st.SHARD_WIDTH), np.int64)
-    shard[:, st.FREED_HEAD : st.FREED_ENTRY_TAIL + 1] = k.NONE
+    shard[:, st.FREED_HEAD : st.FREED_BLOCK_TAIL + 1] = k.NONE
     pool = np.zeros((shards, nodes, st.POOL_WIDTH), np.int64)
-    pool[:, :, st.POOL_HEAD] = k.NONE
+    pool[:, :, [st.POOL_HEAD, st.POOL_HUGE_HEAD]] = k.NONE
+    info = _info(settings, seed, shift, sum(pages))
+    sets = int(info[st.TLB_SETS_4K] + info[st.TLB_SETS_2M])
     cost = np.array([getattr(costs, name) for name in _COSTS.values()], np.int64)
     return st.Memory(
         pte=sparse(arena, np.int64, dense),
+        pmd=sparse(arena >> k.HPAGE_PMD_ORDER, np.int64, False),
         frame=sparse(frames, np.int64, dense),
         frame_entry=sparse(frames, np.int32, False),
+        block_huge=sparse(blocks, np.int64, False),
         block_used=sparse(blocks, np.int16, False),
         block_bump=sparse(blocks, np.int16, False),
         block_stack=sparse(blocks, np.int16, False),
@@ -190,14 +221,16 @@ def allocate(
         zonelist=np.ascontiguousarray(machine.zonelist(), np.int64),
         copy_ns=copy_costs(machine, costs),
         access_ns=np.zeros((0, nodes), np.int64),
+        walk_ns=np.zeros((0, 2, nodes), np.int64),
+        tlb=np.zeros((0, shards, sets * st.WAYS + 2), np.int64),
         cost=cost,
-        info=_info(settings, seed, shift, sum(pages)),
+        info=info,
         shard=shard,
         pool=pool,
         vm=np.zeros((shards + 1, nodes, len(k.Vm)), np.int64),
         refused=np.zeros((shards + 1, len(k.Refusal)), np.int64),
         cause=np.zeros((shards + 1, 0, len(k.Cause)), np.int64),
         mm_change=np.zeros((shards + 1, 0, st.CHANGE_WIDTH), np.int64),
-        lru_change=np.zeros((shards + 1, nodes, 2), np.int64),
+        lru_change=np.zeros((shards + 1, nodes, 3), np.int64),
         traffic=np.zeros((shards + 1, nodes, nodes), np.int64),
     )

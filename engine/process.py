@@ -1,8 +1,9 @@
 """Processes, tasks, regions and VMAs: the small objects that callers hold."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from ..kernels.constants import Advice
 from .errors import BadInput
 from .policy import DEFAULT, Policy
 
@@ -51,7 +52,7 @@ class Region(NamedTuple):
 
 @dataclass
 class Vma:
-    """Virtual pages [start, end) with one protection and one policy."""
+    """Virtual pages [start, end) with one protection, one policy, one advice."""
 
     start: int
     end: int
@@ -59,10 +60,11 @@ class Vma:
     write: bool = True
     mof: bool = False
     policy: Policy = DEFAULT
+    advice: Advice = Advice.NONE
 
     def copy(self, start: int, end: int) -> "Vma":
         """Return the part [start, end) of this VMA."""
-        return Vma(start, end, self.read, self.write, self.mof, self.policy)
+        return replace(self, start=start, end=end)
 
 
 def isolate(process: Process, first: int, pages: int) -> list[Vma]:
@@ -84,3 +86,15 @@ def isolate(process: Process, first: int, pages: int) -> list[Vma]:
         )
     process.vmas = out
     return inside
+
+
+def merge(process: Process) -> None:
+    """Join adjacent VMAs that are alike in all but range (vma_merge)."""
+    merged: list[Vma] = []
+    for vma in process.vmas:
+        last = merged[-1] if merged else None
+        if last and last.end == vma.start and last == vma.copy(last.start, last.end):
+            last.end = vma.end
+        else:
+            merged.append(vma)
+    process.vmas = merged

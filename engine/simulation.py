@@ -21,16 +21,19 @@ from ..kernels import (
     quantum,
     serve,
     swap_state,
+    tlb,
 )
 from ..kernels import state as st
 from ..kernels.barrier import Stop, serve_one, serve_set_aside
+from ..kernels.folio import vma_adjust_trans_huge
 from ..kernels.huge_memory import populate_blocks
 from .costs import Costs
 from .errors import BadInput, SimulationError
+from .khugepaged import Khugepaged
 from .load import Loads
-from .memory import allocate, give_back
+from .memory import allocate, give_back, wipe
 from .policy import Policy, checked
-from .process import Process, Region, Task, Vma, isolate
+from .process import Process, Region, Task, Vma, isolate, merge
 from .settings import Settings
 from .tables import Tables
 from .topology import Machine
@@ -57,6 +60,9 @@ class Page(NamedTuple):
     entry: int = -1
     count: int = 0
     cache: str = ""
+    #: Part of a huge page; mapped by a PMD entry.
+    huge: bool = False
+    pmd: bool = False
 
 
 class Silent:
@@ -117,11 +123,12 @@ class Simulation:
         self._spent = np.zeros((0, len(k.Cause)), np.int64)
         self._touched = np.zeros((0, 2), np.int64)
         self._process_epoch: dict[int, np.ndarray] = {}
-        self._counts = np.zeros((threads, nodes), np.int64)
+        self._counts = np.zeros((threads, tlb.CACHED * nodes + 2), np.int64)
         self._layout = self._queued = np.zeros(0, np.int64)
         self._tally = np.zeros((1, settings.shards), np.int64)
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
         self.oom_kills = 0
+        self.khugepaged = Khugepaged(self)
 
     def close(self) -> None:
         """Give the host its memory back; the simulation is over."""
@@ -138,8 +145,6 @@ class Simulation:
         span = -(-wanted // (k.PAGE_SIZE * k.HPAGE_PMD_NR)) * k.HPAGE_PMD_NR
         first = self._reserve(span)
         family = 1 + max((one.family for one in self.processes), default=-1)
-        blocks = slice(first >> k.HPAGE_PMD_ORDER, (first + span) >> k.HPAGE_PMD_ORDER)
-        self.memory.vpn_family[blocks] = family + 1
         process = Process(len(self.processes), name, family, first, span, 0, first)
         self.processes.append(process)
         self._stale = True
@@ -172,6 +177,8 @@ class Simulation:
         row[st.TASK_ALIVE], row[st.TASK_REFS], row[st.TASK_CLOCK] = 1, 1, self.now
         row[st.TASK_IL_PREV] = len(self.machine.memory) - 1
         row[st.TASK_NID] = self.machine.cpu_node[cpu]
+        if not any(one.process is process for one in self.tasks[:-1]):
+            self.memory.mm[process.id, st.MM_PGD_NID] = row[st.TASK_NID]
         return task
 
     def move_task(self, task: Task, cpu: int) -> None:
@@ -218,6 +225,7 @@ class Simulation:
                 mmap.copy_page_range(
                     memory, first + process.delta, first + child.delta, pages, child.id
                 )
+        self._flush_tlbs(process)
         self._fold()
         self._event(k.Event.FORK, -1, child, process.id)
         return child
@@ -239,7 +247,10 @@ class Simulation:
         for task in self.tasks:
             if task.process is process:
                 memory.task[task.id, st.TASK_ALIVE] = 0
-        give_back(memory.pte, process.first_vpn + process.delta, process.span)
+        first = process.first_vpn + process.delta
+        give_back(memory.pte, first, process.span)
+        order = k.HPAGE_PMD_ORDER
+        wipe(memory.pmd, first >> order, process.span >> order)
         self._release(process)
         self._event(k.Event.EXIT, -1, process, 0)
         if wedged[0]:
@@ -287,6 +298,9 @@ class Simulation:
         first = process.next_vpn
         process.next_vpn = -(-(first + pages) // k.HPAGE_PMD_NR) * k.HPAGE_PMD_NR
         process.vmas.append(Vma(first, first + pages, write=write))
+        order = k.HPAGE_PMD_ORDER
+        blocks = slice(first >> order, process.next_vpn >> order)
+        self.memory.vpn_family[blocks] = process.family + 1
         self._stale = True
         return Region(process, first, pages, name)
 
@@ -298,11 +312,9 @@ class Simulation:
         Return how many pages could be populated before memory ran out.
         """
         start, pages = self._range(region, first, pages)
-        parts = isolate(region.process, start, pages)
-        self._stale = True
         self._sync()
         done = 0
-        for v, at, count in self._rows(parts, region.process):
+        for v, at, count in self._rows_in(region.process, start, pages):
             got = self._populate_piece(task, v, at, count)
             done += got
             if got < count:
@@ -330,6 +342,8 @@ class Simulation:
         memory, wanted = self.memory, (end - at) // k.HPAGE_PMD_NR
         if at % k.HPAGE_PMD_NR or not wanted or not memory.vma[v, st.VMA_WRITE]:
             return 0
+        if self._may_be_huge(v):
+            return 0
         found = np.zeros(2, np.int64)
         populate.virgin_blocks(memory, task.id, v, found)
         nid, blocks = found.tolist()
@@ -337,11 +351,14 @@ class Simulation:
             return 0
         pfn = int(memory.node[nid, st.VIRGIN]) << k.HPAGE_PMD_ORDER
         bits = k.PTE_PRESENT | k.PTE_WRITE | k.PTE_YOUNG | k.PTE_DIRTY
+        table = k.PMD_TABLE | int(memory.task[task.id, st.TASK_NID]) << k.PMD_NID_SHIFT
         done = populate_blocks(
+            memory.pmd,
             memory.pte,
             memory.frame,
             at + task.process.delta,
             pfn,
+            table,
             pfn | bits,
             at | k.FRAME_MAPCOUNT_ONE | k.FRAME_IN_USE,
             min(blocks, wanted),
@@ -349,22 +366,43 @@ class Simulation:
         populate.account_blocks(memory, task.id, nid, done)
         return done
 
+    def _may_be_huge(self, v: int) -> bool:
+        """Tell whether faults in a VMA may map huge pages."""
+        enabled, advice = self.settings.thp.enabled, self.memory.vma[v, st.VMA_ADVICE]
+        if enabled == "always":
+            return advice != k.Advice.NOHUGEPAGE
+        return enabled == "madvise" and advice == k.Advice.HUGEPAGE
+
     def munmap(
         self, task: Task, region: Region, first: int = 0, pages: int | None = None
     ) -> None:
         """Unmap a part of a region; it must be mapped."""
         start, pages = self._range(region, first, pages)
         process = region.process
-        parts = isolate(process, start, pages)
-        self._stale = True
+        parts = self._isolate(process, start, pages)
         self._sync()
         zapped = self._zap(process, start, start + pages, False, np.zeros(1, np.int64))
-        process.vmas = [vma for vma in process.vmas if vma not in parts]
+        gone = {id(vma) for vma in parts}
+        process.vmas = [vma for vma in process.vmas if id(vma) not in gone]
+        merge(process)
         self._stale = True
         cost = zapped * self.costs.zap_pte_ns + self._flush(process)
         self._charge(task, cost)
-        delta = start + process.delta
-        give_back(self.memory.pte, delta, pages)
+        self._flush_tlbs(process)
+        give_back(self.memory.pte, start + process.delta, pages)
+        self._free_pgtables(process, start, start + pages)
+
+    def _free_pgtables(self, process: Process, start: int, end: int) -> None:
+        """Forget the page tables of blocks in which nothing is mapped any more."""
+        nr = k.HPAGE_PMD_NR
+        first, last = start // nr * nr, -(-end // nr) * nr
+        if any(vma.start < first + nr and vma.end > first for vma in process.vmas):
+            first += nr
+        if any(vma.start < last and vma.end > last - nr for vma in process.vmas):
+            last -= nr
+        if first < last:
+            block = (first + process.delta) >> k.HPAGE_PMD_ORDER
+            wipe(self.memory.pmd, block, (last - first) >> k.HPAGE_PMD_ORDER)
 
     def mprotect(
         self,
@@ -379,16 +417,61 @@ class Simulation:
             raise BadInput(f"prot must be none, r or rw, got {prot!r}")
         start, pages = self._range(region, first, pages)
         read, write = prot != "none", prot == "rw"
-        for vma in isolate(region.process, start, pages):
-            vma.read, vma.write = read, write
+        process, changed = region.process, 0
+        for vma in self._overlapping(process, start, pages):
+            if (vma.read, vma.write) == (read, write):
+                continue
+            at, end = max(vma.start, start), min(vma.end, start + pages)
+            for part in self._isolate(process, at, end - at):
+                part.read, part.write = read, write
+            memory = self._sync()
+            for piece, count in _pieces(at, end):
+                piece += process.delta
+                changed += mmap.change_protection(memory, piece, count, read, write)
+        merge(process)
         self._stale = True
-        memory = self._sync()
-        changed = 0
-        for at, count in _pieces(start, start + pages):
-            at += region.process.delta
-            changed += mmap.change_protection(memory, at, count, read, write)
-        cost = changed * self.costs.mark_pte_ns + self._flush(region.process)
+        self._flush_tlbs(process)
+        cost = changed * self.costs.mark_pte_ns + self._flush(process)
         self._charge(task, cost)
+
+    def advise(
+        self,
+        task: Task,
+        region: Region,
+        advice: str,
+        first: int = 0,
+        pages: int | None = None,
+    ) -> None:
+        """Advise on a part of a region: ``hugepage``, ``nohugepage`` or ``none``."""
+        names = [one.name.lower() for one in k.Advice]
+        if advice not in names:
+            raise BadInput(f"advice must be one of {', '.join(names)}, got {advice!r}")
+        for vma in self._isolate(region.process, *self._range(region, first, pages)):
+            vma.advice = k.Advice(names.index(advice))
+        merge(region.process)
+        self._stale = True
+        self._charge(task, 0)
+
+    def collapse(
+        self, task: Task, region: Region, first: int = 0, pages: int | None = None
+    ) -> int:
+        """Collapse the whole blocks of a range (MADV_COLLAPSE); return 0 or an errno.
+
+        ENOMEM: no huge page was free; EINVAL: a block could not be collapsed.
+        Raises BadInput where a page of the range is not mapped.
+        """
+        start, pages = self._range(region, first, pages)
+        process = region.process
+        parts = [
+            vma.copy(max(vma.start, start), min(vma.end, start + pages))
+            for vma in self._overlapping(process, start, pages)
+        ]
+        self._sync()
+        errno, collapsed = self.khugepaged.madvise_collapse(task, process, parts)
+        self._charge(task, collapsed * self.costs.collapse_ns)
+        if collapsed:
+            self._flush_tlbs(process)
+        return errno
 
     def set_mempolicy(self, task: Task, policy: Policy) -> None:
         """Set the policy of a task."""
@@ -422,8 +505,8 @@ class Simulation:
             self.mark(task, region, lazy, policy, move_all, first, pages)
             return 0
         start, pages = self._range(region, first, pages)
-        before = [vma.policy for vma in isolate(region.process, start, pages)]
-        parts = isolate(region.process, start, pages)
+        parts = self._isolate(region.process, start, pages)
+        before = [vma.policy for vma in parts]
         for vma in parts:
             vma.policy = policy
         self._stale = True
@@ -431,14 +514,23 @@ class Simulation:
         if strict and not (move or move_all) and self._misplaced(task, parts):
             for vma, old in zip(parts, before, strict=True):
                 vma.policy = old
+            merge(region.process)
             self._stale = True
             return EIO
-        moved = np.zeros(2, np.int64)
+        moved = np.zeros(3, np.int64)
         if move or move_all:
             for v, at, count in self._rows(parts, region.process):
                 mbind.do_mbind(self.memory, task.id, v, at, count, move_all, moved)
-        self._charge(task, 0, int(moved[0]) * self._flush(region.process))
+        merge(region.process)
+        self._stale = True
+        self._charge_moves(task, region.process, moved)
         return EIO if strict and moved[1] else 0
+
+    def _charge_moves(self, task: Task, process: Process, moved: np.ndarray) -> None:
+        """Charge a call that moved pages: (pages moved, left, TLB flushes)."""
+        if moved[0]:
+            self._flush_tlbs(process)
+        self._charge(task, 0, int(moved[2]) * self._flush(process))
 
     def _misplaced(self, task: Task, parts: Sequence[Vma]) -> bool:
         rows = self._rows(parts, task.process)
@@ -463,7 +555,7 @@ class Simulation:
         next-touch.
         """
         start, pages = self._range(region, first, pages)
-        parts = isolate(region.process, start, pages)
+        parts = self._isolate(region.process, start, pages)
         for vma in parts:
             vma.mof = True
             if policy is not None:
@@ -478,6 +570,9 @@ class Simulation:
             swap = mechanism == k.Mechanism.SWAPCACHE
             park = mbind.lazy_swapcache if swap else mbind.lazy_migcache
             marked += park(memory, task.id, v, at, count, policy is not None, move_all)
+        merge(region.process)
+        self._stale = True
+        self._flush_tlbs(region.process)
         self._charge(task, self._mark_cost(mechanism, marked, region.process))
         return marked
 
@@ -502,11 +597,11 @@ class Simulation:
         start, pages = self._range(region, first, pages)
         memory = self._sync()
         status = np.zeros(pages, np.int64)
-        moved = 0
+        moved = np.zeros(3, np.int64)
         for at, count in _pieces(start, start + pages):
             part = status[at - start : at - start + count]
-            moved += mbind.move_pages(memory, task.id, at, node, move_all, part)
-        self._charge(task, 0, int(moved) * self._flush(region.process))
+            mbind.move_pages(memory, task.id, at, node, move_all, part, moved)
+        self._charge_moves(task, region.process, moved)
         return status
 
     def migrate_pages(
@@ -516,14 +611,14 @@ class Simulation:
         for node in (*from_nodes, *to_nodes):
             self._check_node(node)
         memory, process = self._sync(), task.process
-        moved = np.zeros(2, np.int64)
+        moved = np.zeros(3, np.int64)
         for source, target in remap(sorted(from_nodes), sorted(to_nodes)):
             for vma in process.vmas:
                 for at, count in _pieces(vma.start, vma.end):
                     mbind.migrate_to_node(
-                        memory, task.id, at, count, source, target, False, moved
+                        memory, task.id, at, count, source, target, moved
                     )
-        self._charge(task, 0, int(moved[0]) * self._flush(process))
+        self._charge_moves(task, process, moved)
         return int(moved[1])
 
     def hot_remove(self, node: int) -> int:
@@ -554,6 +649,48 @@ class Simulation:
             )
         return region.first + first, count
 
+    def _isolate(self, process: Process, first: int, pages: int) -> list[Vma]:
+        """Cut the VMAs at the ends of a range, and huge entries there."""
+        cut = [
+            at
+            for at in (first, first + pages)
+            if at % k.HPAGE_PMD_NR
+            and any(vma.start < at < vma.end for vma in process.vmas)
+        ]
+        parts = isolate(process, first, pages)
+        self._stale = True
+        memory = self._sync()
+        for at in cut:
+            block = (at + process.delta) >> k.HPAGE_PMD_ORDER
+            vma_adjust_trans_huge(memory, process.id, block)
+        return parts
+
+    def _overlapping(self, process: Process, first: int, pages: int) -> list[Vma]:
+        """Return the VMAs of a range; BadInput where a page of it is not mapped."""
+        end = first + pages
+        found = [vma for vma in process.vmas if vma.start < end and vma.end > first]
+        mapped = sum(min(vma.end, end) - max(vma.start, first) for vma in found)
+        if mapped != pages:
+            raise BadInput(
+                f"pages {first} to {end} of process {process.name} must all be mapped"
+            )
+        return found
+
+    def _rows_in(self, process: Process, first: int, pages: int):
+        """Yield (VMA row, vpn, pages) of a range, without cutting a VMA."""
+        row = int(self.memory.mm[process.id, st.MM_FIRST_VMA])
+        self._overlapping(process, first, pages)
+        for i, vma in enumerate(process.vmas):
+            start, end = max(vma.start, first), min(vma.end, first + pages)
+            for at, count in _pieces(start, end):
+                yield row + i, at, count
+
+    def _flush_tlbs(self, process: Process) -> None:
+        """Empty the TLBs of a process's tasks."""
+        if self.settings.tlb.enabled:
+            ids = [task.id for task in self.tasks if task.process is process]
+            self.memory.tlb[ids] = 0
+
     def _rows(self, parts: Sequence[Vma], process: Process):
         """Yield (VMA row, vpn, pages) of VMAs, in pieces that a kernel call walks."""
         row = int(self.memory.mm[process.id, st.MM_FIRST_VMA])
@@ -570,8 +707,10 @@ class Simulation:
         return self.costs.tlb_flush_ns + self.costs.tlb_flush_cpu_ns * max(0, others)
 
     def _charge(self, task: Task, syscall_ns: int, migration_ns: int = 0) -> None:
+        memory = self._sync()
+        splits = int(memory.info[st.SPLITS]) * self.costs.split_pmd_ns
         mbind.charge_call(
-            self._sync(), task.id, syscall_ns + self.costs.syscall_ns, migration_ns
+            memory, task.id, syscall_ns + splits + self.costs.syscall_ns, migration_ns
         )
         self._fold()
 
@@ -620,6 +759,14 @@ class Simulation:
             self.costs.queueing_permille,
             self.costs.core_bandwidth,
         )
+        if self.settings.tlb.enabled:
+            quantum.price_walks(
+                memory,
+                self._latency,
+                self._utilisation,
+                self.costs.queueing_permille,
+                self.settings.tlb.walk_cache_bytes,
+            )
 
     def _quantum(self, loads: Loads) -> bool:
         """Simulate one quantum; return False where nothing was left to do."""
@@ -642,8 +789,29 @@ class Simulation:
             memory, self._bandwidth, self._utilisation, self._factor, end - start
         )
         self.now = int(end)
+        self._run_daemons()
         self._epochs()
         return True
+
+    def _run_daemons(self) -> None:
+        """Let khugepaged do the wake-ups that are due."""
+        if self.khugepaged.enabled and self.khugepaged.wakes_ns <= self.now:
+            self.khugepaged.run_due(self.now)
+            self._fold()
+
+    def idle(self, ns: int) -> None:
+        """Let time pass with nothing to run but the daemons."""
+        if ns < 0:
+            raise BadInput(f"ns must be at least 0, got {ns}")
+        self._sync()
+        end, daemon = self.now + ns, self.khugepaged
+        while daemon.enabled and daemon.wakes_ns <= end:
+            self.now = max(self.now, daemon.wakes_ns)
+            self._run_daemons()
+            self.observer.progress(0, self.now)
+            self._epochs()
+        self.now = end
+        self._epochs()
 
     def _lay_out(self, memory: st.Memory, loads: Loads) -> int:
         """Make the quantum's accesses and deal them out; return their number."""
@@ -764,7 +932,7 @@ class Simulation:
         for vma in process.vmas:
             first = vma.start - vma.start % k.HPAGE_PMD_NR
             tables += mmap.count_page_tables(
-                self.memory.pte, first + process.delta, vma.end - first
+                self.memory, first + process.delta, vma.end - first
             )
         return int(row[st.MM_RSS] + row[st.MM_SWAPENTS] + tables)
 
@@ -783,6 +951,7 @@ class Simulation:
         quantum.fold_clocks(memory, self._spent)
         quantum.fold_processes(memory, self._touched)
         quantum.fold_lists(memory)
+        memory.info[st.SPLITS] = 0
 
     def _event(self, kind: k.Event, node: int, process: Process | None, value: int):
         who = process.id if process else -1
@@ -875,6 +1044,24 @@ class Simulation:
         """Return the pages of a process behind slots and entries."""
         return int(self._sync().mm[process.id, st.MM_SWAPENTS])
 
+    def scan_results(self) -> np.ndarray:
+        """Return int64[len(ScanResult)]: what khugepaged's scans came to."""
+        return self.khugepaged.results.copy()
+
+    @property
+    def full_scans(self) -> int:
+        """Rounds of khugepaged through all processes."""
+        return self.khugepaged.full_scans
+
+    @property
+    def pages_collapsed(self) -> int:
+        """Huge pages that khugepaged has made."""
+        return self.khugepaged.pages_collapsed
+
+    def huge_pages(self, process: Process) -> int:
+        """Return the 4 KiB pages of a process that PMD entries map."""
+        return int(self._sync().mm[process.id, st.MM_HUGE])
+
     def free(self, node: int) -> int:
         """Return the free frames of a node."""
         return int(self.memory.node[node, st.FREE])
@@ -902,16 +1089,20 @@ class Simulation:
     def page(self, process: Process, vpn: int) -> Page:
         """Return what virtual page ``vpn`` of a process is."""
         memory = self._sync()
-        pte = int(memory.pte[vpn + process.delta])
+        pmd = int(memory.pmd[(vpn + process.delta) >> k.HPAGE_PMD_ORDER])
+        huge = bool(pmd & k.PMD_LEAF)
+        pte = pmd if huge else int(memory.pte[vpn + process.delta])
         payload = pte & k.PTE_PAYLOAD
         bits = {
             "write": bool(pte & k.PTE_WRITE),
             "young": bool(pte & k.PTE_YOUNG),
             "dirty": bool(pte & k.PTE_DIRTY),
             "protnone": bool(pte & k.PTE_PROTNONE),
+            "pmd": huge,
         }
         if pte & k.PTE_PRESENT:
-            return Page("present", **bits, **self._frame(payload))
+            pfn = payload + (vpn % k.HPAGE_PMD_NR if huge else 0)
+            return Page("present", **bits, **self._frame(pfn))
         if pte & k.PTE_ZERO:
             return Page("zero", **bits)
         if pte & (k.PTE_SWAP | k.PTE_PARKED):
@@ -929,11 +1120,15 @@ class Simulation:
 
     def _frame(self, pfn: int) -> dict:
         memory = self.memory
-        word = int(memory.frame[pfn])
+        folio = int(memory.block_huge[pfn >> k.HPAGE_PMD_ORDER])
+        whole = folio and not folio & k.FOLIO_COMPOUND
+        word = 0 if whole else int(memory.frame[pfn])
         found = {
             "node": pfn >> int(memory.info[st.NODE_SHIFT]),
             "frame": pfn,
-            "mapcount": (word & k.FRAME_MAPCOUNT) >> k.FRAME_MAPCOUNT_SHIFT,
+            "mapcount": ((word & k.FRAME_MAPCOUNT) + (folio & k.FRAME_MAPCOUNT))
+            >> k.FRAME_MAPCOUNT_SHIFT,
+            "huge": folio != 0,
         }
         if word & (k.FRAME_SWAPCACHE | k.FRAME_MIGCACHE):
             swap = bool(word & k.FRAME_SWAPCACHE)
@@ -976,8 +1171,12 @@ def remap(sources: Sequence[int], targets: Sequence[int]) -> list[tuple[int, int
 
 def _pieces(start: int, end: int):
     """Yield (first, pages) of a range in pieces that one kernel call walks."""
-    for first in range(start, end, RANGE_LIMIT):
-        yield first, min(RANGE_LIMIT, end - first)
+    first = start
+    while first < end:
+        # Pieces end where blocks do: a huge entry is never cut.
+        stop = min(end, (first // RANGE_LIMIT + 1) * RANGE_LIMIT)
+        yield first, stop - first
+        first = stop
 
 
 def _longer(table: np.ndarray, rows: int) -> np.ndarray:

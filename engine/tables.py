@@ -51,6 +51,8 @@ class Tables:
             weights=weights,
             family=_families(processes, mm),
             access_ns=_grown(memory.access_ns, len(tasks)),
+            walk_ns=_grown(memory.walk_ns, len(tasks)),
+            tlb=_grown(memory.tlb, len(tasks)),
             cause=_widened(memory.cause, len(tasks)),
             mm_change=_widened(memory.mm_change, len(processes)),
         )
@@ -67,6 +69,7 @@ class Tables:
                     (
                         *(vma.start, vma.end, vma.read, vma.write, vma.mof),
                         *(policy.mode, mask(policy), rows.get(policy, 0)),
+                        vma.advice,
                     )
                 )
             mm[one.id, st.MM_END_VMA] = len(lines)
@@ -79,7 +82,7 @@ def mask(policy: Policy) -> int:
 
 
 def _grown(table: np.ndarray, rows: int) -> np.ndarray:
-    grown = np.zeros((rows, table.shape[1]), np.int64)
+    grown = np.zeros((rows, *table.shape[1:]), np.int64)
     grown[: len(table)] = table
     return grown
 

@@ -11,13 +11,15 @@ from .accesses import (
     ACCESS_WRITE,
     shard_of,
 )
-from .constants import Cause, Mode
-from .memory import find_vma, handle_mm_fault, is_hit
+from .compaction import compact_zone
+from .constants import NONE, Cause, Mode
+from .memory import entry_of, find_vma, handle_mm_fault, is_hit
 from .mempolicy import ALL_NODES, policy_of, zonelist_of
-from .serve import hit_node, settle_run, touch
+from .serve import hit_node, settle_run, touch, translate
 from .state import (
     COST_RECLAIM_PAGE,
     COST_SWAP_OUT,
+    KCOMPACTD_WOKEN,
     KSWAPD_WOKEN,
     NO_MEMORY,
     NO_PROGRESS,
@@ -31,6 +33,7 @@ from .state import (
     TASK_ALIVE,
     TASK_DELTA,
     TASK_MM,
+    TLB_SETS_4K,
     WRITTEN,
 )
 from .vmscan import MAX_RECLAIM_RETRIES, balance_pgdat, try_to_free_pages
@@ -59,7 +62,7 @@ def _reclaim(m, task, vpn):
     """Reclaim for an access that found no memory; return whether to try again."""
     v = find_vma(m, m.task[task, TASK_MM], vpn)
     mode, mask, row, own = policy_of(m, task, v)
-    base, mask = zonelist_of(m, task, vpn, mode, mask, row, own)
+    base, mask = zonelist_of(m, task, vpn, 0, mode, mask, row, own)
     if mode == Mode.PREFERRED_MANY:
         mask = ALL_NODES
     reclaimed = try_to_free_pages(m, base, mask)
@@ -80,7 +83,7 @@ def _serve_serially(m, task, at, vpn, write):
     """Serve one access; return _SERVED, OOM or SEGV."""
     s = m.info[SHARDS]
     m.info[NO_PROGRESS] = 0
-    while not is_hit(m.pte[at], write):
+    while not is_hit(entry_of(m, at), write):
         status = handle_mm_fault(m, s, task, at, vpn, write)
         if status == SERVED:
             m.info[NO_PROGRESS] = 0
@@ -93,11 +96,15 @@ def _serve_serially(m, task, at, vpn, write):
 
 
 @inlined
-def _run_kswapds(m):
+def _run_daemons(m):
+    """Let kswapd and kcompactd of the nodes work that were woken."""
     for n in range(m.node.shape[0]):
         if m.node[n, KSWAPD_WOKEN]:
             m.node[n, KSWAPD_WOKEN] = 0
             balance_pgdat(m, n)
+        if m.node[n, KCOMPACTD_WOKEN]:
+            m.node[n, KCOMPACTD_WOKEN] = 0
+            compact_zone(m, n, NONE)
 
 
 @inlined
@@ -110,10 +117,11 @@ def _passed_in_shard(m, word):
 
 
 @inlined
-def _hit(m, task, at, write, tail, counts):
-    pte = m.pte[at]
-    touch(m, at, pte, write)
-    counts[hit_node(m, task, pte)] += 1
+def _hit(m, task, s, at, write, tail, counts):
+    counts[hit_node(m, task, entry_of(m, at))] += 1
+    touch(m, at, write)
+    if m.info[TLB_SETS_4K]:
+        translate(m, task, s, at, counts)
     settle_run(m, m.info[SHARDS], task, tail, counts)
 
 
@@ -123,7 +131,7 @@ def serve_set_aside(m, layout, accesses, limit, counts):
 
     layout  int64[>= accesses]  the quantum's accesses by (task, number)
     limit   most accesses to serve in this call
-    counts  int64[nodes]        scratch, zero on entry and on return
+    counts  int64[3 * nodes + 2]  scratch (``kernels/tlb.py``), zero before and after
     """
     served = 0
     for position in range(m.info[POSITION], accesses):
@@ -143,15 +151,16 @@ def serve_set_aside(m, layout, accesses, limit, counts):
 
 @inlined
 def _serve_again(m, word, counts):
-    """Serve one access of the layout, and let kswapd work."""
+    """Serve one access of the layout, and let the daemons work."""
     task = word >> ACCESS_TASK_SHIFT
     vpn = word & ACCESS_VPN
     write = word & ACCESS_WRITE != 0
     at = vpn + m.task[task, TASK_DELTA]
     stop = _serve_serially(m, task, at, vpn, write)
     if stop == _SERVED:
-        _hit(m, task, at, write, word & ACCESS_TAIL != 0, counts)
-        _run_kswapds(m)
+        s = shard_of(word, m.info[SHARDS])
+        _hit(m, task, s, at, write, word & ACCESS_TAIL != 0, counts)
+        _run_daemons(m)
     return stop
 
 

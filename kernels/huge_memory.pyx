@@ -1,13 +1,54 @@
 """Page tables of 2 MiB blocks at a time (mm/huge_memory.c).
 
-Responsible for filling the PTEs and the frame words of whole blocks with consecutive
-frames; splits and collapses join it with huge pages.  Agnostic of policy, counters and
-lists, which are the caller's.
+Responsible for the words of whole blocks: PTEs, frames, the PMD entry and the folio.
+Agnostic of policy, counters and lists, which are the caller's.  ``split_pmd_api`` is
+called from Numba kernels by its address, with the arrays' addresses; a ``def`` of the
+same arguments serves Python.  Arrays are those of ``kernels/state.py``.
 """
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int16_t, int64_t
 
-DEF HPAGE_PMD_NR = 512
+cdef enum:
+    HPAGE_PMD_ORDER = 9
+    HPAGE_PMD_NR = 512
+
+# As in constants.py; ``layout`` hands them to the test that holds both sides together.
+cdef int64_t PAYLOAD = (<int64_t>1 << 40) - 1
+cdef int64_t PRESENT = <int64_t>1 << 40
+cdef int64_t ZERO = <int64_t>1 << 41
+cdef int64_t WRITE = <int64_t>1 << 44
+cdef int64_t YOUNG = <int64_t>1 << 45
+cdef int64_t DIRTY = <int64_t>1 << 46
+cdef int64_t TABLE = <int64_t>1 << 48
+cdef int64_t PMD_NID = <int64_t>0x3F << 49
+cdef int64_t VPN = (<int64_t>1 << 36) - 1
+cdef int64_t MAPCOUNT_ONE = <int64_t>1 << 36
+cdef int64_t MAPCOUNT = <int64_t>0xFFF << 36
+cdef int64_t IN_USE = <int64_t>1 << 48
+cdef int64_t ACTIVE = <int64_t>1 << 49
+cdef int64_t COMPOUND = <int64_t>1 << 55
+
+
+def layout():
+    """Return {name: bits} as this module was compiled with."""
+    return {
+        "PTE_PAYLOAD": PAYLOAD,
+        "PTE_PRESENT": PRESENT,
+        "PTE_ZERO": ZERO,
+        "PTE_WRITE": WRITE,
+        "PTE_YOUNG": YOUNG,
+        "PTE_DIRTY": DIRTY,
+        "PMD_TABLE": TABLE,
+        "PMD_NID": PMD_NID,
+        "FRAME_VPN": VPN,
+        "FRAME_MAPCOUNT_ONE": MAPCOUNT_ONE,
+        "FRAME_MAPCOUNT": MAPCOUNT,
+        "FRAME_IN_USE": IN_USE,
+        "FRAME_ACTIVE": ACTIVE,
+        "FRAME_COMPOUND": COMPOUND,
+        "HPAGE_PMD_ORDER": HPAGE_PMD_ORDER,
+        "HPAGE_PMD_NR": HPAGE_PMD_NR,
+    }
 
 
 cdef bint none_in_block(const int64_t* pte) noexcept nogil:
@@ -19,44 +60,129 @@ cdef bint none_in_block(const int64_t* pte) noexcept nogil:
     return any_bits == 0
 
 
-cdef void fill_block(
-    int64_t* pte, int64_t* frame, int64_t pte_word, int64_t frame_word
-) noexcept nogil:
-    """Map a block's pages to consecutive frames; words are those of the first page."""
+cdef void fill_block(int64_t* words, int64_t first, int64_t step) noexcept nogil:
+    """Write 512 words that grow by ``step``."""
     cdef Py_ssize_t i
     for i in range(HPAGE_PMD_NR):
-        pte[i] = pte_word + i
-        frame[i] = frame_word + i
+        words[i] = first + i * step
 
 
 def populate_blocks(
+    int64_t[::1] pmd,
     int64_t[::1] pte,
     int64_t[::1] frame,
     int64_t at,
     int64_t pfn,
+    int64_t pmd_word,
     int64_t pte_word,
     int64_t frame_word,
     int64_t blocks,
 ):
-    """Map whole blocks whose PTEs are none, up to the first that is not; return how many.
+    """Map whole blocks by PTEs, up to the first that maps something; return how many.
 
-    pte, frame  int64[n]  the page table and the frame words, changed in place
+    pmd, pte, frame  int64[n]  page tables and frame words, changed in place
     at          index of the first block's first PTE
     pfn         frame that page gets; the others follow
+    pmd_word    entry of a block that had no page table
     pte_word, frame_word  words of the first page; page number and vpn grow by one
     """
     cdef int64_t done = 0
+    cdef int64_t block = at >> HPAGE_PMD_ORDER
     cdef int64_t offset
     with nogil:
         while done < blocks:
             offset = done * HPAGE_PMD_NR
+            if pmd[block + done] & (PRESENT | ZERO):
+                break
             if not none_in_block(&pte[at + offset]):
                 break
-            fill_block(
-                &pte[at + offset],
-                &frame[pfn + offset],
-                pte_word + offset,
-                frame_word + offset,
-            )
+            if pmd[block + done] == 0:
+                pmd[block + done] = pmd_word
+            fill_block(&pte[at + offset], pte_word + offset, 1)
+            fill_block(&frame[pfn + offset], frame_word + offset, 1)
             done += 1
     return done
+
+
+cdef void map_subpages(
+    int64_t* frame, int64_t* block_huge, int16_t* block_bump, int64_t pfn
+) noexcept nogil:
+    """Let a PMD entry's mapping of a folio count as 512 mappings of its frames."""
+    cdef int64_t block = pfn >> HPAGE_PMD_ORDER
+    cdef int64_t word = block_huge[block]
+    cdef int64_t* words = frame + pfn
+    cdef Py_ssize_t i
+    if word & COMPOUND:
+        for i in range(HPAGE_PMD_NR):
+            words[i] += MAPCOUNT_ONE
+    else:
+        fill_block(words, (word & VPN) | MAPCOUNT_ONE | IN_USE | COMPOUND, 1)
+    block_huge[block] = (word - MAPCOUNT_ONE) | COMPOUND
+    block_bump[block] = HPAGE_PMD_NR
+
+
+cdef api void split_pmd_api(
+    int64_t* pmd,
+    int64_t* pte,
+    int64_t* frame,
+    int64_t* block_huge,
+    int16_t* block_bump,
+    int64_t block,
+) noexcept nogil:
+    """Replace a huge entry by a page table that maps the same (__split_huge_pmd).
+
+    PROTNONE is lost.  ``block`` is the index of the entry in ``pmd``.
+    """
+    cdef int64_t entry = pmd[block]
+    cdef int64_t* ptes = pte + block * HPAGE_PMD_NR
+    cdef int64_t kept = PAYLOAD | PRESENT | WRITE | YOUNG | DIRTY
+    if entry & ZERO:
+        fill_block(ptes, ZERO, 0)
+    else:
+        fill_block(ptes, entry & kept, 1)
+        map_subpages(frame, block_huge, block_bump, entry & PAYLOAD)
+    pmd[block] = TABLE | (entry & PMD_NID)
+
+
+def split_pmd(
+    int64_t[::1] pmd,
+    int64_t[::1] pte,
+    int64_t[::1] frame,
+    int64_t[::1] block_huge,
+    int16_t[::1] block_bump,
+    int64_t block,
+):
+    """Do ``split_pmd_api`` from Python."""
+    with nogil:
+        split_pmd_api(
+            &pmd[0], &pte[0], &frame[0], &block_huge[0], &block_bump[0], block
+        )
+
+
+cdef api int64_t split_folio_api(
+    int64_t* frame, int64_t* block_huge, int64_t block
+) noexcept nogil:
+    """Make 512 pages of a folio that no PMD entry maps (split_huge_page).
+
+    Frames that no PTE maps get the word 0; return how many.
+    """
+    cdef int64_t* words = frame + (block << HPAGE_PMD_ORDER)
+    cdef int64_t listed = block_huge[block] & ACTIVE
+    cdef int64_t unmapped = 0
+    cdef Py_ssize_t i
+    for i in range(HPAGE_PMD_NR):
+        if words[i] & MAPCOUNT:
+            words[i] = (words[i] & ~COMPOUND) | listed
+        else:
+            words[i] = 0
+            unmapped += 1
+    block_huge[block] = 0
+    return unmapped
+
+
+def split_folio(int64_t[::1] frame, int64_t[::1] block_huge, int64_t block):
+    """Do ``split_folio_api`` from Python."""
+    cdef int64_t unmapped
+    with nogil:
+        unmapped = split_folio_api(&frame[0], &block_huge[0], block)
+    return unmapped

@@ -6,11 +6,15 @@ faults.  ``docs/model.md`` §5.  All of it is serial work, paid by the calling t
 ``first`` is a vpn, ``pages`` a count; the range is mapped by one VMA row, ``v``.
 """
 
-from ._jit import inlined, kernel
+from ._jit import called, inlined, kernel
 from .constants import (
+    FRAME_COMPOUND,
     FRAME_MIGCACHE,
     FRAME_SWAPCACHE,
+    HPAGE_PMD_NR,
+    HPAGE_PMD_ORDER,
     NONE,
+    PMD_LEAF,
     PTE_PARKED,
     PTE_PAYLOAD,
     PTE_PRESENT,
@@ -21,19 +25,25 @@ from .constants import (
     Refusal,
     Vm,
 )
+from .folio import folio_nid, huge_mapcount, page_mapcount, split_huge_page
+from .huge_pmd import count_huge_failure, migrate_huge
 from .mempolicy import alloc_on_node, alloc_page_vma, mpol_misplaced
 from .migrate import migrate_folio_move, migration_cost
-from .page_alloc import node_of, put_page
+from .page_alloc import node_of, put_huge, put_page
 from .rmap import mapcount, try_to_unmap
 from .state import (
     ENTRIES,
+    IN_USE,
     LOW,
     SHARDS,
     SLOTS,
     TASK_DELTA,
     TASK_NID,
+    TOTAL,
+    UNIT_MIGRATION,
 )
 from .swap_state import get_id
+from .vma_alloc_folio import alloc_huge_on_node, alloc_huge_serial
 from .vmscan import add_to_swap
 
 ENOENT, ENOMEM, EACCES, EFAULT = 2, 12, 13, 14
@@ -92,40 +102,100 @@ def _may_unmap(m, task, v, vpn, pte, policy, move_all):
     pfn = pte & PTE_PAYLOAD
     if policy and mpol_misplaced(m, task, v, vpn, node_of(m, pfn)) == NONE:
         return False
-    if not move_all and mapcount(m.frame[pfn]) > 1:
+    if not move_all and page_mapcount(m, pfn) > 1:
         _refuse(m, Refusal.SHARED)
         return False
     return True
 
 
+@inlined
+def _next_block(at):
+    """Return the index of the first PTE of the block after."""
+    return (at // HPAGE_PMD_NR + 1) * HPAGE_PMD_NR
+
+
+@inlined
+def _no_slot(m, kind):
+    if kind != PTE_SWAP:
+        return False
+    return m.info[SLOTS + IN_USE] == m.info[SLOTS + TOTAL]
+
+
+@inlined
+def _refuse_huge(m, reason):
+    m.refused[m.info[SHARDS], reason] += HPAGE_PMD_NR
+    return False
+
+
+@inlined
+def _split_to_park(m, task, v, vpn, pmd, policy, move_all, kind):
+    """Split the huge page of an entry for its pages to be parked; False: refused.
+
+    A slot is looked for before the split (add_to_swap, 3.4).
+    """
+    if not pmd & PTE_PRESENT:
+        return False
+    b = (pmd & PTE_PAYLOAD) >> HPAGE_PMD_ORDER
+    if policy and mpol_misplaced(m, task, v, vpn, folio_nid(m, b)) == NONE:
+        return False
+    if not move_all and huge_mapcount(m, b) > 1:
+        return _refuse_huge(m, Refusal.SHARED)
+    if _no_slot(m, kind):
+        return _refuse_huge(m, Refusal.NO_SWAP_SLOT)
+    split_huge_page(m, b)
+    return True
+
+
+@inlined
+def _park_pte(m, task, v, vpn, pte, policy, move_all, kind):
+    """Park the page of a PTE, if the mark takes it; return 1 or 0."""
+    if not _may_unmap(m, task, v, vpn, pte, policy, move_all):
+        return 0
+    pfn = pte & PTE_PAYLOAD
+    if m.frame[pfn] & FRAME_COMPOUND:
+        if _no_slot(m, kind):
+            return _refuse(m, Refusal.NO_SWAP_SLOT)
+        split_huge_page(m, pfn >> HPAGE_PMD_ORDER)
+    if kind == PTE_SWAP:
+        return _swapcache_park(m, pfn)
+    return migcache_park(m, pfn)
+
+
+@inlined
+def _park_range(m, task, v, first, pages, policy, move_all, kind):
+    """Park the pages of a range that the mark takes; return how many."""
+    parked = 0
+    delta = m.task[task, TASK_DELTA]
+    at, end = first + delta, first + pages + delta
+    while at < end:
+        pmd = m.pmd[at >> HPAGE_PMD_ORDER]
+        stop = min(end, _next_block(at))
+        if pmd & PMD_LEAF and not _split_to_park(
+            m, task, v, at - delta, pmd, policy, move_all, kind
+        ):
+            pmd = 0
+        if pmd:
+            for i in range(at, stop):
+                pte = m.pte[i]
+                parked += _park_pte(m, task, v, i - delta, pte, policy, move_all, kind)
+        at = stop
+    return parked
+
+
 @kernel
 def lazy_swapcache(m, task, v, first, pages, policy, move_all):
     """Park a range in the swap cache (Schermerhorn 2006); return pages parked."""
-    parked = 0
-    for vpn in range(first, first + pages):
-        pte = m.pte[vpn + m.task[task, TASK_DELTA]]
-        if _may_unmap(m, task, v, vpn, pte, policy, move_all):
-            parked += _swapcache_park(m, pte & PTE_PAYLOAD)
-    return parked
+    return _park_range(m, task, v, first, pages, policy, move_all, PTE_SWAP)
 
 
 @kernel
 def lazy_migcache(m, task, v, first, pages, policy, move_all):
     """Park a range in the migration cache (Tosatti 2004); return pages parked."""
-    parked = 0
-    for vpn in range(first, first + pages):
-        pte = m.pte[vpn + m.task[task, TASK_DELTA]]
-        if _may_unmap(m, task, v, vpn, pte, policy, move_all):
-            parked += migcache_park(m, pte & PTE_PAYLOAD)
-    return parked
+    return _park_range(m, task, v, first, pages, policy, move_all, PTE_PARKED)
 
 
-@kernel
-def change_prot_numa(m, task, first, pages):
-    """Set PROT_NONE on the present PTEs of a range (mm/mempolicy.c, 3.8)."""
-    s = m.info[SHARDS]
-    start = first + m.task[task, TASK_DELTA]
-    ptes = m.pte[start : start + pages]
+@inlined
+def _mark_ptes(m, s, ptes):
     marked = 0
     for i in range(ptes.size):
         pte = ptes[i]
@@ -136,6 +206,38 @@ def change_prot_numa(m, task, first, pages):
         m.vm[s, nid, Vm.NUMA_PTE_UPDATES] += 1
         m.vm[s, nid, Vm.LAZY_PAGES_MARKED] += 1
         marked += 1
+    return marked
+
+
+@inlined
+def _mark_huge(m, s, block):
+    """Set PROT_NONE on a huge entry (change_huge_pmd); return pages marked."""
+    pmd = m.pmd[block]
+    if pmd & (PTE_PRESENT | PTE_PROTNONE) != PTE_PRESENT:
+        return 0
+    m.pmd[block] = pmd | PTE_PROTNONE
+    nid = node_of(m, pmd & PTE_PAYLOAD)
+    m.vm[s, nid, Vm.NUMA_PTE_UPDATES] += HPAGE_PMD_NR
+    m.vm[s, nid, Vm.NUMA_HUGE_PTE_UPDATES] += 1
+    m.vm[s, nid, Vm.LAZY_PAGES_MARKED] += HPAGE_PMD_NR
+    return HPAGE_PMD_NR
+
+
+@kernel
+def change_prot_numa(m, task, first, pages):
+    """Set PROT_NONE on the present entries of a range (mm/mempolicy.c, 3.8)."""
+    s = m.info[SHARDS]
+    at = first + m.task[task, TASK_DELTA]
+    end = at + pages
+    marked = 0
+    while at < end:
+        pmd = m.pmd[at >> HPAGE_PMD_ORDER]
+        stop = min(end, _next_block(at))
+        if pmd & PMD_LEAF:
+            marked += _mark_huge(m, s, at >> HPAGE_PMD_ORDER)
+        elif pmd:
+            marked += _mark_ptes(m, s, m.pte[at:stop])
+        at = stop
     return marked
 
 
@@ -167,38 +269,150 @@ def _move_by_policy(m, task, v, vpn, pfn):
     return True
 
 
+@inlined
+def _folio_of(m, at):
+    """Return the block of the folio that maps a page, by PMD or by PTE, or NONE."""
+    pmd = m.pmd[at >> HPAGE_PMD_ORDER]
+    if pmd & PMD_LEAF:
+        return (pmd & PTE_PAYLOAD) >> HPAGE_PMD_ORDER if pmd & PTE_PRESENT else NONE
+    pte = m.pte[at]
+    if not pte & PTE_PRESENT or not m.frame[pte & PTE_PAYLOAD] & FRAME_COMPOUND:
+        return NONE
+    return (pte & PTE_PAYLOAD) >> HPAGE_PMD_ORDER
+
+
+@inlined
+def _split_to_move(m, b, failed):
+    """Split a folio whose pages are moved one by one; ``failed``: for want of a block.
+
+    try_split_folio (mm/migrate.c): a failure of the folio, then of none of its pages.
+    """
+    if failed:
+        s = m.info[SHARDS]
+        m.vm[s, folio_nid(m, b), Vm.THP_MIGRATION_FAIL] += 1
+        m.vm[s, folio_nid(m, b), Vm.THP_MIGRATION_SPLIT] += 1
+    split_huge_page(m, b)
+
+
+#: What became of a folio that an operation wants to move.
+_WHOLE, _LEFT, _SPLIT = 0, 1, 2
+
+
+@called
+def _move_folio_by_policy(m, task, v, vpn, b):
+    """Move a folio to where its policy puts it: _WHOLE, _LEFT or _SPLIT."""
+    s = m.info[SHARDS]
+    if not m.info[UNIT_MIGRATION]:
+        _split_to_move(m, b, False)
+        return _SPLIT
+    new = alloc_huge_serial(m, task, v, vpn, False, False)
+    if new < 0:
+        _split_to_move(m, b, True)
+        return _SPLIT
+    if folio_nid(m, new) == folio_nid(m, b):
+        put_huge(m, s, new)
+        count_huge_failure(m, s, folio_nid(m, b))
+        return _LEFT
+    migrate_huge(m, s, task, b, new)
+    return _WHOLE
+
+
+@called
+def _move_folio_to_node(m, task, b, nid):
+    """Move a folio to a node: _WHOLE or _SPLIT."""
+    if not m.info[UNIT_MIGRATION]:
+        _split_to_move(m, b, False)
+        return _SPLIT
+    s = m.info[SHARDS]
+    new = alloc_huge_on_node(m, s, nid, m.task[task, TASK_NID], LOW, 0)
+    if new < 0:
+        _split_to_move(m, b, True)
+        return _SPLIT
+    migrate_huge(m, s, task, b, new)
+    return _WHOLE
+
+
+@inlined
+def _account(moved, became, pages):
+    """Note a folio's fate in ``moved``: pages moved, pages left, flushes."""
+    if became == _WHOLE:
+        moved[0] += HPAGE_PMD_NR
+        moved[2] += 1
+    elif became == _LEFT:
+        moved[1] += pages
+
+
+@inlined
+def _mbind_folio(m, task, v, vpn, b, pages, move_all, moved):
+    """Move a misplaced folio, of which the entry maps ``pages``; return its fate."""
+    pfn = (b << HPAGE_PMD_ORDER) + vpn % HPAGE_PMD_NR
+    count = huge_mapcount(m, b) if pages > 1 else page_mapcount(m, pfn)
+    if not move_all and count > 1:
+        m.refused[m.info[SHARDS], Refusal.SHARED] += pages
+        moved[1] += pages
+        return _LEFT
+    became = _move_folio_by_policy(m, task, v, vpn, b)
+    _account(moved, became, pages)
+    return became
+
+
+@inlined
+def _mbind_pte(m, task, v, vpn, pfn, move_all, moved):
+    if not move_all and mapcount(m.frame[pfn]) > 1:
+        _refuse(m, Refusal.SHARED)
+        moved[1] += 1
+    elif _move_by_policy(m, task, v, vpn, pfn):
+        moved[0] += 1
+        moved[2] += 1
+    else:
+        moved[1] += 1
+
+
 @kernel
 def do_mbind(m, task, v, first, pages, move_all, moved):
     """Move the misplaced pages of a range to where their policy puts them.
 
-    moved  int64[2]  pages moved, pages not moved; added to
+    moved  int64[3]  pages moved, pages not moved, TLB flushes; added to
     """
-    for vpn in range(first, first + pages):
-        pte = m.pte[vpn + m.task[task, TASK_DELTA]]
-        if not pte & PTE_PRESENT:
+    delta = m.task[task, TASK_DELTA]
+    vpn, end = first, first + pages
+    while vpn < end:
+        at = vpn + delta
+        if m.pmd[at >> HPAGE_PMD_ORDER] == 0:
+            vpn = _next_block(vpn)
             continue
-        pfn = pte & PTE_PAYLOAD
-        if mpol_misplaced(m, task, v, vpn, node_of(m, pfn)) == NONE:
+        step = HPAGE_PMD_NR if m.pmd[at >> HPAGE_PMD_ORDER] & PMD_LEAF else 1
+        b = _folio_of(m, at)
+        if b == NONE and (step > 1 or not m.pte[at] & PTE_PRESENT):
+            vpn += step
             continue
-        if not move_all and mapcount(m.frame[pfn]) > 1:
-            _refuse(m, Refusal.SHARED)
-            moved[1] += 1
-        elif _move_by_policy(m, task, v, vpn, pfn):
-            moved[0] += 1
-        else:
-            moved[1] += 1
+        nid = folio_nid(m, b) if b != NONE else node_of(m, m.pte[at] & PTE_PAYLOAD)
+        if mpol_misplaced(m, task, v, vpn, nid) == NONE:
+            vpn += step
+            continue
+        if b != NONE:
+            if _mbind_folio(m, task, v, vpn, b, step, move_all, moved) != _SPLIT:
+                vpn += step
+            continue
+        _mbind_pte(m, task, v, vpn, m.pte[at] & PTE_PAYLOAD, move_all, moved)
+        vpn += 1
 
 
 @kernel
 def count_misplaced(m, task, v, first, pages):
     """Return how many present pages of a range lie on a wrong node."""
     found = 0
-    for vpn in range(first, first + pages):
-        pte = m.pte[vpn + m.task[task, TASK_DELTA]]
-        if pte & PTE_PRESENT:
-            nid = node_of(m, pte & PTE_PAYLOAD)
+    delta = m.task[task, TASK_DELTA]
+    vpn, end = first, first + pages
+    while vpn < end:
+        pmd = m.pmd[(vpn + delta) >> HPAGE_PMD_ORDER]
+        step = HPAGE_PMD_NR if pmd & PMD_LEAF else 1
+        entry = pmd if step > 1 else m.pte[vpn + delta]
+        if entry & PTE_PRESENT:
+            nid = node_of(m, entry & PTE_PAYLOAD)
             if mpol_misplaced(m, task, v, vpn, nid) != NONE:
-                found += 1
+                found += step
+        vpn += step
     return found
 
 
@@ -220,41 +434,91 @@ def _move_to_node(m, task, pfn, nid, move_all):
     return nid
 
 
+@inlined
+def _move_folio(m, task, b, pfn, pages, nid, move_all, moved):
+    """Move a folio to a node; return the node, -EACCES, or NONE where it was split.
+
+    pfn    the page that is asked for, of the ``pages`` that the entry maps
+    """
+    if folio_nid(m, b) == nid:
+        return nid
+    count = huge_mapcount(m, b) if pages > 1 else page_mapcount(m, pfn)
+    if not move_all and count > 1:
+        m.refused[m.info[SHARDS], Refusal.SHARED] += pages
+        return -EACCES
+    became = _move_folio_to_node(m, task, b, nid)
+    _account(moved, became, pages)
+    return nid if became == _WHOLE else NONE
+
+
+@inlined
+def _move_page(m, task, at, nid, move_all, moved):
+    """Move the page of a PTE; return the node it is on then, or -errno."""
+    pte = m.pte[at]
+    if pte & PTE_ZERO:
+        return -EFAULT
+    if not pte & PTE_PRESENT:
+        return -ENOENT
+    before = node_of(m, pte & PTE_PAYLOAD)
+    after = _move_to_node(m, task, pte & PTE_PAYLOAD, nid, move_all)
+    if after == nid and before != nid:
+        moved[0] += 1
+        moved[2] += 1
+    return after
+
+
 @kernel
-def move_pages(m, task, first, nid, move_all, status):
+def move_pages(m, task, first, nid, move_all, status, moved):
     """Move pages to a node (move_pages(2)).
 
     status  int64[pages]  set to the page's node or -errno, page by page
-    Return how many were moved.
+    moved   int64[3]      pages moved, pages not moved, TLB flushes; added to
     """
-    moved = 0
-    for i in range(status.size):
-        pte = m.pte[first + i + m.task[task, TASK_DELTA]]
-        if pte & PTE_ZERO:
-            status[i] = -EFAULT
-        elif not pte & PTE_PRESENT:
-            status[i] = -ENOENT
+    i = 0
+    while i < status.size:
+        at = first + i + m.task[task, TASK_DELTA]
+        pmd = m.pmd[at >> HPAGE_PMD_ORDER]
+        step = min(status.size - i, _next_block(at) - at) if pmd & PMD_LEAF else 1
+        b = _folio_of(m, at)
+        if b != NONE:
+            pfn = (b << HPAGE_PMD_ORDER) + at % HPAGE_PMD_NR
+            mapped = HPAGE_PMD_NR if pmd & PMD_LEAF else 1
+            got = _move_folio(m, task, b, pfn, mapped, nid, move_all, moved)
+            if got == NONE:
+                continue
+            status[i : i + step] = got
+        elif pmd & PMD_LEAF:
+            status[i : i + step] = -EFAULT
         else:
-            before = node_of(m, pte & PTE_PAYLOAD)
-            status[i] = _move_to_node(m, task, pte & PTE_PAYLOAD, nid, move_all)
-            moved += status[i] == nid and before != nid
-    return moved
+            status[i] = _move_page(m, task, at, nid, move_all, moved)
+        i += step
 
 
 @kernel
-def migrate_to_node(m, task, first, pages, source, nid, move_all, moved):
+def migrate_to_node(m, task, first, pages, source, nid, moved):
     """Move the pages of a range that are on ``source`` to ``nid`` (migrate_pages(2)).
 
-    moved  int64[2]  pages moved, pages not moved; added to
+    moved  int64[3]  pages moved, pages not moved, TLB flushes; added to
     """
-    for vpn in range(first, first + pages):
-        pte = m.pte[vpn + m.task[task, TASK_DELTA]]
-        if not pte & PTE_PRESENT or node_of(m, pte & PTE_PAYLOAD) != source:
+    delta = m.task[task, TASK_DELTA]
+    at, end = first + delta, first + pages + delta
+    while at < end:
+        pmd = m.pmd[at >> HPAGE_PMD_ORDER]
+        step = min(end, _next_block(at)) - at if pmd & PMD_LEAF else 1
+        b = _folio_of(m, at)
+        entry = pmd if pmd & PMD_LEAF else m.pte[at]
+        if not entry & PTE_PRESENT or node_of(m, entry & PTE_PAYLOAD) != source:
+            at += step
             continue
-        if _move_to_node(m, task, pte & PTE_PAYLOAD, nid, move_all) == nid:
-            moved[0] += 1
-        else:
+        if b != NONE:
+            pfn = (b << HPAGE_PMD_ORDER) + at % HPAGE_PMD_NR
+            got = _move_folio(m, task, b, pfn, step, nid, False, moved)
+            if got == NONE:
+                continue
+            moved[1] += 0 if got == nid else step
+        elif _move_page(m, task, at, nid, False, moved) != nid:
             moved[1] += 1
+        at += step
 
 
 @inlined

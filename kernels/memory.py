@@ -6,13 +6,19 @@ set aside or finds no memory changes nothing.  ``m`` Memory, ``s`` shard (S: ser
 """
 
 from ._jit import inlined
+from .anon_page import add_rss, charge, map_copied_page, map_new_page
 from .constants import (
+    FRAME_COMPOUND,
     FRAME_DIRTY,
     FRAME_IN_USE,
     FRAME_MAPCOUNT_ONE,
     FRAME_MIGCACHE,
     FRAME_SWAPCACHE,
+    HPAGE_PMD_ORDER,
     NONE,
+    PMD_LEAF,
+    PMD_NID_SHIFT,
+    PMD_TABLE,
     PTE_DIRTY,
     PTE_PARKED,
     PTE_PAYLOAD,
@@ -26,17 +32,21 @@ from .constants import (
     Refusal,
     Vm,
 )
+from .huge_pmd import (
+    do_huge_pmd_anonymous_page,
+    handle_huge_pmd_fault,
+    thp_vma_allowable,
+)
 from .mempolicy import alloc_hinted, alloc_on_node, alloc_page_vma, mpol_misplaced
 from .migrate import lru_add, migrate_folio_move, migration_cost
 from .page_alloc import node_of
 from .rmap import mapcount
 from .state import (
-    CHANGE_RSS,
-    CHANGE_SWAPENTS,
     COST_CACHE_LOOKUP,
     COST_HINT_FAULT,
     COST_MINOR_FAULT,
     COST_SWAP_IN,
+    FALLBACK,
     IN_USE,
     IN_USE_AT_START,
     LOW,
@@ -84,21 +94,10 @@ def permits(m, v, write):
 
 
 @inlined
-def _charge(m, s, task, cause, ns):
-    m.cause[s, task, cause] += ns
-
-
-@inlined
-def _add_rss(m, s, task, rss, swapents):
-    m.mm_change[s, m.task[task, TASK_MM], CHANGE_RSS] += rss
-    m.mm_change[s, m.task[task, TASK_MM], CHANGE_SWAPENTS] += swapents
-
-
-@inlined
 def _do_zero_page(m, s, task, at):
     m.pte[at] = PTE_ZERO | PTE_YOUNG
     m.vm[s, m.task[task, TASK_NID], Vm.ZERO_PAGE_FAULTS] += 1
-    _charge(m, s, task, Cause.MINOR_FAULT, m.cost[COST_MINOR_FAULT])
+    charge(m, s, task, Cause.MINOR_FAULT, m.cost[COST_MINOR_FAULT])
     return SERVED
 
 
@@ -107,11 +106,7 @@ def _do_anonymous_page(m, s, task, at, v, vpn):
     pfn = alloc_page_vma(m, s, task, v, vpn, True)
     if pfn < 0:
         return pfn
-    m.frame[pfn] = vpn | FRAME_MAPCOUNT_ONE | FRAME_IN_USE
-    lru_add(m, s, pfn, 1)
-    m.pte[at] = pfn | PTE_PRESENT | PTE_WRITE | PTE_YOUNG | PTE_DIRTY
-    _add_rss(m, s, task, 1, 0)
-    _charge(m, s, task, Cause.MINOR_FAULT, m.cost[COST_MINOR_FAULT])
+    map_new_page(m, s, task, at, vpn, pfn)
     return SERVED
 
 
@@ -133,7 +128,7 @@ def drop_entry(m, s, pfn):
 def _reusable(m, pfn):
     """Tell whether a write may keep the page: nobody else can ever map it."""
     word = m.frame[pfn]
-    if mapcount(word) != 1 or word & FRAME_MIGCACHE:
+    if mapcount(word) != 1 or word & (FRAME_MIGCACHE | FRAME_COMPOUND):
         return False
     return not word & FRAME_SWAPCACHE or m.slot_count[m.frame_entry[pfn]] == 0
 
@@ -146,18 +141,12 @@ def _do_wp_page(m, s, task, at, v, vpn):
         if m.frame[old] & FRAME_SWAPCACHE:
             drop_slot(m, s, old)
         m.pte[at] = pte | PTE_WRITE | PTE_YOUNG | PTE_DIRTY
-        _charge(m, s, task, Cause.MINOR_FAULT, m.cost[COST_MINOR_FAULT])
+        charge(m, s, task, Cause.MINOR_FAULT, m.cost[COST_MINOR_FAULT])
         return SERVED
     new = alloc_page_vma(m, s, task, v, vpn, True)
     if new < 0:
         return new
-    m.frame[old] -= FRAME_MAPCOUNT_ONE
-    m.frame[new] = vpn | FRAME_MAPCOUNT_ONE | FRAME_IN_USE
-    lru_add(m, s, new, 1)
-    m.pte[at] = new | PTE_PRESENT | PTE_WRITE | PTE_YOUNG | PTE_DIRTY
-    m.vm[s, m.task[task, TASK_NID], Vm.COW_FAULTS] += 1
-    ns = m.cost[COST_MINOR_FAULT] + m.copy_ns[node_of(m, old), node_of(m, new)]
-    _charge(m, s, task, Cause.COW, ns)
+    map_copied_page(m, s, task, at, vpn, old, new)
     return SERVED
 
 
@@ -167,7 +156,9 @@ def _do_numa_page(m, s, task, at, v, vpn):
     cpu_nid = m.task[task, TASK_NID]
     page_nid = node_of(m, old)
     target = mpol_misplaced(m, task, v, vpn, page_nid)
-    if target != NONE:
+    if target != NONE and m.frame[old] & FRAME_COMPOUND:
+        m.refused[s, Refusal.PTE_MAPPED_THP] += 1
+    elif target != NONE:
         new = alloc_hinted(m, s, target, cpu_nid)
         if new == PUT_ASIDE:
             return PUT_ASIDE
@@ -182,7 +173,7 @@ def _do_numa_page(m, s, task, at, v, vpn):
     if page_nid == cpu_nid:
         m.vm[s, cpu_nid, Vm.NUMA_HINT_FAULTS_LOCAL] += 1
     m.pte[at] = (m.pte[at] & ~PTE_PROTNONE) | PTE_YOUNG
-    _charge(m, s, task, Cause.HINT_FAULT, m.cost[COST_HINT_FAULT])
+    charge(m, s, task, Cause.HINT_FAULT, m.cost[COST_HINT_FAULT])
     return SERVED
 
 
@@ -198,7 +189,7 @@ def _swapin_page(m, s, task, v, vpn, slot):
     lru_add(m, s, pfn, 1)
     m.vm[s, m.task[task, TASK_NID], Vm.PGMAJFAULT] += 1
     m.vm[s, node_of(m, pfn), Vm.PSWPIN] += 1
-    _charge(m, s, task, Cause.SWAP_IN, m.cost[COST_SWAP_IN])
+    charge(m, s, task, Cause.SWAP_IN, m.cost[COST_SWAP_IN])
     return pfn
 
 
@@ -228,7 +219,7 @@ def _check_migrate_misplaced_page(m, s, task, v, vpn, pfn):
                 pfn = new
     m.vm[s, cpu_nid, Vm.LAZY_FAULTS] += 1
     ns = m.cost[COST_MINOR_FAULT] + m.cost[COST_CACHE_LOOKUP]
-    _charge(m, s, task, Cause.LAZY_FAULT, ns)
+    charge(m, s, task, Cause.LAZY_FAULT, ns)
     return pfn
 
 
@@ -248,7 +239,7 @@ def _map_cached(m, s, task, at, pfn, count, write):
     if write and exclusive:
         pte |= PTE_WRITE | PTE_DIRTY
     m.pte[at] = pte
-    _add_rss(m, s, task, 1, -1)
+    add_rss(m, s, task, 1, -1)
     return exclusive
 
 
@@ -302,12 +293,37 @@ def _handle_pte_fault(m, s, task, at, v, vpn, write):
 
 
 @inlined
+def _pte_alloc(m, s, task, at, v, vpn):
+    """Note that the block has a page table now, instead of a huge page."""
+    nid = m.task[task, TASK_NID]
+    m.pmd[at >> HPAGE_PMD_ORDER] = PMD_TABLE | nid << PMD_NID_SHIFT
+    if thp_vma_allowable(m, v, vpn):
+        m.vm[s, nid, Vm.THP_FAULT_FALLBACK] += 1
+
+
+@inlined
+def entry_of(m, at):
+    """Return the entry that maps a page: the block's PMD entry or the page's PTE."""
+    pmd = m.pmd[at >> HPAGE_PMD_ORDER]
+    return pmd if pmd & PMD_LEAF else m.pte[at]
+
+
+@inlined
 def handle_mm_fault(m, s, task, at, vpn, write):
     """Serve one fault: SERVED, NO_MEMORY, PUT_ASIDE or SEGV."""
     v = find_vma(m, m.task[task, TASK_MM], vpn)
     if v == NONE or not permits(m, v, write):
         return SEGV
-    status = _handle_pte_fault(m, s, task, at, v, vpn, write)
+    pmd = m.pmd[at >> HPAGE_PMD_ORDER]
+    status = FALLBACK
+    if pmd & PMD_LEAF:
+        status = handle_huge_pmd_fault(m, s, task, at, v, vpn)
+    elif pmd == 0 and thp_vma_allowable(m, v, vpn):
+        status = do_huge_pmd_anonymous_page(m, s, task, at, v, vpn, write)
+    if status == FALLBACK:
+        status = _handle_pte_fault(m, s, task, at, v, vpn, write)
+        if status == SERVED and pmd == 0:
+            _pte_alloc(m, s, task, at, v, vpn)
     if status == SERVED:
         m.vm[s, m.task[task, TASK_NID], Vm.PGFAULT] += 1
     return status

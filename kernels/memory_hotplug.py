@@ -15,11 +15,12 @@ from .constants import (
     Mode,
     Refusal,
 )
+from .folio import split_huge_page
 from .mbind import migcache_park
 from .mempolicy import ALL_NODES, choose_serial, zone_statistics
 from .migrate import migrate_folio_move
 from .page_alloc import rmqueue
-from .state import NODE_SHIFT, ONLINE, SHARDS, SPAN
+from .state import HUGE, NODE_SHIFT, ONLINE, SHARDS, SPAN
 
 
 @inlined
@@ -50,8 +51,11 @@ def offline_pages(m, n):
     left = 0
     first = n << m.info[NODE_SHIFT]
     for block in range(first, first + m.node[n, SPAN], HPAGE_PMD_NR):
-        if m.block_used[block >> HPAGE_PMD_ORDER] == 0:
+        b = block >> HPAGE_PMD_ORDER
+        if m.block_used[b] == 0:
             continue
+        if m.block_list[b] == HUGE:
+            split_huge_page(m, b)
         for pfn in range(block, block + HPAGE_PMD_NR):
             if m.frame[pfn] & FRAME_IN_USE:
                 left += _evacuate(m, n, pfn)

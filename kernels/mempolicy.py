@@ -50,7 +50,7 @@ def policy_of(m, task, v):
 
 
 @inlined
-def _is_interleave(mode):
+def is_interleave(mode):
     return mode == Mode.INTERLEAVE or mode == Mode.WEIGHTED_INTERLEAVE
 
 
@@ -107,7 +107,7 @@ def _next_interleave(m, task, mode, mask):
 
 
 @inlined
-def _advance_interleave(m, task, mode, row, nid):
+def advance_interleave(m, task, mode, row, nid):
     """Note that the task's round robin has given ``nid``."""
     if mode == Mode.WEIGHTED_INTERLEAVE:
         left = m.task[task, TASK_IL_LEFT]
@@ -175,18 +175,21 @@ def zone_statistics(m, s, nid, preferred, cpu_nid, mode):
 
 
 @inlined
-def zonelist_of(m, task, vpn, mode, mask, row, own):
-    """Return (node whose zonelist is used, mask of its first pass)."""
+def zonelist_of(m, task, vpn, order, mode, mask, row, own):
+    """Return (node whose zonelist is used, mask of its first pass).
+
+    ``order`` 9: for a huge page, of which interleaving counts whole ones.
+    """
     cpu_nid = m.task[task, TASK_NID]
     if mode == Mode.PREFERRED:
         return _nth_node(mask, 0), ALL_NODES
     if mode == Mode.BIND or mode == Mode.PREFERRED_MANY:
         return cpu_nid, mask
-    if not _is_interleave(mode):
+    if not is_interleave(mode):
         return cpu_nid, ALL_NODES
     if own:
         return _next_interleave(m, task, mode, mask), ALL_NODES
-    ilx = _page_index(m, task, vpn)
+    ilx = _page_index(m, task, vpn) >> order
     return _interleave_nid(m, mode, mask, row, ilx), ALL_NODES
 
 
@@ -232,16 +235,16 @@ def _alloc_shard(m, s, task, base, mask, mode):
 def alloc_page_vma(m, s, task, v, vpn, wake):
     """Allocate a frame for a page by policy; NO_MEMORY or PUT_ASIDE where it fails."""
     mode, mask, row, own = policy_of(m, task, v)
-    own = own == 1 and _is_interleave(mode)
+    own = own == 1 and is_interleave(mode)
     if s != m.info[SHARDS]:
         if own:
             return PUT_ASIDE
-        base, mask = zonelist_of(m, task, vpn, mode, mask, row, 0)
+        base, mask = zonelist_of(m, task, vpn, 0, mode, mask, row, 0)
         return _alloc_shard(m, s, task, base, mask, mode)
-    base, mask = zonelist_of(m, task, vpn, mode, mask, row, own)
+    base, mask = zonelist_of(m, task, vpn, 0, mode, mask, row, own)
     pfn = _alloc_serial(m, task, base, mask, mode, wake)
     if own and pfn >= 0:
-        _advance_interleave(m, task, mode, row, base)
+        advance_interleave(m, task, mode, row, base)
     return pfn
 
 
@@ -276,7 +279,7 @@ def mpol_misplaced(m, task, v, vpn, page_nid):
     """
     mode, mask, row, own = policy_of(m, task, v)
     nid = m.task[task, TASK_NID]
-    if _is_interleave(mode):
+    if is_interleave(mode):
         if own:
             return NONE
         nid = _interleave_nid(m, mode, mask, row, _page_index(m, task, vpn))

@@ -8,13 +8,17 @@ import numpy as np
 from ._jit import inlined, kernel
 from .accesses import draw, stream_key
 from .constants import (
+    FOLIO_COMPOUND,
     FRAME_ACTIVE,
+    FRAME_COMPOUND,
     FRAME_MAPCOUNT_ONE,
     FRAME_MIGCACHE,
     FRAME_SWAPCACHE,
     FRAME_WEDGED,
     HPAGE_PMD_NR,
+    HPAGE_PMD_ORDER,
     NONE,
+    PMD_LEAF,
     PTE_PARKED,
     PTE_PAYLOAD,
     PTE_PRESENT,
@@ -24,11 +28,13 @@ from .constants import (
     PTE_YOUNG,
     PTE_ZERO,
 )
+from .folio import folio_unmapped, page_mapcount, subpage_unmapped
 from .memory import drop_entry
 from .migrate import lru_add
 from .page_alloc import put_page
 from .rmap import mapcount
 from .state import (
+    CHANGE_HUGE,
     CHANGE_RSS,
     CHANGE_SWAPENTS,
     SEED,
@@ -59,14 +65,22 @@ def _copy_nonpresent_pte(m, s, pte, child):
         m.mm_change[s, child, CHANGE_SWAPENTS] += 1
 
 
-@kernel
-def copy_page_range(m, first, copy, pages, child):
-    """Copy the PTEs of a range for a fork (mm/memory.c).
+@inlined
+def _copy_huge_pmd(m, s, first, copy, child):
+    """Copy the huge entry of a block (copy_huge_pmd)."""
+    pmd = m.pmd[first >> HPAGE_PMD_ORDER]
+    if pmd & PTE_PRESENT:
+        m.block_huge[(pmd & PTE_PAYLOAD) >> HPAGE_PMD_ORDER] += FRAME_MAPCOUNT_ONE
+        m.mm_change[s, child, CHANGE_RSS] += HPAGE_PMD_NR
+        m.mm_change[s, child, CHANGE_HUGE] += HPAGE_PMD_NR
+        pmd &= ~PTE_WRITE
+        m.pmd[first >> HPAGE_PMD_ORDER] = pmd
+        pmd &= ~PTE_YOUNG
+    m.pmd[copy >> HPAGE_PMD_ORDER] = pmd
 
-    first, copy  indices of the parent's and of the child's first PTE
-    Return entries copied.
-    """
-    s = m.info[SHARDS]
+
+@inlined
+def _copy_pte_range(m, s, first, copy, pages, child):
     copied = 0
     for i in range(pages):
         pte = m.pte[first + i]
@@ -83,6 +97,30 @@ def copy_page_range(m, first, copy, pages, child):
     return copied
 
 
+@kernel
+def copy_page_range(m, first, copy, pages, child):
+    """Copy the PTEs of a range for a fork (mm/memory.c).
+
+    first, copy  indices of the parent's and of the child's first PTE
+    Return entries copied.
+    """
+    s = m.info[SHARDS]
+    copied = 0
+    at, end = first, first + pages
+    while at < end:
+        count = min(end - at, HPAGE_PMD_NR - at % HPAGE_PMD_NR)
+        pmd = m.pmd[at >> HPAGE_PMD_ORDER]
+        to = at + copy - first
+        if pmd & PMD_LEAF:
+            _copy_huge_pmd(m, s, at, to, child)
+            copied += 1
+        elif pmd:
+            m.pmd[to >> HPAGE_PMD_ORDER] = pmd
+            copied += _copy_pte_range(m, s, at, to, count, child)
+        at += count
+    return copied
+
+
 @inlined
 def _free_page(m, s, pfn):
     lru_add(m, s, pfn, -1)
@@ -93,6 +131,9 @@ def _free_page(m, s, pfn):
 def _zap_present(m, s, pfn):
     m.frame[pfn] -= FRAME_MAPCOUNT_ONE
     word = m.frame[pfn]
+    if word & FRAME_COMPOUND:
+        subpage_unmapped(m, s, pfn)
+        return
     if mapcount(word) > 0 or word & FRAME_MIGCACHE:
         return
     if word & FRAME_SWAPCACHE:
@@ -143,9 +184,38 @@ def _zap_parked(m, s, entry, vpn, exiting):
     return 0
 
 
+@inlined
+def zap_pte(m, s, pte, vpn, mm, exiting):
+    """Drop what an entry held that is not none; return pages left wedged."""
+    if pte & PTE_PRESENT:
+        m.mm_change[s, mm, CHANGE_RSS] -= 1
+        _zap_present(m, s, pte & PTE_PAYLOAD)
+    elif pte & PTE_SWAP:
+        m.mm_change[s, mm, CHANGE_SWAPENTS] -= 1
+        _zap_swap(m, s, pte & PTE_PAYLOAD)
+    elif pte & PTE_PARKED:
+        m.mm_change[s, mm, CHANGE_SWAPENTS] -= 1
+        return _zap_parked(m, s, pte & PTE_PAYLOAD, vpn, exiting)
+    return 0
+
+
+@inlined
+def _zap_huge_pmd(m, s, block, mm):
+    """Unmap the huge entry of a block (zap_huge_pmd)."""
+    pmd = m.pmd[block]
+    m.pmd[block] = 0
+    if not pmd & PTE_PRESENT:
+        return
+    b = (pmd & PTE_PAYLOAD) >> HPAGE_PMD_ORDER
+    m.mm_change[s, mm, CHANGE_RSS] -= HPAGE_PMD_NR
+    m.mm_change[s, mm, CHANGE_HUGE] -= HPAGE_PMD_NR
+    m.block_huge[b] -= FRAME_MAPCOUNT_ONE
+    folio_unmapped(m, s, b)
+
+
 @kernel
 def zap_pte_range(m, first, vpn, pages, mm, exiting, wedged):
-    """Unmap a range of a process (munmap, exit).
+    """Unmap a range of a process (munmap, exit); no huge entry sticks out of it.
 
     first  index of the range's first PTE, ``vpn`` its virtual page
     wedged  int64[1]  pages lost to the exit race; added to
@@ -153,22 +223,22 @@ def zap_pte_range(m, first, vpn, pages, mm, exiting, wedged):
     """
     s = m.info[SHARDS]
     zapped = 0
-    for i in range(pages):
-        pte = m.pte[first + i]
-        if pte == 0:
-            continue
-        zapped += 1
-        m.pte[first + i] = 0
-        if pte & PTE_PRESENT:
-            m.mm_change[s, mm, CHANGE_RSS] -= 1
-            _zap_present(m, s, pte & PTE_PAYLOAD)
-        elif pte & PTE_SWAP:
-            m.mm_change[s, mm, CHANGE_SWAPENTS] -= 1
-            _zap_swap(m, s, pte & PTE_PAYLOAD)
-        elif pte & PTE_PARKED:
-            m.mm_change[s, mm, CHANGE_SWAPENTS] -= 1
-            entry = pte & PTE_PAYLOAD
-            wedged[0] += _zap_parked(m, s, entry, vpn + i, exiting)
+    at, end = first, first + pages
+    while at < end:
+        stop = min(end, at + HPAGE_PMD_NR - at % HPAGE_PMD_NR)
+        pmd = m.pmd[at >> HPAGE_PMD_ORDER]
+        if pmd & PMD_LEAF:
+            _zap_huge_pmd(m, s, at >> HPAGE_PMD_ORDER, mm)
+            zapped += 1
+        elif pmd:
+            for i in range(at, stop):
+                pte = m.pte[i]
+                if pte == 0:
+                    continue
+                zapped += 1
+                m.pte[i] = 0
+                wedged[0] += zap_pte(m, s, pte, vpn + i - first, mm, exiting)
+        at = stop
     return zapped
 
 
@@ -182,17 +252,31 @@ def _protected(m, pte, readable, writable):
         return pte & ~PTE_WRITE
     if not pte & PTE_PRESENT:
         return pte
-    word = m.frame[pte & PTE_PAYLOAD]
-    if mapcount(word) == 1 and not word & (FRAME_SWAPCACHE | FRAME_MIGCACHE):
-        return pte | PTE_WRITE
-    return pte
+    pfn = pte & PTE_PAYLOAD
+    if m.frame[pfn] & (FRAME_SWAPCACHE | FRAME_MIGCACHE):
+        return pte
+    return pte | PTE_WRITE if page_mapcount(m, pfn) == 1 else pte
 
 
-@kernel
-def change_protection(m, first, pages, readable, writable):
-    """Give the present PTEs of a range a new protection; return how many changed."""
+@inlined
+def _protected_huge(m, pmd, readable, writable):
+    """Return a huge entry under a new protection (change_huge_pmd, 6.12)."""
+    if not readable:
+        return pmd | PTE_PROTNONE
+    pmd &= ~PTE_PROTNONE
+    if not writable:
+        return pmd & ~PTE_WRITE
+    if not pmd & PTE_PRESENT:
+        return pmd
+    word = m.block_huge[(pmd & PTE_PAYLOAD) >> HPAGE_PMD_ORDER]
+    alone = mapcount(word) == 1 and not word & FOLIO_COMPOUND
+    return pmd | PTE_WRITE if alone else pmd
+
+
+@inlined
+def _change_pte_range(m, first, end, readable, writable):
     changed = 0
-    for i in range(first, first + pages):
+    for i in range(first, end):
         pte = m.pte[i]
         if not pte & (PTE_PRESENT | PTE_ZERO):
             continue
@@ -204,12 +288,37 @@ def change_protection(m, first, pages, readable, writable):
 
 
 @kernel
-def count_page_tables(pte, first, pages):
-    """Return how many 2 MiB blocks of a range hold a PTE that is not none."""
+def change_protection(m, first, pages, readable, writable):
+    """Give the present entries of a range a new protection; return how many changed.
+
+    No huge entry sticks out of the range.
+    """
+    changed = 0
+    at, end = first, first + pages
+    while at < end:
+        stop = min(end, at + HPAGE_PMD_NR - at % HPAGE_PMD_NR)
+        pmd = m.pmd[at >> HPAGE_PMD_ORDER]
+        if pmd & PMD_LEAF:
+            new = _protected_huge(m, pmd, readable, writable)
+            changed += new != pmd
+            m.pmd[at >> HPAGE_PMD_ORDER] = new
+        elif pmd:
+            changed += _change_pte_range(m, at, stop, readable, writable)
+        at = stop
+    return changed
+
+
+@kernel
+def count_page_tables(m, first, pages):
+    """Return how many 2 MiB blocks of a range hold an entry that is not none."""
     tables = 0
-    for block in range(first, first + pages, HPAGE_PMD_NR):
-        for i in range(block, min(block + HPAGE_PMD_NR, first + pages)):
-            if pte[i] != 0:
-                tables += 1
-                break
+    for at in range(first, first + pages, HPAGE_PMD_NR):
+        pmd = m.pmd[at >> HPAGE_PMD_ORDER]
+        if pmd & PMD_LEAF:
+            tables += 1
+        elif pmd:
+            for i in range(at, min(at + HPAGE_PMD_NR, first + pages)):
+                if m.pte[i] != 0:
+                    tables += 1
+                    break
     return tables

@@ -5,12 +5,23 @@ Memory, ``n`` a node, ``b`` a pageblock, ``s`` a shard.
 """
 
 from ._jit import inlined, kernel
-from .constants import FRAME_NEXT, HPAGE_PMD_NR, HPAGE_PMD_ORDER, NONE, Vm
+from .constants import (
+    FOLIO_COMPOUND,
+    FRAME_NEXT,
+    HPAGE_PMD_NR,
+    HPAGE_PMD_ORDER,
+    NONE,
+    ThpEnabled,
+    Vm,
+)
 from .state import (
     END_BLOCK,
     FREE,
+    FREED_BLOCK_HEAD,
+    FREED_BLOCK_TAIL,
     FREED_HEAD,
     FREED_TAIL,
+    HUGE,
     LENT,
     LOW,
     NODE_SHIFT,
@@ -18,6 +29,9 @@ from .state import (
     PARTIAL_HEAD,
     POOL_GIVEN,
     POOL_HEAD,
+    POOL_HUGE_GIVEN,
+    POOL_HUGE_HEAD,
+    POOL_HUGE_LEFT,
     POOL_LEFT,
     PUT_ASIDE,
     QUEUE_END,
@@ -25,8 +39,11 @@ from .state import (
     RETURNED,
     RETURNED_HEAD,
     SHARDS,
+    THP_ENABLED,
     UNLISTED,
     VIRGIN,
+    WHOLE,
+    WHOLE_AT_START,
 )
 
 
@@ -66,6 +83,7 @@ def _push_returned(m, n, b):
     m.block_stack[b] = 0
     m.block_next[b] = m.node[n, RETURNED_HEAD]
     m.node[n, RETURNED_HEAD] = b
+    m.node[n, WHOLE] += 1
     m.block_list[b] = RETURNED
 
 
@@ -75,11 +93,13 @@ def _take_free_block(m, n):
     b = m.node[n, RETURNED_HEAD]
     if b != NONE:
         m.node[n, RETURNED_HEAD] = m.block_next[b]
+        m.node[n, WHOLE] -= 1
         return b
     b = m.node[n, VIRGIN]
     if b >= m.node[n, END_BLOCK]:
         return NONE
     m.node[n, VIRGIN] = b + 1
+    m.node[n, WHOLE] -= 1
     return b
 
 
@@ -105,6 +125,12 @@ def rmqueue(m, n):
     if b == NONE:
         b = _take_free_block(m, n)
         _push_partial(m, n, b)
+    return rmqueue_block(m, n, b)
+
+
+@inlined
+def rmqueue_block(m, n, b):
+    """Take a frame of a block on the partial list of node ``n``."""
     pfn = _take_frame(m, b)
     if m.block_used[b] == HPAGE_PMD_NR:
         _unlink_partial(m, n, b)
@@ -160,6 +186,62 @@ def put_page(m, s, pfn):
 
 
 @inlined
+def _make_huge(m, b):
+    """Hand out all frames of a wholly free block that is on no list."""
+    m.block_used[b] = HPAGE_PMD_NR
+    m.block_bump[b] = 0
+    m.block_stack[b] = 0
+    m.block_list[b] = HUGE
+    return b
+
+
+@inlined
+def rmqueue_huge(m, n):
+    """Take a block of node ``n``, which has a wholly free one, outside of any shard."""
+    m.node[n, FREE] -= HPAGE_PMD_NR
+    return _make_huge(m, _take_free_block(m, n))
+
+
+@inlined
+def rmqueue_huge_shard(m, s, n):
+    """Take a block of the shard's allotment; PUT_ASIDE where it is used up."""
+    if m.pool[s, n, POOL_HUGE_LEFT] == 0:
+        return PUT_ASIDE
+    b = m.pool[s, n, POOL_HUGE_HEAD]
+    m.pool[s, n, POOL_HUGE_HEAD] = m.block_next[b]
+    m.pool[s, n, POOL_HUGE_LEFT] -= 1
+    return _make_huge(m, b)
+
+
+@inlined
+def free_huge(m, b):
+    """Give the block of a huge page back, outside of any shard."""
+    n = node_of(m, b << HPAGE_PMD_ORDER)
+    m.block_used[b] = 0
+    m.node[n, FREE] += HPAGE_PMD_NR
+    _push_returned(m, n, b)
+
+
+@inlined
+def put_huge(m, s, b):
+    """Free a huge page: at once, or at the barrier where a shard frees it."""
+    m.vm[s, node_of(m, b << HPAGE_PMD_ORDER), Vm.PGFREE] += HPAGE_PMD_NR
+    if m.block_huge[b] & FOLIO_COMPOUND:
+        first = b << HPAGE_PMD_ORDER
+        m.frame[first : first + HPAGE_PMD_NR] = 0
+    m.block_huge[b] = 0
+    if s == m.info[SHARDS]:
+        free_huge(m, b)
+        return
+    tail = m.shard[s, FREED_BLOCK_TAIL]
+    if tail == NONE:
+        m.shard[s, FREED_BLOCK_HEAD] = b
+    else:
+        m.block_next[tail] = b
+    m.shard[s, FREED_BLOCK_TAIL] = b
+
+
+@inlined
 def _lend_to(m, s, n, allotment):
     """Lend blocks to a shard until their free frames reach its allotment."""
     lent = 0
@@ -185,16 +267,51 @@ def _lend_to(m, s, n, allotment):
     m.pool[s, n, POOL_GIVEN] = given
 
 
+@inlined
+def _lend_huge_to(m, s, n, allotment):
+    """Lend wholly free blocks to a shard, as many of its allotment as there are."""
+    last = NONE
+    given = 0
+    while given < allotment:
+        b = _take_free_block(m, n)
+        if b == NONE:
+            break
+        m.block_list[b] = LENT
+        m.block_next[b] = NONE
+        if last == NONE:
+            m.pool[s, n, POOL_HUGE_HEAD] = b
+        else:
+            m.block_next[last] = b
+        last = b
+        given += 1
+    m.pool[s, n, POOL_HUGE_LEFT] = given
+    m.pool[s, n, POOL_HUGE_GIVEN] = given
+
+
+@inlined
+def _queue_length(m, s):
+    return m.shard[s, QUEUE_END] - m.shard[s, QUEUE_FIRST]
+
+
 @kernel
 def lend(m):
     """Give every shard its allotment of every node's free frames for a quantum."""
     shards = m.info[SHARDS]
+    part = 8 if m.info[THP_ENABLED] == ThpEnabled.NEVER else 16
+    for n in range(m.node.shape[0]):
+        m.node[n, WHOLE_AT_START] = m.node[n, WHOLE]
+        free = m.node[n, FREE]
+        share = max(0, min(free // part, free - m.node[n, LOW])) // shards
+        for s in range(shards):
+            _lend_to(m, s, n, min(share, _queue_length(m, s)))
+    if m.info[THP_ENABLED] == ThpEnabled.NEVER:
+        return
     for n in range(m.node.shape[0]):
         free = m.node[n, FREE]
-        share = max(0, min(free // 8, free - m.node[n, LOW])) // shards
+        blocks = max(0, min(free // part, free - m.node[n, LOW])) // HPAGE_PMD_NR
+        share = blocks // shards
         for s in range(shards):
-            queue = m.shard[s, QUEUE_END] - m.shard[s, QUEUE_FIRST]
-            _lend_to(m, s, n, min(share, queue))
+            _lend_huge_to(m, s, n, min(share, _queue_length(m, s)))
 
 
 @inlined
@@ -212,6 +329,20 @@ def _take_back(m, s, n):
 
 
 @inlined
+def _take_back_huge(m, s, n):
+    b = m.pool[s, n, POOL_HUGE_HEAD]
+    while b != NONE:
+        after = m.block_next[b]
+        _push_returned(m, n, b)
+        b = after
+    used = m.pool[s, n, POOL_HUGE_GIVEN] - m.pool[s, n, POOL_HUGE_LEFT]
+    m.node[n, FREE] -= used * HPAGE_PMD_NR
+    m.pool[s, n, POOL_HUGE_HEAD] = NONE
+    m.pool[s, n, POOL_HUGE_LEFT] = 0
+    m.pool[s, n, POOL_HUGE_GIVEN] = 0
+
+
+@inlined
 def _free_chain(m, s):
     pfn = m.shard[s, FREED_HEAD]
     tail = m.shard[s, FREED_TAIL]
@@ -223,11 +354,29 @@ def _free_chain(m, s):
     m.shard[s, FREED_TAIL] = NONE
 
 
+@inlined
+def _free_huge_chain(m, s):
+    b = m.shard[s, FREED_BLOCK_HEAD]
+    tail = m.shard[s, FREED_BLOCK_TAIL]
+    while b != NONE:
+        after = NONE if b == tail else m.block_next[b]
+        free_huge(m, b)
+        b = after
+    m.shard[s, FREED_BLOCK_HEAD] = NONE
+    m.shard[s, FREED_BLOCK_TAIL] = NONE
+
+
 @kernel
 def take_back(m):
     """End the allotments: lent blocks go back, then what the shards freed."""
-    for s in range(m.info[SHARDS]):
+    shards = m.info[SHARDS]
+    for s in range(shards):
         for n in range(m.node.shape[0]):
             _take_back(m, s, n)
-    for s in range(m.info[SHARDS]):
+    for s in range(shards):
+        for n in range(m.node.shape[0]):
+            _take_back_huge(m, s, n)
+    for s in range(shards):
         _free_chain(m, s)
+    for s in range(shards):
+        _free_huge_chain(m, s)

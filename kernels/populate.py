@@ -1,8 +1,8 @@
 """MADV_POPULATE_WRITE: write faults for a range, without accesses."""
 
 from ._jit import kernel
-from .constants import HPAGE_PMD_NR, NONE, Cause, Mode, Vm
-from .memory import handle_mm_fault, is_hit
+from .constants import HPAGE_PMD_NR, HPAGE_PMD_ORDER, NONE, PMD_LEAF, Cause, Mode, Vm
+from .memory import entry_of, handle_mm_fault, is_hit
 from .mempolicy import first_candidate, policy_of, zone_statistics, zonelist_of
 from .migrate import lru_add
 from .state import (
@@ -19,6 +19,7 @@ from .state import (
     TASK_MM,
     TASK_NID,
     VIRGIN,
+    WHOLE,
 )
 
 
@@ -33,7 +34,7 @@ def virgin_blocks(m, task, v, found):
     mode, mask, row, own = policy_of(m, task, v)
     if mode == Mode.INTERLEAVE or mode == Mode.WEIGHTED_INTERLEAVE:
         return
-    base, mask = zonelist_of(m, task, 0, mode, mask, row, own)
+    base, mask = zonelist_of(m, task, 0, 0, mode, mask, row, own)
     nid = first_candidate(m, base, mask)
     if nid == NONE or m.node[nid, PARTIAL_HEAD] != NONE:
         return
@@ -57,6 +58,7 @@ def account_blocks(m, task, nid, blocks):
         m.block_bump[b] = HPAGE_PMD_NR
     lru_add(m, s, first * HPAGE_PMD_NR, pages)
     m.node[nid, VIRGIN] = first + blocks
+    m.node[nid, WHOLE] -= blocks
     m.node[nid, FREE] -= pages
     cpu_nid = m.task[task, TASK_NID]
     before = m.vm[s, nid, Vm.PGALLOC_NORMAL]
@@ -74,10 +76,15 @@ def account_blocks(m, task, nid, blocks):
 def populate(m, task, first, pages):
     """Write-fault a range page by page; return how many pages are usable."""
     s = m.info[SHARDS]
-    for i in range(pages):
-        vpn = first + i
-        at = vpn + m.task[task, TASK_DELTA]
-        while not is_hit(m.pte[at], True):
+    delta = m.task[task, TASK_DELTA]
+    vpn, end = first, first + pages
+    while vpn < end:
+        at = vpn + delta
+        while not is_hit(entry_of(m, at), True):
             if handle_mm_fault(m, s, task, at, vpn, True) != SERVED:
-                return i
+                return vpn - first
+        if m.pmd[at >> HPAGE_PMD_ORDER] & PMD_LEAF:
+            vpn = min(end, (vpn // HPAGE_PMD_NR + 1) * HPAGE_PMD_NR)
+        else:
+            vpn += 1
     return pages

@@ -6,16 +6,20 @@
 from typing import Final
 
 from ._jit import inlined, kernel
-from .constants import CACHE_LINE, NONE
+from .constants import CACHE_LINE, HPAGE_PMD_NR, NONE
 from .state import (
+    CHANGE_HUGE,
     CHANGE_LOCAL,
     CHANGE_REMOTE,
     CHANGE_RSS,
     CHANGE_SWAPENTS,
+    COST_WALK,
+    DEFERRED,
     ENTRIES,
     IN_USE,
     IN_USE_AT_START,
     INACTIVE,
+    MM_HUGE,
     MM_RSS,
     MM_SWAPENTS,
     POSITION,
@@ -25,6 +29,7 @@ from .state import (
     TASK_CLOCK,
     TASK_COUNT,
     TASK_MEAN,
+    TASK_MM,
     TASK_NID,
     TASK_NUMBER,
     TASK_QUOTA,
@@ -125,6 +130,30 @@ def price(m, latency, bandwidth, utilisation, factor, queueing, core_bandwidth):
                 m.access_ns[t, n] = refs * _loaded(latency, utilisation, queueing, c, n)
 
 
+@inlined
+def _miss_permille(cache, entries):
+    """Return how many of 1000 walks find their entry in memory only."""
+    return 1000 - min(1000, cache * 1000 // max(1, entries * 8))
+
+
+@kernel
+def price_walks(m, latency, utilisation, queueing, cache):
+    """Set what a page walk of each task costs in this quantum, ns.
+
+    cache  bytes of a core's caches that hold entries of page tables
+    """
+    for t in range(m.task.shape[0]):
+        mm = m.task[t, TASK_MM]
+        c = m.task[t, TASK_NID]
+        huge = m.mm[mm, MM_HUGE]
+        small = _miss_permille(cache, m.mm[mm, MM_RSS] - huge)
+        large = _miss_permille(cache, huge // HPAGE_PMD_NR)
+        for n in range(m.node.shape[0]):
+            loaded = _loaded(latency, utilisation, queueing, c, n)
+            m.walk_ns[t, 0, n] = m.cost[COST_WALK] + loaded * small // 1000
+            m.walk_ns[t, 1, n] = m.cost[COST_WALK] + loaded * large // 1000
+
+
 @kernel
 def open_quantum(m):
     """Note what shards see as of the quantum's start, and rewind the barrier."""
@@ -142,18 +171,20 @@ def fold_lists(m):
         for n in range(m.node.shape[0]):
             for k in range(2):
                 m.node[n, INACTIVE + k] += m.lru_change[s, n, k]
-                m.lru_change[s, n, k] = 0
+            m.node[n, DEFERRED] += m.lru_change[s, n, 2]
+            m.lru_change[s, n] = 0
 
 
 @kernel
 def fold_processes(m, touched):
-    """Add the shards' changes to rss, swapents and ``touched``.
+    """Add the shards' changes to rss, swapents, huge pages and ``touched``.
 
     touched  int64[processes, 2]  accesses served by local and by remote memory
     """
     for s in range(m.mm_change.shape[0]):
         for mm in range(touched.shape[0]):
             m.mm[mm, MM_RSS] += m.mm_change[s, mm, CHANGE_RSS]
+            m.mm[mm, MM_HUGE] += m.mm_change[s, mm, CHANGE_HUGE]
             m.mm[mm, MM_SWAPENTS] += m.mm_change[s, mm, CHANGE_SWAPENTS]
             touched[mm, 0] += m.mm_change[s, mm, CHANGE_LOCAL]
             touched[mm, 1] += m.mm_change[s, mm, CHANGE_REMOTE]

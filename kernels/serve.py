@@ -10,6 +10,10 @@ from .accesses import (
     ACCESS_WRITE_SHIFT,
 )
 from .constants import (
+    HPAGE_PMD_ORDER,
+    PMD_LEAF,
+    PMD_NID,
+    PMD_NID_SHIFT,
     PTE_DIRTY,
     PTE_PAYLOAD,
     PTE_PRESENT,
@@ -20,10 +24,13 @@ from .constants import (
     Cause,
     Vm,
 )
-from .memory import handle_mm_fault, is_hit
+from .memory import entry_of, handle_mm_fault, is_hit
 from .state import (
     CHANGE_LOCAL,
     CHANGE_REMOTE,
+    COST_WALK,
+    MAY_BE_HUGE,
+    MM_PGD_NID,
     NODE_SHIFT,
     QUEUE_END,
     QUEUE_SERVED,
@@ -35,19 +42,47 @@ from .state import (
     TASK_MM,
     TASK_NID,
     TASK_REFS,
+    TLB_SETS_2M,
+    TLB_SETS_4K,
+    WAYS,
 )
+from .tlb import CACHED, WALKS_4K, tlb_miss, walk
 
-#: Accesses between the prefetch of a PTE and its use.
+#: Accesses between the prefetch of a PTE and its use ...
 DISTANCE = 24
+#: ... and where the PMD entry must be read first, of the one and of the other.
+NEAR = 16
+FAR = 32
+
+
+@inlined
+def _settle_walks(m, s, task, counts):
+    """Charge a run's page walks and empty their counts."""
+    cpu_nid = m.task[task, TASK_NID]
+    nodes = m.node.shape[0]
+    for size in range(2):
+        at = CACHED * nodes + size
+        walks = counts[at]
+        ns = walks * m.cost[COST_WALK]
+        counts[at] = 0
+        for nid in range(nodes):
+            at = (WALKS_4K + size) * nodes + nid
+            walks += counts[at]
+            ns += counts[at] * m.walk_ns[task, size, nid]
+            counts[at] = 0
+        m.vm[s, cpu_nid, Vm.TLB_MISSES_4K + size] += walks
+        m.cause[s, task, Cause.PAGE_WALK] += ns
 
 
 @inlined
 def settle_run(m, s, task, tail, counts):
-    """Charge a run of one task's hits and empty ``counts``, int64[nodes]."""
+    """Charge a run of one task's hits and empty ``counts`` (``kernels/tlb.py``)."""
     cpu_nid = m.task[task, TASK_NID]
     mm = m.task[task, TASK_MM]
     refs = m.task[task, TASK_REFS]
-    for nid in range(counts.size):
+    if m.info[TLB_SETS_4K]:
+        _settle_walks(m, s, task, counts)
+    for nid in range(m.node.shape[0]):
         hits = counts[nid]
         if hits == 0:
             continue
@@ -65,11 +100,13 @@ def settle_run(m, s, task, tail, counts):
 
 
 @inlined
-def touch(m, at, pte, write):
-    """Set the bits that the hardware sets."""
+def touch(m, at, write):
+    """Set the bits that the hardware sets in the entry that maps a page."""
     bits = PTE_YOUNG | PTE_DIRTY if write else PTE_YOUNG
-    if pte & bits != bits:
-        m.pte[at] = pte | bits
+    if m.pmd[at >> HPAGE_PMD_ORDER] & PMD_LEAF:
+        m.pmd[at >> HPAGE_PMD_ORDER] |= bits
+    else:
+        m.pte[at] |= bits
 
 
 @inlined
@@ -88,7 +125,7 @@ def _serve_miss(m, s, word):
     write = word & ACCESS_WRITE != 0
     at = vpn + m.task[task, TASK_DELTA]
     status = SERVED
-    while status == SERVED and not is_hit(m.pte[at], write):
+    while status == SERVED and not is_hit(entry_of(m, at), write):
         status = handle_mm_fault(m, s, task, at, vpn, write)
     return status == SERVED
 
@@ -130,11 +167,106 @@ def _serve_hits(pte, task, queued, k, end, last, run, shift, counts):
 
 
 @inlined
+def translate(m, task, s, at, counts):
+    """Look an access up in its task's TLB, after the fact, and count a miss."""
+    pmd = m.pmd[at >> HPAGE_PMD_ORDER]
+    row = m.tlb[task, s]
+    sets = m.info[TLB_SETS_4K]
+    nodes = m.node.shape[0]
+    if pmd & PMD_LEAF:
+        block = at >> HPAGE_PMD_ORDER
+        if tlb_miss(row, sets * WAYS, m.info[TLB_SETS_2M], block):
+            nid = m.mm[m.task[task, TASK_MM], MM_PGD_NID]
+            walk(row, 1, block, nid, nodes, counts)
+    elif tlb_miss(row, 0, sets, at):
+        walk(row, 0, at, (pmd & PMD_NID) >> PMD_NID_SHIFT, nodes, counts)
+
+
+@called
+def _serve_hits_mapped(
+    pte, pmd, tlb, sets, task, pgd_nid, queued, k, end, last, run, shift, nodes, counts
+):
+    """Do ``_serve_hits`` where blocks may be mapped whole, or with TLBs.
+
+    tlb   int64[width]  the task's row of this shard; ``sets``: int64[2], 0 for no TLB
+    """
+    owner = run >> ACCESS_TASK_SHIFT
+    delta = task[owner, TASK_DELTA]
+    cpu_nid = task[owner, TASK_NID]
+    small, huge = sets[0], sets[1]
+    first_huge = small * WAYS
+    while k < end:
+        word = queued[k]
+        if word & ~(ACCESS_VPN | ACCESS_WRITE) != run:
+            break
+        if k + FAR < last:
+            ahead = queued[k + FAR]
+            shift_of = task[ahead >> ACCESS_TASK_SHIFT, TASK_DELTA]
+            prefetch(pmd, ((ahead & ACCESS_VPN) + shift_of) >> HPAGE_PMD_ORDER)
+            ahead = queued[k + NEAR]
+            shift_of = task[ahead >> ACCESS_TASK_SHIFT, TASK_DELTA]
+            ahead = (ahead & ACCESS_VPN) + shift_of
+            if not pmd[ahead >> HPAGE_PMD_ORDER] & PMD_LEAF:
+                prefetch(pte, ahead)
+        at = (word & ACCESS_VPN) + delta
+        write = (word & ACCESS_WRITE) >> ACCESS_WRITE_SHIFT
+        need = PTE_PRESENT | write * PTE_WRITE
+        bits = PTE_YOUNG | write * PTE_DIRTY
+        block = at >> HPAGE_PMD_ORDER
+        upper = pmd[block]
+        leaf = upper & PMD_LEAF != 0
+        entry = upper if leaf else pte[at]
+        if entry & (need | PTE_PROTNONE) != need:
+            if not is_hit(entry, write == 1):
+                break
+            counts[cpu_nid] += 1
+        else:
+            counts[(entry & PTE_PAYLOAD) >> shift] += 1
+        if leaf:
+            if entry & bits != bits:
+                pmd[block] = entry | bits
+            if huge and tlb_miss(tlb, first_huge, huge, block):
+                walk(tlb, 1, block, pgd_nid, nodes, counts)
+        else:
+            if entry & bits != bits:
+                pte[at] = entry | bits
+            if small and tlb_miss(tlb, 0, small, at):
+                table = (upper & PMD_NID) >> PMD_NID_SHIFT
+                walk(tlb, 0, at, table, nodes, counts)
+        k += 1
+    return k
+
+
+@inlined
+def _hits_from(m, s, queued, k, end, last, run, counts):
+    """Serve a run's hits from ``k``; return the first access that is not one."""
+    shift = m.info[NODE_SHIFT]
+    if not m.info[MAY_BE_HUGE] and not m.info[TLB_SETS_4K]:
+        return _serve_hits(m.pte, m.task, queued, k, end, last, run, shift, counts)
+    task = run >> ACCESS_TASK_SHIFT
+    return _serve_hits_mapped(
+        m.pte,
+        m.pmd,
+        m.tlb[task, s],
+        m.info[TLB_SETS_4K : TLB_SETS_2M + 1],
+        m.task,
+        m.mm[m.task[task, TASK_MM], MM_PGD_NID],
+        queued,
+        k,
+        end,
+        last,
+        run,
+        shift,
+        m.node.shape[0],
+        counts,
+    )
+
+
+@inlined
 def _serve_run(m, s, queued, k, end, last, run, counts):
     """Serve one task's accesses from ``k``; return the first that is not served."""
-    shift = m.info[NODE_SHIFT]
     while True:
-        k = _serve_hits(m.pte, m.task, queued, k, end, last, run, shift, counts)
+        k = _hits_from(m, s, queued, k, end, last, run, counts)
         if k == end or queued[k] & ~(ACCESS_VPN | ACCESS_WRITE) != run:
             break
         if not _serve_miss(m, s, queued[k]):
@@ -162,7 +294,7 @@ def serve(m, queued, limit, counts, first_shard, step):
     """Serve at most ``limit`` accesses of every ``step``-th shard; return how many.
 
     queued  int64[accesses]  the shards' queues, back to back
-    counts  int64[nodes]     scratch, zero on entry and on return
+    counts  int64[3 * nodes + 2]  scratch (``kernels/tlb.py``), zero before and after
     """
     served = 0
     for s in range(first_shard, m.shard.shape[0] - 1, step):

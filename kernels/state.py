@@ -27,7 +27,17 @@ STACK: Final = 2
 IN_USE: Final = 3
 PEAK: Final = 4
 IN_USE_AT_START: Final = 5
-INFO_WIDTH: Final = 20
+# Huge pages: settings, and what was ever done.
+THP_ENABLED: Final = 20  # ThpEnabled
+THP_DEFRAG: Final = 21  # ThpDefrag
+USE_ZERO_PAGE: Final = 22
+UNIT_MIGRATION: Final = 23
+HUGE_ZERO: Final = 24  # 1: the huge zero page exists
+MAY_BE_HUGE: Final = 25  # 1: some PMD entry may map 2 MiB
+TLB_SETS_4K: Final = 26  # sets of a task's TLB in a shard; 0: no TLBs
+TLB_SETS_2M: Final = 27
+SPLITS: Final = 28  # PMD splits of an operation, not yet charged
+INFO_WIDTH: Final = 29
 
 # --- columns of Memory.node, int64[nodes, NODE_WIDTH] ---------------------------
 FREE: Final = 0  # frames
@@ -46,7 +56,15 @@ HAND_ACTIVE: Final = 12
 KSWAPD_FAILURES: Final = 13
 KSWAPD_WOKEN: Final = 14
 ONLINE: Final = 15
-NODE_WIDTH: Final = 16
+WHOLE: Final = 16  # wholly free blocks
+WHOLE_AT_START: Final = 17  # of the quantum
+DEFERRED: Final = 18  # folios that wait to be split
+HAND_MIGRATE: Final = 19  # compaction: blocks up from the node's first
+HAND_FREE: Final = 20  # blocks down from its last
+COMPACT_CONSIDERED: Final = 21
+COMPACT_SHIFT: Final = 22
+KCOMPACTD_WOKEN: Final = 23
+NODE_WIDTH: Final = 24
 
 # --- Memory.block_list ------------------------------------------------------------
 UNLISTED: Final = 0
@@ -54,6 +72,7 @@ PARTIAL: Final = 1
 RETURNED: Final = 2
 LENT: Final = 3
 BALLAST: Final = 4
+HUGE: Final = 5
 
 # --- columns of Memory.mm, int64[processes, MM_WIDTH] -----------------------------
 MM_DELTA: Final = 0  # index of a PTE minus its vpn
@@ -63,7 +82,9 @@ MM_FIRST_VMA: Final = 3
 MM_END_VMA: Final = 4
 MM_RSS: Final = 5
 MM_SWAPENTS: Final = 6
-MM_WIDTH: Final = 7
+MM_HUGE: Final = 7  # pages mapped by PMD entries
+MM_PGD_NID: Final = 8  # node of the upper page tables
+MM_WIDTH: Final = 9
 
 # --- columns of Memory.family, int64[families, FAMILY_WIDTH] ----------------------
 FAMILY_HEAD: Final = 0  # oldest live process, or NONE
@@ -79,7 +100,8 @@ VMA_MOF: Final = 4
 VMA_MODE: Final = 5
 VMA_MASK: Final = 6
 VMA_WEIGHTS: Final = 7  # row of Memory.weights
-VMA_WIDTH: Final = 8
+VMA_ADVICE: Final = 8
+VMA_WIDTH: Final = 9
 
 # --- columns of Memory.task, int64[tasks, TASK_WIDTH] -----------------------------
 TASK_MM: Final = 0
@@ -112,16 +134,21 @@ FREED_SLOT_HEAD: Final = 6
 FREED_SLOT_TAIL: Final = 7
 FREED_ENTRY_HEAD: Final = 8
 FREED_ENTRY_TAIL: Final = 9
-TAIL_LOCAL: Final = 10
-TAIL_ALL: Final = 11
-SHARD_SEEN: Final = 12  # barrier: accesses of the shard passed so far
-SHARD_WIDTH: Final = 13
+FREED_BLOCK_HEAD: Final = 10
+FREED_BLOCK_TAIL: Final = 11
+TAIL_LOCAL: Final = 12
+TAIL_ALL: Final = 13
+SHARD_SEEN: Final = 14  # barrier: accesses of the shard passed so far
+SHARD_WIDTH: Final = 15
 
 # --- columns of Memory.pool, int64[S, nodes, POOL_WIDTH] --------------------------
 POOL_HEAD: Final = 0  # first lent block with a free frame
 POOL_LEFT: Final = 1  # frames of the allotment not yet used
 POOL_GIVEN: Final = 2
-POOL_WIDTH: Final = 3
+POOL_HUGE_HEAD: Final = 3  # first lent block that is wholly free
+POOL_HUGE_LEFT: Final = 4
+POOL_HUGE_GIVEN: Final = 5
+POOL_WIDTH: Final = 6
 
 # --- columns of Memory.cost, int64[COST_WIDTH]: ns ----------------------------------
 COST_MINOR_FAULT: Final = 0
@@ -131,7 +158,13 @@ COST_SWAP_IN: Final = 3
 COST_SWAP_OUT: Final = 4
 COST_MIGRATE_PAGE: Final = 5
 COST_RECLAIM_PAGE: Final = 6
-COST_WIDTH: Final = 7
+COST_HUGE_FAULT: Final = 7
+COST_SPLIT_PMD: Final = 8
+COST_WALK: Final = 9
+COST_WIDTH: Final = 10
+
+# --- Memory.tlb, int64[tasks, S, width]: sets of WAYS tags, then the last lines -------
+WAYS: Final = 4
 
 
 class Memory(NamedTuple):
@@ -139,17 +172,22 @@ class Memory(NamedTuple):
 
     #: int64[virtual pages], sparse: 8 bytes a page that has a page table.
     pte: np.ndarray
+    #: int64[virtual blocks], sparse: PMD entries, 8 bytes a 2 MiB of address space.
+    pmd: np.ndarray
     #: int64[frames], sparse: 8 bytes a frame that was ever used by itself.
     frame: np.ndarray
     #: int32[frames], sparse: 4 bytes a frame that was ever in a cache.
     frame_entry: np.ndarray
+    #: int64[blocks]: the word of the huge page that fills the block, or 0.
+    block_huge: np.ndarray
     #: int16[blocks]: frames in use (0: wholly free).
     block_used: np.ndarray
-    #: int16[blocks]: frames handed out since the block was last wholly free.
+    #: int16[blocks]: frames handed out since the block was last wholly free; of a huge
+    #: page the frames that PTEs map.
     block_bump: np.ndarray
     #: int16[blocks]: 1 + offset of the top of the freed frames, 0 for none.
     block_stack: np.ndarray
-    #: int8[blocks]: UNLISTED, PARTIAL, RETURNED, LENT or BALLAST.
+    #: int8[blocks]: UNLISTED, PARTIAL, RETURNED, LENT, BALLAST or HUGE.
     block_list: np.ndarray
     #: int32[blocks]: neighbours on the list.
     block_next: np.ndarray
@@ -176,6 +214,10 @@ class Memory(NamedTuple):
     copy_ns: np.ndarray
     #: int64[tasks, nodes], ns: an access of the task to the node, this quantum.
     access_ns: np.ndarray
+    #: int64[tasks, 2, nodes], ns: a page walk (4 KiB, 2 MiB) by its table's node.
+    walk_ns: np.ndarray
+    #: int64[tasks, S, TLB_SETS_4K * WAYS + TLB_SETS_2M * WAYS + 2]: tags, newest first.
+    tlb: np.ndarray
     #: int64[COST_WIDTH], ns.
     cost: np.ndarray
     #: int64[INFO_WIDTH].
@@ -189,9 +231,10 @@ class Memory(NamedTuple):
     refused: np.ndarray
     #: int64[S + 1, tasks, len(Cause)], ns not yet folded into clocks.
     cause: np.ndarray
-    #: int64[S + 1, processes, 4]: changes of rss and swapents; accesses local, remote.
+    #: int64[S + 1, processes, CHANGE_WIDTH]: changes of rss, swapents and huge pages;
+    #: accesses local and remote.
     mm_change: np.ndarray
-    #: int64[S + 1, nodes, 2]: changes of the inactive and active lists.
+    #: int64[S + 1, nodes, 3]: changes of the inactive, active and deferred lists.
     lru_change: np.ndarray
     #: int64[S + 1, nodes, nodes]: references from CPU node to memory node.
     traffic: np.ndarray
@@ -202,10 +245,13 @@ CHANGE_RSS: Final = 0
 CHANGE_SWAPENTS: Final = 1
 CHANGE_LOCAL: Final = 2
 CHANGE_REMOTE: Final = 3
-CHANGE_WIDTH: Final = 4
+CHANGE_HUGE: Final = 4
+CHANGE_WIDTH: Final = 5
 
 # --- what a fault or an allocation says instead of a frame number ------------------
 NO_MEMORY: Final = -1
 PUT_ASIDE: Final = -2
 SEGV: Final = -3
+#: A huge page cannot be had: the fault maps a small one.
+FALLBACK: Final = -4
 SERVED: Final = 0

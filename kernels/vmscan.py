@@ -7,8 +7,10 @@ frame order (``docs/model.md`` §8).  All of it is serial work.
 from math import sqrt
 from typing import Final
 
-from ._jit import inlined
+from ._jit import called, inlined
 from .constants import (
+    FOLIO_COMPOUND,
+    FOLIO_DEFERRED,
     FRAME_ACTIVE,
     FRAME_DIRTY,
     FRAME_IN_USE,
@@ -20,31 +22,44 @@ from .constants import (
     HPAGE_PMD_NR,
     HPAGE_PMD_ORDER,
     NONE,
+    PMD_NID,
+    PMD_TABLE,
     PTE_PARKED,
     PTE_SWAP,
+    PTE_YOUNG,
     Refusal,
     Vm,
 )
+from .folio import lru_add_huge, maps_folio, split_huge_page
 from .mempolicy import first_candidate, in_mask
 from .migrate import lru_add
-from .page_alloc import put_page
-from .rmap import clear_young, entries_to_slots, try_to_unmap
+from .page_alloc import put_huge, put_page
+from .rmap import clear_young, entries_to_slots, first_mm, maps_frame, try_to_unmap
 from .state import (
     ACTIVE,
+    CHANGE_HUGE,
+    CHANGE_RSS,
+    CHANGE_SWAPENTS,
+    DEFERRED,
     FREE,
     HAND_ACTIVE,
     HAND_INACTIVE,
     HIGH,
+    HUGE,
     IN_USE,
     INACTIVE,
     KSWAPD_FAILURES,
+    MM_DELTA,
+    MM_NEXT,
     NODE_SHIFT,
     ONLINE,
+    PEAK,
     SCANNED,
     SHARDS,
     SLOTS,
     SPAN,
     TOTAL,
+    VIRGIN_ID,
     WRITTEN,
 )
 from .swap_state import get_id, migration_free_entry, swap_free_slot
@@ -132,6 +147,127 @@ def _reclaim_page(m, n, pfn, steal):
 
 
 @inlined
+def _clear_young_huge(m, b):
+    """Clear the young bits of all entries of a folio; return how many were set."""
+    young = 0
+    vpn = m.block_huge[b] & FRAME_VPN
+    compound = m.block_huge[b] & FOLIO_COMPOUND != 0
+    pfn = b << HPAGE_PMD_ORDER
+    mm = first_mm(m, vpn)
+    while mm != NONE:
+        first = vpn + m.mm[mm, MM_DELTA]
+        pmd = m.pmd[first >> HPAGE_PMD_ORDER]
+        if maps_folio(pmd, b):
+            young += pmd & PTE_YOUNG != 0
+            m.pmd[first >> HPAGE_PMD_ORDER] = pmd & ~PTE_YOUNG
+        elif compound:
+            for i in range(HPAGE_PMD_NR):
+                pte = m.pte[first + i]
+                if maps_frame(pte, pfn + i) and pte & PTE_YOUNG:
+                    m.pte[first + i] = pte & ~PTE_YOUNG
+                    young += 1
+        mm = m.mm[mm, MM_NEXT]
+    return young
+
+
+@inlined
+def _set_active_huge(m, n, b, active, event):
+    """Move a folio to the other list of its node, and count that."""
+    s = m.info[SHARDS]
+    lru_add_huge(m, s, b, -1)
+    m.block_huge[b] &= ~(FRAME_ACTIVE | FRAME_REFERENCED)
+    if active:
+        m.block_huge[b] |= FRAME_ACTIVE
+    lru_add_huge(m, s, b, 1)
+    m.vm[s, n, event] += HPAGE_PMD_NR
+
+
+@inlined
+def _swap_out_whole(m, n, b, slot, steal):
+    """Write a folio that only PMD entries map to 512 slots in a row, and free it."""
+    s = m.info[SHARDS]
+    m.info[SLOTS + VIRGIN_ID] = slot + HPAGE_PMD_NR
+    used = m.info[SLOTS + IN_USE] + HPAGE_PMD_NR
+    m.info[SLOTS + IN_USE] = used
+    m.info[SLOTS + PEAK] = max(m.info[SLOTS + PEAK], used)
+    vpn = m.block_huge[b] & FRAME_VPN
+    m.slot_count[slot : slot + HPAGE_PMD_NR] = 0
+    m.slot_frame[slot : slot + HPAGE_PMD_NR] = NONE
+    mm = first_mm(m, vpn)
+    while mm != NONE:
+        first = vpn + m.mm[mm, MM_DELTA]
+        pmd = m.pmd[first >> HPAGE_PMD_ORDER]
+        if maps_folio(pmd, b):
+            m.pmd[first >> HPAGE_PMD_ORDER] = PMD_TABLE | (pmd & PMD_NID)
+            for i in range(HPAGE_PMD_NR):
+                m.pte[first + i] = PTE_SWAP | (slot + i)
+                m.slot_count[slot + i] += 1
+            m.mm_change[s, mm, CHANGE_RSS] -= HPAGE_PMD_NR
+            m.mm_change[s, mm, CHANGE_HUGE] -= HPAGE_PMD_NR
+            m.mm_change[s, mm, CHANGE_SWAPENTS] += HPAGE_PMD_NR
+        mm = m.mm[mm, MM_NEXT]
+    m.vm[s, n, Vm.PSWPOUT] += HPAGE_PMD_NR
+    m.vm[s, n, Vm.THP_SWPOUT] += 1
+    m.vm[s, n, steal] += HPAGE_PMD_NR
+    m.info[WRITTEN] += HPAGE_PMD_NR
+    lru_add_huge(m, s, b, -1)
+    put_huge(m, s, b)
+    return HPAGE_PMD_NR
+
+
+@inlined
+def _reclaim_huge(m, n, b, steal):
+    """Swap a folio out, whole if it can be; return pages freed so."""
+    m.block_huge[b] &= ~FRAME_REFERENCED
+    if not m.block_huge[b] & FOLIO_COMPOUND:
+        slot = m.info[SLOTS + VIRGIN_ID]
+        if slot + HPAGE_PMD_NR <= m.info[SLOTS + TOTAL]:
+            return _swap_out_whole(m, n, b, slot, steal)
+        m.vm[m.info[SHARDS], n, Vm.THP_SWPOUT_FALLBACK] += 1
+    split_huge_page(m, b)
+    reclaimed = 0
+    first = b << HPAGE_PMD_ORDER
+    for pfn in range(first, first + HPAGE_PMD_NR):
+        if m.frame[pfn] & FRAME_IN_USE:
+            reclaimed += _reclaim_page(m, n, pfn, steal)
+    return reclaimed
+
+
+@called
+def _shrink_huge(m, n, b, steal):
+    """Decide on one inactive folio; return pages freed."""
+    young = _clear_young_huge(m, b)
+    if young == 0:
+        return _reclaim_huge(m, n, b, steal)
+    if young > 1 or m.block_huge[b] & FRAME_REFERENCED:
+        _set_active_huge(m, n, b, True, Vm.PGACTIVATE)
+    else:
+        m.block_huge[b] |= FRAME_REFERENCED
+    return 0
+
+
+@called
+def _deactivate_huge(m, n, b):
+    _clear_young_huge(m, b)
+    _set_active_huge(m, n, b, False, Vm.PGDEACTIVATE)
+    m.vm[m.info[SHARDS], n, Vm.PGREFILL] += HPAGE_PMD_NR
+
+
+@called
+def deferred_split_scan(m, n):
+    """Split up to 32 of a node's deferred folios; return pages freed."""
+    freed = 0
+    done = 0
+    b = n << (m.info[NODE_SHIFT] - HPAGE_PMD_ORDER)
+    while done < SWAP_CLUSTER_MAX and m.node[n, DEFERRED] > 0:
+        if m.block_huge[b] & FOLIO_DEFERRED:
+            freed += split_huge_page(m, b)
+            done += 1
+        b += 1
+    return freed
+
+
+@inlined
 def _shrink_folio(m, n, pfn, steal):
     """Decide on one inactive page (folio_check_references); return 1 if it is freed."""
     young = clear_young(m, pfn)
@@ -157,7 +293,7 @@ def _deactivate(m, n, pfn):
 
 @inlined
 def _next_on_list(m, n, hand, active, budget):
-    """Advance a hand to the next frame of a list.
+    """Advance a hand to the next frame, or first frame of a folio, of a list.
 
     Return (frame or NONE, hand after it, frames passed).
     """
@@ -166,10 +302,15 @@ def _next_on_list(m, n, hand, active, budget):
     want = FRAME_IN_USE | FRAME_ACTIVE if active else FRAME_IN_USE
     passed = 0
     while passed < budget:
-        if m.block_used[(first + hand) >> HPAGE_PMD_ORDER] == 0:
+        b = (first + hand) >> HPAGE_PMD_ORDER
+        if m.block_used[b] == 0 or m.block_list[b] == HUGE:
             step = HPAGE_PMD_NR - (hand & (HPAGE_PMD_NR - 1))
+            pfn = first + hand
             passed += step
             hand += step
+            listed = m.block_huge[b] & (FRAME_IN_USE | FRAME_ACTIVE) == want
+            if step == HPAGE_PMD_NR and m.block_list[b] == HUGE and listed:
+                return pfn, hand if hand < span else 0, passed
         else:
             pfn = first + hand
             passed += 1
@@ -193,8 +334,12 @@ def _shrink_inactive_list(m, n, count, scan, steal):
         passed += step
         if pfn == NONE:
             break
-        m.vm[m.info[SHARDS], n, scan] += 1
-        m.info[SCANNED] += 1
+        b = pfn >> HPAGE_PMD_ORDER
+        pages = HPAGE_PMD_NR if m.block_list[b] == HUGE else 1
+        m.vm[m.info[SHARDS], n, scan] += pages
+        m.info[SCANNED] += pages
+        if pages > 1:
+            return reclaimed + _shrink_huge(m, n, b, steal)
         reclaimed += _shrink_folio(m, n, pfn, steal)
     return reclaimed
 
@@ -209,6 +354,11 @@ def _shrink_active_list(m, n, count):
         m.node[n, HAND_ACTIVE] = hand
         passed += step
         if pfn == NONE:
+            break
+        b = pfn >> HPAGE_PMD_ORDER
+        if m.block_list[b] == HUGE:
+            m.info[SCANNED] += HPAGE_PMD_NR
+            _deactivate_huge(m, n, b)
             break
         m.info[SCANNED] += 1
         _deactivate(m, n, pfn)
@@ -236,11 +386,13 @@ def _inactive_is_low(m, n):
 @inlined
 def _shrink_node(m, n, priority, target, scan, steal):
     """Scan a node's lists at a priority; return how many pages were freed."""
+    reclaimed = deferred_split_scan(m, n) if m.node[n, DEFERRED] > 0 else 0
+    if reclaimed > 0:
+        m.node[n, KSWAPD_FAILURES] = 0
     if _no_free_slot(m):
-        return 0
+        return reclaimed
     active = m.node[n, ACTIVE] >> priority
     inactive = m.node[n, INACTIVE] >> priority
-    reclaimed = 0
     while active > 0 or inactive > 0:
         if active > 0:
             count = min(SWAP_CLUSTER_MAX, active)

@@ -1,0 +1,231 @@
+"""khugepaged: when it wakes up, where it goes on, what came of it.
+
+``docs/model.md`` §10.7; the scan and the collapse are kernels.
+"""
+
+import numpy as np
+
+from ..kernels import collapse, khugepaged
+from ..kernels import constants as k
+from ..kernels import state as st
+from .load import draw
+from .memory import give_back
+from .process import Process, Vma
+from .transparent_hugepage import TARGETS
+
+NANOSECONDS = 1_000_000
+#: Stream of the draws of the rule "random" (``docs/model.md`` §9).
+STREAM = (1 << 63) + 1
+#: Nodes further from each other than this do not share a huge page (RECLAIM_DISTANCE).
+RECLAIM_DISTANCE = 30
+_FAILURES = {k.ScanResult.ALLOC_HUGE_PAGE_FAIL: 12}
+EINVAL = 22
+
+
+class Khugepaged:
+    """The daemon of one simulation.
+
+    results   int64[len(ScanResult)]: what its scans came to
+    full_scans, pages_collapsed  as in sysfs
+    """
+
+    def __init__(self, simulation) -> None:
+        self._simulation = simulation
+        self.knobs = simulation.settings.khugepaged
+        self.enabled = simulation.settings.thp.enabled != "never"
+        self.wakes_ns = self.knobs.scan_sleep_millisecs * NANOSECONDS
+        self.results = np.zeros(len(k.ScanResult), np.int64)
+        self.full_scans = self.pages_collapsed = 0
+        self._process: Process | None = None
+        self._vpn = 0
+        self._last_target, self._draws = -1, 0
+        nodes = len(simulation.machine.memory)
+        self._load = np.zeros(nodes + 1, np.int64)
+        self._taken = np.zeros(k.HPAGE_PMD_NR, np.int64)
+        self._by_table = np.zeros((len(k.ScanResult), nodes), np.int64)
+        distance = np.asarray(simulation.machine.distance)
+        far = distance if self.knobs.node_reclaim else distance[:0, :0]
+        self._far = np.ascontiguousarray(far > RECLAIM_DISTANCE, np.uint8)
+        shift = int(simulation.memory.info[st.NODE_SHIFT])
+        knobs = self.knobs
+        limits = knobs.max_ptes_none, knobs.max_ptes_swap, knobs.max_ptes_shared
+        self._limits = np.array([*limits, 1, shift], np.int64)
+        # MADV_COLLAPSE knows no limits and does not ask for use.
+        self._no_limits = np.array([*(3 * (k.HPAGE_PMD_NR,)), 0, shift], np.int64)
+
+    # --- the daemon -------------------------------------------------------------------
+
+    def run_due(self, now: int) -> None:
+        """Do the wake-ups that are due by ``now``, ns."""
+        while self.enabled and self.wakes_ns <= now:
+            sleep = self.knobs.scan_sleep_millisecs
+            if self._do_scan() == k.ScanResult.ALLOC_HUGE_PAGE_FAIL:
+                sleep = self.knobs.alloc_sleep_millisecs
+            self.wakes_ns += sleep * NANOSECONDS
+
+    def _do_scan(self) -> k.ScanResult:
+        """Spend one wake-up's budget (khugepaged_do_scan)."""
+        progress, heads = 0, 0
+        while progress < self.knobs.pages_to_scan:
+            heads += self._process is None
+            if heads == 2 or not any(one.alive for one in self._simulation.processes):
+                break
+            done, result = self._scan_mm_slot(self.knobs.pages_to_scan - progress)
+            progress += done
+            if result == k.ScanResult.ALLOC_HUGE_PAGE_FAIL:
+                return result
+        return k.ScanResult.SUCCEED
+
+    def _scan_mm_slot(self, budget: int) -> tuple[int, k.ScanResult]:
+        """Scan on in one process; return (progress, result of the last collapse)."""
+        if self._process is None:
+            self._enter(self._after(-1))
+        progress = 1
+        # A process that has died meanwhile has no VMAs.
+        for vma in self._process.vmas:
+            if vma.end <= self._vpn:
+                continue
+            first, end = _whole_blocks(vma)
+            first = max(first, self._vpn)
+            if not self._eligible(vma) or first >= end:
+                progress += 1
+                self.results[k.ScanResult.VMA_CHECK] += 1
+                self._vpn = vma.end
+                continue
+            while first < end:
+                wanted = min(end - first, _rounded(budget - progress))
+                done, found = self._scan(self._process, first, wanted, self._limits)
+                first += done
+                self._vpn = first
+                progress += done
+                if found:
+                    return progress, self._collapse_found(first - k.HPAGE_PMD_NR)
+                if progress >= budget:
+                    return progress, k.ScanResult.SUCCEED
+            self._vpn = vma.end
+        self._enter(self._after(self._process.id))
+        return progress, k.ScanResult.SUCCEED
+
+    def _after(self, number: int) -> Process | None:
+        """Return the next live process; None, and a full scan more, at the end."""
+        for one in self._simulation.processes[number + 1 :]:
+            if one.alive:
+                return one
+        self.full_scans += 1
+        return None
+
+    def _enter(self, process: Process | None) -> None:
+        self._process, self._vpn = process, 0
+
+    def _eligible(self, vma: Vma) -> bool:
+        if vma.advice == k.Advice.NOHUGEPAGE:
+            return False
+        always = self._simulation.settings.thp.enabled == "always"
+        return always or vma.advice == k.Advice.HUGEPAGE
+
+    def _collapse_found(self, vpn: int) -> k.ScanResult:
+        result = self._collapse(self._process, vpn, None)
+        if result == k.ScanResult.SUCCEED:
+            self.pages_collapsed += 1
+        else:
+            self.results[k.ScanResult.SUCCEED] -= 1
+            self.results[result] += 1
+        return result
+
+    # --- scan and collapse ------------------------------------------------------------
+
+    def _scan(self, process: Process, vpn: int, pages: int, limits, tally=None):
+        """Scan from ``vpn``; return (pages scanned, whether the last block will do)."""
+        memory = self._simulation.memory
+        tally = self.results if tally is None else tally
+        before = tally[k.ScanResult.SUCCEED]
+        blocks = khugepaged.scan_blocks(
+            memory.pmd,
+            memory.pte,
+            memory.frame,
+            memory.block_huge,
+            self._far,
+            limits,
+            (vpn + process.delta) >> k.HPAGE_PMD_ORDER,
+            pages >> k.HPAGE_PMD_ORDER,
+            tally,
+            self._by_table,
+            self._load,
+        )
+        self._count_exceeded(memory)
+        found = tally[k.ScanResult.SUCCEED] > before
+        return blocks << k.HPAGE_PMD_ORDER, bool(found)
+
+    def _count_exceeded(self, memory: st.Memory) -> None:
+        for result, event in _EXCEEDED.items():
+            if self._by_table[result].any():
+                memory.vm[-1, :, event] += self._by_table[result]
+                self._by_table[result] = 0
+
+    def _target(self) -> tuple[int, int]:
+        """Return (node of the collapse, mask of the nodes that may stand in for it)."""
+        load, rule = self._load, TARGETS.index(self.knobs.target)
+        if rule == k.TargetRule.RANDOM:
+            online = np.flatnonzero(self._simulation.memory.node[:, st.ONLINE])
+            drawn = draw(self._simulation.seed, STREAM, self._draws)
+            self._draws += 1
+            return int(online[int((drawn >> 11) * 2.0**-53 * online.size)]), 0
+        target = khugepaged.find_target_node(load, rule, self._last_target)
+        self._last_target = target
+        if rule != k.TargetRule.MAJORITY_MASK:
+            return target, 0
+        ties = np.flatnonzero(load[:-1] == load[target])
+        return target, sum(1 << int(nid) for nid in ties)
+
+    def _collapse(self, process: Process, vpn: int, task) -> k.ScanResult:
+        """Collapse the block that was scanned last; ``task`` pays for compaction."""
+        memory = self._simulation.memory
+        target, ties = self._target()
+        payer = k.NONE if task is None else task.id
+        b = collapse.alloc_charge_hpage(memory, target, ties, self.knobs.defrag, payer)
+        if b == k.NONE:
+            return k.ScanResult.ALLOC_HUGE_PAGE_FAIL
+        first = vpn + process.delta
+        block = first >> k.HPAGE_PMD_ORDER
+        khugepaged.take_ptes(memory.pte, block, self._taken)
+        nid = b >> (int(memory.info[st.NODE_SHIFT]) - k.HPAGE_PMD_ORDER)
+        collapse.collapse_huge_page(memory, process.id, block, vpn, b, nid, self._taken)
+        memory.info[st.MAY_BE_HUGE] = 1
+        give_back(memory.pte, first, k.HPAGE_PMD_NR)
+        return k.ScanResult.SUCCEED
+
+    def madvise_collapse(self, task, process: Process, vmas) -> tuple[int, int]:
+        """Collapse the blocks of VMAs at once; return (errno, blocks collapsed)."""
+        failure, collapsed = 0, 0
+        for vma in vmas:
+            for vpn in range(*_whole_blocks(vma), k.HPAGE_PMD_NR):
+                result = self._collapse_at(task, process, vpn)
+                collapsed += result == k.ScanResult.SUCCEED
+                if result not in (k.ScanResult.SUCCEED, k.ScanResult.PMD_MAPPED):
+                    failure = _FAILURES.get(result, EINVAL)
+        return failure, collapsed
+
+    def _collapse_at(self, task, process: Process, vpn: int) -> k.ScanResult:
+        tally = np.zeros(len(k.ScanResult), np.int64)
+        _, found = self._scan(process, vpn, k.HPAGE_PMD_NR, self._no_limits, tally)
+        if found:
+            return self._collapse(process, vpn, task)
+        return k.ScanResult(int(tally.argmax()))
+
+
+_EXCEEDED = {
+    k.ScanResult.EXCEED_NONE_PTE: k.Vm.THP_SCAN_EXCEED_NONE_PTE,
+    k.ScanResult.EXCEED_SWAP_PTE: k.Vm.THP_SCAN_EXCEED_SWAP_PTE,
+    k.ScanResult.EXCEED_SHARED_PTE: k.Vm.THP_SCAN_EXCEED_SHARE_PTE,
+}
+
+
+def _rounded(budget: int) -> int:
+    """Return the pages of the blocks that a budget pays for, at least one."""
+    return max(1, -(-budget // k.HPAGE_PMD_NR)) * k.HPAGE_PMD_NR
+
+
+def _whole_blocks(vma: Vma) -> tuple[int, int]:
+    """Return the first page and the end of the whole blocks of a VMA."""
+    nr = k.HPAGE_PMD_NR
+    return -(-vma.start // nr) * nr, vma.end // nr * nr

@@ -1,0 +1,185 @@
+"""Huge pages as folios: who maps them, their splits, and splits that are put off.
+
+``docs/model.md`` §10.3.  ``b`` is the pageblock that the folio fills, ``block`` the
+index of a PMD entry.
+"""
+
+from ._cython import split_folio, split_pmd
+from ._jit import called, inlined, kernel
+from .constants import (
+    FOLIO_COMPOUND,
+    FOLIO_DEFERRED,
+    FRAME_ACTIVE,
+    FRAME_COMPOUND,
+    FRAME_VPN,
+    HPAGE_PMD_NR,
+    HPAGE_PMD_ORDER,
+    NONE,
+    PMD_LEAF,
+    PMD_NID,
+    PMD_NID_SHIFT,
+    PTE_PAYLOAD,
+    PTE_PRESENT,
+    Vm,
+)
+from .page_alloc import node_of, put_huge, put_page
+from .rmap import first_mm, mapcount
+from .state import (
+    CHANGE_HUGE,
+    DEFERRED,
+    INACTIVE,
+    MM_DELTA,
+    MM_NEXT,
+    SHARDS,
+    SPLITS,
+    UNLISTED,
+)
+
+
+@inlined
+def folio_nid(m, b):
+    """Return the node of a folio."""
+    return node_of(m, b << HPAGE_PMD_ORDER)
+
+
+@inlined
+def page_mapcount(m, pfn):
+    """Return how many PTEs and PMD entries map a frame in use (page_mapcount)."""
+    word = m.frame[pfn]
+    count = mapcount(word)
+    if word & FRAME_COMPOUND:
+        count += mapcount(m.block_huge[pfn >> HPAGE_PMD_ORDER])
+    return count
+
+
+@inlined
+def huge_mapcount(m, b):
+    """Return how many PTEs and PMD entries map a folio's first page."""
+    word = m.block_huge[b]
+    count = mapcount(word)
+    if word & FOLIO_COMPOUND:
+        count += mapcount(m.frame[b << HPAGE_PMD_ORDER])
+    return count
+
+
+@inlined
+def maps_folio(pmd, b):
+    """Tell whether a PMD entry maps the folio of block ``b``."""
+    return pmd & PTE_PRESENT != 0 and pmd & PTE_PAYLOAD == b << HPAGE_PMD_ORDER
+
+
+@inlined
+def lru_add_huge(m, s, b, change):
+    """Count a folio in (1) or out (-1) of its node's active or inactive list."""
+    n = folio_nid(m, b)
+    active = 1 if m.block_huge[b] & FRAME_ACTIVE else 0
+    if s == m.info[SHARDS]:
+        m.node[n, INACTIVE + active] += change * HPAGE_PMD_NR
+    else:
+        m.lru_change[s, n, active] += change * HPAGE_PMD_NR
+
+
+@inlined
+def _count_deferred(m, s, n, change):
+    if s == m.info[SHARDS]:
+        m.node[n, DEFERRED] += change
+    else:
+        m.lru_change[s, n, 2] += change
+
+
+@inlined
+def undefer(m, s, b):
+    """Take a folio off the queue of those that wait to be split, if it is on it."""
+    if m.block_huge[b] & FOLIO_DEFERRED:
+        m.block_huge[b] &= ~FOLIO_DEFERRED
+        _count_deferred(m, s, folio_nid(m, b), -1)
+
+
+@inlined
+def _defer(m, s, b):
+    if m.block_huge[b] & FOLIO_DEFERRED:
+        return
+    n = folio_nid(m, b)
+    m.block_huge[b] |= FOLIO_DEFERRED
+    _count_deferred(m, s, n, 1)
+    m.vm[s, n, Vm.THP_DEFERRED_SPLIT_PAGE] += 1
+
+
+@called
+def folio_unmapped(m, s, b):
+    """Free or defer a folio that has just lost an entry (folio_remove_rmap)."""
+    word = m.block_huge[b]
+    if mapcount(word) > 0:
+        return
+    left = int(m.block_bump[b]) if word & FOLIO_COMPOUND else 0
+    if left == 0:
+        lru_add_huge(m, s, b, -1)
+        undefer(m, s, b)
+        put_huge(m, s, b)
+    elif left < HPAGE_PMD_NR:
+        _defer(m, s, b)
+
+
+@inlined
+def subpage_unmapped(m, s, pfn):
+    """Take note that a COMPOUND frame has lost a PTE, which its word shows already."""
+    if mapcount(m.frame[pfn]) > 0:
+        return
+    b = pfn >> HPAGE_PMD_ORDER
+    m.block_bump[b] -= 1
+    folio_unmapped(m, s, b)
+
+
+@called
+def split_huge_pmd(m, s, mm, block):
+    """Split the huge entry ``block`` of process ``mm`` (__split_huge_pmd)."""
+    pmd = m.pmd[block]
+    m.vm[s, (pmd & PMD_NID) >> PMD_NID_SHIFT, Vm.THP_SPLIT_PMD] += 1
+    if s == m.info[SHARDS]:
+        m.info[SPLITS] += 1
+    if pmd & PTE_PRESENT:
+        m.mm_change[s, mm, CHANGE_HUGE] -= HPAGE_PMD_NR
+    split_pmd(m.pmd, m.pte, m.frame, m.block_huge, m.block_bump, block)
+
+
+@kernel
+def vma_adjust_trans_huge(m, mm, block):
+    """Split the entry of a block, if it is huge: a VMA is going to end inside it."""
+    if m.pmd[block] & PMD_LEAF:
+        split_huge_pmd(m, m.info[SHARDS], mm, block)
+
+
+@inlined
+def _unmap_folio(m, b):
+    """Split every PMD entry that maps a folio, the oldest process's first."""
+    vpn = m.block_huge[b] & FRAME_VPN
+    mm = first_mm(m, vpn)
+    while mm != NONE:
+        block = (vpn + m.mm[mm, MM_DELTA]) >> HPAGE_PMD_ORDER
+        if maps_folio(m.pmd[block], b):
+            split_huge_pmd(m, m.info[SHARDS], mm, block)
+        mm = m.mm[mm, MM_NEXT]
+
+
+@called
+def split_huge_page(m, b):
+    """Make ordinary pages of a folio; return how many of them were freed.
+
+    Serial work: frames that nothing maps go back to the node.
+    """
+    s = m.info[SHARDS]
+    _unmap_folio(m, b)
+    undefer(m, s, b)
+    n = folio_nid(m, b)
+    active = 1 if m.block_huge[b] & FRAME_ACTIVE else 0
+    freed = split_folio(m.frame, m.block_huge, b)
+    m.block_list[b] = UNLISTED
+    m.block_bump[b] = HPAGE_PMD_NR
+    m.node[n, INACTIVE + active] -= freed
+    m.vm[s, n, Vm.THP_SPLIT_PAGE] += 1
+    if freed > 0:
+        first = b << HPAGE_PMD_ORDER
+        for pfn in range(first, first + HPAGE_PMD_NR):
+            if m.frame[pfn] == 0:
+                put_page(m, s, pfn)
+    return freed

@@ -1,0 +1,256 @@
+"""Faults on whole blocks, and their migration (do_huge_pmd_*, mm/huge_memory.c).
+
+``docs/model.md`` §10.2 and §10.5.  ``at`` is the index of the PTE of the page that was
+touched, ``v`` the row of the VMA; words of blocks that are split are Cython's.
+"""
+
+from ._jit import called, inlined
+from .anon_page import add_rss, charge, map_copied_page, map_new_page
+from .constants import (
+    FOLIO_COMPOUND,
+    FOLIO_DEFERRED,
+    FRAME_IN_USE,
+    FRAME_MAPCOUNT_ONE,
+    FRAME_VPN,
+    HPAGE_PMD_NR,
+    HPAGE_PMD_ORDER,
+    NONE,
+    PMD_NID_SHIFT,
+    PTE_DIRTY,
+    PTE_PAYLOAD,
+    PTE_PRESENT,
+    PTE_PROTNONE,
+    PTE_WRITE,
+    PTE_YOUNG,
+    PTE_ZERO,
+    Advice,
+    Cause,
+    Refusal,
+    ThpEnabled,
+    Vm,
+)
+from .folio import (
+    folio_nid,
+    lru_add_huge,
+    maps_folio,
+    split_huge_pmd,
+    undefer,
+)
+from .mempolicy import alloc_page_vma, mpol_misplaced
+from .page_alloc import put_huge
+from .rmap import first_mm, mapcount, maps_frame
+from .state import (
+    CHANGE_HUGE,
+    COST_HINT_FAULT,
+    COST_HUGE_FAULT,
+    COST_MIGRATE_PAGE,
+    COST_MINOR_FAULT,
+    COST_SPLIT_PMD,
+    HIGH,
+    HUGE_ZERO,
+    MM_DELTA,
+    MM_NEXT,
+    NO_MEMORY,
+    PUT_ASIDE,
+    SERVED,
+    SHARDS,
+    SPLITS,
+    TASK_MM,
+    TASK_NID,
+    THP_ENABLED,
+    USE_ZERO_PAGE,
+    VMA_ADVICE,
+    VMA_END,
+    VMA_START,
+)
+from .vma_alloc_folio import alloc_huge_on_node, vma_alloc_folio
+
+
+@inlined
+def thp_vma_allowable(m, v, vpn):
+    """Tell whether a fault may map the whole block (thp_vma_allowable_order)."""
+    enabled = m.info[THP_ENABLED]
+    if enabled == ThpEnabled.NEVER:
+        return False
+    advice = m.vma[v, VMA_ADVICE]
+    if advice == Advice.NOHUGEPAGE:
+        return False
+    if enabled == ThpEnabled.MADVISE and advice != Advice.HUGEPAGE:
+        return False
+    first = vpn & ~(HPAGE_PMD_NR - 1)
+    return m.vma[v, VMA_START] <= first and first + HPAGE_PMD_NR <= m.vma[v, VMA_END]
+
+
+@inlined
+def _nid_bits(m, task):
+    """Return the bits of a new PMD entry that say where its page table lies."""
+    return m.task[task, TASK_NID] << PMD_NID_SHIFT
+
+
+@inlined
+def _set_huge_zero_page(m, s, task, block):
+    cpu_nid = m.task[task, TASK_NID]
+    if not m.info[HUGE_ZERO]:
+        if s != m.info[SHARDS]:
+            return PUT_ASIDE
+        m.info[HUGE_ZERO] = 1
+        m.vm[s, cpu_nid, Vm.THP_ZERO_PAGE_ALLOC] += 1
+    m.pmd[block] = PTE_ZERO | PTE_YOUNG | _nid_bits(m, task)
+    m.vm[s, cpu_nid, Vm.ZERO_PAGE_FAULTS] += 1
+    charge(m, s, task, Cause.MINOR_FAULT, m.cost[COST_MINOR_FAULT])
+    return SERVED
+
+
+@inlined
+def map_folio(m, s, mm, block, vpn, b, nid_bits):
+    """Map a new folio, young, dirty and writable; ``vpn`` is any of its pages."""
+    m.block_huge[b] = vpn & ~(HPAGE_PMD_NR - 1) | FRAME_MAPCOUNT_ONE | FRAME_IN_USE
+    lru_add_huge(m, s, b, 1)
+    bits = PTE_PRESENT | PTE_WRITE | PTE_YOUNG | PTE_DIRTY | nid_bits
+    m.pmd[block] = b << HPAGE_PMD_ORDER | bits
+    m.mm_change[s, mm, CHANGE_HUGE] += HPAGE_PMD_NR
+
+
+@called
+def do_huge_pmd_anonymous_page(m, s, task, at, v, vpn, write):
+    """Serve the first fault of a block with 2 MiB.
+
+    SERVED, PUT_ASIDE, or FALLBACK where it takes small pages.
+    """
+    block = at >> HPAGE_PMD_ORDER
+    if not write and m.info[USE_ZERO_PAGE]:
+        return _set_huge_zero_page(m, s, task, block)
+    b = vma_alloc_folio(m, s, task, v, vpn)
+    if b < 0:
+        return b
+    map_folio(m, s, m.task[task, TASK_MM], block, vpn, b, _nid_bits(m, task))
+    add_rss(m, s, task, HPAGE_PMD_NR, 0)
+    m.vm[s, m.task[task, TASK_NID], Vm.THP_FAULT_ALLOC] += 1
+    charge(m, s, task, Cause.HUGE_FAULT, m.cost[COST_HUGE_FAULT])
+    return SERVED
+
+
+@inlined
+def _split_for_fault(m, s, task, block):
+    split_huge_pmd(m, s, m.task[task, TASK_MM], block)
+    if s == m.info[SHARDS]:
+        m.info[SPLITS] -= 1
+    charge(m, s, task, Cause.HUGE_FAULT, m.cost[COST_SPLIT_PMD])
+
+
+@inlined
+def _do_huge_zero_wp_page(m, s, task, at, v, vpn):
+    new = alloc_page_vma(m, s, task, v, vpn, True)
+    if new < 0:
+        return new
+    _split_for_fault(m, s, task, at >> HPAGE_PMD_ORDER)
+    map_new_page(m, s, task, at, vpn, new)
+    return SERVED
+
+
+@inlined
+def _do_huge_pmd_wp_page(m, s, task, at, v, vpn):
+    block = at >> HPAGE_PMD_ORDER
+    word = m.block_huge[(m.pmd[block] & PTE_PAYLOAD) >> HPAGE_PMD_ORDER]
+    if mapcount(word) == 1 and not word & FOLIO_COMPOUND:
+        m.pmd[block] |= PTE_WRITE | PTE_YOUNG | PTE_DIRTY
+        charge(m, s, task, Cause.MINOR_FAULT, m.cost[COST_MINOR_FAULT])
+        return SERVED
+    new = alloc_page_vma(m, s, task, v, vpn, True)
+    if new < 0:
+        return new
+    _split_for_fault(m, s, task, block)
+    map_copied_page(m, s, task, at, vpn, m.pte[at] & PTE_PAYLOAD, new)
+    return SERVED
+
+
+@inlined
+def _repoint_ptes(m, first, old, new):
+    """Point the PTEs of a page table that map folio ``old`` at folio ``new``."""
+    for i in range(HPAGE_PMD_NR):
+        pte = m.pte[first + i]
+        if maps_frame(pte, old + i):
+            m.pte[first + i] = (pte & ~(PTE_PAYLOAD | PTE_PROTNONE)) | (new + i)
+
+
+@inlined
+def _remove_migration_pmds(m, old, new, compound):
+    vpn = m.block_huge[new] & FRAME_VPN
+    mm = first_mm(m, vpn)
+    first = new << HPAGE_PMD_ORDER
+    while mm != NONE:
+        block = (vpn + m.mm[mm, MM_DELTA]) >> HPAGE_PMD_ORDER
+        pmd = m.pmd[block]
+        if maps_folio(pmd, old):
+            m.pmd[block] = (pmd & ~(PTE_PAYLOAD | PTE_PROTNONE)) | first
+        elif compound:
+            _repoint_ptes(m, block << HPAGE_PMD_ORDER, old << HPAGE_PMD_ORDER, first)
+        mm = m.mm[mm, MM_NEXT]
+
+
+@called
+def migrate_huge(m, s, task, old, new):
+    """Let the folio of block ``new`` take the place of that of ``old``; charge it."""
+    source, target = folio_nid(m, old), folio_nid(m, new)
+    compound = m.block_huge[old] & FOLIO_COMPOUND != 0
+    if compound and not m.block_huge[old] & FOLIO_DEFERRED:
+        m.vm[s, source, Vm.THP_DEFERRED_SPLIT_PAGE] += 1
+    undefer(m, s, old)
+    lru_add_huge(m, s, old, -1)
+    m.block_huge[new] = m.block_huge[old]
+    lru_add_huge(m, s, new, 1)
+    if compound:
+        first, freed = new << HPAGE_PMD_ORDER, old << HPAGE_PMD_ORDER
+        m.block_bump[new] = m.block_bump[old]
+        for i in range(HPAGE_PMD_NR):
+            m.frame[first + i] = m.frame[freed + i]
+    _remove_migration_pmds(m, old, new, compound)
+    m.vm[s, target, Vm.PGMIGRATE_SUCCESS] += HPAGE_PMD_NR
+    m.vm[s, target, Vm.THP_MIGRATION_SUCCESS] += 1
+    put_huge(m, s, old)
+    ns = m.cost[COST_MIGRATE_PAGE] + HPAGE_PMD_NR * m.copy_ns[source, target]
+    charge(m, s, task, Cause.MIGRATION, ns)
+
+
+@inlined
+def count_huge_failure(m, s, n):
+    """Count a folio of node ``n`` that could not be migrated for want of memory."""
+    m.refused[s, Refusal.TARGET_FULL] += HPAGE_PMD_NR
+    m.vm[s, n, Vm.PGMIGRATE_FAIL] += HPAGE_PMD_NR
+    m.vm[s, n, Vm.THP_MIGRATION_FAIL] += 1
+
+
+@inlined
+def _do_huge_pmd_numa_page(m, s, task, at, v, vpn):
+    block = at >> HPAGE_PMD_ORDER
+    b = (m.pmd[block] & PTE_PAYLOAD) >> HPAGE_PMD_ORDER
+    cpu_nid = m.task[task, TASK_NID]
+    page_nid = folio_nid(m, b)
+    target = mpol_misplaced(m, task, v, vpn, page_nid)
+    if target != NONE:
+        # migrate_balanced_pgdat: above high plus the pages that come.
+        new = alloc_huge_on_node(m, s, target, cpu_nid, HIGH, HPAGE_PMD_NR)
+        if new == PUT_ASIDE:
+            return PUT_ASIDE
+        if new == NO_MEMORY:
+            count_huge_failure(m, s, page_nid)
+        else:
+            migrate_huge(m, s, task, b, new)
+            m.vm[s, target, Vm.NUMA_PAGES_MIGRATED] += HPAGE_PMD_NR
+    m.vm[s, cpu_nid, Vm.NUMA_HINT_FAULTS] += 1
+    if page_nid == cpu_nid:
+        m.vm[s, cpu_nid, Vm.NUMA_HINT_FAULTS_LOCAL] += 1
+    m.pmd[block] = (m.pmd[block] & ~PTE_PROTNONE) | PTE_YOUNG
+    charge(m, s, task, Cause.HINT_FAULT, m.cost[COST_HINT_FAULT])
+    return SERVED
+
+
+@called
+def handle_huge_pmd_fault(m, s, task, at, v, vpn):
+    """Serve a fault on an entry that maps 2 MiB: SERVED, NO_MEMORY or PUT_ASIDE."""
+    pmd = m.pmd[at >> HPAGE_PMD_ORDER]
+    if pmd & PTE_ZERO:
+        return _do_huge_zero_wp_page(m, s, task, at, v, vpn)
+    if pmd & PTE_PROTNONE:
+        return _do_huge_pmd_numa_page(m, s, task, at, v, vpn)
+    return _do_huge_pmd_wp_page(m, s, task, at, v, vpn)

@@ -1,0 +1,304 @@
+"""What khugepaged sees and does in page tables (mm/khugepaged.c).
+
+Responsible for the decision on a block, with a named result, for the target node, and
+for taking the PTEs of a block that is collapsed out of its page table.  Agnostic of
+memory, counters of pages and time, which are the caller's.  Arrays are those of
+``kernels/state.py``; results those of ``constants.ScanResult``.
+"""
+
+from libc.stdint cimport int64_t, uint8_t
+
+cdef enum:
+    HPAGE_PMD_ORDER = 9
+    HPAGE_PMD_NR = 512
+    NODES_MAX = 64
+
+cdef enum:
+    SUCCEED = 0
+    PMD_NONE = 1
+    PMD_MAPPED = 2
+    EXCEED_NONE_PTE = 3
+    EXCEED_SWAP_PTE = 4
+    EXCEED_SHARED_PTE = 5
+    PTE_NON_PRESENT = 6
+    PAGE_RO = 7
+    LACK_REFERENCED_PAGE = 8
+    SCAN_ABORT = 9
+
+cdef enum:
+    FIRST_PAGE = 0
+    MAJORITY_ROUND_ROBIN = 1
+    MAJORITY_MASK = 2
+
+cdef int64_t PAYLOAD = (<int64_t>1 << 40) - 1
+cdef int64_t PRESENT = <int64_t>1 << 40
+cdef int64_t ZERO = <int64_t>1 << 41
+cdef int64_t SWAP = <int64_t>1 << 42
+cdef int64_t PARKED = <int64_t>1 << 43
+cdef int64_t WRITE = <int64_t>1 << 44
+cdef int64_t YOUNG = <int64_t>1 << 45
+cdef int64_t PROTNONE = <int64_t>1 << 47
+cdef int64_t COMPOUND = <int64_t>1 << 55
+cdef int64_t MAPCOUNT = <int64_t>0xFFF << 36
+cdef int64_t MAPCOUNT_ONE = <int64_t>1 << 36
+
+
+def layout():
+    """Return {name: bits} as this module was compiled with."""
+    return {
+        "PTE_PAYLOAD": PAYLOAD,
+        "PTE_PRESENT": PRESENT,
+        "PTE_ZERO": ZERO,
+        "PTE_SWAP": SWAP,
+        "PTE_PARKED": PARKED,
+        "PTE_WRITE": WRITE,
+        "PTE_YOUNG": YOUNG,
+        "PTE_PROTNONE": PROTNONE,
+        "FRAME_COMPOUND": COMPOUND,
+        "FRAME_MAPCOUNT": MAPCOUNT,
+        "FRAME_MAPCOUNT_ONE": MAPCOUNT_ONE,
+        "HPAGE_PMD_ORDER": HPAGE_PMD_ORDER,
+        "HPAGE_PMD_NR": HPAGE_PMD_NR,
+    }
+
+
+def results():
+    """Return {name of a scan result: number} as this module was compiled with."""
+    return {
+        "SUCCEED": SUCCEED,
+        "PMD_NONE": PMD_NONE,
+        "PMD_MAPPED": PMD_MAPPED,
+        "EXCEED_NONE_PTE": EXCEED_NONE_PTE,
+        "EXCEED_SWAP_PTE": EXCEED_SWAP_PTE,
+        "EXCEED_SHARED_PTE": EXCEED_SHARED_PTE,
+        "PTE_NON_PRESENT": PTE_NON_PRESENT,
+        "PAGE_RO": PAGE_RO,
+        "LACK_REFERENCED_PAGE": LACK_REFERENCED_PAGE,
+        "SCAN_ABORT": SCAN_ABORT,
+    }
+
+
+cdef struct Limits:
+    int64_t none
+    int64_t swap
+    int64_t shared
+    bint referenced  # whether a block must have been used
+    int64_t node_shift
+
+
+cdef struct Seen:
+    int64_t first_nid  # node of the first page that is present, or -1
+    int64_t load[NODES_MAX]
+
+
+cdef bint shared_page(
+    int64_t pte, const int64_t* frame, const int64_t* block_huge
+) noexcept nogil:
+    """Tell whether more than one entry maps a page; a writable one is nobody else's."""
+    cdef int64_t pfn, word, count
+    if pte & WRITE:
+        return False
+    pfn = pte & PAYLOAD
+    word = frame[pfn]
+    count = word & MAPCOUNT
+    if word & COMPOUND:
+        count += block_huge[pfn >> HPAGE_PMD_ORDER] & MAPCOUNT
+    return count > MAPCOUNT_ONE
+
+
+cdef bint uniform_block(
+    const int64_t* ptes, const Limits* limits, Seen* seen, int64_t* result
+) noexcept nogil:
+    """Decide on a block that is present and writable throughout; False: it is not.
+
+    Almost every block is: one pass without a branch, and no look at a frame.
+    """
+    cdef int64_t every = -1, any_bits = 0, differ = 0
+    cdef int64_t first = ptes[0]
+    cdef Py_ssize_t i
+    for i in range(HPAGE_PMD_NR):
+        every &= ptes[i]
+        any_bits |= ptes[i]
+        differ |= ptes[i] ^ first
+    if not every & PRESENT or not every & WRITE or any_bits & PROTNONE:
+        return False
+    if (differ & PAYLOAD) >> limits.node_shift:
+        return False
+    seen.first_nid = (first & PAYLOAD) >> limits.node_shift
+    seen.load[seen.first_nid] = HPAGE_PMD_NR
+    result[0] = SUCCEED
+    if limits.referenced and not any_bits & YOUNG:
+        result[0] = LACK_REFERENCED_PAGE
+    return True
+
+
+cdef bint too_far(
+    const uint8_t* far, int64_t nodes, int64_t nid, const Seen* seen
+) noexcept nogil:
+    """Tell whether a page's node is far from another that has pages (scan_abort)."""
+    cdef int64_t other
+    if far == NULL or seen.load[nid]:
+        return False
+    for other in range(nodes):
+        if seen.load[other] and far[nid * nodes + other]:
+            return True
+    return False
+
+
+cdef int64_t scan_ptes(
+    const int64_t* ptes,
+    const int64_t* frame,
+    const int64_t* block_huge,
+    const uint8_t* far,
+    int64_t nodes,
+    const Limits* limits,
+    Seen* seen,
+) noexcept nogil:
+    """Decide on a block PTE by PTE (hpage_collapse_scan_pmd, 6.1)."""
+    cdef int64_t none = 0, swap = 0, shared = 0, young = 0, nid, pte
+    cdef bint writable = False
+    cdef Py_ssize_t i
+    for i in range(HPAGE_PMD_NR):
+        pte = ptes[i]
+        if pte & SWAP:
+            swap += 1
+            if swap > limits.swap:
+                return EXCEED_SWAP_PTE
+            continue
+        if pte & PARKED:
+            return PTE_NON_PRESENT
+        if not pte & PRESENT:
+            none += 1
+            if none > limits.none:
+                return EXCEED_NONE_PTE
+            continue
+        if pte & WRITE and not pte & PROTNONE:
+            writable = True
+        if shared_page(pte, frame, block_huge):
+            shared += 1
+            if shared > limits.shared:
+                return EXCEED_SHARED_PTE
+        nid = (pte & PAYLOAD) >> limits.node_shift
+        if too_far(far, nodes, nid, seen):
+            return SCAN_ABORT
+        if seen.first_nid < 0:
+            seen.first_nid = nid
+        seen.load[nid] += 1
+        young += pte & YOUNG != 0
+    if not writable:
+        return PAGE_RO
+    if limits.referenced:
+        if young == 0 or (swap > 0 and young < HPAGE_PMD_NR // 2):
+            return LACK_REFERENCED_PAGE
+    return SUCCEED
+
+
+cdef int64_t scan_block(
+    int64_t pmd,
+    const int64_t* ptes,
+    const int64_t* frame,
+    const int64_t* block_huge,
+    const uint8_t* far,
+    int64_t nodes,
+    const Limits* limits,
+    Seen* seen,
+) noexcept nogil:
+    """Decide on the block of a PMD entry; ``seen`` is filled."""
+    cdef int64_t result = SUCCEED
+    cdef int64_t nid
+    if pmd == 0:
+        return PMD_NONE
+    if pmd & (PRESENT | ZERO):
+        return PMD_MAPPED
+    seen.first_nid = -1
+    for nid in range(nodes):
+        seen.load[nid] = 0
+    if uniform_block(ptes, limits, seen, &result):
+        return result
+    return scan_ptes(ptes, frame, block_huge, far, nodes, limits, seen)
+
+
+def scan_blocks(
+    const int64_t[::1] pmd,
+    const int64_t[::1] pte,
+    const int64_t[::1] frame,
+    const int64_t[::1] block_huge,
+    const uint8_t[:, ::1] far,
+    const int64_t[::1] limits,
+    int64_t first,
+    int64_t blocks,
+    int64_t[::1] tally,
+    int64_t[:, ::1] by_table,
+    int64_t[::1] load,
+):
+    """Scan blocks up to the first that may be collapsed; return how many were scanned.
+
+    far       uint8[nodes, nodes]: nodes that must not share a huge page; [0, 0]: none
+    limits    int64[5]: max_ptes_none, max_ptes_swap, max_ptes_shared, whether a block
+              must have been used, log2 of the frame numbers that a node owns
+    first     index of the first block's entry in ``pmd``
+    tally     int64[results]: how often each result came out; added to
+    by_table  int64[results, nodes]: the same by the node of the page table; added to
+    load      int64[nodes + 1]: of the last block: pages on each node; node of the first
+
+    The last block scanned came to SUCCEED if ``tally[SUCCEED]`` grew.
+    """
+    cdef Limits given
+    cdef Seen seen
+    cdef int64_t done = 0, result, nodes = load.shape[0] - 1, nid
+    cdef const uint8_t* distances = &far[0, 0] if far.shape[0] else NULL
+    given.none, given.swap, given.shared = limits[0], limits[1], limits[2]
+    given.referenced, given.node_shift = limits[3] != 0, limits[4]
+    with nogil:
+        while done < blocks:
+            result = scan_block(
+                pmd[first + done],
+                &pte[(first + done) * HPAGE_PMD_NR],
+                &frame[0],
+                &block_huge[0],
+                distances,
+                nodes,
+                &given,
+                &seen,
+            )
+            tally[result] += 1
+            by_table[result, pmd[first + done] >> 49 & 0x3F] += 1
+            done += 1
+            if result == SUCCEED:
+                break
+    if done and result == SUCCEED:
+        for nid in range(nodes):
+            load[nid] = seen.load[nid]
+        load[nodes] = seen.first_nid
+    return done
+
+
+def find_target_node(const int64_t[::1] load, int64_t rule, int64_t last):
+    """Return the node where a block is collapsed (hpage_collapse_find_target_node).
+
+    load  int64[nodes + 1]: pages on each node, node of the first page; some page counts
+    rule  constants.TargetRule, RANDOM excepted
+    last  target of the last collapse, for MAJORITY_ROUND_ROBIN
+    """
+    cdef int64_t nodes = load.shape[0] - 1
+    cdef int64_t nid, best = 0
+    if rule == FIRST_PAGE:
+        return load[nodes]
+    for nid in range(nodes):
+        if load[nid] > load[best]:
+            best = nid
+    if rule == MAJORITY_ROUND_ROBIN and best <= last:
+        for nid in range(last + 1, nodes):
+            if load[nid] == load[best]:
+                return nid
+    return best
+
+
+def take_ptes(int64_t[::1] pte, int64_t block, int64_t[::1] taken):
+    """Empty the page table of a block into ``taken``, int64[512] (pmdp_collapse_flush)."""
+    cdef int64_t* ptes = &pte[block * HPAGE_PMD_NR]
+    cdef Py_ssize_t i
+    with nogil:
+        for i in range(HPAGE_PMD_NR):
+            taken[i] = ptes[i]
+            ptes[i] = 0
