@@ -9,16 +9,18 @@ from ..kernels import state as st
 def check(simulation) -> None:
     """Raise AssertionError where a count, a list or a mapping is wrong.
 
-    Frames are conserved, no frame is mapped at two pages, mapcounts equal PTEs, slots
-    and entries equal the PTEs that hold them, lists hold what they count.  Walks all
-    memory that was ever used: for tests and for doubts.
+    Frames are conserved, no frame is mapped at two pages, mapcounts equal PTEs and PMD
+    entries, slots and entries equal the PTEs that hold them, lists hold what they
+    count.  Walks all memory that was ever used: for tests and for doubts.
     """
     memory = simulation._sync()
     simulation._fold()
     _check_blocks(memory)
     _check_free_counts(memory)
-    mapped, slots, entries = _walk_processes(simulation, memory)
+    mapped, slots, entries, huge = _walk_processes(simulation, memory)
     _check_frames(memory, mapped)
+    _check_folios(memory, huge, mapped)
+    _check_lists(memory)
     _check_entries(memory, slots, "slot", st.SLOTS, memory.slot_count)
     _check_entries(memory, entries, "entry", st.ENTRIES, memory.entry_count)
     _check_cached(memory)
@@ -33,6 +35,18 @@ def _frames(memory: st.Memory) -> np.ndarray:
     return np.concatenate(used)
 
 
+def _small(memory: st.Memory) -> np.ndarray:
+    """Return the numbers of all frames ever used but those of huge pages."""
+    frames = _frames(memory)
+    return frames[memory.block_list[frames >> k.HPAGE_PMD_ORDER] != st.HUGE]
+
+
+def _folios(memory: st.Memory) -> list[int]:
+    """Return the pageblocks that huge pages fill."""
+    blocks = np.unique(_frames(memory) >> k.HPAGE_PMD_ORDER)
+    return blocks[memory.block_list[blocks] == st.HUGE].tolist()
+
+
 def _chain(memory: st.Memory, head: int) -> list[int]:
     blocks = []
     while head != k.NONE:
@@ -42,7 +56,7 @@ def _chain(memory: st.Memory, head: int) -> list[int]:
 
 
 def _check_blocks(memory: st.Memory) -> None:
-    frames = _frames(memory)
+    frames = _small(memory)
     in_use = (memory.frame[frames] & k.FRAME_IN_USE) != 0
     blocks = np.unique(frames >> k.HPAGE_PMD_ORDER)
     recount = np.bincount(
@@ -64,21 +78,29 @@ def _check_free_counts(memory: st.Memory) -> None:
         free = sum(k.HPAGE_PMD_NR - int(used[b]) for b in partial)
         virgin = int(row[st.END_BLOCK] - row[st.VIRGIN])
         free += (len(returned) + virgin) * k.HPAGE_PMD_NR
+        whole = len(returned) + virgin
+        assert whole == row[st.WHOLE], f"node {nid}: {whole} whole, {row[st.WHOLE]}"
         assert free == row[st.FREE], f"node {nid}: {free} free, counted {row[st.FREE]}"
 
 
 def _walk_processes(simulation, memory: st.Memory):
-    """Return ({frame: (page, PTEs)}, {slot: PTEs}, {entry: PTEs})."""
-    mapped, slots, entries = {}, {}, {}
+    """Return what all page tables hold, and check each process's counts.
+
+    {frame: (page, PTEs)}, {slot: PTEs}, {entry: PTEs}, {block: (page, PMD entries)}
+    """
+    mapped, slots, entries, huge = {}, {}, {}, {}
     for process in simulation.processes:
-        rss = swapents = 0
+        rss = swapents = whole = 0
         for vma in process.vmas:
+            whole += _walk_pmds(memory, process, vma, huge)
             ptes = memory.pte[vma.start + process.delta : vma.end + process.delta]
             for at in np.flatnonzero(ptes):
                 pte, vpn = int(ptes[at]), vma.start + int(at)
                 payload = pte & k.PTE_PAYLOAD
                 kinds = (k.PTE_PRESENT, k.PTE_ZERO, k.PTE_SWAP, k.PTE_PARKED)
                 assert sum(bool(pte & kind) for kind in kinds) == 1, f"PTE {pte:x}"
+                pmd = memory.pmd[(vpn + process.delta) >> k.HPAGE_PMD_ORDER]
+                assert pmd & k.PMD_TABLE, f"page {vpn} has a PTE, no page table"
                 if pte & k.PTE_PRESENT:
                     rss += 1
                     page, count = mapped.get(payload, (vpn, 0))
@@ -88,35 +110,91 @@ def _walk_processes(simulation, memory: st.Memory):
                     swapents += 1
                     held = slots if pte & k.PTE_SWAP else entries
                     held[payload] = held.get(payload, 0) + 1
-        row = memory.mm[process.id]
+        row, rss = memory.mm[process.id], rss + whole
         assert row[st.MM_RSS] == rss, f"rss of {process.name}: {row[st.MM_RSS]}, {rss}"
+        assert row[st.MM_HUGE] == whole, f"huge pages of {process.name}"
         assert row[st.MM_SWAPENTS] == swapents, f"swapents of {process.name}"
-    return mapped, slots, entries
+    return mapped, slots, entries, huge
+
+
+def _walk_pmds(memory: st.Memory, process, vma, huge: dict) -> int:
+    """Add a VMA's huge entries to ``huge``; return the pages they map."""
+    pages, nr = 0, k.HPAGE_PMD_NR
+    for block in range(
+        (vma.start + process.delta) // nr, -(-(vma.end + process.delta) // nr)
+    ):
+        pmd = int(memory.pmd[block])
+        if not pmd & k.PMD_LEAF:
+            continue
+        vpn = block * nr - process.delta
+        assert vma.start <= vpn and vpn + nr <= vma.end, f"huge entry at page {vpn}"
+        assert not memory.pte[block * nr : (block + 1) * nr].any(), f"table at {vpn}"
+        if pmd & k.PTE_PRESENT:
+            pages += nr
+            b = (pmd & k.PTE_PAYLOAD) >> k.HPAGE_PMD_ORDER
+            page, count = huge.get(b, (vpn, 0))
+            assert page == vpn, f"huge page {b} is at pages {page} and {vpn}"
+            huge[b] = (vpn, count + 1)
+    return pages
+
+
+def _mapcount(word: int) -> int:
+    return (word & k.FRAME_MAPCOUNT) >> k.FRAME_MAPCOUNT_SHIFT
 
 
 def _check_frames(memory: st.Memory, mapped: dict) -> None:
-    frames = _frames(memory)
+    frames = _small(memory)
     words = memory.frame[frames]
     live = (words & k.FRAME_IN_USE) != 0
-    assert set(mapped) <= set(frames[live].tolist()), "a mapped frame is not in use"
     cached = k.FRAME_SWAPCACHE | k.FRAME_MIGCACHE
+    small = {}
     for pfn, word in zip(frames[live].tolist(), words[live].tolist(), strict=True):
-        page, count = mapped.get(pfn, (word & k.FRAME_VPN, 0))
-        found = (word & k.FRAME_MAPCOUNT) >> k.FRAME_MAPCOUNT_SHIFT
+        page, count = small[pfn] = mapped.get(pfn, (word & k.FRAME_VPN, 0))
+        found = _mapcount(word)
         assert found == count, f"mapcount of frame {pfn} is {found}, has {count} PTEs"
         assert word & k.FRAME_VPN == page, f"reverse map of frame {pfn}"
         assert count or word & cached, f"frame {pfn} leaked"
-    _check_lists(memory, frames[live], words[live])
+        assert not word & k.FRAME_COMPOUND, f"frame {pfn} is of no huge page"
+    for pfn in set(mapped) - set(small):
+        b = pfn >> k.HPAGE_PMD_ORDER
+        assert memory.block_list[b] == st.HUGE, f"frame {pfn} is mapped, not in use"
 
 
-def _check_lists(memory: st.Memory, frames: np.ndarray, words: np.ndarray) -> None:
-    nodes = frames >> int(memory.info[st.NODE_SHIFT])
-    listed = (words & k.FRAME_WEDGED) == 0
+def _check_folios(memory: st.Memory, huge: dict, mapped: dict) -> None:
+    folios, deferred = _folios(memory), np.zeros(len(memory.node), np.int64)
+    assert set(huge) <= set(folios), "a PMD entry maps what is no huge page"
+    for b in folios:
+        word, first = int(memory.block_huge[b]), b << k.HPAGE_PMD_ORDER
+        page, count = huge.get(b, (word & k.FRAME_VPN, 0))
+        assert word & k.FRAME_IN_USE and memory.block_used[b] == k.HPAGE_PMD_NR
+        assert word & k.FRAME_VPN == page, f"reverse map of huge page {b}"
+        assert _mapcount(word) == count, f"huge page {b} has {count} PMD entries"
+        ptes = [mapped.get(first + i, (0, 0))[1] for i in range(k.HPAGE_PMD_NR)]
+        if word & k.FOLIO_COMPOUND:
+            words = memory.frame[first : first + k.HPAGE_PMD_NR].tolist()
+            assert [_mapcount(one) for one in words] == ptes, f"PTEs of huge page {b}"
+            assert memory.block_bump[b] == sum(one > 0 for one in ptes)
+        else:
+            assert not any(ptes), f"huge page {b} is mapped by PTEs"
+        assert count or any(ptes), f"huge page {b} leaked"
+        nid = first >> int(memory.info[st.NODE_SHIFT])
+        deferred[nid] += bool(word & k.FOLIO_DEFERRED)
+    assert (deferred == memory.node[:, st.DEFERRED]).all(), "deferred splits"
+
+
+def _check_lists(memory: st.Memory) -> None:
+    """Count the pages on every list again, from the words of frames and folios."""
+    frames, folios = _small(memory), np.array(_folios(memory), np.int64)
+    words = np.concatenate([memory.frame[frames], memory.block_huge[folios]])
+    first = np.concatenate([frames, folios << k.HPAGE_PMD_ORDER])
+    pages = np.repeat([1, k.HPAGE_PMD_NR], [frames.size, folios.size])
+    pages[(words & k.FRAME_IN_USE == 0) | (words & k.FRAME_WEDGED != 0)] = 0
+    nodes = first >> int(memory.info[st.NODE_SHIFT])
     active = (words & k.FRAME_ACTIVE) != 0
     for nid, row in enumerate(memory.node):
-        here = listed & (nodes == nid)
-        assert (here & active).sum() == row[st.ACTIVE], f"active list of node {nid}"
-        assert (here & ~active).sum() == row[st.INACTIVE], f"inactive list of {nid}"
+        here = nodes == nid
+        assert pages[here & active].sum() == row[st.ACTIVE], f"active list of {nid}"
+        assert pages[here & ~active].sum() == row[st.INACTIVE], f"inactive of {nid}"
 
 
 def _check_entries(memory: st.Memory, held: dict, what: str, first: int, count) -> None:
@@ -137,8 +215,7 @@ def _check_entries(memory: st.Memory, held: dict, what: str, first: int, count) 
 
 
 def _check_cached(memory: st.Memory) -> None:
-    frames = _frames(memory)
-    for pfn in frames.tolist():
+    for pfn in _small(memory).tolist():
         word = int(memory.frame[pfn])
         if not word & k.FRAME_IN_USE:
             continue

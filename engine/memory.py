@@ -185,8 +185,10 @@ def allocate(
     blocks = frames >> k.HPAGE_PMD_ORDER
     slots = settings.swap_bytes // k.PAGE_SIZE
     arena = arena_pages(machine)
-    # Host huge pages pay where tables are dense: whole GiB mapped by small pages.
-    dense = sum(pages) >= 1 << 18 and settings.thp.enabled == "never"
+    # Host huge pages pay where tables are dense: whole GiB mapped by small pages, and
+    # the PMD entries of any machine that is not tiny.
+    large = sum(pages) >= 1 << 18
+    dense = large and settings.thp.enabled == "never"
     shards = settings.shards
     shard = np.zeros((shards + 1, st.SHARD_WIDTH), np.int64)
     shard[:, st.FREED_HEAD : st.FREED_BLOCK_TAIL + 1] = k.NONE
@@ -197,7 +199,7 @@ def allocate(
     cost = np.array([getattr(costs, name) for name in _COSTS.values()], np.int64)
     return st.Memory(
         pte=sparse(arena, np.int64, dense),
-        pmd=sparse(arena >> k.HPAGE_PMD_ORDER, np.int64, False),
+        pmd=sparse(arena >> k.HPAGE_PMD_ORDER, np.int64, large),
         frame=sparse(frames, np.int64, dense),
         frame_entry=sparse(frames, np.int32, False),
         block_huge=sparse(blocks, np.int64, False),

@@ -23,10 +23,16 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 
-from ..kernels.constants import Cause, Event, Refusal, Vm
+from ..kernels.constants import Cause, Event, Refusal, ScanResult, Vm
 from .errors import BadInput
 from .run_file import FILETYPE, VERSION, Lock, RunState, allocated, clear_flags
+from .snapshot import BlockKind
 from .study import Column
+
+try:  # some times faster
+    from isal.isal_zlib import compress
+except ImportError:
+    from zlib import compress
 
 #: Rows in a chunk, and the most that wait in memory.
 ROWS = 256
@@ -37,7 +43,9 @@ STAGES = ("setup_s", "run_s", "output_s")
 
 # The oldest format with SWMR: HDF5 1.10 and what was built on it since can read it.
 _LIBVER = ("v110", "v110")
-_BLOCK_CHUNK = 1 << 16
+# Blocks in a chunk, which is written by itself, once, and never changed.
+_BLOCKS = 1 << 20
+_LEVEL = 1
 # Disk space: for a dataset's index, for what is created first, for closing, and what is
 # taken at a time.
 _INDEX = 4096
@@ -46,6 +54,8 @@ _SPACE_CLOSE = 1 << 20
 _SPACE_STEP = 1 << 20
 # How netCDF-4 marks the scale of a dimension that has no coordinate.
 _NO_COORDINATE = "This is a netCDF dimension but not a netCDF variable.%10d"
+# What khugepaged did in an epoch: nothing.
+_IDLE = np.zeros(len(ScanResult) + 2, np.int64)
 _NAME = h5py.string_dtype("utf-8", 32)
 _POLICY = h5py.string_dtype("utf-8", 24)
 
@@ -89,8 +99,24 @@ _TEXTS = (
 _SNAPSHOTS = (
     _TIME,
     _VARIANT,
-    _Variable("first", "1", "where the snapshot begins in block_node"),
+    _Variable("process", "1", "number of the process"),
     _Variable("count", "1", "how many blocks the snapshot has"),
+)
+_KHUGEPAGED = (
+    _Variable(
+        "khugepaged_full_scans",
+        "1",
+        "rounds of khugepaged through all processes that ended in this epoch",
+        "i8",
+        _DELTA,
+    ),
+    _Variable(
+        "khugepaged_pages_collapsed",
+        "1",
+        "huge pages that khugepaged made in this epoch",
+        "i8",
+        _DELTA,
+    ),
 )
 
 
@@ -102,6 +128,10 @@ def _flags(members: type[IntEnum]) -> dict[str, Any]:
     }
 
 
+_BLOCK_VARIABLES = (
+    _Variable("block_node", "1", "node of each 2 MiB block, -1 for none", "i1"),
+    _Variable("block_kind", "1", "how the block is mapped", "i1", _flags(BlockKind)),
+)
 _EVENTS = (
     _TIME,
     _VARIANT,
@@ -251,14 +281,21 @@ class RunWriter:
         time_ns: int,
         counters: np.ndarray,
         processes: Sequence[Mapping[str, Any]],
+        khugepaged: np.ndarray = _IDLE,
     ) -> None:
         """Add an epoch that ended at ``time_ns``.
 
-        counters   int64[nodes of the variant, len(Vm)], of this epoch alone
-        processes  for each process: process, name, policy, rss_pages, swap_pages,
-                   accesses_local, accesses_remote and time_ns, int64[len(Cause)]
+        counters    int64[nodes of the variant, len(Vm)], of this epoch alone
+        processes   for each process: process, name, policy, rss_pages, swap_pages,
+                    accesses_local, accesses_remote and time_ns, int64[len(Cause)]
+        khugepaged  int64[len(ScanResult) + 2], of this epoch alone: its scans by
+                    result, full scans, pages collapsed
         """
         self._check_variant(variant)
+        if np.shape(khugepaged) != _IDLE.shape:
+            raise BadInput(
+                f"khugepaged must have shape {_IDLE.shape}, got {np.shape(khugepaged)}"
+            )
         nodes = len(counters)
         if nodes > self._nodes or counters.shape != (nodes, len(Vm)):
             raise BadInput(
@@ -273,6 +310,7 @@ class RunWriter:
         self._epoch_rows[row] = variant, time_ns
         self._counters[row, :nodes] = counters
         self._counters[row, nodes:] = -1
+        self._khugepaged[row] = khugepaged
         self._epochs.waiting += 1
         self._flush_if_due()
 
@@ -309,23 +347,49 @@ class RunWriter:
         self._events.waiting += 1
         self._flush_if_due()
 
-    def snapshot(self, variant: int, time_ns: int, block_node: np.ndarray) -> None:
-        """Add a placement, int8[blocks]: the node of each block, -1 for none."""
+    def snapshot(
+        self,
+        variant: int,
+        time_ns: int,
+        process: int,
+        node: np.ndarray,
+        kind: np.ndarray,
+    ) -> None:
+        """Add what the blocks of a process are, as ``Simulation.snapshot`` has it.
+
+        node  int8[blocks]: the node of each block, -1 for none
+        kind  int8[blocks]: the ``BlockKind`` of each
+        """
         self._check_variant(variant)
-        if block_node.ndim != 1 or block_node.dtype != np.int8:
-            raise BadInput(
-                "block_node must be int8[blocks], "
-                f"got {block_node.dtype}{list(block_node.shape)}"
-            )
-        row = self._next(self._snapshots)
-        first = self._blocks.shape[0]
+        _check_blocks(node, kind)
+        row, count = self._next(self._snapshots), len(node)
         with self._disk():
-            self._reserve(len(block_node))
-            self._block.resize(first + len(block_node), axis=0)
-            _append(self._blocks, first, block_node)
-        self._snapshot_rows[row] = time_ns, variant, first, len(block_node)
+            index = self._snapshots.written + row
+            self._grow_blocks(index, count)
+            for dataset, values in zip(self._blocks, (node, kind), strict=True):
+                for first in range(0, count, _BLOCKS):
+                    self._write_blocks(dataset, index, first, values)
+        self._snapshot_rows[row] = time_ns, variant, process, count
         self._snapshots.waiting += 1
-        self.flush()
+        self._flush_if_due()
+
+    def _grow_blocks(self, snapshot: int, count: int) -> None:
+        """Make room for a snapshot of ``count`` blocks."""
+        width = max(self._block.shape[0], count)
+        self._block.resize(width, axis=0)
+        for dataset in self._blocks:
+            dataset.resize((snapshot + 1, width))
+
+    def _write_blocks(
+        self, dataset: h5py.Dataset, snapshot: int, first: int, values: np.ndarray
+    ) -> None:
+        """Write the chunk of a snapshot that begins at block ``first``."""
+        chunk = np.ascontiguousarray(values[first : first + _BLOCKS])
+        if len(chunk) < _BLOCKS:
+            chunk = np.append(chunk, np.full(_BLOCKS - len(chunk), -1, np.int8))
+        packed = compress(chunk, _LEVEL)
+        self._reserve(len(packed) + _INDEX)
+        dataset.id.write_direct_chunk((snapshot, first), packed)
 
     def summary(self, variant: int, row: Mapping[str, Any]) -> None:
         """Write the row of a variant that has ended: a value for every column."""
@@ -410,7 +474,7 @@ class RunWriter:
     def _reserve(self, nbytes: int = 0) -> None:
         """Make sure that all waiting rows, and ``nbytes`` of blocks, find room."""
         used = self._file.id.get_filesize()
-        self._space.reserve(used + self._room + 2 * nbytes + _SPACE_CLOSE)
+        self._space.reserve(used + self._room + nbytes + _SPACE_CLOSE)
 
     def _write_progress(self) -> None:
         run = self._file["run"]
@@ -483,6 +547,7 @@ class RunWriter:
             name = counter.name.lower()
             variable = _Variable(name, "1", f"{name} in this epoch", "i8", _DELTA)
             self._epochs.add(variable, self._counters[:, :, counter], node)
+        self._create_khugepaged()
 
         self._processes = self._table("processes", "row", "index of the row")
         self._process_rows = self._processes.add_all(_PROCESSES)
@@ -493,18 +558,45 @@ class RunWriter:
         self._events = self._table("events", "event", "index of the event")
         self._event_rows = self._events.add_all(_EVENTS)
 
+    def _create_khugepaged(self) -> None:
+        self._khugepaged = np.empty((ROWS, _IDLE.size), np.int64)
+        names = [result.name.lower() for result in ScanResult]
+        scale = _names(
+            self._epochs.group, "scan_result", names, "what a scan of a block came to"
+        )
+        variable = _Variable(
+            "khugepaged_results", "1", "scans of blocks in this epoch", "i8", _DELTA
+        )
+        results = len(ScanResult)
+        self._epochs.add(variable, self._khugepaged[:, :results], scale)
+        for variable, column in zip(
+            _KHUGEPAGED, self._khugepaged.T[results:], strict=True
+        ):
+            self._epochs.add(variable, column)
+
     def _create_snapshots(self) -> None:
         self._snapshots = self._table("snapshots", "snapshot", "index of the snapshot")
         self._snapshot_rows = self._snapshots.add_all(_SNAPSHOTS)
         group = self._snapshots.group
         self._block = group.create_dataset(
-            "block", (0,), ">f4", maxshape=(None,), chunks=(_BLOCK_CHUNK,)
+            "block", (0,), ">f4", maxshape=(None,), chunks=(_BLOCKS,)
         )
         self._block.make_scale(_NO_COORDINATE % 0)
-        variable = _Variable("block_node", "1", "node of each 2 MiB block", "i1")
-        self._blocks = _create(
-            group, variable, (self._block,), _BLOCK_CHUNK, compression="gzip"
+        self._blocks = [self._create_blocks(one) for one in _BLOCK_VARIABLES]
+
+    def _create_blocks(self, variable: _Variable) -> h5py.Dataset:
+        """Create a variable of blocks: a row a snapshot, both dimensions grow."""
+        dataset = self._snapshots.group.create_dataset(
+            variable.name,
+            (0, 0),
+            variable.dtype,
+            maxshape=(None, None),
+            chunks=(1, _BLOCKS),
+            fillvalue=_fill(variable.dtype),
+            compression="gzip",
+            compression_opts=_LEVEL,
         )
+        return _finish(dataset, variable, (self._snapshots.scale, self._block))
 
     def _create_run(self) -> None:
         group = self._file.create_group("run", track_order=True)
@@ -581,6 +673,16 @@ def _check_process(process: Mapping[str, Any]) -> None:
     shape = np.shape(process["time_ns"])
     if shape != (len(Cause),):
         raise BadInput(f"time_ns must have shape ({len(Cause)},), got {shape}")
+
+
+def _check_blocks(node: np.ndarray, kind: np.ndarray) -> None:
+    """Raise BadInput where a snapshot is not two arrays of int8[blocks]."""
+    for name, values in (("node", node), ("kind", kind)):
+        if values.dtype != np.int8 or values.shape != (node.size,):
+            raise BadInput(
+                f"{name} must be int8[{node.size}],"
+                f" got {values.dtype}{list(values.shape)}"
+            )
 
 
 def _summary_value(column: Column, row: Mapping[str, Any]) -> np.ndarray:
@@ -697,19 +799,16 @@ def _create(
     group: h5py.Group,
     variable: _Variable,
     scales: Sequence[h5py.Dataset],
-    rows: int = ROWS,
-    **options: Any,
 ) -> h5py.Dataset:
-    """Create a variable, in chunks of ``rows``, whose first dimension grows."""
+    """Create a variable whose first dimension grows."""
     shape = tuple(scale.shape[0] for scale in scales)
     dataset = group.create_dataset(
         variable.name,
         shape,
         variable.dtype,
         maxshape=(None, *shape[1:]),
-        chunks=(rows, *shape[1:]),
+        chunks=(ROWS, *shape[1:]),
         fillvalue=_fill(variable.dtype),
-        **options,
     )
     return _finish(dataset, variable, scales)
 

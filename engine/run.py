@@ -203,6 +203,9 @@ class _Observer:
     def event(self, *values: Any) -> None:
         self.file.write("event", self.index, *values)
 
+    def snapshot(self, *values: Any) -> None:
+        self.file.write("snapshot", self.index, *values)
+
 
 @dataclass(frozen=True)
 class _Runner:

@@ -164,16 +164,22 @@ class RunFile:
 
     @property
     def snapshots(self) -> Table:
-        """One row a snapshot; ``placement`` gives what it shows."""
+        """One row a snapshot; ``placement`` and ``kinds`` give what it shows."""
         return Table(self._file["snapshots"], "snapshot")
 
     def placement(self, snapshot: int) -> np.ndarray:
-        """Return int8[blocks]: the node of each block in a snapshot."""
-        first = int(self.snapshots["first"][snapshot])
+        """Return int8[blocks]: the node of each 2 MiB block in a snapshot, or -1."""
+        return self._blocks("block_node", snapshot)
+
+    def kinds(self, snapshot: int) -> np.ndarray:
+        """Return int8[blocks]: the ``snapshot.BlockKind`` of each block."""
+        return self._blocks("block_kind", snapshot)
+
+    def _blocks(self, name: str, snapshot: int) -> np.ndarray:
         count = int(self.snapshots["count"][snapshot])
-        blocks = self._file["snapshots/block_node"]
+        blocks = self._file["snapshots"][name]
         blocks.id.refresh()
-        return blocks[first : first + count]
+        return blocks[snapshot, :count]
 
 
 def describe(path: str | os.PathLike) -> str:

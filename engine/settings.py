@@ -1,7 +1,10 @@
 """The settings of a simulation: what is not the machine, the costs or the workload."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
+from .errors import BadInput
 from .ranges import check_ranges
 from .tlb import Tlb
 from .transparent_hugepage import Khugepaged, Thp
@@ -45,6 +48,10 @@ class Settings:
         default=(),
         metadata={"unit": "byte", "help": "memory taken out of use on each node"},
     )
+    snapshots_ns: tuple[int, ...] = field(
+        default=(),
+        metadata={"unit": "ns", "help": "when snapshots of all processes are written"},
+    )
 
     thp: Thp = Thp()
     khugepaged: Khugepaged = Khugepaged()
@@ -52,5 +59,14 @@ class Settings:
 
     def __post_init__(self) -> None:
         check_ranges(self)
+        _check_times(self.snapshots_ns)
         if self.sequential and self.shards != 1:
             object.__setattr__(self, "shards", 1)
+
+
+def _check_times(times: Sequence[int]) -> None:
+    """Raise BadInput where times of snapshots are negative or do not ascend."""
+    if times and times[0] < 0:
+        raise BadInput(f"snapshots_ns must be at least 0, got {times[0]}")
+    if any(later <= time for time, later in pairwise(times)):
+        raise BadInput(f"snapshots_ns must ascend, got {list(times)}")

@@ -4,6 +4,7 @@ Python decides what comes next; everything that touches pages is a kernel that w
 at most half a second and says why it stopped.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -35,6 +36,7 @@ from .memory import allocate, give_back, wipe
 from .policy import Policy, checked
 from .process import Process, Region, Task, Vma, isolate, merge
 from .settings import Settings
+from .snapshot import take
 from .tables import Tables
 from .topology import Machine
 from .workload import Workload
@@ -71,11 +73,14 @@ class Silent:
     def progress(self, accesses, now_ns):
         """Take note of accesses served since the last call."""
 
-    def epoch(self, time_ns, counters, processes):
-        """Take the counters of an epoch."""
+    def epoch(self, time_ns, counters, processes, khugepaged):
+        """Take the counters of an epoch, and what khugepaged did in it."""
 
     def event(self, time_ns, kind, node, process, value):
         """Take a rare event."""
+
+    def snapshot(self, time_ns, process, node, kind):
+        """Take what the blocks of a process are."""
 
 
 class Simulation:
@@ -325,6 +330,8 @@ class Simulation:
     def _populate_piece(self, task: Task, v: int, first: int, pages: int) -> int:
         """Populate a piece of a VMA: whole blocks at once where that is the same."""
         memory, at, end = self.memory, first, first + pages
+        if self._may_be_huge(v):
+            return populate.populate(memory, task.id, first, pages)
         while at < end:
             blocks = self._populate_blocks(task, v, at, end)
             count = blocks * k.HPAGE_PMD_NR
@@ -341,8 +348,6 @@ class Simulation:
         """Populate whole blocks from a block's first page; return how many."""
         memory, wanted = self.memory, (end - at) // k.HPAGE_PMD_NR
         if at % k.HPAGE_PMD_NR or not wanted or not memory.vma[v, st.VMA_WRITE]:
-            return 0
-        if self._may_be_huge(v):
             return 0
         found = np.zeros(2, np.int64)
         populate.virgin_blocks(memory, task.id, v, found)
@@ -975,7 +980,18 @@ class Simulation:
         """Return int64[len(Refusal)]: all refusals so far."""
         return self._sync().refused.sum(axis=0)
 
+    # Snapshot times that are over; khugepaged's totals at the end of the last epoch.
+    _past, _scanned = 0, 0
+
     def _epochs(self) -> None:
+        """Give the observer what is due: snapshots, an epoch."""
+        past = bisect_right(self.settings.snapshots_ns, self.now)
+        if past > self._past:
+            self._past = past
+            for process in self.processes:
+                if process.alive:
+                    blocks = self.snapshot(process)
+                    self.observer.snapshot(self.now, process.id, *blocks)
         if self.now >= self._next_epoch:
             self.flush_epoch()
             self._next_epoch = (self.now // self.settings.epoch_ns + 1) * (
@@ -983,12 +999,17 @@ class Simulation:
             )
 
     def flush_epoch(self) -> None:
-        """Give the observer the counters since the last epoch."""
+        """Give the observer what was counted since the last epoch."""
         totals = self.counters()
         rows = [self._process_row(one) for one in self.processes if one.alive]
         self._epoch_time = max(self._epoch_time, self.now)
-        self.observer.epoch(self._epoch_time, totals - self._at_epoch, rows)
-        self._at_epoch = totals
+        scanned = np.append(
+            self.scan_results(), [self.full_scans, self.pages_collapsed]
+        )
+        self.observer.epoch(
+            self._epoch_time, totals - self._at_epoch, rows, scanned - self._scanned
+        )
+        self._at_epoch, self._scanned = totals, scanned
 
     def _process_row(self, process: Process) -> dict:
         totals = np.concatenate([self._touched[process.id], self.times(process)])
@@ -1061,6 +1082,13 @@ class Simulation:
     def huge_pages(self, process: Process) -> int:
         """Return the 4 KiB pages of a process that PMD entries map."""
         return int(self._sync().mm[process.id, st.MM_HUGE])
+
+    def snapshot(self, process: Process) -> tuple[np.ndarray, np.ndarray]:
+        """Return (node, kind), int8[blocks], of the 2 MiB blocks of a process's VMAs.
+
+        In address order, without the blocks between VMAs; see ``engine/snapshot.py``.
+        """
+        return take(self._sync(), process)
 
     def free(self, node: int) -> int:
         """Return the free frames of a node."""

@@ -4,6 +4,8 @@ The rules are those of ``docs/model.md`` §3 and §6, steps 3 and 5.  ``m`` is t
 Memory, ``n`` a node, ``b`` a pageblock, ``s`` a shard.
 """
 
+from typing import Final
+
 from ._jit import inlined, kernel
 from .constants import (
     FOLIO_COMPOUND,
@@ -32,6 +34,7 @@ from .state import (
     POOL_HUGE_GIVEN,
     POOL_HUGE_HEAD,
     POOL_HUGE_LEFT,
+    POOL_HUGE_USED,
     POOL_LEFT,
     PUT_ASIDE,
     QUEUE_END,
@@ -45,6 +48,9 @@ from .state import (
     WHOLE,
     WHOLE_AT_START,
 )
+
+#: Whole blocks that a shard may always have, if it has so many accesses.
+HUGE_ALLOTMENT: Final = 16
 
 
 @inlined
@@ -269,7 +275,11 @@ def _lend_to(m, s, n, allotment):
 
 @inlined
 def _lend_huge_to(m, s, n, allotment):
-    """Lend wholly free blocks to a shard, as many of its allotment as there are."""
+    """Lend wholly free blocks to a shard, as many of its allotment as there are.
+
+    Twice what it took last is enough: most accesses are hits.
+    """
+    allotment = min(allotment, max(HUGE_ALLOTMENT, 2 * m.pool[s, n, POOL_HUGE_USED]))
     last = NONE
     given = 0
     while given < allotment:
@@ -340,6 +350,7 @@ def _take_back_huge(m, s, n):
     m.pool[s, n, POOL_HUGE_HEAD] = NONE
     m.pool[s, n, POOL_HUGE_LEFT] = 0
     m.pool[s, n, POOL_HUGE_GIVEN] = 0
+    m.pool[s, n, POOL_HUGE_USED] = used
 
 
 @inlined

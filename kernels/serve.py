@@ -48,11 +48,8 @@ from .state import (
 )
 from .tlb import CACHED, WALKS_4K, tlb_miss, walk
 
-#: Accesses between the prefetch of a PTE and its use ...
+#: Accesses between the prefetch of an entry and its use.
 DISTANCE = 24
-#: ... and where the PMD entry must be read first, of the one and of the other.
-NEAR = 16
-FAR = 32
 
 
 @inlined
@@ -195,18 +192,16 @@ def _serve_hits_mapped(
     cpu_nid = task[owner, TASK_NID]
     small, huge = sets[0], sets[1]
     first_huge = small * WAYS
+    leaf = False
     while k < end:
         word = queued[k]
         if word & ~(ACCESS_VPN | ACCESS_WRITE) != run:
             break
-        if k + FAR < last:
-            ahead = queued[k + FAR]
-            shift_of = task[ahead >> ACCESS_TASK_SHIFT, TASK_DELTA]
-            prefetch(pmd, ((ahead & ACCESS_VPN) + shift_of) >> HPAGE_PMD_ORDER)
-            ahead = queued[k + NEAR]
-            shift_of = task[ahead >> ACCESS_TASK_SHIFT, TASK_DELTA]
-            ahead = (ahead & ACCESS_VPN) + shift_of
-            if not pmd[ahead >> HPAGE_PMD_ORDER] & PMD_LEAF:
+        if k + DISTANCE < last:
+            # Most likely the same task's, and mapped as the last one was.
+            ahead = (queued[k + DISTANCE] & ACCESS_VPN) + delta
+            prefetch(pmd, ahead >> HPAGE_PMD_ORDER)
+            if not leaf:
                 prefetch(pte, ahead)
         at = (word & ACCESS_VPN) + delta
         write = (word & ACCESS_WRITE) >> ACCESS_WRITE_SHIFT

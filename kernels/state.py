@@ -148,7 +148,8 @@ POOL_GIVEN: Final = 2
 POOL_HUGE_HEAD: Final = 3  # first lent block that is wholly free
 POOL_HUGE_LEFT: Final = 4
 POOL_HUGE_GIVEN: Final = 5
-POOL_WIDTH: Final = 6
+POOL_HUGE_USED: Final = 6  # blocks that the shard took in the last quantum
+POOL_WIDTH: Final = 7
 
 # --- columns of Memory.cost, int64[COST_WIDTH]: ns ----------------------------------
 COST_MINOR_FAULT: Final = 0

@@ -13,7 +13,7 @@ import numpy as np
 from lazynuma.engine.costs import Costs
 from lazynuma.engine.memory import managed_pages, node_shift, usable_pages
 from lazynuma.engine.policy import checked
-from lazynuma.engine.process import Process, Region, Task, Vma, isolate
+from lazynuma.engine.process import Process, Region, Task, Vma, isolate, merge
 from lazynuma.engine.settings import Settings
 from lazynuma.engine.topology import watermarks
 from lazynuma.engine.workload import (
@@ -25,7 +25,15 @@ from lazynuma.engine.workload import (
     Sweep,
     Zipf,
 )
-from lazynuma.kernels.constants import Cause, Mechanism, Mode, Refusal, Vm
+from lazynuma.kernels.constants import (
+    Advice,
+    Cause,
+    Mechanism,
+    Mode,
+    Refusal,
+    ScanResult,
+    Vm,
+)
 
 BLOCK = 512
 GOLDEN, U64 = 0x9E3779B97F4A7C15, (1 << 64) - 1
@@ -54,6 +62,8 @@ class Page(NamedTuple):
     entry: int = -1
     count: int = 0
     cache: str = ""
+    huge: bool = False
+    pmd: bool = False
 
 
 @dataclass
@@ -69,8 +79,29 @@ class Pte:
 
 
 @dataclass
+class Pmd(Pte):
+    """A PMD entry that is not none: a table, a huge page or the huge zero page."""
+
+    nid: int = 0
+
+
+@dataclass
+class Folio:
+    """A huge page; ``mapcount`` counts PMD entries, ``ptes`` frames with a PTE."""
+
+    vpn: int
+    family: int
+    mapcount: int = 0
+    active: bool = False
+    referenced: bool = False
+    compound: bool = False
+    deferred: bool = False
+    ptes: int = 0
+
+
+@dataclass
 class Frame:
-    """A frame in use."""
+    """A frame in use, other than those of a folio that no PTE ever mapped."""
 
     vpn: int
     family: int
@@ -81,6 +112,7 @@ class Frame:
     cache: str = ""
     entry: int = -1
     wedged: bool = False
+    compound: bool = False
 
 
 @dataclass
@@ -108,7 +140,18 @@ class Node:
     hands: list = field(default_factory=lambda: [0, 0])
     fruitless: int = 0
     woken: bool = False
+    kcompactd: bool = False
     online: bool = True
+    whole_at_start: int = 0
+    source: int = 0
+    target: int = 0
+    considered: int = 0
+    defer_shift: int = 0
+
+    @property
+    def whole(self):
+        """Wholly free blocks."""
+        return len(self.returned) + self.span // BLOCK - self.virgin
 
 
 @dataclass
@@ -154,7 +197,28 @@ class Shard:
     given: dict = field(default_factory=dict)
     freed: list = field(default_factory=list)
     freed_ids: list = field(default_factory=list)
+    whole: dict = field(default_factory=dict)
+    used_whole: dict = field(default_factory=dict)
+    freed_whole: list = field(default_factory=list)
     served: int = 0
+
+
+@dataclass
+class Tlb:
+    """Sets of tags, the last used first, and the line of the last miss."""
+
+    sets: dict = field(default_factory=dict)
+    line: int = -1
+
+    def misses(self, tag, sets):
+        """Look a tag up; tell whether it was missing."""
+        tags = self.sets.setdefault((tag * 0x85EBCA6B % (1 << 32)) * sets >> 32, [])
+        missing = tag not in tags
+        if not missing:
+            tags.remove(tag)
+        tags.insert(0, tag)
+        del tags[4:]
+        return missing
 
 
 @dataclass
@@ -256,6 +320,9 @@ class Reference:
         self.entries = Ids(sum(pages))
         self.processes, self.tasks, self.clocks = [], [], []
         self.tables, self._rss, self._swapents = {}, {}, {}
+        self.pmds, self.folios, self.tlbs = {}, {}, {}
+        self.huge_zero_page = False
+        self.start_khugepaged()
         self.vm = [[0] * len(Vm) for _ in range(self.count)]
         self.refused = [0] * len(Refusal)
         self.spent = {}
@@ -313,6 +380,18 @@ class Reference:
             cache.give(one)
         else:
             self.shard.freed_ids.append((cache, one))
+
+    def entry(self, process, vpn):
+        """Return the PMD entry or PTE that maps a page, or None."""
+        pmd = self.pmds[process.id].get(vpn // BLOCK)
+        if pmd is not None and pmd.kind != "table":
+            return pmd
+        return self.tables[process.id].get(vpn)
+
+    def page_mapcount(self, pfn):
+        """Return how many PTEs and PMD entries map a page."""
+        frame, folio = self.frames.get(pfn), self.folios.get(pfn // BLOCK)
+        return (frame.mapcount if frame else 0) + (folio.mapcount if folio else 0)
 
     # --- free memory, §3 -----------------------------------
 
@@ -379,6 +458,38 @@ class Reference:
         else:
             self.shard.freed.append(pfn)
 
+    def take_huge(self, n):
+        """Take a whole block; return its number."""
+        node = self.nodes[n]
+        if self.shard is None:
+            node.free -= BLOCK
+            return self.free_block(node)
+        if not self.shard.whole.get(n):
+            raise SetAside
+        self.shard.used_whole[n] = self.shard.used_whole.get(n, 0) + 1
+        return self.shard.whole[n].pop(0)
+
+    def put_huge(self, b):
+        node = self.nodes[self.node_of(b * BLOCK)]
+        node.free += BLOCK
+        self.blocks[b] = Block()
+        node.returned.append(b)
+
+    def release_huge(self, b):
+        """Free the block of a folio that is gone; a shard does it at the barrier."""
+        self.add(self.node_of(b * BLOCK), Vm.PGFREE, BLOCK)
+        if self.shard is None:
+            self.put_huge(b)
+        else:
+            self.shard.freed_whole.append(b)
+
+    def release_folio(self, b):
+        """Free a folio and its frames' words."""
+        if self.folios.pop(b).compound:
+            for pfn in range(b * BLOCK, (b + 1) * BLOCK):
+                del self.frames[pfn]
+        self.release_huge(b)
+
     # --- policies, §3 and §5.4 -----------------------------------
 
     def policy_of(self, task, vma):
@@ -402,7 +513,7 @@ class Reference:
         after = [n for n in policy.nodes if n > clock.il_prev]
         return (after or policy.nodes)[0]
 
-    def passes(self, task, vma, vpn):
+    def passes(self, task, vma, vpn, order=0):
         """Return the candidates of each pass of an allocation by policy."""
         policy, own = self.policy_of(task, vma)
         c = self.cpu(task)
@@ -416,7 +527,7 @@ class Reference:
         elif policy.mode in INTERLEAVES and own:
             base = self.round_robin(task, policy)
         elif policy.mode in INTERLEAVES:
-            base = self.interleave(policy, vpn - task.process.first_vpn)
+            base = self.interleave(policy, vpn - task.process.first_vpn >> order)
         return [
             [
                 n
@@ -426,8 +537,8 @@ class Reference:
             for mask in only
         ]
 
-    def statistics(self, n, preferred, c, interleaved=False):
-        self.add(n, Vm.PGALLOC_NORMAL)
+    def statistics(self, n, preferred, c, interleaved=False, pages=1):
+        self.add(n, Vm.PGALLOC_NORMAL, pages)
         if n == preferred:
             self.add(n, Vm.NUMA_HIT)
             if interleaved:
@@ -486,6 +597,156 @@ class Reference:
         self.statistics(n, n, c)
         return pfn
 
+    # --- blocks by policy, §10.1 -----------------------------------
+
+    def has_room(self, n, mark):
+        """Tell whether a node has room for 512 frames above a mark."""
+        node = self.nodes[n]
+        whole = node.whole if self.shard is None else node.whole_at_start
+        return node.online and node.free - (BLOCK - 1) > mark and whole > 0
+
+    def with_room(self, candidates, mark):
+        """Return the first candidate with room above its mark, or None."""
+        for n in candidates:
+            if self.has_room(n, getattr(self.nodes[n], mark)):
+                return n
+        return None
+
+    def direct(self, vma):
+        """Tell whether a fault may compact."""
+        defrag = self.settings.thp.defrag
+        advised = vma.advice == Advice.HUGEPAGE
+        return defrag == "always" or advised and defrag in ("madvise", "defer+madvise")
+
+    def wakes(self, direct):
+        """Tell whether a fault may wake kswapd and kcompactd."""
+        defrag = self.settings.thp.defrag
+        return defrag == "defer" or defrag == "defer+madvise" and not direct
+
+    def allocate_huge(self, task, vma, vpn, direct, wake):
+        """Allocate a block by policy; None where it fails."""
+        policy, own = self.policy_of(task, vma)
+        spread = policy.mode in INTERLEAVES
+        if self.shard is not None and spread:
+            raise SetAside
+        passes = self.passes(task, vma, vpn, 9)
+        if self.shard is None:
+            n, preferred = self.choose_huge(task, passes, spread, direct, wake)
+        else:
+            n = preferred = self.choose_in_shard(passes[0], direct)
+        if n is None:
+            return None
+        b = self.take_huge(n)
+        interleaved = policy.mode == Mode.INTERLEAVE
+        self.statistics(n, preferred, self.cpu(task), interleaved, BLOCK)
+        if spread and own:
+            self.advance(task, policy)
+        return b
+
+    def choose_in_shard(self, candidates, direct):
+        if not candidates:
+            raise SetAside
+        n = candidates[0]
+        if self.nodes[n].whole_at_start == 0 and not direct:
+            return None
+        if self.nodes[n].free - (BLOCK - 1) <= self.nodes[n].low:
+            raise SetAside
+        return n
+
+    def choose_huge(self, task, passes, spread, direct, wake):
+        """Return (node or None, preferred node), serially."""
+        if not passes[0]:
+            return None, None
+        preferred = passes[0][0]
+        near = passes[0] if spread else passes[0][:1]
+        n = self.with_room(near, "low")
+        if n is None:
+            for m in near:
+                self.nodes[m].woken |= wake
+                self.nodes[m].kcompactd |= wake
+            n = self.with_room(near, "min")
+        if n is None and direct and not spread:
+            self.compact(preferred, task)
+            n = self.with_room(near, "min")
+            if n is None:
+                preferred = passes[-1][0]
+                n = self.with_room(passes[-1], "low")
+                if n is None:
+                    n = self.with_room(passes[-1], "min")
+        return n, preferred
+
+    def allocate_huge_on(self, n, mark, c):
+        """Allocate a block on exactly one node."""
+        if not self.has_room(n, mark):
+            raise NoMemory
+        b = self.take_huge(n)
+        self.statistics(n, n, c, pages=BLOCK)
+        return b
+
+    # --- compaction, §10.6 -----------------------------------
+
+    def compact(self, n, task):
+        """Try to empty a block, at the expense of a task (None: nobody's)."""
+        node = self.nodes[n]
+        if node.considered + 1 < 1 << node.defer_shift:
+            node.considered += 1
+            return
+        if node.free <= node.low + 2 * BLOCK:
+            return
+        self.add(n, Vm.COMPACT_STALL)
+        node.considered = 0
+        first = node.first // BLOCK
+        target = first + node.span // BLOCK - 1 - node.target
+        source = self.find_source(n, first + node.source, target)
+        if source is None:
+            node.source = node.target = 0
+            node.defer_shift = min(6, node.defer_shift + 1)
+            self.add(n, Vm.COMPACT_FAIL)
+            return
+        target = self.empty_block(n, source, target, task)
+        node.source = source + 1 - first
+        node.target = first + node.span // BLOCK - 1 - target
+        node.defer_shift = 0
+        self.add(n, Vm.COMPACT_SUCCESS)
+
+    def room(self, n, b):
+        """Return the free frames of a block if it is partial, else 0."""
+        return BLOCK - self.blocks[b].used if b in self.nodes[n].partial else 0
+
+    def frames_of(self, b):
+        pfns = range(b * BLOCK, (b + 1) * BLOCK)
+        return [pfn for pfn in pfns if pfn in self.frames]
+
+    def find_source(self, n, source, target):
+        for b in range(source, target):
+            self.add(n, Vm.COMPACT_MIGRATE_SCANNED, BLOCK)
+            if b not in self.nodes[n].partial:
+                continue
+            frames = [self.frames[pfn] for pfn in self.frames_of(b)]
+            above = sum(self.room(n, other) for other in range(b + 1, target + 1))
+            if len(frames) > above or any(f.wedged or f.cache for f in frames):
+                continue
+            return b
+        return None
+
+    def empty_block(self, n, source, target, task):
+        """Move a block's pages up; return where the free scanner stands."""
+        node = self.nodes[n]
+        for pfn in self.frames_of(source):
+            while self.room(n, target) == 0:
+                target -= 1
+                self.add(n, Vm.COMPACT_FREE_SCANNED, BLOCK)
+            self.add(n, Vm.COMPACT_ISOLATED)
+            new = self.take_frame(target)
+            if self.blocks[target].used == BLOCK:
+                node.partial.remove(target)
+            node.free -= 1
+            self.migrate(None, pfn, new)
+            if task is not None:
+                cost = self.costs.migrate_page_ns + self.copy_ns(n, n)
+                self.charge(task, Cause.COMPACTION, cost)
+        return target
+
     def misplaced(self, task, vma, vpn, page_node):
         policy, own = self.policy_of(task, vma)
         c, mode = self.cpu(task), policy.mode
@@ -542,6 +803,189 @@ class Reference:
             self.charge(task, Cause.MIGRATION, self.costs.migrate_page_ns + copy)
         self.release(old)
 
+    # --- huge pages: who maps them, splits and migration, §10.3 and §10.5 ------------
+
+    def pmd_mappings(self, b):
+        """Return (process, PMD entry) of every PMD entry that maps a folio."""
+        folio = self.folios[b]
+        found = [
+            (p, self.pmds[p.id].get(folio.vpn // BLOCK)) for p in self.family_of(folio)
+        ]
+        return [
+            (p, pmd)
+            for p, pmd in found
+            if pmd is not None and pmd.kind == "present" and pmd.payload == b * BLOCK
+        ]
+
+    def split_pmd(self, process, block, task=None, cause=None):
+        """Map by PTEs what a PMD entry mapped; a task may have to pay."""
+        pmd, table = self.pmds[process.id][block], self.tables[process.id]
+        self.add(pmd.nid, Vm.THP_SPLIT_PMD)
+        self.pmds[process.id][block] = Pmd("table", nid=pmd.nid)
+        for i in range(BLOCK):
+            pte = Pte("zero")
+            if pmd.kind == "present":
+                bits = pmd.write, pmd.young, pmd.dirty
+                pte = Pte("present", pmd.payload + i, *bits)
+            table[block * BLOCK + i] = pte
+        if pmd.kind == "present":
+            self.folio_to_ptes(pmd.payload // BLOCK)
+        if task is not None:
+            self.charge(task, cause, self.costs.split_pmd_ns)
+
+    def folio_to_ptes(self, b):
+        """Count PTEs in place of one PMD entry."""
+        folio = self.folios[b]
+        folio.mapcount -= 1
+        for i in range(BLOCK):
+            if not folio.compound:
+                frame = Frame(folio.vpn + i, folio.family, compound=True)
+                self.frames[b * BLOCK + i] = frame
+            self.frames[b * BLOCK + i].mapcount += 1
+        folio.compound, folio.ptes = True, BLOCK
+
+    def split_folio(self, b, task=None):
+        """Make small pages of a folio; return how many frames that freed."""
+        folio = self.folios[b]
+        for process, _ in self.pmd_mappings(b):
+            self.split_pmd(process, folio.vpn // BLOCK, task, Cause.SYSCALL)
+        self.add(self.node_of(b * BLOCK), Vm.THP_SPLIT_PAGE)
+        del self.folios[b]
+        self.blocks[b] = Block(bump=BLOCK, used=BLOCK)
+        freed = 0
+        for pfn in range(b * BLOCK, (b + 1) * BLOCK):
+            frame = self.frames[pfn]
+            frame.compound, frame.active = False, folio.active
+            if frame.mapcount == 0:
+                self.release(pfn)
+                freed += 1
+        return freed
+
+    def page_unmapped(self, pfn):
+        """A PTE of a folio's frame is gone."""
+        folio = self.folios[pfn // BLOCK]
+        if self.frames[pfn].mapcount == 0:
+            folio.ptes -= 1
+            self.folio_unmapped(pfn // BLOCK)
+
+    def folio_unmapped(self, b):
+        """The last PTE of a frame or a PMD entry of a folio is gone: defer a split."""
+        folio = self.folios[b]
+        if folio.mapcount:
+            return
+        if folio.ptes == 0:
+            self.release_folio(b)
+        elif folio.ptes < BLOCK and not folio.deferred:
+            folio.deferred = True
+            self.add(self.node_of(b * BLOCK), Vm.THP_DEFERRED_SPLIT_PAGE)
+
+    def migrate_huge(self, task, old, new):
+        """Move a folio from block to block."""
+        folio, was, now = self.folios[old], old * BLOCK, new * BLOCK
+        n, target = self.node_of(was), self.node_of(now)
+        for _, pmd in self.pmd_mappings(old):
+            pmd.payload, pmd.protnone = now, False
+        if folio.compound:
+            for i in range(BLOCK):
+                for _, pte in self.mappings(was + i):
+                    pte.payload, pte.protnone = now + i, False
+                self.frames[now + i] = self.frames.pop(was + i)
+            if not folio.deferred:
+                self.add(n, Vm.THP_DEFERRED_SPLIT_PAGE)
+            folio.deferred = False
+        self.folios[new] = self.folios.pop(old)
+        self.add(target, Vm.PGMIGRATE_SUCCESS, BLOCK)
+        self.add(target, Vm.THP_MIGRATION_SUCCESS)
+        copy = BLOCK * self.copy_ns(n, target)
+        self.charge(task, Cause.MIGRATION, self.costs.migrate_page_ns + copy)
+        self.release_huge(old)
+
+    # --- faults on huge pages, §10.2 -----------------------------------
+
+    def eligible(self, vma):
+        enabled = self.settings.thp.enabled
+        if enabled == "madvise":
+            return vma.advice == Advice.HUGEPAGE
+        return enabled == "always" and vma.advice != Advice.NOHUGEPAGE
+
+    def suits(self, vma, block):
+        """Tell whether a fault may map a huge page."""
+        first, end = block * BLOCK, (block + 1) * BLOCK
+        return self.eligible(vma) and vma.start <= first and end <= vma.end
+
+    def huge_fault(self, task, vma, vpn, write):
+        """Serve a fault in an empty block; False where a small page must do."""
+        c, block = self.cpu(task), vpn // BLOCK
+        pmds = self.pmds[task.process.id]
+        if not write and self.settings.thp.use_zero_page:
+            self.take_huge_zero_page(c)
+            pmds[block] = Pmd("zero", young=True, nid=c)
+            self.add(c, Vm.ZERO_PAGE_FAULTS)
+            self.charge(task, Cause.MINOR_FAULT, self.costs.minor_fault_ns)
+            return True
+        direct = self.direct(vma)
+        b = self.allocate_huge(task, vma, vpn, direct, self.wakes(direct))
+        if b is None:
+            return False
+        self.map_huge(task.process, block, b, c)
+        self.add(c, Vm.THP_FAULT_ALLOC)
+        self.charge(task, Cause.HUGE_FAULT, self.costs.huge_fault_ns)
+        return True
+
+    def take_huge_zero_page(self, c):
+        if self.huge_zero_page:
+            return
+        if self.shard is not None:
+            raise SetAside
+        self.huge_zero_page = True
+        self.add(c, Vm.THP_ZERO_PAGE_ALLOC)
+
+    def map_huge(self, process, block, b, nid):
+        """Map a new folio."""
+        self.folios[b] = Folio(block * BLOCK, process.family, mapcount=1)
+        bits = {"write": True, "young": True, "dirty": True}
+        self.pmds[process.id][block] = Pmd("present", b * BLOCK, nid=nid, **bits)
+        self._rss[process.id] += BLOCK
+
+    def pmd_fault(self, task, vma, vpn, pmd):
+        """Serve a fault on a huge entry."""
+        if pmd.kind == "zero":
+            pfn = self.allocate(task, vma, vpn)
+            self.split_pmd(task.process, vpn // BLOCK, task, Cause.HUGE_FAULT)
+            self.map_page(task, vpn, pfn)
+            self._rss[task.process.id] += 1
+            self.charge(task, Cause.MINOR_FAULT, self.costs.minor_fault_ns)
+        elif pmd.protnone:
+            self.huge_hint_fault(task, vma, vpn, pmd)
+        else:
+            self.huge_wp_fault(task, vma, vpn, pmd)
+
+    def huge_wp_fault(self, task, vma, vpn, pmd):
+        folio = self.folios[pmd.payload // BLOCK]
+        if folio.mapcount == 1 and not folio.compound:
+            pmd.write = pmd.young = pmd.dirty = True
+            self.charge(task, Cause.MINOR_FAULT, self.costs.minor_fault_ns)
+            return
+        pfn = self.allocate(task, vma, vpn)
+        self.split_pmd(task.process, vpn // BLOCK, task, Cause.HUGE_FAULT)
+        self.copy_page(task, vpn, pmd.payload + vpn % BLOCK, pfn)
+
+    def huge_hint_fault(self, task, vma, vpn, pmd):
+        c, node = self.cpu(task), self.node_of(pmd.payload)
+        target = self.misplaced(task, vma, vpn, node)
+        if target is not None:
+            try:
+                mark = self.nodes[target].high + BLOCK
+                new = self.allocate_huge_on(target, mark, c)
+                self.migrate_huge(task, pmd.payload // BLOCK, new)
+                self.add(target, Vm.NUMA_PAGES_MIGRATED, BLOCK)
+            except NoMemory:
+                self.refuse(Refusal.TARGET_FULL, BLOCK)
+                self.add(node, Vm.PGMIGRATE_FAIL, BLOCK)
+                self.add(node, Vm.THP_MIGRATION_FAIL)
+        self.count_hint_fault(task, node)
+        pmd.protnone, pmd.young = False, True
+
     # --- faults, §4 and §5 -----------------------------------
 
     def hit(self, pte, write):
@@ -559,6 +1003,19 @@ class Reference:
         vma = self.vma_of(process, vpn)
         if vma is None or not (vma.write if write else vma.read):
             raise LookupError(f"segv at {vpn}")
+        block = vpn // BLOCK
+        pmd = self.pmds[process.id].get(block)
+        if pmd is not None and pmd.kind != "table":
+            self.pmd_fault(task, vma, vpn, pmd)
+        elif pmd is not None or not self.suits(vma, block):
+            self.pte_fault(task, vma, vpn, write)
+        elif not self.huge_fault(task, vma, vpn, write):
+            self.pte_fault(task, vma, vpn, write)
+            self.add(self.cpu(task), Vm.THP_FAULT_FALLBACK)
+        self.add(self.cpu(task), Vm.PGFAULT)
+
+    def pte_fault(self, task, vma, vpn, write):
+        process = task.process
         pte = self.tables[process.id].get(vpn)
         if pte is None and not write:
             self.tables[process.id][vpn] = Pte("zero", young=True)
@@ -574,14 +1031,19 @@ class Reference:
             self.hint_fault(task, vma, vpn, pte)
         else:
             self.wp_fault(task, vma, vpn, pte)
-        self.add(self.cpu(task), Vm.PGFAULT)
+        table = Pmd("table", nid=self.cpu(task))
+        self.pmds[process.id].setdefault(vpn // BLOCK, table)
 
     def new_page(self, task, vma, vpn):
         pfn = self.allocate(task, vma, vpn)
+        self.map_page(task, vpn, pfn)
+        return pfn
+
+    def map_page(self, task, vpn, pfn):
+        """Map a new frame."""
         self.frames[pfn] = Frame(vpn, task.process.family, mapcount=1)
         fresh = Pte("present", pfn, write=True, young=True, dirty=True)
         self.tables[task.process.id][vpn] = fresh
-        return pfn
 
     def drop_cache(self, frame):
         self.free_id(self.cache(frame.cache), frame.entry)
@@ -589,15 +1051,22 @@ class Reference:
 
     def wp_fault(self, task, vma, vpn, pte):
         old, frame = pte.payload, self.frames[pte.payload]
-        alone = frame.mapcount == 1 and frame.cache != "mig"
+        alone = frame.mapcount == 1 and frame.cache != "mig" and not frame.compound
         if alone and not (frame.cache == "swap" and self.slots.count[frame.entry]):
             if frame.cache:
                 self.drop_cache(frame)
             pte.write = pte.young = pte.dirty = True
             self.charge(task, Cause.MINOR_FAULT, self.costs.minor_fault_ns)
             return
-        new = self.new_page(task, vma, vpn)
+        self.copy_page(task, vpn, old, self.allocate(task, vma, vpn))
+
+    def copy_page(self, task, vpn, old, new):
+        """Map a copy on a new frame in place of a frame."""
+        frame = self.frames[old]
+        self.map_page(task, vpn, new)
         frame.mapcount -= 1
+        if frame.compound:
+            self.page_unmapped(old)
         self.add(self.cpu(task), Vm.COW_FAULTS)
         copy = self.copy_ns(self.node_of(old), self.node_of(new))
         self.charge(task, Cause.COW, self.costs.minor_fault_ns + copy)
@@ -605,7 +1074,9 @@ class Reference:
     def hint_fault(self, task, vma, vpn, pte):
         c, node = self.cpu(task), self.node_of(pte.payload)
         target = self.misplaced(task, vma, vpn, node)
-        if target is not None:
+        if target is not None and self.frames[pte.payload].compound:
+            self.refuse(Refusal.PTE_MAPPED_THP)
+        elif target is not None:
             try:
                 new = self.allocate_on(target, self.nodes[target].high + 1, c)
                 self.migrate(task, pte.payload, new)
@@ -613,10 +1084,14 @@ class Reference:
             except NoMemory:
                 self.refused[Refusal.TARGET_FULL] += 1
                 self.add(node, Vm.PGMIGRATE_FAIL)
+        self.count_hint_fault(task, node)
+        pte.protnone, pte.young = False, True
+
+    def count_hint_fault(self, task, node):
+        c = self.cpu(task)
         self.add(c, Vm.NUMA_HINT_FAULTS)
         if node == c:
             self.add(c, Vm.NUMA_HINT_FAULTS_LOCAL)
-        pte.protnone, pte.young = False, True
         self.charge(task, Cause.HINT_FAULT, self.costs.hint_fault_ns)
 
     def swap_in(self, task, vma, vpn, slot):
@@ -673,30 +1148,38 @@ class Reference:
     # --- reclaim, §8 -----------------------------------
 
     def next_on_list(self, n, which, budget):
-        """Advance a hand; return (frame or None, frames passed)."""
+        """Advance a hand; return (frame or block, frames passed, folio or None).
+
+        The frame is None where the hand found nothing.
+        """
         node, passed = self.nodes[n], 0
         while passed < budget:
             hand = node.hands[which]
-            block = self.blocks.get((node.first + hand) // BLOCK)
-            if block is None or block.used == 0:
+            b = (node.first + hand) // BLOCK
+            block, folio = self.blocks.get(b), self.folios.get(b)
+            if folio or block is None or block.used == 0:
                 step = BLOCK - hand % BLOCK
             else:
                 step = 1
             passed += step
             node.hands[which] = hand + step if hand + step < node.span else 0
-            frame = self.frames.get(node.first + hand) if step == 1 else None
+            if folio and folio.active == bool(which):
+                return b, passed, folio
+            frame = None if folio else self.frames.get(node.first + hand)
             if frame and not frame.wedged and frame.active == bool(which):
-                return node.first + hand, passed
-        return None, passed
+                return node.first + hand, passed, None
+        return None, passed, None
 
     def lists(self, n):
         """Return how many pages of a node are inactive and active."""
-        here = [
-            frame.active
-            for pfn, frame in self.frames.items()
-            if self.node_of(pfn) == n and not frame.wedged
-        ]
-        return len(here) - sum(here), sum(here)
+        sizes = [0, 0]
+        for pfn, frame in self.frames.items():
+            if self.node_of(pfn) == n and not frame.wedged and not frame.compound:
+                sizes[frame.active] += 1
+        for b, folio in self.folios.items():
+            if self.node_of(b * BLOCK) == n:
+                sizes[folio.active] += BLOCK
+        return sizes
 
     def clear_young(self, pfn):
         young = 0
@@ -705,9 +1188,20 @@ class Reference:
             pte.young = False
         return young
 
-    def activate(self, n, frame):
-        frame.active, frame.referenced = True, False
-        self.add(n, Vm.PGACTIVATE)
+    def clear_young_folio(self, b):
+        young = 0
+        for _, pmd in self.pmd_mappings(b):
+            young += pmd.young
+            pmd.young = False
+        if self.folios[b].compound:
+            pfns = range(b * BLOCK, (b + 1) * BLOCK)
+            young += sum(self.clear_young(pfn) for pfn in pfns)
+        return young
+
+    def activate(self, n, one, pages=1):
+        """Put a frame or a folio on the active list."""
+        one.active, one.referenced = True, False
+        self.add(n, Vm.PGACTIVATE, pages)
 
     def no_slot(self):
         return self.slots.used == self.slots.total
@@ -748,36 +1242,88 @@ class Reference:
         self.entries.give(frame.entry)
         self.add(n, Vm.MIGCACHE_TO_SWAP)
 
+    def reclaim_folio(self, n, b, steal):
+        """Swap a folio out, whole if it can be; return how many pages went."""
+        folio = self.folios[b]
+        folio.referenced = False
+        whole = self.slots.virgin + BLOCK <= self.slots.total
+        if not folio.compound and whole:
+            return self.swap_out_folio(n, b, steal)
+        if not folio.compound:
+            self.add(n, Vm.THP_SWPOUT_FALLBACK)
+        self.split_folio(b)
+        return sum(self.reclaim(n, pfn, steal) for pfn in self.frames_of(b))
+
+    def swap_out_folio(self, n, b, steal):
+        folio, slots = self.folios[b], self.slots
+        first = slots.virgin
+        slots.virgin += BLOCK
+        slots.used += BLOCK
+        slots.peak = max(slots.peak, slots.used)
+        for i in range(BLOCK):
+            slots.count[first + i] = folio.mapcount
+        for process, pmd in self.pmd_mappings(b):
+            block = folio.vpn // BLOCK
+            self.pmds[process.id][block] = Pmd("table", nid=pmd.nid)
+            for i in range(BLOCK):
+                self.tables[process.id][folio.vpn + i] = Pte("swap", first + i)
+            self._rss[process.id] -= BLOCK
+            self._swapents[process.id] += BLOCK
+        self.add(n, Vm.PSWPOUT, BLOCK)
+        self.add(n, Vm.THP_SWPOUT)
+        self.written += BLOCK
+        self.release_folio(b)
+        self.add(n, steal, BLOCK)
+        return BLOCK
+
     def shrink_inactive(self, n, k, scan, steal):
-        reclaimed = passed = 0
-        for _ in range(k):
-            pfn, step = self.next_on_list(n, 0, self.nodes[n].span - passed)
+        reclaimed = passed = done = 0
+        while done < k:
+            at, step, folio = self.next_on_list(n, 0, self.nodes[n].span - passed)
             passed += step
-            if pfn is None:
+            if at is None:
                 break
-            self.add(n, scan)
-            self.scanned += 1
-            frame, young = self.frames[pfn], self.clear_young(pfn)
+            pages = BLOCK if folio else 1
+            done += pages
+            self.add(n, scan, pages)
+            self.scanned += pages
+            one = folio or self.frames[at]
+            young = self.clear_young_folio(at) if folio else self.clear_young(at)
             if young == 0:
-                reclaimed += self.reclaim(n, pfn, steal)
-            elif young > 1 or frame.referenced:
-                self.activate(n, frame)
+                out = self.reclaim_folio if folio else self.reclaim
+                reclaimed += out(n, at, steal)
+            elif young > 1 or one.referenced:
+                self.activate(n, one, pages)
             else:
-                frame.referenced = True
+                one.referenced = True
         return reclaimed
 
     def shrink_active(self, n, k):
-        passed = 0
-        for _ in range(k):
-            pfn, step = self.next_on_list(n, 1, self.nodes[n].span - passed)
+        passed = done = 0
+        while done < k:
+            at, step, folio = self.next_on_list(n, 1, self.nodes[n].span - passed)
             passed += step
-            if pfn is None:
+            if at is None:
                 break
-            self.scanned += 1
-            self.clear_young(pfn)
-            self.frames[pfn].active = False
-            self.add(n, Vm.PGREFILL)
-            self.add(n, Vm.PGDEACTIVATE)
+            pages = BLOCK if folio else 1
+            done += pages
+            self.scanned += pages
+            if folio:
+                self.clear_young_folio(at)
+            else:
+                self.clear_young(at)
+            (folio or self.frames[at]).active = False
+            self.add(n, Vm.PGREFILL, pages)
+            self.add(n, Vm.PGDEACTIVATE, pages)
+
+    def split_deferred(self, n):
+        """The shrinker of folios that wait to be split."""
+        waiting = sorted(
+            b
+            for b, folio in self.folios.items()
+            if folio.deferred and self.node_of(b * BLOCK) == n
+        )
+        return sum(self.split_folio(b) for b in waiting[:32])
 
     def inactive_is_low(self, n):
         inactive, active = self.lists(n)
@@ -785,11 +1331,9 @@ class Reference:
         return inactive * (isqrt(10 * gb) if gb else 1) < active
 
     def shrink_node(self, n, priority, target, scan, steal):
-        if self.no_slot():
-            return 0
+        reclaimed = self.split_deferred(n)
         inactive, active = (size >> priority for size in self.lists(n))
-        reclaimed = 0
-        while active or inactive:
+        while (active or inactive) and not self.no_slot():
             if active:
                 if self.inactive_is_low(n):
                     self.shrink_active(n, min(32, active))
@@ -797,7 +1341,7 @@ class Reference:
             if inactive:
                 reclaimed += self.shrink_inactive(n, min(32, inactive), scan, steal)
                 inactive -= min(32, inactive)
-            if reclaimed >= target or self.no_slot():
+            if reclaimed >= target:
                 break
         if reclaimed:
             self.nodes[n].fruitless = 0
@@ -838,8 +1382,14 @@ class Reference:
 
     def badness(self, process):
         table = self.tables[process.id]
-        blocks = len({vpn // BLOCK for vpn in table})
-        return self._rss[process.id] + self._swapents[process.id] + blocks
+        blocks = {vpn // BLOCK for vpn in table}
+        leaves = self.leaves(process)
+        return self._rss[process.id] + self._swapents[process.id] + len(blocks | leaves)
+
+    def leaves(self, process):
+        """Return the blocks of a process that a huge entry maps."""
+        pmds = self.pmds[process.id].items()
+        return {block for block, pmd in pmds if pmd.kind != "table"}
 
     def oom_kill(self, task):
         alive = [p for p in self.processes if p.alive]
@@ -858,11 +1408,58 @@ class Reference:
             b = min(int(width[c][n]), local // int(latency[c][n]))
             cost = clock.refs * 64 * 10**9 // b * self.factor[c][n] // 1000
             return max(1, cost)
+        return clock.refs * self.loaded(c, n)
+
+    def loaded(self, c, n):
         u, q = self.use[c][n], self.costs.queueing_permille
-        return clock.refs * (int(latency[c][n]) * (1000 + q * u // (1000 - u)) // 1000)
+        latency = int(self.machine.latency_ns[c][n])
+        return latency * (1000 + q * u // (1000 - u)) // 1000
+
+    # --- TLBs, §10.8 -----------------------------------
+
+    def measure_tables(self):
+        """Fix what share of the walks of each process misses the caches, by size."""
+        cache = self.settings.tlb.walk_cache_bytes * 1000
+        self.uncached = {}
+        for process in self.processes:
+            pmds = self.pmds[process.id].values()
+            huge = sum(pmd.kind == "present" for pmd in pmds)
+            pages = self._rss[process.id] - BLOCK * huge, huge
+            self.uncached[process.id] = [
+                1000 - min(1000, cache // max(1, 8 * count)) for count in pages
+            ]
+
+    def look_up(self, task, vpn):
+        """Look a page up in the TLB of its shard; a miss walks the page tables."""
+        knobs, process = self.settings.tlb, task.process
+        if not knobs.enabled:
+            return
+        c, pmd = self.cpu(task), self.pmds[process.id][vpn // BLOCK]
+        size = int(pmd.kind != "table")
+        entries = (knobs.entries_4k, knobs.entries_2m)[size]
+        sets = max(1, entries // 4 // self.settings.shards)
+        tag = vpn + process.delta >> (0, 9)[size]
+        tlb = self.tlbs.setdefault((task.id, self.shard_of(vpn), size), Tlb())
+        if not tlb.misses(tag, sets):
+            return
+        self.add(c, (Vm.TLB_MISSES_4K, Vm.TLB_MISSES_2M)[size])
+        cost = self.costs.walk_ns
+        if tlb.line != tag >> 3:
+            first = next(t for t in self.tasks if t.process is process)
+            p = self.cpu(first) if size else pmd.nid
+            cost += self.loaded(c, p) * self.uncached[process.id][size] // 1000
+        tlb.line = tag >> 3
+        self.charge(task, Cause.PAGE_WALK, cost)
+
+    def flush_tlbs(self, process):
+        mine = [task.id for task in self.tasks if task.process is process]
+        for (task, _, _), tlb in self.tlbs.items():
+            if task in mine:
+                tlb.sets = {}
 
     def do_hit(self, task, vpn, write, tail=None):
-        pte, c = self.tables[task.process.id][vpn], self.cpu(task)
+        pte, c = self.entry(task.process, vpn), self.cpu(task)
+        self.look_up(task, vpn)
         pte.young = True
         pte.dirty |= write
         n = c if pte.kind == "zero" else self.node_of(pte.payload)
@@ -932,6 +1529,7 @@ class Reference:
             task.id: [self.access_ns(task, n) for n in range(self.count)]
             for task in self.tasks
         }
+        self.measure_tables()
         layout = self.lay_out()
         queues = self.serve_shards(layout)
         self.barrier(layout, queues)
@@ -943,6 +1541,7 @@ class Reference:
         self.fold()
         self.utilise(end - start)
         self.now = end
+        self.run_khugepaged()
         return True
 
     def lay_out(self):
@@ -979,7 +1578,7 @@ class Reference:
     def serve_queue(self, shard, queue):
         for task, vpn, write in queue:
             try:
-                while not self.hit(self.tables[task.process.id].get(vpn), write):
+                while not self.hit(self.entry(task.process, vpn), write):
                     self.fault(task, vpn, write)
             except (SetAside, LookupError):
                 return
@@ -987,8 +1586,11 @@ class Reference:
             shard.served += 1
 
     def lend(self, shards, queues):
+        never = self.settings.thp.enabled == "never"
+        part = 8 if never else 16
         for n, node in enumerate(self.nodes):
-            share = max(0, min(node.free // 8, node.free - node.low)) // len(shards)
+            node.whole_at_start = node.whole
+            share = max(0, min(node.free // part, node.free - node.low)) // len(shards)
             for shard, queue in zip(shards, queues, strict=True):
                 want, lent, frames = min(share, len(queue)), [], 0
                 while frames < want:
@@ -999,6 +1601,17 @@ class Reference:
                     frames += BLOCK - self.blocks.setdefault(b, Block()).used
                 shard.lent[n] = lent
                 shard.left[n] = shard.given[n] = min(want, frames)
+        if not never:
+            self.lend_whole(shards, queues)
+
+    def lend_whole(self, shards, queues):
+        """Lend wholly free blocks for huge pages."""
+        for n, node in enumerate(self.nodes):
+            room = max(0, min(node.free // 16, node.free - node.low))
+            share = room // BLOCK // len(shards)
+            for shard, queue in zip(shards, queues, strict=True):
+                want = min(share, len(queue), node.whole)
+                shard.whole[n] = [self.free_block(node) for _ in range(want)]
 
     def take_back(self, shards):
         for shard in shards:
@@ -1011,8 +1624,15 @@ class Reference:
                     else:
                         node.partial.append(b)
         for shard in shards:
+            for n, node in enumerate(self.nodes):
+                node.free -= BLOCK * shard.used_whole.get(n, 0)
+                node.returned += shard.whole.get(n, [])
+        for shard in shards:
             for pfn in shard.freed:
                 self.put_frame(pfn)
+        for shard in shards:
+            for b in shard.freed_whole:
+                self.put_huge(b)
         for shard in shards:
             for cache, one in shard.freed_ids:
                 cache.give(one)
@@ -1027,7 +1647,7 @@ class Reference:
 
     def serve_serially(self, task, vpn, write):
         rounds = 0
-        while not self.hit(self.tables[task.process.id].get(vpn), write):
+        while not self.hit(self.entry(task.process, vpn), write):
             try:
                 self.fault(task, vpn, write)
                 rounds = 0
@@ -1045,6 +1665,10 @@ class Reference:
             if node.woken:
                 node.woken = False
                 self.kswapd(n)
+        for n, node in enumerate(self.nodes):
+            if node.kcompactd:
+                node.kcompactd = False
+                self.compact(n, None)
 
     def utilise(self, length):
         def permille(refs, width):
@@ -1089,7 +1713,7 @@ class Reference:
 
     def enter(self, process):
         self.processes.append(process)
-        self.tables[process.id] = {}
+        self.tables[process.id], self.pmds[process.id] = {}, {}
         self._rss[process.id] = self._swapents[process.id] = 0
         return process
 
@@ -1112,12 +1736,41 @@ class Reference:
     def range(self, region, first, pages):
         return region.first + first, region.pages - first if pages is None else pages
 
+    def isolate(self, task, process, start, pages, same=None):
+        """Cut VMAs at the ends of a range and split what is cut; return the parts.
+
+        ``same`` tells which VMAs need no cut.
+        """
+        before = process.vmas
+        parts = isolate(process, start, pages)
+        for at in (start, start + pages):
+            cut = [v for v in before if v.start < at < v.end and not (same and same(v))]
+            if cut and at % BLOCK and at // BLOCK in self.leaves(process):
+                self.split_pmd(process, at // BLOCK, task, Cause.SYSCALL)
+        return parts
+
+    def walk(self, process, parts):
+        """Yield (VMA, page, entry) of what is mapped, a huge entry at its first page.
+
+        A huge entry that is split meanwhile is gone through again, page by page.
+        """
+        for vma in parts:
+            vpn = vma.start
+            while vpn < vma.end:
+                entry = self.entry(process, vpn)
+                if entry is not None:
+                    yield vma, vpn, entry
+                if not isinstance(entry, Pmd):
+                    vpn += 1
+                elif self.entry(process, vpn) is entry:
+                    vpn += BLOCK
+
     def populate(self, task, region, first=0, pages=None):
         start, pages = self.range(region, first, pages)
         done = 0
         try:
             for vpn in range(start, start + pages):
-                while not self.hit(self.tables[task.process.id].get(vpn), True):
+                while not self.hit(self.entry(task.process, vpn), True):
                     self.fault(task, vpn, True)
                 done += 1
         except NoMemory:
@@ -1128,27 +1781,51 @@ class Reference:
     def munmap(self, task, region, first=0, pages=None):
         start, pages = self.range(region, first, pages)
         process = region.process
-        parts = isolate(process, start, pages)
+        parts = self.isolate(task, process, start, pages)
         zapped = self.zap(process, start, start + pages, False)
         process.vmas = [vma for vma in process.vmas if vma not in parts]
+        for block in range(start // BLOCK, (start + pages - 1) // BLOCK + 1):
+            first, end = block * BLOCK, (block + 1) * BLOCK
+            if not any(vma.start < end and first < vma.end for vma in process.vmas):
+                self.pmds[process.id].pop(block, None)
+        merge(process)
+        self.flush_tlbs(process)
         self.syscall(task, zapped * self.costs.zap_pte_ns + self.flush(process))
 
     def zap(self, process, start, end, exiting):
         table = self.tables[process.id]
-        mapped = sorted(vpn for vpn in table if start <= vpn < end)
+        mapped = [*table, *(block * BLOCK for block in self.leaves(process))]
+        mapped = sorted(vpn for vpn in mapped if start <= vpn < end)
         for vpn in mapped:
-            pte = table.pop(vpn)
-            if pte.kind == "present":
-                self._rss[process.id] -= 1
-                self.zap_present(pte.payload)
-            elif pte.kind != "zero":
-                self._swapents[process.id] -= 1
-                self.zap_entry(pte, vpn, exiting)
+            pmd = self.entry(process, vpn)
+            if isinstance(pmd, Pmd):
+                del self.pmds[process.id][vpn // BLOCK]
+                self.zap_huge(process, pmd)
+            else:
+                self.zap_pte(process, vpn, exiting)
         return len(mapped)
+
+    def zap_pte(self, process, vpn, exiting):
+        pte = self.tables[process.id].pop(vpn)
+        if pte.kind == "present":
+            self._rss[process.id] -= 1
+            self.zap_present(pte.payload)
+        elif pte.kind != "zero":
+            self._swapents[process.id] -= 1
+            self.zap_entry(pte, vpn, exiting)
+
+    def zap_huge(self, process, pmd):
+        if pmd.kind == "present":
+            self._rss[process.id] -= BLOCK
+            self.folios[pmd.payload // BLOCK].mapcount -= 1
+            self.folio_unmapped(pmd.payload // BLOCK)
 
     def zap_present(self, pfn):
         frame = self.frames[pfn]
         frame.mapcount -= 1
+        if frame.compound:
+            self.page_unmapped(pfn)
+            return
         if frame.mapcount or frame.cache == "mig":
             return
         if frame.cache == "swap":
@@ -1185,6 +1862,7 @@ class Reference:
         for vma in process.vmas:
             self.zap(process, vma.start, vma.end, True)
         process.alive, process.vmas = False, []
+        self.pmds[process.id] = {}
         if process.delta:
             self.holes.append((process.first_vpn + process.delta, process.span))
         if not self.relatives(process.family):
@@ -1209,21 +1887,36 @@ class Reference:
                 ids.count[pte.payload] += 1
                 self._swapents[child.id] += 1
             self.tables[child.id][vpn] = copy
+        for block, pmd in self.pmds[process.id].items():
+            copy = Pmd(**vars(pmd))
+            if pmd.kind == "present":
+                pmd.write = copy.write = copy.young = False
+                self.folios[pmd.payload // BLOCK].mapcount += 1
+                self._rss[child.id] += BLOCK
+            self.pmds[child.id][block] = copy
+        self.flush_tlbs(process)
         self.fold()
         return child
 
     def mprotect(self, task, region, prot, first=0, pages=None):
         start, pages = self.range(region, first, pages)
-        for vma in isolate(region.process, start, pages):
-            vma.read, vma.write = prot != "none", prot == "rw"
+        bits = prot != "none", prot == "rw"
+
+        def has_it(vma):
+            return (vma.read, vma.write) == bits
+
+        parts = self.isolate(task, region.process, start, pages, has_it)
+        parts = [vma for vma in parts if not has_it(vma)]
+        for vma in parts:
+            vma.read, vma.write = bits
         changed = 0
-        for vpn in range(start, start + pages):
-            pte = self.tables[region.process.id].get(vpn)
-            if pte is None or pte.kind not in ("present", "zero"):
-                continue
-            before = Pte(**vars(pte))
-            self.protect(pte, prot)
-            changed += pte != before
+        for _, _, pte in self.walk(region.process, parts):
+            if pte.kind in ("present", "zero"):
+                before = dict(vars(pte))
+                self.protect(pte, prot)
+                changed += vars(pte) != before
+        merge(region.process)
+        self.flush_tlbs(region.process)
         cost = changed * self.costs.mark_pte_ns + self.flush(region.process)
         self.syscall(task, cost)
 
@@ -1232,24 +1925,32 @@ class Reference:
         if prot == "r":
             pte.write = False
         if prot == "rw" and pte.kind == "present":
-            frame = self.frames[pte.payload]
-            pte.write |= frame.mapcount == 1 and not frame.cache
+            frame = self.frames.get(pte.payload)
+            alone = self.page_mapcount(pte.payload) == 1
+            if isinstance(pte, Pmd):
+                pte.write |= alone and frame is None
+            else:
+                pte.write |= alone and not frame.cache
 
     def set_mempolicy(self, task, policy):
         task.policy = checked(policy, self.count)
         self.clocks[task.id].il_prev, self.clocks[task.id].il_left = self.count - 1, 0
 
-    def present(self, region, parts):
-        """Yield (VMA, page, PTE) of the present PTEs of VMAs."""
-        table = self.tables[region.process.id]
-        for vma in parts:
-            for vpn in range(vma.start, vma.end):
-                pte = table.get(vpn)
-                if pte is not None and pte.kind == "present":
-                    yield vma, vpn, pte
+    def advise(self, task, region, advice, first=0, pages=None):
+        start, pages = self.range(region, first, pages)
+        for vma in self.isolate(task, region.process, start, pages):
+            vma.advice = Advice[advice.upper()]
+        merge(region.process)
+        self.syscall(task, 0)
 
-    def refuse(self, reason):
-        self.refused[reason] += 1
+    def present(self, region, parts):
+        """Yield (VMA, page, entry) of the present entries of VMAs."""
+        for vma, vpn, entry in self.walk(region.process, parts):
+            if entry.kind == "present":
+                yield vma, vpn, entry
+
+    def refuse(self, reason, pages=1):
+        self.refused[reason] += pages
         return 0
 
     def mark(
@@ -1263,24 +1964,22 @@ class Reference:
         pages=None,
     ):
         start, pages = self.range(region, first, pages)
-        parts = isolate(region.process, start, pages)
+        parts = self.isolate(task, region.process, start, pages)
         for vma in parts:
             vma.mof = True
             if policy is not None:
                 vma.policy = checked(policy, self.count)
         marked = 0
-        for vma, vpn, pte in list(self.present(region, parts)):
+        for vma, vpn, pte in self.present(region, parts):
             if mechanism == Mechanism.HINTING:
                 marked += self.mark_hint(pte)
                 continue
-            node, frame = self.node_of(pte.payload), self.frames[pte.payload]
-            if policy and self.misplaced(task, vma, vpn, node) is None:
-                continue
-            if frame.mapcount > 1 and not move_all:
-                self.refuse(Refusal.SHARED)
-            else:
+            node = self.node_of(pte.payload)
+            if not policy or self.misplaced(task, vma, vpn, node) is not None:
                 cache = ("swap", "mig")[mechanism]
-                marked += self.park(pte.payload, cache)
+                marked += self.mark_to_cache(task, pte, cache, move_all)
+        merge(region.process)
+        self.flush_tlbs(region.process)
         flush = self.flush(region.process)
         if mechanism == Mechanism.HINTING:
             cost = marked * self.costs.mark_pte_ns + -(-marked // BLOCK) * flush
@@ -1289,13 +1988,29 @@ class Reference:
         self.syscall(task, cost)
         return marked
 
-    def mark_hint(self, pte):
-        if pte.protnone:
+    def mark_to_cache(self, task, entry, cache, move_all):
+        """Park a page, or split a huge page to have its pages parked next."""
+        pfn, huge = entry.payload, isinstance(entry, Pmd)
+        pages = BLOCK if huge else 1
+        if self.page_mapcount(pfn) > 1 and not move_all:
+            return self.refuse(Refusal.SHARED, pages)
+        if pfn // BLOCK in self.folios:
+            if cache == "swap" and self.no_slot():
+                return self.refuse(Refusal.NO_SWAP_SLOT, pages)
+            self.split_folio(pfn // BLOCK, task)
+        return 0 if huge else self.park(pfn, cache)
+
+    def mark_hint(self, entry):
+        if entry.protnone:
             return 0
-        pte.protnone = True
-        self.add(self.node_of(pte.payload), Vm.NUMA_PTE_UPDATES)
-        self.add(self.node_of(pte.payload), Vm.LAZY_PAGES_MARKED)
-        return 1
+        entry.protnone = True
+        node, pages = self.node_of(entry.payload), 1
+        if isinstance(entry, Pmd):
+            pages = BLOCK
+            self.add(node, Vm.NUMA_HUGE_PTE_UPDATES)
+        self.add(node, Vm.NUMA_PTE_UPDATES, pages)
+        self.add(node, Vm.LAZY_PAGES_MARKED, pages)
+        return pages
 
     def park(self, pfn, cache):
         frame, ids = self.frames[pfn], self.cache(cache)
@@ -1335,30 +2050,73 @@ class Reference:
                 return 22
             self.mark(task, region, lazy, policy, move_all, first, pages)
             return 0
-        parts = isolate(region.process, *self.range(region, first, pages))
+        process = region.process
+        parts = self.isolate(task, process, *self.range(region, first, pages))
         before = [vma.policy for vma in parts]
         for vma in parts:
             vma.policy = policy
-        wrong = [
-            (vma, vpn, pte.payload)
-            for vma, vpn, pte in self.present(region, parts)
-            if self.misplaced(task, vma, vpn, self.node_of(pte.payload)) is not None
-        ]
-        if strict and wrong and not (move or move_all):
+        moving = move or move_all
+        if strict and not moving and any(self.wrong(task, region, parts)):
             for vma, old in zip(parts, before, strict=True):
                 vma.policy = old
+            merge(process)
+            self.fold()
             return 5
         moved = left = 0
-        for one in wrong if move or move_all else ():
+        for one in self.wrong(task, region, parts) if moving else ():
             done = self.move_by_policy(task, *one, move_all)
-            moved, left = moved + done, left + (not done)
-        self.syscall(task, 0, moved * self.flush(region.process))
+            moved, left = moved + (done is True), left + (done is False)
+        merge(process)
+        if moved:
+            self.flush_tlbs(process)
+        self.syscall(task, 0, moved * self.flush(process))
         return 5 if strict and left else 0
 
-    def move_by_policy(self, task, vma, vpn, pfn, move_all):
-        if self.frames[pfn].mapcount > 1 and not move_all:
-            self.refuse(Refusal.SHARED)
+    def wrong(self, task, region, parts):
+        """Yield (VMA, page, entry) of what is misplaced when its turn comes."""
+        for vma, vpn, entry in self.present(region, parts):
+            node = self.node_of(entry.payload)
+            if self.misplaced(task, vma, vpn, node) is not None:
+                yield vma, vpn, entry
+
+    def move_folio(self, task, b, allocate):
+        """Move a folio to the block that ``allocate`` finds; else split it."""
+        if self.settings.thp.unit_migration:
+            try:
+                self.migrate_huge(task, b, allocate())
+                return True
+            except NoMemory:
+                self.add(self.node_of(b * BLOCK), Vm.THP_MIGRATION_FAIL)
+                self.add(self.node_of(b * BLOCK), Vm.THP_MIGRATION_SPLIT)
+        self.split_folio(b, task)
+        return False
+
+    def huge_by_policy(self, task, vma, vpn, node):
+        """Allocate a block for mbind, on another node than ``node``."""
+        new = self.allocate_huge(task, vma, vpn, False, False)
+        if new is None:
+            raise NoMemory
+        if self.node_of(new * BLOCK) == node:
+            self.release_huge(new)
+            raise NoMemory
+        return new
+
+    def move_by_policy(self, task, vma, vpn, entry, move_all):
+        """Tell whether a page or a huge page moved; None: it was split, go on."""
+        pfn, huge = entry.payload, isinstance(entry, Pmd)
+        node = self.node_of(pfn)
+        if self.page_mapcount(pfn) > 1 and not move_all:
+            self.refuse(Refusal.SHARED, BLOCK if huge else 1)
             return False
+        if pfn // BLOCK in self.folios:
+
+            def allocate():
+                return self.huge_by_policy(task, vma, vpn, node)
+
+            if self.move_folio(task, pfn // BLOCK, allocate):
+                return True
+            if huge:
+                return None
         try:
             new = self.allocate(task, vma, vpn, wake=False)
         except NoMemory:
@@ -1370,13 +2128,23 @@ class Reference:
         self.migrate(task, pfn, new)
         return True
 
-    def move_to_node(self, task, pfn, node, move_all):
-        """Return the node, or -errno."""
+    def move_to_node(self, task, entry, node, move_all):
+        """Return the node, or -errno; None: a huge page was split, go on."""
+        pfn, huge = entry.payload, isinstance(entry, Pmd)
         if self.node_of(pfn) == node:
             return node
-        if self.frames[pfn].mapcount > 1 and not move_all:
-            self.refuse(Refusal.SHARED)
+        if self.page_mapcount(pfn) > 1 and not move_all:
+            self.refuse(Refusal.SHARED, BLOCK if huge else 1)
             return -13
+        if pfn // BLOCK in self.folios:
+
+            def allocate():
+                return self.allocate_huge_on(node, self.nodes[node].low, self.cpu(task))
+
+            if self.move_folio(task, pfn // BLOCK, allocate):
+                return node
+            if huge:
+                return None
         try:
             new = self.allocate_on(node, self.nodes[node].low, self.cpu(task))
         except NoMemory:
@@ -1388,17 +2156,20 @@ class Reference:
     def move_pages(self, task, region, node, move_all=False, first=0, pages=None):
         start, pages = self.range(region, first, pages)
         status, moved = [], 0
-        for vpn in range(start, start + pages):
-            pte = self.tables[task.process.id].get(vpn)
+        while len(status) < pages:
+            vpn, got = start + len(status), -2
+            pte = self.entry(task.process, vpn)
             if pte is not None and pte.kind == "zero":
-                status.append(-14)
-            elif pte is None or pte.kind != "present":
-                status.append(-2)
-            else:
+                got = -14
+            elif pte is not None and pte.kind == "present":
                 before = self.node_of(pte.payload)
-                got = self.move_to_node(task, pte.payload, node, move_all)
-                status.append(got)
+                got = self.move_to_node(task, pte, node, move_all)
                 moved += got == node != before
+            if got is not None:
+                alike = BLOCK - vpn % BLOCK if isinstance(pte, Pmd) else 1
+                status += [got] * min(alike, start + pages - vpn)
+        if moved:
+            self.flush_tlbs(region.process)
         self.syscall(task, 0, moved * self.flush(region.process))
         return status
 
@@ -1406,6 +2177,8 @@ class Reference:
         node = self.nodes[n]
         node.online = False
         left = 0
+        for b in sorted(b for b in self.folios if self.node_of(b * BLOCK) == n):
+            self.split_folio(b)
         for pfn in sorted(p for p in self.frames if self.node_of(p) == n):
             left += self.evacuate(n, pfn)
         node.online = left > 0
@@ -1427,6 +2200,215 @@ class Reference:
         self.statistics(target, target, target)
         self.migrate(None, pfn, self.take_serial(target))
         return 0
+
+    # --- khugepaged, §10.7 -----------------------------------
+
+    def start_khugepaged(self):
+        knobs = self.settings.khugepaged
+        self.next_wake_up = knobs.scan_sleep_millisecs * 10**6
+        self.scanned_process, self.scan_address = None, 0
+        self.last_target, self.draws = -1, 0
+        self.full_scans = self.pages_collapsed = 0
+        self.results = [0] * len(ScanResult)
+
+    def idle(self, ns):
+        self.now += ns
+        self.run_khugepaged()
+
+    def run_khugepaged(self):
+        """Run the wake-ups that are due."""
+        knobs = self.settings.khugepaged
+        if self.settings.thp.enabled == "never":
+            return
+        while self.now >= self.next_wake_up:
+            sleep = knobs.scan_sleep_millisecs
+            if self.wake_up() == ScanResult.ALLOC_HUGE_PAGE_FAIL:
+                sleep = knobs.alloc_sleep_millisecs
+            self.next_wake_up += sleep * 10**6
+
+    def wake_up(self):
+        """Do one wake-up's scan (khugepaged_do_scan); return the last result."""
+        progress = heads = 0
+        result = None
+        while progress < self.settings.khugepaged.pages_to_scan:
+            heads += self.scanned_process is None
+            if heads == 2 or not any(p.alive for p in self.processes):
+                break
+            pages = self.settings.khugepaged.pages_to_scan - progress
+            done, result = self.scan_mm_slot(pages)
+            progress += done
+            if result == ScanResult.ALLOC_HUGE_PAGE_FAIL:
+                break
+        return result
+
+    def scan_mm_slot(self, pages):
+        """Scan a part of one process; return (progress, last result)."""
+        if self.scanned_process is None:
+            self.scanned_process = next(p for p in self.processes if p.alive)
+            self.scan_address = 0
+        process, progress = self.scanned_process, 0
+        for vma in process.vmas:
+            if vma.end <= self.scan_address:
+                continue
+            first = max(-(-vma.start // BLOCK) * BLOCK, self.scan_address)
+            last = vma.end // BLOCK * BLOCK
+            if not self.eligible(vma) or first >= last:
+                progress += 1
+                self.results[ScanResult.VMA_CHECK] += 1
+                continue
+            self.scan_address = first
+            while self.scan_address < last:
+                result, tried = self.scan_block(process, self.scan_address // BLOCK)
+                self.scan_address += BLOCK
+                progress += BLOCK
+                if tried or progress >= pages:
+                    return progress, result
+        self.next_process(process)
+        return progress, None
+
+    def next_process(self, process):
+        later = [p for p in self.processes if p.alive and p.id > process.id]
+        self.scanned_process, self.scan_address = (later or [None])[0], 0
+        self.full_scans += not later
+
+    def scan_block(self, process, block):
+        """Scan a block and collapse it; return (result, whether that was tried)."""
+        result, load, first = self.scan(process, block, True)
+        tried = result == ScanResult.SUCCEED
+        if tried and not self.collapse_block(process, block, load, first, None):
+            result = ScanResult.ALLOC_HUGE_PAGE_FAIL
+        self.results[result] += 1
+        self.pages_collapsed += result == ScanResult.SUCCEED
+        return result, tried
+
+    def scan(self, process, block, limited):
+        """Return (result, pages on each node, node of the first page) of a block."""
+        load, found = [0] * self.count, []
+        pmd = self.pmds[process.id].get(block)
+        if pmd is None:
+            return ScanResult.PMD_NONE, load, -1
+        if pmd.kind != "table":
+            return ScanResult.PMD_MAPPED, load, -1
+        knobs = self.settings.khugepaged
+        most = [knobs.max_ptes_none, knobs.max_ptes_swap, knobs.max_ptes_shared]
+        if not limited:
+            most = [BLOCK] * 3
+        none = swap = shared = young = 0
+        writable = False
+        for vpn in range(block * BLOCK, (block + 1) * BLOCK):
+            pte = self.tables[process.id].get(vpn)
+            if pte is None or pte.kind == "zero":
+                none += 1
+                if none > most[0]:
+                    self.add(pmd.nid, Vm.THP_SCAN_EXCEED_NONE_PTE)
+                    return ScanResult.EXCEED_NONE_PTE, load, -1
+                continue
+            if pte.kind == "swap":
+                swap += 1
+                if swap > most[1]:
+                    self.add(pmd.nid, Vm.THP_SCAN_EXCEED_SWAP_PTE)
+                    return ScanResult.EXCEED_SWAP_PTE, load, -1
+                continue
+            if pte.kind == "parked":
+                return ScanResult.PTE_NON_PRESENT, load, -1
+            writable |= pte.write and not pte.protnone
+            if self.page_mapcount(pte.payload) > 1:
+                shared += 1
+                if shared > most[2]:
+                    self.add(pmd.nid, Vm.THP_SCAN_EXCEED_SHARE_PTE)
+                    return ScanResult.EXCEED_SHARED_PTE, load, -1
+            node = self.node_of(pte.payload)
+            if self.too_far(node, found):
+                return ScanResult.SCAN_ABORT, load, -1
+            found.append(node)
+            load[node] += 1
+            young += pte.young
+        if not writable:
+            return ScanResult.PAGE_RO, load, -1
+        if limited and (young == 0 or swap and young < BLOCK // 2):
+            return ScanResult.LACK_REFERENCED_PAGE, load, -1
+        return ScanResult.SUCCEED, load, found[0]
+
+    def too_far(self, node, seen):
+        """Tell whether zone_reclaim_mode forbids to mix a node with those seen."""
+        if not self.settings.khugepaged.node_reclaim or node in seen:
+            return False
+        return any(self.machine.distance[node][other] > 30 for other in seen)
+
+    def targets(self, load, first):
+        """Return the nodes to try for a collapse, in order."""
+        rule, most = self.settings.khugepaged.target, max(load)
+        equal = [n for n in range(self.count) if load[n] == most]
+        if rule == "first_page":
+            return [first]
+        if rule == "majority_mask":
+            return equal
+        if rule == "majority_round_robin":
+            after = [n for n in equal if n > self.last_target]
+            self.last_target = (after or equal)[0]
+            return [self.last_target]
+        online = [n for n in range(self.count) if self.nodes[n].online]
+        r = draw(self.seed, (1 << 63) + 1, self.draws)
+        self.draws += 1
+        return [online[int(unit(r) * len(online))]]
+
+    def allocate_collapse(self, n, task):
+        """Allocate a block on exactly one node; None where it has none."""
+        node, c = self.nodes[n], n if task is None else self.cpu(task)
+        if self.settings.khugepaged.defrag and self.with_room([n], "min") is None:
+            if node.online:
+                self.compact(n, task)
+        try:
+            return self.allocate_huge_on(n, node.min, c)
+        except NoMemory:
+            return None
+
+    def collapse_block(self, process, block, load, first, task):
+        """Make a huge page of a block; tell whether there was memory for it."""
+        targets = self.targets(load, first)
+        for n in targets:
+            b = self.allocate_collapse(n, task)
+            if b is not None:
+                break
+        else:
+            self.add(targets[0], Vm.THP_COLLAPSE_ALLOC_FAILED)
+            return False
+        self.add(n, Vm.THP_COLLAPSE_ALLOC)
+        for vpn in range(block * BLOCK, (block + 1) * BLOCK):
+            pte = self.tables[process.id].get(vpn)
+            if pte is None:
+                continue
+            if pte.kind == "swap" and pte.payload not in self.slots.frame:
+                self.add(n, Vm.PSWPIN)
+                self.add(n, Vm.PGMAJFAULT)
+            self.zap_pte(process, vpn, False)
+        self.map_huge(process, block, b, self.pmds[process.id][block].nid)
+        return True
+
+    def collapse(self, task, region, first=0, pages=None):
+        """MADV_COLLAPSE: return 0 or the errno of the last block that failed."""
+        start, pages = self.range(region, first, pages)
+        error, process = 0, region.process
+        for block in range(-(-start // BLOCK), (start + pages) // BLOCK):
+            result, load, node = self.scan(process, block, False)
+            if not self.in_one_vma(process, block):
+                result = ScanResult.VMA_CHECK
+            if result == ScanResult.SUCCEED:
+                if self.collapse_block(process, block, load, node, task):
+                    self.charge(task, Cause.SYSCALL, self.costs.collapse_ns)
+                else:
+                    error = 12
+            elif result != ScanResult.PMD_MAPPED:
+                error = 22
+        self.syscall(task, 0)
+        return error
+
+    def in_one_vma(self, process, block):
+        first, end = block * BLOCK, (block + 1) * BLOCK
+        return any(v.start <= first and end <= v.end for v in process.vmas)
+
+    def scan_results(self):
+        return list(self.results)
 
     # --- what came out -----------------------------------
 
@@ -1458,15 +2440,17 @@ class Reference:
     entries_peak = property(lambda self: self.entries.peak)
 
     def page(self, process, vpn):
-        pte = self.tables[process.id].get(vpn)
+        pte = self.entry(process, vpn)
         if pte is None:
             return Page("none")
         bits = {"write": pte.write, "young": pte.young}
         bits |= {"dirty": pte.dirty, "protnone": pte.protnone}
+        bits["pmd"] = isinstance(pte, Pmd)
         if pte.kind == "zero":
             return Page("zero", **bits)
         if pte.kind == "present":
-            return Page("present", **bits, **self.frame_state(pte.payload))
+            pfn = pte.payload + (vpn % BLOCK if bits["pmd"] else 0)
+            return Page("present", **bits, **self.frame_state(pfn))
         ids = self.slots if pte.kind == "swap" else self.entries
         pfn = ids.frame.get(pte.payload)
         if pfn is not None:
@@ -1474,9 +2458,11 @@ class Reference:
         return Page(pte.kind, entry=pte.payload, count=ids.count[pte.payload])
 
     def frame_state(self, pfn):
-        frame = self.frames[pfn]
-        found = {"node": self.node_of(pfn), "frame": pfn, "mapcount": frame.mapcount}
-        if frame.cache:
+        frame = self.frames.get(pfn)
+        found = {"node": self.node_of(pfn), "frame": pfn}
+        found["mapcount"] = self.page_mapcount(pfn)
+        found["huge"] = pfn // BLOCK in self.folios
+        if frame and frame.cache:
             found |= {"entry": frame.entry, "cache": frame.cache}
             found["count"] = self.cache(frame.cache).count[frame.entry]
         return found
@@ -1484,24 +2470,52 @@ class Reference:
     def check(self):
         """Assert that counts and mappings agree."""
         for n, node in enumerate(self.nodes):
-            used = sum(self.node_of(pfn) == n for pfn in self.frames)
+            here = [pfn for pfn in self.frames if self.node_of(pfn) == n]
+            used = sum(not self.frames[pfn].compound for pfn in here)
+            used += sum(BLOCK for b in self.folios if self.node_of(b * BLOCK) == n)
             assert node.free + used == node.span, f"node {n}"
-        held = {"swap": {}, "parked": {}}
-        mapped = {}
+        held, mapped, leaves = {"swap": {}, "parked": {}}, {}, {}
         for process in self.processes:
-            kinds = [pte.kind for pte in self.tables[process.id].values()]
-            assert self._rss[process.id] == kinds.count("present")
-            parked = kinds.count("swap") + kinds.count("parked")
-            assert self._swapents[process.id] == parked
+            self.check_process(process)
             for pte in self.tables[process.id].values():
                 if pte.kind == "present":
                     mapped[pte.payload] = mapped.get(pte.payload, 0) + 1
                 elif pte.kind != "zero":
                     counts = held[pte.kind]
                     counts[pte.payload] = counts.get(pte.payload, 0) + 1
+            for pmd in self.pmds[process.id].values():
+                if pmd.kind == "present":
+                    b = pmd.payload // BLOCK
+                    leaves[b] = leaves.get(b, 0) + 1
         for pfn, frame in self.frames.items():
             assert frame.mapcount == mapped.get(pfn, 0), f"frame {pfn}"
-            assert frame.mapcount or frame.cache, f"frame {pfn} leaked"
+            if frame.compound:
+                assert self.folios[pfn // BLOCK].compound, f"frame {pfn}"
+            else:
+                assert pfn // BLOCK not in self.folios, f"frame {pfn}"
+                assert frame.mapcount or frame.cache, f"frame {pfn} leaked"
+        for b, folio in self.folios.items():
+            assert folio.mapcount == leaves.get(b, 0), f"folio {b}"
+            frames = [self.frames[pfn] for pfn in self.frames_of(b)]
+            assert len(frames) == BLOCK * folio.compound, f"folio {b}"
+            assert folio.ptes == sum(frame.mapcount > 0 for frame in frames)
+            assert folio.mapcount or folio.ptes, f"folio {b} leaked"
+            assert not (folio.deferred and folio.mapcount), f"folio {b}"
         for ids, kind in ((self.slots, "swap"), (self.entries, "parked")):
             for one, count in ids.count.items():
                 assert count == held[kind].get(one, 0), f"{kind} {one}"
+
+    def check_process(self, process):
+        table, pmds = self.tables[process.id], self.pmds[process.id]
+        kinds = [pte.kind for pte in table.values()]
+        huge = sum(pmd.kind == "present" for pmd in pmds.values())
+        assert self._rss[process.id] == kinds.count("present") + BLOCK * huge
+        parked = kinds.count("swap") + kinds.count("parked")
+        assert self._swapents[process.id] == parked
+        assert all(pmds[vpn // BLOCK].kind == "table" for vpn in table)
+        for block in pmds:
+            first, end = block * BLOCK, (block + 1) * BLOCK
+            mine = [v for v in process.vmas if v.start < end and first < v.end]
+            assert mine, f"table of block {block} without a VMA"
+            if pmds[block].kind != "table":
+                assert mine[0].start <= first and end <= mine[0].end, f"block {block}"

@@ -19,12 +19,13 @@ from lazynuma.engine.errors import BadInput
 from lazynuma.engine.output import ROWS, RunState, RunWriter
 from lazynuma.engine.run_file import RunFile, describe, is_locked, lookup3, recover
 from lazynuma.engine.study import SUMMARY, Column
-from lazynuma.kernels.constants import Cause, Event, Refusal, Vm
+from lazynuma.kernels.constants import Cause, Event, Refusal, ScanResult, Vm
 from lazynuma.scenarios import cli
 
 FORMAT = Path(__file__).parents[1] / "docs" / "format.md"
 GROUPS = ("summary", "runtime", "epochs", "processes", "events", "snapshots", "run")
 NODES = 3
+BLOCKS = np.zeros(2, np.int8)
 
 
 def writer(path: Path, **changes) -> RunWriter:
@@ -61,13 +62,18 @@ def counters(epoch: int, nodes: int = NODES) -> np.ndarray:
     return np.arange(nodes * len(Vm)).reshape(nodes, len(Vm)) + epoch
 
 
+def khugepaged(epoch: int) -> np.ndarray:
+    return np.arange(len(ScanResult) + 2) + epoch
+
+
 def write(path: Path, epochs: int = 5, **changes) -> Path:
     file = writer(path, **changes)
     for epoch in range(epochs):
-        file.epoch(0, 10 * epoch, counters(epoch), [process(0), process(1)])
+        processes = [process(0), process(1)]
+        file.epoch(0, 10 * epoch, counters(epoch), processes, khugepaged(epoch))
     file.event(0, 44, "wedged", 2, 1, 99)
-    file.snapshot(0, 45, np.array([0, 1, -1], np.int8))
-    file.snapshot(0, 46, np.full(70_000, 2, np.int8))
+    file.snapshot(0, 45, 1, np.array([0, 1, -1], np.int8), np.array([1, 3, 2], np.int8))
+    file.snapshot(0, 46, 0, np.full(70_000, 2, np.int8), np.full(70_000, 1, np.int8))
     file.summary(0, row(5))
     file.runtime(0, {"setup_s": 0.5, "run_s": 2.0, "output_s": 0.25})
     file.close(RunState.DONE)
@@ -100,11 +106,20 @@ def test_summary_has_named_variants_and_fill_values(path):
 
 def test_epochs_are_exact(path):
     epochs = group(path, "epochs")
-    assert dict(epochs.sizes) == {"epoch": 2 * ROWS + 3, "node": NODES}
+    assert dict(epochs.sizes) == {
+        "epoch": 2 * ROWS + 3,
+        "node": NODES,
+        "scan_result": len(ScanResult),
+    }
     for epoch in (0, ROWS - 1, ROWS, 2 * ROWS + 2):
         for counter in Vm:
             values = epochs[counter.name.lower()][epoch].values
             assert (values == counters(epoch)[:, counter]).all()
+        results = epochs.khugepaged_results[epoch]
+        assert results.sel(scan_result="pmd_mapped") == epoch + ScanResult.PMD_MAPPED
+        assert results.values.tolist() == khugepaged(epoch)[:-2].tolist()
+        assert epochs.khugepaged_full_scans[epoch] == len(ScanResult) + epoch
+        assert epochs.khugepaged_pages_collapsed[epoch] == len(ScanResult) + 1 + epoch
     assert epochs.pgfault.attrs["cell_methods"] == "epoch: sum"
     assert epochs.time_ns.values[-1] == 10 * (2 * ROWS + 2)
 
@@ -114,11 +129,9 @@ def test_nodes_that_a_variant_lacks_hold_the_fill_value(tmp_path):
     file.epoch(0, 1, counters(0), [])
     file.epoch(1, 1, counters(0, nodes=2), [])
     file.close(RunState.DONE)
-    assert group(tmp_path / "run.h5", "epochs").pgfault.values[1].tolist() == [
-        0,
-        36,
-        -1,
-    ]
+    epochs = group(tmp_path / "run.h5", "epochs")
+    assert epochs.pgfault.values[1].tolist() == [0, len(Vm), -1]
+    assert not epochs.khugepaged_results.values.any()
 
 
 def test_processes_events_and_snapshots(path):
@@ -137,8 +150,11 @@ def test_processes_events_and_snapshots(path):
             1,
             99,
         ]
+        assert file.snapshots["process"].tolist() == [1, 0]
         assert file.placement(0).tolist() == [0, 1, -1]
+        assert file.kinds(0).tolist() == [1, 3, 2]
         assert file.placement(1).tolist() == [2] * 70_000
+        assert file.kinds(1).tolist() == [1] * 70_000
 
 
 def test_kinds_and_states_are_cf_flags(path):
@@ -292,7 +308,14 @@ def test_a_creation_that_fails_leaves_nothing(tmp_path, changes, error):
             "time_ns must have shape",
         ),
         ("event", (0, 0, "fire", 0, 0, 0), "kind must be one of oom_kill, .*'fire'"),
-        ("snapshot", (0, 0, np.array([300])), "block_node must be int8"),
+        (
+            "epoch",
+            (0, 0, counters(0), [], np.zeros(len(ScanResult))),
+            "khugepaged must have shape",
+        ),
+        ("snapshot", (0, 0, 0, np.array([300]), BLOCKS), "node must be int8"),
+        ("snapshot", (0, 0, 0, BLOCKS, BLOCKS[1:]), "kind must be int8"),
+        ("snapshot", (2, 0, 0, BLOCKS, BLOCKS), "variant must be from 0"),
         ("summary", (-1, row(1)), "variant must be from 0"),
         ("summary", (0, {}), "summary must have accesses"),
         ("summary", (0, row(1) | {"pages_refused_by": 1}), "must have shape"),

@@ -1,0 +1,103 @@
+"""Where the blocks of a process are, and how they are mapped: one look at its tables.
+
+Responsible for what a snapshot shows; agnostic of when it is taken and of the file.
+"""
+
+from collections.abc import Iterator, Sequence
+from enum import IntEnum
+
+import numpy as np
+
+from ..kernels import constants as k
+from ..kernels import state as st
+from .process import Process, Vma
+
+# Blocks looked at together: their page tables take 8 MiB.
+_PIECE = 1 << 11
+
+
+class BlockKind(IntEnum):
+    """What 2 MiB of an address space are."""
+
+    NONE = 0
+    HUGE = 1
+    HUGE_ZERO = 2
+    #: A page table with an entry that is not none.
+    SMALL = 3
+
+
+def take(memory: st.Memory, process: Process) -> tuple[np.ndarray, np.ndarray]:
+    """Return (node, kind), int8[blocks], of every block that a VMA of ``process`` has.
+
+    Blocks of 2 MiB in address order, those of all VMAs one after the other, each once.
+    kind is a ``BlockKind``.  node is that of the huge page; where there are small pages
+    that of most present ones, the lowest of equals; else -1.
+    """
+    spans = list(_spans(process.vmas))
+    count = sum(end - first for first, end in spans)
+    node, kind = np.full(count, k.NONE, np.int8), np.zeros(count, np.int8)
+    at, moved = 0, process.delta >> k.HPAGE_PMD_ORDER
+    for first, end in spans:
+        for block in range(first, end, _PIECE):
+            stop = min(block + _PIECE, end)
+            out = slice(at, at + stop - block)
+            _look(memory, slice(block + moved, stop + moved), node[out], kind[out])
+            at = out.stop
+    return node, kind
+
+
+def _spans(vmas: Sequence[Vma]) -> Iterator[tuple[int, int]]:
+    """Yield (first, end) of the blocks of VMAs; one cut by two VMAs counts once."""
+    seen = 0
+    for vma in vmas:
+        first = max(seen, vma.start >> k.HPAGE_PMD_ORDER)
+        seen = -(-vma.end >> k.HPAGE_PMD_ORDER)
+        if first < seen:
+            yield first, seen
+
+
+def _look(memory: st.Memory, blocks: slice, node: np.ndarray, kind: np.ndarray) -> None:
+    """Fill ``node`` and ``kind`` of a piece, ``blocks`` of the page tables."""
+    pmd = memory.pmd[blocks]
+    huge = (pmd & k.PTE_PRESENT) != 0
+    kind[huge] = BlockKind.HUGE
+    node[huge] = (pmd[huge] & k.PTE_PAYLOAD) >> memory.info[st.NODE_SHIFT]
+    kind[(pmd & k.PTE_ZERO) != 0] = BlockKind.HUGE_ZERO
+    table = (pmd & (k.PMD_TABLE | k.PMD_LEAF)) == k.PMD_TABLE
+    if not table.any():
+        return
+    nr = k.HPAGE_PMD_NR
+    ptes = memory.pte[blocks.start * nr : blocks.stop * nr].reshape(-1, nr)
+    node[table], kind[table] = _look_at_tables(
+        ptes if table.all() else ptes[table],
+        int(memory.info[st.NODE_SHIFT]),
+        len(memory.node),
+    )
+
+
+def _look_at_tables(
+    ptes: np.ndarray, shift: int, nodes: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (node, kind), int8[tables], of page tables, int64[tables, 512]."""
+    every = np.bitwise_and.reduce(ptes, axis=1)
+    some = np.bitwise_or.reduce(ptes, axis=1)
+    kind = np.where(some != 0, BlockKind.SMALL, BlockKind.NONE).astype(np.int8)
+    first = (every & k.PTE_PAYLOAD) >> shift
+    # Almost every block is: all present, all on one node.
+    alike = first == (some & k.PTE_PAYLOAD) >> shift
+    alike &= (every & k.PTE_PRESENT) != 0
+    node = np.where(alike, first, k.NONE)
+    mixed = ~alike & ((some & k.PTE_PRESENT) != 0)
+    if mixed.any():
+        node[mixed] = _majority(ptes[mixed], shift, nodes)
+    return node.astype(np.int8), kind
+
+
+def _majority(ptes: np.ndarray, shift: int, nodes: int) -> np.ndarray:
+    """Return int64[tables]: the node of most present pages, the lowest of equals."""
+    nid = (ptes & k.PTE_PAYLOAD) >> shift
+    # What is not present counts for a node after the last.
+    nid[(ptes & k.PTE_PRESENT) == 0] = nodes
+    nid += np.arange(len(ptes))[:, None] * (nodes + 1)
+    counts = np.bincount(nid.ravel(), minlength=len(ptes) * (nodes + 1))
+    return counts.reshape(len(ptes), nodes + 1)[:, :nodes].argmax(axis=1)
