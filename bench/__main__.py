@@ -31,8 +31,8 @@ def main() -> int:
     machine = _machine()
     if not options.json:
         print("  ".join(f"{key} {value}" for key, value in machine.items()))
-        print(f"{'name':26}{'threads':>8}{'events/s':>11}{'ceiling/s':>11}", end="")
-        print(f"{'ratio':>8}{'bytes/page':>12}")
+        print(f"{'name':26}{'threads':>8}{'seconds':>9}{'events/s':>11}", end="")
+        print(f"{'against/s':>11}{'ratio':>8}{'bytes/page':>12}{'MiB':>9}")
     results, ceilings = [], {}
     for case in chosen:
         result = _measure(case, options.threads, ceilings)
@@ -53,26 +53,37 @@ def _options() -> argparse.Namespace:
 
 
 def _measure(case: Case, threads: int, ceilings: dict) -> dict:
-    """Time a case once warm, beside the ceiling over as many pages."""
+    """Time a case once warm, beside the ceiling over as many entries."""
     case.run(WARM_UP, threads)
     gc.collect()
     if case.grows:
         _back(case.size)
     timing = case.run(case.size, threads)
     gc.collect()
-    key = (timing.pages, case.sequential)
-    if key not in ceilings:
-        ceilings[key] = ceiling(*key)
     rate = timing.events / timing.seconds
+    against = _against(case, timing, ceilings)
     return {
         "name": case.name,
         "threads": threads,
         "events": timing.events,
+        "seconds": timing.seconds,
         "events_per_s": rate,
-        "ceiling_per_s": ceilings[key],
-        "ratio": rate / ceilings[key],
+        "against": "ceiling" if case.against is None else "linux",
+        "against_per_s": against,
+        "ratio": rate / against if against else None,
         "bytes_per_page": timing.nbytes / timing.pages,
+        "nbytes": timing.nbytes,
     }
+
+
+def _against(case: Case, timing, ceilings: dict) -> float:
+    """Return what a case is held against, events a second; 0 where nothing is."""
+    if case.against is not None:
+        return case.against
+    key = (timing.records or timing.pages, case.sequential)
+    if key not in ceilings:
+        ceilings[key] = ceiling(*key)
+    return ceilings[key]
 
 
 def _back(size: int) -> None:
@@ -82,12 +93,18 @@ def _back(size: int) -> None:
 
 
 def _show(result: dict) -> None:
+    against, ratio = result["against_per_s"], result["ratio"]
     print(
-        f"{result['name']:26}{result['threads']:8}"
-        f"{result['events_per_s'] / 1e6:9.2f} M{result['ceiling_per_s'] / 1e6:9.1f} M"
-        f"{result['ratio']:8.3f}{result['bytes_per_page']:12.2f}",
+        f"{result['name']:26}{result['threads']:8}{result['seconds']:9.3f}"
+        f"{_rate(result['events_per_s'])}{_rate(against) if against else '-':>11}"
+        f"{f'{ratio:8.3f}' if ratio else '-':>8}"
+        f"{result['bytes_per_page']:12.3f}{result['nbytes'] / 2**20:9.1f}",
         flush=True,
     )
+
+
+def _rate(events: float) -> str:
+    return f"{events / 1e6:9.2f} M" if events >= 1e5 else f"{events:11.0f}"
 
 
 def _machine() -> dict:

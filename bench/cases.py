@@ -5,9 +5,29 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from lazynuma.engine import Mechanism, Settings, Simulation, preset, workload
+from lazynuma.engine import (
+    Khugepaged,
+    Mechanism,
+    Settings,
+    Simulation,
+    Thp,
+    Tlb,
+    preset,
+    workload,
+)
+from lazynuma.kernels._jit import kernel
+from lazynuma.kernels.constants import PTE_YOUNG
+from lazynuma.kernels.folio import split_huge_pmd
+from lazynuma.kernels.state import SHARDS
 
 GIB = 1 << 30
+TIB = 1 << 40
+BLOCK = 1 << 21
+#: Pages of a huge page.
+HUGE = 512
+#: What Linux itself does in a second: collapses of 2 MiB, PMD splits (issue tracker's
+#: figures, one thread).
+LINUX_COLLAPSES, LINUX_PMD_SPLITS = 355, 89_000
 TASKS = 32
 #: Most accesses that a case makes in one go.
 ACCESSES = 20_000_000
@@ -17,12 +37,16 @@ REPEATS = 4
 
 
 class Timing(NamedTuple):
-    """Events, the seconds they took, the pages mapped and the host bytes they cost."""
+    """Events, the seconds they took, the pages mapped and the host bytes they cost.
+
+    ``records``: entries of 8 bytes that the ceiling goes over, if not one a page.
+    """
 
     events: int
     seconds: float
     pages: int
     nbytes: int
+    records: int = 0
 
 
 @dataclass(frozen=True)
@@ -35,6 +59,8 @@ class Case:
     sequential: bool = False
     #: Whether host memory is touched for the first time while the clock runs.
     grows: bool = False
+    #: Events a second of Linux itself, where that is what counts; 0: nothing does.
+    against: int | None = None
 
 
 def resident() -> int:
@@ -46,15 +72,17 @@ def resident() -> int:
 class World:
     """A job of ``size`` bytes on 4 nodes, its tasks on node 0."""
 
-    def __init__(self, size: int, threads: int, ram: int = 0, swap: int = 0) -> None:
+    def __init__(
+        self, size: int, threads: int, ram: int = 0, settings: Settings = Settings()
+    ) -> None:
         self.before = resident()
         machine = preset("4s", ram or max(8 * GIB, 5 * size))
-        self.sim = Simulation(machine, Settings(swap_bytes=swap), threads=threads)
+        self.sim = Simulation(machine, settings, threads=threads)
         self.process = self.sim.spawn("bench", 2 * size)
         self.tasks = [self.sim.start_task(self.process, cpu) for cpu in range(TASKS)]
         self.region = self.sim.mmap(self.process, size)
 
-    def timed(self, work, events: int, repeats: int = 1) -> Timing:
+    def timed(self, work, events: int, repeats: int = 1, records: int = 0) -> Timing:
         """Do ``work`` and close the world; of several times the best counts."""
         seconds = float("inf")
         for _ in range(repeats):
@@ -63,7 +91,7 @@ class World:
             seconds = min(seconds, time.perf_counter() - begin)
         nbytes = resident() - self.before
         self.sim.close()
-        return Timing(events, seconds, self.region.pages, nbytes)
+        return Timing(events, seconds, self.region.pages, nbytes, records)
 
     def loads(self, kind, count: int, slabs: bool = False, **options):
         """Return one workload a task: ``count`` accesses in all."""
@@ -112,7 +140,7 @@ def _fault(mechanism: Mechanism):
     """Faults of parked or marked pages, each with a migration, in scattered order."""
 
     def run(size: int, threads: int) -> Timing:
-        world = World(size, threads, swap=2 * size)
+        world = World(size, threads, settings=Settings(swap_bytes=2 * size))
         world.sim.populate(world.tasks[0], world.region)
         world.move()
         world.sim.mark(world.tasks[0], world.region, mechanism)
@@ -147,11 +175,97 @@ def _exit(size: int, threads: int) -> Timing:
 
 def _reclaim(size: int, threads: int) -> Timing:
     """Uniform touches of 110 % of the RAM."""
-    world = World(size * 11 // 10, threads, ram=size, swap=size // 2)
+    swap = Settings(swap_bytes=size // 2)
+    world = World(size * 11 // 10, threads, ram=size, settings=swap)
     world.sim.populate(world.tasks[0], world.region)
     count = world.region.pages // 8
     loads = world.loads(workload.Uniform, count)
     return world.timed(lambda: world.sim.run(loads), count)
+
+
+# --- huge pages -----------------------------------------------------------------------
+
+ALWAYS = Thp(enabled="always")
+
+
+def _thp_touch(size: int, threads: int) -> Timing:
+    """Uniform touches of huge pages, with the TLB model."""
+    world = World(size, threads, settings=Settings(thp=ALWAYS, tlb=Tlb(enabled=True)))
+    world.sim.populate(world.tasks[0], world.region)
+    loads = world.loads(workload.Uniform, ACCESSES)
+    return world.timed(
+        lambda: world.sim.run(loads), ACCESSES, REPEATS, world.region.pages // HUGE
+    )
+
+
+def _thp_map(size: int, threads: int) -> Timing:
+    """Map memory by huge pages; a fault each."""
+    world = World(size, threads, settings=Settings(thp=ALWAYS))
+    populate = world.sim.populate
+    blocks = world.region.pages // HUGE
+    return world.timed(lambda: populate(world.tasks[0], world.region), blocks)
+
+
+def _setup(size: int, threads: int) -> Timing:
+    """Set up a machine on which nothing runs yet."""
+    before, begin = resident(), time.perf_counter()
+    sim = Simulation(preset("8s", size), Settings(thp=ALWAYS), threads=threads)
+    seconds = time.perf_counter() - begin
+    nbytes = resident() - before
+    sim.close()
+    return Timing(1, seconds, size // 4096, nbytes)
+
+
+def _small_world(size: int, threads: int) -> World:
+    """A world of small pages that khugepaged sees from now on, all at a wake-up."""
+    knobs = Khugepaged(pages_to_scan=size // 4096 + HUGE, scan_sleep_millisecs=1)
+    settings = Settings(thp=Thp(enabled="madvise"), khugepaged=knobs)
+    world = World(size, threads, settings=settings)
+    world.sim.populate(world.tasks[0], world.region)
+    world.sim.advise(world.tasks[0], world.region, "hugepage")
+    return world
+
+
+def _scan(size: int, threads: int) -> Timing:
+    """khugepaged reads every PTE and finds that none was used since."""
+    world = _small_world(size, threads)
+    first = world.region.first + world.process.delta
+    world.sim.memory.pte[first : first + world.region.pages] &= ~PTE_YOUNG
+    wake = world.sim.idle
+    return world.timed(lambda: wake(1_000_000), world.region.pages, REPEATS)
+
+
+def _collapse(size: int, threads: int) -> Timing:
+    world = _small_world(size, threads)
+    blocks = world.region.pages // HUGE
+    return world.timed(lambda: world.sim.idle(1_000_000), blocks)
+
+
+@kernel
+def _split_pmds(m, mm, first, blocks):
+    """Split the PMD entries of a range of blocks."""
+    for i in range(blocks):
+        split_huge_pmd(m, m.info[SHARDS], mm, first + i)
+
+
+def _split(warm: bool):
+    """PMD splits; ``warm``: the host has the tables' memory already, as Linux has."""
+
+    def run(size: int, threads: int) -> Timing:
+        world = World(size, threads, settings=Settings(thp=ALWAYS))
+        world.sim.populate(world.tasks[0], world.region)
+        blocks = world.region.pages // HUGE
+        first = (world.region.first + world.process.delta) // HUGE
+        m, mm = world.sim.memory, world.process.id
+        if warm:
+            tables = m.block_huge, m.block_bump, m.pmd[first : first + blocks]
+            before = [table.copy() for table in tables]
+            _split_pmds(m, mm, first, blocks)
+            for table, old in zip(tables, before, strict=True):
+                table[:] = old
+        return world.timed(lambda: _split_pmds(m, mm, first, blocks), blocks)
+
+    return run
 
 
 CASES = (
@@ -179,4 +293,15 @@ CASES = (
     Case("fork_64GiB", 64 * GIB, _fork, True),
     Case("exit_64GiB", 64 * GIB, _exit, True),
     Case("reclaim_64GiB", 64 * GIB, _reclaim),
+    Case("setup_64TiB", 64 * TIB, _setup, against=0),
+    Case("thp_map_1TiB", TIB, _thp_map, against=0),
+    Case("thp_touch_16TiB", 16 * TIB, _thp_touch),
+    Case("khugepaged_scan_64GiB", 64 * GIB, _scan, True),
+    Case("collapse_64GiB", 64 * GIB, _collapse, grows=True, against=LINUX_COLLAPSES),
+    Case("split_pmd_16GiB", 16 * GIB, _split(True), against=LINUX_PMD_SPLITS),
+    Case(
+        *("split_pmd_cold_16GiB", 16 * GIB, _split(False)),
+        grows=True,
+        against=LINUX_PMD_SPLITS,
+    ),
 )

@@ -1,9 +1,10 @@
 """The mechanisms that are held against each other, by the names users type."""
 
-from ..kernels.constants import Mechanism, Mode
+from ..kernels.constants import PAGE_SIZE, Mechanism, Mode
 from .errors import BadInput
 from .policy import Policy
 from .process import Region, Task
+from .settings import Settings
 from .simulation import Simulation
 
 LAZY = {
@@ -44,3 +45,15 @@ def repair(
         simulation.mbind(task, region, policy, move=True, first=first, pages=pages)
     elif name in LAZY:
         simulation.mark(task, region, LAZY[name], first=first, pages=pages)
+
+
+def pages_by_ptes(name: str, pages: int, settings: Settings) -> int:
+    """Return how many of ``pages`` a mechanism may leave mapped by PTEs.
+
+    For the estimate of the host's memory: pages of huge pages take next to none.
+    """
+    if settings.thp.enabled == "never" or name == "lazy_migcache":
+        return pages
+    if name == "lazy_swapcache":
+        return min(pages, settings.swap_bytes // PAGE_SIZE)
+    return pages if name == "eager" and not settings.thp.unit_migration else 0

@@ -6,6 +6,9 @@ help       one phrase, shown by ``lazynuma scenarios``
 kind       ``"size"``: bytes, read by ``engine.sizes.parse_size``
 choices    the strings (or numbers) that are allowed
 min, max   bounds, both included; ``min`` is 0 for numbers unless given
+
+A field whose type is a dataclass is a group: ``khugepaged.defrag=false`` sets a field of
+it, and the group's own name (``thp=always``) its first field.
 """
 
 import math
@@ -13,7 +16,7 @@ import tomllib
 import types
 import typing
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, Field, fields
+from dataclasses import MISSING, Field, fields, is_dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
@@ -52,33 +55,79 @@ def fill(parameters: type, settings: Mapping[str, Any], prefix: str = "") -> Any
     ``prefix`` goes before the names in messages (``"cost."``).  Raises BadInput for an
     unknown key, a value of the wrong type or out of bounds, a field left without value.
     """
+    hints = typing.get_type_hints(parameters)
     known = {field.name: field for field in fields(parameters) if field.init}
-    for name in settings:
+    settings, groups = _grouped(settings, known, hints)
+    _check_names([*settings, *groups], known, hints, prefix)
+    for name, field in known.items():
+        if name not in settings and name not in groups and _default(field) is MISSING:
+            raise BadInput(f"{prefix}{name} must be given, got no value")
+    converted = {
+        name: _convert(value, hints[name], known[name].metadata, prefix + name)
+        for name, value in settings.items()
+    }
+    for name, inner in groups.items():
+        own, inside = _default(known[name]), f"{prefix}{name}."
+        converted[name] = replace(own, **_converted(type(own), inner, inside))
+    return parameters(**converted)
+
+
+def _converted(group: type, settings: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """Return the settings of a group as its fields' types."""
+    filled = fill(group, settings, prefix)
+    return {name: getattr(filled, name) for name in settings}
+
+
+def _grouped(
+    settings: Mapping[str, Any], known: Mapping, hints: Mapping
+) -> tuple[dict[str, Any], dict[str, dict]]:
+    """Return the settings of plain fields, and those of each group by its name."""
+    plain, groups = {}, {}
+    for key, value in settings.items():
+        name, _, inner = key.partition(".")
+        if name not in known or not is_dataclass(hints[name]):
+            plain[key] = value
+            continue
+        inner = inner or fields(hints[name])[0].name
+        groups.setdefault(name, {})[inner] = value
+    return plain, groups
+
+
+def _check_names(
+    names: Iterable[str], known: Mapping, hints: Mapping, prefix: str
+) -> None:
+    """Raise BadInput where a name is not known, and say which are."""
+    choices = [
+        f"{name}.{inner.name}" if inner else name
+        for name in known
+        for inner in (fields(hints[name]) if is_dataclass(hints[name]) else (None,))
+    ]
+    for name in names:
         if name not in known:
             raise BadInput(
                 f"setting {prefix + name!r} must be one of "
-                f"{', '.join(prefix + n for n in known) or 'none at all'}, "
-                f"got {prefix + name!r}{did_you_mean(name, known, prefix)}"
+                f"{', '.join(prefix + n for n in choices) or 'none at all'}, "
+                f"got {prefix + name!r}{did_you_mean(name, choices, prefix)}"
             )
-    for name, field in known.items():
-        if name not in settings and _default(field) is MISSING:
-            raise BadInput(f"{prefix}{name} must be given, got no value")
-    hints = typing.get_type_hints(parameters)
-    return parameters(
-        **{
-            name: _convert(value, hints[name], known[name].metadata, prefix + name)
-            for name, value in settings.items()
-        }
-    )
 
 
 def describe(parameters: type) -> list[tuple[str, str, str]]:
     """Return (name, default as it would be typed, help) for each field."""
-    return [
-        (field.name, _default_text(field), field.metadata.get("help", ""))
-        for field in fields(parameters)
-        if field.init
-    ]
+    return _described(parameters, {}, "")
+
+
+def _described(parameters: type, defaults: Mapping, prefix: str) -> list:
+    """Do ``describe``; ``defaults`` are those of a group that differ from its type's."""
+    lines = []
+    for field in fields(parameters):
+        default = defaults.get(field.name, _default(field))
+        if is_dataclass(default):
+            inner = f"{prefix}{field.name}."
+            lines += _described(type(default), vars(default), inner)
+        elif field.init:
+            text = _default_text(default, field)
+            lines.append((prefix + field.name, text, field.metadata.get("help", "")))
+    return lines
 
 
 def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
@@ -188,10 +237,15 @@ def _check_bounds(value: Any, metadata: Mapping, name: str) -> None:
     show = format_size if metadata.get("kind") == "size" else str
     low = metadata.get("min", 0)
     high = metadata.get("max", _INT64_MAX)
+    if low <= value <= high:
+        return
+    if "max" in metadata:
+        raise BadInput(
+            f"{name} must be from {show(low)} to {show(high)}, got {show(value)}"
+        )
     if value < low:
         raise BadInput(f"{name} must be at least {show(low)}, got {show(value)}")
-    if value > high:
-        raise BadInput(f"{name} must be at most {show(high)}, got {show(value)}")
+    raise BadInput(f"{name} must be at most {show(high)}, got {show(value)}")
 
 
 def _default(field: Field) -> Any:
@@ -200,8 +254,7 @@ def _default(field: Field) -> Any:
     return field.default
 
 
-def _default_text(field: Field) -> str:
-    default = _default(field)
+def _default_text(default: Any, field: Field) -> str:
     if default is MISSING:
         return ""
     return _text(default, field.metadata.get("kind") == "size")

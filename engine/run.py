@@ -263,7 +263,7 @@ class _Runner:
         return Simulation(
             variant.machine,
             settings=variant.settings,
-            costs=self.costs,
+            costs=variant.costs(self.costs) if variant.costs else self.costs,
             seed=self.seed,
             threads=self.threads,
             observer=observer,

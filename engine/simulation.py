@@ -36,7 +36,7 @@ from .memory import allocate, give_back, wipe
 from .policy import Policy, checked
 from .process import Process, Region, Task, Vma, isolate, merge
 from .settings import Settings
-from .snapshot import take
+from .snapshot import huge_by_node, take
 from .tables import Tables
 from .topology import Machine
 from .workload import Workload
@@ -1045,6 +1045,25 @@ class Simulation:
             "oom_kills": self.oom_kills,
             "local_fraction": float(tail[0] / tail[1]) if tail[1] else float("nan"),
             "run_time_ns": max((self.clock(task) for task in self.tasks), default=0),
+            "thp_splits": int(totals[k.Vm.THP_SPLIT_PAGE]),
+            "thp_collapses": self.pages_collapsed,
+            **self._huge_shares(),
+        }
+
+    def _huge_shares(self) -> dict:
+        """Return what part of the mapped pages is huge, and what part of that local."""
+        mapped = huge = local = 0
+        for process in self.processes:
+            if process.alive:
+                mapped += self.rss(process)
+                by_node = huge_by_node(self.memory, process)
+                cpus = {task.cpu for task in self.tasks if task.process is process}
+                homes = {int(self.machine.cpu_node[cpu]) for cpu in cpus}
+                huge += int(by_node.sum())
+                local += int(by_node[list(homes)].sum())
+        return {
+            "thp_share": huge * k.HPAGE_PMD_NR / mapped if mapped else 0.0,
+            "huge_local_share": local / huge if huge else 0.0,
         }
 
     def clock(self, task: Task) -> int:
@@ -1093,6 +1112,10 @@ class Simulation:
     def free(self, node: int) -> int:
         """Return the free frames of a node."""
         return int(self.memory.node[node, st.FREE])
+
+    def whole_blocks(self, node: int) -> int:
+        """Return the blocks of 2 MiB of a node that are wholly free."""
+        return int(self.memory.node[node, st.WHOLE])
 
     @property
     def slots_in_use(self) -> int:

@@ -46,6 +46,17 @@ def take(memory: st.Memory, process: Process) -> tuple[np.ndarray, np.ndarray]:
     return node, kind
 
 
+def huge_by_node(memory: st.Memory, process: Process) -> np.ndarray:
+    """Return int64[nodes]: how many huge pages ``process`` maps on each node."""
+    moved, shift = process.delta >> k.HPAGE_PMD_ORDER, int(memory.info[st.NODE_SHIFT])
+    counts = np.zeros(len(memory.node), np.int64)
+    for first, end in _spans(process.vmas):
+        pmd = memory.pmd[first + moved : end + moved]
+        nid = (pmd[(pmd & k.PTE_PRESENT) != 0] & k.PTE_PAYLOAD) >> shift
+        counts += np.bincount(nid, minlength=len(counts))
+    return counts
+
+
 def _spans(vmas: Sequence[Vma]) -> Iterator[tuple[int, int]]:
     """Yield (first, end) of the blocks of VMAs; one cut by two VMAs counts once."""
     seen = 0

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from .errors import BadInput
 
 if TYPE_CHECKING:
+    from .costs import Costs
     from .settings import Settings
     from .simulation import Simulation
     from .topology import Machine
@@ -49,7 +50,7 @@ class Variant:
     ``steps`` drives the simulation and returns the values of the study's own columns,
     by name, if it has any.  ``accesses`` (events expected) feeds the progress bar,
     ``mapped_pages`` (most 4 KiB pages mapped at once) the estimate of the host memory
-    needed.
+    needed.  ``costs`` changes the cost model of the run for this variant alone.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Variant:
     steps: Callable[[Simulation], dict | None]
     accesses: int
     mapped_pages: int
+    costs: Callable[[Costs], Costs] | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ class Study:
 
     ``question`` is one sentence: the title of the file and of the table.
     ``dimension`` names what the variants differ in, and the dimension of ``/summary``.
+    ``report`` makes the text for the screen from the rows where the plain table will not do.
     Raises BadInput where there is no variant, or two have one name.
     """
 
@@ -73,6 +76,7 @@ class Study:
     dimension: str
     variants: tuple[Variant, ...]
     columns: tuple[Column, ...]
+    report: Callable[[Study, list[dict]], str] | None = None
 
     def __post_init__(self) -> None:
         names = [variant.name for variant in self.variants]
@@ -119,4 +123,24 @@ SUMMARY = (
         "simulated time from start to end",
         style="ratio",
     ),
+)
+
+THP_SHARE = Column(
+    *("thp_share", "THP", "1", "share of mapped pages that are part of huge pages"),
+    dtype="f8",
+    style="percent",
+)
+#: What ``Simulation.summary`` says of huge pages at the end.
+THP = (
+    THP_SHARE,
+    Column(
+        "huge_local_share",
+        "THP local",
+        "1",
+        "share of huge pages on a node where their process has a task",
+        dtype="f8",
+        style="percent",
+    ),
+    Column("thp_splits", "THP splits", "1", "huge pages split (thp_split_page)"),
+    Column("thp_collapses", "collapses", "1", "huge pages that khugepaged made"),
 )

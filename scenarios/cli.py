@@ -212,7 +212,7 @@ def _scenarios(options: argparse.Namespace) -> None:
 
     for name in _names():
         module = _module(name)
-        print(f"{name:<14}{_first_line(module)}")
+        print(f"{name:<17}{_first_line(module)}")
         for key, value, text in describe(module.Parameters):
             print(f"    {f'{key}={value}':<28}  {text}".rstrip())
 
@@ -264,7 +264,7 @@ def _execute(
 
 
 def _show(study: Any, rows: list[dict], options: argparse.Namespace) -> None:
-    print(table(study, rows))
+    print((study.report or table)(study, rows))
     if options.output is not None:
         print(f"\nwritten to {options.output}")
 

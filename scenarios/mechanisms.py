@@ -3,7 +3,8 @@
 A process of an eighth of the machine's memory is first touched on node 0.  Its threads
 are moved to node 2 and work on, at pages taken uniformly at random.  Every mechanism
 gets one chance, at the move: nothing, mbind MOVE at once, or one mark of everything so
-that a page migrates when it is first touched.
+that a page migrates when it is first touched.  With ``thp=always`` the job's memory is
+huge pages: the two caches split them, the others move them whole.
 """
 
 from dataclasses import dataclass, field
@@ -11,7 +12,9 @@ from dataclasses import dataclass, field
 from ..engine import mechanism, topology, workload
 from ..engine.errors import BadInput
 from ..engine.settings import Settings
-from ..engine.study import SUMMARY, Study, Variant
+from ..engine.study import SUMMARY, THP_SHARE, Study, Variant
+from ..engine.tlb import Tlb
+from ..engine.transparent_hugepage import Khugepaged, Thp
 from ..kernels.constants import PAGE_SIZE
 
 QUESTION = "Which mechanism brings memory after threads that move, and at what price?"
@@ -38,6 +41,9 @@ class Parameters:
     mechanisms: tuple[str, ...] = field(
         default=mechanism.MECHANISMS, metadata={"help": "mechanisms to compare"}
     )
+    thp: Thp = Thp()
+    khugepaged: Khugepaged = Khugepaged()
+    tlb: Tlb = Tlb()
 
 
 def build(parameters: Parameters) -> Study:
@@ -50,6 +56,12 @@ def build(parameters: Parameters) -> Study:
     pages = parameters.memory // 8 // PAGE_SIZE // parameters.tasks * parameters.tasks
     if pages == 0:
         raise BadInput(f"memory must give every task a page, got {parameters.memory}")
+    settings = Settings(
+        swap_bytes=parameters.memory // 128,
+        thp=parameters.thp,
+        khugepaged=parameters.khugepaged,
+        tlb=parameters.tlb,
+    )
     return Study(
         QUESTION,
         "mechanism",
@@ -57,16 +69,16 @@ def build(parameters: Parameters) -> Study:
             Variant(
                 mechanism.check_mechanism(name),
                 machine,
-                Settings(swap_bytes=parameters.memory // 128),
+                settings,
                 lambda simulation, name=name: _steps(
                     simulation, parameters, name, pages
                 ),
                 accesses=pages * (1 + parameters.touches),
-                mapped_pages=pages,
+                mapped_pages=mechanism.pages_by_ptes(name, pages, settings),
             )
             for name in parameters.mechanisms
         ),
-        SUMMARY,
+        (THP_SHARE, *SUMMARY),
     )
 
 

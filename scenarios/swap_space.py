@@ -7,7 +7,9 @@ memory and beyond it by half of the swap.  With the slots free that is what swap
 for; with the slots held by parked pages reclaim fails and the OOM killer comes.
 
 Where the job is larger than ``mapped``, a slice of the machine is simulated: job, swap
-and growth are scaled alike (``scale``), and the rest of the RAM is ballast.
+and growth are scaled alike (``scale``), and the rest of the RAM is ballast.  With
+``thp=always`` and ``mapped=16TiB`` machines of 8 and 16 TiB are simulated whole, in huge
+pages that the swap cache has to split.
 """
 
 from dataclasses import dataclass, field
@@ -18,7 +20,8 @@ from ..engine.errors import BadInput
 from ..engine.memory import managed_pages, usable_pages
 from ..engine.settings import Settings
 from ..engine.sizes import format_size
-from ..engine.study import SUMMARY, Column, Study, Variant
+from ..engine.study import SUMMARY, THP_SHARE, Column, Study, Variant
+from ..engine.transparent_hugepage import Thp
 from ..kernels.constants import HPAGE_PMD_NR, PAGE_SIZE, Refusal
 
 QUESTION = (
@@ -59,6 +62,7 @@ class Parameters:
     mapped: int = field(
         default=2 << 30, metadata={"kind": "size", "help": "most that a job maps"}
     )
+    thp: Thp = Thp()
 
 
 def build(parameters: Parameters) -> Study:
@@ -71,24 +75,29 @@ def build(parameters: Parameters) -> Study:
         scale = min(Fraction(1), Fraction(parameters.mapped, memory // 8))
         for swap in parameters.swap:
             variants += [
-                _variant(machine, memory, swap, name, scale) for name in MECHANISMS
+                _variant(machine, memory, swap, name, scale, parameters.thp)
+                for name in MECHANISMS
             ]
-    return Study(QUESTION, "case", tuple(variants), COLUMNS + SUMMARY)
+    return Study(QUESTION, "case", tuple(variants), (*COLUMNS, THP_SHARE, *SUMMARY))
 
 
-def _variant(machine, memory: int, swap: int, name: str, scale: Fraction) -> Variant:
+def _variant(
+    machine, memory: int, swap: int, name: str, scale: Fraction, thp: Thp
+) -> Variant:
     job = int(memory // 8 * scale) // PAGE_SIZE
     swapped = int(swap * scale) // PAGE_SIZE
     settings = Settings(
-        swap_bytes=swapped * PAGE_SIZE, ballast=_ballast(machine, 2 * job)
+        swap_bytes=swapped * PAGE_SIZE, ballast=_ballast(machine, 2 * job), thp=thp
     )
+    pages = 4 * job + swapped
     return Variant(
         f"{format_size(memory)}, swap {format_size(swap)}, {name}",
         machine,
         settings,
         lambda simulation: _steps(simulation, name, job, swapped, scale),
         accesses=3 * job + swapped,
-        mapped_pages=4 * job + swapped,
+        # Reclaim splits what it cannot swap out whole: as much again as there is swap.
+        mapped_pages=min(pages, 2 * swapped) if thp.enabled == "always" else pages,
     )
 
 
@@ -108,6 +117,7 @@ def _steps(simulation, name: str, job: int, swapped: int, scale: Fraction) -> di
     process = simulation.spawn("job")
     task = simulation.start_task(process, cpus[0])
     region = simulation.mmap(process, job * PAGE_SIZE, "data")
+    simulation.advise(task, region, "hugepage")
     simulation.populate(task, region)
     simulation.move_task(task, cpus[-1])
     mechanism.repair(simulation, task, region, name, 0)
@@ -137,4 +147,6 @@ def _grow(simulation, cpu: int, beyond: int) -> None:
     other = simulation.spawn("growth")
     task = simulation.start_task(other, cpu)
     region = simulation.mmap(other, (free + beyond) * PAGE_SIZE, "more")
+    # Else huge pages are to be had on the task's own node only.
+    simulation.advise(task, region, "hugepage")
     simulation.run([workload.Sweep(task=task, region=region, count=region.pages)])

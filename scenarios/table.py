@@ -20,18 +20,25 @@ def table(study: Study, rows: Sequence[dict[str, Any]]) -> str:
             columns += _cells(column, [row[column.name] for row in rows])
     columns.append(("wall time", [seconds(row["wall_s"] * 1e9) for row in rows]))
 
+    head, *lines = aligned(columns)
+    shown = [head]
+    for line, row in zip(lines, rows, strict=True):
+        shown += [line, *_refusals(study.columns, row)]
+    return "\n".join([study.question, "", *shown])
+
+
+def aligned(columns: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
+    """Return the head of a table of (heading, cells), and a line for each row."""
     headings = [heading.split(" ", 1) for heading, _ in columns]
     widths = [
         max(map(len, (*heading, *cells)))
         for heading, (_, cells) in zip(headings, columns, strict=True)
     ]
     upper = zip_longest(*(heading[::-1] for heading in headings), fillvalue="")
-    lines = [_line(words, widths) for words in reversed(list(upper))]
-    lines.append(_GAP.join("-" * width for width in widths))
-    for index, row in enumerate(rows):
-        lines.append(_line([cells[index] for _, cells in columns], widths))
-        lines += _refusals(study.columns, row)
-    return "\n".join([study.question, "", *lines])
+    head = [_line(words, widths) for words in reversed(list(upper))]
+    head.append(_GAP.join("-" * width for width in widths))
+    rows = zip(*(cells for _, cells in columns), strict=True)
+    return ["\n".join(head), *(_line(cells, widths) for cells in rows)]
 
 
 def count(number: float) -> str:
@@ -46,8 +53,10 @@ def count(number: float) -> str:
 
 
 def seconds(nanoseconds: float) -> str:
-    """Return a time as people read it: ``41.2 s``, ``1,203 s``, ``3.40 ms``."""
-    for unit, length in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
+    """Return a time as people read it: ``7.59 days``, ``1,203 s``, ``3.40 ms``."""
+    if nanoseconds < 0:
+        return "never"
+    for unit, length in (("days", 86_400e9), ("s", 1e9), ("ms", 1e6), ("us", 1e3)):
         if nanoseconds >= length:
             return f"{_three_digits(nanoseconds / length)} {unit}"
     return f"{nanoseconds:.0f} ns"
@@ -64,7 +73,7 @@ def _cells(column: Column, values: list) -> list[tuple[str, list[str]]]:
     """Return (heading, cells) for what ``column`` shows."""
     values = [getattr(value, "tolist", lambda v=value: v)() for value in values]
     if column.style == "percent":
-        return [(column.heading, [_percent(value) for value in values])]
+        return [(column.heading, [percent(value) for value in values])]
     if column.style == "count":
         return [(column.heading, [count(value) for value in values])]
     times = (column.heading, [seconds(value) for value in values])
@@ -73,7 +82,8 @@ def _cells(column: Column, values: list) -> list[tuple[str, list[str]]]:
     return [times, ("against best", _against(min(values), values))]
 
 
-def _percent(fraction: float) -> str:
+def percent(fraction: float) -> str:
+    """Return a fraction as people read it: ``12.5 %``, ``-`` for NaN."""
     return "-" if math.isnan(fraction) else f"{100 * fraction:.1f} %"
 
 

@@ -20,13 +20,13 @@ import sys, time
 import numpy as np
 from lazynuma.engine.output import RunWriter
 from lazynuma.engine.study import SUMMARY
-from lazynuma.kernels.constants import Vm
+from lazynuma.kernels.constants import Refusal, Vm
 
 file = RunWriter(
     sys.argv[1], title="t", attributes={}, nodes=2, dimension="mechanism",
     variants=["none", "eager"], columns=SUMMARY,
 )
-row = {c.name: range(6) if c.by_reason else 3 for c in SUMMARY}
+row = {c.name: range(len(Refusal)) if c.by_reason else 3 for c in SUMMARY}
 file.summary(0, row)
 epoch = 0
 while True:

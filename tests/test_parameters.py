@@ -12,6 +12,12 @@ from lazynuma.engine.parameters import describe, fill, parse_settings, split_cos
 
 
 @dataclass(frozen=True)
+class Group:
+    enabled: str = field(default="never", metadata={"choices": ("never", "always")})
+    limit: int = field(default=511, metadata={"min": 0, "max": 511, "help": "most"})
+
+
+@dataclass(frozen=True)
 class Parameters:
     memory: int = field(
         default=1 << 40,
@@ -26,6 +32,7 @@ class Parameters:
     swaps: tuple[int, ...] = field(default=(1 << 30,), metadata={"kind": "size"})
     names: tuple[str, ...] = ("none", "lazy")
     limit: int | None = None
+    group: Group = Group(limit=7)
 
 
 def filled(*pairs):
@@ -98,8 +105,8 @@ def test_value_takes_the_type_of_its_field(pair, name, value):
         ("memory=true", "memory must be a size"),
         ("memory=4K", "memory must be at least 1 MiB, got 4 KiB"),
         ("memory=9999999PiB", "memory must be at most"),
-        ("rounds=0", "rounds must be at least 1, got 0"),
-        ("rounds=101", "rounds must be at most 100, got 101"),
+        ("rounds=0", "rounds must be from 1 to 100, got 0"),
+        ("rounds=101", "rounds must be from 1 to 100, got 101"),
         ("rounds=1.5", "rounds must be an integer, got 1.5"),
         ("rounds=true", "rounds must be an integer, got True"),
         ("rounds=many", "rounds must be an integer, got 'many'"),
@@ -129,6 +136,29 @@ def test_any_text_is_taken_or_refused(key, value):
         filled(f"{key}={value}", f"rounds={value}", f"swaps={value}")
     except BadInput:
         pass
+
+
+def test_a_group_is_set_field_by_field():
+    assert filled("group.enabled=always").group == Group("always", 7)
+    assert filled("group=always", "group.limit=3").group == Group("always", 3)
+
+
+@pytest.mark.parametrize(
+    ("pair", "message"),
+    [
+        ("group.limit=512", "^group.limit must be from 0 to 511, got 512$"),
+        ("group=sometimes", "^group.enabled must be one of never, always, got 'some"),
+        ("group.limt=1", "'group.limt' must be one of group.enabled, group.limit, got"),
+        (
+            "grop.limit=1",
+            "must be one of memory, .*group.enabled, .*did you mean group",
+        ),
+        ("memory.limit=1", "must be one of memory, "),
+    ],
+)
+def test_refused_setting_of_a_group_is_named_in_full(pair, message):
+    with pytest.raises(BadInput, match=message):
+        filled(pair)
 
 
 def test_missing_value_is_refused():
@@ -168,4 +198,5 @@ def test_described_defaults_can_be_typed_back():
 
 
 def test_help_is_described():
+    assert ("group.limit", "7", "most") in describe(Parameters)
     assert ("memory", "1TiB", "RAM of the machine") in describe(Parameters)

@@ -1,0 +1,111 @@
+"""How long khugepaged takes to turn a terabyte of small pages into huge ones.
+
+Memory that was mapped by 4 KiB pages, all of it in use and on the node of its user, is
+advised to be huge, and khugepaged is left alone with it.  By default it looks at 8
+blocks of 2 MiB every 10 s, whatever comes of them: a terabyte takes a week.
+"""
+
+from dataclasses import dataclass, field, replace
+
+from ..engine import topology
+from ..engine.errors import BadInput
+from ..engine.settings import Settings
+from ..engine.study import THP, Column, Study, Variant
+from ..engine.transparent_hugepage import Khugepaged, Thp
+from ..kernels.constants import HPAGE_PMD_NR, PAGE_SIZE, ScanResult
+from .table import seconds
+
+QUESTION = "How long does khugepaged take, and what does tuning it change?"
+BLOCK = PAGE_SIZE * HPAGE_PMD_NR
+# Looks at the state of things from start to end.
+LOOKS = 400
+
+COLUMNS = (
+    Column("time_to_half_ns", "half huge", "ns", "until half is huge, -1: never", style="seconds"),
+    Column("time_to_all_ns", "all huge", "ns", "until all is huge, -1: never", style="seconds"),
+    Column("bytes_per_s", "bytes/s", "byte/s", "memory made huge a second", "f8"),
+    Column("blocks_scanned", "scanned", "1", "blocks that khugepaged looked at"),
+    Column("full_scans", "full scans", "1", "rounds through all processes"),
+)
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What can be set."""
+
+    mapped: int = field(
+        default=1 << 40, metadata={"kind": "size", "help": "memory of the job"}
+    )
+    machine: str = field(
+        default="4s", metadata={"help": "preset or file; twice the job's RAM"}
+    )
+    pages_to_scan: tuple[int, ...] = field(
+        default=(4096, 65536), metadata={"min": 1, "help": "pages a wake-up looks at"}
+    )
+    scan_sleep_millisecs: tuple[int, ...] = field(
+        default=(10_000, 100), metadata={"min": 1, "help": "time between wake-ups"}
+    )
+    khugepaged: Khugepaged = Khugepaged()
+
+
+def build(parameters: Parameters) -> Study:
+    """Return the study: one variant for each pace of khugepaged."""
+    machine = topology.machine(parameters.machine, 2 * parameters.mapped)
+    nodes = sum(1 for cpus in machine.cpus if cpus)
+    blocks = parameters.mapped // BLOCK // nodes * nodes
+    if not blocks:
+        raise BadInput(
+            f"mapped must give each of {nodes} nodes 2 MiB, got {parameters.mapped}"
+        )
+    variants = []
+    for sleep in parameters.scan_sleep_millisecs:
+        for pages in parameters.pages_to_scan:
+            tuned = replace(
+                parameters.khugepaged, pages_to_scan=pages, scan_sleep_millisecs=sleep
+            )
+            variants.append(_variant(machine, blocks, tuned))
+    return Study(QUESTION, "tuning", tuple(variants), (*COLUMNS, *THP))
+
+
+def _variant(machine, blocks: int, tuned: Khugepaged) -> Variant:
+    pace = max(1, tuned.pages_to_scan // HPAGE_PMD_NR)
+    expected = -(-blocks // pace) * tuned.scan_sleep_millisecs * 1_000_000
+    step = max(1, expected // LOOKS)
+    settings = Settings(
+        thp=Thp(enabled="madvise"), khugepaged=tuned, epoch_ns=max(1_000_000_000, step)
+    )
+    return Variant(
+        f"{tuned.pages_to_scan} pages / {seconds(tuned.scan_sleep_millisecs * 1e6)}",
+        machine,
+        settings,
+        lambda simulation: _steps(simulation, blocks, step),
+        accesses=0,
+        mapped_pages=blocks * HPAGE_PMD_NR,
+    )
+
+
+def _steps(simulation, blocks: int, step: int) -> dict:
+    process = simulation.spawn("job")
+    region = simulation.mmap(process, blocks * BLOCK, "data")
+    nodes = [n for n, cpus in enumerate(simulation.machine.cpus) if cpus]
+    share = region.pages // len(nodes)
+    for i, node in enumerate(nodes):
+        cpu = topology.cpus_of(simulation.machine, node)[0]
+        task = simulation.start_task(process, cpu)
+        simulation.populate(task, region, i * share, share)
+    simulation.advise(task, region, "hugepage")
+    start, half = simulation.now, -1
+    while simulation.full_scans == 0 and simulation.pages_collapsed < blocks:
+        simulation.idle(step)
+        if half < 0 and 2 * simulation.pages_collapsed >= blocks:
+            half = simulation.now - start
+    took = simulation.now - start
+    done = simulation.pages_collapsed
+    results = simulation.scan_results()
+    return {
+        "time_to_half_ns": half,
+        "time_to_all_ns": took if done == blocks else -1,
+        "bytes_per_s": done * BLOCK * 1e9 / took,
+        "blocks_scanned": int(results.sum() - results[ScanResult.VMA_CHECK]),
+        "full_scans": simulation.full_scans,
+    }

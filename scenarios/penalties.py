@@ -1,0 +1,287 @@
+"""What do the wrong node and 4 KiB pages cost, and does the ranking hang on a constant?
+
+Van Riel's figures of July 2012: memory on the wrong node costs 10 to 20 %, pages of 4 KiB
+instead of 2 MiB cost 5 to 15 %.  Neither is put into the model: the first comes out of
+latencies and bandwidths, the second out of the TLB and of page walks through tables
+that may lie on another node.  A task works at memory of its own or another node, in
+pages of either size:
+
+gups     updates of single words at random (HPC Challenge RandomAccess)
+stream   the triad, paid by bandwidth
+stencil  sweeps over a slab and its neighbours' edges
+zipf     records of 1 KiB, rank k with probability 1 / k
+
+Then ``mechanisms`` runs with every constant of the cost model halved and doubled.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
+
+from ..engine import topology, workload
+from ..engine.costs import Costs
+from ..engine.errors import BadInput
+from ..engine.settings import Settings
+from ..engine.study import Column, Study, Variant
+from ..engine.tlb import Tlb
+from ..engine.transparent_hugepage import Thp
+from ..kernels.constants import HPAGE_PMD_NR, PAGE_SIZE, Cause
+from . import mechanisms
+from .table import aligned, percent, seconds
+
+QUESTION = "What do the wrong node and small pages cost, and which constants matter?"
+HOME, AWAY = 0, 2
+#: Van Riel, linux-mm, 6 July 2012.
+SEED_NODE, SEED_PAGES = (0.10, 0.20), (0.05, 0.15)
+PLACES = {"local": HOME, "remote": AWAY}
+PAGES = {"2M": "always", "4K": "never"}
+# Large enough that page tables of 4 KiB pages do not fit the caches of a core.
+LEAST = 1 << 26
+_NAN = float("nan")
+
+
+def _fraction(name: str, heading: str, text: str) -> Column:
+    return Column(name, heading, "1", text, dtype="f8", style="percent")
+
+
+COLUMNS = (
+    Column("access_ns", "ns an access", "ns", "simulated time of an access", "f8"),
+    _fraction("walk_share", "page walks", "share of the time in page walks"),
+    _fraction("miss_share", "TLB misses", "share of the accesses that miss the TLB"),
+    _fraction("remote_penalty", "wrong node", "time against that of local memory"),
+    _fraction("small_page_penalty", "4K pages", "time against that of 2 MiB pages"),
+    Column("run_time_ns", "time", "ns", "simulated time of a whole run", style="ratio"),
+)
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What can be set."""
+
+    memory: int = field(
+        default=16 << 30, metadata={"kind": "size", "help": "memory that is worked at"}
+    )
+    machine: str = field(default="4s", metadata={"help": "machine preset or file"})
+    accesses: int = field(
+        default=2_000_000, metadata={"min": 1, "help": "accesses that are measured"}
+    )
+    ranking: int = field(
+        default=8 << 30,
+        metadata={"kind": "size", "help": "RAM of the machines of the ranking"},
+    )
+    tlb: Tlb = Tlb(enabled=True)
+
+
+def build(parameters: Parameters) -> Study:
+    """Return the study: the penalties' variants, then those of the ranking."""
+    if parameters.memory < LEAST:
+        raise BadInput(f"memory must be at least {LEAST}, got {parameters.memory}")
+    machine = topology.machine(parameters.machine, 8 * parameters.memory)
+    if machine.nodes <= AWAY or not machine.cpus[HOME] or not machine.cpus[AWAY]:
+        raise BadInput(
+            f"machine must have CPUs on nodes {HOME} and {AWAY}, got {machine.name}"
+        )
+    times: dict[tuple, int] = {}
+    variants = [
+        _variant(machine, parameters, (load, pages, place), times)
+        for load in WORKLOADS
+        for pages in PAGES
+        for place in PLACES
+    ]
+    return Study(
+        QUESTION, "case", (*variants, *_ranking(parameters)), COLUMNS, report=_report
+    )
+
+
+# --- penalties ------------------------------------------------------------------------
+
+
+def _gups(task, region, count):
+    return workload.Gups(task=task, region=region, count=count)
+
+
+def _stream(task, region, count):
+    return workload.Stream(task=task, region=region, count=count)
+
+
+def _stencil(task, region, count):
+    third = region.pages // 3
+    return workload.Stencil(
+        task=task,
+        region=region,
+        count=count,
+        first=third,
+        pages=third,
+        halo=64,
+        lower=third - 64,
+        upper=2 * third,
+    )
+
+
+def _zipf(task, region, count):
+    return workload.Zipf(task=task, region=region, count=count, refs=16)
+
+
+WORKLOADS: dict[str, Callable] = {
+    "gups": _gups,
+    "stream": _stream,
+    "stencil": _stencil,
+    "zipf": _zipf,
+}
+
+
+def _variant(machine, parameters: Parameters, case: tuple, times: dict) -> Variant:
+    load, pages, _ = case
+    mapped = parameters.memory // PAGE_SIZE // HPAGE_PMD_NR * HPAGE_PMD_NR
+    return Variant(
+        " ".join(case),
+        machine,
+        Settings(thp=Thp(enabled=PAGES[pages]), tlb=parameters.tlb),
+        lambda simulation: _measure(simulation, parameters, case, mapped, times),
+        accesses=2 * parameters.accesses,
+        mapped_pages=mapped if pages == "4K" else 0,
+    )
+
+
+def _measure(simulation, parameters, case: tuple, pages: int, times: dict) -> dict:
+    """Run a workload twice, for the TLB and the clock; return what the second took."""
+    load, size, place = case
+    process = simulation.spawn("job")
+    task = simulation.start_task(process, topology.cpus_of(simulation.machine, HOME)[0])
+    region = simulation.mmap(process, pages * PAGE_SIZE, "data")
+    simulation.populate(task, region)
+    cpu = topology.cpus_of(simulation.machine, PLACES[place])[0]
+    simulation.move_task(task, cpu)
+    work = WORKLOADS[load](task, region, parameters.accesses)
+    simulation.run([work])
+    before = _spent(simulation, process, task)
+    simulation.run([work])
+    spent = [now - old for now, old in zip(_spent(simulation, process, task), before)]
+    ns, walks, misses = spent
+    times[case] = ns
+    local, huge = times[load, size, "local"], times[load, "2M", place]
+    return {
+        "access_ns": ns / parameters.accesses,
+        "walk_share": walks / ns,
+        "miss_share": misses / parameters.accesses,
+        "remote_penalty": ns / local - 1 if place == "remote" else _NAN,
+        "small_page_penalty": ns / huge - 1 if size == "4K" else _NAN,
+    }
+
+
+def _spent(simulation, process, task) -> tuple[int, int, int]:
+    """Return (clock, ns of page walks, TLB misses) so far."""
+    misses = simulation.total("tlb_misses_4k") + simulation.total("tlb_misses_2m")
+    walks = int(simulation.times(process)[Cause.PAGE_WALK])
+    return simulation.clock(task), walks, misses
+
+
+# --- ranking --------------------------------------------------------------------------
+
+
+def _ranking(parameters: Parameters) -> list[Variant]:
+    """Return the variants of ``mechanisms``, for each change of a constant."""
+    study = mechanisms.build(
+        mechanisms.Parameters(
+            memory=parameters.ranking,
+            machine=parameters.machine,
+            thp=Thp(enabled="always"),
+            tlb=parameters.tlb,
+        )
+    )
+    changes = {"as is": (None, 1, 1)}
+    for cost in fields(Costs):
+        changes[f"{cost.name} x1/2"] = cost.name, 1, 2
+        changes[f"{cost.name} x2"] = cost.name, 2, 1
+    return [
+        replace(
+            variant,
+            name=f"{change}, {variant.name}",
+            steps=partial(_ranked, variant.steps),
+            costs=partial(_scaled, *scale),
+        )
+        for change, scale in changes.items()
+        for variant in study.variants
+    ]
+
+
+def _scaled(name: str | None, up: int, down: int, costs: Costs) -> Costs:
+    """Return ``costs`` with one of them halved or doubled."""
+    if name is None:
+        return costs
+    return replace(costs, **{name: max(1, getattr(costs, name) * up // down)})
+
+
+def _ranked(steps: Callable, simulation) -> dict:
+    steps(simulation)
+    return {column.name: _NAN for column in COLUMNS if column.dtype == "f8"}
+
+
+# --- the screen -----------------------------------------------------------------------
+
+
+def _report(study: Study, rows: list[dict]) -> str:
+    """Return both penalties beside the seed's, and what the ranking hangs on."""
+    row = {one[study.dimension]: one for one in rows}
+    return "\n".join([study.question, "", *_penalties(row), "", *_order(row)])
+
+
+def _penalties(row: dict[str, dict]) -> list[str]:
+    def column(name: str, size: str, place: str) -> list[float]:
+        return [row[f"{load} {size} {place}"][name] for load in WORKLOADS]
+
+    def share(name: str, size: str, place: str, seed: tuple) -> list[str]:
+        return [
+            f"{percent(value)} {_held(value, seed)}"
+            for value in column(name, size, place)
+        ]
+
+    shown = [("workload", list(WORKLOADS))]
+    for size in PAGES:
+        times = column("access_ns", size, "local")
+        shown.append((f"{size} local", [seconds(ns) for ns in times]))
+    for size in PAGES:
+        cells = share("remote_penalty", size, "remote", SEED_NODE)
+        shown.append((f"remote {size}", cells))
+    for place in PLACES:
+        cells = share("small_page_penalty", "4K", place, SEED_PAGES)
+        shown.append((f"4K {place}", cells))
+    for size in PAGES:
+        cells = [percent(value) for value in column("miss_share", size, "local")]
+        shown.append((f"misses {size}", cells))
+    remote = [*column("remote_penalty", "2M", "remote")]
+    low, high = SEED_NODE[0] / max(remote), SEED_NODE[1] / min(remote)
+    return [
+        *aligned(shown),
+        "",
+        "The seed says 10-20 % for the wrong node and 5-15 % for 4 KiB pages; each"
+        " figure is below, in or above that.",
+        "These workloads do nothing but access memory: a program that waits for memory"
+        f" {percent(low)} to {percent(high)}",
+        "of its time would lose what the seed says on the wrong node.",
+    ]
+
+
+def _held(value: float, seed: tuple[float, float]) -> str:
+    low, high = seed
+    return "below" if value < low else "above" if value > high else "in   "
+
+
+def _order(row: dict[str, dict]) -> list[str]:
+    """Return the ranking, and the changes of a constant that give another."""
+    orders: dict[str, list[str]] = {}
+    times: dict[str, dict[str, int]] = {}
+    for name, one in row.items():
+        change, comma, mechanism = name.partition(", ")
+        if comma:
+            times.setdefault(change, {})[mechanism] = one["run_time_ns"]
+    for change, by_mechanism in times.items():
+        orders[change] = sorted(by_mechanism, key=by_mechanism.get)
+    usual = orders.pop("as is")
+    other = {change: order for change, order in orders.items() if order != usual}
+    lines = [
+        f"Ranking of the mechanisms, huge pages on: {', '.join(usual)}.",
+        f"{len(orders) - len(other)} of {len(orders)} times that a cost was halved or"
+        " doubled it stayed so" + (", but:" if other else "."),
+    ]
+    return lines + [f"  {change}: {', '.join(order)}" for change, order in other.items()]

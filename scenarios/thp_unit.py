@@ -1,0 +1,141 @@
+"""A huge page on the wrong node: move it whole, or split it and have it rebuilt?
+
+Van Riel's fifth objection of July 2012.  A process of an eighth of the machine's memory
+is first touched, as huge pages, on node 0.  Its threads move to node 2, its memory is
+marked by PROT_NONE hinting, and they work on at pages taken at random.  The variants
+differ in what a hint fault does to a huge page, and in who builds it up again:
+
+whole           it migrates as one unit (Linux since 3.8)
+split           it is split, its pages migrate one by one (AutoNUMA 2012); no khugepaged
+split_rebuild_  the same, and khugepaged rebuilds, by one of the rules that Linux had for
+                the node, or on a random one
+
+khugepaged finds a block while some of its pages have moved and others not; where it
+builds on the old node, nothing brings the huge page back.
+"""
+
+from dataclasses import dataclass, field, replace
+
+from ..engine import mechanism, topology, workload
+from ..engine.errors import BadInput
+from ..engine.settings import Settings
+from ..engine.study import SUMMARY, THP, Study, Variant
+from ..engine.tlb import Tlb
+from ..engine.transparent_hugepage import TARGETS, Khugepaged, Thp
+from ..kernels.constants import HPAGE_PMD_NR, PAGE_SIZE
+from .table import table
+
+QUESTION = "Huge pages on the wrong node: move them whole, or split and rebuild them?"
+HOME, AWAY = 0, 2
+# UINT_MAX, the longest sleep that sysfs takes: 50 days.
+NEVER = Khugepaged(scan_sleep_millisecs=(1 << 32) - 1)
+# A collapse holds the lock for 376 us: a thread that never slept did 26 in 10 ms.
+BUSY = Khugepaged(pages_to_scan=26 * HPAGE_PMD_NR, scan_sleep_millisecs=10)
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What can be set."""
+
+    memory: int = field(
+        default=64 << 30, metadata={"kind": "size", "help": "RAM of the machine"}
+    )
+    machine: str = field(
+        default="4s", metadata={"help": "machine preset, or a file of numactl output"}
+    )
+    tasks: int = field(default=4, metadata={"min": 1, "help": "threads"})
+    touches: int = field(
+        default=16, metadata={"min": 1, "help": "accesses a page after the move"}
+    )
+    refs: int = field(
+        default=8, metadata={"min": 1, "help": "cache lines that an access stands for"}
+    )
+    khugepaged: Khugepaged = BUSY
+    tlb: Tlb = Tlb(enabled=True)
+
+
+def build(parameters: Parameters) -> Study:
+    """Return the study; BadInput where the machine does not fit."""
+    machine = topology.machine(parameters.machine, parameters.memory)
+    if machine.nodes <= AWAY or not machine.cpus[HOME] or not machine.cpus[AWAY]:
+        raise BadInput(
+            f"machine must have CPUs on nodes {HOME} and {AWAY}, got {machine.name}"
+        )
+    share = parameters.tasks * HPAGE_PMD_NR
+    pages = parameters.memory // 8 // PAGE_SIZE // share * share
+    if pages == 0:
+        raise BadInput(
+            f"memory must give every task 2 MiB of its eighth, got {parameters.memory}"
+        )
+    whole, split = Thp(enabled="always"), Thp(enabled="always", unit_hinting=False)
+    ways = {"whole": (whole, NEVER), "split": (split, NEVER)}
+    for rule in TARGETS:
+        tuned = replace(parameters.khugepaged, target=rule)
+        ways[f"split_rebuild_{rule}"] = split, tuned
+    variants = [
+        Variant(
+            name,
+            machine,
+            Settings(thp=thp, khugepaged=khugepaged, tlb=parameters.tlb),
+            lambda simulation: _steps(simulation, parameters, pages),
+            accesses=pages * (1 + parameters.touches),
+            mapped_pages=0 if name == "whole" else pages,
+        )
+        for name, (thp, khugepaged) in ways.items()
+    ]
+    columns = [one for one in SUMMARY if one.name not in _UNUSED]
+    return Study(
+        QUESTION,
+        "variant",
+        tuple(variants),
+        (*THP, *columns),
+        report=lambda study, rows: _report(study, rows, parameters),
+    )
+
+
+_UNUSED = {"swap_slots_peak", "migcache_entries_peak", "oom_kills"}
+
+
+def _report(study: Study, rows: list[dict], parameters: Parameters) -> str:
+    """Return the table, and how khugepaged was tuned."""
+    knobs = parameters.khugepaged
+    return (
+        f"{table(study, rows)}\n\n"
+        f"khugepaged rebuilds with pages_to_scan {knobs.pages_to_scan:,},"
+        f" scan_sleep {knobs.scan_sleep_millisecs:,} ms,"
+        f" alloc_sleep {knobs.alloc_sleep_millisecs:,} ms,\n"
+        f"max_ptes_none {knobs.max_ptes_none}, max_ptes_swap {knobs.max_ptes_swap},"
+        f" max_ptes_shared {knobs.max_ptes_shared}; it sleeps in whole and split"
+    )
+
+
+def _steps(simulation, parameters: Parameters, pages: int) -> None:
+    process = simulation.spawn("job")
+    home, away = (topology.cpus_of(simulation.machine, node) for node in (HOME, AWAY))
+    tasks = [
+        simulation.start_task(process, home[i % len(home)])
+        for i in range(parameters.tasks)
+    ]
+    region = simulation.mmap(process, pages * PAGE_SIZE, "data")
+    slab = pages // parameters.tasks
+    simulation.run(
+        [
+            workload.Sweep(task=task, region=region, count=slab, first=i * slab)
+            for i, task in enumerate(tasks)
+        ]
+    )
+    for i, task in enumerate(tasks):
+        simulation.move_task(task, away[i % len(away)])
+    simulation.synchronize()
+    mechanism.repair(simulation, tasks[0], region, "hinting", AWAY)
+    simulation.synchronize()
+    count = slab * parameters.touches
+    simulation.run(
+        [
+            workload.Uniform(
+                task=task, region=region, count=count, refs=parameters.refs
+            )
+            for task in tasks
+        ],
+        tail=count // 10,
+    )
