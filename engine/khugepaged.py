@@ -192,6 +192,7 @@ class Khugepaged:
         collapse.collapse_huge_page(memory, process.id, block, vpn, b, nid, self._taken)
         memory.info[st.MAY_BE_HUGE] = 1
         give_back(memory.pte, first, k.HPAGE_PMD_NR)
+        self._simulation.flush_tlbs(process)
         return k.ScanResult.SUCCEED
 
     def madvise_collapse(self, task, process: Process, vmas) -> tuple[int, int]:

@@ -230,7 +230,7 @@ class Simulation:
                 mmap.copy_page_range(
                     memory, first + process.delta, first + child.delta, pages, child.id
                 )
-        self._flush_tlbs(process)
+        self.flush_tlbs(process)
         self._fold()
         self._event(k.Event.FORK, -1, child, process.id)
         return child
@@ -393,7 +393,7 @@ class Simulation:
         self._stale = True
         cost = zapped * self.costs.zap_pte_ns + self._flush(process)
         self._charge(task, cost)
-        self._flush_tlbs(process)
+        self.flush_tlbs(process)
         give_back(self.memory.pte, start + process.delta, pages)
         self._free_pgtables(process, start, start + pages)
 
@@ -435,7 +435,7 @@ class Simulation:
                 changed += mmap.change_protection(memory, piece, count, read, write)
         merge(process)
         self._stale = True
-        self._flush_tlbs(process)
+        self.flush_tlbs(process)
         cost = changed * self.costs.mark_pte_ns + self._flush(process)
         self._charge(task, cost)
 
@@ -474,8 +474,6 @@ class Simulation:
         self._sync()
         errno, collapsed = self.khugepaged.madvise_collapse(task, process, parts)
         self._charge(task, collapsed * self.costs.collapse_ns)
-        if collapsed:
-            self._flush_tlbs(process)
         return errno
 
     def set_mempolicy(self, task: Task, policy: Policy) -> None:
@@ -521,6 +519,7 @@ class Simulation:
                 vma.policy = old
             merge(region.process)
             self._stale = True
+            self._charge(task, 0)
             return EIO
         moved = np.zeros(3, np.int64)
         if move or move_all:
@@ -534,7 +533,7 @@ class Simulation:
     def _charge_moves(self, task: Task, process: Process, moved: np.ndarray) -> None:
         """Charge a call that moved pages: (pages moved, left, TLB flushes)."""
         if moved[0]:
-            self._flush_tlbs(process)
+            self.flush_tlbs(process)
         self._charge(task, 0, int(moved[2]) * self._flush(process))
 
     def _misplaced(self, task: Task, parts: Sequence[Vma]) -> bool:
@@ -577,7 +576,7 @@ class Simulation:
             marked += park(memory, task.id, v, at, count, policy is not None, move_all)
         merge(region.process)
         self._stale = True
-        self._flush_tlbs(region.process)
+        self.flush_tlbs(region.process)
         self._charge(task, self._mark_cost(mechanism, marked, region.process))
         return marked
 
@@ -690,7 +689,7 @@ class Simulation:
             for at, count in _pieces(start, end):
                 yield row + i, at, count
 
-    def _flush_tlbs(self, process: Process) -> None:
+    def flush_tlbs(self, process: Process) -> None:
         """Empty the TLBs of a process's tasks."""
         if self.settings.tlb.enabled:
             ids = [task.id for task in self.tasks if task.process is process]
@@ -933,11 +932,13 @@ class Simulation:
 
     def _badness(self, process: Process) -> int:
         row = self.memory.mm[process.id]
-        tables = 0
+        tables, counted = 0, 0
         for vma in process.vmas:
-            first = vma.start - vma.start % k.HPAGE_PMD_NR
+            # VMAs may share a block.
+            first = max(counted, vma.start // k.HPAGE_PMD_NR * k.HPAGE_PMD_NR)
+            counted = -(-vma.end // k.HPAGE_PMD_NR) * k.HPAGE_PMD_NR
             tables += mmap.count_page_tables(
-                self.memory, first + process.delta, vma.end - first
+                self.memory, first + process.delta, counted - first
             )
         return int(row[st.MM_RSS] + row[st.MM_SWAPENTS] + tables)
 

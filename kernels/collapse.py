@@ -20,7 +20,7 @@ from .huge_pmd import map_folio
 from .mempolicy import zone_statistics
 from .mmap import zap_pte
 from .page_alloc import rmqueue_huge
-from .state import CHANGE_RSS, LOW, MIN, ONLINE, SHARDS
+from .state import CHANGE_RSS, LOW, MIN, ONLINE, SHARDS, TASK_NID
 from .vma_alloc_folio import has_room
 
 
@@ -45,12 +45,15 @@ def alloc_charge_hpage(m, target, ties, defrag, task):
     defrag  whether to compact, at the expense of ``task`` (NONE: of nobody)
     """
     s = m.info[SHARDS]
+    # khugepaged runs where it allocates.
+    cpu_nid = NONE if task == NONE else m.task[task, TASK_NID]
     for i in range(m.node.shape[0] + 1):
         n = target if i == 0 else i - 1
         if i > 0 and (n == target or not (ties >> n) & 1):
             continue
         if _may_give(m, n, defrag, task):
-            zone_statistics(m, s, n, n, n, Mode.DEFAULT)
+            here = n if cpu_nid == NONE else cpu_nid
+            zone_statistics(m, s, n, n, here, Mode.DEFAULT)
             m.vm[s, n, Vm.PGALLOC_NORMAL] += HPAGE_PMD_NR - 1
             m.vm[s, n, Vm.THP_COLLAPSE_ALLOC] += 1
             return rmqueue_huge(m, n)

@@ -213,10 +213,13 @@ def migrate_huge(m, s, task, old, new):
 
 
 @inlined
-def count_huge_failure(m, s, n):
-    """Count a folio of node ``n`` that could not be migrated for want of memory."""
-    m.refused[s, Refusal.TARGET_FULL] += HPAGE_PMD_NR
-    m.vm[s, n, Vm.PGMIGRATE_FAIL] += HPAGE_PMD_NR
+def count_huge_failure(m, s, n, pages):
+    """Count a folio of node ``n`` that could not be migrated for want of memory.
+
+    ``pages``: those that the entry maps for which it was tried.
+    """
+    m.refused[s, Refusal.TARGET_FULL] += pages
+    m.vm[s, n, Vm.PGMIGRATE_FAIL] += pages
     m.vm[s, n, Vm.THP_MIGRATION_FAIL] += 1
 
 
@@ -226,14 +229,14 @@ def _do_huge_pmd_numa_page(m, s, task, at, v, vpn):
     b = (m.pmd[block] & PTE_PAYLOAD) >> HPAGE_PMD_ORDER
     cpu_nid = m.task[task, TASK_NID]
     page_nid = folio_nid(m, b)
-    target = mpol_misplaced(m, task, v, vpn, page_nid)
+    target = mpol_misplaced(m, task, v, vpn, b << HPAGE_PMD_ORDER)
     if target != NONE:
         # migrate_balanced_pgdat: above high plus the pages that come.
         new = alloc_huge_on_node(m, s, target, cpu_nid, HIGH, HPAGE_PMD_NR)
         if new == PUT_ASIDE:
             return PUT_ASIDE
         if new == NO_MEMORY:
-            count_huge_failure(m, s, page_nid)
+            count_huge_failure(m, s, page_nid, HPAGE_PMD_NR)
         else:
             migrate_huge(m, s, task, b, new)
             m.vm[s, target, Vm.NUMA_PAGES_MIGRATED] += HPAGE_PMD_NR

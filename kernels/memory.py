@@ -155,7 +155,7 @@ def _do_numa_page(m, s, task, at, v, vpn):
     old = m.pte[at] & PTE_PAYLOAD
     cpu_nid = m.task[task, TASK_NID]
     page_nid = node_of(m, old)
-    target = mpol_misplaced(m, task, v, vpn, page_nid)
+    target = mpol_misplaced(m, task, v, vpn, old)
     if target != NONE and m.frame[old] & FRAME_COMPOUND:
         m.refused[s, Refusal.PTE_MAPPED_THP] += 1
     elif target != NONE:
@@ -202,7 +202,7 @@ def _check_migrate_misplaced_page(m, s, task, v, vpn, pfn):
     cpu_nid = m.task[task, TASK_NID]
     target = NONE
     if m.vma[v, VMA_MOF]:
-        target = mpol_misplaced(m, task, v, vpn, node_of(m, pfn))
+        target = mpol_misplaced(m, task, v, vpn, pfn)
     if target != NONE:
         if mapcount(m.frame[pfn]) > 0:
             m.refused[s, Refusal.NOT_FIRST_TOUCH] += 1

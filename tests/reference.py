@@ -320,8 +320,8 @@ class Reference:
         self.entries = Ids(sum(pages))
         self.processes, self.tasks, self.clocks = [], [], []
         self.tables, self._rss, self._swapents = {}, {}, {}
-        self.pmds, self.folios, self.tlbs = {}, {}, {}
-        self.huge_zero_page = False
+        self.pmds, self.folios, self.tlbs, self.pgd_nid = {}, {}, {}, {}
+        self.huge_zero_page, self.used_whole = False, {}
         self.start_khugepaged()
         self.vm = [[0] * len(Vm) for _ in range(self.count)]
         self.refused = [0] * len(Refusal)
@@ -747,14 +747,15 @@ class Reference:
                 self.charge(task, Cause.COMPACTION, cost)
         return target
 
-    def misplaced(self, task, vma, vpn, page_node):
+    def misplaced(self, task, vma, vpn, pfn):
         policy, own = self.policy_of(task, vma)
-        c, mode = self.cpu(task), policy.mode
+        c, mode, page_node = self.cpu(task), policy.mode, self.node_of(pfn)
         target = c
         if mode in INTERLEAVES:
             if own:
                 return None
-            target = self.interleave(policy, vpn - task.process.first_vpn)
+            order = 9 if pfn // BLOCK in self.folios else 0
+            target = self.interleave(policy, vpn - task.process.first_vpn >> order)
         elif mode not in (Mode.DEFAULT, Mode.LOCAL):
             if page_node in policy.nodes:
                 return None
@@ -972,7 +973,7 @@ class Reference:
 
     def huge_hint_fault(self, task, vma, vpn, pmd):
         c, node = self.cpu(task), self.node_of(pmd.payload)
-        target = self.misplaced(task, vma, vpn, node)
+        target = self.misplaced(task, vma, vpn, pmd.payload)
         if target is not None:
             try:
                 mark = self.nodes[target].high + BLOCK
@@ -980,9 +981,7 @@ class Reference:
                 self.migrate_huge(task, pmd.payload // BLOCK, new)
                 self.add(target, Vm.NUMA_PAGES_MIGRATED, BLOCK)
             except NoMemory:
-                self.refuse(Refusal.TARGET_FULL, BLOCK)
-                self.add(node, Vm.PGMIGRATE_FAIL, BLOCK)
-                self.add(node, Vm.THP_MIGRATION_FAIL)
+                self.fail_huge(node, BLOCK)
         self.count_hint_fault(task, node)
         pmd.protnone, pmd.young = False, True
 
@@ -1072,8 +1071,8 @@ class Reference:
         self.charge(task, Cause.COW, self.costs.minor_fault_ns + copy)
 
     def hint_fault(self, task, vma, vpn, pte):
-        c, node = self.cpu(task), self.node_of(pte.payload)
-        target = self.misplaced(task, vma, vpn, node)
+        node, c = self.node_of(pte.payload), self.cpu(task)
+        target = self.misplaced(task, vma, vpn, pte.payload)
         if target is not None and self.frames[pte.payload].compound:
             self.refuse(Refusal.PTE_MAPPED_THP)
         elif target is not None:
@@ -1107,7 +1106,7 @@ class Reference:
     def lazy_fault(self, task, vma, vpn, pfn):
         c, target = self.cpu(task), None
         if vma.mof:
-            target = self.misplaced(task, vma, vpn, self.node_of(pfn))
+            target = self.misplaced(task, vma, vpn, pfn)
         if target is not None and self.frames[pfn].mapcount > 0:
             self.refused[Refusal.NOT_FIRST_TOUCH] += 1
         elif target is not None:
@@ -1163,7 +1162,7 @@ class Reference:
                 step = 1
             passed += step
             node.hands[which] = hand + step if hand + step < node.span else 0
-            if folio and folio.active == bool(which):
+            if folio and step == BLOCK and folio.active == bool(which):
                 return b, passed, folio
             frame = None if folio else self.frames.get(node.first + hand)
             if frame and not frame.wedged and frame.active == bool(which):
@@ -1445,8 +1444,7 @@ class Reference:
         self.add(c, (Vm.TLB_MISSES_4K, Vm.TLB_MISSES_2M)[size])
         cost = self.costs.walk_ns
         if tlb.line != tag >> 3:
-            first = next(t for t in self.tasks if t.process is process)
-            p = self.cpu(first) if size else pmd.nid
+            p = self.pgd_nid[process.id] if size else pmd.nid
             cost += self.loaded(c, p) * self.uncached[process.id][size] // 1000
         tlb.line = tag >> 3
         self.charge(task, Cause.PAGE_WALK, cost)
@@ -1455,7 +1453,7 @@ class Reference:
         mine = [task.id for task in self.tasks if task.process is process]
         for (task, _, _), tlb in self.tlbs.items():
             if task in mine:
-                tlb.sets = {}
+                tlb.sets, tlb.line = {}, -1
 
     def do_hit(self, task, vpn, write, tail=None):
         pte, c = self.entry(task.process, vpn), self.cpu(task)
@@ -1609,8 +1607,9 @@ class Reference:
         for n, node in enumerate(self.nodes):
             room = max(0, min(node.free // 16, node.free - node.low))
             share = room // BLOCK // len(shards)
-            for shard, queue in zip(shards, queues, strict=True):
-                want = min(share, len(queue), node.whole)
+            for s, (shard, queue) in enumerate(zip(shards, queues, strict=True)):
+                enough = max(16, 2 * self.used_whole.get((s, n), 0))
+                want = min(share, len(queue), enough, node.whole)
                 shard.whole[n] = [self.free_block(node) for _ in range(want)]
 
     def take_back(self, shards):
@@ -1623,8 +1622,9 @@ class Reference:
                         node.returned.append(b)
                     else:
                         node.partial.append(b)
-        for shard in shards:
+        for s, shard in enumerate(shards):
             for n, node in enumerate(self.nodes):
+                self.used_whole[s, n] = shard.used_whole.get(n, 0)
                 node.free -= BLOCK * shard.used_whole.get(n, 0)
                 node.returned += shard.whole.get(n, [])
         for shard in shards:
@@ -1722,6 +1722,7 @@ class Reference:
         self.tasks.append(task)
         self.clocks.append(Clock(ns=self.now, il_prev=self.count - 1))
         self.spent[task.id] = [0] * len(Cause)
+        self.pgd_nid.setdefault(process.id, self.cpu(task))
         return task
 
     def move_task(self, task, cpu):
@@ -1752,18 +1753,25 @@ class Reference:
     def walk(self, process, parts):
         """Yield (VMA, page, entry) of what is mapped, a huge entry at its first page.
 
-        A huge entry that is split meanwhile is gone through again, page by page.
+        What is split meanwhile without having moved is gone through again.
         """
         for vma in parts:
             vpn = vma.start
             while vpn < vma.end:
                 entry = self.entry(process, vpn)
+                was = self.in_folio(entry)
                 if entry is not None:
                     yield vma, vpn, entry
+                same = self.entry(process, vpn) is entry
                 if not isinstance(entry, Pmd):
-                    vpn += 1
-                elif self.entry(process, vpn) is entry:
+                    vpn += not (same and was and not self.in_folio(entry))
+                elif same:
                     vpn += BLOCK
+
+    def in_folio(self, entry):
+        """Tell whether an entry maps a huge page or a part of one."""
+        mapped = entry is not None and entry.kind == "present"
+        return mapped and entry.payload // BLOCK in self.folios
 
     def populate(self, task, region, first=0, pages=None):
         start, pages = self.range(region, first, pages)
@@ -1974,8 +1982,8 @@ class Reference:
             if mechanism == Mechanism.HINTING:
                 marked += self.mark_hint(pte)
                 continue
-            node = self.node_of(pte.payload)
-            if not policy or self.misplaced(task, vma, vpn, node) is not None:
+            found = not policy or self.misplaced(task, vma, vpn, pte.payload)
+            if found is not None:
                 cache = ("swap", "mig")[mechanism]
                 marked += self.mark_to_cache(task, pte, cache, move_all)
         merge(region.process)
@@ -2060,7 +2068,7 @@ class Reference:
             for vma, old in zip(parts, before, strict=True):
                 vma.policy = old
             merge(process)
-            self.fold()
+            self.syscall(task, 0)
             return 5
         moved = left = 0
         for one in self.wrong(task, region, parts) if moving else ():
@@ -2075,48 +2083,48 @@ class Reference:
     def wrong(self, task, region, parts):
         """Yield (VMA, page, entry) of what is misplaced when its turn comes."""
         for vma, vpn, entry in self.present(region, parts):
-            node = self.node_of(entry.payload)
-            if self.misplaced(task, vma, vpn, node) is not None:
+            if self.misplaced(task, vma, vpn, entry.payload) is not None:
                 yield vma, vpn, entry
 
-    def move_folio(self, task, b, allocate):
-        """Move a folio to the block that ``allocate`` finds; else split it."""
-        if self.settings.thp.unit_migration:
-            try:
-                self.migrate_huge(task, b, allocate())
-                return True
-            except NoMemory:
-                self.add(self.node_of(b * BLOCK), Vm.THP_MIGRATION_FAIL)
-                self.add(self.node_of(b * BLOCK), Vm.THP_MIGRATION_SPLIT)
-        self.split_folio(b, task)
-        return False
+    def move_folio(self, task, b, allocate, pages):
+        """Move a folio to the block that ``allocate`` finds.
 
-    def huge_by_policy(self, task, vma, vpn, node):
-        """Allocate a block for mbind, on another node than ``node``."""
-        new = self.allocate_huge(task, vma, vpn, False, False)
+        Tell whether it moved; None: it was split.
+        """
+        n = self.node_of(b * BLOCK)
+        new = allocate() if self.settings.thp.unit_migration else None
         if new is None:
-            raise NoMemory
-        if self.node_of(new * BLOCK) == node:
+            if self.settings.thp.unit_migration:
+                self.add(n, Vm.THP_MIGRATION_FAIL)
+                self.add(n, Vm.THP_MIGRATION_SPLIT)
+            self.split_folio(b, task)
+        elif self.node_of(new * BLOCK) == n:
             self.release_huge(new)
-            raise NoMemory
-        return new
+            self.fail_huge(n, pages)
+            return False
+        else:
+            self.migrate_huge(task, b, new)
+            return True
+        return None
+
+    def fail_huge(self, n, pages):
+        self.refuse(Refusal.TARGET_FULL, pages)
+        self.add(n, Vm.PGMIGRATE_FAIL, pages)
+        self.add(n, Vm.THP_MIGRATION_FAIL)
 
     def move_by_policy(self, task, vma, vpn, entry, move_all):
         """Tell whether a page or a huge page moved; None: it was split, go on."""
         pfn, huge = entry.payload, isinstance(entry, Pmd)
-        node = self.node_of(pfn)
+        pages = BLOCK if huge else 1
         if self.page_mapcount(pfn) > 1 and not move_all:
-            self.refuse(Refusal.SHARED, BLOCK if huge else 1)
+            self.refuse(Refusal.SHARED, pages)
             return False
         if pfn // BLOCK in self.folios:
 
             def allocate():
-                return self.huge_by_policy(task, vma, vpn, node)
+                return self.allocate_huge(task, vma, vpn, False, False)
 
-            if self.move_folio(task, pfn // BLOCK, allocate):
-                return True
-            if huge:
-                return None
+            return self.move_folio(task, pfn // BLOCK, allocate, pages)
         try:
             new = self.allocate(task, vma, vpn, wake=False)
         except NoMemory:
@@ -2131,20 +2139,24 @@ class Reference:
     def move_to_node(self, task, entry, node, move_all):
         """Return the node, or -errno; None: a huge page was split, go on."""
         pfn, huge = entry.payload, isinstance(entry, Pmd)
+        pages = BLOCK if huge else 1
         if self.node_of(pfn) == node:
             return node
         if self.page_mapcount(pfn) > 1 and not move_all:
-            self.refuse(Refusal.SHARED, BLOCK if huge else 1)
+            self.refuse(Refusal.SHARED, pages)
             return -13
         if pfn // BLOCK in self.folios:
 
             def allocate():
-                return self.allocate_huge_on(node, self.nodes[node].low, self.cpu(task))
+                try:
+                    low = self.nodes[node].low
+                    return self.allocate_huge_on(node, low, self.cpu(task))
+                except NoMemory:
+                    return None
 
-            if self.move_folio(task, pfn // BLOCK, allocate):
-                return node
-            if huge:
-                return None
+            return (
+                node if self.move_folio(task, pfn // BLOCK, allocate, pages) else None
+            )
         try:
             new = self.allocate_on(node, self.nodes[node].low, self.cpu(task))
         except NoMemory:
@@ -2177,10 +2189,11 @@ class Reference:
         node = self.nodes[n]
         node.online = False
         left = 0
-        for b in sorted(b for b in self.folios if self.node_of(b * BLOCK) == n):
-            self.split_folio(b)
-        for pfn in sorted(p for p in self.frames if self.node_of(p) == n):
-            left += self.evacuate(n, pfn)
+        for b in range(node.first // BLOCK, (node.first + node.span) // BLOCK):
+            if b in self.folios:
+                self.split_folio(b)
+            for pfn in self.frames_of(b):
+                left += self.evacuate(n, pfn)
         node.online = left > 0
         self.fold()
         return left
@@ -2246,7 +2259,7 @@ class Reference:
         if self.scanned_process is None:
             self.scanned_process = next(p for p in self.processes if p.alive)
             self.scan_address = 0
-        process, progress = self.scanned_process, 0
+        process, progress = self.scanned_process, 1
         for vma in process.vmas:
             if vma.end <= self.scan_address:
                 continue
@@ -2383,6 +2396,7 @@ class Reference:
                 self.add(n, Vm.PGMAJFAULT)
             self.zap_pte(process, vpn, False)
         self.map_huge(process, block, b, self.pmds[process.id][block].nid)
+        self.flush_tlbs(process)
         return True
 
     def collapse(self, task, region, first=0, pages=None):
@@ -2390,9 +2404,9 @@ class Reference:
         start, pages = self.range(region, first, pages)
         error, process = 0, region.process
         for block in range(-(-start // BLOCK), (start + pages) // BLOCK):
-            result, load, node = self.scan(process, block, False)
             if not self.in_one_vma(process, block):
-                result = ScanResult.VMA_CHECK
+                continue
+            result, load, node = self.scan(process, block, False)
             if result == ScanResult.SUCCEED:
                 if self.collapse_block(process, block, load, node, task):
                     self.charge(task, Cause.SYSCALL, self.costs.collapse_ns)
@@ -2430,6 +2444,10 @@ class Reference:
 
     def swapents(self, process):
         return self._swapents[process.id]
+
+    def huge_pages(self, process):
+        pmds = self.pmds[process.id].values()
+        return BLOCK * sum(pmd.kind == "present" for pmd in pmds)
 
     def free(self, n):
         return self.nodes[n].free

@@ -2,14 +2,16 @@
 
 import random
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference import Reference
+from reference import BLOCK, Reference
 
 from lazynuma.engine import (
     Gups,
     HotCold,
+    Khugepaged,
     Mechanism,
     Mode,
     NextTouch,
@@ -19,10 +21,14 @@ from lazynuma.engine import (
     Stencil,
     Stream,
     Sweep,
+    Thp,
+    Tlb,
     Uniform,
     Zipf,
     uniform,
 )
+from lazynuma.engine.transparent_hugepage import DEFRAG, TARGETS
+from lazynuma.kernels import constants as k
 
 MIB = 1 << 20
 KINDS = (Sweep, Uniform, Gups, Zipf, NextTouch, HotCold, Stream, Stencil)
@@ -32,11 +38,16 @@ class Pair:
     """The engine and the reference, driven alike."""
 
     def __init__(self, machine, options, seed):
-        self.sims = [
+        self.sims = self.simulations(machine, options, seed)
+        self.processes, self.tasks, self.regions = [], [], []
+
+    @staticmethod
+    def simulations(machine, options, seed):
+        """Return the two that must agree."""
+        return [
             Simulation(machine, options, seed=seed, batch=77),
             Reference(machine, options, seed=seed),
         ]
-        self.processes, self.tasks, self.regions = [], [], []
 
     def call(self, name, *args, **options):
         """Do an operation on both; return both results."""
@@ -59,25 +70,116 @@ class Pair:
             assert fast.alive == model.alive, fast.name
             assert engine.rss(fast) == slow.rss(model), fast.name
             assert engine.swapents(fast) == slow.swapents(model), fast.name
-            assert list(engine.times(fast)) == slow.times(model), fast.name
-            for vma in model.vmas:
-                for vpn in range(vma.start, vma.end):
-                    got, want = engine.page(fast, vpn), slow.page(model, vpn)
-                    assert got == want, f"{fast.name} page {vpn}: {got} {want}"
+            assert list(engine.times(fast)) == list(slow.times(model)), fast.name
+            assert engine.huge_pages(fast) == slow.huge_pages(model), fast.name
+            self.compare_pages(fast, model)
         for fast, model in self.tasks:
             assert engine.clock(fast) == slow.clock(model), fast.id
         for node in range(len(engine.machine.memory)):
             assert engine.free(node) == slow.free(node), node
-        assert engine.counters().tolist() == slow.counters().tolist()
+        counted = zip(_names(), engine.counters().T, slow.counters().T, strict=True)
+        for name, got, want in counted:
+            assert got.tolist() == want.tolist(), name
         assert engine.refusals().tolist() == slow.refusals().tolist()
-        for name in ("slots_in_use", "slots_peak", "entries_in_use", "entries_peak"):
+        assert list(engine.scan_results()) == list(slow.scan_results())
+        for name in SINGLES:
             assert getattr(engine, name) == getattr(slow, name), name
-        assert engine.now == slow.now and engine.oom_kills == slow.oom_kills
+
+    def compare_pages(self, fast, model):
+        """Demand that all pages of a process are equal, word for word."""
+        engine, slow = self.sims
+        memory = engine._sync()
+        for vma in model.vmas:
+            for kind, got, want in words(memory, slow, model, vma):
+                assert (got == want).all(), self.first(kind, fast, vma, got, want)
+            for vpn in sample(vma):
+                assert engine.page(fast, vpn) == slow.page(model, vpn), vpn
+
+    @staticmethod
+    def first(kind, process, vma, got, want):
+        """Tell of the first word that differs."""
+        i = int(np.flatnonzero(got != want)[0])
+        return (
+            f"{kind} {i} of {process.name} from page {vma.start}:"
+            f" {int(got[i]):x}, must be {int(want[i]):x}"
+        )
 
     def check(self):
         """Let both prove their invariants."""
         for sim in self.sims:
             sim.check()
+
+
+def sample(vma):
+    """Return some pages of a VMA: its ends, and one of each block."""
+    return sorted({vma.start, vma.end - 1, *range(vma.start + 7, vma.end, BLOCK)})
+
+
+def bits(one, **names):
+    """Return the bits of those names of ``one`` that are true."""
+    return sum(getattr(one, name) and bit for name, bit in names.items())
+
+
+def entry_word(entry):
+    """Return the word of one of the reference's PTEs or PMD entries."""
+    kinds = {
+        "present": k.PTE_PRESENT,
+        "zero": k.PTE_ZERO,
+        "swap": k.PTE_SWAP,
+        "parked": k.PTE_PARKED,
+        "table": k.PMD_TABLE,
+    }
+    word = kinds[entry.kind] | max(0, entry.payload)
+    word |= bits(entry, write=k.PTE_WRITE, young=k.PTE_YOUNG)
+    word |= bits(entry, dirty=k.PTE_DIRTY, protnone=k.PTE_PROTNONE)
+    return word | getattr(entry, "nid", 0) << k.PMD_NID_SHIFT
+
+
+def frame_word(frame):
+    """Return the word of one of the reference's frames or folios."""
+    word = frame.vpn | frame.mapcount << k.FRAME_MAPCOUNT_SHIFT | k.FRAME_IN_USE
+    word |= bits(frame, active=k.FRAME_ACTIVE, referenced=k.FRAME_REFERENCED)
+    return word | bits(frame, compound=k.FRAME_COMPOUND)
+
+
+#: Flags of frames that both sides keep but that nothing shows.
+FRAME_BITS = k.FRAME_VPN | k.FRAME_MAPCOUNT | k.FRAME_IN_USE | k.FRAME_COMPOUND
+FRAME_BITS |= k.FRAME_ACTIVE | k.FRAME_REFERENCED
+
+
+def words(memory, slow, model, vma):
+    """Yield (kind, words of the engine, words of the reference) of a VMA."""
+    start, end, delta = vma.start, vma.end, model.delta
+    table, pmds = slow.tables[model.id], slow.pmds[model.id]
+    ptes = np.zeros(end - start, np.int64)
+    frames = np.zeros(end - start, np.int64)
+    found = np.zeros(end - start, np.int64)
+    for vpn in range(start, end):
+        pte = table.get(vpn)
+        if pte is None:
+            continue
+        ptes[vpn - start] = entry_word(pte)
+        if pte.kind == "present":
+            frames[vpn - start] = frame_word(slow.frames[pte.payload])
+            found[vpn - start] = memory.frame[pte.payload] & FRAME_BITS
+    yield "PTE", memory.pte[start + delta : end + delta], ptes
+    yield "frame", found, frames
+    blocks = range(start // BLOCK, -(-end // BLOCK))
+    entries = [pmds[b] if b in pmds else None for b in blocks]
+    word = [entry_word(entry) if entry else 0 for entry in entries]
+    first = blocks.start + delta // BLOCK
+    yield "PMD", memory.pmd[first : first + len(blocks)], np.array(word)
+    mapped = [e.payload // BLOCK for e in entries if e and e.kind == "present"]
+    folios = [frame_word(slow.folios[b]) for b in mapped]
+    for i, b in enumerate(mapped):
+        folios[i] |= bits(slow.folios[b], deferred=k.FOLIO_DEFERRED)
+    yield "folio", memory.block_huge[mapped], np.array(folios, np.int64)
+
+
+SINGLES = (
+    *("slots_in_use", "slots_peak", "entries_in_use", "entries_peak"),
+    *("now", "oom_kills", "full_scans", "pages_collapsed"),
+)
 
 
 def pick(value, i):
@@ -98,7 +200,7 @@ def begin_task(pair, rng, nodes, process):
 
 
 def grow(pair, rng, process):
-    size = rng.choice([3, 40, 300, 700, 1300]) * 4096
+    size = rng.choice([3, 40, 300, 700, 1300, 2600]) * 4096
     pair.regions.append(pair.call("mmap", process, size))
 
 
@@ -149,7 +251,8 @@ def policy(rng, nodes):
 
 def load_of(rng, region, task):
     kind = rng.choice(KINDS)
-    options = {"count": rng.randint(1, 400), "refs": rng.choice([1, 64])}
+    most = rng.choice([400, 400, 400, 3000])
+    options = {"count": rng.randint(1, most), "refs": rng.choice([1, 64])}
     if kind is Stream and region.pages < 3:
         kind = Sweep
     if kind is HotCold:
@@ -188,8 +291,9 @@ def step(pair, rng, nodes):
         ["work"] * 6
         + ["mark"] * 3
         + ["mbind", "move_pages", "mprotect", "munmap", "set_mempolicy", "move_task"]
+        + ["populate"]
         + ["fork", "fork", "exit", "grow", "populate", "start", "synchronize"]
-        + ["task", "hot_remove"]
+        + ["task", "hot_remove", "advise", "advise", "collapse", "idle", "idle"]
     )
     if name == "work":
         work(pair, rng)
@@ -208,6 +312,8 @@ def step(pair, rng, nodes):
         begin_task(pair, rng, nodes, process)
     elif name == "synchronize":
         pair.call("synchronize")
+    elif name == "idle":
+        pair.call("idle", rng.choice([1, 1_000_000, 30_000_000]))
     elif name == "set_mempolicy":
         pair.call("set_mempolicy", task, policy(rng, nodes))
     elif name == "hot_remove" and rng.random() < 0.2:
@@ -240,25 +346,68 @@ def change(pair, rng, nodes, name, task, region):
         pair.call("mprotect", task, region, prot, **part)
     elif name == "munmap":
         pair.call("munmap", task, region, **part)
+    elif name == "advise":
+        advice = rng.choice(["hugepage", "hugepage", "nohugepage", "none"])
+        pair.call(
+            "advise", task, region, advice, **(part if rng.random() < 0.5 else {})
+        )
+    elif name == "collapse":
+        got = pair.call("collapse", task, region, **part)
+        assert got[0] == got[1]
     elif name == "populate" and writable(region[0]):
         got = pair.call("populate", task, region, **part)
         assert got[0] == got[1]
 
 
-def story(seed, steps):
-    """Drive both with one random story and compare after every step."""
-    rng = random.Random(seed)
+def huge_page_knobs(rng):
+    """Return the settings of huge pages and TLBs of a story."""
+    thp = Thp(
+        enabled=rng.choice(["always", "always", "madvise"]),
+        defrag=rng.choice(DEFRAG),
+        use_zero_page=rng.random() < 0.5,
+        unit_migration=rng.random() < 0.7,
+    )
+    khugepaged = Khugepaged(
+        pages_to_scan=rng.choice([512, 4096]),
+        scan_sleep_millisecs=rng.choice([1, 10]),
+        alloc_sleep_millisecs=rng.choice([1, 20]),
+        max_ptes_none=rng.choice([0, 100, 511]),
+        max_ptes_swap=rng.choice([0, 64, 511]),
+        max_ptes_shared=rng.choice([0, 256, 511]),
+        defrag=rng.random() < 0.5,
+        target=rng.choice(TARGETS),
+        node_reclaim=rng.random() < 0.3,
+    )
+    sizes = {"entries_4k": rng.choice([4, 64]), "entries_2m": rng.choice([4, 64])}
+    cache = rng.choice([64, 4096])
+    tlb = Tlb(enabled=rng.random() < 0.5, walk_cache_bytes=cache, **sizes)
+    return {"thp": thp, "khugepaged": khugepaged, "tlb": tlb}
+
+
+def world(rng, huge):
+    """Return (machine, settings) of a story, with huge pages or without."""
     nodes = rng.choice([1, 2, 3])
-    machine = uniform(nodes, rng.choice([2, 4, 8]) * MIB, cpus_per_node=2)
+    sizes = [4, 8, 8, 16, 16, 128] if huge else [2, 4, 8]
+    distance = rng.choice([20, 40])
+    machine = uniform(nodes, rng.choice(sizes) * MIB, 2, distance)
     options = Settings(
         shards=rng.choice([1, 3, 64]),
         sequential=rng.random() < 0.3,
-        swap_bytes=rng.choice([0, 1, 4]) * MIB,
+        swap_bytes=rng.choice([0, 1, 4, 16]) * MIB,
         quantum_ns=rng.choice([50_000, 1_000_000, 50_000_000]),
         quantum_accesses=rng.choice([100, 1 << 21]),
         wedge_ppm=rng.choice([0, 0, 300_000]),
+        **(huge_page_knobs(rng) if huge else {}),
     )
-    pair = Pair(machine, options, rng.randrange(1 << 62))
+    return machine, options
+
+
+def story(seed, steps, huge=True, kind=Pair):
+    """Drive both with one random story and compare after every step."""
+    rng = random.Random(seed)
+    machine, options = world(rng, huge)
+    pair = kind(machine, options, rng.randrange(1 << 62))
+    nodes = len(machine.memory)
     start(pair, rng, nodes)
     for _ in range(steps):
         step(pair, rng, nodes)
@@ -267,10 +416,11 @@ def story(seed, steps):
     return pair
 
 
+@pytest.mark.parametrize("huge", [False, True])
 @given(st.integers(0, 1 << 32))
 @settings(max_examples=60, derandomize=True)
-def test_engine_and_reference_agree(seed):
-    story(seed, 14)
+def test_engine_and_reference_agree(huge, seed):
+    story(seed, 14, huge)
 
 
 @pytest.mark.parametrize("sequential", [False, True])
