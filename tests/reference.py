@@ -304,6 +304,7 @@ class Reference:
 
     def __init__(self, machine, settings=None, costs=None, seed=1):
         self.machine, self.seed = machine, seed
+        self.cpu_node = machine.cpu_node.tolist()
         self.settings, self.costs = settings or Settings(), costs or Costs()
         pages = managed_pages(machine)
         self.shift = node_shift(pages)
@@ -340,7 +341,7 @@ class Reference:
         return pfn >> self.shift
 
     def cpu(self, task):
-        return int(self.machine.cpu_node[task.cpu])
+        return self.cpu_node[task.cpu]
 
     def add(self, node, name, n=1):
         self.vm[node][name] += n

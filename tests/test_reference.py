@@ -115,71 +115,85 @@ def sample(vma):
     return sorted({vma.start, vma.end - 1, *range(vma.start + 7, vma.end, BLOCK)})
 
 
-def bits(one, **names):
-    """Return the bits of those names of ``one`` that are true."""
-    return sum(getattr(one, name) and bit for name, bit in names.items())
+ENTRY_KINDS = {
+    "present": k.PTE_PRESENT,
+    "zero": k.PTE_ZERO,
+    "swap": k.PTE_SWAP,
+    "parked": k.PTE_PARKED,
+    "table": k.PMD_TABLE,
+}
+#: What a frame's word holds that both sides keep alike.
+FRAME_BITS = k.FRAME_VPN | k.FRAME_MAPCOUNT | k.FRAME_IN_USE | k.FRAME_COMPOUND
+FRAME_BITS |= k.FRAME_ACTIVE | k.FRAME_REFERENCED
 
 
-def entry_word(entry):
-    """Return the word of one of the reference's PTEs or PMD entries."""
-    kinds = {
-        "present": k.PTE_PRESENT,
-        "zero": k.PTE_ZERO,
-        "swap": k.PTE_SWAP,
-        "parked": k.PTE_PARKED,
-        "table": k.PMD_TABLE,
-    }
-    word = kinds[entry.kind] | max(0, entry.payload)
-    word |= bits(entry, write=k.PTE_WRITE, young=k.PTE_YOUNG)
-    word |= bits(entry, dirty=k.PTE_DIRTY, protnone=k.PTE_PROTNONE)
-    return word | getattr(entry, "nid", 0) << k.PMD_NID_SHIFT
+def pte_word(pte):
+    """Return the word of one of the reference's PTEs."""
+    word = ENTRY_KINDS[pte.kind] | max(0, pte.payload)
+    word |= pte.write * k.PTE_WRITE | pte.young * k.PTE_YOUNG
+    return word | pte.dirty * k.PTE_DIRTY | pte.protnone * k.PTE_PROTNONE
+
+
+def pmd_word(pmd):
+    """Return the word of one of the reference's PMD entries, which may be None."""
+    return pte_word(pmd) | pmd.nid << k.PMD_NID_SHIFT if pmd else 0
 
 
 def frame_word(frame):
     """Return the word of one of the reference's frames or folios."""
     word = frame.vpn | frame.mapcount << k.FRAME_MAPCOUNT_SHIFT | k.FRAME_IN_USE
-    word |= bits(frame, active=k.FRAME_ACTIVE, referenced=k.FRAME_REFERENCED)
-    return word | bits(frame, compound=k.FRAME_COMPOUND)
+    word |= frame.active * k.FRAME_ACTIVE | frame.referenced * k.FRAME_REFERENCED
+    return word | frame.compound * k.FRAME_COMPOUND
 
 
-#: Flags of frames that both sides keep but that nothing shows.
-FRAME_BITS = k.FRAME_VPN | k.FRAME_MAPCOUNT | k.FRAME_IN_USE | k.FRAME_COMPOUND
-FRAME_BITS |= k.FRAME_ACTIVE | k.FRAME_REFERENCED
+def folio_word(folio):
+    """Return the word of one of the reference's folios."""
+    return frame_word(folio) | folio.deferred * k.FOLIO_DEFERRED
 
 
 def words(memory, slow, model, vma):
     """Yield (kind, words of the engine, words of the reference) of a VMA."""
     start, end, delta = vma.start, vma.end, model.delta
     table, pmds = slow.tables[model.id], slow.pmds[model.id]
-    ptes = np.zeros(end - start, np.int64)
-    frames = np.zeros(end - start, np.int64)
-    found = np.zeros(end - start, np.int64)
-    for vpn in range(start, end):
-        pte = table.get(vpn)
-        if pte is None:
-            continue
-        ptes[vpn - start] = entry_word(pte)
-        if pte.kind == "present":
-            frames[vpn - start] = frame_word(slow.frames[pte.payload])
-            found[vpn - start] = memory.frame[pte.payload] & FRAME_BITS
-    yield "PTE", memory.pte[start + delta : end + delta], ptes
-    yield "frame", found, frames
+    found = [table.get(vpn) for vpn in range(start, end)]
+    want = np.array([pte_word(pte) if pte else 0 for pte in found])
+    yield "PTE", memory.pte[start + delta : end + delta], want
+    mapped = [pte.payload for pte in found if pte and pte.kind == "present"]
+    want = np.array([frame_word(slow.frames[pfn]) for pfn in mapped], np.int64)
+    yield "frame", memory.frame[mapped] & FRAME_BITS, want
     blocks = range(start // BLOCK, -(-end // BLOCK))
-    entries = [pmds[b] if b in pmds else None for b in blocks]
-    word = [entry_word(entry) if entry else 0 for entry in entries]
+    found = [pmds.get(block) for block in blocks]
     first = blocks.start + delta // BLOCK
-    yield "PMD", memory.pmd[first : first + len(blocks)], np.array(word)
-    mapped = [e.payload // BLOCK for e in entries if e and e.kind == "present"]
-    folios = [frame_word(slow.folios[b]) for b in mapped]
-    for i, b in enumerate(mapped):
-        folios[i] |= bits(slow.folios[b], deferred=k.FOLIO_DEFERRED)
-    yield "folio", memory.block_huge[mapped], np.array(folios, np.int64)
+    want = np.array([pmd_word(pmd) for pmd in found])
+    yield "PMD", memory.pmd[first : first + len(blocks)], want
+    mapped = [pmd.payload // BLOCK for pmd in found if pmd and pmd.kind == "present"]
+    want = np.array([folio_word(slow.folios[b]) for b in mapped], np.int64)
+    yield "folio", memory.block_huge[mapped], want
 
 
 SINGLES = (
     *("slots_in_use", "slots_peak", "entries_in_use", "entries_peak"),
     *("now", "oom_kills", "full_scans", "pages_collapsed"),
 )
+
+
+class Engines(Pair):
+    """Two engines that differ in nothing that may change a result."""
+
+    @staticmethod
+    def simulations(machine, options, seed):
+        return [
+            Simulation(machine, options, seed=seed),
+            Simulation(machine, options, seed=seed, threads=2, batch=1),
+        ]
+
+    def compare_pages(self, fast, model):
+        for vma in fast.vmas:
+            start, end = vma.start + fast.delta, vma.end + fast.delta
+            blocks = slice(start // BLOCK, -(-end // BLOCK))
+            one, other = (sim._sync() for sim in self.sims)
+            assert (one.pte[start:end] == other.pte[start:end]).all(), vma
+            assert (one.pmd[blocks] == other.pmd[blocks]).all(), vma
 
 
 def pick(value, i):
@@ -191,7 +205,7 @@ def start(pair, rng, nodes):
     process = pair.call("spawn", f"p{len(pair.processes)}", 96 * MIB)
     pair.processes.append(process)
     begin_task(pair, rng, nodes, process)
-    grow(pair, rng, process)
+    grow(pair, rng, pair.tasks[-1])
 
 
 def begin_task(pair, rng, nodes, process):
@@ -199,20 +213,46 @@ def begin_task(pair, rng, nodes, process):
     pair.tasks.append(pair.call("start_task", process, cpu))
 
 
-def grow(pair, rng, process):
-    size = rng.choice([3, 40, 300, 700, 1300, 2600]) * 4096
-    pair.regions.append(pair.call("mmap", process, size))
+def grow(pair, rng, task):
+    """Map one more region; most of them may get huge pages if any may."""
+    thp = pair.sims[1].settings.thp.enabled
+    sizes = [3, 40, 300, 700, 1300]
+    if thp != "never":
+        sizes = [3, 40, 700, 1300, 1300, 2600, 2600]
+    size = rng.choice(sizes) * 4096
+    region = pair.call("mmap", [half.process for half in task], size)
+    pair.regions.append(region)
+    if thp != "never" and rng.random() < 0.6:
+        pair.call("advise", task, region, "hugepage")
+
+
+def crumble(pair, rng, pages):
+    """Let a process fill memory with small pages and free pieces of it all over."""
+    process = pair.call("spawn", "crumbs", 96 * MIB)
+    pair.processes.append(process)
+    task = pair.call("start_task", process, 0)
+    pair.tasks.append(task)
+    region = pair.call("mmap", process, pages * 4096)
+    pair.call("advise", task, region, "nohugepage")
+    pair.call("populate", task, region)
+    share, step = rng.choice([0.4, 0.7]), rng.choice([37, 64, 200])
+    for first in range(0, pages - step, step):
+        if rng.random() < share:
+            pair.call("munmap", task, region, first=first, pages=step)
 
 
 def live_tasks(pair):
-    return [task for task in pair.tasks if task[0].process.alive]
+    """Return the tasks that live, without those that only hold memory."""
+    alive = [task for task in pair.tasks if task[0].process.alive]
+    return [task for task in alive if task[0].process.name != "crumbs"]
 
 
-def region_of(pair, rng, process):
+def region_of(pair, rng, process, wanted):
     """Return a random region of a process's family, as seen by the process."""
     family = process[0].family
     mine = [r for r in pair.regions if r[0].process.family == family]
     mine = [r for r in mine if mapped(r[0].of(process[0]))]
+    mine = [r for r in mine if wanted(r[0].of(process[0]))]
     if not mine:
         return None
     region = rng.choice(mine)
@@ -234,9 +274,25 @@ def writable(region):
     )
 
 
+def is_huge(pair, region):
+    """Tell whether a huge page is mapped in an engine's region."""
+    blocks = range(region.first, region.first + region.pages, BLOCK)
+    pages = [pair.sims[0].page(region.process, vpn) for vpn in blocks]
+    return any(page.pmd and page.kind == "present" for page in pages)
+
+
 def part_of(rng, region):
-    first = rng.randrange(region[0].pages)
-    return {"first": first, "pages": rng.randint(1, region[0].pages - first)}
+    """Return a part of a region: any, some whole blocks or all of it."""
+    pages = region[0].pages
+    kind = rng.choice(["any", "blocks", "blocks", "all"])
+    if kind == "all":
+        return {}
+    first = rng.randrange(pages)
+    if kind == "any" or pages < BLOCK:
+        return {"first": first, "pages": rng.randint(1, pages - first)}
+    first = rng.randrange(pages // BLOCK)
+    count = rng.randint(1, pages // BLOCK - first)
+    return {"first": first * BLOCK, "pages": count * BLOCK}
 
 
 def policy(rng, nodes):
@@ -269,8 +325,8 @@ def load_of(rng, region, task):
 def work(pair, rng):
     chosen, loads = live_tasks(pair), [[], []]
     for task in rng.sample(chosen, min(len(chosen), rng.randint(1, 3))):
-        region = region_of(pair, rng, [half.process for half in task])
-        if region is None or not writable(region[0]):
+        region = region_of(pair, rng, [half.process for half in task], writable)
+        if region is None:
             continue
         seed = rng.random()
         for i in (0, 1):
@@ -279,22 +335,33 @@ def work(pair, rng):
         sim.run(mine)
 
 
-def step(pair, rng, nodes):
+#: Operations, and how often a story has them that has them.
+OPERATIONS = {
+    **{"work": 12, "mark": 3, "mbind": 2, "move_pages": 2, "mprotect": 1, "munmap": 1},
+    **{"set_mempolicy": 1, "move_task": 1, "populate": 2, "fork": 2, "exit": 1},
+    **{"grow": 2, "start": 1, "synchronize": 1, "task": 1, "hot_remove": 1},
+    **{"advise": 2, "collapse": 2, "idle": 3},
+}
+
+
+def repertoire(rng):
+    """Return the operations of a story: half of them, so that each gets its chance."""
+    chosen = [name for name in OPERATIONS if name == "work" or rng.random() < 0.5]
+    return [name for name in chosen for _ in range(OPERATIONS[name])]
+
+
+def step(pair, rng, nodes, names):
     """Do one random operation."""
     if not live_tasks(pair):
         start(pair, rng, nodes)
         return
     task = rng.choice(live_tasks(pair))
     process = [half.process for half in task]
-    region = region_of(pair, rng, process)
-    name = rng.choice(
-        ["work"] * 6
-        + ["mark"] * 3
-        + ["mbind", "move_pages", "mprotect", "munmap", "set_mempolicy", "move_task"]
-        + ["populate"]
-        + ["fork", "fork", "exit", "grow", "populate", "start", "synchronize"]
-        + ["task", "hot_remove", "advise", "advise", "collapse", "idle", "idle"]
-    )
+    region = None
+    if rng.random() < 0.6:
+        region = region_of(pair, rng, process, lambda one: is_huge(pair, one))
+    region = region or region_of(pair, rng, process, lambda one: True)
+    name = rng.choice(names)
     if name == "work":
         work(pair, rng)
     elif name == "move_task":
@@ -305,7 +372,7 @@ def step(pair, rng, nodes):
     elif name == "exit":
         pair.call("exit", process)
     elif name == "grow":
-        grow(pair, rng, process)
+        grow(pair, rng, task)
     elif name == "start" and len(pair.alive()) < 5:
         start(pair, rng, nodes)
     elif name == "task":
@@ -348,9 +415,7 @@ def change(pair, rng, nodes, name, task, region):
         pair.call("munmap", task, region, **part)
     elif name == "advise":
         advice = rng.choice(["hugepage", "hugepage", "nohugepage", "none"])
-        pair.call(
-            "advise", task, region, advice, **(part if rng.random() < 0.5 else {})
-        )
+        pair.call("advise", task, region, advice, **part)
     elif name == "collapse":
         got = pair.call("collapse", task, region, **part)
         assert got[0] == got[1]
@@ -362,9 +427,9 @@ def change(pair, rng, nodes, name, task, region):
 def huge_page_knobs(rng):
     """Return the settings of huge pages and TLBs of a story."""
     thp = Thp(
-        enabled=rng.choice(["always", "always", "madvise"]),
+        enabled=rng.choice(["always", "madvise"]),
         defrag=rng.choice(DEFRAG),
-        use_zero_page=rng.random() < 0.5,
+        use_zero_page=rng.random() < 0.3,
         unit_migration=rng.random() < 0.7,
     )
     khugepaged = Khugepaged(
@@ -407,10 +472,13 @@ def story(seed, steps, huge=True, kind=Pair):
     rng = random.Random(seed)
     machine, options = world(rng, huge)
     pair = kind(machine, options, rng.randrange(1 << 62))
-    nodes = len(machine.memory)
+    nodes, pages = len(machine.memory), sum(machine.memory) >> 12
+    if huge and pages <= 12288 and rng.random() < 0.4:
+        crumble(pair, rng, rng.choice([pages // 2, pages * 7 // 8]))
     start(pair, rng, nodes)
+    names = repertoire(rng)
     for _ in range(steps):
-        step(pair, rng, nodes)
+        step(pair, rng, nodes, names)
         pair.compare()
     pair.check()
     return pair
@@ -447,14 +515,130 @@ def test_they_agree_under_pressure(sequential):
     pair.check()
 
 
+def huge_pair(machine, sequential=False, **knobs):
+    """Return a pair with huge pages wherever they fit, small TLBs and a busy daemon."""
+    options = Settings(
+        shards=2,
+        sequential=sequential,
+        swap_bytes=knobs.pop("swap", 12) * MIB,
+        quantum_ns=2_000_000,
+        thp=Thp(enabled="always", **knobs.pop("thp", {"defrag": "always"})),
+        khugepaged=Khugepaged(scan_sleep_millisecs=1, alloc_sleep_millisecs=1),
+        tlb=Tlb(enabled=True, entries_4k=16, entries_2m=4, walk_cache_bytes=64),
+        **knobs,
+    )
+    return Pair(machine, options, 1)
+
+
+def job(pair, size, cpu=0):
+    """Start a process with a task and a region of ``size`` MiB."""
+    process = pair.call("spawn", "job", 128 * MIB)
+    pair.processes.append(process)
+    task = pair.call("start_task", process, cpu)
+    pair.tasks.append(task)
+    return process, task, pair.call("mmap", process, size * MIB)
+
+
+def toil(pair, kind, task, region, **options):
+    """Let one task work, and compare."""
+    for i, sim in enumerate(pair.sims):
+        sim.run([kind(task=task[i], region=region[i], **options)])
+    pair.compare()
+
+
+def demand(pair, *names):
+    """Demand that counters have counted, and that all is well."""
+    missing = [name for name in names if not pair.sims[0].total(name)]
+    assert not missing
+    pair.check()
+
+
+@pytest.mark.parametrize("sequential", [False, True])
+def test_they_agree_on_huge_pages_under_pressure(sequential):
+    """More than fits, of which some is shared and some half unmapped."""
+    pair = huge_pair(uniform(2, 16 * MIB, cpus_per_node=2), sequential)
+    process, task, region = job(pair, 26)
+    toil(pair, Sweep, task, region, count=6600, write=1.0)
+    pair.processes.append(pair.call("fork", process, "child"))
+    child = pair.call("start_task", pair.processes[-1], 2)
+    pair.tasks.append(child)
+    theirs = [
+        half.of(one) for half, one in zip(region, pair.processes[-1], strict=True)
+    ]
+    pair.call("munmap", task, region, first=100, pages=1000)
+    pair.compare()
+    _, other, more = job(pair, 20, 3)
+    for count in (500, 1500, 3000):
+        toil(pair, Uniform, other, more, count=count, write=0.7)
+        toil(pair, Gups, child, theirs, count=count)
+    pair.call("idle", 20_000_000)
+    pair.compare()
+    demand(pair, "thp_swpout", "thp_swpout_fallback", "thp_split_page", "pgrefill")
+    demand(pair, "thp_deferred_split_page", "pswpin", "pgmajfault", "oom_kill")
+
+
+@pytest.mark.parametrize("sequential", [False, True])
+@pytest.mark.parametrize("defrag", ["always", "defer"])
+def test_they_agree_on_compaction(sequential, defrag):
+    """Memory in crumbs: blocks must be emptied before a huge page can be had."""
+    machine, thp = uniform(2, 16 * MIB, cpus_per_node=2), {"defrag": defrag}
+    pair = huge_pair(machine, sequential, thp=thp)
+    crumble(pair, random.Random(4), 7500)
+    pair.compare()
+    for cpu in (0, 2, 1):
+        _, task, region = job(pair, 6, cpu)
+        toil(pair, Sweep, task, region, count=12, stride=128, write=1.0)
+        toil(pair, Uniform, task, region, count=300, write=1.0)
+    demand(pair, "compact_success", "compact_fail", "thp_fault_fallback")
+
+
+@pytest.mark.parametrize("unit", [False, True])
+def test_they_agree_on_moving_huge_pages(unit):
+    """By every operation, to nodes that have whole blocks and to one that has not."""
+    thp = {"unit_migration": unit, "use_zero_page": False}
+    machine = uniform(3, 16 * MIB, cpus_per_node=2)
+    pair = huge_pair(machine, swap=2, thp=thp)
+    _, task, region = job(pair, 8)
+    toil(pair, Sweep, task, region, count=4, stride=512, write=1.0)
+    pair.call("move_pages", task, region, 1)
+    pair.compare()
+    there = Policy(Mode.BIND, (2,))
+    pair.call("mbind", task, region, there, move=True, first=300, pages=900)
+    pair.compare()
+    spread = Policy(Mode.INTERLEAVE, (0, 1, 2))
+    pair.call("mbind", task, region, spread, move=True, pages=1024)
+    pair.compare()
+    pair.call("mark", task, region, Mechanism.HINTING)
+    pair.call("move_task", task, 4)
+    toil(pair, Uniform, task, region, count=1500, write=0.5)
+    demand(pair, "thp_migration_success" if unit else "thp_split_page")
+
+
+def test_they_agree_on_many_huge_pages():
+    """A shard gets more whole blocks when it has used up those it was lent."""
+    pair = huge_pair(uniform(1, 2048 * MIB, cpus_per_node=1), quantum_accesses=40)
+    _, task, region = job(pair, 112)
+    toil(pair, Sweep, task, region, count=200, stride=512, write=1.0)
+    demand(pair, "thp_fault_alloc")
+
+
 def test_the_stories_reach_every_counter():
     """What random stories never do would not be tested by them."""
-    reached = sum(story(seed, 40).sims[0].counters().sum(axis=0) for seed in range(40))
-    names = [name for name, count in zip(_names(), reached, strict=True) if not count]
-    assert not names
+    pairs = [story(seed, 40) for seed in range(60)]
+    for names, reached in (
+        (k.Vm, sum(pair.sims[0].counters().sum(axis=0) for pair in pairs)),
+        (k.Refusal, sum(pair.sims[0].refusals() for pair in pairs)),
+        (k.ScanResult, sum(pair.sims[0].scan_results() for pair in pairs)),
+    ):
+        never = [one.name for one, n in zip(names, reached, strict=True) if not n]
+        assert not never
 
 
 def _names():
-    from lazynuma.kernels.constants import Vm
+    return [one.name.lower() for one in k.Vm]
 
-    return [one.name.lower() for one in Vm]
+
+@given(st.integers(0, 1 << 32))
+@settings(max_examples=25, derandomize=True)
+def test_results_never_depend_on_batch_or_threads(seed):
+    story(seed, 25, kind=Engines)
