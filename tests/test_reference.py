@@ -227,7 +227,10 @@ def grow(pair, rng, task):
 
 
 def crumble(pair, rng, pages):
-    """Let a process fill memory with small pages and free pieces of it all over."""
+    """Let a process fill memory with small pages and free pieces of it all over.
+
+    Return (task, region, pages of a piece, first pages of the pieces that are left).
+    """
     process = pair.call("spawn", "crumbs", 96 * MIB)
     pair.processes.append(process)
     task = pair.call("start_task", process, 0)
@@ -236,9 +239,13 @@ def crumble(pair, rng, pages):
     pair.call("advise", task, region, "nohugepage")
     pair.call("populate", task, region)
     share, step = rng.choice([0.4, 0.7]), rng.choice([37, 64, 200])
+    left = []
     for first in range(0, pages - step, step):
         if rng.random() < share:
             pair.call("munmap", task, region, first=first, pages=step)
+        else:
+            left.append(first)
+    return task, region, step, left
 
 
 def live_tasks(pair):
@@ -555,40 +562,41 @@ def demand(pair, *names):
 
 @pytest.mark.parametrize("sequential", [False, True])
 def test_they_agree_on_huge_pages_under_pressure(sequential):
-    """More than fits, of which some is shared and some half unmapped."""
-    pair = huge_pair(uniform(2, 16 * MIB, cpus_per_node=2), sequential)
+    """Small pages press huge ones out: idle, used, shared and half unmapped ones."""
+    pair = huge_pair(uniform(2, 16 * MIB, cpus_per_node=2), sequential, swap=9)
     process, task, region = job(pair, 26)
-    toil(pair, Sweep, task, region, count=6600, write=1.0)
+    toil(pair, Sweep, task, region, count=13, stride=512, write=1.0)
     pair.processes.append(pair.call("fork", process, "child"))
-    child = pair.call("start_task", pair.processes[-1], 2)
-    pair.tasks.append(child)
-    theirs = [
-        half.of(one) for half, one in zip(region, pair.processes[-1], strict=True)
-    ]
-    pair.call("munmap", task, region, first=100, pages=1000)
+    pair.call("munmap", task, region, first=5000, pages=1000)
     pair.compare()
     _, other, more = job(pair, 20, 3)
-    for count in (500, 1500, 3000):
-        toil(pair, Uniform, other, more, count=count, write=0.7)
-        toil(pair, Gups, child, theirs, count=count)
+    pair.call("advise", other, more, "nohugepage")
+    kept = [half._replace(pages=5000) for half in region]
+    for start in (0, 900, 1800, 2700):
+        new = [half._replace(first=half.first + start, pages=900) for half in more]
+        toil(pair, Sweep, other, new, count=900, write=1.0)
+        toil(pair, Uniform, task, kept, count=100, write=0.3)
+        if start == 1800:
+            pair.call("exit", pair.processes[1])
     pair.call("idle", 20_000_000)
     pair.compare()
-    demand(pair, "thp_swpout", "thp_swpout_fallback", "thp_split_page", "pgrefill")
-    demand(pair, "thp_deferred_split_page", "pswpin", "pgmajfault", "oom_kill")
+    demand(pair, "thp_swpout", "thp_split_page", "pgrefill")
+    demand(pair, "thp_deferred_split_page", "pswpin", "pgmajfault")
 
 
 @pytest.mark.parametrize("sequential", [False, True])
 @pytest.mark.parametrize("defrag", ["always", "defer"])
 def test_they_agree_on_compaction(sequential, defrag):
-    """Memory in crumbs: blocks must be emptied before a huge page can be had."""
-    machine, thp = uniform(2, 16 * MIB, cpus_per_node=2), {"defrag": defrag}
+    """Memory in crumbs: blocks must be emptied, until parked pages cannot move."""
+    machine, thp = uniform(1, 32 * MIB, cpus_per_node=2), {"defrag": defrag}
     pair = huge_pair(machine, sequential, thp=thp)
-    crumble(pair, random.Random(4), 7500)
+    crumbs, held, pages, left = crumble(pair, random.Random(4), 8000)
     pair.compare()
-    for cpu in (0, 2, 1):
-        _, task, region = job(pair, 6, cpu)
-        toil(pair, Sweep, task, region, count=12, stride=128, write=1.0)
-        toil(pair, Uniform, task, region, count=300, write=1.0)
+    _, task, region = job(pair, 20)
+    toil(pair, Sweep, task, region, count=3, stride=512, write=1.0)
+    for first in left:
+        pair.call("mark", crumbs, held, Mechanism.MIGCACHE, first=first, pages=pages)
+    toil(pair, Sweep, task, region, count=10, stride=512, write=1.0)
     demand(pair, "compact_success", "compact_fail", "thp_fault_fallback")
 
 
@@ -607,6 +615,10 @@ def test_they_agree_on_moving_huge_pages(unit):
     pair.compare()
     spread = Policy(Mode.INTERLEAVE, (0, 1, 2))
     pair.call("mbind", task, region, spread, move=True, pages=1024)
+    pair.compare()
+    _, filler, full = job(pair, 15, 0)
+    pair.call("populate", filler, full)
+    pair.call("move_pages", task, region, 0)
     pair.compare()
     pair.call("mark", task, region, Mechanism.HINTING)
     pair.call("move_task", task, 4)
