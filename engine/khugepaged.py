@@ -200,13 +200,16 @@ class Khugepaged:
         failure, collapsed = 0, 0
         for vma in vmas:
             for vpn in range(*_whole_blocks(vma), k.HPAGE_PMD_NR):
-                result = self._collapse_at(task, process, vpn)
+                result = self._collapse_at(task, process, vma, vpn)
                 collapsed += result == k.ScanResult.SUCCEED
                 if result not in (k.ScanResult.SUCCEED, k.ScanResult.PMD_MAPPED):
                     failure = _FAILURES.get(result, EINVAL)
         return failure, collapsed
 
-    def _collapse_at(self, task, process: Process, vpn: int) -> k.ScanResult:
+    def _collapse_at(self, task, process: Process, vma: Vma, vpn) -> k.ScanResult:
+        # MADV_COLLAPSE asks no knob of sysfs, but the VMA's owner.
+        if vma.advice == k.Advice.NOHUGEPAGE:
+            return k.ScanResult.VMA_CHECK
         tally = np.zeros(len(k.ScanResult), np.int64)
         _, found = self._scan(process, vpn, k.HPAGE_PMD_NR, self._no_limits, tally)
         if found:

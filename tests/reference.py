@@ -2405,9 +2405,12 @@ class Reference:
         start, pages = self.range(region, first, pages)
         error, process = 0, region.process
         for block in range(-(-start // BLOCK), (start + pages) // BLOCK):
-            if not self.in_one_vma(process, block):
+            vma = self.vma_of(process, block * BLOCK)
+            if vma.end < (block + 1) * BLOCK:
                 continue
             result, load, node = self.scan(process, block, False)
+            if vma.advice == Advice.NOHUGEPAGE:
+                result = ScanResult.VMA_CHECK
             if result == ScanResult.SUCCEED:
                 if self.collapse_block(process, block, load, node, task):
                     self.charge(task, Cause.SYSCALL, self.costs.collapse_ns)
@@ -2417,10 +2420,6 @@ class Reference:
                 error = 22
         self.syscall(task, 0)
         return error
-
-    def in_one_vma(self, process, block):
-        first, end = block * BLOCK, (block + 1) * BLOCK
-        return any(v.start <= first and end <= v.end for v in process.vmas)
 
     def scan_results(self):
         return list(self.results)

@@ -238,7 +238,7 @@ def crumble(pair, rng, pages):
     region = pair.call("mmap", process, pages * 4096)
     pair.call("advise", task, region, "nohugepage")
     pair.call("populate", task, region)
-    share, step = rng.choice([0.4, 0.7]), rng.choice([37, 64, 200])
+    share, step = rng.choice([0.1, 0.3, 0.6]), rng.choice([37, 64, 200])
     left = []
     for first in range(0, pages - step, step):
         if rng.random() < share:
@@ -344,10 +344,10 @@ def work(pair, rng):
 
 #: Operations, and how often a story has them that has them.
 OPERATIONS = {
-    **{"work": 12, "mark": 3, "mbind": 2, "move_pages": 2, "mprotect": 1, "munmap": 1},
-    **{"set_mempolicy": 1, "move_task": 1, "populate": 2, "fork": 2, "exit": 1},
+    **{"work": 11, "mark": 6, "mbind": 3, "move_pages": 3, "mprotect": 1, "munmap": 1},
+    **{"set_mempolicy": 1, "move_task": 1, "populate": 2, "fork": 3, "exit": 1},
     **{"grow": 2, "start": 1, "synchronize": 1, "task": 1, "hot_remove": 1},
-    **{"advise": 2, "collapse": 2, "idle": 3},
+    **{"advise": 2, "collapse": 3, "idle": 4},
 }
 
 
@@ -458,14 +458,17 @@ def huge_page_knobs(rng):
 
 def world(rng, huge):
     """Return (machine, settings) of a story, with huge pages or without."""
-    nodes = rng.choice([1, 2, 3])
-    sizes = [4, 8, 8, 16, 16, 128] if huge else [2, 4, 8]
+    nodes, swap = rng.choice([1, 2, 3]), [0, 1, 4, 16]
+    sizes = [4, 8, 16, 128] if huge else [2, 4, 8]
+    if huge and rng.random() < 0.5:
+        # Full of huge pages, with room to swap them out.
+        nodes, sizes, swap = rng.choice([1, 2]), [8, 16], [6, 16, 40]
     distance = rng.choice([20, 40])
     machine = uniform(nodes, rng.choice(sizes) * MIB, 2, distance)
     options = Settings(
         shards=rng.choice([1, 3, 64]),
         sequential=rng.random() < 0.3,
-        swap_bytes=rng.choice([0, 1, 4, 16]) * MIB,
+        swap_bytes=rng.choice(swap) * MIB,
         quantum_ns=rng.choice([50_000, 1_000_000, 50_000_000]),
         quantum_accesses=rng.choice([100, 1 << 21]),
         wedge_ppm=rng.choice([0, 0, 300_000]),
@@ -480,8 +483,8 @@ def story(seed, steps, huge=True, kind=Pair):
     machine, options = world(rng, huge)
     pair = kind(machine, options, rng.randrange(1 << 62))
     nodes, pages = len(machine.memory), sum(machine.memory) >> 12
-    if huge and pages <= 12288 and rng.random() < 0.4:
-        crumble(pair, rng, rng.choice([pages // 2, pages * 7 // 8]))
+    if huge and pages <= 12288 and rng.random() < 0.6:
+        crumble(pair, rng, rng.choice([pages // 2, pages * 3 // 4]))
     start(pair, rng, nodes)
     names = repertoire(rng)
     for _ in range(steps):
