@@ -121,6 +121,11 @@ def usable_pages(machine: Machine, settings: Settings) -> list[int]:
     return [managed - out for managed, out in zip(pages, taken, strict=True)]
 
 
+def zone_watermarks(machine: Machine, settings: Settings) -> np.ndarray:
+    """Return min, low, high and promo of each node: int64[nodes, 4], pages."""
+    return watermarks(usable_pages(machine, settings), settings.thp.enabled != "never")
+
+
 def arena_pages(machine: Machine) -> int:
     """Return how many virtual pages all address spaces together may have."""
     wanted = ARENA_FACTOR * sum(managed_pages(machine))
@@ -129,7 +134,7 @@ def arena_pages(machine: Machine) -> int:
 
 def _node_table(machine: Machine, settings: Settings, shift: int) -> np.ndarray:
     pages = usable_pages(machine, settings)
-    marks = watermarks(pages)
+    marks = zone_watermarks(machine, settings)
     table = np.zeros((len(pages), st.NODE_WIDTH), np.int64)
     for nid, usable in enumerate(pages):
         first = nid << (shift - k.HPAGE_PMD_ORDER)
@@ -158,6 +163,7 @@ def _info(settings: Settings, seed: int, shift: int, frames: int) -> np.ndarray:
     info[st.THP_DEFRAG] = DEFRAG.index(thp.defrag)
     info[st.USE_ZERO_PAGE] = thp.use_zero_page
     info[st.UNIT_MIGRATION] = thp.unit_migration
+    info[st.UNIT_HINTING] = thp.unit_hinting
     info[st.MAY_BE_HUGE] = thp.enabled != "never"
     if tlb.enabled:
         entries = tlb.entries_4k, tlb.entries_2m

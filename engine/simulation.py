@@ -44,6 +44,8 @@ from .workload import Workload
 EIO, EINVAL = 5, 22
 #: Most accesses that one call of the barrier serves: some tenths of a second.
 BARRIER_LIMIT = 1 << 15
+#: Accesses a task in the first quantum of a run; twice as many in the next, and so on.
+FIRST_ACCESSES = 4
 #: Pages that one call of a range operation walks.
 RANGE_LIMIT = 1 << 20
 
@@ -566,7 +568,7 @@ class Simulation:
                 vma.policy = checked(policy, len(self.machine.memory))
         self._stale = True
         memory = self._sync()
-        marked = 0
+        marked, huge = 0, self._huge_marked()
         for v, at, count in self._rows(parts, region.process):
             if mechanism == k.Mechanism.HINTING:
                 marked += mbind.change_prot_numa(memory, task.id, at, count)
@@ -577,10 +579,17 @@ class Simulation:
         merge(region.process)
         self._stale = True
         self.flush_tlbs(region.process)
-        self._charge(task, self._mark_cost(mechanism, marked, region.process))
+        huge = self._huge_marked() - huge
+        entries = marked - (k.HPAGE_PMD_NR - 1) * huge
+        self._charge(task, self._mark_cost(mechanism, entries, region.process))
         return marked
 
+    def _huge_marked(self) -> int:
+        """Return the huge entries that were marked since counters were folded."""
+        return int(self.memory.vm[-1, :, k.Vm.NUMA_HUGE_PTE_UPDATES].sum())
+
     def _mark_cost(self, mechanism, marked: int, process: Process) -> int:
+        """Return what it costs to mark so many entries, ns."""
         flush = self._flush(process)
         if mechanism == k.Mechanism.HINTING:
             batches = -(-marked // k.HPAGE_PMD_NR)
@@ -739,8 +748,11 @@ class Simulation:
         self._first_means(memory)
         memory.shard[:, st.TAIL_LOCAL : st.TAIL_ALL + 1] = 0
         self._runs += 1
-        while self._quantum(loads):
-            pass
+        # What faults cost now is not known yet: begin with few, or the first tasks of
+        # the layout would take all of them in one quantum.
+        most = FIRST_ACCESSES * len(workloads)
+        while self._quantum(loads, min(most, self.settings.quantum_accesses)):
+            most *= 2
         # The last quantum is over when its last task is done.
         clocks = self._sync().task[:, st.TASK_CLOCK]
         self.now = min(self.now, int(clocks.max(initial=0)))
@@ -772,13 +784,11 @@ class Simulation:
                 self.settings.tlb.walk_cache_bytes,
             )
 
-    def _quantum(self, loads: Loads) -> bool:
-        """Simulate one quantum; return False where nothing was left to do."""
+    def _quantum(self, loads: Loads, most: int) -> bool:
+        """Simulate one quantum of ``most`` accesses; return False at the end."""
         memory = self._sync()
         settings = self.settings
-        start, end = quantum.plan(
-            memory.task, self.now, settings.quantum_ns, settings.quantum_accesses
-        )
+        start, end = quantum.plan(memory.task, self.now, settings.quantum_ns, most)
         if end == k.NONE:
             return False
         self._price(memory)

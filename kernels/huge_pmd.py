@@ -33,6 +33,7 @@ from .folio import (
     folio_nid,
     lru_add_huge,
     maps_folio,
+    split_huge_page,
     split_huge_pmd,
     undefer,
 )
@@ -58,6 +59,7 @@ from .state import (
     TASK_MM,
     TASK_NID,
     THP_ENABLED,
+    UNIT_HINTING,
     USE_ZERO_PAGE,
     VMA_ADVICE,
     VMA_END,
@@ -131,11 +133,17 @@ def do_huge_pmd_anonymous_page(m, s, task, at, v, vpn, write):
 
 
 @inlined
+def _charge_splits(m, s, task, splits):
+    """Let a faulting task pay for PMD splits."""
+    if s == m.info[SHARDS]:
+        m.info[SPLITS] -= splits
+    charge(m, s, task, Cause.HUGE_FAULT, splits * m.cost[COST_SPLIT_PMD])
+
+
+@inlined
 def _split_for_fault(m, s, task, block):
     split_huge_pmd(m, s, m.task[task, TASK_MM], block)
-    if s == m.info[SHARDS]:
-        m.info[SPLITS] -= 1
-    charge(m, s, task, Cause.HUGE_FAULT, m.cost[COST_SPLIT_PMD])
+    _charge_splits(m, s, task, 1)
 
 
 @inlined
@@ -223,6 +231,34 @@ def count_huge_failure(m, s, n, pages):
     m.vm[s, n, Vm.THP_MIGRATION_FAIL] += 1
 
 
+@called
+def _split_for_hint(m, s, task, b):
+    """Split a folio whose pages move one by one; they stay marked (AutoNUMA, 2012)."""
+    splits = mapcount(m.block_huge[b])
+    vpn = m.block_huge[b] & FRAME_VPN
+    mm = first_mm(m, vpn)
+    while mm != NONE:
+        block = (vpn + m.mm[mm, MM_DELTA]) >> HPAGE_PMD_ORDER
+        pmd = m.pmd[block]
+        if maps_folio(pmd, b):
+            split_huge_pmd(m, s, mm, block)
+            first = block << HPAGE_PMD_ORDER
+            for i in range(first, first + HPAGE_PMD_NR):
+                m.pte[i] |= pmd & PTE_PROTNONE
+        mm = m.mm[mm, MM_NEXT]
+    split_huge_page(m, s, b)
+    _charge_splits(m, s, task, splits)
+
+
+@inlined
+def _count_hint_fault(m, s, task, page_nid):
+    cpu_nid = m.task[task, TASK_NID]
+    m.vm[s, cpu_nid, Vm.NUMA_HINT_FAULTS] += 1
+    if page_nid == cpu_nid:
+        m.vm[s, cpu_nid, Vm.NUMA_HINT_FAULTS_LOCAL] += 1
+    charge(m, s, task, Cause.HINT_FAULT, m.cost[COST_HINT_FAULT])
+
+
 @inlined
 def _do_huge_pmd_numa_page(m, s, task, at, v, vpn):
     block = at >> HPAGE_PMD_ORDER
@@ -230,6 +266,10 @@ def _do_huge_pmd_numa_page(m, s, task, at, v, vpn):
     cpu_nid = m.task[task, TASK_NID]
     page_nid = folio_nid(m, b)
     target = mpol_misplaced(m, task, v, vpn, b << HPAGE_PMD_ORDER)
+    if target != NONE and not m.info[UNIT_HINTING]:
+        _split_for_hint(m, s, task, b)
+        _count_hint_fault(m, s, task, page_nid)
+        return SERVED
     if target != NONE:
         # migrate_balanced_pgdat: above high plus the pages that come.
         new = alloc_huge_on_node(m, s, target, cpu_nid, HIGH, HPAGE_PMD_NR)
@@ -240,11 +280,8 @@ def _do_huge_pmd_numa_page(m, s, task, at, v, vpn):
         else:
             migrate_huge(m, s, task, b, new)
             m.vm[s, target, Vm.NUMA_PAGES_MIGRATED] += HPAGE_PMD_NR
-    m.vm[s, cpu_nid, Vm.NUMA_HINT_FAULTS] += 1
-    if page_nid == cpu_nid:
-        m.vm[s, cpu_nid, Vm.NUMA_HINT_FAULTS_LOCAL] += 1
     m.pmd[block] = (m.pmd[block] & ~PTE_PROTNONE) | PTE_YOUNG
-    charge(m, s, task, Cause.HINT_FAULT, m.cost[COST_HINT_FAULT])
+    _count_hint_fault(m, s, task, page_nid)
     return SERVED
 
 

@@ -309,7 +309,7 @@ class Reference:
         pages = managed_pages(machine)
         self.shift = node_shift(pages)
         usable = usable_pages(machine, self.settings)
-        marks = watermarks(usable)
+        marks = watermarks(usable, self.settings.thp.enabled != "never")
         self.nodes = []
         for n, span in enumerate(usable):
             low = [int(mark) for mark in marks[n, :3]]
@@ -975,6 +975,10 @@ class Reference:
     def huge_hint_fault(self, task, vma, vpn, pmd):
         c, node = self.cpu(task), self.node_of(pmd.payload)
         target = self.misplaced(task, vma, vpn, pmd.payload)
+        if target is not None and not self.settings.thp.unit_hinting:
+            self.split_for_hint(task, pmd.payload // BLOCK)
+            self.count_hint_fault(task, node)
+            return
         if target is not None:
             try:
                 mark = self.nodes[target].high + BLOCK
@@ -985,6 +989,15 @@ class Reference:
                 self.fail_huge(node, BLOCK)
         self.count_hint_fault(task, node)
         pmd.protnone, pmd.young = False, True
+
+    def split_for_hint(self, task, b):
+        """Split a folio; what was marked in the PMD entries stays marked."""
+        block = self.folios[b].vpn // BLOCK
+        for process, pmd in self.pmd_mappings(b):
+            self.split_pmd(process, block, task, Cause.HUGE_FAULT)
+            for vpn in range(block * BLOCK, (block + 1) * BLOCK):
+                self.tables[process.id][vpn].protnone = pmd.protnone
+        self.split_folio(b)
 
     # --- faults, §4 and §5 -----------------------------------
 
@@ -1498,7 +1511,8 @@ class Reference:
             self.now = min(self.clocks[task.id].ns for task in busy)
             end = self.now + self.settings.quantum_ns
             total = self.assign(end)
-        most = self.settings.quantum_accesses
+        most = len(self.loads) * 4 << min(self.quanta, 40)
+        most, self.quanta = min(most, self.settings.quantum_accesses), self.quanta + 1
         if total > most:
             end = self.now + max(1, self.settings.quantum_ns * most // total)
             self.assign(end)
@@ -1515,6 +1529,7 @@ class Reference:
                 c = self.cpu(load.task)
                 clock.mean = max(1, load.refs * int(self.machine.latency_ns[c][c]))
         self.runs += 1
+        self.loads, self.quanta = workloads, 0
         while self.quantum():
             pass
         self.now = min(self.now, max((clock.ns for clock in self.clocks), default=0))
@@ -1978,10 +1993,11 @@ class Reference:
             vma.mof = True
             if policy is not None:
                 vma.policy = checked(policy, self.count)
-        marked = 0
+        marked = entries = 0
         for vma, vpn, pte in self.present(region, parts):
             if mechanism == Mechanism.HINTING:
-                marked += self.mark_hint(pte)
+                done = self.mark_hint(pte)
+                marked, entries = marked + done, entries + (done > 0)
                 continue
             found = not policy or self.misplaced(task, vma, vpn, pte.payload)
             if found is not None:
@@ -1991,7 +2007,7 @@ class Reference:
         self.flush_tlbs(region.process)
         flush = self.flush(region.process)
         if mechanism == Mechanism.HINTING:
-            cost = marked * self.costs.mark_pte_ns + -(-marked // BLOCK) * flush
+            cost = entries * self.costs.mark_pte_ns + -(-entries // BLOCK) * flush
         else:
             cost = marked * (self.costs.park_page_ns + flush)
         self.syscall(task, cost)
