@@ -121,11 +121,6 @@ def usable_pages(machine: Machine, settings: Settings) -> list[int]:
     return [managed - out for managed, out in zip(pages, taken, strict=True)]
 
 
-def zone_watermarks(machine: Machine, settings: Settings) -> np.ndarray:
-    """Return min, low, high and promo of each node: int64[nodes, 4], pages."""
-    return watermarks(usable_pages(machine, settings), settings.thp.enabled != "never")
-
-
 def arena_pages(machine: Machine) -> int:
     """Return how many virtual pages all address spaces together may have."""
     wanted = ARENA_FACTOR * sum(managed_pages(machine))
@@ -134,7 +129,7 @@ def arena_pages(machine: Machine) -> int:
 
 def _node_table(machine: Machine, settings: Settings, shift: int) -> np.ndarray:
     pages = usable_pages(machine, settings)
-    marks = zone_watermarks(machine, settings)
+    marks = watermarks(pages)
     table = np.zeros((len(pages), st.NODE_WIDTH), np.int64)
     for nid, usable in enumerate(pages):
         first = nid << (shift - k.HPAGE_PMD_ORDER)

@@ -464,18 +464,22 @@ class Simulation:
     ) -> int:
         """Collapse the whole blocks of a range (MADV_COLLAPSE); return 0 or an errno.
 
-        ENOMEM: no huge page was free; EINVAL: a block could not be collapsed.
+        ENOMEM: no huge page was free; EINVAL: a block could not be collapsed, or a VMA
+        must not have huge pages.  The first VMA that fails ends the call.
         Raises BadInput where a page of the range is not mapped.
         """
         start, pages = self._range(region, first, pages)
         process = region.process
-        parts = [
-            vma.copy(max(vma.start, start), min(vma.end, start + pages))
-            for vma in self._overlapping(process, start, pages)
-        ]
         self._sync()
-        errno, collapsed = self.khugepaged.madvise_collapse(task, process, parts)
-        self._charge(task, collapsed * self.costs.collapse_ns)
+        errno = total = 0
+        for vma in self._overlapping(process, start, pages):
+            errno, collapsed = self.khugepaged.madvise_collapse(
+                task, process, vma, max(vma.start, start), min(vma.end, start + pages)
+            )
+            total += collapsed
+            if errno:
+                break
+        self._charge(task, total * self.costs.collapse_ns)
         return errno
 
     def set_mempolicy(self, task: Task, policy: Policy) -> None:
@@ -753,9 +757,6 @@ class Simulation:
         most = FIRST_ACCESSES * len(workloads)
         while self._quantum(loads, min(most, self.settings.quantum_accesses)):
             most *= 2
-        # The last quantum is over when its last task is done.
-        clocks = self._sync().task[:, st.TASK_CLOCK]
-        self.now = min(self.now, int(clocks.max(initial=0)))
 
     def _first_means(self, memory: st.Memory) -> None:
         """Expect tasks that never ran to find everything on their own node."""
@@ -802,10 +803,18 @@ class Simulation:
         quantum.utilise(
             memory, self._bandwidth, self._utilisation, self._factor, end - start
         )
-        self.now = int(end)
+        self.now = self._end(int(end))
         self._run_daemons()
         self._epochs()
         return True
+
+    def _end(self, end: int) -> int:
+        """Return when a quantum was over: the last one with its last task."""
+        task = self.memory.task
+        left = task[:, st.TASK_NUMBER] < task[:, st.TASK_COUNT]
+        if (left & (task[:, st.TASK_ALIVE] == 1)).any():
+            return end
+        return min(end, int(task[:, st.TASK_CLOCK].max(initial=0)))
 
     def _run_daemons(self) -> None:
         """Let khugepaged do the wake-ups that are due."""

@@ -34,6 +34,7 @@ from .state import (
     SPLITS,
     UNLISTED,
 )
+from .vma import vm_page_prot
 
 
 @inlined
@@ -144,6 +145,11 @@ def split_huge_pmd(m, s, mm, block):
     if pmd & PTE_PRESENT:
         m.mm_change[s, mm, CHANGE_HUGE] -= HPAGE_PMD_NR
     split_pmd(m.pmd, m.pte, m.frame, m.block_huge, m.block_bump, block)
+    first = block << HPAGE_PMD_ORDER
+    kept = vm_page_prot(m, mm, first - m.mm[mm, MM_DELTA], pmd)
+    if kept:
+        for at in range(first, first + HPAGE_PMD_NR):
+            m.pte[at] |= kept
 
 
 @kernel

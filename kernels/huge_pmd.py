@@ -64,7 +64,9 @@ from .state import (
     VMA_ADVICE,
     VMA_END,
     VMA_START,
+    VMA_WRITE,
 )
+from .vma import vm_page_prot
 from .vma_alloc_folio import alloc_huge_on_node, vma_alloc_folio
 
 
@@ -104,11 +106,14 @@ def _set_huge_zero_page(m, s, task, block):
 
 
 @inlined
-def map_folio(m, s, mm, block, vpn, b, nid_bits):
-    """Map a new folio, young, dirty and writable; ``vpn`` is any of its pages."""
+def map_folio(m, s, mm, block, vpn, b, bits):
+    """Map a new folio, young and dirty; ``vpn`` is any of its pages.
+
+    bits  WRITE, where the VMA has it, and the node of the page table
+    """
     m.block_huge[b] = vpn & ~(HPAGE_PMD_NR - 1) | FRAME_MAPCOUNT_ONE | FRAME_IN_USE
     lru_add_huge(m, s, b, 1)
-    bits = PTE_PRESENT | PTE_WRITE | PTE_YOUNG | PTE_DIRTY | nid_bits
+    bits |= PTE_PRESENT | PTE_YOUNG | PTE_DIRTY
     m.pmd[block] = b << HPAGE_PMD_ORDER | bits
     m.mm_change[s, mm, CHANGE_HUGE] += HPAGE_PMD_NR
 
@@ -125,7 +130,10 @@ def do_huge_pmd_anonymous_page(m, s, task, at, v, vpn, write):
     b = vma_alloc_folio(m, s, task, v, vpn)
     if b < 0:
         return b
-    map_folio(m, s, m.task[task, TASK_MM], block, vpn, b, _nid_bits(m, task))
+    bits = _nid_bits(m, task)
+    if m.vma[v, VMA_WRITE]:
+        bits |= PTE_WRITE
+    map_folio(m, s, m.task[task, TASK_MM], block, vpn, b, bits)
     add_rss(m, s, task, HPAGE_PMD_NR, 0)
     m.vm[s, m.task[task, TASK_NID], Vm.THP_FAULT_ALLOC] += 1
     charge(m, s, task, Cause.HUGE_FAULT, m.cost[COST_HUGE_FAULT])
@@ -173,12 +181,14 @@ def _do_huge_pmd_wp_page(m, s, task, at, v, vpn):
 
 
 @inlined
-def _repoint_ptes(m, first, old, new):
-    """Point the PTEs of a page table that map folio ``old`` at folio ``new``."""
+def _repoint_ptes(m, mm, vpn, old, new):
+    """Point the PTEs of a process that map folio ``old`` at folio ``new``."""
+    first = vpn + m.mm[mm, MM_DELTA]
     for i in range(HPAGE_PMD_NR):
         pte = m.pte[first + i]
         if maps_frame(pte, old + i):
-            m.pte[first + i] = (pte & ~(PTE_PAYLOAD | PTE_PROTNONE)) | (new + i)
+            kept = vm_page_prot(m, mm, vpn + i, pte)
+            m.pte[first + i] = (pte & ~(PTE_PAYLOAD | PTE_PROTNONE)) | (new + i) | kept
 
 
 @inlined
@@ -190,9 +200,10 @@ def _remove_migration_pmds(m, old, new, compound):
         block = (vpn + m.mm[mm, MM_DELTA]) >> HPAGE_PMD_ORDER
         pmd = m.pmd[block]
         if maps_folio(pmd, old):
-            m.pmd[block] = (pmd & ~(PTE_PAYLOAD | PTE_PROTNONE)) | first
+            kept = vm_page_prot(m, mm, vpn, pmd)
+            m.pmd[block] = (pmd & ~(PTE_PAYLOAD | PTE_PROTNONE)) | first | kept
         elif compound:
-            _repoint_ptes(m, block << HPAGE_PMD_ORDER, old << HPAGE_PMD_ORDER, first)
+            _repoint_ptes(m, mm, vpn, old << HPAGE_PMD_ORDER, first)
         mm = m.mm[mm, MM_NEXT]
 
 

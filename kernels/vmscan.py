@@ -23,6 +23,7 @@ from .constants import (
     HPAGE_PMD_ORDER,
     NONE,
     PMD_NID,
+    PMD_NID_SHIFT,
     PMD_TABLE,
     PTE_PARKED,
     PTE_SWAP,
@@ -199,6 +200,7 @@ def _swap_out_whole(m, n, b, slot, steal):
         pmd = m.pmd[first >> HPAGE_PMD_ORDER]
         if maps_folio(pmd, b):
             m.pmd[first >> HPAGE_PMD_ORDER] = PMD_TABLE | (pmd & PMD_NID)
+            m.vm[s, (pmd & PMD_NID) >> PMD_NID_SHIFT, Vm.THP_SPLIT_PMD] += 1
             for i in range(HPAGE_PMD_NR):
                 m.pte[first + i] = PTE_SWAP | (slot + i)
                 m.slot_count[slot + i] += 1

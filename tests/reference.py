@@ -37,6 +37,12 @@ from lazynuma.kernels.constants import (
 
 BLOCK = 512
 GOLDEN, U64 = 0x9E3779B97F4A7C15, (1 << 64) - 1
+#: After these results MADV_COLLAPSE looks at the next block.
+GOES_ON = (
+    ScanResult.PTE_NON_PRESENT,
+    ScanResult.PAGE_RO,
+    ScanResult.LACK_REFERENCED_PAGE,
+)
 INTERLEAVES = (Mode.INTERLEAVE, Mode.WEIGHTED_INTERLEAVE)
 
 
@@ -309,7 +315,7 @@ class Reference:
         pages = managed_pages(machine)
         self.shift = node_shift(pages)
         usable = usable_pages(machine, self.settings)
-        marks = watermarks(usable, self.settings.thp.enabled != "never")
+        marks = watermarks(usable)
         self.nodes = []
         for n, span in enumerate(usable):
             low = [int(mark) for mark in marks[n, :3]]
@@ -794,8 +800,8 @@ class Reference:
 
     def migrate(self, task, old, new):
         frame = self.frames[old]
-        for _, pte in self.mappings(old):
-            pte.payload, pte.protnone = new, False
+        for process, pte in self.mappings(old):
+            self.remake(process, frame.vpn, pte, new)
         self.frames[new] = frame
         if frame.cache:
             self.cache(frame.cache).frame[frame.entry] = new
@@ -804,6 +810,14 @@ class Reference:
             copy = self.copy_ns(self.node_of(old), self.node_of(new))
             self.charge(task, Cause.MIGRATION, self.costs.migrate_page_ns + copy)
         self.release(old)
+
+    def remake(self, process, vpn, entry, pfn):
+        """Let an entry map another frame; a hinting mark is lost."""
+        entry.payload, entry.protnone = pfn, self.stays(process, vpn, entry)
+
+    def stays(self, process, vpn, entry):
+        """Tell whether an entry has PROTNONE and keeps it: its VMA's protection."""
+        return entry.protnone and not self.vma_of(process, vpn).read
 
     # --- huge pages: who maps them, splits and migration, §10.3 and §10.5 ------------
 
@@ -829,6 +843,7 @@ class Reference:
             if pmd.kind == "present":
                 bits = pmd.write, pmd.young, pmd.dirty
                 pte = Pte("present", pmd.payload + i, *bits)
+            pte.protnone = self.stays(process, block * BLOCK, pmd)
             table[block * BLOCK + i] = pte
         if pmd.kind == "present":
             self.folio_to_ptes(pmd.payload // BLOCK)
@@ -885,12 +900,12 @@ class Reference:
         """Move a folio from block to block."""
         folio, was, now = self.folios[old], old * BLOCK, new * BLOCK
         n, target = self.node_of(was), self.node_of(now)
-        for _, pmd in self.pmd_mappings(old):
-            pmd.payload, pmd.protnone = now, False
+        for process, pmd in self.pmd_mappings(old):
+            self.remake(process, folio.vpn, pmd, now)
         if folio.compound:
             for i in range(BLOCK):
-                for _, pte in self.mappings(was + i):
-                    pte.payload, pte.protnone = now + i, False
+                for process, pte in self.mappings(was + i):
+                    self.remake(process, folio.vpn + i, pte, now + i)
                 self.frames[now + i] = self.frames.pop(was + i)
             if not folio.deferred:
                 self.add(n, Vm.THP_DEFERRED_SPLIT_PAGE)
@@ -929,7 +944,7 @@ class Reference:
         b = self.allocate_huge(task, vma, vpn, direct, self.wakes(direct))
         if b is None:
             return False
-        self.map_huge(task.process, block, b, c)
+        self.map_huge(task.process, block, b, c, vma.write)
         self.add(c, Vm.THP_FAULT_ALLOC)
         self.charge(task, Cause.HUGE_FAULT, self.costs.huge_fault_ns)
         return True
@@ -942,10 +957,10 @@ class Reference:
         self.huge_zero_page = True
         self.add(c, Vm.THP_ZERO_PAGE_ALLOC)
 
-    def map_huge(self, process, block, b, nid):
+    def map_huge(self, process, block, b, nid, write=True):
         """Map a new folio."""
         self.folios[b] = Folio(block * BLOCK, process.family, mapcount=1)
-        bits = {"write": True, "young": True, "dirty": True}
+        bits = {"write": write, "young": True, "dirty": True}
         self.pmds[process.id][block] = Pmd("present", b * BLOCK, nid=nid, **bits)
         self._rss[process.id] += BLOCK
 
@@ -1278,6 +1293,7 @@ class Reference:
         for process, pmd in self.pmd_mappings(b):
             block = folio.vpn // BLOCK
             self.pmds[process.id][block] = Pmd("table", nid=pmd.nid)
+            self.add(pmd.nid, Vm.THP_SPLIT_PMD)
             for i in range(BLOCK):
                 self.tables[process.id][folio.vpn + i] = Pte("swap", first + i)
             self._rss[process.id] -= BLOCK
@@ -1532,7 +1548,6 @@ class Reference:
         self.loads, self.quanta = workloads, 0
         while self.quantum():
             pass
-        self.now = min(self.now, max((clock.ns for clock in self.clocks), default=0))
 
     def quantum(self):
         start, end = self.now, self.plan()
@@ -1554,6 +1569,8 @@ class Reference:
                 clock.quota = 0
         self.fold()
         self.utilise(end - start)
+        if not any(self.left(task) > 0 for task in self.tasks):
+            end = min(end, max(clock.ns for clock in self.clocks))
         self.now = end
         self.run_khugepaged()
         return True
@@ -2372,7 +2389,7 @@ class Reference:
         if rule == "first_page":
             return [first]
         if rule == "majority_mask":
-            return equal
+            return [n for n in self.zonelist[equal[0]] if n in equal]
         if rule == "majority_round_robin":
             after = [n for n in equal if n > self.last_target]
             self.last_target = (after or equal)[0]
@@ -2382,27 +2399,28 @@ class Reference:
         self.draws += 1
         return [online[int(unit(r) * len(online))]]
 
-    def allocate_collapse(self, n, task):
-        """Allocate a block on exactly one node; None where it has none."""
-        node, c = self.nodes[n], n if task is None else self.cpu(task)
-        if self.settings.khugepaged.defrag and self.with_room([n], "min") is None:
-            if node.online:
+    def find_room(self, nodes, task):
+        """Return the first node with a block: above low, min, or after compaction."""
+        for mark in ("low", "min"):
+            found = self.with_room(nodes, mark)
+            if found is not None:
+                return found
+        for n in nodes:
+            if self.settings.khugepaged.defrag and self.nodes[n].online:
                 self.compact(n, task)
-        try:
-            return self.allocate_huge_on(n, node.min, c)
-        except NoMemory:
-            return None
+                if self.with_room([n], "min") is not None:
+                    return n
+        return None
 
     def collapse_block(self, process, block, load, first, task):
         """Make a huge page of a block; tell whether there was memory for it."""
         targets = self.targets(load, first)
-        for n in targets:
-            b = self.allocate_collapse(n, task)
-            if b is not None:
-                break
-        else:
+        n = self.find_room(targets, task)
+        if n is None:
             self.add(targets[0], Vm.THP_COLLAPSE_ALLOC_FAILED)
             return False
+        c = n if task is None else self.cpu(task)
+        b = self.allocate_huge_on(n, self.nodes[n].min, c)
         self.add(n, Vm.THP_COLLAPSE_ALLOC)
         for vpn in range(block * BLOCK, (block + 1) * BLOCK):
             pte = self.tables[process.id].get(vpn)
@@ -2417,24 +2435,33 @@ class Reference:
         return True
 
     def collapse(self, task, region, first=0, pages=None):
-        """MADV_COLLAPSE: return 0 or the errno of the last block that failed."""
+        """MADV_COLLAPSE: return 0 or the errno of the first VMA that failed."""
         start, pages = self.range(region, first, pages)
-        error, process = 0, region.process
-        for block in range(-(-start // BLOCK), (start + pages) // BLOCK):
-            vma = self.vma_of(process, block * BLOCK)
-            if vma.end < (block + 1) * BLOCK:
-                continue
-            result, load, node = self.scan(process, block, False)
-            if vma.advice == Advice.NOHUGEPAGE:
-                result = ScanResult.VMA_CHECK
-            if result == ScanResult.SUCCEED:
-                if self.collapse_block(process, block, load, node, task):
-                    self.charge(task, Cause.SYSCALL, self.costs.collapse_ns)
-                else:
-                    error = 12
-            elif result != ScanResult.PMD_MAPPED:
-                error = 22
+        error = 0
+        for vma in region.process.vmas:
+            one, end = max(vma.start, start), min(vma.end, start + pages)
+            if one < end and not error:
+                error = self.collapse_part(task, region.process, vma, one, end)
         self.syscall(task, 0)
+        return error
+
+    def collapse_part(self, task, process, vma, start, end):
+        """Collapse the blocks of a part of a VMA; return 0 or an errno."""
+        whole = -(-vma.start // BLOCK) < vma.end // BLOCK
+        first, last = -(-start // BLOCK), end // BLOCK
+        if vma.advice == Advice.NOHUGEPAGE or not whole or first > last:
+            return 22
+        error = 0
+        for block in range(first, last):
+            result, load, node = self.scan(process, block, False)
+            if result == ScanResult.SUCCEED:
+                if not self.collapse_block(process, block, load, node, task):
+                    return 12
+                self.charge(task, Cause.SYSCALL, self.costs.collapse_ns)
+            elif result in GOES_ON:
+                error = 22
+            elif result != ScanResult.PMD_MAPPED:
+                return 22
         return error
 
     def scan_results(self):
