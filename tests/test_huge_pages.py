@@ -720,7 +720,7 @@ def test_mprotect_takes_a_hinting_mark_where_it_changes_something():
     [
         (lambda w, r: w.sim.munmap(w.task, r), 0, 2),
         (lambda w, r: w.sim.mprotect(w.task, r, "r"), 2, 0),
-        (lambda w, r: w.sim.mark(w.task, r, Mechanism.HINTING), 2 * BLOCK, 0),
+        (lambda w, r: w.sim.mark(w.task, r, Mechanism.HINTING), 2, 0),
     ],
     ids=["munmap", "mprotect", "mark"],
 )
