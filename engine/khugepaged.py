@@ -18,8 +18,14 @@ NANOSECONDS = 1_000_000
 STREAM = (1 << 63) + 1
 #: Nodes further from each other than this do not share a huge page (RECLAIM_DISTANCE).
 RECLAIM_DISTANCE = 30
-_FAILURES = {k.ScanResult.ALLOC_HUGE_PAGE_FAIL: 12}
-EINVAL = 22
+ENOMEM, EINVAL = 12, 22
+_FAILURES = {k.ScanResult.ALLOC_HUGE_PAGE_FAIL: ENOMEM}
+# After these madvise_collapse goes on with the next block.
+_MINOR = {
+    k.ScanResult.PTE_NON_PRESENT,
+    k.ScanResult.PAGE_RO,
+    k.ScanResult.LACK_REFERENCED_PAGE,
+}
 
 
 class Khugepaged:
@@ -163,17 +169,18 @@ class Khugepaged:
                 self._by_table[result] = 0
 
     def _target(self) -> tuple[int, int]:
-        """Return (node of the collapse, mask of the nodes that may stand in for it)."""
+        """Return (node of the collapse, mask of it and those that may stand in)."""
         load, rule = self._load, TARGETS.index(self.knobs.target)
         if rule == k.TargetRule.RANDOM:
             online = np.flatnonzero(self._simulation.memory.node[:, st.ONLINE])
             drawn = draw(self._simulation.seed, STREAM, self._draws)
             self._draws += 1
-            return int(online[int((drawn >> 11) * 2.0**-53 * online.size)]), 0
+            target = int(online[int((drawn >> 11) * 2.0**-53 * online.size)])
+            return target, 1 << target
         target = khugepaged.find_target_node(load, rule, self._last_target)
         self._last_target = target
         if rule != k.TargetRule.MAJORITY_MASK:
-            return target, 0
+            return target, 1 << target
         ties = np.flatnonzero(load[:-1] == load[target])
         return target, sum(1 << int(nid) for nid in ties)
 
@@ -192,17 +199,25 @@ class Khugepaged:
         collapse.collapse_huge_page(memory, process.id, block, vpn, b, nid, self._taken)
         memory.info[st.MAY_BE_HUGE] = 1
         give_back(memory.pte, first, k.HPAGE_PMD_NR)
+        self._simulation.flush_tlbs(process)
         return k.ScanResult.SUCCEED
 
-    def madvise_collapse(self, task, process: Process, vmas) -> tuple[int, int]:
-        """Collapse the blocks of VMAs at once; return (errno, blocks collapsed)."""
+    def madvise_collapse(self, task, process, vma: Vma, first, last) -> tuple[int, int]:
+        """Collapse the blocks of a part of a VMA; return (errno, blocks collapsed)."""
+        start, end = _whole_blocks(vma)
+        if vma.advice == k.Advice.NOHUGEPAGE or start >= end:
+            return EINVAL, 0
         failure, collapsed = 0, 0
-        for vma in vmas:
-            for vpn in range(*_whole_blocks(vma), k.HPAGE_PMD_NR):
-                result = self._collapse_at(task, process, vpn)
-                collapsed += result == k.ScanResult.SUCCEED
-                if result not in (k.ScanResult.SUCCEED, k.ScanResult.PMD_MAPPED):
-                    failure = _FAILURES.get(result, EINVAL)
+        first, last = _whole_blocks(vma.copy(first, last))
+        if first > last:
+            return EINVAL, 0
+        for vpn in range(first, last, k.HPAGE_PMD_NR):
+            result = self._collapse_at(task, process, vpn)
+            collapsed += result == k.ScanResult.SUCCEED
+            if result not in (k.ScanResult.SUCCEED, k.ScanResult.PMD_MAPPED):
+                failure = _FAILURES.get(result, EINVAL)
+                if result not in _MINOR:
+                    break
         return failure, collapsed
 
     def _collapse_at(self, task, process: Process, vpn: int) -> k.ScanResult:

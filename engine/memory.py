@@ -158,6 +158,7 @@ def _info(settings: Settings, seed: int, shift: int, frames: int) -> np.ndarray:
     info[st.THP_DEFRAG] = DEFRAG.index(thp.defrag)
     info[st.USE_ZERO_PAGE] = thp.use_zero_page
     info[st.UNIT_MIGRATION] = thp.unit_migration
+    info[st.UNIT_HINTING] = thp.unit_hinting
     info[st.MAY_BE_HUGE] = thp.enabled != "never"
     if tlb.enabled:
         entries = tlb.entries_4k, tlb.entries_2m

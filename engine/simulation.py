@@ -44,6 +44,8 @@ from .workload import Workload
 EIO, EINVAL = 5, 22
 #: Most accesses that one call of the barrier serves: some tenths of a second.
 BARRIER_LIMIT = 1 << 15
+#: Accesses a task in the first quantum of a run; twice as many in the next, and so on.
+FIRST_ACCESSES = 4
 #: Pages that one call of a range operation walks.
 RANGE_LIMIT = 1 << 20
 
@@ -230,7 +232,7 @@ class Simulation:
                 mmap.copy_page_range(
                     memory, first + process.delta, first + child.delta, pages, child.id
                 )
-        self._flush_tlbs(process)
+        self.flush_tlbs(process)
         self._fold()
         self._event(k.Event.FORK, -1, child, process.id)
         return child
@@ -393,7 +395,7 @@ class Simulation:
         self._stale = True
         cost = zapped * self.costs.zap_pte_ns + self._flush(process)
         self._charge(task, cost)
-        self._flush_tlbs(process)
+        self.flush_tlbs(process)
         give_back(self.memory.pte, start + process.delta, pages)
         self._free_pgtables(process, start, start + pages)
 
@@ -435,7 +437,7 @@ class Simulation:
                 changed += mmap.change_protection(memory, piece, count, read, write)
         merge(process)
         self._stale = True
-        self._flush_tlbs(process)
+        self.flush_tlbs(process)
         cost = changed * self.costs.mark_pte_ns + self._flush(process)
         self._charge(task, cost)
 
@@ -462,20 +464,22 @@ class Simulation:
     ) -> int:
         """Collapse the whole blocks of a range (MADV_COLLAPSE); return 0 or an errno.
 
-        ENOMEM: no huge page was free; EINVAL: a block could not be collapsed.
+        ENOMEM: no huge page was free; EINVAL: a block could not be collapsed, or a VMA
+        must not have huge pages.  The first VMA that fails ends the call.
         Raises BadInput where a page of the range is not mapped.
         """
         start, pages = self._range(region, first, pages)
         process = region.process
-        parts = [
-            vma.copy(max(vma.start, start), min(vma.end, start + pages))
-            for vma in self._overlapping(process, start, pages)
-        ]
         self._sync()
-        errno, collapsed = self.khugepaged.madvise_collapse(task, process, parts)
-        self._charge(task, collapsed * self.costs.collapse_ns)
-        if collapsed:
-            self._flush_tlbs(process)
+        errno = total = 0
+        for vma in self._overlapping(process, start, pages):
+            errno, collapsed = self.khugepaged.madvise_collapse(
+                task, process, vma, max(vma.start, start), min(vma.end, start + pages)
+            )
+            total += collapsed
+            if errno:
+                break
+        self._charge(task, total * self.costs.collapse_ns)
         return errno
 
     def set_mempolicy(self, task: Task, policy: Policy) -> None:
@@ -521,6 +525,7 @@ class Simulation:
                 vma.policy = old
             merge(region.process)
             self._stale = True
+            self._charge(task, 0)
             return EIO
         moved = np.zeros(3, np.int64)
         if move or move_all:
@@ -534,7 +539,7 @@ class Simulation:
     def _charge_moves(self, task: Task, process: Process, moved: np.ndarray) -> None:
         """Charge a call that moved pages: (pages moved, left, TLB flushes)."""
         if moved[0]:
-            self._flush_tlbs(process)
+            self.flush_tlbs(process)
         self._charge(task, 0, int(moved[2]) * self._flush(process))
 
     def _misplaced(self, task: Task, parts: Sequence[Vma]) -> bool:
@@ -567,7 +572,7 @@ class Simulation:
                 vma.policy = checked(policy, len(self.machine.memory))
         self._stale = True
         memory = self._sync()
-        marked = 0
+        marked, huge = 0, self._huge_marked()
         for v, at, count in self._rows(parts, region.process):
             if mechanism == k.Mechanism.HINTING:
                 marked += mbind.change_prot_numa(memory, task.id, at, count)
@@ -577,11 +582,18 @@ class Simulation:
             marked += park(memory, task.id, v, at, count, policy is not None, move_all)
         merge(region.process)
         self._stale = True
-        self._flush_tlbs(region.process)
-        self._charge(task, self._mark_cost(mechanism, marked, region.process))
+        self.flush_tlbs(region.process)
+        huge = self._huge_marked() - huge
+        entries = marked - (k.HPAGE_PMD_NR - 1) * huge
+        self._charge(task, self._mark_cost(mechanism, entries, region.process))
         return marked
 
+    def _huge_marked(self) -> int:
+        """Return the huge entries that were marked since counters were folded."""
+        return int(self.memory.vm[-1, :, k.Vm.NUMA_HUGE_PTE_UPDATES].sum())
+
     def _mark_cost(self, mechanism, marked: int, process: Process) -> int:
+        """Return what it costs to mark so many entries, ns."""
         flush = self._flush(process)
         if mechanism == k.Mechanism.HINTING:
             batches = -(-marked // k.HPAGE_PMD_NR)
@@ -690,7 +702,7 @@ class Simulation:
             for at, count in _pieces(start, end):
                 yield row + i, at, count
 
-    def _flush_tlbs(self, process: Process) -> None:
+    def flush_tlbs(self, process: Process) -> None:
         """Empty the TLBs of a process's tasks."""
         if self.settings.tlb.enabled:
             ids = [task.id for task in self.tasks if task.process is process]
@@ -740,11 +752,11 @@ class Simulation:
         self._first_means(memory)
         memory.shard[:, st.TAIL_LOCAL : st.TAIL_ALL + 1] = 0
         self._runs += 1
-        while self._quantum(loads):
-            pass
-        # The last quantum is over when its last task is done.
-        clocks = self._sync().task[:, st.TASK_CLOCK]
-        self.now = min(self.now, int(clocks.max(initial=0)))
+        # What faults cost now is not known yet: begin with few, or the first tasks of
+        # the layout would take all of them in one quantum.
+        most = FIRST_ACCESSES * len(workloads)
+        while self._quantum(loads, min(most, self.settings.quantum_accesses)):
+            most *= 2
 
     def _first_means(self, memory: st.Memory) -> None:
         """Expect tasks that never ran to find everything on their own node."""
@@ -773,13 +785,11 @@ class Simulation:
                 self.settings.tlb.walk_cache_bytes,
             )
 
-    def _quantum(self, loads: Loads) -> bool:
-        """Simulate one quantum; return False where nothing was left to do."""
+    def _quantum(self, loads: Loads, most: int) -> bool:
+        """Simulate one quantum of ``most`` accesses; return False at the end."""
         memory = self._sync()
         settings = self.settings
-        start, end = quantum.plan(
-            memory.task, self.now, settings.quantum_ns, settings.quantum_accesses
-        )
+        start, end = quantum.plan(memory.task, self.now, settings.quantum_ns, most)
         if end == k.NONE:
             return False
         self._price(memory)
@@ -793,10 +803,18 @@ class Simulation:
         quantum.utilise(
             memory, self._bandwidth, self._utilisation, self._factor, end - start
         )
-        self.now = int(end)
+        self.now = self._end(int(end))
         self._run_daemons()
         self._epochs()
         return True
+
+    def _end(self, end: int) -> int:
+        """Return when a quantum was over: the last one with its last task."""
+        task = self.memory.task
+        left = task[:, st.TASK_NUMBER] < task[:, st.TASK_COUNT]
+        if (left & (task[:, st.TASK_ALIVE] == 1)).any():
+            return end
+        return min(end, int(task[:, st.TASK_CLOCK].max(initial=0)))
 
     def _run_daemons(self) -> None:
         """Let khugepaged do the wake-ups that are due."""
@@ -933,11 +951,13 @@ class Simulation:
 
     def _badness(self, process: Process) -> int:
         row = self.memory.mm[process.id]
-        tables = 0
+        tables, counted = 0, 0
         for vma in process.vmas:
-            first = vma.start - vma.start % k.HPAGE_PMD_NR
+            # VMAs may share a block.
+            first = max(counted, vma.start // k.HPAGE_PMD_NR * k.HPAGE_PMD_NR)
+            counted = -(-vma.end // k.HPAGE_PMD_NR) * k.HPAGE_PMD_NR
             tables += mmap.count_page_tables(
-                self.memory, first + process.delta, vma.end - first
+                self.memory, first + process.delta, counted - first
             )
         return int(row[st.MM_RSS] + row[st.MM_SWAPENTS] + tables)
 

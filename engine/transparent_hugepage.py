@@ -25,6 +25,9 @@ class Thp:
     unit_migration: bool = _knob(
         True, "mbind, move_pages and migrate_pages move huge pages whole (4.14)"
     )
+    unit_hinting: bool = _knob(
+        True, "hint faults move huge pages whole (3.8); else they split (AutoNUMA)"
+    )
 
     def __post_init__(self) -> None:
         check_ranges(self, "thp.")

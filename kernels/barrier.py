@@ -13,7 +13,7 @@ from .accesses import (
 )
 from .compaction import compact_zone
 from .constants import NONE, Cause, Mode
-from .memory import entry_of, find_vma, handle_mm_fault, is_hit
+from .memory import entry_of, handle_mm_fault, is_hit
 from .mempolicy import ALL_NODES, policy_of, zonelist_of
 from .serve import hit_node, settle_run, touch, translate
 from .state import (
@@ -36,6 +36,7 @@ from .state import (
     TLB_SETS_4K,
     WRITTEN,
 )
+from .vma import find_vma
 from .vmscan import MAX_RECLAIM_RETRIES, balance_pgdat, try_to_free_pages
 
 

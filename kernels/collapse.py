@@ -12,6 +12,7 @@ from .constants import (
     PMD_NID,
     PTE_PAYLOAD,
     PTE_SWAP,
+    PTE_WRITE,
     PTE_ZERO,
     Mode,
     Vm,
@@ -20,42 +21,49 @@ from .huge_pmd import map_folio
 from .mempolicy import zone_statistics
 from .mmap import zap_pte
 from .page_alloc import rmqueue_huge
-from .state import CHANGE_RSS, LOW, MIN, ONLINE, SHARDS
+from .state import CHANGE_RSS, LOW, MIN, ONLINE, SHARDS, TASK_NID
 from .vma_alloc_folio import has_room
 
 
 @inlined
-def _may_give(m, n, defrag, task):
-    """Tell whether a node has a block for a collapse, after compaction if it must."""
-    if not m.node[n, ONLINE]:
-        return False
-    if has_room(m, n, LOW) or has_room(m, n, MIN):
-        return True
-    if not defrag:
-        return False
-    compact_zone(m, n, task)
-    return has_room(m, n, MIN)
+def _find_room(m, target, ties, defrag, task):
+    """Return the node with a block for a collapse, nearest to its target; or NONE.
+
+    Above low, else above min, else after compaction (get_page_from_freelist and
+    __alloc_pages_direct_compact over the nodes of ``ties``).
+    """
+    for attempt in range(3 if defrag else 2):
+        mark = LOW if attempt == 0 else MIN
+        for i in range(m.zonelist.shape[1]):
+            n = m.zonelist[target, i]
+            if not m.node[n, ONLINE] or not (ties >> n) & 1:
+                continue
+            if attempt == 2:
+                compact_zone(m, n, task)
+            if has_room(m, n, mark):
+                return n
+    return NONE
 
 
 @kernel
 def alloc_charge_hpage(m, target, ties, defrag, task):
     """Allocate the block of a collapse; NONE where it fails.
 
-    target  its node; ``ties``: mask of the nodes that may stand in for it
+    target  its node; ``ties``: mask of it and the nodes that may stand in for it
     defrag  whether to compact, at the expense of ``task`` (NONE: of nobody)
     """
     s = m.info[SHARDS]
-    for i in range(m.node.shape[0] + 1):
-        n = target if i == 0 else i - 1
-        if i > 0 and (n == target or not (ties >> n) & 1):
-            continue
-        if _may_give(m, n, defrag, task):
-            zone_statistics(m, s, n, n, n, Mode.DEFAULT)
-            m.vm[s, n, Vm.PGALLOC_NORMAL] += HPAGE_PMD_NR - 1
-            m.vm[s, n, Vm.THP_COLLAPSE_ALLOC] += 1
-            return rmqueue_huge(m, n)
-    m.vm[s, target, Vm.THP_COLLAPSE_ALLOC_FAILED] += 1
-    return NONE
+    # khugepaged runs where it allocates.
+    cpu_nid = NONE if task == NONE else m.task[task, TASK_NID]
+    n = _find_room(m, target, ties, defrag, task)
+    if n == NONE:
+        m.vm[s, target, Vm.THP_COLLAPSE_ALLOC_FAILED] += 1
+        return NONE
+    here = n if cpu_nid == NONE else cpu_nid
+    zone_statistics(m, s, n, n, here, Mode.DEFAULT)
+    m.vm[s, n, Vm.PGALLOC_NORMAL] += HPAGE_PMD_NR - 1
+    m.vm[s, n, Vm.THP_COLLAPSE_ALLOC] += 1
+    return rmqueue_huge(m, n)
 
 
 @kernel
@@ -75,5 +83,5 @@ def collapse_huge_page(m, mm, block, vpn, b, nid, taken):
             m.vm[s, nid, Vm.PSWPIN] += 1
             m.vm[s, nid, Vm.PGMAJFAULT] += 1
         zap_pte(m, s, pte, vpn + i, mm, False)
-    map_folio(m, s, mm, block, vpn, b, m.pmd[block] & PMD_NID)
+    map_folio(m, s, mm, block, vpn, b, PTE_WRITE | m.pmd[block] & PMD_NID)
     m.mm_change[s, mm, CHANGE_RSS] += HPAGE_PMD_NR

@@ -34,6 +34,7 @@ from .state import (
     SPLITS,
     UNLISTED,
 )
+from .vma import vm_page_prot
 
 
 @inlined
@@ -71,12 +72,16 @@ def maps_folio(pmd, b):
 @inlined
 def lru_add_huge(m, s, b, change):
     """Count a folio in (1) or out (-1) of its node's active or inactive list."""
-    n = folio_nid(m, b)
     active = 1 if m.block_huge[b] & FRAME_ACTIVE else 0
+    _lru_add(m, s, folio_nid(m, b), active, change * HPAGE_PMD_NR)
+
+
+@inlined
+def _lru_add(m, s, n, active, pages):
     if s == m.info[SHARDS]:
-        m.node[n, INACTIVE + active] += change * HPAGE_PMD_NR
+        m.node[n, INACTIVE + active] += pages
     else:
-        m.lru_change[s, n, active] += change * HPAGE_PMD_NR
+        m.lru_change[s, n, active] += pages
 
 
 @inlined
@@ -140,6 +145,11 @@ def split_huge_pmd(m, s, mm, block):
     if pmd & PTE_PRESENT:
         m.mm_change[s, mm, CHANGE_HUGE] -= HPAGE_PMD_NR
     split_pmd(m.pmd, m.pte, m.frame, m.block_huge, m.block_bump, block)
+    first = block << HPAGE_PMD_ORDER
+    kept = vm_page_prot(m, mm, first - m.mm[mm, MM_DELTA], pmd)
+    if kept:
+        for at in range(first, first + HPAGE_PMD_NR):
+            m.pte[at] |= kept
 
 
 @kernel
@@ -150,32 +160,28 @@ def vma_adjust_trans_huge(m, mm, block):
 
 
 @inlined
-def _unmap_folio(m, b):
+def _unmap_folio(m, s, b):
     """Split every PMD entry that maps a folio, the oldest process's first."""
     vpn = m.block_huge[b] & FRAME_VPN
     mm = first_mm(m, vpn)
     while mm != NONE:
         block = (vpn + m.mm[mm, MM_DELTA]) >> HPAGE_PMD_ORDER
         if maps_folio(m.pmd[block], b):
-            split_huge_pmd(m, m.info[SHARDS], mm, block)
+            split_huge_pmd(m, s, mm, block)
         mm = m.mm[mm, MM_NEXT]
 
 
 @called
-def split_huge_page(m, b):
-    """Make ordinary pages of a folio; return how many of them were freed.
-
-    Serial work: frames that nothing maps go back to the node.
-    """
-    s = m.info[SHARDS]
-    _unmap_folio(m, b)
+def split_huge_page(m, s, b):
+    """Make ordinary pages of a folio; return how many of them were freed."""
+    _unmap_folio(m, s, b)
     undefer(m, s, b)
     n = folio_nid(m, b)
     active = 1 if m.block_huge[b] & FRAME_ACTIVE else 0
     freed = split_folio(m.frame, m.block_huge, b)
     m.block_list[b] = UNLISTED
     m.block_bump[b] = HPAGE_PMD_NR
-    m.node[n, INACTIVE + active] -= freed
+    _lru_add(m, s, n, active, -freed)
     m.vm[s, n, Vm.THP_SPLIT_PAGE] += 1
     if freed > 0:
         first = b << HPAGE_PMD_ORDER

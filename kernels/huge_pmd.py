@@ -33,6 +33,7 @@ from .folio import (
     folio_nid,
     lru_add_huge,
     maps_folio,
+    split_huge_page,
     split_huge_pmd,
     undefer,
 )
@@ -58,11 +59,14 @@ from .state import (
     TASK_MM,
     TASK_NID,
     THP_ENABLED,
+    UNIT_HINTING,
     USE_ZERO_PAGE,
     VMA_ADVICE,
     VMA_END,
     VMA_START,
+    VMA_WRITE,
 )
+from .vma import vm_page_prot
 from .vma_alloc_folio import alloc_huge_on_node, vma_alloc_folio
 
 
@@ -102,11 +106,14 @@ def _set_huge_zero_page(m, s, task, block):
 
 
 @inlined
-def map_folio(m, s, mm, block, vpn, b, nid_bits):
-    """Map a new folio, young, dirty and writable; ``vpn`` is any of its pages."""
+def map_folio(m, s, mm, block, vpn, b, bits):
+    """Map a new folio, young and dirty; ``vpn`` is any of its pages.
+
+    bits  WRITE, where the VMA has it, and the node of the page table
+    """
     m.block_huge[b] = vpn & ~(HPAGE_PMD_NR - 1) | FRAME_MAPCOUNT_ONE | FRAME_IN_USE
     lru_add_huge(m, s, b, 1)
-    bits = PTE_PRESENT | PTE_WRITE | PTE_YOUNG | PTE_DIRTY | nid_bits
+    bits |= PTE_PRESENT | PTE_YOUNG | PTE_DIRTY
     m.pmd[block] = b << HPAGE_PMD_ORDER | bits
     m.mm_change[s, mm, CHANGE_HUGE] += HPAGE_PMD_NR
 
@@ -123,7 +130,10 @@ def do_huge_pmd_anonymous_page(m, s, task, at, v, vpn, write):
     b = vma_alloc_folio(m, s, task, v, vpn)
     if b < 0:
         return b
-    map_folio(m, s, m.task[task, TASK_MM], block, vpn, b, _nid_bits(m, task))
+    bits = _nid_bits(m, task)
+    if m.vma[v, VMA_WRITE]:
+        bits |= PTE_WRITE
+    map_folio(m, s, m.task[task, TASK_MM], block, vpn, b, bits)
     add_rss(m, s, task, HPAGE_PMD_NR, 0)
     m.vm[s, m.task[task, TASK_NID], Vm.THP_FAULT_ALLOC] += 1
     charge(m, s, task, Cause.HUGE_FAULT, m.cost[COST_HUGE_FAULT])
@@ -131,11 +141,17 @@ def do_huge_pmd_anonymous_page(m, s, task, at, v, vpn, write):
 
 
 @inlined
+def _charge_splits(m, s, task, splits):
+    """Let a faulting task pay for PMD splits."""
+    if s == m.info[SHARDS]:
+        m.info[SPLITS] -= splits
+    charge(m, s, task, Cause.HUGE_FAULT, splits * m.cost[COST_SPLIT_PMD])
+
+
+@inlined
 def _split_for_fault(m, s, task, block):
     split_huge_pmd(m, s, m.task[task, TASK_MM], block)
-    if s == m.info[SHARDS]:
-        m.info[SPLITS] -= 1
-    charge(m, s, task, Cause.HUGE_FAULT, m.cost[COST_SPLIT_PMD])
+    _charge_splits(m, s, task, 1)
 
 
 @inlined
@@ -165,12 +181,14 @@ def _do_huge_pmd_wp_page(m, s, task, at, v, vpn):
 
 
 @inlined
-def _repoint_ptes(m, first, old, new):
-    """Point the PTEs of a page table that map folio ``old`` at folio ``new``."""
+def _repoint_ptes(m, mm, vpn, old, new):
+    """Point the PTEs of a process that map folio ``old`` at folio ``new``."""
+    first = vpn + m.mm[mm, MM_DELTA]
     for i in range(HPAGE_PMD_NR):
         pte = m.pte[first + i]
         if maps_frame(pte, old + i):
-            m.pte[first + i] = (pte & ~(PTE_PAYLOAD | PTE_PROTNONE)) | (new + i)
+            kept = vm_page_prot(m, mm, vpn + i, pte)
+            m.pte[first + i] = (pte & ~(PTE_PAYLOAD | PTE_PROTNONE)) | (new + i) | kept
 
 
 @inlined
@@ -182,9 +200,10 @@ def _remove_migration_pmds(m, old, new, compound):
         block = (vpn + m.mm[mm, MM_DELTA]) >> HPAGE_PMD_ORDER
         pmd = m.pmd[block]
         if maps_folio(pmd, old):
-            m.pmd[block] = (pmd & ~(PTE_PAYLOAD | PTE_PROTNONE)) | first
+            kept = vm_page_prot(m, mm, vpn, pmd)
+            m.pmd[block] = (pmd & ~(PTE_PAYLOAD | PTE_PROTNONE)) | first | kept
         elif compound:
-            _repoint_ptes(m, block << HPAGE_PMD_ORDER, old << HPAGE_PMD_ORDER, first)
+            _repoint_ptes(m, mm, vpn, old << HPAGE_PMD_ORDER, first)
         mm = m.mm[mm, MM_NEXT]
 
 
@@ -213,11 +232,42 @@ def migrate_huge(m, s, task, old, new):
 
 
 @inlined
-def count_huge_failure(m, s, n):
-    """Count a folio of node ``n`` that could not be migrated for want of memory."""
-    m.refused[s, Refusal.TARGET_FULL] += HPAGE_PMD_NR
-    m.vm[s, n, Vm.PGMIGRATE_FAIL] += HPAGE_PMD_NR
+def count_huge_failure(m, s, n, pages):
+    """Count a folio of node ``n`` that could not be migrated for want of memory.
+
+    ``pages``: those that the entry maps for which it was tried.
+    """
+    m.refused[s, Refusal.TARGET_FULL] += pages
+    m.vm[s, n, Vm.PGMIGRATE_FAIL] += pages
     m.vm[s, n, Vm.THP_MIGRATION_FAIL] += 1
+
+
+@called
+def _split_for_hint(m, s, task, b):
+    """Split a folio whose pages move one by one; they stay marked (AutoNUMA, 2012)."""
+    splits = mapcount(m.block_huge[b])
+    vpn = m.block_huge[b] & FRAME_VPN
+    mm = first_mm(m, vpn)
+    while mm != NONE:
+        block = (vpn + m.mm[mm, MM_DELTA]) >> HPAGE_PMD_ORDER
+        pmd = m.pmd[block]
+        if maps_folio(pmd, b):
+            split_huge_pmd(m, s, mm, block)
+            first = block << HPAGE_PMD_ORDER
+            for i in range(first, first + HPAGE_PMD_NR):
+                m.pte[i] |= pmd & PTE_PROTNONE
+        mm = m.mm[mm, MM_NEXT]
+    split_huge_page(m, s, b)
+    _charge_splits(m, s, task, splits)
+
+
+@inlined
+def _count_hint_fault(m, s, task, page_nid):
+    cpu_nid = m.task[task, TASK_NID]
+    m.vm[s, cpu_nid, Vm.NUMA_HINT_FAULTS] += 1
+    if page_nid == cpu_nid:
+        m.vm[s, cpu_nid, Vm.NUMA_HINT_FAULTS_LOCAL] += 1
+    charge(m, s, task, Cause.HINT_FAULT, m.cost[COST_HINT_FAULT])
 
 
 @inlined
@@ -226,22 +276,23 @@ def _do_huge_pmd_numa_page(m, s, task, at, v, vpn):
     b = (m.pmd[block] & PTE_PAYLOAD) >> HPAGE_PMD_ORDER
     cpu_nid = m.task[task, TASK_NID]
     page_nid = folio_nid(m, b)
-    target = mpol_misplaced(m, task, v, vpn, page_nid)
+    target = mpol_misplaced(m, task, v, vpn, b << HPAGE_PMD_ORDER)
+    if target != NONE and not m.info[UNIT_HINTING]:
+        _split_for_hint(m, s, task, b)
+        _count_hint_fault(m, s, task, page_nid)
+        return SERVED
     if target != NONE:
         # migrate_balanced_pgdat: above high plus the pages that come.
         new = alloc_huge_on_node(m, s, target, cpu_nid, HIGH, HPAGE_PMD_NR)
         if new == PUT_ASIDE:
             return PUT_ASIDE
         if new == NO_MEMORY:
-            count_huge_failure(m, s, page_nid)
+            count_huge_failure(m, s, page_nid, HPAGE_PMD_NR)
         else:
             migrate_huge(m, s, task, b, new)
             m.vm[s, target, Vm.NUMA_PAGES_MIGRATED] += HPAGE_PMD_NR
-    m.vm[s, cpu_nid, Vm.NUMA_HINT_FAULTS] += 1
-    if page_nid == cpu_nid:
-        m.vm[s, cpu_nid, Vm.NUMA_HINT_FAULTS_LOCAL] += 1
     m.pmd[block] = (m.pmd[block] & ~PTE_PROTNONE) | PTE_YOUNG
-    charge(m, s, task, Cause.HINT_FAULT, m.cost[COST_HINT_FAULT])
+    _count_hint_fault(m, s, task, page_nid)
     return SERVED
 
 

@@ -100,7 +100,7 @@ def _may_unmap(m, task, v, vpn, pte, policy, move_all):
     if not pte & PTE_PRESENT:
         return False
     pfn = pte & PTE_PAYLOAD
-    if policy and mpol_misplaced(m, task, v, vpn, node_of(m, pfn)) == NONE:
+    if policy and mpol_misplaced(m, task, v, vpn, pfn) == NONE:
         return False
     if not move_all and page_mapcount(m, pfn) > 1:
         _refuse(m, Refusal.SHARED)
@@ -135,14 +135,15 @@ def _split_to_park(m, task, v, vpn, pmd, policy, move_all, kind):
     """
     if not pmd & PTE_PRESENT:
         return False
-    b = (pmd & PTE_PAYLOAD) >> HPAGE_PMD_ORDER
-    if policy and mpol_misplaced(m, task, v, vpn, folio_nid(m, b)) == NONE:
+    pfn = pmd & PTE_PAYLOAD
+    b = pfn >> HPAGE_PMD_ORDER
+    if policy and mpol_misplaced(m, task, v, vpn, pfn) == NONE:
         return False
     if not move_all and huge_mapcount(m, b) > 1:
         return _refuse_huge(m, Refusal.SHARED)
     if _no_slot(m, kind):
         return _refuse_huge(m, Refusal.NO_SWAP_SLOT)
-    split_huge_page(m, b)
+    split_huge_page(m, m.info[SHARDS], b)
     return True
 
 
@@ -155,7 +156,7 @@ def _park_pte(m, task, v, vpn, pte, policy, move_all, kind):
     if m.frame[pfn] & FRAME_COMPOUND:
         if _no_slot(m, kind):
             return _refuse(m, Refusal.NO_SWAP_SLOT)
-        split_huge_page(m, pfn >> HPAGE_PMD_ORDER)
+        split_huge_page(m, m.info[SHARDS], pfn >> HPAGE_PMD_ORDER)
     if kind == PTE_SWAP:
         return _swapcache_park(m, pfn)
     return migcache_park(m, pfn)
@@ -291,7 +292,7 @@ def _split_to_move(m, b, failed):
         s = m.info[SHARDS]
         m.vm[s, folio_nid(m, b), Vm.THP_MIGRATION_FAIL] += 1
         m.vm[s, folio_nid(m, b), Vm.THP_MIGRATION_SPLIT] += 1
-    split_huge_page(m, b)
+    split_huge_page(m, m.info[SHARDS], b)
 
 
 #: What became of a folio that an operation wants to move.
@@ -299,8 +300,11 @@ _WHOLE, _LEFT, _SPLIT = 0, 1, 2
 
 
 @called
-def _move_folio_by_policy(m, task, v, vpn, b):
-    """Move a folio to where its policy puts it: _WHOLE, _LEFT or _SPLIT."""
+def _move_folio_by_policy(m, task, v, vpn, b, pages):
+    """Move a folio, of which the entry maps ``pages``, to where its policy puts it.
+
+    _WHOLE, _LEFT or _SPLIT.
+    """
     s = m.info[SHARDS]
     if not m.info[UNIT_MIGRATION]:
         _split_to_move(m, b, False)
@@ -311,7 +315,7 @@ def _move_folio_by_policy(m, task, v, vpn, b):
         return _SPLIT
     if folio_nid(m, new) == folio_nid(m, b):
         put_huge(m, s, new)
-        count_huge_failure(m, s, folio_nid(m, b))
+        count_huge_failure(m, s, folio_nid(m, b), pages)
         return _LEFT
     migrate_huge(m, s, task, b, new)
     return _WHOLE
@@ -351,7 +355,7 @@ def _mbind_folio(m, task, v, vpn, b, pages, move_all, moved):
         m.refused[m.info[SHARDS], Refusal.SHARED] += pages
         moved[1] += pages
         return _LEFT
-    became = _move_folio_by_policy(m, task, v, vpn, b)
+    became = _move_folio_by_policy(m, task, v, vpn, b, pages)
     _account(moved, became, pages)
     return became
 
@@ -386,15 +390,15 @@ def do_mbind(m, task, v, first, pages, move_all, moved):
         if b == NONE and (step > 1 or not m.pte[at] & PTE_PRESENT):
             vpn += step
             continue
-        nid = folio_nid(m, b) if b != NONE else node_of(m, m.pte[at] & PTE_PAYLOAD)
-        if mpol_misplaced(m, task, v, vpn, nid) == NONE:
+        pfn = b << HPAGE_PMD_ORDER if b != NONE else m.pte[at] & PTE_PAYLOAD
+        if mpol_misplaced(m, task, v, vpn, pfn) == NONE:
             vpn += step
             continue
         if b != NONE:
             if _mbind_folio(m, task, v, vpn, b, step, move_all, moved) != _SPLIT:
                 vpn += step
             continue
-        _mbind_pte(m, task, v, vpn, m.pte[at] & PTE_PAYLOAD, move_all, moved)
+        _mbind_pte(m, task, v, vpn, pfn, move_all, moved)
         vpn += 1
 
 
@@ -409,8 +413,7 @@ def count_misplaced(m, task, v, first, pages):
         step = HPAGE_PMD_NR if pmd & PMD_LEAF else 1
         entry = pmd if step > 1 else m.pte[vpn + delta]
         if entry & PTE_PRESENT:
-            nid = node_of(m, entry & PTE_PAYLOAD)
-            if mpol_misplaced(m, task, v, vpn, nid) != NONE:
+            if mpol_misplaced(m, task, v, vpn, entry & PTE_PAYLOAD) != NONE:
                 found += step
         vpn += step
     return found

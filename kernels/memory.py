@@ -50,8 +50,6 @@ from .state import (
     IN_USE,
     IN_USE_AT_START,
     LOW,
-    MM_END_VMA,
-    MM_FIRST_VMA,
     NO_MEMORY,
     PUT_ASIDE,
     SEGV,
@@ -61,29 +59,12 @@ from .state import (
     TASK_MM,
     TASK_NID,
     TOTAL,
-    VMA_END,
     VMA_MOF,
     VMA_READ,
-    VMA_START,
     VMA_WRITE,
 )
 from .swap_state import migration_free_entry, swap_free_slot
-
-
-@inlined
-def find_vma(m, mm, vpn):
-    """Return the row of the VMA that holds a page, or NONE."""
-    low = m.mm[mm, MM_FIRST_VMA]
-    high = m.mm[mm, MM_END_VMA]
-    while low < high:
-        middle = (low + high) >> 1
-        if m.vma[middle, VMA_END] <= vpn:
-            low = middle + 1
-        else:
-            high = middle
-    if low < m.mm[mm, MM_END_VMA] and m.vma[low, VMA_START] <= vpn:
-        return low
-    return NONE
+from .vma import find_vma
 
 
 @inlined
@@ -155,7 +136,7 @@ def _do_numa_page(m, s, task, at, v, vpn):
     old = m.pte[at] & PTE_PAYLOAD
     cpu_nid = m.task[task, TASK_NID]
     page_nid = node_of(m, old)
-    target = mpol_misplaced(m, task, v, vpn, page_nid)
+    target = mpol_misplaced(m, task, v, vpn, old)
     if target != NONE and m.frame[old] & FRAME_COMPOUND:
         m.refused[s, Refusal.PTE_MAPPED_THP] += 1
     elif target != NONE:
@@ -202,7 +183,7 @@ def _check_migrate_misplaced_page(m, s, task, v, vpn, pfn):
     cpu_nid = m.task[task, TASK_NID]
     target = NONE
     if m.vma[v, VMA_MOF]:
-        target = mpol_misplaced(m, task, v, vpn, node_of(m, pfn))
+        target = mpol_misplaced(m, task, v, vpn, pfn)
     if target != NONE:
         if mapcount(m.frame[pfn]) > 0:
             m.refused[s, Refusal.NOT_FIRST_TOUCH] += 1

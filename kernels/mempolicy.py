@@ -5,8 +5,8 @@ Policies are those of mm/mempolicy.c (6.12): ``docs/model.md`` §3 for allocatio
 """
 
 from ._jit import inlined
-from .constants import NONE, Mode, Vm
-from .page_alloc import rmqueue, rmqueue_shard
+from .constants import HPAGE_PMD_ORDER, NONE, Mode, Vm
+from .page_alloc import node_of, rmqueue, rmqueue_shard
 from .state import (
     FAMILY_FIRST_VPN,
     FREE,
@@ -272,17 +272,21 @@ def alloc_hinted(m, s, nid, cpu_nid):
 
 
 @inlined
-def mpol_misplaced(m, task, v, vpn, page_nid):
+def mpol_misplaced(m, task, v, vpn, pfn):
     """Return the node that a page should be on, or NONE where it is well placed.
 
-    mpol_misplaced (mm/mempolicy.c, 6.12) without MPOL_F_MORON.
+    mpol_misplaced (mm/mempolicy.c, 6.12) without MPOL_F_MORON.  ``pfn`` is the page's
+    frame; a part of a huge page belongs where the whole of it does.
     """
     mode, mask, row, own = policy_of(m, task, v)
     nid = m.task[task, TASK_NID]
+    page_nid = node_of(m, pfn)
     if is_interleave(mode):
         if own:
             return NONE
-        nid = _interleave_nid(m, mode, mask, row, _page_index(m, task, vpn))
+        order = HPAGE_PMD_ORDER if m.block_huge[pfn >> HPAGE_PMD_ORDER] else 0
+        ilx = _page_index(m, task, vpn) >> order
+        nid = _interleave_nid(m, mode, mask, row, ilx)
     elif mode != Mode.DEFAULT and mode != Mode.LOCAL:
         if in_mask(mask, page_nid):
             return NONE

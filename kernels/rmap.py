@@ -23,6 +23,7 @@ from .state import (
     MM_DELTA,
     MM_NEXT,
 )
+from .vma import vm_page_prot
 
 
 @inlined
@@ -72,7 +73,8 @@ def remove_migration_ptes(m, old, new):
         at = vpn + m.mm[mm, MM_DELTA]
         pte = m.pte[at]
         if maps_frame(pte, old):
-            m.pte[at] = (pte & ~(PTE_PAYLOAD | PTE_PROTNONE)) | new
+            kept = vm_page_prot(m, mm, vpn, pte)
+            m.pte[at] = (pte & ~(PTE_PAYLOAD | PTE_PROTNONE)) | new | kept
         mm = m.mm[mm, MM_NEXT]
 
 

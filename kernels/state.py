@@ -37,7 +37,8 @@ MAY_BE_HUGE: Final = 25  # 1: some PMD entry may map 2 MiB
 TLB_SETS_4K: Final = 26  # sets of a task's TLB in a shard; 0: no TLBs
 TLB_SETS_2M: Final = 27
 SPLITS: Final = 28  # PMD splits of an operation, not yet charged
-INFO_WIDTH: Final = 29
+UNIT_HINTING: Final = 29
+INFO_WIDTH: Final = 30
 
 # --- columns of Memory.node, int64[nodes, NODE_WIDTH] ---------------------------
 FREE: Final = 0  # frames

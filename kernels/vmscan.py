@@ -23,6 +23,7 @@ from .constants import (
     HPAGE_PMD_ORDER,
     NONE,
     PMD_NID,
+    PMD_NID_SHIFT,
     PMD_TABLE,
     PTE_PARKED,
     PTE_SWAP,
@@ -199,6 +200,7 @@ def _swap_out_whole(m, n, b, slot, steal):
         pmd = m.pmd[first >> HPAGE_PMD_ORDER]
         if maps_folio(pmd, b):
             m.pmd[first >> HPAGE_PMD_ORDER] = PMD_TABLE | (pmd & PMD_NID)
+            m.vm[s, (pmd & PMD_NID) >> PMD_NID_SHIFT, Vm.THP_SPLIT_PMD] += 1
             for i in range(HPAGE_PMD_NR):
                 m.pte[first + i] = PTE_SWAP | (slot + i)
                 m.slot_count[slot + i] += 1
@@ -224,7 +226,7 @@ def _reclaim_huge(m, n, b, steal):
         if slot + HPAGE_PMD_NR <= m.info[SLOTS + TOTAL]:
             return _swap_out_whole(m, n, b, slot, steal)
         m.vm[m.info[SHARDS], n, Vm.THP_SWPOUT_FALLBACK] += 1
-    split_huge_page(m, b)
+    split_huge_page(m, m.info[SHARDS], b)
     reclaimed = 0
     first = b << HPAGE_PMD_ORDER
     for pfn in range(first, first + HPAGE_PMD_NR):
@@ -261,7 +263,7 @@ def deferred_split_scan(m, n):
     b = n << (m.info[NODE_SHIFT] - HPAGE_PMD_ORDER)
     while done < SWAP_CLUSTER_MAX and m.node[n, DEFERRED] > 0:
         if m.block_huge[b] & FOLIO_DEFERRED:
-            freed += split_huge_page(m, b)
+            freed += split_huge_page(m, m.info[SHARDS], b)
             done += 1
         b += 1
     return freed

@@ -37,6 +37,12 @@ from lazynuma.kernels.constants import (
 
 BLOCK = 512
 GOLDEN, U64 = 0x9E3779B97F4A7C15, (1 << 64) - 1
+#: After these results MADV_COLLAPSE looks at the next block.
+GOES_ON = (
+    ScanResult.PTE_NON_PRESENT,
+    ScanResult.PAGE_RO,
+    ScanResult.LACK_REFERENCED_PAGE,
+)
 INTERLEAVES = (Mode.INTERLEAVE, Mode.WEIGHTED_INTERLEAVE)
 
 
@@ -304,6 +310,7 @@ class Reference:
 
     def __init__(self, machine, settings=None, costs=None, seed=1):
         self.machine, self.seed = machine, seed
+        self.cpu_node = machine.cpu_node.tolist()
         self.settings, self.costs = settings or Settings(), costs or Costs()
         pages = managed_pages(machine)
         self.shift = node_shift(pages)
@@ -320,8 +327,8 @@ class Reference:
         self.entries = Ids(sum(pages))
         self.processes, self.tasks, self.clocks = [], [], []
         self.tables, self._rss, self._swapents = {}, {}, {}
-        self.pmds, self.folios, self.tlbs = {}, {}, {}
-        self.huge_zero_page = False
+        self.pmds, self.folios, self.tlbs, self.pgd_nid = {}, {}, {}, {}
+        self.huge_zero_page, self.used_whole = False, {}
         self.start_khugepaged()
         self.vm = [[0] * len(Vm) for _ in range(self.count)]
         self.refused = [0] * len(Refusal)
@@ -340,7 +347,7 @@ class Reference:
         return pfn >> self.shift
 
     def cpu(self, task):
-        return int(self.machine.cpu_node[task.cpu])
+        return self.cpu_node[task.cpu]
 
     def add(self, node, name, n=1):
         self.vm[node][name] += n
@@ -747,14 +754,15 @@ class Reference:
                 self.charge(task, Cause.COMPACTION, cost)
         return target
 
-    def misplaced(self, task, vma, vpn, page_node):
+    def misplaced(self, task, vma, vpn, pfn):
         policy, own = self.policy_of(task, vma)
-        c, mode = self.cpu(task), policy.mode
+        c, mode, page_node = self.cpu(task), policy.mode, self.node_of(pfn)
         target = c
         if mode in INTERLEAVES:
             if own:
                 return None
-            target = self.interleave(policy, vpn - task.process.first_vpn)
+            order = 9 if pfn // BLOCK in self.folios else 0
+            target = self.interleave(policy, vpn - task.process.first_vpn >> order)
         elif mode not in (Mode.DEFAULT, Mode.LOCAL):
             if page_node in policy.nodes:
                 return None
@@ -792,8 +800,8 @@ class Reference:
 
     def migrate(self, task, old, new):
         frame = self.frames[old]
-        for _, pte in self.mappings(old):
-            pte.payload, pte.protnone = new, False
+        for process, pte in self.mappings(old):
+            self.remake(process, frame.vpn, pte, new)
         self.frames[new] = frame
         if frame.cache:
             self.cache(frame.cache).frame[frame.entry] = new
@@ -802,6 +810,14 @@ class Reference:
             copy = self.copy_ns(self.node_of(old), self.node_of(new))
             self.charge(task, Cause.MIGRATION, self.costs.migrate_page_ns + copy)
         self.release(old)
+
+    def remake(self, process, vpn, entry, pfn):
+        """Let an entry map another frame; a hinting mark is lost."""
+        entry.payload, entry.protnone = pfn, self.stays(process, vpn, entry)
+
+    def stays(self, process, vpn, entry):
+        """Tell whether an entry has PROTNONE and keeps it: its VMA's protection."""
+        return entry.protnone and not self.vma_of(process, vpn).read
 
     # --- huge pages: who maps them, splits and migration, §10.3 and §10.5 ------------
 
@@ -827,6 +843,7 @@ class Reference:
             if pmd.kind == "present":
                 bits = pmd.write, pmd.young, pmd.dirty
                 pte = Pte("present", pmd.payload + i, *bits)
+            pte.protnone = self.stays(process, block * BLOCK, pmd)
             table[block * BLOCK + i] = pte
         if pmd.kind == "present":
             self.folio_to_ptes(pmd.payload // BLOCK)
@@ -883,12 +900,12 @@ class Reference:
         """Move a folio from block to block."""
         folio, was, now = self.folios[old], old * BLOCK, new * BLOCK
         n, target = self.node_of(was), self.node_of(now)
-        for _, pmd in self.pmd_mappings(old):
-            pmd.payload, pmd.protnone = now, False
+        for process, pmd in self.pmd_mappings(old):
+            self.remake(process, folio.vpn, pmd, now)
         if folio.compound:
             for i in range(BLOCK):
-                for _, pte in self.mappings(was + i):
-                    pte.payload, pte.protnone = now + i, False
+                for process, pte in self.mappings(was + i):
+                    self.remake(process, folio.vpn + i, pte, now + i)
                 self.frames[now + i] = self.frames.pop(was + i)
             if not folio.deferred:
                 self.add(n, Vm.THP_DEFERRED_SPLIT_PAGE)
@@ -927,7 +944,7 @@ class Reference:
         b = self.allocate_huge(task, vma, vpn, direct, self.wakes(direct))
         if b is None:
             return False
-        self.map_huge(task.process, block, b, c)
+        self.map_huge(task.process, block, b, c, vma.write)
         self.add(c, Vm.THP_FAULT_ALLOC)
         self.charge(task, Cause.HUGE_FAULT, self.costs.huge_fault_ns)
         return True
@@ -940,10 +957,10 @@ class Reference:
         self.huge_zero_page = True
         self.add(c, Vm.THP_ZERO_PAGE_ALLOC)
 
-    def map_huge(self, process, block, b, nid):
+    def map_huge(self, process, block, b, nid, write=True):
         """Map a new folio."""
         self.folios[b] = Folio(block * BLOCK, process.family, mapcount=1)
-        bits = {"write": True, "young": True, "dirty": True}
+        bits = {"write": write, "young": True, "dirty": True}
         self.pmds[process.id][block] = Pmd("present", b * BLOCK, nid=nid, **bits)
         self._rss[process.id] += BLOCK
 
@@ -972,7 +989,11 @@ class Reference:
 
     def huge_hint_fault(self, task, vma, vpn, pmd):
         c, node = self.cpu(task), self.node_of(pmd.payload)
-        target = self.misplaced(task, vma, vpn, node)
+        target = self.misplaced(task, vma, vpn, pmd.payload)
+        if target is not None and not self.settings.thp.unit_hinting:
+            self.split_for_hint(task, pmd.payload // BLOCK)
+            self.count_hint_fault(task, node)
+            return
         if target is not None:
             try:
                 mark = self.nodes[target].high + BLOCK
@@ -980,11 +1001,18 @@ class Reference:
                 self.migrate_huge(task, pmd.payload // BLOCK, new)
                 self.add(target, Vm.NUMA_PAGES_MIGRATED, BLOCK)
             except NoMemory:
-                self.refuse(Refusal.TARGET_FULL, BLOCK)
-                self.add(node, Vm.PGMIGRATE_FAIL, BLOCK)
-                self.add(node, Vm.THP_MIGRATION_FAIL)
+                self.fail_huge(node, BLOCK)
         self.count_hint_fault(task, node)
         pmd.protnone, pmd.young = False, True
+
+    def split_for_hint(self, task, b):
+        """Split a folio; what was marked in the PMD entries stays marked."""
+        block = self.folios[b].vpn // BLOCK
+        for process, pmd in self.pmd_mappings(b):
+            self.split_pmd(process, block, task, Cause.HUGE_FAULT)
+            for vpn in range(block * BLOCK, (block + 1) * BLOCK):
+                self.tables[process.id][vpn].protnone = pmd.protnone
+        self.split_folio(b)
 
     # --- faults, §4 and §5 -----------------------------------
 
@@ -1072,8 +1100,8 @@ class Reference:
         self.charge(task, Cause.COW, self.costs.minor_fault_ns + copy)
 
     def hint_fault(self, task, vma, vpn, pte):
-        c, node = self.cpu(task), self.node_of(pte.payload)
-        target = self.misplaced(task, vma, vpn, node)
+        node, c = self.node_of(pte.payload), self.cpu(task)
+        target = self.misplaced(task, vma, vpn, pte.payload)
         if target is not None and self.frames[pte.payload].compound:
             self.refuse(Refusal.PTE_MAPPED_THP)
         elif target is not None:
@@ -1107,7 +1135,7 @@ class Reference:
     def lazy_fault(self, task, vma, vpn, pfn):
         c, target = self.cpu(task), None
         if vma.mof:
-            target = self.misplaced(task, vma, vpn, self.node_of(pfn))
+            target = self.misplaced(task, vma, vpn, pfn)
         if target is not None and self.frames[pfn].mapcount > 0:
             self.refused[Refusal.NOT_FIRST_TOUCH] += 1
         elif target is not None:
@@ -1163,7 +1191,7 @@ class Reference:
                 step = 1
             passed += step
             node.hands[which] = hand + step if hand + step < node.span else 0
-            if folio and folio.active == bool(which):
+            if folio and step == BLOCK and folio.active == bool(which):
                 return b, passed, folio
             frame = None if folio else self.frames.get(node.first + hand)
             if frame and not frame.wedged and frame.active == bool(which):
@@ -1265,6 +1293,7 @@ class Reference:
         for process, pmd in self.pmd_mappings(b):
             block = folio.vpn // BLOCK
             self.pmds[process.id][block] = Pmd("table", nid=pmd.nid)
+            self.add(pmd.nid, Vm.THP_SPLIT_PMD)
             for i in range(BLOCK):
                 self.tables[process.id][folio.vpn + i] = Pte("swap", first + i)
             self._rss[process.id] -= BLOCK
@@ -1445,8 +1474,7 @@ class Reference:
         self.add(c, (Vm.TLB_MISSES_4K, Vm.TLB_MISSES_2M)[size])
         cost = self.costs.walk_ns
         if tlb.line != tag >> 3:
-            first = next(t for t in self.tasks if t.process is process)
-            p = self.cpu(first) if size else pmd.nid
+            p = self.pgd_nid[process.id] if size else pmd.nid
             cost += self.loaded(c, p) * self.uncached[process.id][size] // 1000
         tlb.line = tag >> 3
         self.charge(task, Cause.PAGE_WALK, cost)
@@ -1455,7 +1483,7 @@ class Reference:
         mine = [task.id for task in self.tasks if task.process is process]
         for (task, _, _), tlb in self.tlbs.items():
             if task in mine:
-                tlb.sets = {}
+                tlb.sets, tlb.line = {}, -1
 
     def do_hit(self, task, vpn, write, tail=None):
         pte, c = self.entry(task.process, vpn), self.cpu(task)
@@ -1499,7 +1527,8 @@ class Reference:
             self.now = min(self.clocks[task.id].ns for task in busy)
             end = self.now + self.settings.quantum_ns
             total = self.assign(end)
-        most = self.settings.quantum_accesses
+        most = len(self.loads) * 4 << min(self.quanta, 40)
+        most, self.quanta = min(most, self.settings.quantum_accesses), self.quanta + 1
         if total > most:
             end = self.now + max(1, self.settings.quantum_ns * most // total)
             self.assign(end)
@@ -1516,9 +1545,9 @@ class Reference:
                 c = self.cpu(load.task)
                 clock.mean = max(1, load.refs * int(self.machine.latency_ns[c][c]))
         self.runs += 1
+        self.loads, self.quanta = workloads, 0
         while self.quantum():
             pass
-        self.now = min(self.now, max((clock.ns for clock in self.clocks), default=0))
 
     def quantum(self):
         start, end = self.now, self.plan()
@@ -1540,6 +1569,8 @@ class Reference:
                 clock.quota = 0
         self.fold()
         self.utilise(end - start)
+        if not any(self.left(task) > 0 for task in self.tasks):
+            end = min(end, max(clock.ns for clock in self.clocks))
         self.now = end
         self.run_khugepaged()
         return True
@@ -1609,8 +1640,9 @@ class Reference:
         for n, node in enumerate(self.nodes):
             room = max(0, min(node.free // 16, node.free - node.low))
             share = room // BLOCK // len(shards)
-            for shard, queue in zip(shards, queues, strict=True):
-                want = min(share, len(queue), node.whole)
+            for s, (shard, queue) in enumerate(zip(shards, queues, strict=True)):
+                enough = max(16, 2 * self.used_whole.get((s, n), 0))
+                want = min(share, len(queue), enough, node.whole)
                 shard.whole[n] = [self.free_block(node) for _ in range(want)]
 
     def take_back(self, shards):
@@ -1623,8 +1655,9 @@ class Reference:
                         node.returned.append(b)
                     else:
                         node.partial.append(b)
-        for shard in shards:
+        for s, shard in enumerate(shards):
             for n, node in enumerate(self.nodes):
+                self.used_whole[s, n] = shard.used_whole.get(n, 0)
                 node.free -= BLOCK * shard.used_whole.get(n, 0)
                 node.returned += shard.whole.get(n, [])
         for shard in shards:
@@ -1722,6 +1755,7 @@ class Reference:
         self.tasks.append(task)
         self.clocks.append(Clock(ns=self.now, il_prev=self.count - 1))
         self.spent[task.id] = [0] * len(Cause)
+        self.pgd_nid.setdefault(process.id, self.cpu(task))
         return task
 
     def move_task(self, task, cpu):
@@ -1752,18 +1786,25 @@ class Reference:
     def walk(self, process, parts):
         """Yield (VMA, page, entry) of what is mapped, a huge entry at its first page.
 
-        A huge entry that is split meanwhile is gone through again, page by page.
+        What is split meanwhile without having moved is gone through again.
         """
         for vma in parts:
             vpn = vma.start
             while vpn < vma.end:
                 entry = self.entry(process, vpn)
+                was = self.in_folio(entry)
                 if entry is not None:
                     yield vma, vpn, entry
+                same = self.entry(process, vpn) is entry
                 if not isinstance(entry, Pmd):
-                    vpn += 1
-                elif self.entry(process, vpn) is entry:
+                    vpn += not (same and was and not self.in_folio(entry))
+                elif same:
                     vpn += BLOCK
+
+    def in_folio(self, entry):
+        """Tell whether an entry maps a huge page or a part of one."""
+        mapped = entry is not None and entry.kind == "present"
+        return mapped and entry.payload // BLOCK in self.folios
 
     def populate(self, task, region, first=0, pages=None):
         start, pages = self.range(region, first, pages)
@@ -1969,20 +2010,21 @@ class Reference:
             vma.mof = True
             if policy is not None:
                 vma.policy = checked(policy, self.count)
-        marked = 0
+        marked = entries = 0
         for vma, vpn, pte in self.present(region, parts):
             if mechanism == Mechanism.HINTING:
-                marked += self.mark_hint(pte)
+                done = self.mark_hint(pte)
+                marked, entries = marked + done, entries + (done > 0)
                 continue
-            node = self.node_of(pte.payload)
-            if not policy or self.misplaced(task, vma, vpn, node) is not None:
+            found = not policy or self.misplaced(task, vma, vpn, pte.payload)
+            if found is not None:
                 cache = ("swap", "mig")[mechanism]
                 marked += self.mark_to_cache(task, pte, cache, move_all)
         merge(region.process)
         self.flush_tlbs(region.process)
         flush = self.flush(region.process)
         if mechanism == Mechanism.HINTING:
-            cost = marked * self.costs.mark_pte_ns + -(-marked // BLOCK) * flush
+            cost = entries * self.costs.mark_pte_ns + -(-entries // BLOCK) * flush
         else:
             cost = marked * (self.costs.park_page_ns + flush)
         self.syscall(task, cost)
@@ -2060,7 +2102,7 @@ class Reference:
             for vma, old in zip(parts, before, strict=True):
                 vma.policy = old
             merge(process)
-            self.fold()
+            self.syscall(task, 0)
             return 5
         moved = left = 0
         for one in self.wrong(task, region, parts) if moving else ():
@@ -2075,48 +2117,48 @@ class Reference:
     def wrong(self, task, region, parts):
         """Yield (VMA, page, entry) of what is misplaced when its turn comes."""
         for vma, vpn, entry in self.present(region, parts):
-            node = self.node_of(entry.payload)
-            if self.misplaced(task, vma, vpn, node) is not None:
+            if self.misplaced(task, vma, vpn, entry.payload) is not None:
                 yield vma, vpn, entry
 
-    def move_folio(self, task, b, allocate):
-        """Move a folio to the block that ``allocate`` finds; else split it."""
-        if self.settings.thp.unit_migration:
-            try:
-                self.migrate_huge(task, b, allocate())
-                return True
-            except NoMemory:
-                self.add(self.node_of(b * BLOCK), Vm.THP_MIGRATION_FAIL)
-                self.add(self.node_of(b * BLOCK), Vm.THP_MIGRATION_SPLIT)
-        self.split_folio(b, task)
-        return False
+    def move_folio(self, task, b, allocate, pages):
+        """Move a folio to the block that ``allocate`` finds.
 
-    def huge_by_policy(self, task, vma, vpn, node):
-        """Allocate a block for mbind, on another node than ``node``."""
-        new = self.allocate_huge(task, vma, vpn, False, False)
+        Tell whether it moved; None: it was split.
+        """
+        n = self.node_of(b * BLOCK)
+        new = allocate() if self.settings.thp.unit_migration else None
         if new is None:
-            raise NoMemory
-        if self.node_of(new * BLOCK) == node:
+            if self.settings.thp.unit_migration:
+                self.add(n, Vm.THP_MIGRATION_FAIL)
+                self.add(n, Vm.THP_MIGRATION_SPLIT)
+            self.split_folio(b, task)
+        elif self.node_of(new * BLOCK) == n:
             self.release_huge(new)
-            raise NoMemory
-        return new
+            self.fail_huge(n, pages)
+            return False
+        else:
+            self.migrate_huge(task, b, new)
+            return True
+        return None
+
+    def fail_huge(self, n, pages):
+        self.refuse(Refusal.TARGET_FULL, pages)
+        self.add(n, Vm.PGMIGRATE_FAIL, pages)
+        self.add(n, Vm.THP_MIGRATION_FAIL)
 
     def move_by_policy(self, task, vma, vpn, entry, move_all):
         """Tell whether a page or a huge page moved; None: it was split, go on."""
         pfn, huge = entry.payload, isinstance(entry, Pmd)
-        node = self.node_of(pfn)
+        pages = BLOCK if huge else 1
         if self.page_mapcount(pfn) > 1 and not move_all:
-            self.refuse(Refusal.SHARED, BLOCK if huge else 1)
+            self.refuse(Refusal.SHARED, pages)
             return False
         if pfn // BLOCK in self.folios:
 
             def allocate():
-                return self.huge_by_policy(task, vma, vpn, node)
+                return self.allocate_huge(task, vma, vpn, False, False)
 
-            if self.move_folio(task, pfn // BLOCK, allocate):
-                return True
-            if huge:
-                return None
+            return self.move_folio(task, pfn // BLOCK, allocate, pages)
         try:
             new = self.allocate(task, vma, vpn, wake=False)
         except NoMemory:
@@ -2131,20 +2173,24 @@ class Reference:
     def move_to_node(self, task, entry, node, move_all):
         """Return the node, or -errno; None: a huge page was split, go on."""
         pfn, huge = entry.payload, isinstance(entry, Pmd)
+        pages = BLOCK if huge else 1
         if self.node_of(pfn) == node:
             return node
         if self.page_mapcount(pfn) > 1 and not move_all:
-            self.refuse(Refusal.SHARED, BLOCK if huge else 1)
+            self.refuse(Refusal.SHARED, pages)
             return -13
         if pfn // BLOCK in self.folios:
 
             def allocate():
-                return self.allocate_huge_on(node, self.nodes[node].low, self.cpu(task))
+                try:
+                    low = self.nodes[node].low
+                    return self.allocate_huge_on(node, low, self.cpu(task))
+                except NoMemory:
+                    return None
 
-            if self.move_folio(task, pfn // BLOCK, allocate):
-                return node
-            if huge:
-                return None
+            return (
+                node if self.move_folio(task, pfn // BLOCK, allocate, pages) else None
+            )
         try:
             new = self.allocate_on(node, self.nodes[node].low, self.cpu(task))
         except NoMemory:
@@ -2177,10 +2223,11 @@ class Reference:
         node = self.nodes[n]
         node.online = False
         left = 0
-        for b in sorted(b for b in self.folios if self.node_of(b * BLOCK) == n):
-            self.split_folio(b)
-        for pfn in sorted(p for p in self.frames if self.node_of(p) == n):
-            left += self.evacuate(n, pfn)
+        for b in range(node.first // BLOCK, (node.first + node.span) // BLOCK):
+            if b in self.folios:
+                self.split_folio(b)
+            for pfn in self.frames_of(b):
+                left += self.evacuate(n, pfn)
         node.online = left > 0
         self.fold()
         return left
@@ -2246,7 +2293,7 @@ class Reference:
         if self.scanned_process is None:
             self.scanned_process = next(p for p in self.processes if p.alive)
             self.scan_address = 0
-        process, progress = self.scanned_process, 0
+        process, progress = self.scanned_process, 1
         for vma in process.vmas:
             if vma.end <= self.scan_address:
                 continue
@@ -2342,7 +2389,7 @@ class Reference:
         if rule == "first_page":
             return [first]
         if rule == "majority_mask":
-            return equal
+            return [n for n in self.zonelist[equal[0]] if n in equal]
         if rule == "majority_round_robin":
             after = [n for n in equal if n > self.last_target]
             self.last_target = (after or equal)[0]
@@ -2352,27 +2399,28 @@ class Reference:
         self.draws += 1
         return [online[int(unit(r) * len(online))]]
 
-    def allocate_collapse(self, n, task):
-        """Allocate a block on exactly one node; None where it has none."""
-        node, c = self.nodes[n], n if task is None else self.cpu(task)
-        if self.settings.khugepaged.defrag and self.with_room([n], "min") is None:
-            if node.online:
+    def find_room(self, nodes, task):
+        """Return the first node with a block: above low, min, or after compaction."""
+        for mark in ("low", "min"):
+            found = self.with_room(nodes, mark)
+            if found is not None:
+                return found
+        for n in nodes:
+            if self.settings.khugepaged.defrag and self.nodes[n].online:
                 self.compact(n, task)
-        try:
-            return self.allocate_huge_on(n, node.min, c)
-        except NoMemory:
-            return None
+                if self.with_room([n], "min") is not None:
+                    return n
+        return None
 
     def collapse_block(self, process, block, load, first, task):
         """Make a huge page of a block; tell whether there was memory for it."""
         targets = self.targets(load, first)
-        for n in targets:
-            b = self.allocate_collapse(n, task)
-            if b is not None:
-                break
-        else:
+        n = self.find_room(targets, task)
+        if n is None:
             self.add(targets[0], Vm.THP_COLLAPSE_ALLOC_FAILED)
             return False
+        c = n if task is None else self.cpu(task)
+        b = self.allocate_huge_on(n, self.nodes[n].min, c)
         self.add(n, Vm.THP_COLLAPSE_ALLOC)
         for vpn in range(block * BLOCK, (block + 1) * BLOCK):
             pte = self.tables[process.id].get(vpn)
@@ -2383,29 +2431,38 @@ class Reference:
                 self.add(n, Vm.PGMAJFAULT)
             self.zap_pte(process, vpn, False)
         self.map_huge(process, block, b, self.pmds[process.id][block].nid)
+        self.flush_tlbs(process)
         return True
 
     def collapse(self, task, region, first=0, pages=None):
-        """MADV_COLLAPSE: return 0 or the errno of the last block that failed."""
+        """MADV_COLLAPSE: return 0 or the errno of the first VMA that failed."""
         start, pages = self.range(region, first, pages)
-        error, process = 0, region.process
-        for block in range(-(-start // BLOCK), (start + pages) // BLOCK):
-            result, load, node = self.scan(process, block, False)
-            if not self.in_one_vma(process, block):
-                result = ScanResult.VMA_CHECK
-            if result == ScanResult.SUCCEED:
-                if self.collapse_block(process, block, load, node, task):
-                    self.charge(task, Cause.SYSCALL, self.costs.collapse_ns)
-                else:
-                    error = 12
-            elif result != ScanResult.PMD_MAPPED:
-                error = 22
+        error = 0
+        for vma in region.process.vmas:
+            one, end = max(vma.start, start), min(vma.end, start + pages)
+            if one < end and not error:
+                error = self.collapse_part(task, region.process, vma, one, end)
         self.syscall(task, 0)
         return error
 
-    def in_one_vma(self, process, block):
-        first, end = block * BLOCK, (block + 1) * BLOCK
-        return any(v.start <= first and end <= v.end for v in process.vmas)
+    def collapse_part(self, task, process, vma, start, end):
+        """Collapse the blocks of a part of a VMA; return 0 or an errno."""
+        whole = -(-vma.start // BLOCK) < vma.end // BLOCK
+        first, last = -(-start // BLOCK), end // BLOCK
+        if vma.advice == Advice.NOHUGEPAGE or not whole or first > last:
+            return 22
+        error = 0
+        for block in range(first, last):
+            result, load, node = self.scan(process, block, False)
+            if result == ScanResult.SUCCEED:
+                if not self.collapse_block(process, block, load, node, task):
+                    return 12
+                self.charge(task, Cause.SYSCALL, self.costs.collapse_ns)
+            elif result in GOES_ON:
+                error = 22
+            elif result != ScanResult.PMD_MAPPED:
+                return 22
+        return error
 
     def scan_results(self):
         return list(self.results)
@@ -2430,6 +2487,10 @@ class Reference:
 
     def swapents(self, process):
         return self._swapents[process.id]
+
+    def huge_pages(self, process):
+        pmds = self.pmds[process.id].values()
+        return BLOCK * sum(pmd.kind == "present" for pmd in pmds)
 
     def free(self, n):
         return self.nodes[n].free

@@ -2,14 +2,16 @@
 
 import random
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference import Reference
+from reference import BLOCK, Reference
 
 from lazynuma.engine import (
     Gups,
     HotCold,
+    Khugepaged,
     Mechanism,
     Mode,
     NextTouch,
@@ -19,10 +21,14 @@ from lazynuma.engine import (
     Stencil,
     Stream,
     Sweep,
+    Thp,
+    Tlb,
     Uniform,
     Zipf,
     uniform,
 )
+from lazynuma.engine.transparent_hugepage import DEFRAG, TARGETS
+from lazynuma.kernels import constants as k
 
 MIB = 1 << 20
 KINDS = (Sweep, Uniform, Gups, Zipf, NextTouch, HotCold, Stream, Stencil)
@@ -32,11 +38,16 @@ class Pair:
     """The engine and the reference, driven alike."""
 
     def __init__(self, machine, options, seed):
-        self.sims = [
+        self.sims = self.simulations(machine, options, seed)
+        self.processes, self.tasks, self.regions = [], [], []
+
+    @staticmethod
+    def simulations(machine, options, seed):
+        """Return the two that must agree."""
+        return [
             Simulation(machine, options, seed=seed, batch=77),
             Reference(machine, options, seed=seed),
         ]
-        self.processes, self.tasks, self.regions = [], [], []
 
     def call(self, name, *args, **options):
         """Do an operation on both; return both results."""
@@ -59,25 +70,130 @@ class Pair:
             assert fast.alive == model.alive, fast.name
             assert engine.rss(fast) == slow.rss(model), fast.name
             assert engine.swapents(fast) == slow.swapents(model), fast.name
-            assert list(engine.times(fast)) == slow.times(model), fast.name
-            for vma in model.vmas:
-                for vpn in range(vma.start, vma.end):
-                    got, want = engine.page(fast, vpn), slow.page(model, vpn)
-                    assert got == want, f"{fast.name} page {vpn}: {got} {want}"
+            assert list(engine.times(fast)) == list(slow.times(model)), fast.name
+            assert engine.huge_pages(fast) == slow.huge_pages(model), fast.name
+            self.compare_pages(fast, model)
         for fast, model in self.tasks:
             assert engine.clock(fast) == slow.clock(model), fast.id
         for node in range(len(engine.machine.memory)):
             assert engine.free(node) == slow.free(node), node
-        assert engine.counters().tolist() == slow.counters().tolist()
+        counted = zip(_names(), engine.counters().T, slow.counters().T, strict=True)
+        for name, got, want in counted:
+            assert got.tolist() == want.tolist(), name
         assert engine.refusals().tolist() == slow.refusals().tolist()
-        for name in ("slots_in_use", "slots_peak", "entries_in_use", "entries_peak"):
+        assert list(engine.scan_results()) == list(slow.scan_results())
+        for name in SINGLES:
             assert getattr(engine, name) == getattr(slow, name), name
-        assert engine.now == slow.now and engine.oom_kills == slow.oom_kills
+
+    def compare_pages(self, fast, model):
+        """Demand that all pages of a process are equal, word for word."""
+        engine, slow = self.sims
+        memory = engine._sync()
+        for vma in model.vmas:
+            for kind, got, want in words(memory, slow, model, vma):
+                assert (got == want).all(), self.first(kind, fast, vma, got, want)
+            for vpn in sample(vma):
+                assert engine.page(fast, vpn) == slow.page(model, vpn), vpn
+
+    @staticmethod
+    def first(kind, process, vma, got, want):
+        """Tell of the first word that differs."""
+        i = int(np.flatnonzero(got != want)[0])
+        return (
+            f"{kind} {i} of {process.name} from page {vma.start}:"
+            f" {int(got[i]):x}, must be {int(want[i]):x}"
+        )
 
     def check(self):
         """Let both prove their invariants."""
         for sim in self.sims:
             sim.check()
+
+
+def sample(vma):
+    """Return some pages of a VMA: its ends, and one of each block."""
+    return sorted({vma.start, vma.end - 1, *range(vma.start + 7, vma.end, BLOCK)})
+
+
+ENTRY_KINDS = {
+    "present": k.PTE_PRESENT,
+    "zero": k.PTE_ZERO,
+    "swap": k.PTE_SWAP,
+    "parked": k.PTE_PARKED,
+    "table": k.PMD_TABLE,
+}
+#: What a frame's word holds that both sides keep alike.
+FRAME_BITS = k.FRAME_VPN | k.FRAME_MAPCOUNT | k.FRAME_IN_USE | k.FRAME_COMPOUND
+FRAME_BITS |= k.FRAME_ACTIVE | k.FRAME_REFERENCED
+
+
+def pte_word(pte):
+    """Return the word of one of the reference's PTEs."""
+    word = ENTRY_KINDS[pte.kind] | max(0, pte.payload)
+    word |= pte.write * k.PTE_WRITE | pte.young * k.PTE_YOUNG
+    return word | pte.dirty * k.PTE_DIRTY | pte.protnone * k.PTE_PROTNONE
+
+
+def pmd_word(pmd):
+    """Return the word of one of the reference's PMD entries, which may be None."""
+    return pte_word(pmd) | pmd.nid << k.PMD_NID_SHIFT if pmd else 0
+
+
+def frame_word(frame):
+    """Return the word of one of the reference's frames or folios."""
+    word = frame.vpn | frame.mapcount << k.FRAME_MAPCOUNT_SHIFT | k.FRAME_IN_USE
+    word |= frame.active * k.FRAME_ACTIVE | frame.referenced * k.FRAME_REFERENCED
+    return word | frame.compound * k.FRAME_COMPOUND
+
+
+def folio_word(folio):
+    """Return the word of one of the reference's folios."""
+    return frame_word(folio) | folio.deferred * k.FOLIO_DEFERRED
+
+
+def words(memory, slow, model, vma):
+    """Yield (kind, words of the engine, words of the reference) of a VMA."""
+    start, end, delta = vma.start, vma.end, model.delta
+    table, pmds = slow.tables[model.id], slow.pmds[model.id]
+    found = [table.get(vpn) for vpn in range(start, end)]
+    want = np.array([pte_word(pte) if pte else 0 for pte in found])
+    yield "PTE", memory.pte[start + delta : end + delta], want
+    mapped = [pte.payload for pte in found if pte and pte.kind == "present"]
+    want = np.array([frame_word(slow.frames[pfn]) for pfn in mapped], np.int64)
+    yield "frame", memory.frame[mapped] & FRAME_BITS, want
+    blocks = range(start // BLOCK, -(-end // BLOCK))
+    found = [pmds.get(block) for block in blocks]
+    first = blocks.start + delta // BLOCK
+    want = np.array([pmd_word(pmd) for pmd in found])
+    yield "PMD", memory.pmd[first : first + len(blocks)], want
+    mapped = [pmd.payload // BLOCK for pmd in found if pmd and pmd.kind == "present"]
+    want = np.array([folio_word(slow.folios[b]) for b in mapped], np.int64)
+    yield "folio", memory.block_huge[mapped], want
+
+
+SINGLES = (
+    *("slots_in_use", "slots_peak", "entries_in_use", "entries_peak"),
+    *("now", "oom_kills", "full_scans", "pages_collapsed"),
+)
+
+
+class Engines(Pair):
+    """Two engines that differ in nothing that may change a result."""
+
+    @staticmethod
+    def simulations(machine, options, seed):
+        return [
+            Simulation(machine, options, seed=seed),
+            Simulation(machine, options, seed=seed, threads=2, batch=1),
+        ]
+
+    def compare_pages(self, fast, model):
+        for vma in fast.vmas:
+            start, end = vma.start + fast.delta, vma.end + fast.delta
+            blocks = slice(start // BLOCK, -(-end // BLOCK))
+            one, other = (sim._sync() for sim in self.sims)
+            assert (one.pte[start:end] == other.pte[start:end]).all(), vma
+            assert (one.pmd[blocks] == other.pmd[blocks]).all(), vma
 
 
 def pick(value, i):
@@ -89,7 +205,7 @@ def start(pair, rng, nodes):
     process = pair.call("spawn", f"p{len(pair.processes)}", 96 * MIB)
     pair.processes.append(process)
     begin_task(pair, rng, nodes, process)
-    grow(pair, rng, process)
+    grow(pair, rng, pair.tasks[-1])
 
 
 def begin_task(pair, rng, nodes, process):
@@ -97,20 +213,53 @@ def begin_task(pair, rng, nodes, process):
     pair.tasks.append(pair.call("start_task", process, cpu))
 
 
-def grow(pair, rng, process):
-    size = rng.choice([3, 40, 300, 700, 1300]) * 4096
-    pair.regions.append(pair.call("mmap", process, size))
+def grow(pair, rng, task):
+    """Map one more region; most of them may get huge pages if any may."""
+    thp = pair.sims[1].settings.thp.enabled
+    sizes = [3, 40, 300, 700, 1300]
+    if thp != "never":
+        sizes = [3, 40, 700, 1300, 1300, 2600, 2600]
+    size = rng.choice(sizes) * 4096
+    region = pair.call("mmap", [half.process for half in task], size)
+    pair.regions.append(region)
+    if thp != "never" and rng.random() < 0.6:
+        pair.call("advise", task, region, "hugepage")
+
+
+def crumble(pair, rng, pages):
+    """Let a process fill memory with small pages and free pieces of it all over.
+
+    Return (task, region, pages of a piece, first pages of the pieces that are left).
+    """
+    process = pair.call("spawn", "crumbs", 96 * MIB)
+    pair.processes.append(process)
+    task = pair.call("start_task", process, 0)
+    pair.tasks.append(task)
+    region = pair.call("mmap", process, pages * 4096)
+    pair.call("advise", task, region, "nohugepage")
+    pair.call("populate", task, region)
+    share, step = rng.choice([0.1, 0.3, 0.6]), rng.choice([37, 64, 200])
+    left = []
+    for first in range(0, pages - step, step):
+        if rng.random() < share:
+            pair.call("munmap", task, region, first=first, pages=step)
+        else:
+            left.append(first)
+    return task, region, step, left
 
 
 def live_tasks(pair):
-    return [task for task in pair.tasks if task[0].process.alive]
+    """Return the tasks that live, without those that only hold memory."""
+    alive = [task for task in pair.tasks if task[0].process.alive]
+    return [task for task in alive if task[0].process.name != "crumbs"]
 
 
-def region_of(pair, rng, process):
+def region_of(pair, rng, process, wanted):
     """Return a random region of a process's family, as seen by the process."""
     family = process[0].family
     mine = [r for r in pair.regions if r[0].process.family == family]
     mine = [r for r in mine if mapped(r[0].of(process[0]))]
+    mine = [r for r in mine if wanted(r[0].of(process[0]))]
     if not mine:
         return None
     region = rng.choice(mine)
@@ -132,9 +281,25 @@ def writable(region):
     )
 
 
+def is_huge(pair, region):
+    """Tell whether a huge page is mapped in an engine's region."""
+    blocks = range(region.first, region.first + region.pages, BLOCK)
+    pages = [pair.sims[0].page(region.process, vpn) for vpn in blocks]
+    return any(page.pmd and page.kind == "present" for page in pages)
+
+
 def part_of(rng, region):
-    first = rng.randrange(region[0].pages)
-    return {"first": first, "pages": rng.randint(1, region[0].pages - first)}
+    """Return a part of a region: any, some whole blocks or all of it."""
+    pages = region[0].pages
+    kind = rng.choice(["any", "blocks", "blocks", "all"])
+    if kind == "all":
+        return {}
+    first = rng.randrange(pages)
+    if kind == "any" or pages < BLOCK:
+        return {"first": first, "pages": rng.randint(1, pages - first)}
+    first = rng.randrange(pages // BLOCK)
+    count = rng.randint(1, pages // BLOCK - first)
+    return {"first": first * BLOCK, "pages": count * BLOCK}
 
 
 def policy(rng, nodes):
@@ -149,7 +314,8 @@ def policy(rng, nodes):
 
 def load_of(rng, region, task):
     kind = rng.choice(KINDS)
-    options = {"count": rng.randint(1, 400), "refs": rng.choice([1, 64])}
+    most = rng.choice([400, 400, 400, 3000])
+    options = {"count": rng.randint(1, most), "refs": rng.choice([1, 64])}
     if kind is Stream and region.pages < 3:
         kind = Sweep
     if kind is HotCold:
@@ -166,8 +332,8 @@ def load_of(rng, region, task):
 def work(pair, rng):
     chosen, loads = live_tasks(pair), [[], []]
     for task in rng.sample(chosen, min(len(chosen), rng.randint(1, 3))):
-        region = region_of(pair, rng, [half.process for half in task])
-        if region is None or not writable(region[0]):
+        region = region_of(pair, rng, [half.process for half in task], writable)
+        if region is None:
             continue
         seed = rng.random()
         for i in (0, 1):
@@ -176,21 +342,33 @@ def work(pair, rng):
         sim.run(mine)
 
 
-def step(pair, rng, nodes):
+#: Operations, and how often a story has them that has them.
+OPERATIONS = {
+    **{"work": 11, "mark": 6, "mbind": 3, "move_pages": 3, "mprotect": 1, "munmap": 1},
+    **{"set_mempolicy": 1, "move_task": 1, "populate": 2, "fork": 3, "exit": 1},
+    **{"grow": 2, "start": 1, "synchronize": 1, "task": 1, "hot_remove": 1},
+    **{"advise": 2, "collapse": 3, "idle": 4},
+}
+
+
+def repertoire(rng):
+    """Return the operations of a story: half of them, so that each gets its chance."""
+    chosen = [name for name in OPERATIONS if name == "work" or rng.random() < 0.5]
+    return [name for name in chosen for _ in range(OPERATIONS[name])]
+
+
+def step(pair, rng, nodes, names):
     """Do one random operation."""
     if not live_tasks(pair):
         start(pair, rng, nodes)
         return
     task = rng.choice(live_tasks(pair))
     process = [half.process for half in task]
-    region = region_of(pair, rng, process)
-    name = rng.choice(
-        ["work"] * 6
-        + ["mark"] * 3
-        + ["mbind", "move_pages", "mprotect", "munmap", "set_mempolicy", "move_task"]
-        + ["fork", "fork", "exit", "grow", "populate", "start", "synchronize"]
-        + ["task", "hot_remove"]
-    )
+    region = None
+    if rng.random() < 0.6:
+        region = region_of(pair, rng, process, lambda one: is_huge(pair, one))
+    region = region or region_of(pair, rng, process, lambda one: True)
+    name = rng.choice(names)
     if name == "work":
         work(pair, rng)
     elif name == "move_task":
@@ -201,13 +379,15 @@ def step(pair, rng, nodes):
     elif name == "exit":
         pair.call("exit", process)
     elif name == "grow":
-        grow(pair, rng, process)
+        grow(pair, rng, task)
     elif name == "start" and len(pair.alive()) < 5:
         start(pair, rng, nodes)
     elif name == "task":
         begin_task(pair, rng, nodes, process)
     elif name == "synchronize":
         pair.call("synchronize")
+    elif name == "idle":
+        pair.call("idle", rng.choice([1, 1_000_000, 30_000_000]))
     elif name == "set_mempolicy":
         pair.call("set_mempolicy", task, policy(rng, nodes))
     elif name == "hot_remove" and rng.random() < 0.2:
@@ -240,37 +420,85 @@ def change(pair, rng, nodes, name, task, region):
         pair.call("mprotect", task, region, prot, **part)
     elif name == "munmap":
         pair.call("munmap", task, region, **part)
+    elif name == "advise":
+        advice = rng.choice(["hugepage", "hugepage", "nohugepage", "none"])
+        pair.call("advise", task, region, advice, **part)
+    elif name == "collapse":
+        got = pair.call("collapse", task, region, **part)
+        assert got[0] == got[1]
     elif name == "populate" and writable(region[0]):
         got = pair.call("populate", task, region, **part)
         assert got[0] == got[1]
 
 
-def story(seed, steps):
-    """Drive both with one random story and compare after every step."""
-    rng = random.Random(seed)
-    nodes = rng.choice([1, 2, 3])
-    machine = uniform(nodes, rng.choice([2, 4, 8]) * MIB, cpus_per_node=2)
+def huge_page_knobs(rng):
+    """Return the settings of huge pages and TLBs of a story."""
+    thp = Thp(
+        enabled=rng.choice(["always", "madvise"]),
+        defrag=rng.choice(DEFRAG),
+        use_zero_page=rng.random() < 0.3,
+        unit_migration=rng.random() < 0.7,
+    )
+    khugepaged = Khugepaged(
+        pages_to_scan=rng.choice([512, 4096]),
+        scan_sleep_millisecs=rng.choice([1, 10]),
+        alloc_sleep_millisecs=rng.choice([1, 20]),
+        max_ptes_none=rng.choice([0, 100, 511]),
+        max_ptes_swap=rng.choice([0, 64, 511]),
+        max_ptes_shared=rng.choice([0, 256, 511]),
+        defrag=rng.random() < 0.5,
+        target=rng.choice(TARGETS),
+        node_reclaim=rng.random() < 0.3,
+    )
+    sizes = {"entries_4k": rng.choice([4, 64]), "entries_2m": rng.choice([4, 64])}
+    cache = rng.choice([64, 4096])
+    tlb = Tlb(enabled=rng.random() < 0.5, walk_cache_bytes=cache, **sizes)
+    return {"thp": thp, "khugepaged": khugepaged, "tlb": tlb}
+
+
+def world(rng, huge):
+    """Return (machine, settings) of a story, with huge pages or without."""
+    nodes, swap = rng.choice([1, 2, 3]), [0, 1, 4, 16]
+    sizes = [4, 8, 16, 128] if huge else [2, 4, 8]
+    if huge and rng.random() < 0.5:
+        # Full of huge pages, with room to swap them out.
+        nodes, sizes, swap = rng.choice([1, 2]), [8, 16], [6, 16, 40]
+    distance = rng.choice([20, 40])
+    machine = uniform(nodes, rng.choice(sizes) * MIB, 2, distance)
     options = Settings(
         shards=rng.choice([1, 3, 64]),
         sequential=rng.random() < 0.3,
-        swap_bytes=rng.choice([0, 1, 4]) * MIB,
+        swap_bytes=rng.choice(swap) * MIB,
         quantum_ns=rng.choice([50_000, 1_000_000, 50_000_000]),
         quantum_accesses=rng.choice([100, 1 << 21]),
         wedge_ppm=rng.choice([0, 0, 300_000]),
+        **(huge_page_knobs(rng) if huge else {}),
     )
-    pair = Pair(machine, options, rng.randrange(1 << 62))
+    return machine, options
+
+
+def story(seed, steps, huge=True, kind=Pair):
+    """Drive both with one random story and compare after every step."""
+    rng = random.Random(seed)
+    machine, options = world(rng, huge)
+    pair = kind(machine, options, rng.randrange(1 << 62))
+    nodes, pages = len(machine.memory), sum(machine.memory) >> 12
+    if huge and pages <= 12288 and rng.random() < 0.6:
+        crumble(pair, rng, rng.choice([pages // 2, pages * 3 // 4]))
     start(pair, rng, nodes)
+    names = repertoire(rng)
     for _ in range(steps):
-        step(pair, rng, nodes)
+        step(pair, rng, nodes, names)
         pair.compare()
     pair.check()
     return pair
 
 
+@pytest.mark.parametrize("huge", [False, True])
 @given(st.integers(0, 1 << 32))
 @settings(max_examples=60, derandomize=True)
-def test_engine_and_reference_agree(seed):
-    story(seed, 14)
+def test_engine_and_reference_agree(huge, seed):
+    story(seed, 14, huge)
 
 
 @pytest.mark.parametrize("sequential", [False, True])
@@ -297,14 +525,135 @@ def test_they_agree_under_pressure(sequential):
     pair.check()
 
 
+def huge_pair(machine, sequential=False, **knobs):
+    """Return a pair with huge pages wherever they fit, small TLBs and a busy daemon."""
+    options = Settings(
+        shards=2,
+        sequential=sequential,
+        swap_bytes=knobs.pop("swap", 12) * MIB,
+        quantum_ns=2_000_000,
+        thp=Thp(enabled="always", **knobs.pop("thp", {"defrag": "always"})),
+        khugepaged=Khugepaged(scan_sleep_millisecs=1, alloc_sleep_millisecs=1),
+        tlb=Tlb(enabled=True, entries_4k=16, entries_2m=4, walk_cache_bytes=64),
+        **knobs,
+    )
+    return Pair(machine, options, 1)
+
+
+def job(pair, size, cpu=0):
+    """Start a process with a task and a region of ``size`` MiB."""
+    process = pair.call("spawn", "job", 128 * MIB)
+    pair.processes.append(process)
+    task = pair.call("start_task", process, cpu)
+    pair.tasks.append(task)
+    return process, task, pair.call("mmap", process, size * MIB)
+
+
+def toil(pair, kind, task, region, **options):
+    """Let one task work, and compare."""
+    for i, sim in enumerate(pair.sims):
+        sim.run([kind(task=task[i], region=region[i], **options)])
+    pair.compare()
+
+
+def demand(pair, *names):
+    """Demand that counters have counted, and that all is well."""
+    missing = [name for name in names if not pair.sims[0].total(name)]
+    assert not missing
+    pair.check()
+
+
+@pytest.mark.parametrize("sequential", [False, True])
+def test_they_agree_on_huge_pages_under_pressure(sequential):
+    """Small pages press huge ones out: idle, used, shared and half unmapped ones."""
+    pair = huge_pair(uniform(2, 16 * MIB, cpus_per_node=2), sequential, swap=9)
+    process, task, region = job(pair, 26)
+    toil(pair, Sweep, task, region, count=13, stride=512, write=1.0)
+    pair.processes.append(pair.call("fork", process, "child"))
+    pair.call("munmap", task, region, first=5000, pages=1000)
+    pair.compare()
+    _, other, more = job(pair, 20, 3)
+    pair.call("advise", other, more, "nohugepage")
+    kept = [half._replace(pages=5000) for half in region]
+    for start in (0, 900, 1800, 2700):
+        new = [half._replace(first=half.first + start, pages=900) for half in more]
+        toil(pair, Sweep, other, new, count=900, write=1.0)
+        toil(pair, Uniform, task, kept, count=100, write=0.3)
+        if start == 1800:
+            pair.call("exit", pair.processes[1])
+    pair.call("idle", 20_000_000)
+    pair.compare()
+    demand(pair, "thp_swpout", "thp_split_page", "pgrefill")
+    demand(pair, "thp_deferred_split_page", "pswpin", "pgmajfault")
+
+
+@pytest.mark.parametrize("sequential", [False, True])
+@pytest.mark.parametrize("defrag", ["always", "defer"])
+def test_they_agree_on_compaction(sequential, defrag):
+    """Memory in crumbs: blocks must be emptied, until parked pages cannot move."""
+    machine, thp = uniform(1, 32 * MIB, cpus_per_node=2), {"defrag": defrag}
+    pair = huge_pair(machine, sequential, thp=thp)
+    crumbs, held, pages, left = crumble(pair, random.Random(4), 8000)
+    pair.compare()
+    _, task, region = job(pair, 20)
+    toil(pair, Sweep, task, region, count=3, stride=512, write=1.0)
+    for first in left:
+        pair.call("mark", crumbs, held, Mechanism.MIGCACHE, first=first, pages=pages)
+    toil(pair, Sweep, task, region, count=10, stride=512, write=1.0)
+    demand(pair, "compact_success", "compact_fail", "thp_fault_fallback")
+
+
+@pytest.mark.parametrize("unit", [False, True])
+def test_they_agree_on_moving_huge_pages(unit):
+    """By every operation, to nodes that have whole blocks and to one that has not."""
+    thp = {"unit_migration": unit, "use_zero_page": False}
+    machine = uniform(3, 16 * MIB, cpus_per_node=2)
+    pair = huge_pair(machine, swap=2, thp=thp)
+    _, task, region = job(pair, 8)
+    toil(pair, Sweep, task, region, count=4, stride=512, write=1.0)
+    pair.call("move_pages", task, region, 1)
+    pair.compare()
+    there = Policy(Mode.BIND, (2,))
+    pair.call("mbind", task, region, there, move=True, first=300, pages=900)
+    pair.compare()
+    spread = Policy(Mode.INTERLEAVE, (0, 1, 2))
+    pair.call("mbind", task, region, spread, move=True, pages=1024)
+    pair.compare()
+    _, filler, full = job(pair, 15, 0)
+    pair.call("populate", filler, full)
+    pair.call("move_pages", task, region, 0)
+    pair.compare()
+    pair.call("mark", task, region, Mechanism.HINTING)
+    pair.call("move_task", task, 4)
+    toil(pair, Uniform, task, region, count=1500, write=0.5)
+    demand(pair, "thp_migration_success" if unit else "thp_split_page")
+
+
+def test_they_agree_on_many_huge_pages():
+    """A shard gets more whole blocks when it has used up those it was lent."""
+    pair = huge_pair(uniform(1, 2048 * MIB, cpus_per_node=1), quantum_accesses=40)
+    _, task, region = job(pair, 112)
+    toil(pair, Sweep, task, region, count=200, stride=512, write=1.0)
+    demand(pair, "thp_fault_alloc")
+
+
 def test_the_stories_reach_every_counter():
     """What random stories never do would not be tested by them."""
-    reached = sum(story(seed, 40).sims[0].counters().sum(axis=0) for seed in range(40))
-    names = [name for name, count in zip(_names(), reached, strict=True) if not count]
-    assert not names
+    pairs = [story(seed, 40) for seed in range(60)]
+    for names, reached in (
+        (k.Vm, sum(pair.sims[0].counters().sum(axis=0) for pair in pairs)),
+        (k.Refusal, sum(pair.sims[0].refusals() for pair in pairs)),
+        (k.ScanResult, sum(pair.sims[0].scan_results() for pair in pairs)),
+    ):
+        never = [one.name for one, n in zip(names, reached, strict=True) if not n]
+        assert not never
 
 
 def _names():
-    from lazynuma.kernels.constants import Vm
+    return [one.name.lower() for one in k.Vm]
 
-    return [one.name.lower() for one in Vm]
+
+@given(st.integers(0, 1 << 32))
+@settings(max_examples=25, derandomize=True)
+def test_results_never_depend_on_batch_or_threads(seed):
+    story(seed, 25, kind=Engines)
