@@ -2219,6 +2219,22 @@ class Reference:
         self.syscall(task, 0, moved * self.flush(region.process))
         return status
 
+    def migrate_pages(self, task, from_nodes, to_nodes):
+        """Move from one node to one other; return the pages left."""
+        (source,), (target,), process = from_nodes, to_nodes, task.process
+        moved = left = 0
+        region = Region(process, 0, 0)
+        for _, _, entry in self.present(region, process.vmas):
+            if source != target and self.node_of(entry.payload) == source:
+                got = self.move_to_node(task, entry, target, False)
+                moved += got == target
+                if got not in (target, None):
+                    left += BLOCK if isinstance(entry, Pmd) else 1
+        if moved:
+            self.flush_tlbs(process)
+        self.syscall(task, 0, moved * self.flush(process))
+        return left
+
     def hot_remove(self, n):
         node = self.nodes[n]
         node.online = False

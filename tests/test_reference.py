@@ -347,7 +347,7 @@ OPERATIONS = {
     **{"work": 11, "mark": 6, "mbind": 3, "move_pages": 3, "mprotect": 1, "munmap": 1},
     **{"set_mempolicy": 1, "move_task": 1, "populate": 2, "fork": 3, "exit": 1},
     **{"grow": 2, "start": 1, "synchronize": 1, "task": 1, "hot_remove": 1},
-    **{"advise": 2, "collapse": 3, "idle": 4},
+    **{"advise": 2, "collapse": 3, "idle": 4, "migrate_pages": 2},
 }
 
 
@@ -390,6 +390,10 @@ def step(pair, rng, nodes, names):
         pair.call("idle", rng.choice([1, 1_000_000, 30_000_000]))
     elif name == "set_mempolicy":
         pair.call("set_mempolicy", task, policy(rng, nodes))
+    elif name == "migrate_pages":
+        ends = [(rng.randrange(nodes),) for _ in range(2)]
+        got = pair.call("migrate_pages", task, *ends)
+        assert got[0] == got[1]
     elif name == "hot_remove" and rng.random() < 0.2:
         got = pair.call("hot_remove", rng.randrange(nodes))
         assert got[0] == got[1]
