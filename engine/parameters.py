@@ -7,8 +7,8 @@ kind       ``"size"``: bytes, read by ``engine.sizes.parse_size``
 choices    the strings (or numbers) that are allowed
 min, max   bounds, both included; ``min`` is 0 for numbers unless given
 
-A field whose type is a dataclass is a group: ``khugepaged.defrag=false`` sets a field of
-it, and the group's own name (``thp=always``) its first field.
+A field whose type is a dataclass is a group: ``khugepaged.defrag=false`` sets a field
+of it, and the group's own name (``thp=always``) its first field.
 """
 
 import math
@@ -117,7 +117,7 @@ def describe(parameters: type) -> list[tuple[str, str, str]]:
 
 
 def _described(parameters: type, defaults: Mapping, prefix: str) -> list:
-    """Do ``describe``; ``defaults`` are those of a group that differ from its type's."""
+    """Do ``describe``; ``defaults`` are a group's, where its type has others."""
     lines = []
     for field in fields(parameters):
         default = defaults.get(field.name, _default(field))

@@ -68,7 +68,7 @@ class Study:
 
     ``question`` is one sentence: the title of the file and of the table.
     ``dimension`` names what the variants differ in, and the dimension of ``/summary``.
-    ``report`` makes the text for the screen from the rows where the plain table will not do.
+    ``report`` makes the text for the screen where the plain table will not do.
     Raises BadInput where there is no variant, or two have one name.
     """
 

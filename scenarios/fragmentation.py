@@ -2,9 +2,9 @@
 
 Jobs of many sizes come and go on one node.  Those that come are touched together, a few
 pages each in turn, so that a block of 2 MiB holds pages of many jobs and is whole again
-only when the last of them is gone.  When as many have left, a process that asks for huge pages
-maps half of what is free; the share of its faults that got one is held against the
-share of the free memory that lay in whole blocks.
+only when the last of them is gone.  When as many have left, a process that asks for
+huge pages maps half of what is free; the share of its faults that got one is held
+against the share of the free memory that lay in whole blocks.
 """
 
 from dataclasses import dataclass, field
@@ -115,7 +115,9 @@ def _steps(simulation, parameters: Parameters, part: float) -> dict:
             simulation.munmap(tasks[0], leaving)
         looks.append(_look(simulation))
     later = looks[len(looks) // 2 :]
-    free, whole, success = (sum(values) / len(later) for values in zip(*later))
+    free, whole, success = (
+        sum(values) / len(later) for values in zip(*later, strict=True)
+    )
     return {
         "free_share": free,
         "whole_share": whole,

@@ -21,8 +21,20 @@ BLOCK = PAGE_SIZE * HPAGE_PMD_NR
 LOOKS = 400
 
 COLUMNS = (
-    Column("time_to_half_ns", "half huge", "ns", "until half is huge, -1: never", style="seconds"),
-    Column("time_to_all_ns", "all huge", "ns", "until all is huge, -1: never", style="seconds"),
+    Column(
+        "time_to_half_ns",
+        "half huge",
+        "ns",
+        "until half is huge, -1: never",
+        style="seconds",
+    ),
+    Column(
+        "time_to_all_ns",
+        "all huge",
+        "ns",
+        "until all is huge, -1: never",
+        style="seconds",
+    ),
     Column("bytes_per_s", "bytes/s", "byte/s", "memory made huge a second", "f8"),
     Column("blocks_scanned", "scanned", "1", "blocks that khugepaged looked at"),
     Column("full_scans", "full scans", "1", "rounds through all processes"),

@@ -1,10 +1,10 @@
 """What do the wrong node and 4 KiB pages cost, and does the ranking hang on a constant?
 
-Van Riel's figures of July 2012: memory on the wrong node costs 10 to 20 %, pages of 4 KiB
-instead of 2 MiB cost 5 to 15 %.  Neither is put into the model: the first comes out of
-latencies and bandwidths, the second out of the TLB and of page walks through tables
-that may lie on another node.  A task works at memory of its own or another node, in
-pages of either size:
+Van Riel's figures of July 2012: memory on the wrong node costs 10 to 20 %, pages of
+4 KiB instead of 2 MiB cost 5 to 15 %.  Neither is put into the model: the first comes
+out of latencies and bandwidths, the second out of the TLB and of page walks through
+tables that may lie on another node.  A task works at memory of its own node or of
+another one, in pages of either size:
 
 gups     updates of single words at random (HPC Challenge RandomAccess)
 stream   the triad, paid by bandwidth
@@ -17,6 +17,8 @@ Then ``mechanisms`` runs with every constant of the cost model halved and double
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
+
+import numpy as np
 
 from ..engine import topology, workload
 from ..engine.costs import Costs
@@ -156,8 +158,7 @@ def _measure(simulation, parameters, case: tuple, pages: int, times: dict) -> di
     simulation.run([work])
     before = _spent(simulation, process, task)
     simulation.run([work])
-    spent = [now - old for now, old in zip(_spent(simulation, process, task), before)]
-    ns, walks, misses = spent
+    ns, walks, misses = _spent(simulation, process, task) - before
     times[case] = ns
     local, huge = times[load, size, "local"], times[load, "2M", place]
     return {
@@ -169,11 +170,11 @@ def _measure(simulation, parameters, case: tuple, pages: int, times: dict) -> di
     }
 
 
-def _spent(simulation, process, task) -> tuple[int, int, int]:
+def _spent(simulation, process, task) -> np.ndarray:
     """Return (clock, ns of page walks, TLB misses) so far."""
     misses = simulation.total("tlb_misses_4k") + simulation.total("tlb_misses_2m")
-    walks = int(simulation.times(process)[Cause.PAGE_WALK])
-    return simulation.clock(task), walks, misses
+    walks = simulation.times(process)[Cause.PAGE_WALK]
+    return np.array([simulation.clock(task), walks, misses])
 
 
 # --- ranking --------------------------------------------------------------------------
@@ -284,4 +285,6 @@ def _order(row: dict[str, dict]) -> list[str]:
         f"{len(orders) - len(other)} of {len(orders)} times that a cost was halved or"
         " doubled it stayed so" + (", but:" if other else "."),
     ]
-    return lines + [f"  {change}: {', '.join(order)}" for change, order in other.items()]
+    return lines + [
+        f"  {change}: {', '.join(order)}" for change, order in other.items()
+    ]

@@ -8,8 +8,8 @@ for; with the slots held by parked pages reclaim fails and the OOM killer comes.
 
 Where the job is larger than ``mapped``, a slice of the machine is simulated: job, swap
 and growth are scaled alike (``scale``), and the rest of the RAM is ballast.  With
-``thp=always`` and ``mapped=16TiB`` machines of 8 and 16 TiB are simulated whole, in huge
-pages that the swap cache has to split.
+``thp=always`` and ``mapped=16TiB`` machines of 8 and 16 TiB are simulated whole, in
+huge pages that the swap cache has to split.
 """
 
 from dataclasses import dataclass, field

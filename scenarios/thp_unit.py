@@ -7,8 +7,8 @@ differ in what a hint fault does to a huge page, and in who builds it up again:
 
 whole           it migrates as one unit (Linux since 3.8)
 split           it is split, its pages migrate one by one (AutoNUMA 2012); no khugepaged
-split_rebuild_  the same, and khugepaged rebuilds, by one of the rules that Linux had for
-                the node, or on a random one
+split_rebuild_  the same, and khugepaged rebuilds, by one of the rules that Linux had
+                for the node, or on a random one
 
 khugepaged finds a block while some of its pages have moved and others not; where it
 builds on the old node, nothing brings the huge page back.
@@ -66,6 +66,11 @@ def build(parameters: Parameters) -> Study:
     if pages == 0:
         raise BadInput(
             f"memory must give every task 2 MiB of its eighth, got {parameters.memory}"
+        )
+    if parameters.khugepaged.target != BUSY.target:
+        raise BadInput(
+            "khugepaged.target must be left alone, the variants try every rule,"
+            f" got {parameters.khugepaged.target}"
         )
     whole, split = Thp(enabled="always"), Thp(enabled="always", unit_hinting=False)
     ways = {"whole": (whole, NEVER), "split": (split, NEVER)}

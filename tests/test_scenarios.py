@@ -6,19 +6,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lazynuma.engine import BadInput, Khugepaged, Thp, Tlb
 from lazynuma.engine.mechanism import MECHANISMS
 from lazynuma.engine.run import run_study
+from lazynuma.engine.transparent_hugepage import TARGETS
 from lazynuma.scenarios import (
+    fragmentation,
     hot_remove,
     hpc_node,
+    khugepaged_rate,
     mechanisms,
     next_touch,
+    penalties,
     swap_space,
     teardown,
+    thp_unit,
 )
+from lazynuma.scenarios.table import table
 
 MIB, GIB = 1 << 20, 1 << 30
 GOLDEN = Path(__file__).with_name("golden")
+HUGE = Thp(enabled="always")
 SMALL = {
     "mechanisms": (mechanisms, {"memory": 512 * MIB}),
     "next_touch": (next_touch, {"memory": 128 * MIB, "fractions": (0.1, 1.0)}),
@@ -26,6 +34,25 @@ SMALL = {
     "hot_remove": (hot_remove, {"memory": 256 * MIB}),
     "hpc_node": (hpc_node, {"mapped": 256 * MIB, "memory": GIB, "halo": 4}),
     "swap_space": (swap_space, {"memory": (64 * GIB, 1 << 40), "mapped": 32 * MIB}),
+    "thp_unit": (thp_unit, {"memory": GIB}),
+    "khugepaged_rate": (khugepaged_rate, {"mapped": 128 * MIB}),
+    "fragmentation": (fragmentation, {"memory": 256 * MIB, "rounds": 6}),
+    "penalties": (
+        penalties,
+        {"memory": 64 * MIB, "accesses": 20_000, "ranking": 128 * MIB},
+    ),
+    "mechanisms_thp": (
+        mechanisms,
+        {"memory": 512 * MIB, "thp": HUGE, "tlb": Tlb(enabled=True)},
+    ),
+    "hpc_node_thp": (
+        hpc_node,
+        {"mapped": 256 * MIB, "memory": 2 * GIB, "halo": 4, "thp": HUGE},
+    ),
+    "swap_space_thp": (
+        swap_space,
+        {"memory": (64 * GIB, 1 << 40), "mapped": 64 * MIB, "thp": HUGE},
+    ),
 }
 
 
@@ -46,7 +73,7 @@ def rows():
 def test_summary_is_golden(name, rows, request):
     got = {
         variant: {
-            key: np.asarray(value).tolist()
+            key: np.nan_to_num(value, nan=-1).tolist()
             for key, value in row.items()
             if key != "wall_s"
         }
@@ -59,7 +86,9 @@ def test_summary_is_golden(name, rows, request):
     assert got == json.loads(path.read_text())
 
 
-@pytest.mark.parametrize("name", ["mechanisms", "hpc_node"])
+@pytest.mark.parametrize(
+    "name", ["mechanisms", "hpc_node", "thp_unit", "mechanisms_thp"]
+)
 def test_threads_change_nothing(name, rows):
     for variant, row in rows_of(name, threads=2).items():
         want = rows[name][variant]
@@ -119,3 +148,97 @@ def test_a_full_machine_keeps_its_node(rows):
 def test_hinting_repairs_serial_initialisation(rows):
     got = rows["hpc_node"]
     assert got["none"]["local_fraction"] < 0.2 < got["hinting"]["local_fraction"]
+
+
+def test_huge_pages_move_whole_or_lose(rows):
+    got = rows["thp_unit"]
+    rebuilt = [got[f"split_rebuild_{rule}"] for rule in TARGETS]
+    assert list(got) == ["whole", "split", *(f"split_rebuild_{r}" for r in TARGETS)]
+    blocks = GIB // 8 // (2 * MIB)
+    assert (got["whole"]["thp_share"], got["whole"]["huge_local_share"]) == (1, 1)
+    assert got["whole"]["thp_splits"] == got["whole"]["thp_collapses"] == 0
+    assert (got["split"]["thp_share"], got["split"]["huge_local_share"]) == (0, 0)
+    assert got["split"]["thp_splits"] == blocks and got["split"]["thp_collapses"] == 0
+    for row in rebuilt:
+        assert row["thp_share"] == 1 and row["thp_collapses"] == blocks
+        assert row["huge_local_share"] < 0.5
+    assert all(
+        row["run_time_ns"] > got["whole"]["run_time_ns"]
+        for row in (got["split"], *rebuilt)
+    )
+
+
+def test_thp_unit_says_how_khugepaged_was_tuned(rows):
+    study = thp_unit.build(thp_unit.Parameters(memory=GIB))
+    listed = [{"variant": name, **row} for name, row in rows["thp_unit"].items()]
+    shown = study.report(study, listed)
+    assert "pages_to_scan 13,312, scan_sleep 10 ms" in shown
+    assert shown.startswith(table(study, listed))
+
+
+def test_thp_unit_tries_every_rule_by_itself():
+    with pytest.raises(BadInput, match="khugepaged.target must be left alone"):
+        thp_unit.build(thp_unit.Parameters(khugepaged=Khugepaged(target="random")))
+
+
+def test_by_default_khugepaged_looks_at_8_blocks_in_10_seconds(rows):
+    got = rows["khugepaged_rate"]
+    blocks = 128 // 2
+    assert got["4096 pages / 10.0 s"]["time_to_all_ns"] == blocks // 8 * 10 * 10**9
+    assert got["4096 pages / 10.0 s"]["bytes_per_s"] == 8 * 2 * MIB / 10
+    for row in got.values():
+        assert row["thp_collapses"] == blocks == row["blocks_scanned"]
+    assert got["65536 pages / 100 ms"]["time_to_all_ns"] == 100 * 10**6
+
+
+def test_fragments_cost_huge_pages_unless_memory_is_compacted(rows):
+    never, compacted = (
+        rows["fragmentation"][f"75% in use, defrag {who}"]
+        for who in ("never", "madvise")
+    )
+    assert never["whole_share"] < 0.5 and never["success"] < 0.9
+    assert compacted["success"] > never["success"] and compacted["compact_success"]
+    assert never["compact_stall"] == never["pages_migrated"] == 0
+    easy = rows["fragmentation"]["10% in use, defrag never"]
+    assert easy["success"] == 1 and easy["whole_share"] > 0.8
+
+
+def test_penalties_come_out_of_the_model(rows):
+    got = rows["penalties"]
+    for load in penalties.WORKLOADS:
+        for size in ("2M", "4K"):
+            assert got[f"{load} {size} remote"]["remote_penalty"] > 0.2
+    small = {
+        load: got[f"{load} 4K local"]["small_page_penalty"]
+        for load in penalties.WORKLOADS
+    }
+    assert small["gups"] > small["zipf"] > 0 and small["gups"] > small["stencil"] > 0
+    # Streams go through memory in order: a miss a page, and walks in one cache line.
+    assert got["stream 2M local"]["miss_share"] < 0.05
+
+
+def test_the_penalties_say_what_the_ranking_hangs_on(rows):
+    study = penalties.build(
+        penalties.Parameters(memory=64 * MIB, accesses=20_000, ranking=128 * MIB)
+    )
+    listed = [{"case": name, **row} for name, row in rows["penalties"].items()]
+    shown = study.report(study, listed)
+    assert "Ranking of the mechanisms" in shown and "of 42 times" in shown
+    changed = rows["penalties"]["copy_bandwidth x1/2, eager"]["run_time_ns"]
+    assert changed > rows["penalties"]["as is, eager"]["run_time_ns"]
+
+
+def test_huge_pages_change_the_main_job(rows):
+    got = rows["mechanisms_thp"]
+    share = {name: row["thp_share"] for name, row in got.items()}
+    assert share["none"] == share["eager"] == share["hinting"] == 1
+    assert share["lazy_migcache"] == 0 < share["lazy_swapcache"] < 1
+    assert min(got, key=lambda name: got[name]["run_time_ns"]) == "hinting"
+    assert all(row["thp_share"] == 0 for row in rows["mechanisms"].values())
+
+
+def test_split_pages_hold_the_slots_that_reclaim_needs(rows):
+    got = rows["swap_space_thp"]
+    assert got["64 GiB, swap 8 GiB, lazy_swapcache"]["oom_kills"] == 1
+    assert got["64 GiB, swap 8 GiB, hinting"]["oom_kills"] == 0
+    assert got["64 GiB, swap 8 GiB, hinting"]["thp_share"] > 0.5
