@@ -69,7 +69,7 @@ def _measure(case: Case, threads: int, ceilings: dict) -> dict:
         "seconds": timing.seconds,
         "events_per_s": rate,
         "against": "ceiling" if case.against is None else "linux",
-        "against_per_s": against,
+        "ceiling_per_s": against,
         "ratio": rate / against if against else None,
         "bytes_per_page": timing.nbytes / timing.pages,
         "nbytes": timing.nbytes,
@@ -93,7 +93,7 @@ def _back(size: int) -> None:
 
 
 def _show(result: dict) -> None:
-    against, ratio = result["against_per_s"], result["ratio"]
+    against, ratio = result["ceiling_per_s"], result["ratio"]
     print(
         f"{result['name']:26}{result['threads']:8}{result['seconds']:9.3f}"
         f"{_rate(result['events_per_s'])}{_rate(against) if against else '-':>11}"

@@ -149,4 +149,7 @@ def _grow(simulation, cpu: int, beyond: int) -> None:
     region = simulation.mmap(other, (free + beyond) * PAGE_SIZE, "more")
     # Else huge pages are to be had on the task's own node only.
     simulation.advise(task, region, "hugepage")
-    simulation.run([workload.Sweep(task=task, region=region, count=region.pages)])
+    simulation.populate(task, region, 0, free)
+    if beyond:
+        load = workload.Sweep(task=task, region=region, count=beyond, first=free)
+        simulation.run([load])
