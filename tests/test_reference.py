@@ -444,7 +444,7 @@ def huge_page_knobs(rng):
         unit_migration=rng.random() < 0.7,
     )
     khugepaged = Khugepaged(
-        pages_to_scan=rng.choice([512, 4096]),
+        pages_to_scan=rng.choice([3, 514, 1026, 4096]),
         scan_sleep_millisecs=rng.choice([1, 10]),
         alloc_sleep_millisecs=rng.choice([1, 20]),
         max_ptes_none=rng.choice([0, 100, 511]),
@@ -455,7 +455,7 @@ def huge_page_knobs(rng):
         node_reclaim=rng.random() < 0.3,
     )
     sizes = {"entries_4k": rng.choice([4, 64]), "entries_2m": rng.choice([4, 64])}
-    cache = rng.choice([64, 4096])
+    cache = rng.choice([1, 64])
     tlb = Tlb(enabled=rng.random() < 0.5, walk_cache_bytes=cache, **sizes)
     return {"thp": thp, "khugepaged": khugepaged, "tlb": tlb}
 
@@ -538,7 +538,7 @@ def huge_pair(machine, sequential=False, **knobs):
         quantum_ns=2_000_000,
         thp=Thp(enabled="always", **knobs.pop("thp", {"defrag": "always"})),
         khugepaged=Khugepaged(scan_sleep_millisecs=1, alloc_sleep_millisecs=1),
-        tlb=Tlb(enabled=True, entries_4k=16, entries_2m=4, walk_cache_bytes=64),
+        tlb=Tlb(enabled=True, entries_4k=16, entries_2m=4, walk_cache_bytes=1),
         **knobs,
     )
     return Pair(machine, options, 1)
