@@ -64,6 +64,11 @@ class Settings:
             object.__setattr__(self, "shards", 1)
 
 
+def nanoseconds(seconds: Sequence[float]) -> tuple[int, ...]:
+    """Return times given in seconds as ``snapshots_ns`` takes them."""
+    return tuple(round(time * 1e9) for time in seconds)
+
+
 def _check_times(times: Sequence[int]) -> None:
     """Raise BadInput where times of snapshots are negative or do not ascend."""
     if times and times[0] < 0:

@@ -13,7 +13,7 @@ from ..engine.settings import Settings
 from ..engine.study import SUMMARY, THP_SHARE, Study, Variant
 from ..engine.tlb import Tlb
 from ..engine.transparent_hugepage import Thp
-from ..kernels.constants import HPAGE_PMD_NR, PAGE_SIZE
+from ..kernels.constants import PAGE_SIZE
 
 QUESTION = "What does serial initialisation cost, and which mechanism repairs it?"
 
@@ -69,7 +69,7 @@ def build(parameters: Parameters) -> Study:
                 lambda simulation, name=name: _steps(
                     simulation, parameters, name, slab
                 ),
-                accesses=pages + sweep * parameters.iterations,
+                accesses=sweep * parameters.iterations,
                 mapped_pages=mechanism.pages_by_ptes(name, pages, settings),
             )
             for name in parameters.mechanisms
@@ -85,28 +85,13 @@ def _steps(simulation, parameters: Parameters, name: str, slab: int) -> None:
     region = simulation.mmap(process, slab * parameters.ranks * PAGE_SIZE, "grid")
     # Else huge pages are to be had on the first rank's node only.
     simulation.advise(tasks[0], region, "hugepage")
-    _initialise(simulation, tasks[0], region)
+    simulation.populate(tasks[0], region)
     simulation.synchronize()
     for rank, task in enumerate(tasks):
         node = int(simulation.machine.cpu_node[task.cpu])
         mechanism.repair(simulation, task, region, name, node, rank * slab, slab)
     simulation.synchronize()
     simulation.run(_stencils(parameters, tasks, region, slab))
-
-
-def _initialise(simulation, task, region) -> None:
-    """Let one task write everything; a huge page is one event."""
-    step = 1 if simulation.settings.thp.enabled == "never" else HPAGE_PMD_NR
-    load = workload.Sweep(
-        task=task,
-        region=region,
-        count=-(-region.pages // step),
-        stride=step,
-        refs=64 * step,
-    )
-    simulation.run([load])
-    # Where there was no huge page only the first of its pages is there.
-    simulation.populate(task, region)
 
 
 def _stencils(parameters: Parameters, tasks, region, slab: int):

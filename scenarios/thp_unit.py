@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 
 from ..engine import mechanism, topology, workload
 from ..engine.errors import BadInput
-from ..engine.settings import Settings
+from ..engine.settings import Settings, nanoseconds
 from ..engine.study import SUMMARY, THP, Study, Variant
 from ..engine.tlb import Tlb
 from ..engine.transparent_hugepage import TARGETS, Khugepaged, Thp
@@ -50,6 +50,9 @@ class Parameters:
     refs: int = field(
         default=8, metadata={"min": 1, "help": "cache lines that an access stands for"}
     )
+    snapshots: tuple[float, ...] = field(
+        default=(), metadata={"help": "simulated seconds of snapshots, as 0.5,1"}
+    )
     khugepaged: Khugepaged = BUSY
     tlb: Tlb = Tlb(enabled=True)
 
@@ -77,11 +80,14 @@ def build(parameters: Parameters) -> Study:
     for rule in TARGETS:
         tuned = replace(parameters.khugepaged, target=rule)
         ways[f"split_rebuild_{rule}"] = split, tuned
+    settings = Settings(
+        tlb=parameters.tlb, snapshots_ns=nanoseconds(parameters.snapshots)
+    )
     variants = [
         Variant(
             name,
             machine,
-            Settings(thp=thp, khugepaged=khugepaged, tlb=parameters.tlb),
+            replace(settings, thp=thp, khugepaged=khugepaged),
             lambda simulation: _steps(simulation, parameters, pages),
             accesses=pages * (1 + parameters.touches),
             mapped_pages=0 if name == "whole" else pages,

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from lazynuma.engine import BadInput, Khugepaged, Thp, Tlb
 from lazynuma.engine.mechanism import MECHANISMS
 from lazynuma.engine.run import run_study
+from lazynuma.engine.snapshot import BlockKind
 from lazynuma.engine.transparent_hugepage import TARGETS
 from lazynuma.scenarios import (
     fragmentation,
@@ -166,6 +168,23 @@ def test_huge_pages_move_whole_or_lose(rows):
         row["run_time_ns"] > got["whole"]["run_time_ns"]
         for row in (got["split"], *rebuilt)
     )
+
+
+def test_snapshots_show_where_huge_pages_are(tmp_path):
+    """The last look at every variant is what the summary says of its end."""
+    path = tmp_path / "run.h5"
+    parameters = thp_unit.Parameters(memory=GIB, snapshots=(0.05, 0.19))
+    rows = run_study(thp_unit.build(parameters), output=path)
+    looks = xr.open_dataset(path, engine="h5netcdf", group="snapshots")
+    assert looks.sizes == {"snapshot": 2 * len(rows), "block": GIB // 8 // (2 * MIB)}
+    for variant, row in enumerate(rows):
+        last = looks.isel(snapshot=2 * variant + 1)
+        assert last.variant == variant and last.time_ns >= 190_000_000
+        huge = last.block_kind == BlockKind.HUGE
+        assert huge.mean() == row["thp_share"]
+        assert (last.block_kind != BlockKind.NONE).all()
+        local = (huge & (last.block_node == thp_unit.AWAY)).sum()
+        assert local == row["huge_local_share"] * huge.sum()
 
 
 def test_thp_unit_says_how_khugepaged_was_tuned(rows):
