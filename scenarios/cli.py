@@ -32,6 +32,7 @@ from .table import count, seconds, table
 _NOT_SCENARIOS = ("cli", "replay", "table")
 _LIBRARIES = ("numpy", "numba", "h5py")
 _HEARTBEAT_S = 10
+_SETTING_WIDTH = 40
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 #: How long a run may take to reach the next kernel call and to close its file.
 _GRACE_S = 0.6
@@ -213,8 +214,12 @@ def _scenarios(options: argparse.Namespace) -> None:
     for name in _names():
         module = _module(name)
         print(f"{name:<17}{_first_line(module)}")
-        for key, value, text in describe(module.Parameters):
-            print(f"    {f'{key}={value}':<28}  {text}".rstrip())
+        settings = [
+            (f"{key}={value}", text) for key, value, text in describe(module.Parameters)
+        ]
+        width = min(_SETTING_WIDTH, max(len(setting) for setting, _ in settings))
+        for setting, text in settings:
+            print(f"    {setting:<{width}}  {text}".rstrip())
 
 
 def _info(options: argparse.Namespace) -> None:

@@ -62,6 +62,13 @@ class Parameters:
 
 def build(parameters: Parameters) -> Study:
     """Return the study: one variant for each pace of khugepaged."""
+    for name in ("pages_to_scan", "scan_sleep_millisecs"):
+        value = getattr(parameters.khugepaged, name)
+        if value != getattr(Khugepaged(), name):
+            raise BadInput(
+                f"khugepaged.{name} must be left alone, {name} lists values to try,"
+                f" got {value}"
+            )
     machine = topology.machine(parameters.machine, 2 * parameters.mapped)
     nodes = sum(1 for cpus in machine.cpus if cpus)
     blocks = parameters.mapped // BLOCK // nodes * nodes
