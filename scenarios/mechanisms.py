@@ -51,11 +51,7 @@ class Parameters:
 
 def build(parameters: Parameters) -> Study:
     """Return the study; BadInput where the machine or a mechanism does not fit."""
-    machine = topology.machine(parameters.machine, parameters.memory)
-    if machine.nodes <= AWAY or not machine.cpus[HOME] or not machine.cpus[AWAY]:
-        raise BadInput(
-            f"machine must have CPUs on nodes {HOME} and {AWAY}, got {machine.name}"
-        )
+    machine = machine_of(parameters.machine, parameters.memory)
     pages = parameters.memory // 8 // PAGE_SIZE // parameters.tasks * parameters.tasks
     if pages == 0:
         raise BadInput(f"memory must give every task a page, got {parameters.memory}")
@@ -74,7 +70,7 @@ def build(parameters: Parameters) -> Study:
                 mechanism.check_mechanism(name),
                 machine,
                 settings,
-                lambda simulation, name=name: _steps(
+                lambda simulation, name=name: steps(
                     simulation, parameters, name, pages
                 ),
                 accesses=pages * (1 + parameters.touches),
@@ -86,7 +82,21 @@ def build(parameters: Parameters) -> Study:
     )
 
 
-def _steps(simulation, parameters: Parameters, name: str, pages: int) -> None:
+def machine_of(spec: str, memory: int) -> topology.Machine:
+    """Return a machine of ``memory`` bytes; BadInput where a node has no CPUs."""
+    machine = topology.machine(spec, memory)
+    if machine.nodes <= AWAY or not machine.cpus[HOME] or not machine.cpus[AWAY]:
+        raise BadInput(
+            f"machine must have CPUs on nodes {HOME} and {AWAY}, got {machine.name}"
+        )
+    return machine
+
+
+def steps(simulation, parameters, name: str, pages: int) -> None:
+    """Touch memory, move, let a mechanism have its chance, and work on.
+
+    parameters  has ``tasks``, ``touches`` and ``refs``; ``pages``: 4 KiB, in all
+    """
     process = simulation.spawn("job")
     cpus = topology.cpus_of(simulation.machine, HOME)
     tasks = [

@@ -32,10 +32,9 @@ from . import mechanisms
 from .table import aligned, percent, seconds
 
 QUESTION = "What do the wrong node and small pages cost, and which constants matter?"
-HOME, AWAY = 0, 2
 #: Van Riel, linux-mm, 6 July 2012.
 SEED_NODE, SEED_PAGES = (0.10, 0.20), (0.05, 0.15)
-PLACES = {"local": HOME, "remote": AWAY}
+PLACES = {"local": mechanisms.HOME, "remote": mechanisms.AWAY}
 PAGES = {"2M": "always", "4K": "never"}
 # Large enough that page tables of 4 KiB pages do not fit the caches of a core.
 LEAST = 1 << 26
@@ -78,11 +77,7 @@ def build(parameters: Parameters) -> Study:
     """Return the study: the penalties' variants, then those of the ranking."""
     if parameters.memory < LEAST:
         raise BadInput(f"memory must be at least {LEAST}, got {parameters.memory}")
-    machine = topology.machine(parameters.machine, 8 * parameters.memory)
-    if machine.nodes <= AWAY or not machine.cpus[HOME] or not machine.cpus[AWAY]:
-        raise BadInput(
-            f"machine must have CPUs on nodes {HOME} and {AWAY}, got {machine.name}"
-        )
+    machine = mechanisms.machine_of(parameters.machine, 8 * parameters.memory)
     times: dict[tuple, int] = {}
     variants = [
         _variant(machine, parameters, (load, pages, place), times)
@@ -149,7 +144,9 @@ def _measure(simulation, parameters, case: tuple, pages: int, times: dict) -> di
     """Run a workload twice, for the TLB and the clock; return what the second took."""
     load, size, place = case
     process = simulation.spawn("job")
-    task = simulation.start_task(process, topology.cpus_of(simulation.machine, HOME)[0])
+    task = simulation.start_task(
+        process, topology.cpus_of(simulation.machine, mechanisms.HOME)[0]
+    )
     region = simulation.mmap(process, pages * PAGE_SIZE, "data")
     simulation.populate(task, region)
     cpu = topology.cpus_of(simulation.machine, PLACES[place])[0]

@@ -16,17 +16,16 @@ builds on the old node, nothing brings the huge page back.
 
 from dataclasses import dataclass, field, replace
 
-from ..engine import mechanism, topology, workload
 from ..engine.errors import BadInput
 from ..engine.settings import Settings, nanoseconds
 from ..engine.study import SUMMARY, THP, Study, Variant
 from ..engine.tlb import Tlb
 from ..engine.transparent_hugepage import TARGETS, Khugepaged, Thp
 from ..kernels.constants import HPAGE_PMD_NR, PAGE_SIZE
+from . import mechanisms
 from .table import table
 
 QUESTION = "Huge pages on the wrong node: move them whole, or split and rebuild them?"
-HOME, AWAY = 0, 2
 # UINT_MAX, the longest sleep that sysfs takes: 50 days.
 NEVER = Khugepaged(scan_sleep_millisecs=(1 << 32) - 1)
 # A collapse holds the lock for 376 us: a thread that never slept did 26 in 10 ms.
@@ -59,11 +58,7 @@ class Parameters:
 
 def build(parameters: Parameters) -> Study:
     """Return the study; BadInput where the machine does not fit."""
-    machine = topology.machine(parameters.machine, parameters.memory)
-    if machine.nodes <= AWAY or not machine.cpus[HOME] or not machine.cpus[AWAY]:
-        raise BadInput(
-            f"machine must have CPUs on nodes {HOME} and {AWAY}, got {machine.name}"
-        )
+    machine = mechanisms.machine_of(parameters.machine, parameters.memory)
     share = parameters.tasks * HPAGE_PMD_NR
     pages = parameters.memory // 8 // PAGE_SIZE // share * share
     if pages == 0:
@@ -88,7 +83,9 @@ def build(parameters: Parameters) -> Study:
             name,
             machine,
             replace(settings, thp=thp, khugepaged=khugepaged),
-            lambda simulation: _steps(simulation, parameters, pages),
+            lambda simulation: mechanisms.steps(
+                simulation, parameters, "hinting", pages
+            ),
             accesses=pages * (1 + parameters.touches),
             mapped_pages=0 if name == "whole" else pages,
         )
@@ -117,36 +114,4 @@ def _report(study: Study, rows: list[dict], parameters: Parameters) -> str:
         f" alloc_sleep {knobs.alloc_sleep_millisecs:,} ms,\n"
         f"max_ptes_none {knobs.max_ptes_none}, max_ptes_swap {knobs.max_ptes_swap},"
         f" max_ptes_shared {knobs.max_ptes_shared}; it sleeps in whole and split"
-    )
-
-
-def _steps(simulation, parameters: Parameters, pages: int) -> None:
-    process = simulation.spawn("job")
-    home, away = (topology.cpus_of(simulation.machine, node) for node in (HOME, AWAY))
-    tasks = [
-        simulation.start_task(process, home[i % len(home)])
-        for i in range(parameters.tasks)
-    ]
-    region = simulation.mmap(process, pages * PAGE_SIZE, "data")
-    slab = pages // parameters.tasks
-    simulation.run(
-        [
-            workload.Sweep(task=task, region=region, count=slab, first=i * slab)
-            for i, task in enumerate(tasks)
-        ]
-    )
-    for i, task in enumerate(tasks):
-        simulation.move_task(task, away[i % len(away)])
-    simulation.synchronize()
-    mechanism.repair(simulation, tasks[0], region, "hinting", AWAY)
-    simulation.synchronize()
-    count = slab * parameters.touches
-    simulation.run(
-        [
-            workload.Uniform(
-                task=task, region=region, count=count, refs=parameters.refs
-            )
-            for task in tasks
-        ],
-        tail=count // 10,
     )
