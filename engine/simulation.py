@@ -25,7 +25,7 @@ from ..kernels import (
     tlb,
 )
 from ..kernels import state as st
-from ..kernels.barrier import Stop, serve_one, serve_set_aside
+from ..kernels.barrier import Stop, run_daemons, serve_one, serve_set_aside
 from ..kernels.folio import vma_adjust_trans_huge
 from ..kernels.huge_memory import populate_blocks
 from .costs import Costs
@@ -44,8 +44,6 @@ from .workload import Workload
 EIO, EINVAL = 5, 22
 #: Most accesses that one call of the barrier serves: some tenths of a second.
 BARRIER_LIMIT = 1 << 15
-#: Accesses a task in the first quantum of a run; twice as many in the next, and so on.
-FIRST_ACCESSES = 4
 #: Pages that one call of a range operation walks.
 RANGE_LIMIT = 1 << 20
 
@@ -752,11 +750,8 @@ class Simulation:
         self._first_means(memory)
         memory.shard[:, st.TAIL_LOCAL : st.TAIL_ALL + 1] = 0
         self._runs += 1
-        # What faults cost now is not known yet: begin with few, or the first tasks of
-        # the layout would take all of them in one quantum.
-        most = FIRST_ACCESSES * len(workloads)
-        while self._quantum(loads, min(most, self.settings.quantum_accesses)):
-            most *= 2
+        while self._quantum(loads):
+            pass
 
     def _first_means(self, memory: st.Memory) -> None:
         """Expect tasks that never ran to find everything on their own node."""
@@ -785,11 +780,13 @@ class Simulation:
                 self.settings.tlb.walk_cache_bytes,
             )
 
-    def _quantum(self, loads: Loads, most: int) -> bool:
-        """Simulate one quantum of ``most`` accesses; return False at the end."""
+    def _quantum(self, loads: Loads) -> bool:
+        """Simulate one quantum; return False where nothing was left to do."""
         memory = self._sync()
         settings = self.settings
-        start, end = quantum.plan(memory.task, self.now, settings.quantum_ns, most)
+        start, end = quantum.plan(
+            memory.task, self.now, settings.quantum_ns, settings.quantum_accesses
+        )
         if end == k.NONE:
             return False
         self._price(memory)
@@ -905,6 +902,8 @@ class Simulation:
 
     def _serve_barrier(self, memory: st.Memory, accesses: int) -> None:
         """Serve what was set aside, killing where memory runs out."""
+        if memory.node[:, [st.KSWAPD_WOKEN, st.KCOMPACTD_WOKEN]].any():
+            run_daemons(memory)
         shards = memory.shard[:-1]
         left = int((shards[:, st.QUEUE_END] - shards[:, st.QUEUE_SERVED]).sum())
         if left == 0:

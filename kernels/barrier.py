@@ -98,7 +98,6 @@ def _serve_serially(m, task, at, vpn, write):
 
 @inlined
 def _run_daemons(m):
-    """Let kswapd and kcompactd of the nodes work that were woken."""
     for n in range(m.node.shape[0]):
         if m.node[n, KSWAPD_WOKEN]:
             m.node[n, KSWAPD_WOKEN] = 0
@@ -106,6 +105,12 @@ def _run_daemons(m):
         if m.node[n, KCOMPACTD_WOKEN]:
             m.node[n, KCOMPACTD_WOKEN] = 0
             compact_zone(m, n, NONE)
+
+
+@kernel
+def run_daemons(m):
+    """Let kswapd and kcompactd of the nodes work that were woken."""
+    _run_daemons(m)
 
 
 @inlined

@@ -142,7 +142,7 @@ def alloc_huge_serial(m, task, v, vpn, direct, wakes):
 
 
 @inlined
-def _alloc_shard(m, s, task, v, vpn, direct):
+def _alloc_shard(m, s, task, v, vpn, direct, wakes):
     mode, mask, row, own = policy_of(m, task, v)
     if is_interleave(mode):
         return PUT_ASIDE
@@ -151,6 +151,9 @@ def _alloc_shard(m, s, task, v, vpn, direct):
     if n == NONE:
         return PUT_ASIDE
     if m.node[n, WHOLE_AT_START] == 0 and not direct:
+        if wakes:
+            # Shards may race here: all of them write the same.
+            _wake(m, base, 1 << n)
         return FALLBACK
     if not _above(m, n, LOW, 0):
         return PUT_ASIDE
@@ -164,9 +167,10 @@ def _alloc_shard(m, s, task, v, vpn, direct):
 def vma_alloc_folio(m, s, task, v, vpn):
     """Allocate a block for a fault; FALLBACK or PUT_ASIDE where there is none."""
     direct = _may_reclaim(m, v)
+    wakes = _wakes(m, direct)
     if s != m.info[SHARDS]:
-        return _alloc_shard(m, s, task, v, vpn, direct)
-    return alloc_huge_serial(m, task, v, vpn, direct, _wakes(m, direct))
+        return _alloc_shard(m, s, task, v, vpn, direct, wakes)
+    return alloc_huge_serial(m, task, v, vpn, direct, wakes)
 
 
 @inlined

@@ -655,6 +655,8 @@ class Reference:
             raise SetAside
         n = candidates[0]
         if self.nodes[n].whole_at_start == 0 and not direct:
+            self.nodes[n].woken |= self.wakes(direct)
+            self.nodes[n].kcompactd |= self.wakes(direct)
             return None
         if self.nodes[n].free - (BLOCK - 1) <= self.nodes[n].low:
             raise SetAside
@@ -1518,21 +1520,30 @@ class Reference:
 
     def plan(self):
         """Fix the quotas; return the quantum's end, or None."""
-        end = self.now + self.settings.quantum_ns
+        end = self.paced()
         total = self.assign(end)
         if total == 0:
             busy = [task for task in self.tasks if self.left(task) > 0]
             if not busy:
                 return None
             self.now = min(self.clocks[task.id].ns for task in busy)
-            end = self.now + self.settings.quantum_ns
+            end = self.paced()
             total = self.assign(end)
-        most = len(self.loads) * 4 << min(self.quanta, 40)
-        most, self.quanta = min(most, self.settings.quantum_accesses), self.quanta + 1
+        most = self.settings.quantum_accesses
         if total > most:
-            end = self.now + max(1, self.settings.quantum_ns * most // total)
+            end = self.now + max(1, (end - self.now) * most // total)
             self.assign(end)
         return end
+
+    def paced(self):
+        """Return the end of a quantum in which no task doubles what it has done."""
+        end, ends = self.now + self.settings.quantum_ns, []
+        for task in self.tasks:
+            clock = self.clocks[task.id]
+            start = max(clock.ns, self.now)
+            if self.left(task) > 0 and start < end:
+                ends.append(start + max(4, clock.number) * clock.mean)
+        return min([end, *ends])
 
     def run(self, workloads, tail=None):
         for clock in self.clocks:
@@ -1545,7 +1556,6 @@ class Reference:
                 c = self.cpu(load.task)
                 clock.mean = max(1, load.refs * int(self.machine.latency_ns[c][c]))
         self.runs += 1
-        self.loads, self.quanta = workloads, 0
         while self.quantum():
             pass
 
@@ -1671,6 +1681,7 @@ class Reference:
                 cache.give(one)
 
     def barrier(self, layout, served):
+        self.run_woken()
         seen = [0] * len(served)
         for task, vpn, write in layout:
             s = self.shard_of(vpn)
@@ -1694,6 +1705,10 @@ class Reference:
                     if not task.process.alive:
                         return
         self.do_hit(task, vpn, write)
+        self.run_woken()
+
+    def run_woken(self):
+        """Let kswapd and kcompactd of the nodes work that were woken."""
         for n, node in enumerate(self.nodes):
             if node.woken:
                 node.woken = False

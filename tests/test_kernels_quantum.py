@@ -10,7 +10,10 @@ from lazynuma.kernels.constants import NONE, Cause
 
 
 def tasks(*rows):
-    """Return a task table of (clock, number, count, mean)."""
+    """Return a task table of (clock, number, count, mean).
+
+    What tasks have done so far does not bind them unless ``number`` is small.
+    """
     table = np.zeros((len(rows), s.TASK_WIDTH), np.int64)
     for row, (clock, number, count, mean) in zip(table, rows, strict=True):
         row[s.TASK_ALIVE] = 1
@@ -24,7 +27,7 @@ def quotas(table):
 
 
 def test_a_task_gets_what_fits_its_mean_cost():
-    table = tasks((0, 0, 1000, 30), (500, 0, 1000, 30), (0, 998, 1000, 1))
+    table = tasks((0, 50, 1050, 30), (500, 50, 1050, 30), (0, 9998, 10000, 1))
     assert quantum.plan(table, 0, 1000, 10**6) == (0, 1000)
     assert quotas(table) == [33, 16, 2]
 
@@ -36,21 +39,31 @@ def test_a_task_that_overshot_sits_out():
 
 
 def test_with_nothing_to_run_the_clock_jumps():
-    table = tasks((5000, 0, 10, 100), (7000, 0, 10, 100), (0, 10, 10, 1))
+    table = tasks((5000, 10, 20, 100), (7000, 10, 20, 100), (0, 10, 10, 1))
     assert quantum.plan(table, 1000, 1000, 10**6) == (5000, 6000)
     assert quotas(table) == [10, 0, 0]
 
 
 def test_too_many_accesses_shorten_the_quantum():
-    table = tasks((0, 0, 10**6, 1), (0, 0, 10**6, 1))
+    table = tasks((0, 1000, 10**6, 1), (0, 1000, 10**6, 1))
     assert quantum.plan(table, 0, 1000, 500) == (0, 250)
     assert quotas(table) == [250, 250]
 
 
 def test_a_task_left_behind_catches_up_first():
-    table = tasks((100, 0, 50, 10))
+    table = tasks((100, 20, 70, 10))
     assert quantum.plan(table, 3000, 200, 10**6) == (3000, 3200)
     assert quotas(table) == [20] and table[0, s.TASK_CLOCK] == 3000
+
+
+def test_no_task_doubles_what_it_has_done():
+    """The one that has done least, by time, ends the quantum; it may do 4 at first."""
+    table = tasks((0, 0, 1000, 30), (0, 6, 1000, 10), (50, 100, 1000, 1))
+    assert quantum.plan(table, 0, 1000, 10**6) == (0, 60)
+    assert quotas(table) == [2, 6, 10]
+    table = tasks((0, 0, 1000, 10), (0, 500, 1000, 10))
+    assert quantum.plan(table, 0, 1000, 10**6) == (0, 40)
+    assert quotas(table) == [4, 4]
 
 
 def test_the_end():
