@@ -11,9 +11,9 @@ from ..kernels import state as st
 from .load import draw
 from .memory import give_back
 from .process import Process, Vma
-from .transparent_hugepage import TARGETS
+from .transparent_hugepage import TARGETS, eligible
 
-NANOSECONDS = 1_000_000
+NS_PER_MS = 1_000_000
 #: Stream of the draws of the rule "random" (``docs/model.md`` §9).
 STREAM = (1 << 63) + 1
 #: Nodes further from each other than this do not share a huge page (RECLAIM_DISTANCE).
@@ -38,8 +38,9 @@ class Khugepaged:
     def __init__(self, simulation) -> None:
         self._simulation = simulation
         self.knobs = simulation.settings.khugepaged
-        self.enabled = simulation.settings.thp.enabled != "never"
-        self.wakes_ns = self.knobs.scan_sleep_millisecs * NANOSECONDS
+        self._enabled = simulation.settings.thp.enabled
+        self.enabled = self._enabled != "never"
+        self.wakes_ns = self.knobs.scan_sleep_millisecs * NS_PER_MS
         self.results = np.zeros(len(k.ScanResult), np.int64)
         self.full_scans = self.pages_collapsed = 0
         self._process: Process | None = None
@@ -64,10 +65,11 @@ class Khugepaged:
     def run_due(self, now: int) -> None:
         """Do the wake-ups that are due by ``now``, ns."""
         while self.enabled and self.wakes_ns <= now:
-            sleep = self.knobs.scan_sleep_millisecs
+            sleep, before = self.knobs.scan_sleep_millisecs, self.pages_collapsed
             if self._do_scan() == k.ScanResult.ALLOC_HUGE_PAGE_FAIL:
                 sleep = self.knobs.alloc_sleep_millisecs
-            self.wakes_ns += sleep * NANOSECONDS
+            work = (self.pages_collapsed - before) * self._simulation.costs.collapse_ns
+            self.wakes_ns += work + sleep * NS_PER_MS
 
     def _do_scan(self) -> k.ScanResult:
         """Spend one wake-up's budget (khugepaged_do_scan)."""
@@ -93,7 +95,7 @@ class Khugepaged:
                 continue
             first, end = _whole_blocks(vma)
             first = max(first, self._vpn)
-            if not self._eligible(vma) or first >= end:
+            if not eligible(self._enabled, vma.advice) or first >= end:
                 progress += 1
                 self.results[k.ScanResult.VMA_CHECK] += 1
                 self._vpn = vma.end
@@ -122,12 +124,6 @@ class Khugepaged:
 
     def _enter(self, process: Process | None) -> None:
         self._process, self._vpn = process, 0
-
-    def _eligible(self, vma: Vma) -> bool:
-        if vma.advice == k.Advice.NOHUGEPAGE:
-            return False
-        always = self._simulation.settings.thp.enabled == "always"
-        return always or vma.advice == k.Advice.HUGEPAGE
 
     def _collapse_found(self, vpn: int) -> k.ScanResult:
         result = self._collapse(self._process, vpn, None)

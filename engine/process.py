@@ -67,11 +67,29 @@ class Vma:
         return replace(self, start=start, end=end)
 
 
+def overlapping(process: Process, first: int, pages: int) -> list[Vma]:
+    """Return the VMAs of a range; BadInput names the first gap in it."""
+    at, end = first, first + pages
+    found = [vma for vma in process.vmas if vma.start < end and vma.end > first]
+    for vma in found:
+        if vma.start > at:
+            break
+        at = vma.end
+    if at < end:
+        gap = min([end, *(vma.start for vma in found if vma.start > at)])
+        raise BadInput(
+            f"pages {first} to {end} of process {process.name} must all be mapped,"
+            f" got none at {at} to {gap}"
+        )
+    return found
+
+
 def isolate(process: Process, first: int, pages: int) -> list[Vma]:
     """Split the VMAs at the ends of a range and return those that lie in it.
 
     Raises BadInput where a page of the range is not mapped.
     """
+    overlapping(process, first, pages)
     end, inside, out = first + pages, [], []
     for vma in process.vmas:
         cuts = [vma.start, *(at for at in (first, end) if vma.start < at < vma.end)]
@@ -80,10 +98,6 @@ def isolate(process: Process, first: int, pages: int) -> list[Vma]:
         ]
         out += parts
         inside += [part for part in parts if first <= part.start and part.end <= end]
-    if sum(vma.end - vma.start for vma in inside) != pages:
-        raise BadInput(
-            f"pages {first} to {end} of process {process.name} must all be mapped"
-        )
     process.vmas = out
     return inside
 

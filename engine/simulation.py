@@ -34,11 +34,12 @@ from .khugepaged import Khugepaged
 from .load import Loads
 from .memory import allocate, give_back, wipe
 from .policy import Policy, checked
-from .process import Process, Region, Task, Vma, isolate, merge
+from .process import Process, Region, Task, Vma, isolate, merge, overlapping
 from .settings import Settings
 from .snapshot import huge_by_node, take
 from .tables import Tables
 from .topology import Machine
+from .transparent_hugepage import eligible
 from .workload import Workload
 
 EIO, EINVAL = 5, 22
@@ -134,6 +135,8 @@ class Simulation:
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
         self.oom_kills = 0
         self.khugepaged = Khugepaged(self)
+        # Snapshot times that are over; khugepaged's totals at the last epoch's end.
+        self._past, self._scanned = 0, np.zeros(len(k.ScanResult) + 2, np.int64)
 
     def close(self) -> None:
         """Give the host its memory back; the simulation is over."""
@@ -373,10 +376,7 @@ class Simulation:
 
     def _may_be_huge(self, v: int) -> bool:
         """Tell whether faults in a VMA may map huge pages."""
-        enabled, advice = self.settings.thp.enabled, self.memory.vma[v, st.VMA_ADVICE]
-        if enabled == "always":
-            return advice != k.Advice.NOHUGEPAGE
-        return enabled == "madvise" and advice == k.Advice.HUGEPAGE
+        return eligible(self.settings.thp.enabled, self.memory.vma[v, st.VMA_ADVICE])
 
     def munmap(
         self, task: Task, region: Region, first: int = 0, pages: int | None = None
@@ -423,7 +423,7 @@ class Simulation:
         start, pages = self._range(region, first, pages)
         read, write = prot != "none", prot == "rw"
         process, changed = region.process, 0
-        for vma in self._overlapping(process, start, pages):
+        for vma in overlapping(process, start, pages):
             if (vma.read, vma.write) == (read, write):
                 continue
             at, end = max(vma.start, start), min(vma.end, start + pages)
@@ -470,7 +470,7 @@ class Simulation:
         process = region.process
         self._sync()
         errno = total = 0
-        for vma in self._overlapping(process, start, pages):
+        for vma in overlapping(process, start, pages):
             errno, collapsed = self.khugepaged.madvise_collapse(
                 task, process, vma, max(vma.start, start), min(vma.end, start + pages)
             )
@@ -680,21 +680,10 @@ class Simulation:
             vma_adjust_trans_huge(memory, process.id, block)
         return parts
 
-    def _overlapping(self, process: Process, first: int, pages: int) -> list[Vma]:
-        """Return the VMAs of a range; BadInput where a page of it is not mapped."""
-        end = first + pages
-        found = [vma for vma in process.vmas if vma.start < end and vma.end > first]
-        mapped = sum(min(vma.end, end) - max(vma.start, first) for vma in found)
-        if mapped != pages:
-            raise BadInput(
-                f"pages {first} to {end} of process {process.name} must all be mapped"
-            )
-        return found
-
     def _rows_in(self, process: Process, first: int, pages: int):
         """Yield (VMA row, vpn, pages) of a range, without cutting a VMA."""
         row = int(self.memory.mm[process.id, st.MM_FIRST_VMA])
-        self._overlapping(process, first, pages)
+        overlapping(process, first, pages)
         for i, vma in enumerate(process.vmas):
             start, end = max(vma.start, first), min(vma.end, first + pages)
             for at, count in _pieces(start, end):
@@ -998,9 +987,6 @@ class Simulation:
     def refusals(self) -> np.ndarray:
         """Return int64[len(Refusal)]: all refusals so far."""
         return self._sync().refused.sum(axis=0)
-
-    # Snapshot times that are over; khugepaged's totals at the end of the last epoch.
-    _past, _scanned = 0, 0
 
     def _epochs(self) -> None:
         """Give the observer what is due: snapshots, an epoch."""

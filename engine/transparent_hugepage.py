@@ -2,12 +2,20 @@
 
 from dataclasses import dataclass, field
 
-from ..kernels.constants import HPAGE_PMD_NR, TargetRule, ThpDefrag, ThpEnabled
+from ..kernels.constants import (
+    HPAGE_PMD_NR,
+    Advice,
+    TargetRule,
+    ThpDefrag,
+    ThpEnabled,
+)
 from .ranges import check_ranges
 
 ENABLED = tuple(one.name.lower() for one in ThpEnabled)
 #: "defer+madvise" is what the file of sysfs says.
 DEFRAG = tuple(one.name.lower().replace("_", "+") for one in ThpDefrag)
+#: The most that sysfs takes.
+UINT_MAX = (1 << 32) - 1
 TARGETS = tuple(one.name.lower() for one in TargetRule)
 
 
@@ -33,13 +41,26 @@ class Thp:
         check_ranges(self, "thp.")
 
 
+def eligible(enabled: str, advice: Advice) -> bool:
+    """Tell whether a VMA so advised may have huge pages (thp_vma_allowable_order)."""
+    if advice == Advice.NOHUGEPAGE or enabled == "never":
+        return False
+    return enabled == "always" or advice == Advice.HUGEPAGE
+
+
 @dataclass(frozen=True)
 class Khugepaged:
     """khugepaged's knobs (6.1); BadInput where a value is not allowed."""
 
-    pages_to_scan: int = _knob(8 * HPAGE_PMD_NR, "pages a wake-up looks at", min=1)
-    scan_sleep_millisecs: int = _knob(10_000, "time between wake-ups", min=1)
-    alloc_sleep_millisecs: int = _knob(60_000, "time after a failed one", min=1)
+    pages_to_scan: int = _knob(
+        8 * HPAGE_PMD_NR, "pages a wake-up looks at", min=1, max=UINT_MAX
+    )
+    scan_sleep_millisecs: int = _knob(
+        10_000, "time between wake-ups", min=1, max=UINT_MAX
+    )
+    alloc_sleep_millisecs: int = _knob(
+        60_000, "time after a failed one", min=1, max=UINT_MAX
+    )
     max_ptes_none: int = _knob(
         HPAGE_PMD_NR - 1, "most pages that are none", min=0, max=HPAGE_PMD_NR - 1
     )
@@ -55,3 +76,7 @@ class Khugepaged:
 
     def __post_init__(self) -> None:
         check_ranges(self, "khugepaged.")
+
+
+#: It hardly ever wakes up: the longest sleep that sysfs takes, 50 days.
+ASLEEP = Khugepaged(scan_sleep_millisecs=UINT_MAX)

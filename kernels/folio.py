@@ -132,6 +132,12 @@ def subpage_unmapped(m, s, pfn):
         return
     b = pfn >> HPAGE_PMD_ORDER
     m.block_bump[b] -= 1
+    if m.block_bump[b] == 0 and mapcount(m.block_huge[b]) > 0:
+        # PMD entries alone map it again: nobody may take it for shared.
+        m.block_huge[b] &= ~FOLIO_COMPOUND
+        first = b << HPAGE_PMD_ORDER
+        m.frame[first : first + HPAGE_PMD_NR] = 0
+        return
     folio_unmapped(m, s, b)
 
 

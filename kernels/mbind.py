@@ -251,7 +251,7 @@ def _fail(m, pfn):
 
 
 @inlined
-def _undo_alloc(m, task, new):
+def _undo_alloc(m, new):
     """Give back a frame that turned out to be on the page's own node."""
     put_page(m, m.info[SHARDS], new)
 
@@ -263,7 +263,7 @@ def _move_by_policy(m, task, v, vpn, pfn):
     if new < 0:
         return _fail(m, pfn)
     if node_of(m, new) == node_of(m, pfn):
-        _undo_alloc(m, task, new)
+        _undo_alloc(m, new)
         return _fail(m, pfn)
     migrate_folio_move(m, s, pfn, new)
     migration_cost(m, s, task, pfn, new)

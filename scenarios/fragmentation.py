@@ -12,19 +12,17 @@ from dataclasses import dataclass, field
 from ..engine import topology, workload
 from ..engine.errors import BadInput
 from ..engine.load import draw
-from ..engine.memory import usable_pages
+from ..engine.memory import arena_pages, usable_pages
 from ..engine.settings import Settings
 from ..engine.sizes import format_size
 from ..engine.study import Column, Study, Variant
-from ..engine.transparent_hugepage import DEFRAG, Khugepaged, Thp
+from ..engine.transparent_hugepage import ASLEEP, DEFRAG, Thp
 from ..kernels.constants import HPAGE_PMD_NR, PAGE_SIZE
 
 QUESTION = "How often does a fault get a huge page, as free memory falls to pieces?"
 BLOCK = PAGE_SIZE * HPAGE_PMD_NR
 # Jobs that stay, those that come and others that leave in a round, pages in turn.
 JOBS, NEW, TURN = 64, 16, 32
-# khugepaged sleeps: what is found whole is left so.
-ASLEEP = Khugepaged(scan_sleep_millisecs=(1 << 32) - 1)
 
 
 def _share(name: str, heading: str, text: str) -> Column:
@@ -51,7 +49,7 @@ class Parameters:
     )
     occupied: tuple[float, ...] = field(
         default=(0.1, 0.25, 0.5, 0.75),
-        metadata={"min": 0, "max": 1, "help": "parts of the memory in use"},
+        metadata={"max": 0.75, "help": "parts of the memory in use by jobs that stay"},
     )
     defrag: tuple[str, ...] = field(
         default=("never", "madvise"),
@@ -59,33 +57,41 @@ class Parameters:
     )
     rounds: int = field(
         default=16,
-        metadata={"min": 2, "max": 200, "help": "times that a quarter comes and goes"},
+        metadata={"min": 2, "max": 150, "help": "times that a quarter comes and goes"},
     )
 
 
 def build(parameters: Parameters) -> Study:
     """Return the study: one variant for each part in use and each ``defrag``."""
-    machine = topology.uniform(1, parameters.memory, cpus_per_node=NEW)
-    pages = parameters.memory // PAGE_SIZE
     if parameters.memory < JOBS * BLOCK:
         raise BadInput(
             f"memory must be at least {format_size(JOBS * BLOCK)},"
             f" got {format_size(parameters.memory)}"
         )
+    machine = topology.uniform(1, parameters.memory, cpus_per_node=NEW)
+    pages = parameters.memory // PAGE_SIZE
+    span = _span(parameters, max(parameters.occupied)) + parameters.memory
+    if span > arena_pages(machine) * PAGE_SIZE:
+        raise BadInput(
+            f"rounds must be fewer for {format_size(parameters.memory)}, whose jobs"
+            f" may have {format_size(arena_pages(machine) * PAGE_SIZE)} of addresses,"
+            f" got {parameters.rounds}"
+        )
     variants = []
     for part in parameters.occupied:
-        if not 0 < part < 1:
-            raise BadInput(f"occupied must be above 0 and below 1, got {part}")
+        if part == 0:
+            raise BadInput("occupied must be above 0, got 0")
         for defrag in parameters.defrag:
             settings = Settings(
                 quantum_accesses=NEW * TURN,
                 shards=1,
                 thp=Thp(enabled="madvise", defrag=defrag),
+                # What is found whole is left so.
                 khugepaged=ASLEEP,
             )
             variants.append(
                 Variant(
-                    f"{part:.0%} in use, defrag {defrag}",
+                    f"{100 * part:g}% in use, defrag {defrag}",
                     machine,
                     settings,
                     lambda simulation, part=part: _steps(simulation, parameters, part),
@@ -97,10 +103,7 @@ def build(parameters: Parameters) -> Study:
 
 
 def _steps(simulation, parameters: Parameters, part: float) -> dict:
-    # Addresses are not used again, and every job begins a block.
-    count = JOBS + parameters.rounds * NEW
-    span = int(parameters.memory * part * 2 * count / JOBS) + count * BLOCK
-    process = simulation.spawn("jobs", span)
+    process = simulation.spawn("jobs", _span(parameters, part))
     tasks = [simulation.start_task(process, cpu) for cpu in range(NEW)]
     # The node's first block is the system's; a job has this many pages on average.
     mean = max(1, int(simulation.free(0) * part) // JOBS)
@@ -126,6 +129,13 @@ def _steps(simulation, parameters: Parameters, part: float) -> dict:
         "compact_stall": simulation.total("compact_stall"),
         "compact_success": simulation.total("compact_success"),
     }
+
+
+def _span(parameters: Parameters, part: float) -> int:
+    """Return the bytes of addresses that all jobs take, one after the other."""
+    count = JOBS + parameters.rounds * NEW
+    # None is used again, a job has up to half as much again, and begins a block.
+    return int(parameters.memory * part * 1.5 * count / JOBS) + count * BLOCK
 
 
 def _draws(seed: int):

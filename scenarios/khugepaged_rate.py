@@ -8,12 +8,13 @@ blocks of 2 MiB every 10 s, whatever comes of them: a terabyte takes a week.
 from dataclasses import dataclass, field, replace
 
 from ..engine import topology
+from ..engine.costs import Costs
 from ..engine.errors import BadInput
 from ..engine.settings import Settings
+from ..engine.sizes import format_size
 from ..engine.study import THP, Column, Study, Variant
-from ..engine.transparent_hugepage import Khugepaged, Thp
+from ..engine.transparent_hugepage import UINT_MAX, Khugepaged, Thp
 from ..kernels.constants import HPAGE_PMD_NR, PAGE_SIZE, ScanResult
-from .table import seconds
 
 QUESTION = "How long does khugepaged take, and what does tuning it change?"
 BLOCK = PAGE_SIZE * HPAGE_PMD_NR
@@ -25,18 +26,19 @@ COLUMNS = (
         "time_to_half_ns",
         "half huge",
         "ns",
-        "until half is huge, -1: never",
+        "until half is huge, -1: not in one full scan",
         style="seconds",
     ),
     Column(
         "time_to_all_ns",
         "all huge",
         "ns",
-        "until all is huge, -1: never",
+        "until all is huge, -1: not in one full scan",
         style="seconds",
     ),
     Column("bytes_per_s", "bytes/s", "byte/s", "memory made huge a second", "f8"),
     Column("blocks_scanned", "scanned", "1", "blocks that khugepaged looked at"),
+    Column("failures", "no memory", "1", "collapses that found no huge page"),
     Column("full_scans", "full scans", "1", "rounds through all processes"),
 )
 
@@ -49,19 +51,25 @@ class Parameters:
         default=1 << 40, metadata={"kind": "size", "help": "memory of the job"}
     )
     machine: str = field(
-        default="4s", metadata={"help": "preset or file; twice the job's RAM"}
+        default="4s", metadata={"help": "preset or file, with twice the job's RAM"}
     )
     pages_to_scan: tuple[int, ...] = field(
-        default=(4096, 65536), metadata={"min": 1, "help": "pages a wake-up looks at"}
+        default=(4096, 65536),
+        metadata={"min": 1, "max": UINT_MAX, "help": "pages a wake-up looks at"},
     )
     scan_sleep_millisecs: tuple[int, ...] = field(
-        default=(10_000, 100), metadata={"min": 1, "help": "time between wake-ups"}
+        default=(10_000, 100),
+        metadata={"min": 1, "max": UINT_MAX, "help": "time between wake-ups"},
     )
     khugepaged: Khugepaged = Khugepaged()
 
 
 def build(parameters: Parameters) -> Study:
     """Return the study: one variant for each pace of khugepaged."""
+    if parameters.mapped < BLOCK:
+        raise BadInput(
+            f"mapped must be at least 2 MiB, got {format_size(parameters.mapped)}"
+        )
     for name in ("pages_to_scan", "scan_sleep_millisecs"):
         value = getattr(parameters.khugepaged, name)
         if value != getattr(Khugepaged(), name):
@@ -74,7 +82,8 @@ def build(parameters: Parameters) -> Study:
     blocks = parameters.mapped // BLOCK // nodes * nodes
     if not blocks:
         raise BadInput(
-            f"mapped must give each of {nodes} nodes 2 MiB, got {parameters.mapped}"
+            f"mapped must give each of {nodes} nodes 2 MiB,"
+            f" got {format_size(parameters.mapped)}"
         )
     variants = []
     for sleep in parameters.scan_sleep_millisecs:
@@ -88,13 +97,14 @@ def build(parameters: Parameters) -> Study:
 
 def _variant(machine, blocks: int, tuned: Khugepaged) -> Variant:
     pace = max(1, tuned.pages_to_scan // HPAGE_PMD_NR)
-    expected = -(-blocks // pace) * tuned.scan_sleep_millisecs * 1_000_000
+    sleep = tuned.scan_sleep_millisecs * 1_000_000
+    expected = -(-blocks // pace) * sleep + blocks * Costs().collapse_ns
     step = max(1, expected // LOOKS)
     settings = Settings(
         thp=Thp(enabled="madvise"), khugepaged=tuned, epoch_ns=max(1_000_000_000, step)
     )
     return Variant(
-        f"{tuned.pages_to_scan} pages / {seconds(tuned.scan_sleep_millisecs * 1e6)}",
+        f"{tuned.pages_to_scan} pages, sleep {tuned.scan_sleep_millisecs} ms",
         machine,
         settings,
         lambda simulation: _steps(simulation, blocks, step),
@@ -126,5 +136,6 @@ def _steps(simulation, blocks: int, step: int) -> dict:
         "time_to_all_ns": took if done == blocks else -1,
         "bytes_per_s": done * BLOCK * 1e9 / took,
         "blocks_scanned": int(results.sum() - results[ScanResult.VMA_CHECK]),
+        "failures": simulation.total("thp_collapse_alloc_failed"),
         "full_scans": simulation.full_scans,
     }

@@ -36,7 +36,12 @@ class Parameters:
         default=5, metadata={"min": 1, "help": "accesses a page after the move"}
     )
     refs: int = field(
-        default=64, metadata={"min": 1, "help": "cache lines that an access stands for"}
+        default=64,
+        metadata={
+            "min": 1,
+            "max": 1 << 20,
+            "help": "cache lines that an access stands for",
+        },
     )
     mechanisms: tuple[str, ...] = field(
         default=mechanism.MECHANISMS, metadata={"help": "mechanisms to compare"}
@@ -104,6 +109,7 @@ def steps(simulation, parameters, name: str, pages: int) -> None:
         for i in range(parameters.tasks)
     ]
     region = simulation.mmap(process, pages * PAGE_SIZE, "data")
+    simulation.advise(tasks[0], region, "hugepage")
     slab = pages // parameters.tasks
     simulation.run(
         [

@@ -24,6 +24,7 @@ from ..engine import topology, workload
 from ..engine.costs import Costs
 from ..engine.errors import BadInput
 from ..engine.settings import Settings
+from ..engine.sizes import format_size
 from ..engine.study import Column, Study, Variant
 from ..engine.tlb import Tlb
 from ..engine.transparent_hugepage import Thp
@@ -76,7 +77,10 @@ class Parameters:
 def build(parameters: Parameters) -> Study:
     """Return the study: the penalties' variants, then those of the ranking."""
     if parameters.memory < LEAST:
-        raise BadInput(f"memory must be at least {LEAST}, got {parameters.memory}")
+        raise BadInput(
+            f"memory must be at least {format_size(LEAST)},"
+            f" got {format_size(parameters.memory)}"
+        )
     machine = mechanisms.machine_of(parameters.machine, 8 * parameters.memory)
     times: dict[tuple, int] = {}
     variants = [
@@ -247,16 +251,26 @@ def _penalties(row: dict[str, dict]) -> list[str]:
     for size in PAGES:
         cells = [percent(value) for value in column("miss_share", size, "local")]
         shown.append((f"misses {size}", cells))
-    remote = [*column("remote_penalty", "2M", "remote")]
-    low, high = SEED_NODE[0] / max(remote), SEED_NODE[1] / min(remote)
     return [
         *aligned(shown),
         "",
         "The seed says 10-20 % for the wrong node and 5-15 % for 4 KiB pages; each"
         " figure is below, in or above that.",
-        "These workloads do nothing but access memory: a program that waits for memory"
-        f" {percent(low)} to {percent(high)}",
-        "of its time would lose what the seed says on the wrong node.",
+        *_share_of_memory(column("remote_penalty", "2M", "remote")),
+        "stream: what a task gets of remote bandwidth falls as latency grows"
+        " (docs/model.md, 7); perf bench numa measured 26 % on an Opteron of 2012.",
+    ]
+
+
+def _share_of_memory(penalty: list[float]) -> list[str]:
+    """Return how much a program may wait for memory if the seed is right."""
+    low, high = SEED_NODE[0] / max(penalty), SEED_NODE[1] / min(penalty)
+    if low > 1:
+        return ["Even programs that do nothing else lose less than the seed says."]
+    return [
+        "These workloads do nothing but access memory: a program that waits for it"
+        f" {percent(low)} to {percent(min(1, high))} of its time",
+        "would lose what the seed says on the wrong node.",
     ]
 
 
@@ -277,11 +291,13 @@ def _order(row: dict[str, dict]) -> list[str]:
         orders[change] = sorted(by_mechanism, key=by_mechanism.get)
     usual = orders.pop("as is")
     other = {change: order for change, order in orders.items() if order != usual}
+    idle = [change for change in orders if times[change] == times["as is"]]
+    met = len(orders) - len(idle)
     lines = [
         f"Ranking of the mechanisms, huge pages on: {', '.join(usual)}.",
-        f"{len(orders) - len(other)} of {len(orders)} times that a cost was halved or"
-        " doubled it stayed so" + (", but:" if other else "."),
+        f"{met - len(other)} of {met} times that a cost was halved or doubled, and that"
+        " changed a time, it stayed so" + (", but:" if other else "."),
+        *(f"  {change}: {', '.join(order)}" for change, order in other.items()),
     ]
-    return lines + [
-        f"  {change}: {', '.join(order)}" for change, order in other.items()
-    ]
+    unmet = dict.fromkeys(change.split(" ")[0] for change in idle)
+    return [*lines, f"Not met by this workload: {', '.join(unmet)}."] if idle else lines

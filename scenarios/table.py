@@ -9,6 +9,14 @@ from ..engine.study import Column, Study
 from ..kernels.constants import Refusal
 
 _GAP = "  "
+# Unit of time, its length in ns, how many of it are shown in it at least.
+_UNITS = (
+    ("days", 86_400e9, 1),
+    ("h", 3_600e9, 2),
+    ("s", 1e9, 1),
+    ("ms", 1e6, 1),
+    ("us", 1e3, 1),
+)
 
 
 def table(study: Study, rows: Sequence[dict[str, Any]]) -> str:
@@ -54,12 +62,10 @@ def count(number: float) -> str:
 
 def seconds(nanoseconds: float) -> str:
     """Return a time as people read it: ``7.59 days``, ``1,203 s``, ``3.40 ms``."""
-    if nanoseconds < 0:
-        return "never"
-    for unit, length in (("days", 86_400e9), ("s", 1e9), ("ms", 1e6), ("us", 1e3)):
-        if nanoseconds >= length:
+    for unit, length, least in _UNITS:
+        if nanoseconds >= least * length:
             return f"{_three_digits(nanoseconds / length)} {unit}"
-    return f"{nanoseconds:.0f} ns"
+    return f"{nanoseconds:.0f} ns" if nanoseconds >= 0 else "-"
 
 
 def _three_digits(number: float) -> str:

@@ -18,18 +18,17 @@ from dataclasses import dataclass, field, replace
 
 from ..engine.errors import BadInput
 from ..engine.settings import Settings, nanoseconds
+from ..engine.sizes import format_size
 from ..engine.study import SUMMARY, THP, Study, Variant
 from ..engine.tlb import Tlb
-from ..engine.transparent_hugepage import TARGETS, Khugepaged, Thp
+from ..engine.transparent_hugepage import ASLEEP, TARGETS, Khugepaged, Thp
 from ..kernels.constants import HPAGE_PMD_NR, PAGE_SIZE
 from . import mechanisms
 from .table import table
 
 QUESTION = "Huge pages on the wrong node: move them whole, or split and rebuild them?"
-# UINT_MAX, the longest sleep that sysfs takes: 50 days.
-NEVER = Khugepaged(scan_sleep_millisecs=(1 << 32) - 1)
-# A collapse holds the lock for 376 us: a thread that never slept did 26 in 10 ms.
-BUSY = Khugepaged(pages_to_scan=26 * HPAGE_PMD_NR, scan_sleep_millisecs=10)
+# 64 blocks, which take it 24 ms, and a nap.
+BUSY = Khugepaged(pages_to_scan=64 * HPAGE_PMD_NR, scan_sleep_millisecs=1)
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,12 @@ class Parameters:
         default=16, metadata={"min": 1, "help": "accesses a page after the move"}
     )
     refs: int = field(
-        default=8, metadata={"min": 1, "help": "cache lines that an access stands for"}
+        default=8,
+        metadata={
+            "min": 1,
+            "max": 1 << 20,
+            "help": "cache lines that an access stands for",
+        },
     )
     snapshots: tuple[float, ...] = field(
         default=(), metadata={"help": "simulated seconds of snapshots, as 0.5,1"}
@@ -63,7 +67,8 @@ def build(parameters: Parameters) -> Study:
     pages = parameters.memory // 8 // PAGE_SIZE // share * share
     if pages == 0:
         raise BadInput(
-            f"memory must give every task 2 MiB of its eighth, got {parameters.memory}"
+            "memory must give every task 2 MiB of its eighth,"
+            f" got {format_size(parameters.memory)}"
         )
     if parameters.khugepaged.target != BUSY.target:
         raise BadInput(
@@ -71,7 +76,7 @@ def build(parameters: Parameters) -> Study:
             f" got {parameters.khugepaged.target}"
         )
     whole, split = Thp(enabled="always"), Thp(enabled="always", unit_hinting=False)
-    ways = {"whole": (whole, NEVER), "split": (split, NEVER)}
+    ways = {"whole": (whole, ASLEEP), "split": (split, ASLEEP)}
     for rule in TARGETS:
         tuned = replace(parameters.khugepaged, target=rule)
         ways[f"split_rebuild_{rule}"] = split, tuned

@@ -885,6 +885,11 @@ class Reference:
         folio = self.folios[pfn // BLOCK]
         if self.frames[pfn].mapcount == 0:
             folio.ptes -= 1
+            if folio.ptes == 0 and folio.mapcount:
+                folio.compound = False
+                for one in self.frames_of(pfn // BLOCK):
+                    del self.frames[one]
+                return
             self.folio_unmapped(pfn // BLOCK)
 
     def folio_unmapped(self, b):
@@ -2299,10 +2304,11 @@ class Reference:
         if self.settings.thp.enabled == "never":
             return
         while self.now >= self.next_wake_up:
-            sleep = knobs.scan_sleep_millisecs
+            sleep, before = knobs.scan_sleep_millisecs, self.pages_collapsed
             if self.wake_up() == ScanResult.ALLOC_HUGE_PAGE_FAIL:
                 sleep = knobs.alloc_sleep_millisecs
-            self.next_wake_up += sleep * 10**6
+            work = (self.pages_collapsed - before) * self.costs.collapse_ns
+            self.next_wake_up += work + sleep * 10**6
 
     def wake_up(self):
         """Do one wake-up's scan (khugepaged_do_scan); return the last result."""

@@ -1454,15 +1454,15 @@ def test_a_huge_entry_counts_as_a_page_table_too(pages, dies):
         ),
         (
             lambda: Khugepaged(pages_to_scan=0),
-            "khugepaged.pages_to_scan must be at least 1, got 0",
+            "khugepaged.pages_to_scan must be from 1 to 4294967295, got 0",
         ),
         (
             lambda: Khugepaged(scan_sleep_millisecs=0),
-            "khugepaged.scan_sleep_millisecs must be at least 1, got 0",
+            "khugepaged.scan_sleep_millisecs must be from 1 to 4294967295, got 0",
         ),
         (
             lambda: Khugepaged(alloc_sleep_millisecs=-5),
-            "khugepaged.alloc_sleep_millisecs must be at least 1, got -5",
+            "khugepaged.alloc_sleep_millisecs must be from 1 to 4294967295, got -5",
         ),
         (
             lambda: Khugepaged(target="nearest"),
@@ -1477,6 +1477,14 @@ def test_a_huge_entry_counts_as_a_page_table_too(pages, dies):
             lambda: Thp(defrag="defer_madvise"),
             "thp.defrag must be one of never, madvise, defer[+]madvise, defer, always,"
             " got 'defer_madvise'",
+        ),
+        (
+            lambda: Khugepaged(max_ptes_none=1.5),
+            "khugepaged.max_ptes_none must be an integer, got 1.5",
+        ),
+        (
+            lambda: Khugepaged(defrag="madvise"),
+            "khugepaged.defrag must be true or false, got 'madvise'",
         ),
         (lambda: Tlb(entries_4k=3), "tlb.entries_4k must be at least 4, got 3"),
         (lambda: Tlb(entries_2m=0), "tlb.entries_2m must be at least 4, got 0"),
@@ -1843,3 +1851,34 @@ def test_the_deferred_lists_are_empty_at_the_end():
     world.sim.exit(world.process)
     assert not world.sim.memory.node[:, st.DEFERRED].any()
     assert world.sim.free(0) == 32 * BLOCK
+
+
+def test_a_gap_in_a_range_is_named():
+    """What is collapsed must be mapped; the message says where it is not."""
+    world = World()
+    region = world.map(3 * BLOCK)
+    first = region.first
+    world.sim.munmap(world.task, region, BLOCK, 100)
+    for call in (world.sim.collapse, world.sim.munmap):
+        with pytest.raises(
+            BadInput,
+            match=f"pages {first} to {first + 3 * BLOCK} of process main must all be"
+            f" mapped, got none at {first + BLOCK} to {first + BLOCK + 100}",
+        ):
+            call(world.task, region)
+
+
+def test_a_page_that_only_huge_entries_map_again_is_not_shared_any_more():
+    """A child that split its entry is gone: the parent reuses the page, as on Linux."""
+    world = World()
+    region = world.map(BLOCK)
+    world.touch(region, 0, 1)
+    child = world.sim.fork(world.task.process)
+    task = world.sim.start_task(child, 1)
+    world.sim.run([Sweep(task=task, region=region.of(child), count=1)])
+    assert world.sim.total("thp_split_pmd") == 1
+    world.sim.exit(child)
+    world.touch(region, 0, 1)
+    assert world.sim.total("cow_faults") == 1 == world.sim.total("thp_split_pmd")
+    assert world.sim.huge_pages(world.task.process) == BLOCK
+    world.sim.check()

@@ -390,7 +390,7 @@ def test_after_a_failed_allocation_khugepaged_sleeps_longer():
     assert failed_at(15_000) == 2 and huge_at(w, region)
     # And then it is scan_sleep again.
     scans = w.sim.full_scans
-    w.sim.idle(1000 * MILLISECOND)
+    w.sim.idle(1000 * MILLISECOND + Costs().collapse_ns)
     assert w.sim.full_scans == scans + 1
 
 
@@ -405,7 +405,8 @@ def test_the_first_wake_up_is_scan_sleep_after_the_start():
     assert results(w) == {}
     w.sim.idle(1)
     assert results(w) == {"SUCCEED": 1}
-    w.sim.idle(1000 * MILLISECOND - 1)
+    # It sleeps after its work.
+    w.sim.idle(1000 * MILLISECOND + Costs().collapse_ns - 1)
     assert w.sim.full_scans == 1
     w.sim.idle(1)
     assert w.sim.full_scans == 2
@@ -832,7 +833,7 @@ def test_a_collapse_gives_the_host_the_page_tables_back():
     assert simulation.collapse(task, region, pages=half) == 0
     assert _resident(ptes) == blocks // 2
     # The daemon does as the call does; eight blocks a wake-up, PMD entries included.
-    simulation.idle(blocks // 8 * WAKE)
+    simulation.idle(blocks // 8 * WAKE + blocks * Costs().collapse_ns)
     assert simulation.huge_pages(process) == region.pages
     assert _resident(ptes) == 0
 
