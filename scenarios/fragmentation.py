@@ -171,7 +171,8 @@ def _look(simulation) -> tuple[float, float, float]:
     blocks = max(1, free // 2 // HPAGE_PMD_NR)
     names = ("thp_fault_alloc", "thp_fault_fallback")
     before = [simulation.total(name) for name in names]
-    probe = simulation.spawn("probe", blocks * BLOCK)
+    # As large each time, so that it gets the addresses of the one before.
+    probe = simulation.spawn("probe", simulation.machine.memory[0])
     task = simulation.start_task(probe, 0)
     region = simulation.mmap(probe, blocks * BLOCK)
     simulation.advise(task, region, "hugepage")
