@@ -64,6 +64,10 @@ class Settings:
             object.__setattr__(self, "shards", 1)
 
 
+#: Metadata of a scenario's parameter of type ``tuple[float, ...]``.
+SNAPSHOTS = {"help": "simulated seconds of snapshots, as 0.5,1"}
+
+
 def nanoseconds(seconds: Sequence[float]) -> tuple[int, ...]:
     """Return times given in seconds as ``snapshots_ns`` takes them."""
     return tuple(round(time * 1e9) for time in seconds)

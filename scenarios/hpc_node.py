@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from ..engine import mechanism, topology, workload
 from ..engine.errors import BadInput
-from ..engine.settings import Settings
+from ..engine.settings import SNAPSHOTS, Settings, nanoseconds
 from ..engine.study import SUMMARY, THP_SHARE, Study, Variant
 from ..engine.tlb import Tlb
 from ..engine.transparent_hugepage import Thp
@@ -35,6 +35,7 @@ class Parameters:
     mechanisms: tuple[str, ...] = field(
         default=mechanism.MECHANISMS, metadata={"help": "mechanisms to compare"}
     )
+    snapshots: tuple[float, ...] = field(default=(), metadata=SNAPSHOTS)
     thp: Thp = Thp()
     tlb: Tlb = Tlb()
 
@@ -55,7 +56,10 @@ def build(parameters: Parameters) -> Study:
         )
     pages = slab * parameters.ranks
     settings = Settings(
-        swap_bytes=parameters.memory // 128, thp=parameters.thp, tlb=parameters.tlb
+        swap_bytes=parameters.memory // 128,
+        snapshots_ns=nanoseconds(parameters.snapshots),
+        thp=parameters.thp,
+        tlb=parameters.tlb,
     )
     sweep = (slab + 2 * parameters.halo) * parameters.ranks
     return Study(

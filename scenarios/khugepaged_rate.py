@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from ..engine import topology
 from ..engine.costs import Costs
 from ..engine.errors import BadInput
-from ..engine.settings import Settings
+from ..engine.settings import SNAPSHOTS, Settings, nanoseconds
 from ..engine.sizes import format_size
 from ..engine.study import THP, Column, Study, Variant
 from ..engine.transparent_hugepage import UINT_MAX, Khugepaged, Thp
@@ -61,6 +61,7 @@ class Parameters:
         default=(10_000, 100),
         metadata={"min": 1, "max": UINT_MAX, "help": "time between wake-ups"},
     )
+    snapshots: tuple[float, ...] = field(default=(), metadata=SNAPSHOTS)
     khugepaged: Khugepaged = Khugepaged()
 
 
@@ -91,17 +92,20 @@ def build(parameters: Parameters) -> Study:
             tuned = replace(
                 parameters.khugepaged, pages_to_scan=pages, scan_sleep_millisecs=sleep
             )
-            variants.append(_variant(machine, blocks, tuned))
+            variants.append(_variant(machine, blocks, tuned, parameters.snapshots))
     return Study(QUESTION, "tuning", tuple(variants), (*COLUMNS, *THP))
 
 
-def _variant(machine, blocks: int, tuned: Khugepaged) -> Variant:
+def _variant(machine, blocks: int, tuned: Khugepaged, snapshots) -> Variant:
     pace = max(1, tuned.pages_to_scan // HPAGE_PMD_NR)
     sleep = tuned.scan_sleep_millisecs * 1_000_000
     expected = -(-blocks // pace) * sleep + blocks * Costs().collapse_ns
     step = max(1, expected // LOOKS)
     settings = Settings(
-        thp=Thp(enabled="madvise"), khugepaged=tuned, epoch_ns=max(1_000_000_000, step)
+        thp=Thp(enabled="madvise"),
+        khugepaged=tuned,
+        epoch_ns=max(1_000_000_000, step),
+        snapshots_ns=nanoseconds(snapshots),
     )
     return Variant(
         f"{tuned.pages_to_scan} pages, sleep {tuned.scan_sleep_millisecs} ms",

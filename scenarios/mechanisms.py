@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from ..engine import mechanism, topology, workload
 from ..engine.errors import BadInput
-from ..engine.settings import Settings, nanoseconds
+from ..engine.settings import SNAPSHOTS, Settings, nanoseconds
 from ..engine.study import SUMMARY, THP_SHARE, Study, Variant
 from ..engine.tlb import Tlb
 from ..engine.transparent_hugepage import Khugepaged, Thp
@@ -46,9 +46,7 @@ class Parameters:
     mechanisms: tuple[str, ...] = field(
         default=mechanism.MECHANISMS, metadata={"help": "mechanisms to compare"}
     )
-    snapshots: tuple[float, ...] = field(
-        default=(), metadata={"help": "simulated seconds of snapshots, as 0.5,1"}
-    )
+    snapshots: tuple[float, ...] = field(default=(), metadata=SNAPSHOTS)
     thp: Thp = Thp()
     khugepaged: Khugepaged = Khugepaged()
     tlb: Tlb = Tlb()

@@ -17,7 +17,7 @@ builds on the old node, nothing brings the huge page back.
 from dataclasses import dataclass, field, replace
 
 from ..engine.errors import BadInput
-from ..engine.settings import Settings, nanoseconds
+from ..engine.settings import SNAPSHOTS, Settings, nanoseconds
 from ..engine.sizes import format_size
 from ..engine.study import SUMMARY, THP, Study, Variant
 from ..engine.tlb import Tlb
@@ -53,9 +53,7 @@ class Parameters:
             "help": "cache lines that an access stands for",
         },
     )
-    snapshots: tuple[float, ...] = field(
-        default=(), metadata={"help": "simulated seconds of snapshots, as 0.5,1"}
-    )
+    snapshots: tuple[float, ...] = field(default=(), metadata=SNAPSHOTS)
     khugepaged: Khugepaged = BUSY
     tlb: Tlb = Tlb(enabled=True)
 
