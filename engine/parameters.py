@@ -8,7 +8,8 @@ choices    the strings (or numbers) that are allowed
 min, max   bounds, both included; ``min`` is 0 for numbers unless given
 
 A field whose type is a dataclass is a group: ``khugepaged.defrag=false`` sets a field
-of it, and the group's own name (``thp=always``) its first field.
+of it, and the group's own name (``thp=always``) its first field.  A field that only one
+group has goes by its own name, too: ``max_ptes_none=0``.
 """
 
 import math
@@ -84,13 +85,26 @@ def _grouped(
     """Return the settings of plain fields, and those of each group by its name."""
     plain, groups = {}, {}
     for key, value in settings.items():
-        name, _, inner = key.partition(".")
+        name, _, inner = (key if key in known else _full(key, known, hints)).partition(
+            "."
+        )
         if name not in known or not is_dataclass(hints[name]):
             plain[key] = value
             continue
         inner = inner or fields(hints[name])[0].name
         groups.setdefault(name, {})[inner] = value
     return plain, groups
+
+
+def _full(key: str, known: Mapping, hints: Mapping) -> str:
+    """Return the full name of a field that only one group has, else ``key``."""
+    owners = [
+        name
+        for name in known
+        if is_dataclass(hints[name])
+        and key in (one.name for one in fields(hints[name]))
+    ]
+    return f"{owners[0]}.{key}" if len(owners) == 1 else key
 
 
 def _check_names(

@@ -141,12 +141,16 @@ def test_any_text_is_taken_or_refused(key, value):
 def test_a_group_is_set_field_by_field():
     assert filled("group.enabled=always").group == Group("always", 7)
     assert filled("group=always", "group.limit=3").group == Group("always", 3)
+    assert filled("enabled=always").group == Group("always", 7)
+    # The plain field of that name comes first.
+    assert filled("limit=3") == Parameters(limit=3)
 
 
 @pytest.mark.parametrize(
     ("pair", "message"),
     [
         ("group.limit=512", "^group.limit must be from 0 to 511, got 512$"),
+        ("enabled=7", "^group.enabled must be one of never, always, got '7'"),
         ("group=sometimes", "^group.enabled must be one of never, always, got 'some"),
         ("group.limt=1", "'group.limt' must be one of group.enabled, group.limit, got"),
         (
