@@ -141,6 +141,14 @@ def subpage_unmapped(m, s, pfn):
     folio_unmapped(m, s, b)
 
 
+@inlined
+def _mark_ptes(m, block, bits):
+    """Set bits in all PTEs of a block."""
+    first = block << HPAGE_PMD_ORDER
+    for at in range(first, first + HPAGE_PMD_NR):
+        m.pte[at] |= bits
+
+
 @called
 def split_huge_pmd(m, s, mm, block):
     """Split the huge entry ``block`` of process ``mm`` (__split_huge_pmd)."""
@@ -151,11 +159,10 @@ def split_huge_pmd(m, s, mm, block):
     if pmd & PTE_PRESENT:
         m.mm_change[s, mm, CHANGE_HUGE] -= HPAGE_PMD_NR
     split_pmd(m.pmd, m.pte, m.frame, m.block_huge, m.block_bump, block)
-    first = block << HPAGE_PMD_ORDER
-    kept = vm_page_prot(m, mm, first - m.mm[mm, MM_DELTA], pmd)
+    vpn = (block << HPAGE_PMD_ORDER) - m.mm[mm, MM_DELTA]
+    kept = vm_page_prot(m, mm, vpn, pmd)
     if kept:
-        for at in range(first, first + HPAGE_PMD_NR):
-            m.pte[at] |= kept
+        _mark_ptes(m, block, kept)
 
 
 @kernel
@@ -166,21 +173,30 @@ def vma_adjust_trans_huge(m, mm, block):
 
 
 @inlined
-def _unmap_folio(m, s, b):
-    """Split every PMD entry that maps a folio, the oldest process's first."""
+def _unmap_folio(m, s, b, kept):
+    """Split every PMD entry that maps a folio, the oldest process's first.
+
+    kept  PROTNONE, if PTEs are to be marked as their PMD entry was; else 0
+    """
     vpn = m.block_huge[b] & FRAME_VPN
     mm = first_mm(m, vpn)
     while mm != NONE:
         block = (vpn + m.mm[mm, MM_DELTA]) >> HPAGE_PMD_ORDER
-        if maps_folio(m.pmd[block], b):
+        pmd = m.pmd[block]
+        if maps_folio(pmd, b):
             split_huge_pmd(m, s, mm, block)
+            if pmd & kept:
+                _mark_ptes(m, block, kept)
         mm = m.mm[mm, MM_NEXT]
 
 
 @called
-def split_huge_page(m, s, b):
-    """Make ordinary pages of a folio; return how many of them were freed."""
-    _unmap_folio(m, s, b)
+def split_huge_page(m, s, b, kept):
+    """Make ordinary pages of a folio; return how many of them were freed.
+
+    kept  PROTNONE, where hinting marks outlive the split; else 0
+    """
+    _unmap_folio(m, s, b, kept)
     undefer(m, s, b)
     n = folio_nid(m, b)
     active = 1 if m.block_huge[b] & FRAME_ACTIVE else 0

@@ -246,18 +246,7 @@ def count_huge_failure(m, s, n, pages):
 def _split_for_hint(m, s, task, b):
     """Split a folio whose pages move one by one; they stay marked (AutoNUMA, 2012)."""
     splits = mapcount(m.block_huge[b])
-    vpn = m.block_huge[b] & FRAME_VPN
-    mm = first_mm(m, vpn)
-    while mm != NONE:
-        block = (vpn + m.mm[mm, MM_DELTA]) >> HPAGE_PMD_ORDER
-        pmd = m.pmd[block]
-        if maps_folio(pmd, b):
-            split_huge_pmd(m, s, mm, block)
-            first = block << HPAGE_PMD_ORDER
-            for i in range(first, first + HPAGE_PMD_NR):
-                m.pte[i] |= pmd & PTE_PROTNONE
-        mm = m.mm[mm, MM_NEXT]
-    split_huge_page(m, s, b)
+    split_huge_page(m, s, b, PTE_PROTNONE)
     _charge_splits(m, s, task, splits)
 
 

@@ -143,7 +143,7 @@ def _split_to_park(m, task, v, vpn, pmd, policy, move_all, kind):
         return _refuse_huge(m, Refusal.SHARED)
     if _no_slot(m, kind):
         return _refuse_huge(m, Refusal.NO_SWAP_SLOT)
-    split_huge_page(m, m.info[SHARDS], b)
+    split_huge_page(m, m.info[SHARDS], b, 0)
     return True
 
 
@@ -156,7 +156,7 @@ def _park_pte(m, task, v, vpn, pte, policy, move_all, kind):
     if m.frame[pfn] & FRAME_COMPOUND:
         if _no_slot(m, kind):
             return _refuse(m, Refusal.NO_SWAP_SLOT)
-        split_huge_page(m, m.info[SHARDS], pfn >> HPAGE_PMD_ORDER)
+        split_huge_page(m, m.info[SHARDS], pfn >> HPAGE_PMD_ORDER, 0)
     if kind == PTE_SWAP:
         return _swapcache_park(m, pfn)
     return migcache_park(m, pfn)
@@ -292,7 +292,7 @@ def _split_to_move(m, b, failed):
         s = m.info[SHARDS]
         m.vm[s, folio_nid(m, b), Vm.THP_MIGRATION_FAIL] += 1
         m.vm[s, folio_nid(m, b), Vm.THP_MIGRATION_SPLIT] += 1
-    split_huge_page(m, m.info[SHARDS], b)
+    split_huge_page(m, m.info[SHARDS], b, 0)
 
 
 #: What became of a folio that an operation wants to move.

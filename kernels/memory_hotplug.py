@@ -55,7 +55,7 @@ def offline_pages(m, n):
         if m.block_used[b] == 0:
             continue
         if m.block_list[b] == HUGE:
-            split_huge_page(m, m.info[SHARDS], b)
+            split_huge_page(m, m.info[SHARDS], b, 0)
         for pfn in range(block, block + HPAGE_PMD_NR):
             if m.frame[pfn] & FRAME_IN_USE:
                 left += _evacuate(m, n, pfn)

@@ -226,7 +226,7 @@ def _reclaim_huge(m, n, b, steal):
         if slot + HPAGE_PMD_NR <= m.info[SLOTS + TOTAL]:
             return _swap_out_whole(m, n, b, slot, steal)
         m.vm[m.info[SHARDS], n, Vm.THP_SWPOUT_FALLBACK] += 1
-    split_huge_page(m, m.info[SHARDS], b)
+    split_huge_page(m, m.info[SHARDS], b, 0)
     reclaimed = 0
     first = b << HPAGE_PMD_ORDER
     for pfn in range(first, first + HPAGE_PMD_NR):
@@ -263,7 +263,7 @@ def deferred_split_scan(m, n):
     b = n << (m.info[NODE_SHIFT] - HPAGE_PMD_ORDER)
     while done < SWAP_CLUSTER_MAX and m.node[n, DEFERRED] > 0:
         if m.block_huge[b] & FOLIO_DEFERRED:
-            freed += split_huge_page(m, m.info[SHARDS], b)
+            freed += split_huge_page(m, m.info[SHARDS], b, 0)
             done += 1
         b += 1
     return freed
