@@ -190,9 +190,12 @@ class Khugepaged:
             return k.ScanResult.ALLOC_HUGE_PAGE_FAIL
         first = vpn + process.delta
         block = first >> k.HPAGE_PMD_ORDER
-        khugepaged.take_ptes(memory.pte, block, self._taken)
+        taken = self._taken
+        found = khugepaged.collapse_ptes(memory.pte, memory.frame, block, taken)
         nid = b >> (int(memory.info[st.NODE_SHIFT]) - k.HPAGE_PMD_ORDER)
-        collapse.collapse_huge_page(memory, process.id, block, vpn, b, nid, self._taken)
+        collapse.collapse_huge_page(
+            memory, process.id, block, vpn, b, nid, taken, *found
+        )
         memory.info[st.MAY_BE_HUGE] = 1
         give_back(memory.pte, first, k.HPAGE_PMD_NR)
         self._simulation.flush_tlbs(process)

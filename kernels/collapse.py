@@ -8,6 +8,7 @@ from ._jit import inlined, kernel
 from .compaction import compact_zone
 from .constants import (
     HPAGE_PMD_NR,
+    HPAGE_PMD_ORDER,
     NONE,
     PMD_NID,
     PTE_PAYLOAD,
@@ -20,8 +21,17 @@ from .constants import (
 from .huge_pmd import map_folio
 from .mempolicy import zone_statistics
 from .mmap import zap_pte
-from .page_alloc import rmqueue_huge
-from .state import CHANGE_RSS, LOW, MIN, ONLINE, SHARDS, TASK_NID
+from .page_alloc import free_huge, node_of, rmqueue_huge
+from .state import (
+    ACTIVE,
+    CHANGE_RSS,
+    INACTIVE,
+    LOW,
+    MIN,
+    ONLINE,
+    SHARDS,
+    TASK_NID,
+)
 from .vma_alloc_folio import has_room
 
 
@@ -66,14 +76,20 @@ def alloc_charge_hpage(m, target, ties, defrag, task):
     return rmqueue_huge(m, n)
 
 
-@kernel
-def collapse_huge_page(m, mm, block, vpn, b, nid, taken):
-    """Map a new huge page in place of the PTEs that were taken out of its block.
+@inlined
+def _free_whole(m, mm, b, active):
+    """Free a pageblock whose pages' words are empty already, as one by one."""
+    s = m.info[SHARDS]
+    n = node_of(m, b << HPAGE_PMD_ORDER)
+    m.node[n, INACTIVE] -= HPAGE_PMD_NR - active
+    m.node[n, ACTIVE] -= active
+    m.vm[s, n, Vm.PGFREE] += HPAGE_PMD_NR
+    m.mm_change[s, mm, CHANGE_RSS] -= HPAGE_PMD_NR
+    free_huge(m, b)
 
-    block   index of the PMD entry, ``vpn`` its first page, ``b`` the new pageblock
-    nid     node of that
-    taken   int64[512]  what the PTEs were
-    """
+
+@inlined
+def _zap_taken(m, mm, vpn, nid, taken):
     s = m.info[SHARDS]
     for i in range(HPAGE_PMD_NR):
         pte = taken[i]
@@ -83,5 +99,20 @@ def collapse_huge_page(m, mm, block, vpn, b, nid, taken):
             m.vm[s, nid, Vm.PSWPIN] += 1
             m.vm[s, nid, Vm.PGMAJFAULT] += 1
         zap_pte(m, s, pte, vpn + i, mm, False)
+
+
+@kernel
+def collapse_huge_page(m, mm, block, vpn, b, nid, taken, whole, active):
+    """Map a new huge page in place of the PTEs that were taken out of its block.
+
+    block   index of the PMD entry, ``vpn`` its first page, ``b`` the new pageblock
+    nid     node of that
+    taken, whole, active  what ``khugepaged.collapse_ptes`` found
+    """
+    s = m.info[SHARDS]
+    if whole != NONE:
+        _free_whole(m, mm, whole, active)
+    else:
+        _zap_taken(m, mm, vpn, nid, taken)
     map_folio(m, s, mm, block, vpn, b, PTE_WRITE | m.pmd[block] & PMD_NID)
     m.mm_change[s, mm, CHANGE_RSS] += HPAGE_PMD_NR

@@ -41,6 +41,13 @@ cdef int64_t PROTNONE = <int64_t>1 << 47
 cdef int64_t COMPOUND = <int64_t>1 << 55
 cdef int64_t MAPCOUNT = <int64_t>0xFFF << 36
 cdef int64_t MAPCOUNT_ONE = <int64_t>1 << 36
+cdef int64_t VPN = (<int64_t>1 << 36) - 1
+cdef int64_t IN_USE = <int64_t>1 << 48
+cdef int64_t ACTIVE = <int64_t>1 << 49
+cdef int64_t REFERENCED = <int64_t>1 << 50
+cdef int64_t DIRTY = <int64_t>1 << 51
+# What plain pages may differ in.
+cdef int64_t FREE_TO_DIFFER = VPN | ACTIVE | REFERENCED | DIRTY
 
 
 def layout():
@@ -57,6 +64,11 @@ def layout():
         "FRAME_COMPOUND": COMPOUND,
         "FRAME_MAPCOUNT": MAPCOUNT,
         "FRAME_MAPCOUNT_ONE": MAPCOUNT_ONE,
+        "FRAME_VPN": VPN,
+        "FRAME_IN_USE": IN_USE,
+        "FRAME_ACTIVE": ACTIVE,
+        "FRAME_REFERENCED": REFERENCED,
+        "FRAME_DIRTY": DIRTY,
         "HPAGE_PMD_ORDER": HPAGE_PMD_ORDER,
         "HPAGE_PMD_NR": HPAGE_PMD_NR,
     }
@@ -294,11 +306,46 @@ def find_target_node(const int64_t[::1] load, int64_t rule, int64_t last):
     return best
 
 
-def take_ptes(int64_t[::1] pte, int64_t block, int64_t[::1] taken):
-    """Empty the page table of a block into ``taken``, int64[512] (pmdp_collapse_flush)."""
+cdef bint plain_block(const int64_t* ptes, const int64_t* frame) noexcept nogil:
+    """Tell whether a table maps one whole pageblock, in order, of pages of its own.
+
+    Their words say that one PTE maps them, and no cache and no huge page has them.
+    """
+    cdef int64_t first = ptes[0] & (PAYLOAD | PRESENT)
+    cdef int64_t differ = first & (HPAGE_PMD_NR - 1)
+    cdef const int64_t* words = frame + (first & PAYLOAD)
+    cdef Py_ssize_t i
+    if not first & PRESENT or differ:
+        return False
+    for i in range(HPAGE_PMD_NR):
+        differ |= (ptes[i] & (PAYLOAD | PRESENT)) ^ (first + i)
+        differ |= (words[i] & ~FREE_TO_DIFFER) ^ (MAPCOUNT_ONE | IN_USE)
+    return differ == 0
+
+
+def collapse_ptes(
+    int64_t[::1] pte, int64_t[::1] frame, int64_t block, int64_t[::1] taken
+):
+    """Empty the page table of a block that is collapsed (pmdp_collapse_flush).
+
+    pte, frame  int64[n]  page tables and frame words, changed in place
+    block  index of the block's entry in ``pmd``
+    taken  int64[512]  what the PTEs were
+
+    Almost every table maps a pageblock of plain pages: then their words are emptied at
+    once, and (pageblock, pages that were active) is returned; else (-1, 0).
+    """
     cdef int64_t* ptes = &pte[block * HPAGE_PMD_NR]
+    cdef int64_t pfn, whole = -1, active = 0
     cdef Py_ssize_t i
     with nogil:
+        if plain_block(ptes, &frame[0]):
+            pfn = ptes[0] & PAYLOAD
+            whole = pfn >> HPAGE_PMD_ORDER
+            for i in range(HPAGE_PMD_NR):
+                active += frame[pfn + i] & ACTIVE != 0
+                frame[pfn + i] = 0
         for i in range(HPAGE_PMD_NR):
             taken[i] = ptes[i]
             ptes[i] = 0
+    return whole, active

@@ -184,10 +184,60 @@ def test_populate_stops_at_a_huge_entry(leaf):
 def test_taken_entries_leave_an_empty_table():
     _, pte, _, _, _ = tables()
     before, taken = pte.copy(), np.zeros(NR, np.int64)
-    khugepaged.take_ptes(pte, 1, taken)
+    frame = np.zeros(1 << 20, np.int64)
+    assert khugepaged.collapse_ptes(pte, frame, 1, taken) == (-1, 0)
     assert (taken == before[NR : 2 * NR]).all()
     assert not pte[NR : 2 * NR].any()
     assert (pte[:NR] == before[:NR]).all() and (pte[2 * NR :] == before[2 * NR :]).all()
+
+
+def plain():
+    """Return (pte, frame): table 1 maps pageblock 2, every third page is active."""
+    pte, frame = np.zeros(3 * NR, np.int64), np.zeros(4 * NR, np.int64)
+    page = np.arange(NR)
+    pte[NR : 2 * NR] = (2 * NR + page) | k.PTE_PRESENT | k.PTE_WRITE
+    word = (NR + page) | k.FRAME_MAPCOUNT_ONE | k.FRAME_IN_USE
+    frame[2 * NR : 3 * NR] = word | np.where(page % 3 == 0, k.FRAME_ACTIVE, 0)
+    frame[2 * NR + 5] |= k.FRAME_REFERENCED | k.FRAME_DIRTY
+    frame[NR], frame[3 * NR] = 7, 8
+    return pte, frame
+
+
+def test_a_pageblock_of_plain_pages_is_emptied_at_once():
+    pte, frame = plain()
+    before, taken = pte[NR : 2 * NR].copy(), np.zeros(NR, np.int64)
+    assert khugepaged.collapse_ptes(pte, frame, 1, taken) == (2, 171)
+    assert (taken == before).all() and not pte.any()
+    assert not frame[2 * NR : 3 * NR].any()
+    assert frame[NR] == 7 and frame[3 * NR] == 8
+
+
+@pytest.mark.parametrize(
+    "bits",
+    [
+        k.FRAME_MAPCOUNT_ONE << 1,
+        k.FRAME_SWAPCACHE,
+        k.FRAME_MIGCACHE,
+        k.FRAME_WEDGED,
+        k.FRAME_COMPOUND,
+    ],
+)
+def test_a_page_that_others_have_is_left_to_the_caller(bits):
+    pte, frame = plain()
+    frame[2 * NR + 300] |= bits
+    before, taken = frame.copy(), np.zeros(NR, np.int64)
+    assert khugepaged.collapse_ptes(pte, frame, 1, taken) == (-1, 0)
+    assert (frame == before).all() and taken.all() and not pte.any()
+
+
+@pytest.mark.parametrize("at", [0, 1, 511])
+@pytest.mark.parametrize("entry", [0, k.PTE_ZERO, 5 | k.PTE_SWAP, 5 | k.PTE_PRESENT])
+def test_a_table_that_maps_anything_else_is_left_to_the_caller(at, entry):
+    pte, frame = plain()
+    pte[NR + at] = entry
+    before = frame.copy()
+    found = khugepaged.collapse_ptes(pte, frame, 1, np.zeros(NR, np.int64))
+    assert found == (-1, 0) and (frame == before).all()
 
 
 # --- scan -------------------------------------------------------------------------
