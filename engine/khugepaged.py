@@ -159,6 +159,8 @@ class Khugepaged:
         return blocks << k.HPAGE_PMD_ORDER, bool(found)
 
     def _count_exceeded(self, memory: st.Memory) -> None:
+        if not self._by_table[_FIRST_EXCEEDED : _LAST_EXCEEDED + 1].any():
+            return
         for result, event in _EXCEEDED.items():
             if self._by_table[result].any():
                 memory.vm[-1, :, event] += self._by_table[result]
@@ -177,8 +179,10 @@ class Khugepaged:
         self._last_target = target
         if rule != k.TargetRule.MAJORITY_MASK:
             return target, 1 << target
-        ties = np.flatnonzero(load[:-1] == load[target])
-        return target, sum(1 << int(nid) for nid in ties)
+        # No numpy here: a handful of nodes, for every collapse.
+        by_node = load.tolist()[:-1]
+        most = by_node[target]
+        return target, sum(1 << nid for nid, n in enumerate(by_node) if n == most)
 
     def _collapse(self, process: Process, vpn: int, task) -> k.ScanResult:
         """Collapse the block that was scanned last; ``task`` pays for compaction."""
@@ -232,6 +236,7 @@ _EXCEEDED = {
     k.ScanResult.EXCEED_SWAP_PTE: k.Vm.THP_SCAN_EXCEED_SWAP_PTE,
     k.ScanResult.EXCEED_SHARED_PTE: k.Vm.THP_SCAN_EXCEED_SHARE_PTE,
 }
+_FIRST_EXCEEDED, _LAST_EXCEEDED = min(_EXCEEDED), max(_EXCEEDED)
 
 
 def _rounded(budget: int) -> int:
