@@ -41,6 +41,10 @@ def main() -> int:
             _show(result)
     if options.json:
         print(json.dumps({"machine": machine, "results": results}))
+    else:
+        print(
+            "against: the ceiling of as many entries; Linux where it collapses, splits"
+        )
     return 0
 
 

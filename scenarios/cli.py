@@ -352,7 +352,9 @@ class _Progress:
         self.stop_if_asked = stop_if_asked
         self.index = -1
         self.served = 0
-        self.begin = self.last_beat = time.monotonic()
+        self.begin: float | None = None
+        self.before = 0
+        self.last_beat = time.monotonic()
         self.total = sum(variant.accesses for variant in study.variants)
         self.bar = tqdm(
             total=self.total or None,  # a trace does not say how long it is
@@ -367,6 +369,9 @@ class _Progress:
         if self.index < 0 or variant is not self.variants[self.index]:
             self._next()
         self.served += accesses
+        if accesses and self.begin is None:
+            # What came before was mostly the compiler's time.
+            self.begin, self.before = time.monotonic(), self.served
         if self.bar.disable:
             self._beat(now_ns)
             return
@@ -389,20 +394,26 @@ class _Progress:
 
     def _beat(self, now_ns: int) -> None:
         now = time.monotonic()
-        if now - self.last_beat < _HEARTBEAT_S or not self.served:
+        if now - self.last_beat < _HEARTBEAT_S or not (self.served or now_ns):
             return
         self.last_beat = now
-        rate = self.served / (now - self.begin)
-        share = ends = ""
-        if self.total:
-            share = f"{100 * self.served / self.total:.0f} %, "
-            ends = f", {max(self.total - self.served, 0) / rate:.0f} s left"
+        share, ends = self._pace(now)
         print(
-            f"lazynuma: {self._name()}: {share}{count(rate)} accesses/s, "
-            f"simulated {seconds(now_ns)}{ends}",
+            f"lazynuma: {self._name()}: {share}simulated {seconds(now_ns)}{ends}",
             file=sys.stderr,
             flush=True,
         )
+
+    def _pace(self, now: float) -> tuple[str, str]:
+        """Return what is done and how fast, and what is left, as far as it is known."""
+        share = f"{100 * self.served / self.total:.0f} %, " if self.total else ""
+        if self.begin is None or self.served <= self.before:
+            return share, ""
+        rate = (self.served - self.before) / (now - self.begin)
+        share += f"{count(rate)} accesses/s, "
+        if not self.total:
+            return share, ""
+        return share, f", {max(self.total - self.served, 0) / rate:.0f} s left"
 
 
 class _Stopped(BaseException):

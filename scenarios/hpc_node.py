@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from ..engine import mechanism, topology, workload
 from ..engine.errors import BadInput
 from ..engine.settings import SNAPSHOTS, Settings, nanoseconds
+from ..engine.sizes import format_size
 from ..engine.study import SUMMARY, THP_SHARE, Study, Variant
 from ..engine.tlb import Tlb
 from ..engine.transparent_hugepage import Thp
@@ -51,8 +52,8 @@ def build(parameters: Parameters) -> Study:
         )
     if parameters.mapped > sum(machine.memory):
         raise BadInput(
-            f"mapped must fit in the machine's {sum(machine.memory)} bytes,"
-            f" got {parameters.mapped}"
+            f"mapped must fit in the machine's {format_size(sum(machine.memory))},"
+            f" got {format_size(parameters.mapped)}"
         )
     pages = slab * parameters.ranks
     settings = Settings(

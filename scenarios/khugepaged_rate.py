@@ -5,7 +5,7 @@ advised to be huge, and khugepaged is left alone with it.  By default it looks a
 blocks of 2 MiB every 10 s, whatever comes of them: a terabyte takes a week.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from ..engine import topology
 from ..engine.costs import Costs
@@ -62,7 +62,6 @@ class Parameters:
         metadata={"min": 1, "max": UINT_MAX, "help": "time between wake-ups"},
     )
     snapshots: tuple[float, ...] = field(default=(), metadata=SNAPSHOTS)
-    khugepaged: Khugepaged = Khugepaged()
 
 
 def build(parameters: Parameters) -> Study:
@@ -71,13 +70,6 @@ def build(parameters: Parameters) -> Study:
         raise BadInput(
             f"mapped must be at least 2 MiB, got {format_size(parameters.mapped)}"
         )
-    for name in ("pages_to_scan", "scan_sleep_millisecs"):
-        value = getattr(parameters.khugepaged, name)
-        if value != getattr(Khugepaged(), name):
-            raise BadInput(
-                f"khugepaged.{name} must be left alone, {name} lists values to try,"
-                f" got {value}"
-            )
     machine = topology.machine(parameters.machine, 2 * parameters.mapped)
     nodes = sum(1 for cpus in machine.cpus if cpus)
     blocks = parameters.mapped // BLOCK // nodes * nodes
@@ -89,9 +81,7 @@ def build(parameters: Parameters) -> Study:
     variants = []
     for sleep in parameters.scan_sleep_millisecs:
         for pages in parameters.pages_to_scan:
-            tuned = replace(
-                parameters.khugepaged, pages_to_scan=pages, scan_sleep_millisecs=sleep
-            )
+            tuned = Khugepaged(pages_to_scan=pages, scan_sleep_millisecs=sleep)
             variants.append(_variant(machine, blocks, tuned, parameters.snapshots))
     return Study(QUESTION, "tuning", tuple(variants), (*COLUMNS, *THP))
 

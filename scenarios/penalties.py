@@ -254,7 +254,7 @@ def _penalties(row: dict[str, dict]) -> list[str]:
     return [
         *aligned(shown),
         "",
-        "The seed says 10-20 % for the wrong node and 5-15 % for 4 KiB pages; each"
+        "Van Riel said 10-20 % for the wrong node and 5-15 % for 4 KiB pages; each"
         " figure is below, in or above that.",
         *_share_of_memory(column("remote_penalty", "2M", "remote")),
         "stream: what a task gets of remote bandwidth falls as latency grows"
@@ -266,11 +266,11 @@ def _share_of_memory(penalty: list[float]) -> list[str]:
     """Return how much a program may wait for memory if the seed is right."""
     low, high = SEED_NODE[0] / max(penalty), SEED_NODE[1] / min(penalty)
     if low > 1:
-        return ["Even programs that do nothing else lose less than the seed says."]
+        return ["Even programs that do nothing else lose less than he said."]
     return [
         "These workloads do nothing but access memory: a program that waits for it"
         f" {percent(low)} to {percent(min(1, high))} of its time",
-        "would lose what the seed says on the wrong node.",
+        "would lose what he said on the wrong node.",
     ]
 
 

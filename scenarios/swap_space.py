@@ -12,7 +12,7 @@ and growth are scaled alike (``scale``), and the rest of the RAM is ballast.  Wi
 huge pages that the swap cache has to split.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from ..engine import mechanism, topology, workload
@@ -29,6 +29,8 @@ QUESTION = (
 )
 MECHANISMS = ("lazy_swapcache", "hinting")
 BLOCK = PAGE_SIZE * HPAGE_PMD_NR
+#: More swap for the memory than this has no addresses to be filled from.
+SWAP_MOST = 32
 
 COLUMNS = (
     Column(
@@ -74,11 +76,21 @@ def build(parameters: Parameters) -> Study:
             raise BadInput(f"mapped must be at least 2MiB, got {parameters.mapped}")
         scale = min(Fraction(1), Fraction(parameters.mapped, memory // 8))
         for swap in parameters.swap:
+            if swap > SWAP_MOST * memory:
+                raise BadInput(
+                    f"swap must be at most {SWAP_MOST} times the memory of"
+                    f" {format_size(memory)}, got {format_size(swap)}"
+                )
             variants += [
                 _variant(machine, memory, swap, name, scale, parameters.thp)
                 for name in MECHANISMS
             ]
-    return Study(QUESTION, "case", tuple(variants), (*COLUMNS, THP_SHARE, *SUMMARY))
+    # Machines and swap differ: no case is the best.
+    columns = [
+        replace(one, style="seconds") if one.style == "ratio" else one
+        for one in (*COLUMNS, THP_SHARE, *SUMMARY)
+    ]
+    return Study(QUESTION, "case", tuple(variants), tuple(columns))
 
 
 def _variant(
@@ -144,7 +156,7 @@ def _grow(simulation, cpu: int, beyond: int) -> None:
         max(0, simulation.free(node) - int(high[node]))
         for node in range(simulation.machine.nodes)
     )
-    other = simulation.spawn("growth")
+    other = simulation.spawn("growth", (free + beyond) * PAGE_SIZE)
     task = simulation.start_task(other, cpu)
     region = simulation.mmap(other, (free + beyond) * PAGE_SIZE, "more")
     # Else huge pages are to be had on the task's own node only.

@@ -65,8 +65,8 @@ def build(parameters: Parameters) -> Study:
     pages = parameters.memory // 8 // PAGE_SIZE // share * share
     if pages == 0:
         raise BadInput(
-            "memory must give every task 2 MiB of its eighth,"
-            f" got {format_size(parameters.memory)}"
+            f"an eighth of memory must hold 2 MiB for each of {parameters.tasks} tasks,"
+            f" got {format_size(parameters.memory // 8)}"
         )
     if parameters.khugepaged.target != BUSY.target:
         raise BadInput(
@@ -79,7 +79,10 @@ def build(parameters: Parameters) -> Study:
         tuned = replace(parameters.khugepaged, target=rule)
         ways[f"split_rebuild_{rule}"] = split, tuned
     settings = Settings(
-        tlb=parameters.tlb, snapshots_ns=nanoseconds(parameters.snapshots)
+        # What there is to see happens in tenths of a second.
+        epoch_ns=100_000_000,
+        tlb=parameters.tlb,
+        snapshots_ns=nanoseconds(parameters.snapshots),
     )
     variants = [
         Variant(
@@ -116,5 +119,7 @@ def _report(study: Study, rows: list[dict], parameters: Parameters) -> str:
         f" scan_sleep {knobs.scan_sleep_millisecs:,} ms,"
         f" alloc_sleep {knobs.alloc_sleep_millisecs:,} ms,\n"
         f"max_ptes_none {knobs.max_ptes_none}, max_ptes_swap {knobs.max_ptes_swap},"
-        f" max_ptes_shared {knobs.max_ptes_shared}; it sleeps in whole and split"
+        f" max_ptes_shared {knobs.max_ptes_shared}; it sleeps in whole and split.\n"
+        "By default it looks at 4,096 pages every 10,000 ms. The slower it is, the more"
+        " pages have moved when it rebuilds."
     )

@@ -402,8 +402,20 @@ def test_log_gets_a_line_now_and_then(monkeypatch, capsys):
     progress.close()
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith("lazynuma: none (1/2): 30 %, ")
-    assert ", simulated 1.50 s, " in lines[0]
+    # The rate counts from the first accesses on: before them kernels are compiled.
+    assert lines[0].endswith(": 30 %, simulated 1.50 s")
     assert lines[-1].startswith("lazynuma: eager (2/2): 75 %, ")
+    assert "accesses/s, simulated 2.00 s, " in lines[-1]
+
+
+def test_log_tells_the_time_of_a_run_without_accesses(monkeypatch, capsys):
+    monkeypatch.setattr(cli, "_HEARTBEAT_S", 0)
+    progress = cli._Progress(study_of("idle"), lambda: None)
+    progress(progress.variants[0], 0, 0)
+    progress(progress.variants[0], 0, 3_000_000_000)
+    progress.close()
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == ["lazynuma: idle (1/1): simulated 3.00 s"]
 
 
 # --- the table ------------------------------------------------------------------------
