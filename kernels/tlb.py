@@ -21,12 +21,6 @@ CACHED: Final = 3
 
 
 @inlined
-def scratch_size(nodes):
-    """Return the length of a run's counts."""
-    return CACHED * nodes + 2
-
-
-@inlined
 def tlb_miss(row, first, sets, tag):
     """Look a tag up and put it first in its set; return whether it was missing.
 

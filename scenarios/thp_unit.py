@@ -73,11 +73,6 @@ def build(parameters: Parameters) -> Study:
             "khugepaged.target must be left alone, the variants try every rule,"
             f" got {parameters.khugepaged.target}"
         )
-    whole, split = Thp(enabled="always"), Thp(enabled="always", unit_hinting=False)
-    ways = {"whole": (whole, ASLEEP), "split": (split, ASLEEP)}
-    for rule in TARGETS:
-        tuned = replace(parameters.khugepaged, target=rule)
-        ways[f"split_rebuild_{rule}"] = split, tuned
     settings = Settings(
         # What there is to see happens in tenths of a second.
         epoch_ns=100_000_000,
@@ -95,7 +90,7 @@ def build(parameters: Parameters) -> Study:
             accesses=pages * (1 + parameters.touches),
             mapped_pages=0 if name == "whole" else pages,
         )
-        for name, (thp, khugepaged) in ways.items()
+        for name, (thp, khugepaged) in _ways(parameters.khugepaged).items()
     ]
     columns = [one for one in SUMMARY if one.name not in _UNUSED]
     return Study(
@@ -105,6 +100,15 @@ def build(parameters: Parameters) -> Study:
         (*THP, *columns),
         report=lambda study, rows: _report(study, rows, parameters),
     )
+
+
+def _ways(tuned: Khugepaged) -> dict[str, tuple[Thp, Khugepaged]]:
+    """Return how each variant moves huge pages and builds them up again."""
+    whole, split = Thp(enabled="always"), Thp(enabled="always", unit_hinting=False)
+    ways = {"whole": (whole, ASLEEP), "split": (split, ASLEEP)}
+    for rule in TARGETS:
+        ways[f"split_rebuild_{rule}"] = split, replace(tuned, target=rule)
+    return ways
 
 
 _UNUSED = {"swap_slots_peak", "migcache_entries_peak", "oom_kills"}
