@@ -12,6 +12,7 @@ _WHERE = {
     "Thp": "transparent_hugepage",
     "Khugepaged": "transparent_hugepage",
     "Tlb": "tlb",
+    "Balancing": "balancing",
     "Machine": "topology",
     "machine": "topology",
     "preset": "topology",

@@ -6,6 +6,8 @@ import numpy as np
 
 from ..kernels import constants as k
 from ..kernels import state as st
+from ..kernels.constants import Topology
+from .balancing import FILTERS, MODES, Balancing
 from .costs import Costs
 from .errors import BadInput
 from .settings import Settings
@@ -30,6 +32,9 @@ _COSTS = {
     st.COST_HUGE_FAULT: "huge_fault_ns",
     st.COST_SPLIT_PMD: "split_pmd_ns",
     st.COST_WALK: "walk_ns",
+    st.COST_MARK_PTE: "mark_pte_ns",
+    st.COST_TLB_FLUSH: "tlb_flush_ns",
+    st.COST_TLB_FLUSH_CPU: "tlb_flush_cpu_ns",
 }
 
 
@@ -141,6 +146,9 @@ def _node_table(machine: Machine, settings: Settings, shift: int) -> np.ndarray:
         row[st.PARTIAL_HEAD] = row[st.RETURNED_HEAD] = k.NONE
         row[st.ONLINE] = 1
         row[st.WHOLE] = usable // k.HPAGE_PMD_NR
+        # __setup_per_zone_wmarks (6.12): promo is one gap above high.
+        row[st.PROMO] = 2 * marks[nid, 2] - marks[nid, 1]
+        row[st.TIER], row[st.CPUS] = machine.tier[nid], machine.cpus[nid]
     return table
 
 
@@ -164,7 +172,42 @@ def _info(settings: Settings, seed: int, shift: int, frames: int) -> np.ndarray:
         entries = tlb.entries_4k, tlb.entries_2m
         sets = [max(1, count // st.WAYS // settings.shards) for count in entries]
         info[st.TLB_SETS_4K], info[st.TLB_SETS_2M] = sets
+    _set_balancing(info, settings.balancing)
     return info
+
+
+def _set_balancing(info: np.ndarray, knobs: Balancing) -> None:
+    info[st.BALANCING] = MODES.index(knobs.mode)
+    info[st.FILTER] = FILTERS.index(knobs.filter)
+    info[st.LOCAL_CPUPID] = knobs.local_last_cpupid
+    info[st.VMA_PIDS] = knobs.vma_pids
+    info[st.NUMA_GROUPS] = knobs.groups
+    info[st.NUMA_PLACEMENT] = knobs.placement
+    info[st.SCAN_SIZE_MB] = knobs.scan_size_mb
+    info[st.SCAN_PERIOD_MIN] = knobs.scan_period_min_ms
+    info[st.SCAN_PERIOD_MAX] = knobs.scan_period_max_ms
+    info[st.SCAN_DELAY] = knobs.scan_delay_ms
+    info[st.HOT_THRESHOLD] = knobs.hot_threshold_ms
+    pages = (1 << 20) // k.PAGE_SIZE
+    info[st.PROMOTE_LIMIT] = knobs.promote_rate_limit_mbps * pages
+    info[st.MIGRATE_LIMIT] = knobs.migrate_rate_limit_mbps * pages // 10
+    info[st.DEMOTION] = knobs.demotion
+    info[st.TICK_NS] = knobs.tick_ns
+
+
+def topology_type(machine: Machine) -> tuple[Topology, int]:
+    """Return the type of a machine and the greatest distance between its CPU nodes.
+
+    init_numa_topology_type (kernel/sched/topology.c, 6.12).
+    """
+    nodes = [nid for nid in range(machine.nodes) if machine.cpus[nid]]
+    distance = machine.distance[np.ix_(nodes, nodes)]
+    furthest = int(distance.max())
+    if len(np.unique(distance)) <= 2:
+        return Topology.DIRECT, furthest
+    a, b = np.argwhere(distance >= furthest)[0]
+    near = (distance[a] < furthest) & (distance[b] < furthest)
+    return Topology.GLUELESS_MESH if near.any() else Topology.BACKPLANE, furthest
 
 
 def copy_costs(machine: Machine, costs: Costs) -> np.ndarray:
@@ -196,6 +239,7 @@ def allocate(
     pool = np.zeros((shards, nodes, st.POOL_WIDTH), np.int64)
     pool[:, :, [st.POOL_HEAD, st.POOL_HUGE_HEAD]] = k.NONE
     info = _info(settings, seed, shift, sum(pages))
+    info[st.TOPOLOGY], info[st.MAX_DISTANCE] = topology_type(machine)
     sets = int(info[st.TLB_SETS_4K] + info[st.TLB_SETS_2M])
     cost = np.array([getattr(costs, name) for name in _COSTS.values()], np.int64)
     return st.Memory(
@@ -210,6 +254,9 @@ def allocate(
         block_list=sparse(blocks, np.int8, False),
         block_next=sparse(blocks, np.int32, False),
         block_prev=sparse(blocks, np.int32, False),
+        block_owes=sparse(blocks, np.int32, False),
+        frame_cpupid=sparse(frames, np.int32, False),
+        block_cpupid=sparse(blocks, np.int32, False),
         slot_count=sparse(slots, np.int16, False),
         slot_frame=sparse(slots, np.int64, False),
         entry_count=sparse(frames, np.int16, False),
@@ -222,6 +269,9 @@ def allocate(
         task=np.zeros((0, st.TASK_WIDTH), np.int64),
         weights=np.zeros((1, nodes + 1), np.int64),
         zonelist=np.ascontiguousarray(machine.zonelist(), np.int64),
+        cpu_node=np.ascontiguousarray(machine.cpu_node, np.int64),
+        distance=np.ascontiguousarray(machine.distance, np.int64),
+        latency=np.ascontiguousarray(machine.latency_ns, np.int64),
         copy_ns=copy_costs(machine, costs),
         access_ns=np.zeros((0, nodes), np.int64),
         walk_ns=np.zeros((0, 2, nodes), np.int64),
@@ -236,4 +286,14 @@ def allocate(
         mm_change=np.zeros((shards + 1, 0, st.CHANGE_WIDTH), np.int64),
         lru_change=np.zeros((shards + 1, nodes, 3), np.int64),
         traffic=np.zeros((shards + 1, nodes, nodes), np.int64),
+        numab=np.zeros((0, st.NUMAB_WIDTH), np.int64),
+        numa=np.zeros((0, st.NUMA_WIDTH), np.int64),
+        numa_faults=np.zeros((0, 4, nodes, 2), np.int64),
+        group=np.zeros((0, st.GROUP_WIDTH), np.int64),
+        group_faults=np.zeros((0, 2, nodes, 2), np.int64),
+        scan_skips=np.zeros(len(k.ScanSkip), np.int64),
+        numa_seen=np.zeros((shards + 1, 0, st.SEEN_FAULTS + 2 * nodes), np.int64),
+        numa_met=np.zeros((shards + 1, 0, 0), np.int8),
+        numa_pids=np.zeros((shards + 1, 0), np.int64),
+        node_seen=np.zeros((shards + 1, nodes, 2), np.int64),
     )

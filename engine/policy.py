@@ -7,11 +7,15 @@ from .errors import BadInput
 
 
 class Policy(NamedTuple):
-    """A memory policy: mode, nodes, and weights for weighted interleave."""
+    """A memory policy: mode, nodes, and weights for weighted interleave.
+
+    ``numa_balancing`` is MPOL_F_NUMA_BALANCING, for bind and preferred_many.
+    """
 
     mode: Mode
     nodes: tuple[int, ...] = ()
     weights: tuple[int, ...] = ()
+    numa_balancing: bool = False
 
 
 DEFAULT = Policy(Mode.DEFAULT)
@@ -26,10 +30,15 @@ def checked(policy: Policy, nodes: int) -> Policy:
         raise BadInput(f"policy {mode.name.lower()} must have no nodes, got {mask}")
     if mode not in (Mode.DEFAULT, Mode.LOCAL, Mode.PREFERRED) and not mask:
         raise BadInput(f"policy {mode.name.lower()} must have nodes, got none")
+    if policy.numa_balancing and mode not in (Mode.BIND, Mode.PREFERRED_MANY):
+        raise BadInput(
+            "numa_balancing must go with policy bind or preferred_many,"
+            f" got {mode.name.lower()}"
+        )
     if mode == Mode.PREFERRED and not mask:
         return Policy(Mode.LOCAL)
     if mode != Mode.WEIGHTED_INTERLEAVE:
-        return Policy(mode, mask)
+        return Policy(mode, mask, numa_balancing=policy.numa_balancing)
     given = policy.weights or (1,) * len(policy.nodes)
     if len(given) != len(policy.nodes) or any(not 1 <= w <= 255 for w in given):
         raise BadInput(

@@ -61,10 +61,12 @@ class Vma:
     mof: bool = False
     policy: Policy = DEFAULT
     advice: Advice = Advice.NONE
+    #: Row of what the scanner of NUMA balancing knows of it; none yet: -1.
+    numab: int = field(default=-1, compare=False)
 
     def copy(self, start: int, end: int) -> "Vma":
-        """Return the part [start, end) of this VMA."""
-        return replace(self, start=start, end=end)
+        """Return the part [start, end) of this VMA, which the scanner never saw."""
+        return replace(self, start=start, end=end, numab=-1)
 
 
 def overlapping(process: Process, first: int, pages: int) -> list[Vma]:
@@ -96,6 +98,7 @@ def isolate(process: Process, first: int, pages: int) -> list[Vma]:
         parts = [
             vma.copy(a, b) for a, b in zip(cuts, [*cuts[1:], vma.end], strict=True)
         ]
+        parts[0].numab = vma.numab
         out += parts
         inside += [part for part in parts if first <= part.start and part.end <= end]
     process.vmas = out

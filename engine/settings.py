@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from .balancing import Balancing
 from .errors import BadInput
 from .ranges import check_ranges
 from .tlb import Tlb
@@ -56,6 +57,7 @@ class Settings:
     thp: Thp = Thp()
     khugepaged: Khugepaged = Khugepaged()
     tlb: Tlb = Tlb()
+    balancing: Balancing = Balancing()
 
     def __post_init__(self) -> None:
         check_ranges(self)

@@ -116,7 +116,7 @@ class Simulation:
         self._latency = np.ascontiguousarray(machine.latency_ns, np.int64)
         self._utilisation = np.zeros((nodes, nodes), np.int64)
         self._factor = np.full((nodes, nodes), quantum.STREAM_FACTOR_ONE, np.int64)
-        self._tables = Tables(nodes)
+        self._tables = Tables(nodes, settings.balancing.mode != "off")
         self._stale = True
         self.processes: list[Process] = []
         self.tasks: list[Task] = []

@@ -16,8 +16,9 @@ class Tables:
     Rows of processes and tasks are kept from table to table; VMAs are written anew.
     """
 
-    def __init__(self, nodes: int) -> None:
-        self.nodes = nodes
+    def __init__(self, nodes: int, balancing: bool) -> None:
+        self.nodes, self.balancing = nodes, balancing
+        self._numab = 0
 
     def weights(self, processes: Sequence[Process], tasks: Sequence[Task]):
         """Return ({policy: row}, int64[rows, nodes + 1] of cumulated weights)."""
@@ -44,6 +45,8 @@ class Tables:
             row = task[one.id]
             row[st.TASK_MODE], row[st.TASK_MASK] = one.policy.mode, mask(one.policy)
             row[st.TASK_WEIGHTS] = rows.get(one.policy, 0)
+            row[st.TASK_BALANCING] = one.policy.numa_balancing
+        scanned = len(tasks) if self.balancing else 0
         return memory._replace(
             mm=mm,
             vma=vma,
@@ -55,6 +58,14 @@ class Tables:
             tlb=_grown(memory.tlb, len(tasks)),
             cause=_widened(memory.cause, len(tasks)),
             mm_change=_widened(memory.mm_change, len(processes)),
+            numab=_grown(memory.numab, self._numab),
+            numa=_grown(memory.numa, scanned),
+            numa_faults=_grown(memory.numa_faults, scanned),
+            group=_grown(memory.group, scanned),
+            group_faults=_grown(memory.group_faults, scanned),
+            numa_seen=_widened(memory.numa_seen, scanned),
+            numa_met=_squared(memory.numa_met, scanned),
+            numa_pids=_widened(memory.numa_pids[..., None], self._numab)[..., 0],
         )
 
     def _vmas(self, mm: np.ndarray, processes: Sequence[Process], rows) -> np.ndarray:
@@ -65,11 +76,13 @@ class Tables:
             mm[one.id, st.MM_FIRST_VMA] = len(lines)
             for vma in one.vmas:
                 policy = vma.policy
+                if self.balancing and vma.numab < 0:
+                    vma.numab, self._numab = self._numab, self._numab + 1
                 lines.append(
                     (
                         *(vma.start, vma.end, vma.read, vma.write, vma.mof),
                         *(policy.mode, mask(policy), rows.get(policy, 0)),
-                        vma.advice,
+                        *(vma.advice, policy.numa_balancing, vma.numab),
                     )
                 )
             mm[one.id, st.MM_END_VMA] = len(lines)
@@ -92,6 +105,14 @@ def _widened(table: np.ndarray, columns: int) -> np.ndarray:
     shards, held, width = table.shape
     wide = np.zeros((shards, columns, width), np.int64)
     wide[:, :held] = table
+    return wide
+
+
+def _squared(table: np.ndarray, tasks: int) -> np.ndarray:
+    """Return a per-shard table of pairs for more tasks; what it holds stays."""
+    held = table.shape[1]
+    wide = np.zeros((table.shape[0], tasks, tasks), np.int8)
+    wide[:, :held, :held] = table
     return wide
 
 

@@ -27,6 +27,10 @@ PTE_WRITE: Final = 1 << 44
 PTE_YOUNG: Final = 1 << 45
 PTE_DIRTY: Final = 1 << 46
 PTE_PROTNONE: Final = 1 << 47
+#: Of a present entry: uses left until the page's last move has paid (14 bits).
+PTE_OWES_ONE: Final = 1 << 49
+OWES_MAX: Final = (1 << 14) - 1
+PTE_OWES: Final = OWES_MAX * PTE_OWES_ONE
 
 # --- frame: int64 -----------------------------------------------------------
 #: Reverse map: the page of the fork family's address space (36 bits).
@@ -46,6 +50,9 @@ FRAME_MIGCACHE: Final = 1 << 53
 FRAME_WEDGED: Final = 1 << 54
 #: Part of a huge page that PTEs map too: the frame's word holds its own mapcount.
 FRAME_COMPOUND: Final = 1 << 55
+#: 1 + the node that the page left when it last moved (6 bits); folios' too.
+FRAME_FROM_SHIFT: Final = 57
+FRAME_FROM: Final = 0x3F << FRAME_FROM_SHIFT
 #: Free frames: one plus the offset in its block of the next free one.
 FRAME_NEXT: Final = 0x3FF
 
@@ -55,6 +62,8 @@ PMD_TABLE: Final = 1 << 48
 #: Node of the page table, or of the one deposited for a split.
 PMD_NID_SHIFT: Final = 49
 PMD_NID: Final = 0x3F << PMD_NID_SHIFT
+#: The last move of the folio has not paid; ``block_owes`` counts.
+PMD_OWES: Final = 1 << 55
 #: The entry maps 2 MiB: a huge page or the huge zero page.
 PMD_LEAF: Final = PTE_PRESENT | PTE_ZERO
 
@@ -132,6 +141,18 @@ class Vm(IntEnum):
     ZERO_PAGE_FAULTS = 58
     TLB_MISSES_4K = 59
     TLB_MISSES_2M = 60
+    #: Moved for the users' sake; paid for by use; moved to where they came from.
+    PAGES_MOVED = 61
+    PAGES_PAID = 62
+    PAGES_MOVED_BACK = 63
+    #: Of /proc/vmstat again.
+    NUMA_TASK_MIGRATED = 64
+    NUMA_TASK_SWAPPED = 65
+    PGPROMOTE_SUCCESS = 66
+    PGPROMOTE_CANDIDATE = 67
+    PGDEMOTE_KSWAPD = 68
+    PGDEMOTE_DIRECT = 69
+    PGDEMOTE_KHUGEPAGED = 70
 
 
 class Mode(IntEnum):
@@ -171,6 +192,14 @@ class Refusal(IntEnum):
     MIGCACHE_NO_SWAP_SLOT = 5
     #: Hint fault: the page is part of a huge page that PTEs map (before 6.10).
     PTE_MAPPED_THP = 6
+    #: Hint fault: the last one was of another node (should_numa_migrate_memory).
+    TWO_STAGE = 7
+    #: Hint fault: the group uses the page's node enough.
+    GROUP_WEIGHT = 8
+    #: Hint fault on a slow node: too long after the mark.
+    COLD = 9
+    #: Hint fault: the limit of migrations or promotions is used up.
+    RATE_LIMIT = 10
 
 
 class Cause(IntEnum):
@@ -189,6 +218,7 @@ class Cause(IntEnum):
     HUGE_FAULT = 10
     COMPACTION = 11
     PAGE_WALK = 12
+    SCAN = 13
 
 
 class ThpEnabled(IntEnum):
@@ -245,6 +275,41 @@ class ScanResult(IntEnum):
     SCAN_ABORT = 9
     ALLOC_HUGE_PAGE_FAIL = 10
     VMA_CHECK = 11
+
+
+class Balancing(IntEnum):
+    """kernel.numa_balancing."""
+
+    OFF = 0
+    NORMAL = 1
+    TIERING = 2
+    BOTH = 3
+
+
+class Filter(IntEnum):
+    """What a hint fault must pass: nothing, ``last_nid`` of 3.8, or 6.12's rules."""
+
+    NONE = 0
+    LAST_NID = 1
+    LAST_CPUPID = 2
+
+
+class Topology(IntEnum):
+    """init_numa_topology_type (kernel/sched/topology.c)."""
+
+    DIRECT = 0
+    GLUELESS_MESH = 1
+    BACKPLANE = 2
+
+
+class ScanSkip(IntEnum):
+    """Why task_numa_work passes over a VMA (enum numa_vmaskip_reason, 6.7)."""
+
+    UNSUITABLE = 0
+    INACCESSIBLE = 1
+    SCAN_DELAY = 2
+    SEQ_COMPLETED = 3
+    PID_INACTIVE = 4
 
 
 class Event(IntEnum):

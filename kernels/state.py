@@ -38,7 +38,26 @@ TLB_SETS_4K: Final = 26  # sets of a task's TLB in a shard; 0: no TLBs
 TLB_SETS_2M: Final = 27
 SPLITS: Final = 28  # PMD splits of an operation, not yet charged
 UNIT_HINTING: Final = 29
-INFO_WIDTH: Final = 30
+# NUMA balancing: settings, the machine's shape, and the time.
+BALANCING: Final = 30  # Balancing
+FILTER: Final = 31  # Filter
+LOCAL_CPUPID: Final = 32
+VMA_PIDS: Final = 33
+NUMA_GROUPS: Final = 34
+NUMA_PLACEMENT: Final = 35
+SCAN_SIZE_MB: Final = 36
+SCAN_PERIOD_MIN: Final = 37  # ms, as the next three
+SCAN_PERIOD_MAX: Final = 38
+SCAN_DELAY: Final = 39
+HOT_THRESHOLD: Final = 40
+PROMOTE_LIMIT: Final = 41  # pages a second
+MIGRATE_LIMIT: Final = 42  # pages in 100 ms; 0: none
+DEMOTION: Final = 43
+TICK_NS: Final = 44
+TOPOLOGY: Final = 45  # Topology
+MAX_DISTANCE: Final = 46  # SLIT, between nodes with CPUs
+NOW_MS: Final = 47  # at the quantum's start
+INFO_WIDTH: Final = 48
 
 # --- columns of Memory.node, int64[nodes, NODE_WIDTH] ---------------------------
 FREE: Final = 0  # frames
@@ -65,7 +84,21 @@ HAND_FREE: Final = 20  # blocks down from its last
 COMPACT_CONSIDERED: Final = 21
 COMPACT_SHIFT: Final = 22
 KCOMPACTD_WOKEN: Final = 23
-NODE_WIDTH: Final = 24
+PROMO: Final = 24
+TIER: Final = 25
+CPUS: Final = 26
+# Tiering: threshold in ms (0: hot_threshold), windows in ms, counts in pages.
+THRESHOLD: Final = 27
+THRESHOLD_START: Final = 28
+THRESHOLD_CANDIDATES: Final = 29
+PROMOTE_START: Final = 30
+PROMOTE_BASE: Final = 31
+CANDIDATES: Final = 32
+ROOMY: Final = 33  # noted by faults of the quantum
+ASKED: Final = 34
+MIGRATE_START: Final = 35
+MIGRATE_PAGES: Final = 36
+NODE_WIDTH: Final = 37
 
 # --- Memory.block_list ------------------------------------------------------------
 UNLISTED: Final = 0
@@ -85,7 +118,11 @@ MM_RSS: Final = 5
 MM_SWAPENTS: Final = 6
 MM_HUGE: Final = 7  # pages mapped by PMD entries
 MM_PGD_NID: Final = 8  # node of the upper page tables
-MM_WIDTH: Final = 9
+MM_USERS: Final = 9  # live tasks
+MM_SCAN_SEQ: Final = 10
+MM_SCAN_OFFSET: Final = 11  # vpn
+MM_NEXT_SCAN: Final = 12  # ms
+MM_WIDTH: Final = 13
 
 # --- columns of Memory.family, int64[families, FAMILY_WIDTH] ----------------------
 FAMILY_HEAD: Final = 0  # oldest live process, or NONE
@@ -102,7 +139,19 @@ VMA_MODE: Final = 5
 VMA_MASK: Final = 6
 VMA_WEIGHTS: Final = 7  # row of Memory.weights
 VMA_ADVICE: Final = 8
-VMA_WIDTH: Final = 9
+VMA_BALANCING: Final = 9  # MPOL_F_NUMA_BALANCING
+VMA_NUMAB: Final = 10  # row of Memory.numab
+VMA_WIDTH: Final = 11
+
+# --- columns of Memory.numab, int64[VMAs ever, NUMAB_WIDTH] ------------------------
+NUMAB_MET: Final = 0  # 1: the scanner has seen it
+NUMAB_START_SEQ: Final = 1
+NUMAB_NEXT_SCAN: Final = 2  # ms
+NUMAB_RESET: Final = 3  # ms
+NUMAB_PREV_SEQ: Final = 4
+NUMAB_OLD_PIDS: Final = 5  # bits
+NUMAB_PIDS: Final = 6
+NUMAB_WIDTH: Final = 7
 
 # --- columns of Memory.task, int64[tasks, TASK_WIDTH] -----------------------------
 TASK_MM: Final = 0
@@ -122,7 +171,51 @@ TASK_MEAN: Final = 13  # ns an access cost in the last quantum
 TASK_REFS: Final = 14  # cache-line references an access stands for
 TASK_STREAM: Final = 15  # 1: paid by bandwidth
 TASK_QUOTA: Final = 16  # accesses of this quantum
-TASK_WIDTH: Final = 17
+TASK_CPU: Final = 17
+TASK_RUNTIME: Final = 18  # ns, all that was charged
+TASK_BALANCING: Final = 19  # MPOL_F_NUMA_BALANCING
+TASK_RAN: Final = 20  # 1: had accesses in the last quantum
+TASK_WIDTH: Final = 21
+
+# --- columns of Memory.numa, int64[tasks, NUMA_WIDTH] -------------------------------
+NUMA_PERIOD: Final = 0  # ms
+NUMA_PERIOD_MAX: Final = 1
+NUMA_STAMP: Final = 2  # ns of runtime
+NUMA_SEQ: Final = 3
+NUMA_PREFERRED: Final = 4  # node, or NONE
+NUMA_RETRY: Final = 5  # ms
+NUMA_GROUP: Final = 6  # row of Memory.group, or NONE
+NUMA_TOTAL: Final = 7  # MEM faults
+NUMA_REMOTE: Final = 8  # numa_faults_locality
+NUMA_LOCAL: Final = 9
+NUMA_FAILED: Final = 10
+NUMA_LAST_RUNTIME: Final = 11  # ns, at the last placement
+NUMA_LAST_PLACEMENT: Final = 12  # ns, 0: never
+NUMA_COUNTED: Final = 13  # 1: has statistics
+NUMA_WIDTH: Final = 14
+
+# --- Memory.numa_faults, int64[tasks, kinds, nodes, 2], and of groups ----------------
+MEM: Final = 0
+CPU: Final = 1
+MEMBUF: Final = 2
+CPUBUF: Final = 3
+
+# --- columns of Memory.group, int64[tasks, GROUP_WIDTH]; row of the task that made it -
+GROUP_TASKS: Final = 0
+GROUP_TOTAL: Final = 1
+GROUP_MAX_CPU: Final = 2
+GROUP_ACTIVE: Final = 3
+GROUP_WIDTH: Final = 4
+
+# --- columns of Memory.numa_seen, int64[S + 1, tasks, 2 * nodes + SEEN_WIDTH] ---------
+SEEN_LOCAL: Final = 0
+SEEN_FAILED: Final = 1
+#: ... then MEMBUF by node and kind: 2 * node + priv.
+SEEN_FAULTS: Final = 2
+
+# --- columns of Memory.node_seen, int64[S + 1, nodes, 2] -----------------------------
+SEEN_CANDIDATES: Final = 0
+SEEN_MIGRATED: Final = 1
 
 # --- columns of Memory.shard, int64[S + 1, SHARD_WIDTH] ---------------------------
 QUEUE_FIRST: Final = 0
@@ -163,7 +256,10 @@ COST_RECLAIM_PAGE: Final = 6
 COST_HUGE_FAULT: Final = 7
 COST_SPLIT_PMD: Final = 8
 COST_WALK: Final = 9
-COST_WIDTH: Final = 10
+COST_MARK_PTE: Final = 10
+COST_TLB_FLUSH: Final = 11
+COST_TLB_FLUSH_CPU: Final = 12
+COST_WIDTH: Final = 13
 
 # --- Memory.tlb, int64[tasks, S, width]: sets of WAYS tags, then the last lines -------
 WAYS: Final = 4
@@ -194,6 +290,12 @@ class Memory(NamedTuple):
     #: int32[blocks]: neighbours on the list.
     block_next: np.ndarray
     block_prev: np.ndarray
+    #: int32[blocks], sparse: uses until the last move of a folio has paid.
+    block_owes: np.ndarray
+    #: int32[frames], int32[blocks], sparse: pid and CPU of the last hint fault, or the
+    #: time of the mark; touched only with NUMA balancing (4 bytes a page).
+    frame_cpupid: np.ndarray
+    block_cpupid: np.ndarray
     #: int16[slots], int64[slots]: PTEs that hold the slot; its frame, or NONE.
     slot_count: np.ndarray
     slot_frame: np.ndarray
@@ -212,6 +314,12 @@ class Memory(NamedTuple):
     weights: np.ndarray
     #: int64[nodes, nodes]: zonelist of each node.
     zonelist: np.ndarray
+    #: int64[CPUs]: node of each, or NONE.
+    cpu_node: np.ndarray
+    #: int64[nodes, nodes]: SLIT.
+    distance: np.ndarray
+    #: int64[nodes, nodes], ns: unloaded latency, row the CPU's node.
+    latency: np.ndarray
     #: int64[nodes, nodes], ns: copy of a page from node to node.
     copy_ns: np.ndarray
     #: int64[tasks, nodes], ns: an access of the task to the node, this quantum.
@@ -240,6 +348,21 @@ class Memory(NamedTuple):
     lru_change: np.ndarray
     #: int64[S + 1, nodes, nodes]: references from CPU node to memory node.
     traffic: np.ndarray
+    #: NUMA balancing: rows of VMAs' scans, of tasks and of their groups.
+    numab: np.ndarray
+    numa: np.ndarray
+    numa_faults: np.ndarray
+    group: np.ndarray
+    #: int64[tasks, 2, nodes, 2]: MEM and CPU.
+    group_faults: np.ndarray
+    #: int64[len(ScanSkip)]: VMAs that scans passed over.
+    scan_skips: np.ndarray
+    #: What the hint faults of a quantum noted, by shard: statistics, tasks met
+    #: (int8[S + 1, tasks, tasks]), pids of VMAs (int64[S + 1, VMAs ever]), pages.
+    numa_seen: np.ndarray
+    numa_met: np.ndarray
+    numa_pids: np.ndarray
+    node_seen: np.ndarray
 
 
 # --- columns of Memory.mm_change ---------------------------------------------------
