@@ -17,6 +17,7 @@ from ..kernels import (
     mbind,
     memory_hotplug,
     mmap,
+    numa_balancing,
     page_alloc,
     populate,
     quantum,
@@ -32,7 +33,9 @@ from .costs import Costs
 from .errors import BadInput, SimulationError
 from .khugepaged import Khugepaged
 from .load import Loads
+from .locality import Locality
 from .memory import allocate, give_back, wipe
+from .numa import NumaGroup, NumaTask, numa_group, numa_task
 from .policy import Policy, checked
 from .process import Process, Region, Task, Vma, isolate, merge, overlapping
 from .settings import Settings
@@ -43,6 +46,7 @@ from .transparent_hugepage import eligible
 from .workload import Workload
 
 EIO, EINVAL = 5, 22
+MS = 1_000_000
 #: Most accesses that one call of the barrier serves: some tenths of a second.
 BARRIER_LIMIT = 1 << 15
 #: Pages that one call of a range operation walks.
@@ -129,12 +133,15 @@ class Simulation:
         self._spent = np.zeros((0, len(k.Cause)), np.int64)
         self._touched = np.zeros((0, 2), np.int64)
         self._process_epoch: dict[int, np.ndarray] = {}
-        self._counts = np.zeros((threads, tlb.CACHED * nodes + 2), np.int64)
+        self._counts = np.zeros((threads, tlb.CACHED * nodes + 3), np.int64)
         self._layout = self._queued = np.zeros(0, np.int64)
         self._tally = np.zeros((1, settings.shards), np.int64)
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
         self.oom_kills = 0
         self.khugepaged = Khugepaged(self)
+        self._balances = settings.balancing.mode != "off"
+        self._scratch = np.zeros(numa_balancing.SCRATCH, np.int64)
+        self._locality = Locality()
         # Snapshot times that are over; khugepaged's totals at the last epoch's end.
         self._past, self._scanned = 0, np.zeros(len(k.ScanResult) + 2, np.int64)
 
@@ -184,7 +191,14 @@ class Simulation:
         row[st.TASK_MM], row[st.TASK_DELTA] = process.id, process.delta
         row[st.TASK_ALIVE], row[st.TASK_REFS], row[st.TASK_CLOCK] = 1, 1, self.now
         row[st.TASK_IL_PREV] = len(self.machine.memory) - 1
-        row[st.TASK_NID] = self.machine.cpu_node[cpu]
+        row[st.TASK_NID], row[st.TASK_CPU] = self.machine.cpu_node[cpu], cpu
+        if self._balances:
+            others = [one.id for one in self.tasks[:-1] if one.process is process]
+            parent = others[0] if others else k.NONE
+            numa_balancing.init_numa_balancing(
+                self.memory, task.id, parent, self.now // MS
+            )
+        self.memory.mm[process.id, st.MM_USERS] += 1
         if not any(one.process is process for one in self.tasks[:-1]):
             self.memory.mm[process.id, st.MM_PGD_NID] = row[st.TASK_NID]
         return task
@@ -192,8 +206,7 @@ class Simulation:
     def move_task(self, task: Task, cpu: int) -> None:
         """Move a task to another CPU."""
         task.cpu = self._checked_cpu(cpu)
-        self._sync()
-        self.memory.task[task.id, st.TASK_NID] = self.machine.cpu_node[cpu]
+        numa_balancing.move_task(self._sync(), task.id, cpu)
 
     def _checked_cpu(self, cpu: int) -> int:
         cpus = len(self.machine.cpu_node)
@@ -255,6 +268,9 @@ class Simulation:
         for task in self.tasks:
             if task.process is process:
                 memory.task[task.id, st.TASK_ALIVE] = 0
+                if self._balances:
+                    numa_balancing.leave(memory, task.id)
+        memory.mm[process.id, st.MM_USERS] = 0
         first = process.first_vpn + process.delta
         give_back(memory.pte, first, process.span)
         order = k.HPAGE_PMD_ORDER
@@ -739,6 +755,7 @@ class Simulation:
         self._first_means(memory)
         memory.shard[:, st.TAIL_LOCAL : st.TAIL_ALL + 1] = 0
         self._runs += 1
+        self._locality.start(self.now, self._touched)
         while self._quantum(loads):
             pass
 
@@ -790,6 +807,8 @@ class Simulation:
             memory, self._bandwidth, self._utilisation, self._factor, end - start
         )
         self.now = self._end(int(end))
+        self._locality.note(self.now, self._touched)
+        self._balance(int(start))
         self._run_daemons()
         self._epochs()
         return True
@@ -801,6 +820,16 @@ class Simulation:
         if (left & (task[:, st.TASK_ALIVE] == 1)).any():
             return end
         return min(end, int(task[:, st.TASK_CLOCK].max(initial=0)))
+
+    def _balance(self, start: int) -> None:
+        """Let the tasks that ran since ``start`` scan, and move to their memory."""
+        if not self._balances:
+            return
+        memory = self.memory
+        numa_balancing.end_quantum(memory, start, self.now, self._scratch)
+        for task, cpu in zip(self.tasks, memory.task[:, st.TASK_CPU], strict=True):
+            task.cpu = int(cpu)
+        self._fold()
 
     def _run_daemons(self) -> None:
         """Let khugepaged do the wake-ups that are due."""
@@ -1042,6 +1071,11 @@ class Simulation:
             "accesses": int(totals[[k.Vm.ACCESSES_LOCAL, k.Vm.ACCESSES_REMOTE]].sum()),
             "pages_marked": int(totals[k.Vm.LAZY_PAGES_MARKED]),
             "pages_migrated": int(moved),
+            "pages_moved": int(totals[k.Vm.PAGES_MOVED]),
+            "pages_paid": int(totals[k.Vm.PAGES_PAID]),
+            "pages_unpaid": int(totals[k.Vm.PAGES_MOVED] - totals[k.Vm.PAGES_PAID]),
+            "pages_moved_back": int(totals[k.Vm.PAGES_MOVED_BACK]),
+            "converged_ns": self._locality.converged_ns(),
             "pages_refused": int(refused.sum()),
             "pages_refused_by": refused,
             "swap_slots_peak": self.slots_peak,
@@ -1113,6 +1147,39 @@ class Simulation:
         In address order, without the blocks between VMAs; see ``engine/snapshot.py``.
         """
         return take(self._sync(), process)
+
+    def numa(self, task: Task) -> NumaTask:
+        """Return what NUMA balancing knows of a task; it must be on."""
+        return numa_task(self._sync(), task.id)
+
+    def numa_group(self, number: int) -> NumaGroup:
+        """Return a group of tasks by its number, that of the task which made it."""
+        return numa_group(self._sync(), number)
+
+    def scan_state(self, process: Process) -> tuple[int, int, int]:
+        """Return a process's (passes, page where its scan goes on, next scan in ms)."""
+        row = self._sync().mm[process.id]
+        offset = max(0, int(row[st.MM_SCAN_OFFSET]) - process.first_vpn)
+        return int(row[st.MM_SCAN_SEQ]), offset, int(row[st.MM_NEXT_SCAN])
+
+    def scan_skips(self) -> np.ndarray:
+        """Return int64[len(ScanSkip)]: VMAs that scans passed over, by reason."""
+        return self.memory.scan_skips.copy()
+
+    def cpupid(self, process: Process, vpn: int) -> int:
+        """Return who took the last hint fault on a page (``kernels/last_cpupid.py``)."""
+        page = self.page(process, vpn)
+        if page.frame < 0:
+            return 0
+        if page.huge:
+            return int(self.memory.block_cpupid[page.frame >> k.HPAGE_PMD_ORDER])
+        return int(self.memory.frame_cpupid[page.frame])
+
+    def tier_state(self, node: int) -> tuple[int, int]:
+        """Return a node's (hot threshold in ms, candidates for promotion to it)."""
+        row = self.memory.node[node]
+        threshold = int(row[st.THRESHOLD]) or self.settings.balancing.hot_threshold_ms
+        return threshold, int(row[st.CANDIDATES])
 
     def free(self, node: int) -> int:
         """Return the free frames of a node."""

@@ -125,7 +125,7 @@ def _passed_in_shard(m, word):
 @inlined
 def _hit(m, task, s, at, write, tail, counts):
     counts[hit_node(m, task, entry_of(m, at))] += 1
-    touch(m, at, write)
+    touch(m, task, at, write, counts)
     if m.info[TLB_SETS_4K]:
         translate(m, task, s, at, counts)
     settle_run(m, m.info[SHARDS], task, tail, counts)
@@ -137,7 +137,7 @@ def serve_set_aside(m, layout, accesses, limit, counts):
 
     layout  int64[>= accesses]  the quantum's accesses by (task, number)
     limit   most accesses to serve in this call
-    counts  int64[3 * nodes + 2]  scratch (``kernels/tlb.py``), zero before and after
+    counts  int64[3 * nodes + 3]  scratch (``kernels/tlb.py``), zero before and after
     """
     served = 0
     for position in range(m.info[POSITION], accesses):

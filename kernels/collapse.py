@@ -24,6 +24,7 @@ from .mmap import zap_pte
 from .page_alloc import free_huge, node_of, rmqueue_huge
 from .state import (
     ACTIVE,
+    BALANCING,
     CHANGE_RSS,
     INACTIVE,
     LOW,
@@ -85,6 +86,9 @@ def _free_whole(m, mm, b, active):
     m.node[n, ACTIVE] -= active
     m.vm[s, n, Vm.PGFREE] += HPAGE_PMD_NR
     m.mm_change[s, mm, CHANGE_RSS] -= HPAGE_PMD_NR
+    if m.info[BALANCING]:
+        first = b << HPAGE_PMD_ORDER
+        m.frame_cpupid[first : first + HPAGE_PMD_NR] = 0
     free_huge(m, b)
 
 

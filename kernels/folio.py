@@ -22,6 +22,7 @@ from .constants import (
     PTE_PRESENT,
     Vm,
 )
+from .last_cpupid import split_last_cpupid
 from .page_alloc import node_of, put_huge, put_page
 from .rmap import first_mm, mapcount
 from .state import (
@@ -201,6 +202,7 @@ def split_huge_page(m, s, b, kept):
     n = folio_nid(m, b)
     active = 1 if m.block_huge[b] & FRAME_ACTIVE else 0
     freed = split_folio(m.frame, m.block_huge, b)
+    split_last_cpupid(m, b)
     m.block_list[b] = UNLISTED
     m.block_bump[b] = HPAGE_PMD_NR
     _lru_add(m, s, n, active, -freed)

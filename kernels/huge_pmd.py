@@ -31,18 +31,34 @@ from .constants import (
 )
 from .folio import (
     folio_nid,
+    huge_mapcount,
     lru_add_huge,
     maps_folio,
     split_huge_page,
     split_huge_pmd,
     undefer,
 )
-from .mempolicy import alloc_page_vma, mpol_misplaced
+from .last_cpupid import migrate_last_cpupid_huge
+from .mempolicy import alloc_page_vma
+from .migrate_misplaced import (
+    count_hint_fault,
+    count_numa_migration,
+    last_cpupid,
+    mapping_is_writable,
+    misplaced,
+    wake_demotion,
+)
+from .moves import note_move_huge
 from .page_alloc import put_huge
 from .rmap import first_mm, mapcount, maps_frame
+from .should_numa_migrate_memory import (
+    note_filter,
+    note_migration,
+    numamigrate_update_ratelimit,
+)
 from .state import (
+    BALANCING,
     CHANGE_HUGE,
-    COST_HINT_FAULT,
     COST_HUGE_FAULT,
     COST_MIGRATE_PAGE,
     COST_MINOR_FAULT,
@@ -66,6 +82,7 @@ from .state import (
     VMA_START,
     VMA_WRITE,
 )
+from .task_numa_fault import task_numa_fault, vma_set_access_pid_bit
 from .vma import vm_page_prot
 from .vma_alloc_folio import alloc_huge_on_node, vma_alloc_folio
 
@@ -209,8 +226,22 @@ def _remove_migration_pmds(m, old, new, compound):
 
 @called
 def migrate_huge(m, s, task, old, new):
-    """Let the folio of block ``new`` take the place of that of ``old``; charge it."""
+    """Let the folio of block ``new`` take the place of that of ``old``.
+
+    Charge it, and return the ns.
+    """
     source, target = folio_nid(m, old), folio_nid(m, new)
+    ns = m.cost[COST_MIGRATE_PAGE] + HPAGE_PMD_NR * m.copy_ns[source, target]
+    charge(m, s, task, Cause.MIGRATION, ns)
+    move_folio(m, s, old, new)
+    return ns
+
+
+@called
+def move_folio(m, s, old, new):
+    """Let the folio of block ``new`` take the place of that of ``old``."""
+    source, target = folio_nid(m, old), folio_nid(m, new)
+    migrate_last_cpupid_huge(m, old, new, source, target)
     compound = m.block_huge[old] & FOLIO_COMPOUND != 0
     if compound and not m.block_huge[old] & FOLIO_DEFERRED:
         m.vm[s, source, Vm.THP_DEFERRED_SPLIT_PAGE] += 1
@@ -227,17 +258,15 @@ def migrate_huge(m, s, task, old, new):
     m.vm[s, target, Vm.PGMIGRATE_SUCCESS] += HPAGE_PMD_NR
     m.vm[s, target, Vm.THP_MIGRATION_SUCCESS] += 1
     put_huge(m, s, old)
-    ns = m.cost[COST_MIGRATE_PAGE] + HPAGE_PMD_NR * m.copy_ns[source, target]
-    charge(m, s, task, Cause.MIGRATION, ns)
 
 
 @inlined
-def count_huge_failure(m, s, n, pages):
-    """Count a folio of node ``n`` that could not be migrated for want of memory.
+def count_huge_failure(m, s, n, pages, reason):
+    """Count a folio of node ``n`` that could not be migrated.
 
-    ``pages``: those that the entry maps for which it was tried.
+    ``pages``: those that the entry maps for which it was tried; ``reason``: a Refusal
     """
-    m.refused[s, Refusal.TARGET_FULL] += pages
+    m.refused[s, reason] += pages
     m.vm[s, n, Vm.PGMIGRATE_FAIL] += pages
     m.vm[s, n, Vm.THP_MIGRATION_FAIL] += 1
 
@@ -251,37 +280,58 @@ def _split_for_hint(m, s, task, b):
 
 
 @inlined
-def _count_hint_fault(m, s, task, page_nid):
-    cpu_nid = m.task[task, TASK_NID]
-    m.vm[s, cpu_nid, Vm.NUMA_HINT_FAULTS] += 1
-    if page_nid == cpu_nid:
-        m.vm[s, cpu_nid, Vm.NUMA_HINT_FAULTS_LOCAL] += 1
-    charge(m, s, task, Cause.HINT_FAULT, m.cost[COST_HINT_FAULT])
+def _migrate_misplaced_folio(m, s, task, block, b, new):
+    """Move a folio by a hint fault to the pageblock ``new``, and judge that."""
+    page_nid, target = folio_nid(m, b), folio_nid(m, new)
+    ns = migrate_huge(m, s, task, b, new)
+    note_move_huge(m, s, task, block, page_nid, new, ns)
+    count_numa_migration(m, s, page_nid, target, HPAGE_PMD_NR)
 
 
 @inlined
 def _do_huge_pmd_numa_page(m, s, task, at, v, vpn):
     block = at >> HPAGE_PMD_ORDER
     b = (m.pmd[block] & PTE_PAYLOAD) >> HPAGE_PMD_ORDER
-    cpu_nid = m.task[task, TASK_NID]
     page_nid = folio_nid(m, b)
-    target = mpol_misplaced(m, task, v, vpn, b << HPAGE_PMD_ORDER)
+    first = b << HPAGE_PMD_ORDER
+    target, answer, asked = misplaced(m, s, task, v, vpn, first, page_nid, HPAGE_PMD_NR)
     if target != NONE and not m.info[UNIT_HINTING]:
+        if asked:
+            note_filter(m, s, task, first, page_nid, HPAGE_PMD_NR, answer)
         _split_for_hint(m, s, task, b)
-        _count_hint_fault(m, s, task, page_nid)
+        count_hint_fault(m, s, task, page_nid)
         return SERVED
-    if target != NONE:
+    new = NO_MEMORY
+    limited = target != NONE and numamigrate_update_ratelimit(m, s, target)
+    if target != NONE and not limited:
         # migrate_balanced_pgdat: above high plus the pages that come.
+        cpu_nid = m.task[task, TASK_NID]
         new = alloc_huge_on_node(m, s, target, cpu_nid, HIGH, HPAGE_PMD_NR)
         if new == PUT_ASIDE:
             return PUT_ASIDE
-        if new == NO_MEMORY:
-            count_huge_failure(m, s, page_nid, HPAGE_PMD_NR)
-        else:
-            migrate_huge(m, s, task, b, new)
-            m.vm[s, target, Vm.NUMA_PAGES_MIGRATED] += HPAGE_PMD_NR
+    last, writable = 0, False
+    if m.info[BALANCING]:
+        last = last_cpupid(m, first, page_nid)
+        writable = mapping_is_writable(m, v, m.pmd[block], huge_mapcount(m, b))
+        if asked:
+            note_filter(m, s, task, first, page_nid, HPAGE_PMD_NR, answer)
+        if target != NONE and not limited:
+            note_migration(m, s, target, HPAGE_PMD_NR)
+    if new >= 0:
+        _migrate_misplaced_folio(m, s, task, block, b, new)
+    elif limited:
+        count_huge_failure(m, s, page_nid, HPAGE_PMD_NR, Refusal.RATE_LIMIT)
+    elif target != NONE:
+        count_huge_failure(m, s, page_nid, HPAGE_PMD_NR, Refusal.TARGET_FULL)
+        wake_demotion(m, page_nid, target)
     m.pmd[block] = (m.pmd[block] & ~PTE_PROTNONE) | PTE_YOUNG
-    _count_hint_fault(m, s, task, page_nid)
+    count_hint_fault(m, s, task, page_nid)
+    if m.info[BALANCING]:
+        local = page_nid == m.task[task, TASK_NID]
+        nid = target if new >= 0 else page_nid
+        failed = target != NONE and new < 0
+        vma_set_access_pid_bit(m, s, v, task)
+        task_numa_fault(m, s, task, last, local, nid, HPAGE_PMD_NR, writable, failed)
     return SERVED
 
 

@@ -46,8 +46,9 @@ cdef int64_t IN_USE = <int64_t>1 << 48
 cdef int64_t ACTIVE = <int64_t>1 << 49
 cdef int64_t REFERENCED = <int64_t>1 << 50
 cdef int64_t DIRTY = <int64_t>1 << 51
+cdef int64_t FROM = <int64_t>0x3F << 57
 # What plain pages may differ in.
-cdef int64_t FREE_TO_DIFFER = VPN | ACTIVE | REFERENCED | DIRTY
+cdef int64_t FREE_TO_DIFFER = VPN | ACTIVE | REFERENCED | DIRTY | FROM
 
 
 def layout():
@@ -69,6 +70,7 @@ def layout():
         "FRAME_ACTIVE": ACTIVE,
         "FRAME_REFERENCED": REFERENCED,
         "FRAME_DIRTY": DIRTY,
+        "FRAME_FROM": FROM,
         "HPAGE_PMD_ORDER": HPAGE_PMD_ORDER,
         "HPAGE_PMD_NR": HPAGE_PMD_NR,
     }

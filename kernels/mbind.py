@@ -29,6 +29,7 @@ from .folio import folio_nid, huge_mapcount, page_mapcount, split_huge_page
 from .huge_pmd import count_huge_failure, migrate_huge
 from .mempolicy import alloc_on_node, alloc_page_vma, mpol_misplaced
 from .migrate import migrate_folio_move, migration_cost
+from .moves import note_move, note_move_huge
 from .page_alloc import node_of, put_huge, put_page
 from .rmap import mapcount, try_to_unmap
 from .state import (
@@ -257,6 +258,20 @@ def _undo_alloc(m, new):
 
 
 @inlined
+def _move_and_judge(m, task, pfn, new):
+    s, old = m.info[SHARDS], node_of(m, pfn)
+    migrate_folio_move(m, s, pfn, new)
+    note_move(m, s, task, NONE, old, new, migration_cost(m, s, task, pfn, new))
+
+
+@inlined
+def _move_folio_and_judge(m, task, b, new):
+    s, old = m.info[SHARDS], folio_nid(m, b)
+    ns = migrate_huge(m, s, task, b, new)
+    note_move_huge(m, s, task, NONE, old, new, ns)
+
+
+@inlined
 def _move_by_policy(m, task, v, vpn, pfn):
     s = m.info[SHARDS]
     new = alloc_page_vma(m, s, task, v, vpn, False)
@@ -265,8 +280,7 @@ def _move_by_policy(m, task, v, vpn, pfn):
     if node_of(m, new) == node_of(m, pfn):
         _undo_alloc(m, new)
         return _fail(m, pfn)
-    migrate_folio_move(m, s, pfn, new)
-    migration_cost(m, s, task, pfn, new)
+    _move_and_judge(m, task, pfn, new)
     return True
 
 
@@ -315,9 +329,9 @@ def _move_folio_by_policy(m, task, v, vpn, b, pages):
         return _SPLIT
     if folio_nid(m, new) == folio_nid(m, b):
         put_huge(m, s, new)
-        count_huge_failure(m, s, folio_nid(m, b), pages)
+        count_huge_failure(m, s, folio_nid(m, b), pages, Refusal.TARGET_FULL)
         return _LEFT
-    migrate_huge(m, s, task, b, new)
+    _move_folio_and_judge(m, task, b, new)
     return _WHOLE
 
 
@@ -332,7 +346,7 @@ def _move_folio_to_node(m, task, b, nid):
     if new < 0:
         _split_to_move(m, b, True)
         return _SPLIT
-    migrate_huge(m, s, task, b, new)
+    _move_folio_and_judge(m, task, b, new)
     return _WHOLE
 
 
@@ -432,8 +446,7 @@ def _move_to_node(m, task, pfn, nid, move_all):
     if new < 0:
         _fail(m, pfn)
         return -ENOMEM
-    migrate_folio_move(m, s, pfn, new)
-    migration_cost(m, s, task, pfn, new)
+    _move_and_judge(m, task, pfn, new)
     return nid
 
 

@@ -5,7 +5,7 @@ set aside or finds no memory changes nothing.  ``m`` Memory, ``s`` shard (S: ser
 ``at`` index of the PTE, ``v`` row of the VMA.
 """
 
-from ._jit import inlined
+from ._jit import called, inlined
 from .anon_page import add_rss, charge, map_copied_page, map_new_page
 from .constants import (
     FRAME_COMPOUND,
@@ -32,18 +32,33 @@ from .constants import (
     Refusal,
     Vm,
 )
+from .folio import page_mapcount
 from .huge_pmd import (
     do_huge_pmd_anonymous_page,
     handle_huge_pmd_fault,
     thp_vma_allowable,
 )
 from .mempolicy import alloc_hinted, alloc_on_node, alloc_page_vma, mpol_misplaced
-from .migrate import lru_add, migrate_folio_move, migration_cost
+from .migrate import lru_add, migrate_folio_move, migration_cost, migration_ns
+from .migrate_misplaced import (
+    count_hint_fault,
+    count_numa_migration,
+    last_cpupid,
+    mapping_is_writable,
+    misplaced,
+    wake_demotion,
+)
+from .moves import note_move
 from .page_alloc import node_of
 from .rmap import mapcount
+from .should_numa_migrate_memory import (
+    note_filter,
+    note_migration,
+    numamigrate_update_ratelimit,
+)
 from .state import (
+    BALANCING,
     COST_CACHE_LOOKUP,
-    COST_HINT_FAULT,
     COST_MINOR_FAULT,
     COST_SWAP_IN,
     FALLBACK,
@@ -64,6 +79,7 @@ from .state import (
     VMA_WRITE,
 )
 from .swap_state import migration_free_entry, swap_free_slot
+from .task_numa_fault import task_numa_fault, vma_set_access_pid_bit
 from .vma import find_vma
 
 
@@ -132,30 +148,76 @@ def _do_wp_page(m, s, task, at, v, vpn):
 
 
 @inlined
-def _do_numa_page(m, s, task, at, v, vpn):
-    old = m.pte[at] & PTE_PAYLOAD
-    cpu_nid = m.task[task, TASK_NID]
-    page_nid = node_of(m, old)
-    target = mpol_misplaced(m, task, v, vpn, old)
-    if target != NONE and m.frame[old] & FRAME_COMPOUND:
+def _migrate_misplaced_page(m, s, task, at, old, new):
+    """Move a page by a hint fault to the frame ``new``, and judge that."""
+    page_nid, target = node_of(m, old), node_of(m, new)
+    migrate_folio_move(m, s, old, new)
+    ns = migration_cost(m, s, task, old, new)
+    note_move(m, s, task, at, page_nid, new, ns)
+    count_numa_migration(m, s, page_nid, target, 1)
+
+
+@inlined
+def _fail_misplaced_page(m, s, n, reason):
+    m.refused[s, reason] += 1
+    m.vm[s, n, Vm.PGMIGRATE_FAIL] += 1
+
+
+@inlined
+def _do_numa_page_of_folio(m, s, task, v, vpn, pfn):
+    """Serve a hint fault on a part of a folio, which never moves (before 6.10)."""
+    if mpol_misplaced(m, task, v, vpn, pfn) != NONE:
         m.refused[s, Refusal.PTE_MAPPED_THP] += 1
-    elif target != NONE:
-        new = alloc_hinted(m, s, target, cpu_nid)
+    return SERVED
+
+
+@inlined
+def _do_numa_page_alone(m, s, task, at, v, vpn, old):
+    """Serve a hint fault on a page of its own: SERVED or PUT_ASIDE."""
+    page_nid = node_of(m, old)
+    target, answer, asked = misplaced(m, s, task, v, vpn, old, page_nid, 1)
+    new = NO_MEMORY
+    limited = target != NONE and numamigrate_update_ratelimit(m, s, target)
+    if target != NONE and not limited:
+        new = alloc_hinted(m, s, target, m.task[task, TASK_NID])
         if new == PUT_ASIDE:
             return PUT_ASIDE
-        if new == NO_MEMORY:
-            m.refused[s, Refusal.TARGET_FULL] += 1
-            m.vm[s, page_nid, Vm.PGMIGRATE_FAIL] += 1
-        else:
-            migrate_folio_move(m, s, old, new)
-            migration_cost(m, s, task, old, new)
-            m.vm[s, target, Vm.NUMA_PAGES_MIGRATED] += 1
-    m.vm[s, cpu_nid, Vm.NUMA_HINT_FAULTS] += 1
-    if page_nid == cpu_nid:
-        m.vm[s, cpu_nid, Vm.NUMA_HINT_FAULTS_LOCAL] += 1
-    m.pte[at] = (m.pte[at] & ~PTE_PROTNONE) | PTE_YOUNG
-    charge(m, s, task, Cause.HINT_FAULT, m.cost[COST_HINT_FAULT])
+    last, writable = 0, False
+    if m.info[BALANCING]:
+        last = last_cpupid(m, old, page_nid)
+        writable = mapping_is_writable(m, v, m.pte[at], page_mapcount(m, old))
+        if asked:
+            note_filter(m, s, task, old, page_nid, 1, answer)
+        if target != NONE and not limited:
+            note_migration(m, s, target, 1)
+    if new >= 0:
+        _migrate_misplaced_page(m, s, task, at, old, new)
+    elif limited:
+        _fail_misplaced_page(m, s, page_nid, Refusal.RATE_LIMIT)
+    elif target != NONE:
+        _fail_misplaced_page(m, s, page_nid, Refusal.TARGET_FULL)
+        wake_demotion(m, page_nid, target)
+    if m.info[BALANCING]:
+        local = page_nid == m.task[task, TASK_NID]
+        nid = target if new >= 0 else page_nid
+        failed = target != NONE and new < 0
+        vma_set_access_pid_bit(m, s, v, task)
+        task_numa_fault(m, s, task, last, local, nid, 1, writable, failed)
     return SERVED
+
+
+@called
+def _do_numa_page(m, s, task, at, v, vpn):
+    old = m.pte[at] & PTE_PAYLOAD
+    page_nid = node_of(m, old)
+    if m.frame[old] & FRAME_COMPOUND:
+        status = _do_numa_page_of_folio(m, s, task, v, vpn, old)
+    else:
+        status = _do_numa_page_alone(m, s, task, at, v, vpn, old)
+    if status == SERVED:
+        count_hint_fault(m, s, task, page_nid)
+        m.pte[at] = (m.pte[at] & ~PTE_PROTNONE) | PTE_YOUNG
+    return status
 
 
 @inlined
@@ -225,18 +287,28 @@ def _map_cached(m, s, task, at, pfn, count, write):
 
 
 @inlined
+def _judge(m, s, task, at, old, pfn):
+    """Judge the move of a cached page, if it has moved."""
+    if old != pfn:
+        ns = migration_ns(m, old, pfn)
+        note_move(m, s, task, at, node_of(m, old), pfn, ns)
+
+
+@inlined
 def _do_swap_page(m, s, task, at, v, vpn, write):
     slot = m.pte[at] & PTE_PAYLOAD
-    pfn = m.slot_frame[slot]
-    if pfn == NONE:
+    cached = m.slot_frame[slot]
+    if cached == NONE:
         pfn = _swapin_page(m, s, task, v, vpn, slot)
     else:
-        pfn = _check_migrate_misplaced_page(m, s, task, v, vpn, pfn)
+        pfn = _check_migrate_misplaced_page(m, s, task, v, vpn, cached)
     if pfn < 0:
         return pfn
     m.slot_count[slot] -= 1
     left = m.slot_count[slot]
     exclusive = _map_cached(m, s, task, at, pfn, left, write)
+    if cached != NONE:
+        _judge(m, s, task, at, cached, pfn)
     if left == 0 and (exclusive or _vm_swap_full(m, s)):
         drop_slot(m, s, pfn)
     return SERVED
@@ -245,13 +317,14 @@ def _do_swap_page(m, s, task, at, v, vpn, write):
 @inlined
 def _do_parked_page(m, s, task, at, v, vpn, write):
     entry = m.pte[at] & PTE_PAYLOAD
-    pfn = m.entry_frame[entry]
-    pfn = _check_migrate_misplaced_page(m, s, task, v, vpn, pfn)
+    cached = m.entry_frame[entry]
+    pfn = _check_migrate_misplaced_page(m, s, task, v, vpn, cached)
     if pfn < 0:
         return pfn
     m.entry_count[entry] -= 1
     left = m.entry_count[entry]
     _map_cached(m, s, task, at, pfn, left, write)
+    _judge(m, s, task, at, cached, pfn)
     if left == 0:
         drop_entry(m, s, pfn)
     return SERVED

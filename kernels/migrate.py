@@ -8,6 +8,7 @@ from .constants import (
     Cause,
     Vm,
 )
+from .last_cpupid import migrate_last_cpupid
 from .page_alloc import node_of, put_page
 from .rmap import remove_migration_ptes
 from .state import COST_MIGRATE_PAGE, INACTIVE, SHARDS
@@ -27,6 +28,7 @@ def lru_add(m, s, pfn, change):
 @inlined
 def migrate_folio_move(m, s, old, new):
     """Let frame ``new`` take the place of ``old``, which is freed."""
+    migrate_last_cpupid(m, old, new, node_of(m, old), node_of(m, new))
     lru_add(m, s, old, -1)
     word = m.frame[old]
     m.frame[new] = word
@@ -44,7 +46,14 @@ def migrate_folio_move(m, s, old, new):
 
 
 @inlined
+def migration_ns(m, old, new):
+    """Return what a migration costs: the kernel's work and the copy."""
+    return m.cost[COST_MIGRATE_PAGE] + m.copy_ns[node_of(m, old), node_of(m, new)]
+
+
+@inlined
 def migration_cost(m, s, task, old, new):
-    """Charge a migration: the kernel's work and the copy."""
-    ns = m.cost[COST_MIGRATE_PAGE] + m.copy_ns[node_of(m, old), node_of(m, new)]
+    """Charge a migration; return the ns."""
+    ns = migration_ns(m, old, new)
     m.cause[s, task, Cause.MIGRATION] += ns
+    return ns

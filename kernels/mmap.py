@@ -19,6 +19,8 @@ from .constants import (
     HPAGE_PMD_ORDER,
     NONE,
     PMD_LEAF,
+    PMD_OWES,
+    PTE_OWES,
     PTE_PARKED,
     PTE_PAYLOAD,
     PTE_PRESENT,
@@ -75,7 +77,7 @@ def _copy_huge_pmd(m, s, first, copy, child):
         m.mm_change[s, child, CHANGE_HUGE] += HPAGE_PMD_NR
         pmd &= ~PTE_WRITE
         m.pmd[first >> HPAGE_PMD_ORDER] = pmd
-        pmd &= ~PTE_YOUNG
+        pmd &= ~(PTE_YOUNG | PMD_OWES)
     m.pmd[copy >> HPAGE_PMD_ORDER] = pmd
 
 
@@ -90,7 +92,7 @@ def _copy_pte_range(m, s, first, copy, pages, child):
         if pte & PTE_PRESENT:
             pte = _copy_present_pte(m, s, pte, child)
             m.pte[first + i] = pte
-            pte &= ~PTE_YOUNG
+            pte &= ~(PTE_YOUNG | PTE_OWES)
         else:
             _copy_nonpresent_pte(m, s, pte, child)
         m.pte[copy + i] = pte

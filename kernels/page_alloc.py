@@ -16,6 +16,7 @@ from .constants import (
     ThpEnabled,
     Vm,
 )
+from .last_cpupid import reset_last_cpupid, reset_last_cpupid_huge
 from .state import (
     END_BLOCK,
     FREE,
@@ -179,6 +180,7 @@ def free_frame(m, pfn):
 def put_page(m, s, pfn):
     """Free a frame: at once, or at the barrier where a shard frees it."""
     m.vm[s, node_of(m, pfn), Vm.PGFREE] += 1
+    reset_last_cpupid(m, pfn)
     if s == m.info[SHARDS]:
         free_frame(m, pfn)
         return
@@ -236,6 +238,7 @@ def put_huge(m, s, b):
         first = b << HPAGE_PMD_ORDER
         m.frame[first : first + HPAGE_PMD_NR] = 0
     m.block_huge[b] = 0
+    reset_last_cpupid_huge(m, b)
     if s == m.info[SHARDS]:
         free_huge(m, b)
         return

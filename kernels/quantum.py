@@ -33,7 +33,9 @@ from .state import (
     TASK_NID,
     TASK_NUMBER,
     TASK_QUOTA,
+    TASK_RAN,
     TASK_REFS,
+    TASK_RUNTIME,
     TASK_STREAM,
 )
 
@@ -58,6 +60,7 @@ def _assign(task, now, end):
     total = 0
     for t in range(task.shape[0]):
         task[t, TASK_QUOTA] = 0
+        task[t, TASK_RAN] = 0
         left = _left(task, t)
         if left <= 0:
             continue
@@ -226,7 +229,9 @@ def fold_clocks(m, spent):
                 spent[t, k] += ns
                 m.cause[s, t, k] = 0
         m.task[t, TASK_CLOCK] += total
+        m.task[t, TASK_RUNTIME] += total
         quota = m.task[t, TASK_QUOTA]
+        m.task[t, TASK_RAN] |= quota > 0
         if quota > 0:
             m.task[t, TASK_MEAN] = max(1, total // quota)
             m.task[t, TASK_NUMBER] += quota

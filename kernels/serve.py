@@ -10,11 +10,15 @@ from .accesses import (
     ACCESS_WRITE_SHIFT,
 )
 from .constants import (
+    HPAGE_PMD_NR,
     HPAGE_PMD_ORDER,
     PMD_LEAF,
     PMD_NID,
     PMD_NID_SHIFT,
+    PMD_OWES,
     PTE_DIRTY,
+    PTE_OWES,
+    PTE_OWES_ONE,
     PTE_PAYLOAD,
     PTE_PRESENT,
     PTE_PROTNONE,
@@ -79,6 +83,8 @@ def settle_run(m, s, task, tail, counts):
     refs = m.task[task, TASK_REFS]
     if m.info[TLB_SETS_4K]:
         _settle_walks(m, s, task, counts)
+    m.vm[s, cpu_nid, Vm.PAGES_PAID] += counts[counts.size - 1]
+    counts[counts.size - 1] = 0
     for nid in range(m.node.shape[0]):
         hits = counts[nid]
         if hits == 0:
@@ -97,13 +103,25 @@ def settle_run(m, s, task, tail, counts):
 
 
 @inlined
-def touch(m, at, write):
-    """Set the bits that the hardware sets in the entry that maps a page."""
-    bits = PTE_YOUNG | PTE_DIRTY if write else PTE_YOUNG
-    if m.pmd[at >> HPAGE_PMD_ORDER] & PMD_LEAF:
-        m.pmd[at >> HPAGE_PMD_ORDER] |= bits
-    else:
-        m.pte[at] |= bits
+def _pay(entry, here, counts):
+    """Take a use off what a PTE owes, if it is ``here``; return the entry."""
+    if entry & PTE_OWES and here:
+        entry -= PTE_OWES_ONE
+        if entry & PTE_OWES == 0:
+            counts[counts.size - 1] += 1
+    return entry
+
+
+@inlined
+def _pay_huge(entry, owes, here, counts):
+    """Take a use off what the folio of an entry owes; return the entry."""
+    if entry & PMD_OWES and here:
+        b = (entry & PTE_PAYLOAD) >> HPAGE_PMD_ORDER
+        owes[b] -= 1
+        if owes[b] == 0:
+            entry &= ~PMD_OWES
+            counts[counts.size - 1] += HPAGE_PMD_NR
+    return entry
 
 
 @inlined
@@ -112,6 +130,20 @@ def hit_node(m, task, pte):
     if pte & PTE_ZERO:
         return m.task[task, TASK_NID]
     return (pte & PTE_PAYLOAD) >> m.info[NODE_SHIFT]
+
+
+@inlined
+def touch(m, task, at, write, counts):
+    """Set the bits that the hardware sets in the entry that maps a page."""
+    bits = PTE_YOUNG | PTE_DIRTY if write else PTE_YOUNG
+    block = at >> HPAGE_PMD_ORDER
+    leaf = m.pmd[block] & PMD_LEAF
+    entry = (m.pmd[block] if leaf else m.pte[at]) | bits
+    here = hit_node(m, task, entry) == m.task[task, TASK_NID]
+    if leaf:
+        m.pmd[block] = _pay_huge(entry, m.block_owes, here, counts)
+    else:
+        m.pte[at] = _pay(entry, here, counts)
 
 
 @inlined
@@ -150,15 +182,16 @@ def _serve_hits(pte, task, queued, k, end, last, run, shift, counts):
         write = (word & ACCESS_WRITE) >> ACCESS_WRITE_SHIFT
         need = PTE_PRESENT | write * PTE_WRITE
         entry = pte[at]
+        nid = cpu_nid
         if entry & (need | PTE_PROTNONE) != need:
             if not is_hit(entry, write == 1):
                 break
-            counts[cpu_nid] += 1
         else:
-            counts[(entry & PTE_PAYLOAD) >> shift] += 1
+            nid = (entry & PTE_PAYLOAD) >> shift
+        counts[nid] += 1
         bits = PTE_YOUNG | write * PTE_DIRTY
-        if entry & bits != bits:
-            pte[at] = entry | bits
+        if entry & (bits | PTE_OWES) != bits:
+            pte[at] = _pay(entry | bits, nid == cpu_nid, counts)
         k += 1
     return k
 
@@ -181,7 +214,21 @@ def translate(m, task, s, at, counts):
 
 @called
 def _serve_hits_mapped(
-    pte, pmd, tlb, sets, task, pgd_nid, queued, k, end, last, run, shift, nodes, counts
+    pte,
+    pmd,
+    owes,
+    tlb,
+    sets,
+    task,
+    pgd_nid,
+    queued,
+    k,
+    end,
+    last,
+    run,
+    shift,
+    nodes,
+    counts,
 ):
     """Do ``_serve_hits`` where blocks may be mapped whole, or with TLBs.
 
@@ -211,20 +258,21 @@ def _serve_hits_mapped(
         upper = pmd[block]
         leaf = upper & PMD_LEAF != 0
         entry = upper if leaf else pte[at]
+        nid = cpu_nid
         if entry & (need | PTE_PROTNONE) != need:
             if not is_hit(entry, write == 1):
                 break
-            counts[cpu_nid] += 1
         else:
-            counts[(entry & PTE_PAYLOAD) >> shift] += 1
+            nid = (entry & PTE_PAYLOAD) >> shift
+        counts[nid] += 1
         if leaf:
-            if entry & bits != bits:
-                pmd[block] = entry | bits
+            if entry & (bits | PMD_OWES) != bits:
+                pmd[block] = _pay_huge(entry | bits, owes, nid == cpu_nid, counts)
             if huge and tlb_miss(tlb, first_huge, huge, block):
                 walk(tlb, 1, block, pgd_nid, nodes, counts)
         else:
-            if entry & bits != bits:
-                pte[at] = entry | bits
+            if entry & (bits | PTE_OWES) != bits:
+                pte[at] = _pay(entry | bits, nid == cpu_nid, counts)
             if small and tlb_miss(tlb, 0, small, at):
                 table = (upper & PMD_NID) >> PMD_NID_SHIFT
                 walk(tlb, 0, at, table, nodes, counts)
@@ -242,6 +290,7 @@ def _hits_from(m, s, queued, k, end, last, run, counts):
     return _serve_hits_mapped(
         m.pte,
         m.pmd,
+        m.block_owes,
         m.tlb[task, s],
         m.info[TLB_SETS_4K : TLB_SETS_2M + 1],
         m.task,
@@ -289,7 +338,7 @@ def serve(m, queued, limit, counts, first_shard, step):
     """Serve at most ``limit`` accesses of every ``step``-th shard; return how many.
 
     queued  int64[accesses]  the shards' queues, back to back
-    counts  int64[3 * nodes + 2]  scratch (``kernels/tlb.py``), zero before and after
+    counts  int64[3 * nodes + 3]  scratch (``kernels/tlb.py``), zero before and after
     """
     served = 0
     for s in range(first_shard, m.shard.shape[0] - 1, step):

@@ -192,7 +192,8 @@ NUMA_FAILED: Final = 10
 NUMA_LAST_RUNTIME: Final = 11  # ns, at the last placement
 NUMA_LAST_PLACEMENT: Final = 12  # ns, 0: never
 NUMA_COUNTED: Final = 13  # 1: has statistics
-NUMA_WIDTH: Final = 14
+NUMA_FAULTED: Final = 14  # 1: had hint faults in the last quantum
+NUMA_WIDTH: Final = 15
 
 # --- Memory.numa_faults, int64[tasks, kinds, nodes, 2], and of groups ----------------
 MEM: Final = 0

@@ -12,9 +12,10 @@ from .state import WAYS
 _SCATTER: Final = 0x85EBCA6B
 _LOW_32: Final = (1 << 32) - 1
 
-# --- counts of a run, int64[CACHED * nodes + 2]: parts of ``nodes`` columns ---------
+# --- counts of a run, int64[CACHED * nodes + 3]: parts of ``nodes`` columns ---------
 #: Hits by the page's node, walks that went to memory by the table's node and the size,
-#: then the walks that found their line, 4 KiB and 2 MiB.
+#: then the walks that found their line, 4 KiB and 2 MiB, then the pages that
+#: have paid for their move.
 WALKS_4K: Final = 1
 WALKS_2M: Final = 2
 CACHED: Final = 3

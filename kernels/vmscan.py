@@ -28,9 +28,11 @@ from .constants import (
     PTE_PARKED,
     PTE_SWAP,
     PTE_YOUNG,
+    Balancing,
     Refusal,
     Vm,
 )
+from .demotion import can_demote, demote_folio, demote_page
 from .folio import lru_add_huge, maps_folio, split_huge_page
 from .mempolicy import first_candidate, in_mask
 from .migrate import lru_add
@@ -38,6 +40,7 @@ from .page_alloc import put_huge, put_page
 from .rmap import clear_young, entries_to_slots, first_mm, maps_frame, try_to_unmap
 from .state import (
     ACTIVE,
+    BALANCING,
     CHANGE_HUGE,
     CHANGE_RSS,
     CHANGE_SWAPENTS,
@@ -55,6 +58,7 @@ from .state import (
     NODE_SHIFT,
     ONLINE,
     PEAK,
+    PROMO,
     SCANNED,
     SHARDS,
     SLOTS,
@@ -67,12 +71,16 @@ from .swap_state import get_id, migration_free_entry, swap_free_slot
 
 SWAP_CLUSTER_MAX: Final = 32
 DEF_PRIORITY: Final = 12
+_TIERING: Final = int(Balancing.TIERING)
 MAX_RECLAIM_RETRIES: Final = 16
 
 
 @inlined
-def _no_free_slot(m):
-    return m.info[SLOTS + IN_USE] == m.info[SLOTS + TOTAL]
+def _nowhere_to_go(m, n):
+    """Tell whether pages of a node can neither be swapped out nor demoted."""
+    if m.info[SLOTS + IN_USE] < m.info[SLOTS + TOTAL]:
+        return False
+    return not can_demote(m, n)
 
 
 @inlined
@@ -130,6 +138,8 @@ def _reclaim_page(m, n, pfn, steal):
     """Swap a page out and free it; return 1, or 0 where it had to be activated."""
     s = m.info[SHARDS]
     m.frame[pfn] &= ~FRAME_REFERENCED
+    if demote_page(m, n, pfn, steal):
+        return 1
     if not _get_slot_for(m, n, pfn):
         _activate(m, n, pfn)
         return 0
@@ -221,6 +231,9 @@ def _swap_out_whole(m, n, b, slot, steal):
 def _reclaim_huge(m, n, b, steal):
     """Swap a folio out, whole if it can be; return pages freed so."""
     m.block_huge[b] &= ~FRAME_REFERENCED
+    demoted = demote_folio(m, n, b, steal)
+    if demoted > 0:
+        return demoted
     if not m.block_huge[b] & FOLIO_COMPOUND:
         slot = m.info[SLOTS + VIRGIN_ID]
         if slot + HPAGE_PMD_NR <= m.info[SLOTS + TOTAL]:
@@ -391,7 +404,7 @@ def _shrink_node(m, n, priority, target, scan, steal):
     reclaimed = deferred_split_scan(m, n) if m.node[n, DEFERRED] > 0 else 0
     if reclaimed > 0:
         m.node[n, KSWAPD_FAILURES] = 0
-    if _no_free_slot(m):
+    if _nowhere_to_go(m, n):
         return reclaimed
     active = m.node[n, ACTIVE] >> priority
     inactive = m.node[n, INACTIVE] >> priority
@@ -405,7 +418,7 @@ def _shrink_node(m, n, priority, target, scan, steal):
             count = min(SWAP_CLUSTER_MAX, inactive)
             reclaimed += _shrink_inactive_list(m, n, count, scan, steal)
             inactive -= count
-        if reclaimed >= target or _no_free_slot(m):
+        if reclaimed >= target or _nowhere_to_go(m, n):
             break
     if reclaimed > 0:
         m.node[n, KSWAPD_FAILURES] = 0
@@ -414,13 +427,14 @@ def _shrink_node(m, n, priority, target, scan, steal):
 
 @inlined
 def balance_pgdat(m, n):
-    """Run kswapd of a node until it is above its high watermark."""
+    """Run kswapd of a node until it is above its high, or promo, watermark."""
     if m.node[n, KSWAPD_FAILURES] >= MAX_RECLAIM_RETRIES:
         return
     m.vm[m.info[SHARDS], n, Vm.PAGEOUTRUN] += 1
     reclaimed = 0
     priority = DEF_PRIORITY
-    while priority >= 1 and m.node[n, FREE] <= m.node[n, HIGH]:
+    mark = PROMO if m.info[BALANCING] & _TIERING else HIGH
+    while priority >= 1 and m.node[n, FREE] <= m.node[n, mark]:
         target = max(m.node[n, HIGH], SWAP_CLUSTER_MAX)
         reclaimed += _shrink_node(
             m, n, priority, target, Vm.PGSCAN_KSWAPD, Vm.PGSTEAL_KSWAPD

@@ -1,0 +1,95 @@
+"""Demotion to slower nodes in place of swap (mm/memory-tiers.c, mm/vmscan.c, 6.12).
+
+``docs/model.md`` §11.5.
+"""
+
+from ._jit import called, inlined
+from .constants import HPAGE_PMD_NR, NONE, Mode, Vm
+from .huge_pmd import move_folio
+from .mempolicy import zone_statistics
+from .migrate import migrate_folio_move
+from .page_alloc import rmqueue, rmqueue_huge
+from .state import DEMOTION, FREE, LOW, MIN, ONLINE, SHARDS, TIER
+from .vma_alloc_folio import has_room
+
+
+@inlined
+def _next_tier(m, n):
+    """Return the tier below that of a node which has nodes online, or NONE."""
+    tier = NONE
+    for other in range(m.node.shape[0]):
+        below = m.node[other, TIER]
+        if m.node[other, ONLINE] and below > m.node[n, TIER]:
+            if tier == NONE or below < tier:
+                tier = below
+    return tier
+
+
+@inlined
+def can_demote(m, n):
+    """Tell whether reclaim of a node may demote."""
+    return m.info[DEMOTION] == 1 and _next_tier(m, n) != NONE
+
+
+@inlined
+def _takes(m, n, mark, huge):
+    return has_room(m, n, mark) if huge else m.node[n, FREE] > m.node[n, mark]
+
+
+@inlined
+def _nearest(m, n, tier, mark, huge):
+    """Return the nearest node of a tier above a watermark, or NONE."""
+    best = NONE
+    for other in range(m.node.shape[0]):
+        if m.node[other, TIER] != tier or not m.node[other, ONLINE]:
+            continue
+        if best != NONE and m.distance[n, other] >= m.distance[n, best]:
+            continue
+        if _takes(m, other, mark, huge):
+            best = other
+    return best
+
+
+@inlined
+def _target(m, n, huge):
+    """Return where a page or folio of a node is demoted to, or NONE."""
+    tier = _next_tier(m, n)
+    best = _nearest(m, n, tier, LOW, huge)
+    return best if best != NONE else _nearest(m, n, tier, MIN, huge)
+
+
+@inlined
+def _count(m, n, target, pages, steal):
+    """Count a demotion, by kswapd or direct as ``steal`` says."""
+    s = m.info[SHARDS]
+    kswapd = steal == Vm.PGSTEAL_KSWAPD
+    zone_statistics(m, s, target, target, n, Mode.DEFAULT)
+    m.vm[s, target, Vm.PGALLOC_NORMAL] += pages - 1
+    m.vm[s, n, Vm.PGDEMOTE_KSWAPD if kswapd else Vm.PGDEMOTE_DIRECT] += pages
+    m.vm[s, n, steal] += pages
+
+
+@called
+def demote_page(m, n, pfn, steal):
+    """Move a page of a node a tier down; return 1, or 0 where there is no room."""
+    if not can_demote(m, n):
+        return 0
+    target = _target(m, n, False)
+    if target == NONE:
+        return 0
+    _count(m, n, target, 1, steal)
+    migrate_folio_move(m, m.info[SHARDS], pfn, rmqueue(m, target))
+    return 1
+
+
+@called
+def demote_folio(m, n, b, steal):
+    """Move a huge page of a node a tier down; return its pages, or 0."""
+    if not can_demote(m, n):
+        return 0
+    target = _target(m, n, True)
+    if target == NONE:
+        return 0
+    _count(m, n, target, HPAGE_PMD_NR, steal)
+    move_folio(m, m.info[SHARDS], b, rmqueue_huge(m, target))
+    return HPAGE_PMD_NR
