@@ -27,25 +27,28 @@ def _cache_dir() -> str:
 
 _CACHE_DIR = _cache_dir()
 
+#: Kernels own no memory, so reference counting is left out: with it, a field of a
+#: NamedTuple costs two atomic operations at every use.
+_BARE = {"nogil": True, "_nrt": False, "no_cfunc_wrapper": True}
+#: Parts are not called from Python; their wrappers, which unpack every array of the
+#: state, would be nine tenths of the compilation.
+_PART = _BARE | {"no_cpython_wrapper": True}
+
 
 def kernel(func):
-    """Compile ``func``, an entry point that Python calls.
-
-    Kernels own no memory, so reference counting is left out (``_nrt``): with it, a
-    field of a NamedTuple costs two atomic operations at every use.
-    """
+    """Compile ``func``, an entry point that Python calls."""
     saved, numba.config.CACHE_DIR = numba.config.CACHE_DIR, _CACHE_DIR
     try:
-        return numba.njit(cache=True, nogil=True, _nrt=False)(func)
+        return numba.njit(cache=True, **_BARE)(func)
     finally:
         numba.config.CACHE_DIR = saved
 
 
 def called(func):
     """Compile ``func``, a part of kernels that keeps its registers to itself."""
-    return numba.njit(nogil=True, _nrt=False)(func)
+    return numba.njit(**_PART)(func)
 
 
 def inlined(func):
     """Compile ``func``, a part of kernels; it is always inlined into its callers."""
-    return numba.njit(forceinline=True, nogil=True, _nrt=False)(func)
+    return numba.njit(forceinline=True, **_PART)(func)
