@@ -1167,7 +1167,7 @@ class Simulation:
         return self.memory.scan_skips.copy()
 
     def cpupid(self, process: Process, vpn: int) -> int:
-        """Return who took the last hint fault on a page (``kernels/last_cpupid.py``)."""
+        """Return a page's word of ``kernels/last_cpupid.py``: its last hint fault."""
         page = self.page(process, vpn)
         if page.frame < 0:
             return 0

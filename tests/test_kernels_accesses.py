@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kernel_parts import from_python
 
 from lazynuma.engine import (
     Gups,
@@ -25,6 +26,8 @@ from lazynuma.kernels import accesses as acc
 from lazynuma.kernels.state import TASK_NUMBER, TASK_QUOTA
 
 GOLDEN, U64 = 0x9E3779B97F4A7C15, (1 << 64) - 1
+
+drawn = from_python(acc.draw)
 
 
 def mix(z):
@@ -47,7 +50,7 @@ def test_splitmix64_has_its_published_outputs():
     outputs = [mix((1234567 + GOLDEN * i) & U64) for i in (1, 2, 3)]
     assert outputs == [6457827717110365317, 3203168211198807973, 9817491932198370423]
     with np.errstate(over="ignore"):
-        ours = [int(acc.draw(np.uint64(1234567), i)) for i in (0, 1, 2)]
+        ours = [int(drawn(np.uint64(1234567), i)) for i in (0, 1, 2)]
     assert ours == outputs
 
 
@@ -56,7 +59,7 @@ def test_splitmix64_has_its_published_outputs():
 def test_draws_are_those_of_the_page(seed, stream, number):
     key = np.int64(stream_key(seed, stream)).astype(np.uint64)
     with np.errstate(over="ignore"):
-        got = acc.draw(key, number)
+        got = drawn(key, number)
     assert int(got) == draw(seed, stream, number)
 
 

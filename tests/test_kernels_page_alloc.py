@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kernel_parts import from_python
 
 from lazynuma.engine import Costs, Settings, uniform
 from lazynuma.engine.memory import allocate
@@ -12,6 +13,11 @@ from lazynuma.kernels.constants import FRAME_IN_USE, NONE
 
 BLOCK = 512
 
+rmqueue = from_python(page_alloc.rmqueue)
+rmqueue_shard = from_python(page_alloc.rmqueue_shard)
+free_frame = from_python(page_alloc.free_frame)
+put_page = from_python(page_alloc.put_page)
+
 
 def world(nodes=2, blocks=4, shards=2, **options):
     options = Settings(shards=shards, **options)
@@ -19,7 +25,7 @@ def world(nodes=2, blocks=4, shards=2, **options):
 
 
 def take(memory, node):
-    pfn = page_alloc.rmqueue(memory, node)
+    pfn = rmqueue(memory, node)
     memory.frame[pfn] = FRAME_IN_USE
     return pfn
 
@@ -28,8 +34,8 @@ def test_frames_come_in_order_and_last_freed_first():
     memory = world()
     first = 1 << memory.info[s.NODE_SHIFT]
     assert [take(memory, 1) for _ in range(3)] == [first, first + 1, first + 2]
-    page_alloc.free_frame(memory, first + 1)
-    page_alloc.free_frame(memory, first)
+    free_frame(memory, first + 1)
+    free_frame(memory, first)
     assert [take(memory, 1) for _ in range(3)] == [first, first + 1, first + 3]
     assert memory.node[1, s.FREE] == 4 * BLOCK - 4
 
@@ -38,10 +44,10 @@ def test_an_empty_block_is_wholly_free_again():
     memory = world()
     frames = [take(memory, 0) for _ in range(BLOCK + 1)]
     assert memory.block_list[0] == s.UNLISTED and memory.block_list[1] == s.PARTIAL
-    page_alloc.free_frame(memory, frames[-1])
+    free_frame(memory, frames[-1])
     assert memory.block_list[1] == s.RETURNED and memory.block_bump[1] == 0
     for pfn in frames[:-1]:
-        page_alloc.free_frame(memory, pfn)
+        free_frame(memory, pfn)
     assert memory.node[0, s.RETURNED_HEAD] == 0
     assert memory.node[0, s.PARTIAL_HEAD] == NONE
     assert [take(memory, 0), take(memory, 0)] == [0, 1]
@@ -50,7 +56,7 @@ def test_an_empty_block_is_wholly_free_again():
 def test_a_full_block_that_loses_a_frame_is_first_on_the_list():
     memory = world()
     frames = [take(memory, 0) for _ in range(2 * BLOCK + 5)]
-    page_alloc.free_frame(memory, frames[7])
+    free_frame(memory, frames[7])
     assert memory.node[0, s.PARTIAL_HEAD] == 0
     assert take(memory, 0) == 7
     assert take(memory, 0) == 2 * BLOCK + 5
@@ -62,7 +68,7 @@ def test_frames_are_conserved(choices):
     memory, used = world(nodes=1, blocks=2), []
     for choice in choices:
         if choice % 3 and used:
-            page_alloc.free_frame(memory, used.pop(choice % len(used)))
+            free_frame(memory, used.pop(choice % len(used)))
         else:
             used.append(take(memory, 0))
     assert len(set(used)) == len(used)
@@ -86,7 +92,7 @@ def test_allotments_are_an_eighth_together_and_come_back():
     page_alloc.lend(memory)
     share = min(before // 8, before - memory.node[0, s.LOW]) // 2
     assert memory.pool[:, 0, s.POOL_LEFT].tolist() == [share, 3]
-    frames = [page_alloc.rmqueue_shard(memory, 1, 0) for _ in range(4)]
+    frames = [rmqueue_shard(memory, 1, 0) for _ in range(4)]
     assert frames == [BLOCK, BLOCK + 1, BLOCK + 2, s.PUT_ASIDE]
     page_alloc.take_back(memory)
     assert memory.node[0, s.FREE] == before - 3
@@ -99,7 +105,7 @@ def test_a_shard_frees_at_the_barrier():
     queue_of(memory, [10, 10])
     page_alloc.lend(memory)
     for pfn in (frames[2], frames[0]):
-        page_alloc.put_page(memory, 1, pfn)
+        put_page(memory, 1, pfn)
     assert memory.node[0, s.FREE] == 4 * BLOCK - 4
     page_alloc.take_back(memory)
     assert memory.node[0, s.FREE] == 4 * BLOCK - 2
@@ -112,7 +118,7 @@ def test_below_the_low_watermark_nothing_is_allotted():
         take(memory, 0)
     queue_of(memory, [100])
     page_alloc.lend(memory)
-    assert page_alloc.rmqueue_shard(memory, 0, 0) == s.PUT_ASIDE
+    assert rmqueue_shard(memory, 0, 0) == s.PUT_ASIDE
 
 
 @pytest.mark.parametrize("ballast", [0, 1, 3])
