@@ -6,8 +6,8 @@ import numpy as np
 
 #: Local share that a quantum must have, in thousandths.
 CONVERGED_PERMILLE = 900
-#: Quanta with a smaller share of the run's accesses say nothing, in thousandths.
-COUNTED_PERMILLE = 1
+#: Windows in which the local share is looked at.
+WINDOWS = 1000
 
 
 class Locality:
@@ -38,12 +38,13 @@ class Locality:
         ends = np.array(self._counts)
         served = np.diff(ends, axis=0, prepend=self._before[None])
         local, total = served[:, 0], served.sum(axis=1)
-        counted = total * 1000 >= total.sum() * COUNTED_PERMILLE
-        counted &= total > 0
-        bad = np.flatnonzero(counted & (local * 1000 < total * CONVERGED_PERMILLE))
+        window = (total.cumsum() - total) * WINDOWS // max(1, total.sum())
+        first = np.flatnonzero(np.diff(window, prepend=-1))
+        local, total = np.add.reduceat(local, first), np.add.reduceat(total, first)
+        bad = np.flatnonzero(local * 1000 < total * CONVERGED_PERMILLE)
         if not bad.size:
             return 0.0
-        last = int(bad[-1])
-        if last == np.flatnonzero(counted)[-1]:
+        last = int(bad[-1]) + 1
+        if last == first.size:
             return math.nan
-        return float(self._times[last] - self._start)
+        return float(self._times[first[last] - 1] - self._start)
