@@ -11,7 +11,8 @@ def check(simulation) -> None:
 
     Frames are conserved, no frame is mapped at two pages, mapcounts equal PTEs and PMD
     entries, slots and entries equal the PTEs that hold them, lists hold what they
-    count.  Walks all memory that was ever used: for tests and for doubts.
+    count, free pages remember no faults, groups' statistics are the sums of their
+    tasks'.  Walks all memory that was ever used: for tests and for doubts.
     """
     memory = simulation._sync()
     simulation._fold()
@@ -24,6 +25,8 @@ def check(simulation) -> None:
     _check_entries(memory, slots, "slot", st.SLOTS, memory.slot_count)
     _check_entries(memory, entries, "entry", st.ENTRIES, memory.entry_count)
     _check_cached(memory)
+    _check_cpupids(memory)
+    _check_numa(memory)
 
 
 def _frames(memory: st.Memory) -> np.ndarray:
@@ -228,3 +231,23 @@ def _check_cached(memory: st.Memory) -> None:
             assert dead == bool(word & k.FRAME_WEDGED), (
                 f"entry {entry} outlived its PTEs"
             )
+
+
+def _check_cpupids(memory: st.Memory) -> None:
+    frames = _small(memory)
+    free = frames[(memory.frame[frames] & k.FRAME_IN_USE) == 0]
+    assert not memory.frame_cpupid[free].any(), "a free frame remembers a fault"
+    blocks = np.unique(frames >> k.HPAGE_PMD_ORDER)
+    assert not memory.block_cpupid[blocks].any(), "a block of no folio remembers one"
+
+
+def _check_numa(memory: st.Memory) -> None:
+    """Compare the statistics of tasks and groups with what they are sums of."""
+    totals = memory.numa_faults[:, st.MEM].sum(axis=(1, 2))
+    assert (memory.numa[:, st.NUMA_TOTAL] == totals).all(), "a task's total"
+    for number, group in enumerate(memory.group):
+        members = memory.numa[:, st.NUMA_GROUP] == number
+        assert group[st.GROUP_TASKS] == members.sum(), f"tasks of group {number}"
+        if members.any():
+            faults = memory.numa_faults[members, : st.MEMBUF].sum(axis=0)
+            assert (memory.group_faults[number] == faults).all(), f"group {number}"
