@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from lazynuma.engine import (
+    Balancing,
     Khugepaged,
     Mechanism,
     Settings,
@@ -30,6 +31,8 @@ LINUX_COLLAPSES, LINUX_PMD_SPLITS = 355, 89_000
 TASKS = 32
 #: Most accesses that a case makes in one go.
 ACCESSES = 20_000_000
+#: Those of the run with NUMA balancing, which takes simulated minutes to settle.
+BALANCED = 10**9
 #: Shared machines are noisy: of work that can be done again the best time counts, as
 #: it does for the ceiling.
 REPEATS = 4
@@ -197,6 +200,16 @@ def _thp_touch(size: int, threads: int) -> Timing:
     )
 
 
+def _balance(size: int, threads: int) -> Timing:
+    """10^9 accesses of tasks that were spread, while balancing brings their memory."""
+    world = World(size, threads, settings=Settings(balancing=Balancing(mode="normal")))
+    world.sim.populate(world.tasks[0], world.region)
+    for i, task in enumerate(world.tasks):
+        world.sim.move_task(task, task.cpu + i % 4 * TASKS)
+    loads = world.loads(workload.Uniform, BALANCED, slabs=True)
+    return world.timed(lambda: world.sim.run(loads), BALANCED)
+
+
 def _thp_map(size: int, threads: int) -> Timing:
     """Map memory by huge pages; a fault each."""
     world = World(size, threads, settings=Settings(thp=ALWAYS))
@@ -288,6 +301,7 @@ CASES = (
     Case("hint_migrate_64GiB", 64 * GIB, _fault(Mechanism.HINTING)),
     Case("swapcache_fault_64GiB", 64 * GIB, _fault(Mechanism.SWAPCACHE)),
     Case("migcache_fault_64GiB", 64 * GIB, _fault(Mechanism.MIGCACHE)),
+    Case("balancing_64GiB", 64 * GIB, _balance),
     Case("mark_64GiB", 64 * GIB, _mark, True),
     Case("fork_64GiB", 64 * GIB, _fork, True),
     Case("exit_64GiB", 64 * GIB, _exit, True),
