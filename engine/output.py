@@ -27,7 +27,7 @@ from ..kernels.constants import Cause, Event, Refusal, ScanResult, Vm
 from .errors import BadInput
 from .run_file import FILETYPE, VERSION, Lock, RunState, allocated, clear_flags
 from .snapshot import BlockKind
-from .study import Column
+from .study import Column, Name, label, scales
 
 try:  # some times faster
     from isal.isal_zlib import compress
@@ -202,8 +202,8 @@ class RunWriter:
     title       one sentence
     attributes  more root attributes: str or numbers
     nodes       most nodes of any variant
-    dimension   name of the dimension of ``/summary``
-    variants    its values, in the order in which methods count them
+    dimension   name of the dimension of ``/summary``, or of its two
+    variants    its values, in the order in which methods count them, or pairs of values
     columns     the variables of ``/summary``
 
     Raises BadInput, with nothing left behind, where ``path`` exists (unless ``force``),
@@ -218,14 +218,15 @@ class RunWriter:
         title: str,
         attributes: Mapping[str, Any],
         nodes: int,
-        dimension: str,
-        variants: Sequence[str],
+        dimension: Name,
+        variants: Sequence[Name],
         columns: Sequence[Column],
         force: bool = False,
     ) -> None:
-        _check_names(dimension, variants, columns)
+        values = _checked_scales(dimension, variants, columns)
         self.path = Path(path)
         self._nodes, self._variants, self._columns = nodes, len(variants), columns
+        self._shape = tuple(map(len, values.values()))
         self._begin = self._flushed = time.monotonic()
         self._broken = False
         self._file: h5py.File | None = None
@@ -233,7 +234,7 @@ class RunWriter:
         existed = self.path.exists()
         self._lock = _claim(self.path, force)
         try:
-            self._create(title, attributes, nodes, dimension, variants)
+            self._create(title, attributes, nodes, values)
         except BaseException as error:
             self._abandon(existed)
             if isinstance(error, OSError | RuntimeError):
@@ -245,16 +246,15 @@ class RunWriter:
         title: str,
         attributes: Mapping[str, Any],
         nodes: int,
-        dimension: str,
-        variants: Sequence[str],
+        values: Mapping[str, Sequence[str]],
     ) -> None:
         """Create everything that the file will have, then switch SWMR mode on."""
         self._file = h5py.File(self.path, "w", libver=_LIBVER, track_order=True)
         self._space = _Space(self.path)
         self._space.reserve(_SPACE_FIRST)
         self._describe(title, attributes)
-        self._create_summary(dimension, variants, self._columns)
-        self._create_runtime(dimension, variants)
+        self._create_summary(values, self._columns)
+        self._create_runtime(values)
         self._create_tables(nodes)
         self._create_snapshots()
         self._create_run()
@@ -397,7 +397,7 @@ class RunWriter:
         values = {c.name: _summary_value(c, row) for c in self._columns}
         with self._disk():
             for name, value in values.items():
-                self._file["summary"][name][variant] = value
+                self._file["summary"][name][self._place(variant)] = value
         self.flush()
 
     def runtime(self, variant: int, stage: Mapping[str, float]) -> None:
@@ -407,7 +407,7 @@ class RunWriter:
             raise BadInput(f"stages must be {', '.join(STAGES)}, got {list(stage)}")
         with self._disk():
             for name in STAGES:
-                self._file["runtime"][name][variant] = stage[name]
+                self._file["runtime"][name][self._place(variant)] = stage[name]
         self.flush()
 
     # --- to the disk ------------------------------------------------------------------
@@ -459,6 +459,10 @@ class RunWriter:
             raise BadInput(
                 f"variant must be from 0 to {self._variants - 1}, got {variant}"
             )
+
+    def _place(self, variant: int) -> tuple[int, ...]:
+        """Return where a variant is along the dimensions of ``/summary``."""
+        return tuple(map(int, np.unravel_index(variant, self._shape)))
 
     def _next(self, table: _Table) -> int:
         """Return the buffer row to fill next."""
@@ -513,30 +517,26 @@ class RunWriter:
             self._file.attrs[name] = value
 
     def _create_summary(
-        self, dimension: str, variants: Sequence[str], columns: Sequence[Column]
+        self, values: Mapping[str, Sequence[str]], columns: Sequence[Column]
     ) -> None:
         group = self._file.create_group("summary", track_order=True)
-        group.attrs["dimension"] = dimension
-        names = _names(
-            group, dimension, variants, "value of what the variants differ in"
-        )
+        group.attrs["dimension"] = " ".join(values)
+        names = _variant_scales(group, values)
         reasons = [reason.name.lower() for reason in Refusal]
         reason = _names(group, "reason", reasons, "why a page was refused")
         for column in columns:
             variable = _Variable(
                 column.name, column.unit, column.long_name, column.dtype
             )
-            _fixed(group, variable, (names, reason) if column.by_reason else (names,))
+            _fixed(group, variable, (*names, reason) if column.by_reason else names)
 
-    def _create_runtime(self, dimension: str, variants: Sequence[str]) -> None:
+    def _create_runtime(self, values: Mapping[str, Sequence[str]]) -> None:
         group = self._file.create_group("runtime", track_order=True)
-        names = _names(
-            group, dimension, variants, "value of what the variants differ in"
-        )
+        names = _variant_scales(group, values)
         for name in STAGES:
             stage = name.removesuffix("_s")
             variable = _Variable(name, "s", f"wall time of the stage {stage}", "f8")
-            _fixed(group, variable, (names,))
+            _fixed(group, variable, names)
 
     def _create_tables(self, nodes: int) -> None:
         self._epochs = self._table("epochs", "epoch", "index of the epoch")
@@ -650,18 +650,21 @@ class _Space:
 # --- small things ---------------------------------------------------------------------
 
 
-def _check_names(
-    dimension: str, variants: Sequence[str], columns: Sequence[Column]
-) -> None:
+def _checked_scales(
+    dimension: Name, variants: Sequence[Name], columns: Sequence[Column]
+) -> dict[str, list[str]]:
+    """Return the dimensions of ``/summary`` with their values, all names different."""
     if not variants:
-        raise BadInput(f"{dimension} must have at least one value, got none")
-    names = [dimension, "reason", *(column.name for column in columns)]
+        raise BadInput(f"{label(dimension)} must have at least one value, got none")
+    values = scales(dimension, variants)
+    names = [*values, "reason", *(column.name for column in columns)]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise BadInput(
             "dimension and columns must have different names other than reason, "
             f"got {', '.join(twice)} twice"
         )
+    return values
 
 
 def _check_process(process: Mapping[str, Any]) -> None:
@@ -787,6 +790,14 @@ def _names(
     scale.make_scale(name)
     _label(scale, "1", long_name)
     return scale
+
+
+def _variant_scales(
+    group: h5py.Group, values: Mapping[str, Sequence[str]]
+) -> tuple[h5py.Dataset, ...]:
+    """Create the dimensions that the variants differ in."""
+    text = "value of what the variants differ in"
+    return tuple(_names(group, name, values[name], text) for name in values)
 
 
 def _fill(dtype: Any) -> Any:

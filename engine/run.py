@@ -23,7 +23,7 @@ from .errors import BadInput, BadTrace, SimulationError
 from .output import RunState, RunWriter
 from .simulation import Simulation
 from .sizes import format_size
-from .study import Study, Variant
+from .study import Study, Variant, label, named
 
 #: Host bytes per mapped page: 8 its PTE, 8 its frame, 4 its place in a cache.
 BYTES_PER_PAGE = 20
@@ -97,7 +97,7 @@ def check_memory(study: Study) -> None:
     if needed > available:
         raise BadInput(
             f"host memory must hold about {format_size(needed)} "
-            f"for {study.dimension} {largest.name}, "
+            f"for {label(study.dimension)} {label(largest.name)}, "
             f"got {format_size(int(available))} available"
         )
 
@@ -257,7 +257,8 @@ class _Runner:
         }
         self.file.write("summary", index, row)
         self.file.write("runtime", index, stages)
-        return {self.study.dimension: variant.name, **row, "wall_s": end - begin}
+        names = named(self.study.dimension, variant.name)
+        return {**names, **row, "wall_s": end - begin}
 
     def _simulation(self, variant: Variant, observer: _Observer) -> Simulation:
         return Simulation(

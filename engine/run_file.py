@@ -9,6 +9,7 @@ import os
 import struct
 from collections.abc import Iterator, Mapping
 from enum import IntEnum
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import h5py
 import numpy as np
 
 from .errors import BadInput
+from .study import Name, named
 
 FILETYPE = "lazynuma-run"
 VERSION = (1, 0)
@@ -123,18 +125,21 @@ class RunFile:
         return RunState(int(self.run["state"]))
 
     @property
-    def dimension(self) -> str:
-        """The name of the dimension of ``summary``."""
-        return self._file["summary"].attrs["dimension"]
+    def dimension(self) -> Name:
+        """The name of the dimension of ``summary``, or of its two."""
+        names = self._file["summary"].attrs["dimension"].split()
+        return names[0] if len(names) == 1 else tuple(names)
 
     @property
-    def variants(self) -> list[str]:
+    def variants(self) -> list[Name]:
         """The names of the variants, in the order of their numbers."""
-        return self.summary[self.dimension].tolist()
+        if isinstance(self.dimension, str):
+            return self.summary[self.dimension].tolist()
+        return list(product(*(self.summary[name] for name in self.dimension)))
 
     @property
     def summary(self) -> Table:
-        """One row a variant; -1 or NaN where it has not ended."""
+        """One value a variant; -1 or NaN where it has not ended."""
         return Table(self._file["summary"])
 
     @property
@@ -209,9 +214,14 @@ def _state(file: RunFile) -> str:
 def _summary(file: RunFile) -> str:
     """Return the variables of ``/summary``, a line each, and a column a variant."""
     summary = file.summary
-    names = [n for n in summary if n != "reason" and summary[n].ndim == 1]
-    names.insert(0, names.pop(names.index(file.dimension)))
-    rows = [[name, *map(str, summary[name].tolist())] for name in names]
+    names = [named(file.dimension, variant) for variant in file.variants]
+    dimensions = list(names[0])
+    rows = [[name, *(one[name] for one in names)] for name in dimensions]
+    rows += [
+        [name, *map(str, values.ravel().tolist())]
+        for name, values in summary.items()
+        if name not in (*dimensions, "reason") and values.ndim == len(dimensions)
+    ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         row[0].ljust(widths[0])

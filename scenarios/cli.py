@@ -27,6 +27,7 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from ..engine.errors import BadInput, LazyNumaError
+from ..engine.study import label
 from .table import count, seconds, table
 
 _NOT_SCENARIOS = ("cli", "replay", "table")
@@ -389,7 +390,7 @@ class _Progress:
         self.bar.set_description(self._name())
 
     def _name(self) -> str:
-        name = self.variants[self.index].name
+        name = label(self.variants[self.index].name)
         return f"{name} ({self.index + 1}/{len(self.variants)})"
 
     def _beat(self, now_ns: int) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from typing import Any
 
-from ..engine.study import Column, Study
+from ..engine.study import Column, Study, label, named
 from ..kernels.constants import Refusal
 
 _GAP = "  "
@@ -21,8 +21,7 @@ _UNITS = (
 
 def table(study: Study, rows: Sequence[dict[str, Any]]) -> str:
     """Return the table of ``rows``, as ``engine.run.run_study`` gave them."""
-    names = [str(row[study.dimension]) for row in rows]
-    columns = [(study.dimension, names)]
+    columns = [_names(study, rows)]
     for column in study.columns:
         if column.style != "hidden" and not column.by_reason:
             columns += _cells(column, [row[column.name] for row in rows])
@@ -33,6 +32,18 @@ def table(study: Study, rows: Sequence[dict[str, Any]]) -> str:
     for line, row in zip(lines, rows, strict=True):
         shown += [line, *_refusals(study.columns, row)]
     return "\n".join([study.question, "", *shown])
+
+
+def _names(study: Study, rows: Sequence[dict[str, Any]]) -> tuple[str, list[str]]:
+    """Return (heading, names) of the variants, those of two dimensions in columns."""
+    dimensions = list(named(study.dimension, study.dimension))
+    names = [[str(row[name]) for name in dimensions] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*names, strict=True)]
+    padded = [
+        _GAP.join(text.ljust(width) for text, width in zip(name, widths, strict=True))
+        for name in names
+    ]
+    return label(study.dimension), [name.rstrip() for name in padded]
 
 
 def aligned(columns: Sequence[tuple[str, Sequence[str]]]) -> list[str]:

@@ -344,6 +344,18 @@ def test_rows_come_in_order_with_the_wall_time():
     assert all(row["wall_s"] > 0 for row in rows)
 
 
+def test_two_dimensions_are_both_in_the_table():
+    names = [(load, mode) for load in ("numa01", "numa2") for mode in ("off", "on")]
+    one = study_of("a")
+    variants = tuple(replace(one.variants[0], name=name) for name in names)
+    study = replace(one, dimension=("workload", "mode"), variants=variants)
+    rows = run.run_study(study)
+    assert [(row["workload"], row["mode"]) for row in rows] == names
+    shown = table(study, rows)
+    assert "\nworkload," in shown and "\nmode " in shown
+    assert "\nnuma01  off " in shown and "\nnuma2   on " in shown
+
+
 def test_progress_begins_with_nothing_served():
     calls = []
     run.run_study(study_of("a"), progress=lambda *call: calls.append(call))

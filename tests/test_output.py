@@ -26,6 +26,14 @@ FORMAT = Path(__file__).parents[1] / "docs" / "format.md"
 GROUPS = ("summary", "runtime", "epochs", "processes", "events", "snapshots", "run")
 NODES = 3
 BLOCKS = np.zeros(2, np.int8)
+GRID = {
+    "dimension": ("workload", "variant"),
+    "variants": [
+        (workload, variant)
+        for workload in ("numa01", "numa02")
+        for variant in ("off", "split", "native")
+    ],
+}
 
 
 def writer(path: Path, **changes) -> RunWriter:
@@ -66,7 +74,8 @@ def khugepaged(epoch: int) -> np.ndarray:
     return np.arange(len(ScanResult) + 2) + epoch
 
 
-def write(path: Path, epochs: int = 5, **changes) -> Path:
+def write(path: Path, epochs: int = 5, second: int = 0, **changes) -> Path:
+    """Write a file; of its summary row 0, and row ``second`` unless that is 0, too."""
     file = writer(path, **changes)
     for epoch in range(epochs):
         processes = [process(0), process(1)]
@@ -75,6 +84,8 @@ def write(path: Path, epochs: int = 5, **changes) -> Path:
     file.snapshot(0, 45, 1, np.array([0, 1, -1], np.int8), np.array([1, 3, 2], np.int8))
     file.snapshot(0, 46, 0, np.full(70_000, 2, np.int8), np.full(70_000, 1, np.int8))
     file.summary(0, row(5))
+    if second:
+        file.summary(second, row(5 + second))
     file.runtime(0, {"setup_s": 0.5, "run_s": 2.0, "output_s": 0.25})
     file.close(RunState.DONE)
     return path
@@ -188,21 +199,59 @@ def test_describe_shows_state_and_summary(path):
     assert re.search(r"^faults +5 +-1$", text, re.M)
 
 
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory) -> Path:
+    """A file whose variants differ in two things."""
+    path = tmp_path_factory.mktemp("grid") / "run.h5"
+    return write(path, **GRID, second=4)
+
+
+def test_two_dimensions_are_both_in_the_summary(grid):
+    summary = group(grid, "summary")
+    assert summary.workload.values.tolist() == ["numa01", "numa02"]
+    assert summary.variant.values.tolist() == ["off", "split", "native"]
+    assert summary.faults.dims == ("workload", "variant")
+    assert summary.faults.values.tolist() == [[5, -1, -1], [-1, 9, -1]]
+    assert summary.pages_refused_by.dims == ("workload", "variant", "reason")
+    cell = {"workload": "numa02", "variant": "split", "reason": "busy"}
+    assert summary.pages_refused_by.sel(cell) == 11
+    assert group(grid, "runtime").run_s.sel(workload="numa01", variant="off") == 2
+
+
+def test_two_dimensions_can_be_read_and_described(grid):
+    with RunFile(grid) as file:
+        assert file.dimension == GRID["dimension"]
+        assert file.variants == GRID["variants"]
+    text = describe(grid)
+    assert re.search(r"^workload( +numa01){3}( +numa02){3}$", text, re.M)
+    assert re.search(r"^variant( +off +split +native){2}$", text, re.M)
+    assert re.search(r"^faults +5 +-1 +-1 +-1 +9 +-1$", text, re.M)
+
+
+def test_two_dimensions_must_be_a_grid(tmp_path):
+    with pytest.raises(BadInput, match="every value of the one with every value"):
+        writer(tmp_path / "run.h5", **(GRID | {"variants": GRID["variants"][1:]}))
+    assert list(tmp_path.iterdir()) == []
+
+
 # --- docs/format.md -------------------------------------------------------------------
 
 
-def documented() -> set[tuple[str, str, str, str]]:
+def documented(*dimensions: str) -> set[tuple[str, str, str, str]]:
     """Return (path, dtype, dimensions, unit) of every variable of docs/format.md."""
     rows = re.findall(r"^\| `(/.*?)` \|(.*?)\|(.*?)\|(.*?)\|", FORMAT.read_text(), re.M)
     found = set()
     for name, dtype, dims, unit in rows:
-        dims = dims.strip().replace("{dimension}", "mechanism")
-        for path in expand(name.replace("{dimension}", "mechanism")):
-            found.add((path, dtype.strip(), dims, unit.strip()))
+        for path in expand(name, dimensions):
+            own = path.rpartition("/")[2] if "{dimension}" in name else dims.strip()
+            along = own.replace("{dimension}", ", ".join(dimensions))
+            found.add((path, dtype.strip(), along, unit.strip()))
     return found
 
 
-def expand(name: str) -> list[str]:
+def expand(name: str, dimensions: tuple[str, ...]) -> list[str]:
+    if "{dimension}" in name:
+        return [name.replace("{dimension}", one) for one in dimensions]
     for holder, members in (("{counter}", Vm), ("{cause}", Cause)):
         if holder in name:
             return [name.replace(holder, m.name.lower()) for m in members]
@@ -236,9 +285,14 @@ def real(path: Path, columns: set[str]) -> set[tuple[str, str, str, str]]:
     return found
 
 
+def test_the_document_agrees_with_a_file_of_two_dimensions(grid):
+    columns = {f"summary/{c.name}" for c in SUMMARY if not c.by_reason}
+    assert real(grid, columns) == documented(*GRID["dimension"])
+
+
 def test_the_document_agrees_with_a_file(path):
     columns = {f"summary/{c.name}" for c in SUMMARY if not c.by_reason}
-    assert real(path, columns) == documented()
+    assert real(path, columns) == documented("mechanism")
     text = FORMAT.read_text()
     assert all(f"`{counter.name.lower()}`" in text for counter in Vm)
     assert all(f"`{cause.name.lower()}`" in text for cause in Cause)
