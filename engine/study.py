@@ -7,7 +7,7 @@ A study is plain data.  Its variants differ in one thing (the mechanism, the swa
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -31,8 +31,8 @@ class Column:
     dtype      ``"i8"`` or ``"f8"``
     by_reason  whether there is a value for each name of ``kernels.constants.Refusal``
     style      how the table shows it: ``count``, ``percent`` (of a fraction),
-               ``seconds`` (of nanoseconds), ``ratio`` (nanoseconds, shown in seconds
-               and as a multiple of the smallest) or ``hidden``
+               ``seconds`` (of nanoseconds; NaN: never), ``ratio`` (nanoseconds, shown
+               in seconds and as a multiple of the smallest) or ``hidden``
     """
 
     name: str
@@ -151,6 +151,33 @@ SUMMARY = (
     Column("faults", "faults", "1", "page faults of every kind"),
     Column("pages_migrated", "migrated", "page", "pages moved to another node"),
     Column(
+        "pages_moved",
+        "moved",
+        "page",
+        "pages moved for their users' sake",
+        style="hidden",
+    ),
+    Column(
+        *("pages_paid", "paid off", "page"),
+        "pages that moved and were used enough to pay for it",
+    ),
+    Column(
+        *("pages_unpaid", "not paid", "page"),
+        "pages that moved and were not used enough to pay for it",
+    ),
+    Column(
+        *("pages_moved_back", "moved back", "page"),
+        "pages that moved to the node that they had left last",
+    ),
+    Column(
+        "converged_ns",
+        "converged",
+        "ns",
+        "until nine in ten accesses were local for good, NaN: never",
+        dtype="f8",
+        style="seconds",
+    ),
+    Column(
         "local_fraction",
         "local",
         "1",
@@ -167,6 +194,19 @@ SUMMARY = (
         style="ratio",
     ),
 )
+
+
+def hide(columns: Sequence[Column], *names: str) -> tuple[Column, ...]:
+    """Return the columns; those that have nothing to say only in the file."""
+    return tuple(
+        replace(column, style="hidden") if column.name in names else column
+        for column in columns
+    )
+
+
+#: The columns of §5.9, for a scenario whose moves are not for the users' sake.
+VERDICT = ("pages_paid", "pages_unpaid", "pages_moved_back", "converged_ns")
+
 
 THP_SHARE = Column(
     *("thp_share", "THP", "1", "share of mapped pages that are part of huge pages"),

@@ -93,10 +93,15 @@ def _cells(column: Column, values: list) -> list[tuple[str, list[str]]]:
         return [(column.heading, [percent(value) for value in values])]
     if column.style == "count":
         return [(column.heading, [count(value) for value in values])]
-    times = (column.heading, [seconds(value) for value in values])
+    times = (column.heading, [_until(value) for value in values])
     if column.style == "seconds":
         return [times]
     return [times, ("against best", _against(min(values), values))]
+
+
+def _until(nanoseconds: float) -> str:
+    """Return a time, or that it never came."""
+    return "never" if math.isnan(nanoseconds) else seconds(nanoseconds)
 
 
 def percent(fraction: float) -> str:
