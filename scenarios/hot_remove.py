@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from ..engine import topology, workload
 from ..engine.errors import BadInput
 from ..engine.settings import Settings
-from ..engine.study import SUMMARY, Column, Study, Variant
+from ..engine.study import SUMMARY, VERDICT, Column, Study, Variant, hide
 from ..kernels.constants import PAGE_SIZE
 
 QUESTION = "Up to which occupancy can a node's memory be removed under running tasks?"
@@ -18,6 +18,7 @@ COLUMNS = (
     Column("pages_on_node", "on node", "page", "pages on the node before"),
     Column("pages_left", "left", "page", "pages that could not leave the node"),
 )
+_UNUSED = (*VERDICT, "swap_slots_peak", "oom_kills")
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def build(parameters: Parameters) -> Study:
                 mapped_pages=pages,
             )
         )
-    return Study(QUESTION, "case", tuple(variants), COLUMNS + SUMMARY)
+    return Study(QUESTION, "case", tuple(variants), COLUMNS + hide(SUMMARY, *_UNUSED))
 
 
 def _steps(simulation, parameters: Parameters, pages: int) -> dict:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from ..engine import mechanism, topology, workload
 from ..engine.errors import BadInput
 from ..engine.settings import SNAPSHOTS, Settings, nanoseconds
-from ..engine.study import SUMMARY, THP_SHARE, Study, Variant
+from ..engine.study import SUMMARY, THP_SHARE, Study, Variant, hide
 from ..engine.tlb import Tlb
 from ..engine.transparent_hugepage import Khugepaged, Thp
 from ..kernels.constants import PAGE_SIZE
@@ -81,7 +81,7 @@ def build(parameters: Parameters) -> Study:
             )
             for name in parameters.mechanisms
         ),
-        (THP_SHARE, *SUMMARY),
+        (THP_SHARE, *hide(SUMMARY, "oom_kills")),
     )
 
 

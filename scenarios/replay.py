@@ -15,11 +15,11 @@ from ..engine import mechanism, topology, trace, workload
 from ..engine.errors import BadInput
 from ..engine.process import Process, Region, Task
 from ..engine.settings import Settings
-from ..engine.study import SUMMARY, Column, Study, Variant
+from ..engine.study import SUMMARY, Column, Study, Variant, hide
 from ..kernels.constants import HPAGE_PMD_NR, PAGE_SIZE
 
 COLUMNS = (
-    *SUMMARY,
+    *hide(SUMMARY, "converged_ns"),
     Column("lines", "lines", "1", "lines of the trace"),
     Column("bad_lines", "bad lines", "1", "malformed lines left out"),
     Column("skipped", "skipped", "1", "lines that are no access to user data"),

@@ -20,7 +20,7 @@ from ..engine.errors import BadInput
 from ..engine.memory import managed_pages, usable_pages
 from ..engine.settings import Settings
 from ..engine.sizes import format_size
-from ..engine.study import SUMMARY, THP_SHARE, Column, Study, Variant
+from ..engine.study import SUMMARY, THP_SHARE, Column, Study, Variant, hide
 from ..engine.transparent_hugepage import Thp
 from ..kernels.constants import HPAGE_PMD_NR, PAGE_SIZE, Refusal
 
@@ -31,6 +31,7 @@ MECHANISMS = ("lazy_swapcache", "hinting")
 BLOCK = PAGE_SIZE * HPAGE_PMD_NR
 #: More swap for the memory than this has no addresses to be filled from.
 SWAP_MOST = 32
+_UNUSED = ("migcache_entries_peak", "pages_moved_back", "converged_ns")
 
 COLUMNS = (
     Column(
@@ -88,7 +89,7 @@ def build(parameters: Parameters) -> Study:
     # Machines and swap differ: no case is the best.
     columns = [
         replace(one, style="seconds") if one.style == "ratio" else one
-        for one in (*COLUMNS, THP_SHARE, *SUMMARY)
+        for one in (*COLUMNS, THP_SHARE, *hide(SUMMARY, *_UNUSED))
     ]
     return Study(QUESTION, "case", tuple(variants), tuple(columns))
 

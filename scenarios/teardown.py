@@ -11,7 +11,7 @@ from itertools import permutations
 
 from ..engine import mechanism, topology, workload
 from ..engine.settings import Settings
-from ..engine.study import SUMMARY, Column, Study, Variant
+from ..engine.study import SUMMARY, VERDICT, Column, Study, Variant, hide
 from ..kernels.constants import PAGE_SIZE
 
 QUESTION = "Do fork trees with parked pages leave anything behind when they exit?"
@@ -63,7 +63,7 @@ def build(parameters: Parameters) -> Study:
             )
             for label, name, wedge_ppm in cases
         ),
-        COLUMNS + SUMMARY,
+        COLUMNS + hide(SUMMARY, *VERDICT, "oom_kills"),
     )
 
 

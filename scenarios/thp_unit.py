@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from ..engine.errors import BadInput
 from ..engine.settings import SNAPSHOTS, Settings, nanoseconds
 from ..engine.sizes import format_size
-from ..engine.study import SUMMARY, THP, Study, Variant
+from ..engine.study import SUMMARY, THP, Study, Variant, hide
 from ..engine.tlb import Tlb
 from ..engine.transparent_hugepage import ASLEEP, TARGETS, Khugepaged, Thp
 from ..kernels.constants import HPAGE_PMD_NR, PAGE_SIZE
@@ -92,12 +92,11 @@ def build(parameters: Parameters) -> Study:
         )
         for name, (thp, khugepaged) in _ways(parameters.khugepaged).items()
     ]
-    columns = [one for one in SUMMARY if one.name not in _UNUSED]
     return Study(
         QUESTION,
         "variant",
         tuple(variants),
-        (*THP, *columns),
+        (*THP, *hide(SUMMARY, *_UNUSED)),
         report=lambda study, rows: _report(study, rows, parameters),
     )
 
@@ -111,7 +110,7 @@ def _ways(tuned: Khugepaged) -> dict[str, tuple[Thp, Khugepaged]]:
     return ways
 
 
-_UNUSED = {"swap_slots_peak", "migcache_entries_peak", "oom_kills"}
+_UNUSED = ("swap_slots_peak", "migcache_entries_peak", "oom_kills", "pages_marked")
 
 
 def _report(study: Study, rows: list[dict], parameters: Parameters) -> str:
