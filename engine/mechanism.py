@@ -1,6 +1,9 @@
 """The mechanisms that are held against each other, by the names users type."""
 
+from dataclasses import replace
+
 from ..kernels.constants import PAGE_SIZE, Mechanism, Mode
+from .balancing import Balancing
 from .errors import BadInput
 from .policy import Policy
 from .process import Region, Task
@@ -12,8 +15,10 @@ LAZY = {
     "lazy_migcache": Mechanism.MIGCACHE,
     "hinting": Mechanism.HINTING,
 }
-#: Nothing, move at once, and the three ways to move on the next touch.
-MECHANISMS = ("none", "eager", *LAZY)
+BALANCING = "balancing"
+#: Nothing, move at once, the three ways to move on the next touch, and NUMA balancing,
+#: which finds out by itself.
+MECHANISMS = ("none", "eager", *LAZY, BALANCING)
 
 
 def check_mechanism(name: str) -> str:
@@ -23,6 +28,22 @@ def check_mechanism(name: str) -> str:
             f"mechanism must be one of {', '.join(MECHANISMS)}, got {name!r}"
         )
     return name
+
+
+def check_knobs(balancing: Balancing) -> None:
+    """Raise BadInput where the knobs of balancing say whether it is on."""
+    if balancing.mode != "off":
+        raise BadInput(
+            "balancing.mode must be left alone, the mechanism of that name sets it,"
+            f" got {balancing.mode}"
+        )
+
+
+def settings_for(name: str, settings: Settings) -> Settings:
+    """Return the settings of a variant: NUMA balancing is on only by its name."""
+    if name != BALANCING:
+        return settings
+    return replace(settings, balancing=replace(settings.balancing, mode="normal"))
 
 
 def repair(
@@ -37,7 +58,8 @@ def repair(
     """Let a mechanism bring a part of a region to its users.
 
     ``eager`` moves it to ``node`` at once (mbind MOVE); the lazy ones mark it, and each
-    page goes to the node of its first toucher (MPOL_NOOP, next-touch).
+    page goes to the node of its first toucher (MPOL_NOOP, next-touch).  Nothing is to
+    be done for ``balancing``.
     """
     check_mechanism(name)
     if name == "eager":
