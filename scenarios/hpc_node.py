@@ -3,11 +3,13 @@
 Serial initialisation puts the pages next to rank 0.  Each mechanism gets one chance
 before the first iteration to bring every slab to the rank that works on it.  With
 ``thp=always`` jobs of 8 and 16 TiB fit the host, where the mechanism keeps huge pages.
+NUMA balancing goes at its own pace: how far it gets depends on ``iterations``.
 """
 
 from dataclasses import dataclass, field
 
 from ..engine import mechanism, topology, workload
+from ..engine.balancing import Balancing
 from ..engine.errors import BadInput
 from ..engine.settings import SNAPSHOTS, Settings, nanoseconds
 from ..engine.sizes import format_size
@@ -39,6 +41,7 @@ class Parameters:
     snapshots: tuple[float, ...] = field(default=(), metadata=SNAPSHOTS)
     thp: Thp = Thp()
     tlb: Tlb = Tlb()
+    balancing: Balancing = Balancing()
 
 
 def build(parameters: Parameters) -> Study:
@@ -56,11 +59,13 @@ def build(parameters: Parameters) -> Study:
             f" got {format_size(parameters.mapped)}"
         )
     pages = slab * parameters.ranks
+    mechanism.check_knobs(parameters.balancing)
     settings = Settings(
         swap_bytes=parameters.memory // 128,
         snapshots_ns=nanoseconds(parameters.snapshots),
         thp=parameters.thp,
         tlb=parameters.tlb,
+        balancing=parameters.balancing,
     )
     sweep = (slab + 2 * parameters.halo) * parameters.ranks
     return Study(
@@ -70,7 +75,7 @@ def build(parameters: Parameters) -> Study:
             Variant(
                 mechanism.check_mechanism(name),
                 machine,
-                settings,
+                mechanism.settings_for(name, settings),
                 lambda simulation, name=name: _steps(
                     simulation, parameters, name, slab
                 ),

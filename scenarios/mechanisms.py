@@ -3,22 +3,31 @@
 A process of an eighth of the machine's memory is first touched on node 0.  Its threads
 are moved to node 2 and work on, at pages taken uniformly at random.  Every mechanism
 gets one chance, at the move: nothing, mbind MOVE at once, or one mark of everything so
-that a page migrates when it is first touched.  With ``thp=always`` the job's memory is
-huge pages: the two caches split them, the others move them whole.
+that a page migrates when it is first touched.  NUMA balancing is not told of the move:
+it scans at its own pace, 256 MiB at a time, and has to find out; a run that ends within
+its ``scan_delay`` ends without it.  With ``thp=always`` the job's memory is huge pages:
+the two caches split them, the others move them whole.
 """
 
 from dataclasses import dataclass, field
 
 from ..engine import mechanism, topology, workload
+from ..engine.balancing import Balancing
 from ..engine.errors import BadInput
 from ..engine.settings import SNAPSHOTS, Settings, nanoseconds
-from ..engine.study import SUMMARY, THP_SHARE, Study, Variant, hide
+from ..engine.study import SUMMARY, THP_SHARE, Column, Study, Variant, hide
 from ..engine.tlb import Tlb
 from ..engine.transparent_hugepage import Khugepaged, Thp
 from ..kernels.constants import PAGE_SIZE
+from .table import count, percent, seconds, table
 
 QUESTION = "Which mechanism brings memory after threads that move, and at what price?"
 HOME, AWAY = 0, 2
+SCANNED = Column(
+    *("numa_pte_updates", "scanned", "page"),
+    "pages that got a hinting mark, at the move or from the scanner",
+    style="hidden",
+)
 
 
 @dataclass(frozen=True)
@@ -50,6 +59,7 @@ class Parameters:
     thp: Thp = Thp()
     khugepaged: Khugepaged = Khugepaged()
     tlb: Tlb = Tlb()
+    balancing: Balancing = Balancing()
 
 
 def build(parameters: Parameters) -> Study:
@@ -58,11 +68,13 @@ def build(parameters: Parameters) -> Study:
     pages = parameters.memory // 8 // PAGE_SIZE // parameters.tasks * parameters.tasks
     if pages == 0:
         raise BadInput(f"memory must give every task a page, got {parameters.memory}")
+    mechanism.check_knobs(parameters.balancing)
     settings = Settings(
         swap_bytes=parameters.memory // 128,
         thp=parameters.thp,
         khugepaged=parameters.khugepaged,
         tlb=parameters.tlb,
+        balancing=parameters.balancing,
         snapshots_ns=nanoseconds(parameters.snapshots),
     )
     return Study(
@@ -72,7 +84,7 @@ def build(parameters: Parameters) -> Study:
             Variant(
                 mechanism.check_mechanism(name),
                 machine,
-                settings,
+                mechanism.settings_for(name, settings),
                 lambda simulation, name=name: steps(
                     simulation, parameters, name, pages
                 ),
@@ -81,7 +93,8 @@ def build(parameters: Parameters) -> Study:
             )
             for name in parameters.mechanisms
         ),
-        (THP_SHARE, *hide(SUMMARY, "oom_kills")),
+        (THP_SHARE, SCANNED, *hide(SUMMARY, "oom_kills")),
+        report=lambda study, rows: _report(study, rows, parameters, pages),
     )
 
 
@@ -95,7 +108,21 @@ def machine_of(spec: str, memory: int) -> topology.Machine:
     return machine
 
 
-def steps(simulation, parameters, name: str, pages: int) -> None:
+def _report(study: Study, rows: list[dict], parameters, pages: int) -> str:
+    """Return the table, and how far NUMA balancing got."""
+    row = {one["mechanism"]: one for one in rows}.get(mechanism.BALANCING)
+    if row is None:
+        return table(study, rows)
+    scanned, delay = row["numa_pte_updates"], parameters.balancing.scan_delay_ms
+    return (
+        f"{table(study, rows)}\n\n"
+        f"balancing marked {count(scanned)} pages in {seconds(row['run_time_ns'])},"
+        f" {percent(scanned / pages)} of the job's: nobody tells it of the move, it\n"
+        f"begins {count(delay)} ms after the job and scans 2,560 MB/s at most."
+    )
+
+
+def steps(simulation, parameters, name: str, pages: int) -> dict:
     """Touch memory, move, let a mechanism have its chance, and work on.
 
     parameters  has ``tasks``, ``touches`` and ``refs``; ``pages``: 4 KiB, in all
@@ -135,6 +162,7 @@ def steps(simulation, parameters, name: str, pages: int) -> None:
         ],
         tail=(slab + count) // 10,
     )
+    return {"numa_pte_updates": simulation.total("numa_pte_updates")}
 
 
 def _move(simulation, tasks) -> None:

@@ -1,7 +1,9 @@
 """Threads move and touch only a part of their memory: move it all, or on demand?
 
 The eager move pays for every page at once, the lazy ones only for pages that are
-touched, but with a fault each.  The touched fraction decides which of them wins.
+touched, but with a fault each.  The touched fraction decides which of them wins.  NUMA
+balancing would have to find out by itself, and the job is over before it looks: it is
+asked for by name only (``mechanisms=none,eager,hinting,balancing``).
 """
 
 from dataclasses import dataclass, field
@@ -35,7 +37,8 @@ class Parameters:
         default=4, metadata={"min": 1, "help": "times a touched page is used"}
     )
     mechanisms: tuple[str, ...] = field(
-        default=mechanism.MECHANISMS, metadata={"help": "mechanisms to compare"}
+        default=("none", "eager", *mechanism.LAZY),
+        metadata={"help": "mechanisms to compare"},
     )
 
 
@@ -58,7 +61,9 @@ def build(parameters: Parameters) -> Study:
                     f"{mechanism.check_mechanism(name)} {fraction:.0%}",
                     machine,
                     # Swap for all: what the swap cache costs, not where it ends.
-                    Settings(swap_bytes=parameters.memory // 4),
+                    mechanism.settings_for(
+                        name, Settings(swap_bytes=parameters.memory // 4)
+                    ),
                     lambda simulation, name=name, touched=touched: _steps(
                         simulation, parameters, name, pages, touched
                     ),

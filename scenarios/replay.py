@@ -70,7 +70,9 @@ def build(parameters: Parameters) -> Study:
     variant = Variant(
         parameters.mechanism,
         machine,
-        Settings(swap_bytes=parameters.memory // 128),
+        mechanism.settings_for(
+            parameters.mechanism, Settings(swap_bytes=parameters.memory // 128)
+        ),
         lambda simulation: _Replay(simulation, parameters).play(recorded),
         accesses=0,
         mapped_pages=0,

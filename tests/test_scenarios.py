@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from lazynuma.engine import BadInput, Costs, Khugepaged, Thp, Tlb
+from lazynuma.engine import BadInput, Balancing, Costs, Khugepaged, Thp, Tlb
 from lazynuma.engine.mechanism import MECHANISMS
 from lazynuma.engine.run import run_study
 from lazynuma.engine.snapshot import BlockKind
@@ -99,7 +99,9 @@ def test_threads_change_nothing(name, rows):
 
 
 def test_mechanisms_tell_the_story_of_2012(rows):
-    none, eager, swap, mig, hinting = (rows["mechanisms"][name] for name in MECHANISMS)
+    none, eager, swap, mig, hinting, balancing = (
+        rows["mechanisms"][name] for name in MECHANISMS
+    )
     pages = 512 * MIB // 8 // 4096
     assert none["local_fraction"] == 0 and none["pages_migrated"] == 0
     assert eager["pages_migrated"] == pages and eager["local_fraction"] == 1
@@ -111,7 +113,15 @@ def test_mechanisms_tell_the_story_of_2012(rows):
     assert hinting["migcache_entries_peak"] == hinting["swap_slots_peak"] == 0
     assert hinting["local_fraction"] > 0.99 and mig["local_fraction"] > 0.99
     assert hinting["run_time_ns"] < mig["run_time_ns"]
+    # The job is over within the scanner's delay.
+    assert balancing["numa_pte_updates"] == 0 == balancing["pages_migrated"]
     assert len({row["accesses"] for row in rows["mechanisms"].values()}) == 1
+
+
+@pytest.mark.parametrize("module", [mechanisms, hpc_node])
+def test_the_mechanism_says_whether_balancing_is_on(module):
+    with pytest.raises(BadInput, match="balancing.mode must be left alone"):
+        module.build(module.Parameters(balancing=Balancing(mode="normal")))
 
 
 def test_nothing_leaks_unless_the_race_is_lost(rows):
@@ -258,6 +268,7 @@ def test_huge_pages_change_the_main_job(rows):
     got = rows["mechanisms_thp"]
     share = {name: row["thp_share"] for name, row in got.items()}
     assert share["none"] == share["eager"] == share["hinting"] == 1
+    assert share["balancing"] == 1
     assert share["lazy_migcache"] == 0 < share["lazy_swapcache"] < 1
     assert min(got, key=lambda name: got[name]["run_time_ns"]) == "hinting"
     assert all(row["thp_share"] == 0 for row in rows["mechanisms"].values())
