@@ -285,8 +285,8 @@ def _order(row: dict[str, dict]) -> list[str]:
     """Return the ranking, and the changes of a constant that give another."""
     orders: dict[str, list[str]] = {}
     times: dict[str, dict[str, int]] = {}
-    for name, one in row.items():
-        change, comma, name = name.partition(", ")
+    for case, one in row.items():
+        change, comma, name = case.partition(", ")
         if comma:
             times.setdefault(change, {})[name] = one["run_time_ns"]
     for change, by_mechanism in times.items():
