@@ -110,7 +110,7 @@ class Loads:
             row[st.TASK_COUNT] = load.count
             row[st.TASK_TAIL] = load.count - counted
             row[st.TASK_REFS] = load.refs
-            row[st.TASK_STREAM] = isinstance(load, Stream)
+            row[st.TASK_STREAM] = load.streamed
 
 
 def _stencil(load: Stencil) -> tuple[int, ...]:

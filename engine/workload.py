@@ -8,7 +8,7 @@ to a part of the region (4 KiB pages; None: to its end).
 
 from dataclasses import dataclass
 from math import gcd
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -26,6 +26,8 @@ class Workload:
     write: float = 0.5
     first: int = 0
     pages: int | None = None
+    #: Paid by bandwidth, as what prefetchers foresee; else by latency.
+    streamed: ClassVar[bool] = False
 
     @property
     def length(self) -> int:
@@ -38,11 +40,15 @@ class Workload:
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep(Workload):
-    """Pages in order, ``stride`` apart, round and round."""
+    """Pages in order, ``stride`` apart, round and round.
+
+    ``streamed``: paid by bandwidth, as bzero is; else by latency.
+    """
 
     start: int = 0
     stride: int = 1
     write: float = 1.0
+    streamed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +92,8 @@ class HotCold(Workload):
 @dataclass(frozen=True, kw_only=True)
 class Stream(Workload):
     """Triad a = b + s c over three thirds of the region, paid by bandwidth."""
+
+    streamed: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1556,7 +1556,7 @@ class Reference:
         for load in workloads:
             clock = self.clocks[load.task.id]
             clock.load, clock.run = load, self.runs
-            clock.refs, clock.stream = load.refs, isinstance(load, Stream)
+            clock.refs, clock.stream = load.refs, load.streamed
             if clock.mean == 0 and load.count:
                 c = self.cpu(load.task)
                 clock.mean = max(1, load.refs * int(self.machine.latency_ns[c][c]))

@@ -1,5 +1,7 @@
 """Quotas, prices and utilisation, worked out by hand."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -102,9 +104,10 @@ def test_latency_grows_with_load(world):
     assert memory.access_ns[0].tolist() == [200, 230]
 
 
-def test_streams_pay_for_bytes(world):
+@pytest.mark.parametrize("kind", [Stream, partial(Sweep, streamed=True)])
+def test_streams_pay_for_bytes(world, kind):
     simulation, task, region = world
-    simulation.run([Stream(task=task, region=region, count=30, refs=64)])
+    simulation.run([kind(task=task, region=region, count=30, refs=64)])
     costs, machine = simulation.costs, simulation.machine
     rate = min(int(machine.bandwidth[0, 0]), costs.core_bandwidth)
     spent = simulation.times(task.process)[Cause.ACCESS_LOCAL]
