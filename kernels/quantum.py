@@ -265,5 +265,6 @@ def utilise(m, bandwidth, utilisation, factor, length):
             if c != n:
                 u = max(u, _permille(refs, bandwidth[c, n], length))
             utilisation[c, n] = min(u, UTILISATION_MAX)
-            grown = factor[c, n] * u // 1000
+            # Half a step: a whole one swings for ever, as prices come a quantum late.
+            grown = factor[c, n] * (1000 + u) // 2000
             factor[c, n] = min(max(grown, STREAM_FACTOR_ONE), STREAM_FACTOR_MAX)

@@ -1735,7 +1735,7 @@ class Reference:
                 if c != n:
                     u = max(u, permille(self.traffic[c][n], width[c][n]))
                 self.use[c][n] = min(u, 950)
-                grown = self.factor[c][n] * u // 1000
+                grown = self.factor[c][n] * (1000 + u) // 2000
                 self.factor[c][n] = min(max(grown, 1000), 10**6)
         self.traffic = [[0] * self.count for _ in range(self.count)]
 
