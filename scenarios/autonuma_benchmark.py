@@ -1,0 +1,329 @@
+"""autonuma-benchmark of 2012: does it matter whether NUMA balancing splits huge pages?
+
+Gorman's table of 21 November 2012 (balancenuma v4, 4 nodes, 48 CPUs): the kernel whose
+hint faults split huge pages ("twostage") against the one that migrates them whole
+("thpmigrate"), and the one without balancing ("stats").  Van Riel's fifth point of July
+2012, in numbers.
+
+numa01                2 processes of 24 threads, all of which clear the same 3 GiB
+numa01_thread_alloc   the same, each thread its own 24th
+numa02                48 threads, each its own part of 1 GiB
+numa02_smt            24 threads, each its own part of 1 GiB
+
+Threads first touch memory where they are created, on one node, before the scheduler
+has spread them over the CPUs: the benchmark binds the first touch to one node for the
+purpose, and what the kernel without balancing took is what one node's bandwidth gives.
+From then on every thread stays on its CPU.
+
+The lines that an access stands for are calibrated so that ``off`` takes as long as
+"stats" did; ``split`` and ``native`` are predictions.  Threads clear memory from places
+spread evenly over what they share, as they would get out of step at once.
+"""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from ..engine import topology, workload
+from ..engine.balancing import Balancing
+from ..engine.errors import BadInput
+from ..engine.settings import Settings
+from ..engine.sizes import format_size
+from ..engine.study import SUMMARY, Column, Study, Variant, hide
+from ..engine.topology import Machine
+from ..engine.transparent_hugepage import Thp
+from ..kernels.constants import HPAGE_PMD_NR, PAGE_SIZE
+from .table import aligned, count, percent, seconds, table
+
+QUESTION = "What did it cost to split huge pages at hint faults, as in November 2012?"
+BLOCK = PAGE_SIZE * HPAGE_PMD_NR
+NODES = 4
+#: Pages that an access sweeps where nothing splits: some of them fit in a quantum.
+STRIDE = 32
+
+
+@dataclass(frozen=True)
+class Load:
+    """One of the four programs.
+
+    blocks  of 2 MiB that each thread has of its own, or that each process shares
+    passes  that each thread makes over its memory (the program's halved or so, with the
+            lines of an access doubled, to save events)
+    lines   that an access to 4 KiB stands for, calibrated
+    stats   elapsed seconds without balancing, as published
+    ratio   of published elapsed times, split to native
+    """
+
+    processes: int
+    threads: int
+    shared: bool
+    blocks: int
+    passes: int
+    lines: int
+    stats: float
+    ratio: float
+
+    @property
+    def region_blocks(self) -> int:
+        """Blocks of 2 MiB of each process."""
+        return self.blocks if self.shared else self.blocks * self.threads
+
+    def shrunk(self, by: int) -> "Load":
+        """Return the load with less memory, fewer passes and so a shorter time."""
+        blocks, passes = max(1, self.blocks // by), max(1, self.passes // by)
+        part = blocks * passes / (self.blocks * self.passes)
+        return replace(self, blocks=blocks, passes=passes, stats=self.stats * part)
+
+
+LOADS = {
+    "numa01": Load(2, 24, True, 1536, 25, 365, 1668.03, 1575.52 / 1066.67),
+    "numa01_thread_alloc": Load(2, 24, False, 64, 500, 331, 1266.49, 542.26 / 369.38),
+    "numa02": Load(1, 48, False, 11, 400, 335, 175.75, 68.64 / 49.42),
+    "numa02_smt": Load(1, 24, False, 22, 400, 311, 163.55, 59.85 / 46.21),
+}
+#: What balancenuma of November 2012 had of today's rules.
+RULES = Balancing(
+    mode="normal",
+    filter="last_nid",
+    local_last_cpupid=True,
+    vma_pids=False,
+    groups=False,
+    placement=False,
+    migrate_rate_limit_mbps=1280,
+)
+WHOLE = Thp(enabled="always")
+VARIANTS = {
+    "off": (Balancing(), WHOLE),
+    "split": (RULES, Thp(enabled="always", unit_hinting=False)),
+    "native": (RULES, WHOLE),
+}
+#: Published, all four programs together: split, native.
+PUBLISHED = {
+    "thp_splits": (7426, 2),
+    "numa_hint_faults": (105_489_260, 1_431_976),
+    "numa_pte_updates": (221_698_496, 458_517_124),
+}
+
+COLUMNS = (
+    Column("thp_splits", "THP splits", "1", "huge pages split (thp_split_page)"),
+    Column("numa_pte_updates", "PTE updates", "page", "pages that the scanner marked"),
+    Column("numa_hint_faults", "hint faults", "1", "faults on marked pages"),
+    Column(
+        *("numa_pages_migrated", "migrated", "page", "pages that hint faults moved"),
+        style="hidden",
+    ),
+)
+_UNUSED = (
+    *("pages_marked", "swap_slots_peak", "migcache_entries_peak", "oom_kills"),
+    "faults",
+)
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What can be set."""
+
+    shrink: int = field(
+        default=1,
+        metadata={
+            "min": 1,
+            "max": 32,
+            "help": "memory and passes are divided by this, so time by its square",
+        },
+    )
+    memory: int = field(
+        default=48 << 30, metadata={"kind": "size", "help": "RAM of the machine"}
+    )
+    workloads: tuple[str, ...] = field(
+        default=tuple(LOADS), metadata={"help": "programs to run"}
+    )
+
+
+def build(parameters: Parameters) -> Study:
+    """Return the study: each program without balancing, split and native."""
+    for name in parameters.workloads:
+        if name not in LOADS:
+            raise BadInput(
+                f"workloads must be some of {', '.join(LOADS)}, got {name!r}"
+            )
+    machine = opteron(12, parameters.memory)
+    loads = {
+        name: LOADS[name].shrunk(parameters.shrink) for name in parameters.workloads
+    }
+    most = max(one.processes * one.region_blocks for one in loads.values()) * BLOCK
+    if parameters.memory < 2 * NODES * most:
+        raise BadInput(
+            f"memory must be at least {format_size(2 * NODES * most)}, so that half"
+            " of a node holds all that is touched, got"
+            f" {format_size(parameters.memory)}"
+        )
+    variants = [
+        _variant(machine, (name, variant), loads[name])
+        for name in parameters.workloads
+        for variant in VARIANTS
+    ]
+    # No program is the best of all.
+    columns = [
+        replace(one, style="seconds") if one.style == "ratio" else one
+        for one in (*COLUMNS, *hide(SUMMARY, *_UNUSED))
+    ]
+    return Study(
+        QUESTION,
+        ("workload", "variant"),
+        tuple(variants),
+        tuple(columns),
+        report=lambda study, rows: _report(study, rows, loads),
+    )
+
+
+def opteron(cpus: int, memory: int) -> Machine:
+    """Return a 4-node Opteron of 2012 with ``cpus`` CPUs a node, ``memory`` in all.
+
+    Bandwidths of perf bench numa (Molnar, December 2012): two streams of one node get
+    13.177 GB/s from it, and 7.371 GB/s from another.  Latencies are an assumption, but
+    for their ratio: that of one local and one remote stream, 8.436 to 6.717 GB/s.
+    """
+    share = memory // NODES // BLOCK * BLOCK
+    if share < 2 * BLOCK:
+        raise BadInput(f"memory must be at least 16 MiB, got {memory} bytes")
+    local = np.eye(NODES, dtype=bool)
+    estimate = topology.uniform(
+        NODES, share, cpus, system_bytes=BLOCK, name="4-node Opteron"
+    )
+    return replace(
+        estimate,
+        latency_ns=np.where(local, 121, 152),
+        bandwidth=np.where(local, 13_177_000_000, 7_371_000_000),
+    )
+
+
+def _variant(machine: Machine, name: tuple[str, str], load: Load) -> Variant:
+    balancing, thp = VARIANTS[name[1]]
+    stride = STRIDE if thp.unit_hinting else 1
+    pages = load.region_blocks * HPAGE_PMD_NR
+    return Variant(
+        name,
+        machine,
+        Settings(balancing=balancing, thp=thp, epoch_ns=10_000_000_000),
+        lambda simulation: _steps(simulation, load, stride),
+        accesses=load.processes * load.threads * _accesses(load, stride),
+        mapped_pages=0 if stride > 1 else load.processes * pages,
+    )
+
+
+def _accesses(load: Load, stride: int) -> int:
+    """Return the accesses of a thread, ``stride`` pages each."""
+    return load.blocks * HPAGE_PMD_NR * load.passes // stride
+
+
+def _steps(simulation, load: Load, stride: int) -> dict:
+    cpus = spread(simulation, load.processes * load.threads)
+    loads = []
+    for number in range(load.processes):
+        own = cpus[number * load.threads : (number + 1) * load.threads]
+        loads += _process(simulation, load, stride, own)
+    simulation.synchronize()
+    simulation.run(loads)
+    return {
+        column.name: simulation.total(_COUNTERS.get(column.name, column.name))
+        for column in COLUMNS
+    }
+
+
+_COUNTERS = {"thp_splits": "thp_split_page"}
+
+
+def spread(simulation, threads: int) -> list[int]:
+    """Return a CPU for each thread: as many on each node, in an order that is drawn."""
+    by_node = [topology.cpus_of(simulation.machine, node) for node in range(NODES)]
+    cpus = [
+        by_node[i % NODES][i // NODES % len(by_node[i % NODES])] for i in range(threads)
+    ]
+    return np.random.default_rng(simulation.seed).permutation(cpus).tolist()
+
+
+def _process(simulation, load: Load, stride: int, cpus: list[int]) -> list:
+    """Start a process, touch its memory on node 0, spread it; return its workloads."""
+    process = simulation.spawn(nbytes=2 * load.region_blocks * BLOCK)
+    home = topology.cpus_of(simulation.machine, 0)
+    tasks = [
+        simulation.start_task(process, home[i % len(home)]) for i in range(len(cpus))
+    ]
+    region = simulation.mmap(process, load.region_blocks * BLOCK, "data")
+    simulation.populate(tasks[0], region)
+    for task, cpu in zip(tasks, cpus, strict=True):
+        simulation.move_task(task, cpu)
+    return [_sweep(load, stride, i, task, region) for i, task in enumerate(tasks)]
+
+
+def _sweep(load: Load, stride: int, i: int, task, region) -> workload.Sweep:
+    """Return the passes of thread ``i`` of a process."""
+    pages = load.blocks * HPAGE_PMD_NR
+    first, start = (0, i * pages // load.threads) if load.shared else (i * pages, 0)
+    return workload.Sweep(
+        task=task,
+        region=region,
+        count=_accesses(load, stride),
+        refs=load.lines * stride,
+        first=first,
+        pages=pages,
+        start=start // STRIDE * STRIDE,
+        stride=stride,
+        streamed=True,
+    )
+
+
+# --- the screen -----------------------------------------------------------------------
+
+
+def _report(study: Study, rows: list[dict], loads: dict[str, Load]) -> str:
+    """Return the table, and both ratios and counts beside those of 2012."""
+    row = {(one["workload"], one["variant"]): one for one in rows}
+    return "\n".join(
+        [table(study, rows), "", *_elapsed(row, loads), "", *_counts(rows), "", _NOTE]
+    )
+
+
+_NOTE = (
+    "off is calibrated to the published elapsed times (stats); the rest is prediction."
+)
+
+
+def _elapsed(row: dict, loads: dict[str, Load]) -> list[str]:
+    times = [[row[name, v]["run_time_ns"] for v in VARIANTS] for name in loads]
+    ours = [split / native for _, split, native in times]
+    theirs = [load.ratio for load in loads.values()]
+    stats = [load.stats for load in loads.values()]
+    off = [off for off, _, _ in times]
+    return aligned(
+        [
+            ("elapsed", list(loads)),
+            ("off", [seconds(ns) for ns in off]),
+            ("stats 2012", [seconds(1e9 * s) for s in stats]),
+            ("off error", _errors([ns / 1e9 for ns in off], stats)),
+            ("split/native here", [f"{ratio:.2f}" for ratio in ours]),
+            ("split/native 2012", [f"{ratio:.2f}" for ratio in theirs]),
+            ("ratio error", _errors(ours, theirs)),
+        ]
+    )
+
+
+def _counts(rows: list[dict]) -> list[str]:
+    """Return counts of all programs together beside the published ones."""
+    shown = [("all programs", [name.replace("_", " ") for name in PUBLISHED])]
+    for i, variant in enumerate(("split", "native")):
+        here = [
+            sum(int(one[name]) for one in rows if one["variant"] == variant)
+            for name in PUBLISHED
+        ]
+        there = [figures[i] for figures in PUBLISHED.values()]
+        shown += [
+            (f"{variant} here", [count(n) for n in here]),
+            (f"{variant} 2012", [count(n) for n in there]),
+            (f"{variant} error", _errors(here, there)),
+        ]
+    return aligned(shown)
+
+
+def _errors(here: list[float], there: list[float]) -> list[str]:
+    return [percent(a / b - 1) for a, b in zip(here, there, strict=True)]

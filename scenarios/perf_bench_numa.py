@@ -1,0 +1,304 @@
+"""perf bench numa: do the threads of a process and its memory come together, how soon?
+
+Molnar's figures of December 2012 (v3.7-rc8, 4 nodes, 32 CPUs, 64 GB): "PxT" is P
+processes of T threads, all of which clear the process's 512 MiB.  As there (option -0),
+memory is first touched on CPU 0's node; the threads are spread over all CPUs, and
+nothing but NUMA balancing may move them or their memory.
+
+Converged in the sense of that benchmark is a run once all threads of each process are
+on one node; how long until nine tenths of its memory are there, too, comes beside it.
+Bandwidth is bytes cleared over time.
+"""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from ..engine import workload
+from ..engine.balancing import Balancing
+from ..engine.errors import BadInput
+from ..engine.mechanism import check_knobs, settings_for
+from ..engine.settings import Settings
+from ..engine.sizes import format_size
+from ..engine.snapshot import BlockKind
+from ..engine.study import SUMMARY, Column, Study, Variant, hide
+from ..engine.transparent_hugepage import Thp
+from ..kernels.constants import CACHE_LINE, PAGE_SIZE
+from .autonuma_benchmark import BLOCK, NODES, opteron, spread
+from .table import aligned, table
+
+QUESTION = "Do the threads of a process and its memory come together, and how soon?"
+CPUS = 8
+#: Pages that an access sweeps.
+STRIDE = 32
+ENOUGH = 0.9
+#: Published seconds until convergence: v3.7, balancenuma v10, AutoNUMA 28, numa-u v3;
+#: 100 where there was none.
+CONVERGENCE = {
+    "1x3": (100, 100, 0.2, 2.3),
+    "1x4": (100, 100, 100, 2.1),
+    "4x4": (100, 100, 4.1, 7.4),
+    "4x8": (None, None, 3.4, 3.9),
+    "8x4": (None, None, 18.3, 8.9),
+    "8x1": (2.8, 2.9, 2.9, 1.2),
+    "16x1": (3.5, 3.7, 2.5, 2.0),
+    "32x1": (3.6, 2.8, 3.0, 1.9),
+}
+#: Published GB/s after 20 s.
+BANDWIDTH = {
+    "4x8": (5.858, 5.860, 11.865, 28.439),
+    "8x1": (6.100, 7.974, 20.237, 26.829),
+    "16x1": (5.607, 5.592, 5.959, 29.294),
+    "32x1": (5.929, 25.477, 18.230, 30.232),
+}
+KERNELS = ("v3.7", "balancenuma", "AutoNUMA", "numa-u")
+
+COLUMNS = (
+    Column(
+        *("tasks_converged_ns", "threads together", "ns"),
+        "until all threads of each process were on one node, NaN: never",
+        dtype="f8",
+        style="seconds",
+    ),
+    Column(
+        *("memory_converged_ns", "memory, too", "ns"),
+        "until nine tenths of its memory were there as well, NaN: never",
+        dtype="f8",
+        style="seconds",
+    ),
+    Column(
+        *("gigabytes_per_s", "GB/s", "1e9 byte/s"),
+        "memory cleared a second over the whole run",
+        dtype="f8",
+    ),
+    Column("numa_hint_faults", "hint faults", "1", "faults on marked pages"),
+    Column("numa_task_migrated", "tasks moved", "1", "tasks moved to their memory"),
+    Column("numa_task_swapped", "tasks swapped", "1", "pairs of tasks that swapped"),
+)
+_COUNTERS = ("numa_hint_faults", "numa_task_migrated", "numa_task_swapped")
+_UNUSED = (
+    *("pages_marked", "swap_slots_peak", "migcache_entries_peak", "oom_kills"),
+    *("faults", "pages_refused", "converged_ns", "run_time_ns"),
+)
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What can be set."""
+
+    memory: int = field(
+        default=64 << 30, metadata={"kind": "size", "help": "RAM of the machine"}
+    )
+    mapped: int = field(
+        default=512 << 20, metadata={"kind": "size", "help": "memory of a process"}
+    )
+    runs: tuple[str, ...] = field(
+        default=tuple(CONVERGENCE),
+        metadata={"help": "processes x threads of each, as 4x8"},
+    )
+    seconds: int = field(
+        default=20, metadata={"min": 1, "help": "simulated seconds of a run"}
+    )
+    poll: float = field(
+        default=0.1,
+        metadata={"min": 0.001, "max": 10, "help": "seconds between looks"},
+    )
+    balancing: Balancing = Balancing()
+
+
+class Job(NamedTuple):
+    """The tasks of a process and the memory that they share."""
+
+    tasks: list
+    region: object
+
+
+def build(parameters: Parameters) -> Study:
+    """Return the study: each run, without and with NUMA balancing."""
+    check_knobs(parameters.balancing)
+    machine = opteron(CPUS, parameters.memory)
+    if parameters.mapped < BLOCK:
+        raise BadInput(
+            f"mapped must be at least 2 MiB, got {format_size(parameters.mapped)}"
+        )
+    variants = []
+    for name in parameters.runs:
+        processes, threads = _parsed(name)
+        if processes * parameters.mapped > machine.memory[0] // 2 * NODES:
+            raise BadInput(
+                f"mapped must leave half of {format_size(parameters.memory)} free in"
+                f" run {name}, got {format_size(parameters.mapped)}"
+            )
+        for mode in ("off", "balancing"):
+            settings = Settings(
+                thp=Thp(enabled="always"), balancing=parameters.balancing
+            )
+            variants.append(
+                Variant(
+                    (name, mode),
+                    machine,
+                    settings_for(mode, settings),
+                    lambda simulation, processes=processes, threads=threads: _steps(
+                        simulation, parameters, processes, threads
+                    ),
+                    accesses=0,
+                    mapped_pages=0,
+                )
+            )
+    columns = (*COLUMNS, *hide(SUMMARY, *_UNUSED))
+    return Study(QUESTION, ("run", "mode"), tuple(variants), columns, report=_report)
+
+
+def _parsed(name: str) -> tuple[int, int]:
+    """Return (processes, threads of each) of a run's name."""
+    parts = name.split("x")
+    if len(parts) != 2 or not all(part.isdecimal() for part in parts):
+        raise BadInput(f"runs must be processes x threads such as 4x8, got {name!r}")
+    processes, threads = map(int, parts)
+    if not 1 <= processes * threads <= NODES * CPUS:
+        raise BadInput(f"runs must have from 1 to {NODES * CPUS} threads, got {name}")
+    return processes, threads
+
+
+def _steps(simulation, parameters: Parameters, processes: int, threads: int) -> dict:
+    jobs = _start(simulation, parameters.mapped // BLOCK, processes, threads)
+    simulation.synchronize()
+    begin, work = simulation.now, _Work(simulation, jobs)
+    tasks = memory = float("nan")
+    while simulation.now - begin < parameters.seconds * 10**9:
+        work.go_on(parameters.poll * 1e9)
+        together = [_home(simulation, job) for job in jobs]
+        if np.isnan(tasks) and None not in together:
+            tasks = float(simulation.now - begin)
+        if np.isnan(memory) and _has_memory(simulation, jobs, together):
+            memory = float(simulation.now - begin)
+    return {
+        "tasks_converged_ns": tasks,
+        "memory_converged_ns": memory,
+        "gigabytes_per_s": work.pages * PAGE_SIZE / (simulation.now - begin),
+        **{name: simulation.total(name) for name in _COUNTERS},
+    }
+
+
+def _start(simulation, blocks: int, processes: int, threads: int) -> list[Job]:
+    """Start the processes, touch their memory on node 0, spread their threads."""
+    cpus = spread(simulation, processes * threads)
+    jobs = []
+    for number in range(processes):
+        process = simulation.spawn(nbytes=2 * blocks * BLOCK)
+        tasks = [simulation.start_task(process, 0) for _ in range(threads)]
+        region = simulation.mmap(process, blocks * BLOCK, "data")
+        simulation.populate(tasks[0], region)
+        for i, task in enumerate(tasks):
+            simulation.move_task(task, cpus[number * threads + i])
+        jobs.append(Job(tasks, region))
+    return jobs
+
+
+class _Work:
+    """What the threads do, a stretch at a time; ``pages``: cleared so far."""
+
+    def __init__(self, simulation, jobs: list[Job]) -> None:
+        self.simulation = simulation
+        self.tasks = [(job, i) for job in jobs for i in range(len(job.tasks))]
+        self.done = np.zeros(len(self.tasks), np.int64)
+        # To begin with, as if each had a whole node.
+        self.rate = np.full(
+            len(self.tasks),
+            simulation.costs.core_bandwidth / (STRIDE * PAGE_SIZE) / 1e9,
+        )
+
+    @property
+    def pages(self) -> int:
+        """Pages cleared by all."""
+        return int(self.done.sum()) * STRIDE
+
+    def go_on(self, ns: float) -> None:
+        """Clear for about ``ns``: each task as much as it did in that time before."""
+        counts = np.maximum(1, (self.rate * ns).astype(np.int64))
+        before = self._clocks()
+        self.simulation.run(
+            [
+                self._sweep(job, i, int(count), int(done))
+                for (job, i), count, done in zip(
+                    self.tasks, counts, self.done, strict=True
+                )
+            ]
+        )
+        self.done += counts
+        self.rate = counts / np.maximum(1, self._clocks() - before)
+
+    def _clocks(self) -> np.ndarray:
+        clock = self.simulation.clock
+        return np.array([clock(job.tasks[i]) for job, i in self.tasks])
+
+    @staticmethod
+    def _sweep(job: Job, i: int, count: int, done: int) -> workload.Sweep:
+        """Return what thread ``i`` clears next; each began in a part of its own."""
+        pages = job.region.pages
+        begin = i * pages // len(job.tasks) // STRIDE * STRIDE
+        return workload.Sweep(
+            task=job.tasks[i],
+            region=job.region,
+            count=count,
+            refs=STRIDE * PAGE_SIZE // CACHE_LINE,
+            start=(begin + done * STRIDE) % pages,
+            stride=STRIDE,
+            streamed=True,
+        )
+
+
+def _home(simulation, job: Job) -> int | None:
+    """Return the node of all tasks of a process; None where there is more than one."""
+    nodes = {int(simulation.machine.cpu_node[task.cpu]) for task in job.tasks}
+    return nodes.pop() if len(nodes) == 1 else None
+
+
+def _has_memory(simulation, jobs: list[Job], homes: list[int | None]) -> bool:
+    """Tell whether each process has its tasks on one node, and most of its memory."""
+    return None not in homes and all(
+        _share(simulation, job, home) >= ENOUGH
+        for job, home in zip(jobs, homes, strict=True)
+    )
+
+
+def _share(simulation, job: Job, node: int) -> float:
+    """Return the share of a process's blocks that are on a node."""
+    nodes, kinds = simulation.snapshot(job.region.process)
+    return float((nodes[kinds != BlockKind.NONE] == node).mean())
+
+
+# --- the screen -----------------------------------------------------------------------
+
+
+def _report(study: Study, rows: list[dict]) -> str:
+    """Return the table, and what was published beside it."""
+    row = {(one["run"], one["mode"]): one for one in rows}
+    return "\n\n".join(
+        [
+            table(study, rows),
+            "\n".join(_published(row, "tasks_converged_ns", 1e9, CONVERGENCE)),
+            "\n".join(_published(row, "gigabytes_per_s", 1, BANDWIDTH)),
+            "Seconds until threads are together (100: not in 100 s), and GB/s, as"
+            " published in 2012 and here.",
+        ]
+    )
+
+
+def _published(row: dict, name: str, unit: float, figures: dict) -> list[str]:
+    names = [run for run in figures if (run, "off") in row]
+    heading = "converged" if unit > 1 else "bandwidth"
+    shown = [(heading, names)]
+    for i, kernel in enumerate(KERNELS):
+        shown.append((kernel, [_figure(figures[run][i]) for run in names]))
+    for mode in ("off", "balancing"):
+        values = [row[run, mode][name] / unit for run in names]
+        shown.append((f"here, {mode}", [_figure(value) for value in values]))
+    return aligned(shown)
+
+
+def _figure(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return "never" if np.isnan(value) else f"{value:.1f}"
