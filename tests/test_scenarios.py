@@ -11,8 +11,10 @@ from lazynuma.engine import BadInput, Balancing, Costs, Khugepaged, Thp, Tlb
 from lazynuma.engine.mechanism import MECHANISMS
 from lazynuma.engine.run import run_study
 from lazynuma.engine.snapshot import BlockKind
+from lazynuma.engine.study import named
 from lazynuma.engine.transparent_hugepage import TARGETS
 from lazynuma.scenarios import (
+    autonuma_benchmark,
     fragmentation,
     hot_remove,
     hpc_node,
@@ -20,9 +22,13 @@ from lazynuma.scenarios import (
     mechanisms,
     next_touch,
     penalties,
+    perf_bench_numa,
+    ping_pong,
+    scan_cap,
     swap_space,
     teardown,
     thp_unit,
+    tiering,
 )
 from lazynuma.scenarios.table import table
 
@@ -55,15 +61,33 @@ SMALL = {
         swap_space,
         {"memory": (64 * GIB, 1 << 40), "mapped": 64 * MIB, "thp": HUGE},
     ),
+    "autonuma_benchmark": (autonuma_benchmark, {"shrink": 8, "memory": 6 * GIB}),
+    "scan_cap": (scan_cap, {"sizes": (64 * MIB, 2 * GIB), "threads": (1, 2)}),
+    "tiering": (
+        tiering,
+        {"memory": 256 * MIB, "tasks": 4, "accesses": 1_000_000, "adjust_ms": 500},
+    ),
+    "ping_pong": (ping_pong, {"mapped": 32 * MIB, "touches": 80}),
+    "perf_bench_numa": (
+        perf_bench_numa,
+        {
+            "memory": 2 * GIB,
+            "mapped": 32 * MIB,
+            "runs": ("1x3", "4x2"),
+            "seconds": 4,
+            "poll": 0.25,
+        },
+    ),
 }
 
 
 def rows_of(name, **options):
-    """Run a scenario at its small size; return its rows by variant."""
+    """Run a scenario at its small size; return its rows by variant, "a, b" if two."""
     module, parameters = SMALL[name]
     study = module.build(module.Parameters(**parameters))
     rows = run_study(study, **options)
-    return {row.pop(study.dimension): row for row in rows}
+    names = named(study.dimension, study.dimension)
+    return {", ".join(row.pop(name) for name in names): row for row in rows}
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +113,11 @@ def test_summary_is_golden(name, rows, request):
 
 
 @pytest.mark.parametrize(
-    "name", ["mechanisms", "hpc_node", "thp_unit", "mechanisms_thp"]
+    "name",
+    [
+        *("mechanisms", "hpc_node", "thp_unit", "mechanisms_thp"),
+        *("autonuma_benchmark", "ping_pong", "tiering", "perf_bench_numa"),
+    ],
 )
 def test_threads_change_nothing(name, rows):
     for variant, row in rows_of(name, threads=2).items():
@@ -279,3 +307,87 @@ def test_split_pages_hold_the_slots_that_reclaim_needs(rows):
     assert got["64 GiB, swap 8 GiB, lazy_swapcache"]["oom_kills"] == 1
     assert got["64 GiB, swap 8 GiB, hinting"]["oom_kills"] == 0
     assert got["64 GiB, swap 8 GiB, hinting"]["thp_share"] > 0.5
+
+
+def test_autonuma_benchmark_does_the_same_work_in_every_variant(rows):
+    got = rows["autonuma_benchmark"]
+    for name in autonuma_benchmark.LOADS:
+        off, split, native = (
+            got[f"{name}, {variant}"] for variant in autonuma_benchmark.VARIANTS
+        )
+        coarse = autonuma_benchmark.STRIDE
+        assert split["accesses"] == coarse * off["accesses"]
+        assert native["accesses"] == off["accesses"]
+        assert off["numa_hint_faults"] == off["numa_pages_migrated"] == 0
+        assert native["thp_splits"] == 0 < split["thp_splits"]
+        assert native["numa_hint_faults"] < split["numa_hint_faults"]
+        assert native["run_time_ns"] < off["run_time_ns"]
+
+
+def test_autonuma_benchmark_shows_both_dimensions_and_the_errors(rows):
+    study = autonuma_benchmark.build(autonuma_benchmark.Parameters())
+    listed = [
+        dict(zip(study.dimension, name.split(", "), strict=True)) | row
+        for name, row in rows["autonuma_benchmark"].items()
+    ]
+    shown = study.report(study, listed)
+    assert "split/native" in shown and "105 M" in shown and "1.48" in shown
+
+
+def test_no_process_is_scanned_faster_than_the_cap(rows):
+    for case, row in rows["scan_cap"].items():
+        assert 0 < row["cap_share"] < 1.05, case
+        assert row["half_ns"] <= row["most_ns"], case
+    large = rows["scan_cap"]["2 GiB, 1"]
+    assert large["pass_ns"] >= 2 * GIB * 1e9 / scan_cap.CAP
+
+
+def test_groups_stop_what_filters_only_slow_down(rows):
+    moves = {name: row["moves_per_page"] for name, row in rows["ping_pong"].items()}
+    for faults in ping_pong.FAULTS:
+        assert moves[f"none, {faults}"] > moves[f"last_nid, {faults}"] > 0
+    back = {name: row["pages_moved_back"] for name, row in rows["ping_pong"].items()}
+    assert back["none, moving"] > back["last_cpupid, groups, moving"]
+
+
+def test_only_tiering_promotes_and_a_limit_holds(rows):
+    got = rows["tiering"]
+    assert got["off"]["pgpromote_success"] == got["off"]["pgdemote"] == 0
+    assert got["demotion"]["pgpromote_success"] == 0
+    assert got["promote_all"]["pgpromote_success"] > 0
+    limited = got["hot_limit"]["pgpromote_success"]
+    assert 0 < limited < got["hot"]["pgpromote_success"]
+    assert got["hot_limit_auto"]["threshold_ms"] != got["hot"]["threshold_ms"]
+
+
+def test_threads_come_together_only_with_balancing(rows):
+    got = rows["perf_bench_numa"]
+    assert np.isnan(got["1x3, off"]["tasks_converged_ns"])
+    assert got["1x3, off"]["numa_task_migrated"] == 0
+    for run in ("1x3", "4x2"):
+        off, on = (got[f"{run}, {mode}"] for mode in ("off", "balancing"))
+        assert on["gigabytes_per_s"] > off["gigabytes_per_s"]
+
+
+@pytest.mark.parametrize(
+    ("module", "parameters", "message"),
+    [
+        (autonuma_benchmark, {"workloads": ("numa03",)}, "workloads must be some of"),
+        (autonuma_benchmark, {"memory": GIB}, "memory must be at least"),
+        (perf_bench_numa, {"runs": ("4by4",)}, "runs must be processes x threads"),
+        (perf_bench_numa, {"runs": ("8x8",)}, "runs must have from 1 to 32 threads"),
+        (perf_bench_numa, {"mapped": 64 * GIB}, "mapped must leave half"),
+        (scan_cap, {"sizes": (4096,)}, "sizes must be at least 2 MiB"),
+        (scan_cap, {"machine": "4s"}, "machine must have two nodes"),
+        (tiering, {"machine": "2s"}, "machine must have a slow node"),
+        (tiering, {"memory": 64 * MIB}, "memory must be at least"),
+        (
+            ping_pong,
+            {"balancing": Balancing(filter="none", placement=False)},
+            "balancing.filter must be left alone",
+        ),
+    ],
+)
+def test_what_makes_no_sense_is_refused(module, parameters, message):
+    with pytest.raises(BadInput, match=message):
+        module.build(module.Parameters(**parameters))

@@ -1,0 +1,135 @@
+"""Tasks on two nodes share their pages: which rules stop pages from bouncing?
+
+NUMA balancing moves a page to the node of the task that faults on it, and the next
+task to fault may be on the other node.  Linux has had, in turn: no rule at all; two
+faults in a row from one node (``last_nid``, 3.8); the same with the task's identity, so
+that private pages move at once (``last_cpupid``, 3.13 on); and groups of tasks that
+share memory, whose pages stay where the group uses them.  Before 5.15 faults on local
+pages counted as the last ones, too; since then only those that would move the page do.
+
+All tasks are of one process, as many on each node, and touch all of its pages at
+random.  The scheduler leaves them where they are (``balancing.placement``).
+"""
+
+from dataclasses import dataclass, field, replace
+
+from ..engine import topology, workload
+from ..engine.balancing import Balancing
+from ..engine.errors import BadInput
+from ..engine.mechanism import BALANCING, check_knobs, settings_for
+from ..engine.settings import Settings
+from ..engine.study import SUMMARY, Column, Study, Variant, hide
+from ..engine.transparent_hugepage import Thp
+from ..kernels.constants import HPAGE_PMD_NR, PAGE_SIZE, Refusal
+
+QUESTION = "Tasks on two nodes share pages: which rules stop these from bouncing?"
+#: (filter, groups) by the name of the variant.
+FILTERS = {
+    "none": ("none", False),
+    "last_nid": ("last_nid", False),
+    "last_cpupid": ("last_cpupid", False),
+    "last_cpupid, groups": ("last_cpupid", True),
+}
+#: ``local_last_cpupid`` by the name of the variant.
+FAULTS = {"moving": False, "all": True}
+
+COLUMNS = (
+    Column("numa_hint_faults", "hint faults", "1", "faults on marked pages"),
+    Column("two_stage", "two stage", "page", "pages kept: other node the last time"),
+    Column("group_weight", "group weight", "page", "pages kept: the group is there"),
+    Column(
+        *("moves_per_page", "moves a page", "1", "moves of a page on average"),
+        dtype="f8",
+    ),
+)
+_UNUSED = (
+    *("pages_marked", "swap_slots_peak", "migcache_entries_peak", "oom_kills"),
+    *("pages_refused", "pages_refused_by", "faults", "converged_ns"),
+)
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What can be set."""
+
+    mapped: int = field(
+        default=1 << 30, metadata={"kind": "size", "help": "memory that is shared"}
+    )
+    machine: str = field(default="2s", metadata={"help": "machine preset or file"})
+    tasks: int = field(default=2, metadata={"min": 1, "help": "tasks on each node"})
+    touches: int = field(
+        default=16, metadata={"min": 1, "help": "accesses a page by each task"}
+    )
+    thp: Thp = Thp()
+    balancing: Balancing = Balancing(placement=False)
+
+
+def build(parameters: Parameters) -> Study:
+    """Return the study: each filter, with local faults counting and without."""
+    check_knobs(parameters.balancing)
+    default = Balancing()
+    for name in ("filter", "groups", "local_last_cpupid"):
+        value = getattr(parameters.balancing, name)
+        if value != getattr(default, name):
+            raise BadInput(
+                f"balancing.{name} must be left alone, the variants try every rule,"
+                f" got {value}"
+            )
+    machine = topology.machine(parameters.machine, 8 * parameters.mapped)
+    if machine.nodes < 2 or not all(machine.cpus[:2]):
+        raise BadInput(f"machine must have CPUs on nodes 0 and 1, got {machine.name}")
+    pages = parameters.mapped // PAGE_SIZE // HPAGE_PMD_NR * HPAGE_PMD_NR
+    if not pages:
+        raise BadInput(f"mapped must be at least 2 MiB, got {parameters.mapped} bytes")
+    variants = []
+    for name, (rule, groups) in FILTERS.items():
+        for faults, local in FAULTS.items():
+            knobs = replace(
+                parameters.balancing,
+                filter=rule,
+                groups=groups,
+                local_last_cpupid=local,
+            )
+            variants.append(
+                Variant(
+                    (name, faults),
+                    machine,
+                    settings_for(
+                        BALANCING, Settings(thp=parameters.thp, balancing=knobs)
+                    ),
+                    lambda simulation: _steps(simulation, parameters, pages),
+                    accesses=2 * parameters.tasks * pages * parameters.touches,
+                    mapped_pages=pages,
+                )
+            )
+    return Study(
+        QUESTION,
+        ("filter", "faults"),
+        tuple(variants),
+        (*COLUMNS, *hide(SUMMARY, *_UNUSED)),
+    )
+
+
+def _steps(simulation, parameters: Parameters, pages: int) -> dict:
+    process = simulation.spawn("shared")
+    tasks = [
+        simulation.start_task(process, cpus[i % len(cpus)])
+        for cpus in (topology.cpus_of(simulation.machine, node) for node in (0, 1))
+        for i in range(parameters.tasks)
+    ]
+    region = simulation.mmap(process, pages * PAGE_SIZE, "data")
+    simulation.populate(tasks[0], region)
+    simulation.synchronize()
+    simulation.run(
+        [
+            workload.Uniform(task=task, region=region, count=pages * parameters.touches)
+            for task in tasks
+        ]
+    )
+    refused = simulation.refusals()
+    return {
+        "numa_hint_faults": simulation.total("numa_hint_faults"),
+        "two_stage": int(refused[Refusal.TWO_STAGE]),
+        "group_weight": int(refused[Refusal.GROUP_WEIGHT]),
+        "moves_per_page": simulation.total("numa_pages_migrated") / pages,
+    }
