@@ -203,11 +203,9 @@ class _Work:
         self.simulation = simulation
         self.tasks = [(job, i) for job in jobs for i in range(len(job.tasks))]
         self.done = np.zeros(len(self.tasks), np.int64)
-        # To begin with, as if each had a whole node.
-        self.rate = np.full(
-            len(self.tasks),
-            simulation.costs.core_bandwidth / (STRIDE * PAGE_SIZE) / 1e9,
-        )
+        # Accesses a ns: to begin with, as if all had to share one core's bandwidth.
+        each = simulation.costs.core_bandwidth / len(self.tasks)
+        self.rate = np.full(len(self.tasks), each / (STRIDE * PAGE_SIZE) / 1e9)
 
     @property
     def pages(self) -> int:

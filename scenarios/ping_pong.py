@@ -30,8 +30,8 @@ FILTERS = {
     "last_cpupid": ("last_cpupid", False),
     "last_cpupid, groups": ("last_cpupid", True),
 }
-#: ``local_last_cpupid`` by the name of the variant.
-FAULTS = {"moving": False, "all": True}
+#: ``local_last_cpupid`` by the faults that a page remembers.
+REMEMBERS = {"moving": False, "all": True}
 
 COLUMNS = (
     Column("numa_hint_faults", "hint faults", "1", "faults on marked pages"),
@@ -83,7 +83,7 @@ def build(parameters: Parameters) -> Study:
         raise BadInput(f"mapped must be at least 2 MiB, got {parameters.mapped} bytes")
     variants = []
     for name, (rule, groups) in FILTERS.items():
-        for faults, local in FAULTS.items():
+        for faults, local in REMEMBERS.items():
             knobs = replace(
                 parameters.balancing,
                 filter=rule,
@@ -104,7 +104,7 @@ def build(parameters: Parameters) -> Study:
             )
     return Study(
         QUESTION,
-        ("filter", "faults"),
+        ("filter", "remembers"),
         tuple(variants),
         (*COLUMNS, *hide(SUMMARY, *_UNUSED)),
     )

@@ -344,7 +344,7 @@ def test_no_process_is_scanned_faster_than_the_cap(rows):
 
 def test_groups_stop_what_filters_only_slow_down(rows):
     moves = {name: row["moves_per_page"] for name, row in rows["ping_pong"].items()}
-    for faults in ping_pong.FAULTS:
+    for faults in ping_pong.REMEMBERS:
         assert moves[f"none, {faults}"] > moves[f"last_nid, {faults}"] > 0
     back = {name: row["pages_moved_back"] for name, row in rows["ping_pong"].items()}
     assert back["none, moving"] > back["last_cpupid, groups, moving"]
