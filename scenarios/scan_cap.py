@@ -84,7 +84,7 @@ class Parameters:
     )
     machine: str = field(default="2s", metadata={"help": "machine preset or file"})
     passes: int = field(
-        default=4,
+        default=8,
         metadata={"min": 1, "help": "gives up after so many times the fastest pass"},
     )
     balancing: Balancing = Balancing(placement=False)
@@ -228,6 +228,6 @@ def _report(study: Study, rows: list[dict]) -> str:
     return (
         f"{table(study, rows)}\n\n"
         "A process is scanned 256 MiB every 100 ms at most, 2,560 MB/s: 0.4 s a GiB,"
-        " 410 s a TiB, 6,554 s for 16 TiB.\nPages that are marked already are not"
-        " marked again, and threads that take their time to touch them slow it down."
+        " 410 s a TiB, 6,554 s for 16 TiB.\nThreads that share memory scan it less"
+        " often, the more of them there are (task_scan_start)."
     )
