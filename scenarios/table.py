@@ -20,11 +20,16 @@ _UNITS = (
 
 
 def table(study: Study, rows: Sequence[dict[str, Any]]) -> str:
-    """Return the table of ``rows``, as ``engine.run.run_study`` gave them."""
+    """Return the table of ``rows``, as ``engine.run.run_study`` gave them.
+
+    Counts that are 0 in every row are left to the file.
+    """
     columns = [_names(study, rows)]
     for column in study.columns:
         if column.style != "hidden" and not column.by_reason:
-            columns += _cells(column, [row[column.name] for row in rows])
+            values = [row[column.name] for row in rows]
+            if column.style != "count" or any(values):
+                columns += _cells(column, values)
     columns.append(("wall time", [seconds(row["wall_s"] * 1e9) for row in rows]))
 
     head, *lines = aligned(columns)

@@ -126,4 +126,4 @@ def test_utilisation_is_the_larger_of_node_and_link(world):
     assert factor.tolist() == [[1000, 1000], [1000, 1000]]
     memory.traffic[0] = [[0, 40_000], [0, 0]]
     quantum.utilise(memory, width, use, factor, 10**6)
-    assert use[0, 1] == quantum.UTILISATION_MAX and factor[0, 1] == 2560
+    assert use[0, 1] == quantum.UTILISATION_MAX and factor[0, 1] == 1780

@@ -517,11 +517,12 @@ def test_a_run_of_mechanisms_ends_in_its_file(tmp_path, capsys):
         "lazy_swapcache",
         "lazy_migcache",
         "hinting",
+        "balancing",
     ]
     assert {c.name for c in SUMMARY} <= set(summary.data_vars)
     assert (summary.accesses > 0).all()
     epochs = group(path, "epochs")
-    assert set(epochs.variant.values.tolist()) == set(range(5))
+    assert set(epochs.variant.values.tolist()) == set(range(6))
     served = (epochs.accesses_local + epochs.accesses_remote).sum("node")
     totals = served.groupby(epochs.variant).sum()
     assert totals.values.tolist() == summary.accesses.values.tolist()

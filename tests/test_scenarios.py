@@ -123,7 +123,7 @@ def test_threads_change_nothing(name, rows):
     for variant, row in rows_of(name, threads=2).items():
         want = rows[name][variant]
         for key in row.keys() - {"wall_s"}:
-            assert np.array_equal(row[key], want[key]), (variant, key)
+            np.testing.assert_array_equal(row[key], want[key], f"{variant} {key}")
 
 
 def test_mechanisms_tell_the_story_of_2012(rows):
