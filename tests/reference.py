@@ -1290,6 +1290,8 @@ class Reference(Balancing):
     def reclaim(self, n, pfn, steal):
         frame = self.frames[pfn]
         frame.referenced = False
+        if self.demote(n, pfn, None, steal):
+            return 1
         if frame.cache != "swap":
             slot = self.slots.take()
             if slot is None:
@@ -1324,9 +1326,11 @@ class Reference(Balancing):
         self.add(n, Vm.MIGCACHE_TO_SWAP)
 
     def reclaim_folio(self, n, b, steal):
-        """Swap a folio out, whole if it can be; return how many pages went."""
+        """Demote or swap a folio out, whole if possible; return how many pages went."""
         folio = self.folios[b]
         folio.referenced = False
+        if self.demote(n, b, folio, steal):
+            return BLOCK
         whole = self.slots.virgin + BLOCK <= self.slots.total
         if not folio.compound and whole:
             return self.swap_out_folio(n, b, steal)
@@ -1372,10 +1376,8 @@ class Reference(Balancing):
             one = folio or self.frames[at]
             young = self.clear_young_folio(at) if folio else self.clear_young(at)
             if young == 0:
-                one.referenced = False
-                demoted = self.demote(n, at, folio, steal)
                 out = self.reclaim_folio if folio else self.reclaim
-                reclaimed += demoted or out(n, at, steal)
+                reclaimed += out(n, at, steal)
             elif young > 1 or one.referenced:
                 self.activate(n, one, pages)
             else:

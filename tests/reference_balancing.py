@@ -17,7 +17,6 @@ MEM, CPU, MEMBUF, CPUBUF = range(4)
 LOAD_AVG_MAX = 47742
 TIME_MASK = (1 << 30) - 1
 SMALLIMP = 30
-OVERLOADED, SPARE, BUSY = "overloaded", "spare", "busy"
 
 
 def c_div(a, b):
@@ -128,7 +127,10 @@ class Stats:
     running: int
     cpus: int
     idle: int
-    kind: str
+
+    @property
+    def has_spare(self):
+        return self.running < self.cpus
 
     @property
     def load(self):
@@ -204,6 +206,10 @@ class Balancing:
             if self.distance(a, n) < far and self.distance(b, n) < far
         ]
         self.topology = "mesh" if between else "backplane"
+
+    def is_online(self, n):
+        """Tell whether Linux knows a node: one with CPUs outlives its memory."""
+        return self.nodes[n].online or n in self.cpu_nodes
 
     def slow(self, n):
         """Tell whether pages of a node keep the time of their mark."""
@@ -367,12 +373,11 @@ class Balancing:
 
     def so_far(self, total, kind, n, more=0):
         """Return what counts against a limit: in a shard its own share times S."""
-        serial = getattr(self.serial_notes, kind).get(n, 0)
         if self.shard is None:
-            rest = sum(getattr(one, kind).get(n, 0) for one in self.shard_notes)
-            return total + serial + rest + more
+            rows = [self.serial_notes, *self.shard_notes]
+            return total + sum(getattr(one, kind).get(n, 0) for one in rows) + more
         own = getattr(self.shard_notes[-1], kind).get(n, 0)
-        return total + serial + (own + more) * self.settings.shards
+        return total + (own + more) * self.settings.shards
 
     def note(self, kind, n, pages):
         notes = self.serial_notes if self.shard is None else self.shard_notes[-1]
@@ -479,7 +484,7 @@ class Balancing:
         local = n == d
         if not priv and group is not None and group.active > 1:
             local |= self.is_active(group, d) and self.is_active(group, m)
-        self.notes.append(("fault", task, (m, d, int(priv), nr, local, failed)))
+        self.notes.append(("fault", task, (m, int(priv), nr, local, failed)))
 
     def met(self, last):
         """Return the task that a page's last fault was probably of, or None."""
@@ -614,10 +619,10 @@ class Balancing:
                 met.setdefault(who, set()).add(what)
             else:
                 faulted.add(who)
-                self.add_fault(self.numas[who.id], *what)
+                self.add_fault(self.numas[who.id], self.cpu(who), *what)
         return faulted, met
 
-    def add_fault(self, numa, m, d, priv, nr, local, failed):
+    def add_fault(self, numa, d, m, priv, nr, local, failed):
         numa.has_statistics = True
         numa.faults[MEMBUF][m][priv] += nr
         numa.faults[CPUBUF][d][priv] += nr
@@ -688,12 +693,13 @@ class Balancing:
             share = runtime - numa.last_runtime, period
         numa.last_runtime, numa.last_placement = runtime, self.now
         kinds = [0, 0]
-        for n in range(self.count):
+        online = [n for n in range(self.count) if self.is_online(n)]
+        for n in online:
             for priv in (0, 1):
                 kinds[priv] += numa.faults[MEMBUF][n][priv]
                 self.decay(numa, n, priv, share, total)
         best, most = -1, 0
-        for n in range(self.count):
+        for n in online:
             faults = (group or numa).faults[MEM][n]
             if sum(faults) > most:
                 best, most = n, sum(faults)
@@ -766,7 +772,7 @@ class Balancing:
         score, far = 0, self.furthest
         for k in range(self.count):
             dist = self.distance(n, k)
-            if k == n or dist >= far:
+            if k == n or dist >= far or not self.is_online(k):
                 continue
             if self.topology == "backplane" and dist >= limit:
                 continue
@@ -821,12 +827,7 @@ class Balancing:
         busy = [task.cpu for task in self.running() if task.cpu in cpus]
         running, size = len(busy), len(cpus)
         idle = next((cpu for cpu in cpus if cpu not in busy), -1)
-        kind = BUSY
-        if running > size and 1024 * size * 112 < 1024 * running * 100:
-            kind = OVERLOADED
-        elif running < size:
-            kind = SPARE
-        return Stats(running, size, idle, kind)
+        return Stats(running, size, idle)
 
     def current(self, cpu):
         """Return the task that runs on a CPU, or None."""
@@ -881,7 +882,7 @@ class Balancing:
 
     def task_numa_find_cpu(self, env, taskimp, groupimp):
         src, dst = env.src, env.dst
-        if dst.kind == SPARE:
+        if dst.has_spare:
             to, left = dst.running + 1, src.running - 1
             imbalance = max(0, to - left)
             allowed = max(1, src.cpus // 8)
@@ -971,7 +972,7 @@ class Balancing:
         gain = self.weight(other, env.source, dist)
         gain -= self.weight(other, env.target, dist)
         if other.group is numa.group:
-            if env.dst.kind == SPARE:
+            if env.dst.has_spare:
                 return None
             imp = taskimp + gain
             if other.group is not None:
@@ -1012,6 +1013,8 @@ class Balancing:
 
     def task_numa_work(self, p, now):
         numa, mm = self.numas[p.id], self.mms[p.process.id]
+        if numa.period == 0:
+            numa.period_max, numa.period = self.scan_max(p), self.scan_start(p)
         mm.next_scan = now + numa.period
         numa.stamp += 2 * self.knobs.tick_ns
         left = [self.knobs.scan_size_mb * 256, self.knobs.scan_size_mb * 2048]
@@ -1149,7 +1152,7 @@ class Balancing:
 
     def demotion_targets(self, n):
         """Return the nodes of the next tier down, nearest first."""
-        if not self.balances or not self.knobs.demotion:
+        if not self.knobs.demotion:
             return []
         tier = self.machine.tier
         lower = [
