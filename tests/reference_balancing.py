@@ -17,6 +17,7 @@ MEM, CPU, MEMBUF, CPUBUF = range(4)
 LOAD_AVG_MAX = 47742
 TIME_MASK = (1 << 30) - 1
 SMALLIMP = 30
+TOPOLOGIES = DIRECT, MESH, BACKPLANE = "direct", "mesh", "backplane"
 
 
 def c_div(a, b):
@@ -197,7 +198,7 @@ class Balancing:
         self.distances = {self.distance(a, b) for a, b in pairs}
         self.furthest = far = max(self.distances)
         if len(self.distances) <= 2:
-            self.topology = "direct"
+            self.topology = DIRECT
             return
         a, b = next(pair for pair in pairs if self.distance(*pair) == far)
         between = [
@@ -205,7 +206,7 @@ class Balancing:
             for n in self.cpu_nodes
             if self.distance(a, n) < far and self.distance(b, n) < far
         ]
-        self.topology = "mesh" if between else "backplane"
+        self.topology = MESH if between else BACKPLANE
 
     def is_online(self, n):
         """Tell whether Linux knows a node: one with CPUs outlives its memory."""
@@ -767,26 +768,26 @@ class Balancing:
         return c_div(1000 * faults, one.total)
 
     def score_nearby(self, one, n, limit):
-        if self.topology == "direct":
+        if self.topology == DIRECT:
             return 0
         score, far = 0, self.furthest
         for k in range(self.count):
             dist = self.distance(n, k)
             if k == n or dist >= far or not self.is_online(k):
                 continue
-            if self.topology == "backplane" and dist >= limit:
+            if self.topology == BACKPLANE and dist >= limit:
                 continue
             faults = sum(one.faults[MEM][k])
-            if self.topology == "mesh":
+            if self.topology == MESH:
                 faults = faults * (far - dist) // (far - 10)
             score += faults
         return score
 
     def preferred_group_nid(self, p, n):
         group = self.numas[p.id].group
-        if self.topology == "direct":
+        if self.topology == DIRECT:
             return n
-        if self.topology == "mesh":
+        if self.topology == MESH:
             best, most = n, 0
             for node in self.cpu_nodes:
                 score = self.weight(group, node, self.furthest)
@@ -851,7 +852,7 @@ class Balancing:
                     continue
                 # Of the node looked at before, as in Linux.
                 dist = self.distance(source, env.target)
-                if self.topology == "backplane" and dist != env.distance:
+                if self.topology == BACKPLANE and dist != env.distance:
                     mine = self.weight(numa, source, dist)
                     ours = self.weight(group, source, dist)
                 taskimp = self.weight(numa, n, dist) - mine

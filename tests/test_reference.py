@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import BLOCK, Pmd, Reference
+from reference_balancing import TOPOLOGIES
 
 from lazynuma.engine import (
     Balancing,
@@ -43,6 +44,7 @@ class Pair:
     def __init__(self, machine, options, seed):
         self.sims = self.simulations(machine, options, seed)
         self.processes, self.tasks, self.regions = [], [], []
+        self.balances = options.balancing.mode != "off"
 
     @staticmethod
     def simulations(machine, options, seed):
@@ -85,7 +87,7 @@ class Pair:
             assert got.tolist() == want.tolist(), name
         assert engine.refusals().tolist() == slow.refusals().tolist()
         assert list(engine.scan_results()) == list(slow.scan_results())
-        if slow.balances:
+        if self.balances:
             self.compare_balancing()
         for name in SINGLES:
             assert getattr(engine, name) == getattr(slow, name), name
@@ -97,7 +99,8 @@ class Pair:
             assert fast.cpu == model.cpu, fast.id
             if model.process.alive:
                 alike(engine.numa(fast), slow.numa(model), f"task {fast.id}")
-        for number in slow.groups:
+        alive = [model for _, model in self.tasks if model.process.alive]
+        for number in {slow.numa(task).group for task in alive} - {k.NONE}:
             got, want = engine.numa_group(number), slow.numa_group(number)
             alike(got, want, f"group {number}")
         for fast, model in self.processes:
@@ -116,7 +119,7 @@ class Pair:
                 assert (got == want).all(), self.first(kind, fast, vma, got, want)
             for vpn in sample(vma):
                 assert engine.page(fast, vpn) == slow.page(model, vpn), vpn
-                if slow.balances:
+                if self.balances:
                     assert engine.cpupid(fast, vpn) == slow.cpupid(model, vpn), vpn
 
     @staticmethod
@@ -251,7 +254,7 @@ def begin_task(pair, rng, process):
 
 def any_cpu(pair, rng):
     """Return the number of a random CPU."""
-    return rng.randrange(len(pair.sims[1].cpu_node))
+    return rng.randrange(len(pair.sims[1].machine.cpu_node))
 
 
 def grow(pair, rng, task):
@@ -378,7 +381,7 @@ def load_of(rng, region, task, balanced=False):
 
 def work(pair, rng):
     chosen, loads = live_tasks(pair), [[], []]
-    balanced = pair.sims[1].balances
+    balanced = pair.balances
     for task in rng.sample(
         chosen, min(len(chosen), rng.randint(1, 8 if balanced else 3))
     ):
@@ -439,7 +442,7 @@ def step(pair, rng, nodes, names):
     elif name == "idle":
         pair.call("idle", rng.choice([1, 1_000_000, 30_000_000]))
     elif name == "set_mempolicy":
-        balanced = pair.sims[1].balances
+        balanced = pair.balances
         pair.call("set_mempolicy", task, policy(rng, nodes, balanced))
     elif name == "migrate_pages":
         ends = [(rng.randrange(nodes),) for _ in range(2)]
@@ -454,7 +457,7 @@ def step(pair, rng, nodes, names):
 
 def change(pair, rng, nodes, name, task, region):
     """Do an operation on a part of a region."""
-    part, balanced = part_of(rng, region), pair.sims[1].balances
+    part, balanced = part_of(rng, region), pair.balances
     flags = {"move_all": rng.random() < 0.5}
     if name == "mark":
         options = {
@@ -585,7 +588,7 @@ def balanced_world(rng, huge):
     tick = rng.choice([1_000_000, 1_000_000, 300_000])
     period = rng.randint(1, 20)
     knobs = Balancing(
-        mode=rng.choice(["normal", "tiering", "both", "both"]),
+        mode=rng.choice(["normal", "tiering", "both", "both", "both", "off"]),
         scan_delay_ms=rng.choice([1, 1, 5, 50]),
         scan_period_min_ms=period,
         scan_period_max_ms=rng.choice([period, 40, 200]),
@@ -602,7 +605,7 @@ def balanced_world(rng, huge):
         tick_ns=tick,
     )
     options = Settings(
-        shards=rng.choice([1, 3, 64]),
+        shards=rng.choice([1, 3, 16]),
         sequential=rng.random() < 0.2,
         swap_bytes=rng.choice([0, 1, 8, 40]) * MIB,
         quantum_ns=rng.randint(1, 5) * 1_000_000,
@@ -618,9 +621,10 @@ def balanced_story(seed, steps, huge=True, kind=Pair):
     machine, options = balanced_world(rng, huge)
     pair = kind(machine, options, rng.randrange(1 << 62))
     start(pair, rng)
-    for _ in range(rng.randint(0, 2 * len(pair.sims[1].cpu_node))):
+    for _ in range(rng.randint(0, 2 * len(pair.sims[1].machine.cpu_node))):
         begin_task(pair, rng, pair.processes[0])
-    names = repertoire(rng) + ["work"] * 15
+    grow(pair, rng, pair.tasks[0])
+    names = repertoire(rng) + ["work"] * 15 + ["mprotect"] * 3
     for _ in range(steps):
         step(pair, rng, len(machine.memory), names)
         pair.compare()
@@ -650,6 +654,13 @@ def story(seed, steps, huge=True, kind=Pair):
 @settings(max_examples=100, derandomize=True)
 def test_engine_and_reference_agree(huge, seed):
     story(seed, 14, huge)
+
+
+@pytest.mark.parametrize("huge", [False, True])
+@given(st.integers(0, 1 << 32))
+@settings(max_examples=60, derandomize=True)
+def test_they_agree_on_balancing(huge, seed):
+    balanced_story(seed, 14, huge)
 
 
 @pytest.mark.parametrize("sequential", [False, True])
@@ -782,6 +793,29 @@ def test_they_agree_on_moving_huge_pages(unit):
     demand(pair, "thp_migration_success" if unit else "thp_split_page")
 
 
+def starved():
+    """Let memory run out on both tiers; who dies makes room to demote to."""
+    machine = from_slit(
+        "tiers", (4 * MIB, 8 * MIB), (2, 0), [[10, 20], [20, 10]], (0, 0)
+    )
+    options = Settings(shards=1, balancing=Balancing(mode="both", demotion=True))
+    pair = Pair(machine, options, 1)
+    for node, size, cpu in ((1, 8, 0), (0, 6, 1)):
+        _, task, region = job(pair, size, cpu)
+        pair.call("set_mempolicy", task, Policy(Mode.BIND, (node,)))
+        if node:
+            pair.call("populate", task, region)
+        else:
+            toil(pair, Sweep, task, region, count=1200, write=1.0)
+    pair.compare()
+    return pair
+
+
+def test_they_agree_on_direct_demotion():
+    """Direct reclaim demotes once a process was killed on the slow node."""
+    demand(starved(), "oom_kill", "pgdemote_direct")
+
+
 def test_they_agree_on_many_huge_pages():
     """A shard gets more whole blocks when it has used up those it was lent."""
     pair = huge_pair(uniform(1, 2048 * MIB, cpus_per_node=1), quantum_accesses=40)
@@ -792,18 +826,27 @@ def test_they_agree_on_many_huge_pages():
 
 #: Stories in which what is rare happens; look for others where the model changes.
 RICH = (247, 275, 348, 369)
+BALANCED = (15, 74, 77)
+#: khugepaged takes what is free and reclaims nothing.
+UNREACHABLE = {"PGDEMOTE_KHUGEPAGED"}
 
 
 def test_the_stories_reach_every_counter():
     """What random stories never do would not be tested by them."""
     pairs = [story(seed, 40) for seed in (*range(20), *RICH)]
+    pairs += [balanced_story(seed, 25, seed % 2 == 1) for seed in BALANCED]
+    pairs.append(starved())
     for names, reached in (
         (k.Vm, sum(pair.sims[0].counters().sum(axis=0) for pair in pairs)),
         (k.Refusal, sum(pair.sims[0].refusals() for pair in pairs)),
         (k.ScanResult, sum(pair.sims[0].scan_results() for pair in pairs)),
+        (k.ScanSkip, sum(pair.sims[0].scan_skips() for pair in pairs)),
     ):
         never = [one.name for one, n in zip(names, reached, strict=True) if not n]
-        assert not never
+        assert set(never) <= UNREACHABLE
+    slow = [pair.sims[1] for pair in pairs]
+    assert {one.topology for one in slow if one.balances} == set(TOPOLOGIES)
+    assert any(group.tasks > 1 for one in slow for group in one.groups.values())
 
 
 def _names():
@@ -814,3 +857,9 @@ def _names():
 @settings(max_examples=40, derandomize=True)
 def test_results_never_depend_on_batch_or_threads(seed):
     story(seed, 25, kind=Engines)
+
+
+@given(st.integers(0, 1 << 32))
+@settings(max_examples=30, derandomize=True)
+def test_balancing_never_depends_on_batch_or_threads(seed):
+    balanced_story(seed, 20, kind=Engines)
