@@ -336,7 +336,7 @@ class Simulation:
         Return how many pages could be populated before memory ran out.
         """
         start, pages = self._range(region, first, pages)
-        self._sync()
+        self._sync().info[st.NOW_MS] = self.now // MS
         done = 0
         for v, at, count in self._rows_in(region.process, start, pages):
             got = self._populate_piece(task, v, at, count)
@@ -795,6 +795,7 @@ class Simulation:
         )
         if end == k.NONE:
             return False
+        memory.info[st.NOW_MS] = start // MS
         self._price(memory)
         accesses = self._lay_out(memory, loads)
         quantum.open_quantum(memory)
@@ -1167,7 +1168,7 @@ class Simulation:
         return self.memory.scan_skips.copy()
 
     def cpupid(self, process: Process, vpn: int) -> int:
-        """Return a page's word of ``kernels/last_cpupid.py``: its last hint fault."""
+        """Return who took a page's last hint fault (``kernels/last_cpupid.py``)."""
         page = self.page(process, vpn)
         if page.frame < 0:
             return 0

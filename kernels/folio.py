@@ -11,6 +11,7 @@ from .constants import (
     FOLIO_DEFERRED,
     FRAME_ACTIVE,
     FRAME_COMPOUND,
+    FRAME_FROM,
     FRAME_VPN,
     HPAGE_PMD_NR,
     HPAGE_PMD_ORDER,
@@ -192,6 +193,15 @@ def _unmap_folio(m, s, b, kept):
 
 
 @called
+def _take_over_from(m, b, moved):
+    """Let the pages of a folio that was split remember which node it left last."""
+    first = b << HPAGE_PMD_ORDER
+    for pfn in range(first, first + HPAGE_PMD_NR):
+        if m.frame[pfn] != 0:
+            m.frame[pfn] |= moved
+
+
+@called
 def split_huge_page(m, s, b, kept):
     """Make ordinary pages of a folio; return how many of them were freed.
 
@@ -201,7 +211,10 @@ def split_huge_page(m, s, b, kept):
     undefer(m, s, b)
     n = folio_nid(m, b)
     active = 1 if m.block_huge[b] & FRAME_ACTIVE else 0
+    moved = m.block_huge[b] & FRAME_FROM
     freed = split_folio(m.frame, m.block_huge, b)
+    if moved:
+        _take_over_from(m, b, moved)
     split_last_cpupid(m, b)
     m.block_list[b] = UNLISTED
     m.block_bump[b] = HPAGE_PMD_NR

@@ -312,7 +312,8 @@ def _do_huge_pmd_numa_page(m, s, task, at, v, vpn):
     last, writable = 0, False
     if m.info[BALANCING]:
         last = last_cpupid(m, first, page_nid)
-        writable = mapping_is_writable(m, v, m.pmd[block], huge_mapcount(m, b))
+        mappings = huge_mapcount(m, b) + (m.block_huge[b] & FOLIO_COMPOUND != 0)
+        writable = mapping_is_writable(m, v, m.pmd[block], mappings)
         if asked:
             note_filter(m, s, task, first, page_nid, HPAGE_PMD_NR, answer)
         if target != NONE and not limited:

@@ -19,7 +19,6 @@ from .state import (
     MM_NEXT_SCAN,
     MM_SCAN_SEQ,
     MM_USERS,
-    NOW_MS,
     NUMA_COUNTED,
     NUMA_FAILED,
     NUMA_FAULTED,
@@ -226,7 +225,6 @@ def end_quantum(m, start, end, scratch):
             task_numa_placement(m, task, end)
             numa_migrate_preferred(m, scratch[:ENV_WIDTH], task, now_ms)
     _tick(m, start, end, scratch[ENV_WIDTH:])
-    m.info[NOW_MS] = now_ms
 
 
 @kernel

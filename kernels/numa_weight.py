@@ -23,6 +23,12 @@ _LOCAL_DISTANCE: Final = 10
 
 
 @inlined
+def node_online(m, n):
+    """Tell whether Linux still knows a node: a node with CPUs outlives its memory."""
+    return m.node[n, ONLINE] or m.node[n, CPUS] > 0
+
+
+@inlined
 def _faults(faults, n):
     return faults[MEM, n, 0] + faults[MEM, n, 1]
 
@@ -34,7 +40,7 @@ def _score_nearby_nodes(m, faults, n, limit):
     furthest = m.info[MAX_DISTANCE]
     for other in range(m.node.shape[0]):
         distance = m.distance[n, other]
-        if other == n or distance >= furthest or not m.node[other, ONLINE]:
+        if other == n or distance >= furthest or not node_online(m, other):
             continue
         if m.info[TOPOLOGY] == Topology.BACKPLANE and distance >= limit:
             continue

@@ -177,7 +177,8 @@ def should_numa_migrate_memory(m, s, task, n, word, pages):
 def numa_misplaced(m, s, task, v, vpn, pfn, n, pages):
     """Return (node that a page should be on or NONE, answer, whether the filter ran).
 
-    With the answer a Refusal the page should be on the task's node, but stays.
+    With the answer a Refusal the page should be on the task's node, but stays; if it
+    is there already, the answer matters to the candidates for promotion alone.
     """
     d = m.task[task, TASK_NID]
     if not vma_policy_mof(m, task, v):
@@ -195,7 +196,7 @@ def numa_misplaced(m, s, task, v, vpn, pfn, n, pages):
     word = folio_last_cpupid(m, pfn)
     answer = should_numa_migrate_memory(m, s, task, n, word, pages)
     if n == d:
-        return NONE, MIGRATE, True
+        return NONE, answer, True
     return d if answer == MIGRATE else NONE, answer, True
 
 
@@ -203,7 +204,7 @@ def numa_misplaced(m, s, task, v, vpn, pfn, n, pages):
 def note_filter(m, s, task, pfn, n, pages, answer):
     """Do what the filter does to the page and its node, now that it is certain."""
     d = m.task[task, TASK_NID]
-    if answer != MIGRATE:
+    if answer != MIGRATE and n != d:
         m.refused[s, answer] += pages
     if not uses_access_time(m, n):
         set_last_cpupid(m, pfn, cpupid_of(m, task))

@@ -56,7 +56,7 @@ DEMOTION: Final = 43
 TICK_NS: Final = 44
 TOPOLOGY: Final = 45  # Topology
 MAX_DISTANCE: Final = 46  # SLIT, between nodes with CPUs
-NOW_MS: Final = 47  # at the quantum's start
+NOW_MS: Final = 47  # at the quantum's start, or of the operation
 INFO_WIDTH: Final = 48
 
 # --- columns of Memory.node, int64[nodes, NODE_WIDTH] ---------------------------

@@ -170,6 +170,10 @@ def _compare_swap(m, env, task, cpu, cur, move_imp):
     if may_move and move_imp > imp and move_imp > env[ENV_BEST_IMP]:
         # The move is worth more; it needs an idle CPU, if the node has one.
         idle = env[ENV_IDLE_CPU]
+        if idle == NONE and env[ENV_BEST_CPU] != NONE:
+            # The best CPU of a node looked at before, if that is idle.
+            if _current(m, env[ENV_BEST_CPU]) == NONE:
+                idle = env[ENV_BEST_CPU]
         _assign(env, NONE, cpu if idle == NONE else idle, move_imp)
         return idle != NONE
     best = env[ENV_BEST_TASK]

@@ -8,7 +8,7 @@ from typing import Final
 from ._jit import called, inlined
 from .constants import NONE
 from .numa_scan_period import task_scan_max, update_task_scan_period
-from .numa_weight import preferred_group_nid
+from .numa_weight import node_online, preferred_group_nid
 from .should_numa_migrate_memory import FRACTION, group_faults
 from .state import (
     CPU,
@@ -30,7 +30,6 @@ from .state import (
     NUMA_REMOTE,
     NUMA_SEQ,
     NUMA_TOTAL,
-    ONLINE,
     TASK_MM,
     TASK_RUNTIME,
 )
@@ -177,7 +176,7 @@ def task_numa_placement(m, task, now):
     shared, private = 0, 0
     best, best_faults = NONE, 0
     for n in range(m.node.shape[0]):
-        if not m.node[n, ONLINE]:
+        if not node_online(m, n):
             continue
         shared += _decay(m, task, n, 0, weight, total)
         private += _decay(m, task, n, 1, weight, total)

@@ -182,6 +182,7 @@ def _meet_vma(m, mm, state, now):
     state[NUMAB_NEXT_SCAN] = now + m.info[SCAN_DELAY]
     state[NUMAB_RESET] = state[NUMAB_NEXT_SCAN] + _PID_RESETS * m.info[SCAN_DELAY]
     state[NUMAB_PREV_SEQ] = seq - 1
+    state[NUMAB_PIDS] = 0
 
 
 @inlined

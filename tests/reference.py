@@ -9,6 +9,7 @@ from math import exp, isqrt, log
 from typing import NamedTuple
 
 import numpy as np
+from reference_balancing import Balancing, Noted
 
 from lazynuma.engine.costs import Costs
 from lazynuma.engine.memory import managed_pages, node_shift, usable_pages
@@ -82,18 +83,26 @@ class Pte:
     young: bool = False
     dirty: bool = False
     protnone: bool = False
+    owes: int = 0
 
 
 @dataclass
 class Pmd(Pte):
-    """A PMD entry that is not none: a table, a huge page or the huge zero page."""
+    """A PMD entry that is not none: a table, a huge page or the huge zero page.
+
+    ``owes`` is a bool here; the folio counts.
+    """
 
     nid: int = 0
+    owes: bool = False
 
 
 @dataclass
 class Folio:
-    """A huge page; ``mapcount`` counts PMD entries, ``ptes`` frames with a PTE."""
+    """A huge page; ``mapcount`` counts PMD entries, ``ptes`` frames with a PTE.
+
+    ``last``, ``moved_from`` as of a frame; ``owes``: uses left until it has paid.
+    """
 
     vpn: int
     family: int
@@ -103,11 +112,18 @@ class Folio:
     compound: bool = False
     deferred: bool = False
     ptes: int = 0
+    owes: int = 0
+    moved_from: int = 0
+    last: object = None
 
 
 @dataclass
 class Frame:
-    """A frame in use, other than those of a folio that no PTE ever mapped."""
+    """A frame in use, other than those of a folio that no PTE ever mapped.
+
+    ``moved_from``: 1 + the node that it left; ``last``: (pid & 255, CPU) of the last
+    hint fault, or ms of the mark on a slow node.
+    """
 
     vpn: int
     family: int
@@ -119,6 +135,8 @@ class Frame:
     entry: int = -1
     wedged: bool = False
     compound: bool = False
+    moved_from: int = 0
+    last: object = None
 
 
 @dataclass
@@ -305,7 +323,7 @@ def random_page(load, n, r, i):
     return int(unit(r) * n)
 
 
-class Reference:
+class Reference(Balancing):
     """The slow model; its operations are those of ``lazynuma.engine.Simulation``."""
 
     def __init__(self, machine, settings=None, costs=None, seed=1):
@@ -340,6 +358,7 @@ class Reference:
         self.traffic = [[0] * self.count for _ in range(self.count)]
         self.shard = None
         self.slots_at_start = 0
+        self.start_balancing()
 
     # --- small things -----------------------------------
 
@@ -394,6 +413,11 @@ class Reference:
         if pmd is not None and pmd.kind != "table":
             return pmd
         return self.tables[process.id].get(vpn)
+
+    @staticmethod
+    def is_leaf(entry):
+        """Tell whether an entry is a huge page's, or the huge zero page's."""
+        return isinstance(entry, Pmd) and entry.kind != "table"
 
     def page_mapcount(self, pfn):
         """Return how many PTEs and PMD entries map a page."""
@@ -604,6 +628,13 @@ class Reference:
         self.statistics(n, n, c)
         return pfn
 
+    def unless_full(self, allocate, *args):
+        """Allocate; None where there is no memory."""
+        try:
+            return allocate(*args)
+        except NoMemory:
+            return None
+
     # --- blocks by policy, §10.1 -----------------------------------
 
     def has_room(self, n, mark):
@@ -805,6 +836,7 @@ class Reference:
         for process, pte in self.mappings(old):
             self.remake(process, frame.vpn, pte, new)
         self.frames[new] = frame
+        self.take_over(frame, self.node_of(old), self.node_of(new))
         if frame.cache:
             self.cache(frame.cache).frame[frame.entry] = new
         self.add(self.node_of(new), Vm.PGMIGRATE_SUCCESS)
@@ -875,6 +907,7 @@ class Reference:
         for pfn in range(b * BLOCK, (b + 1) * BLOCK):
             frame = self.frames[pfn]
             frame.compound, frame.active = False, folio.active
+            frame.moved_from, frame.last = folio.moved_from, folio.last
             if frame.mapcount == 0:
                 self.release(pfn)
                 freed += 1
@@ -920,8 +953,10 @@ class Reference:
         self.folios[new] = self.folios.pop(old)
         self.add(target, Vm.PGMIGRATE_SUCCESS, BLOCK)
         self.add(target, Vm.THP_MIGRATION_SUCCESS)
-        copy = BLOCK * self.copy_ns(n, target)
-        self.charge(task, Cause.MIGRATION, self.costs.migrate_page_ns + copy)
+        self.take_over(folio, n, target)
+        if task is not None:
+            copy = BLOCK * self.copy_ns(n, target)
+            self.charge(task, Cause.MIGRATION, self.costs.migrate_page_ns + copy)
         self.release_huge(old)
 
     # --- faults on huge pages, §10.2 -----------------------------------
@@ -979,6 +1014,8 @@ class Reference:
             self.map_page(task, vpn, pfn)
             self._rss[task.process.id] += 1
             self.charge(task, Cause.MINOR_FAULT, self.costs.minor_fault_ns)
+        elif pmd.protnone and self.balances:
+            self.balanced_fault(task, vma, vpn, pmd, True)
         elif pmd.protnone:
             self.huge_hint_fault(task, vma, vpn, pmd)
         else:
@@ -1006,6 +1043,7 @@ class Reference:
                 mark = self.nodes[target].high + BLOCK
                 new = self.allocate_huge_on(target, mark, c)
                 self.migrate_huge(task, pmd.payload // BLOCK, new)
+                self.moved_folio(task, new, node, pmd)
                 self.add(target, Vm.NUMA_PAGES_MIGRATED, BLOCK)
             except NoMemory:
                 self.fail_huge(node, BLOCK)
@@ -1107,14 +1145,19 @@ class Reference:
         self.charge(task, Cause.COW, self.costs.minor_fault_ns + copy)
 
     def hint_fault(self, task, vma, vpn, pte):
+        compound = self.frames[pte.payload].compound
+        if self.balances and not compound:
+            self.balanced_fault(task, vma, vpn, pte, False)
+            return
         node, c = self.node_of(pte.payload), self.cpu(task)
         target = self.misplaced(task, vma, vpn, pte.payload)
-        if target is not None and self.frames[pte.payload].compound:
+        if target is not None and compound:
             self.refuse(Refusal.PTE_MAPPED_THP)
         elif target is not None:
             try:
                 new = self.allocate_on(target, self.nodes[target].high + 1, c)
                 self.migrate(task, pte.payload, new)
+                self.moved_page(task, new, node, pte)
                 self.add(target, Vm.NUMA_PAGES_MIGRATED)
             except NoMemory:
                 self.refused[Refusal.TARGET_FULL] += 1
@@ -1140,7 +1183,8 @@ class Reference:
         return pfn
 
     def lazy_fault(self, task, vma, vpn, pfn):
-        c, target = self.cpu(task), None
+        """Return (frame, uses that the new entry owes)."""
+        c, target, uses = self.cpu(task), None, 0
         if vma.mof:
             target = self.misplaced(task, vma, vpn, pfn)
         if target is not None and self.frames[pfn].mapcount > 0:
@@ -1148,7 +1192,9 @@ class Reference:
         elif target is not None:
             try:
                 new = self.allocate_on(target, self.nodes[target].low, c)
+                old = self.node_of(pfn)
                 self.migrate(task, pfn, new)
+                uses = self.moved_page(task, new, old)
                 self.add(target, Vm.LAZY_PAGES_MIGRATED)
                 pfn = new
             except NoMemory:
@@ -1156,22 +1202,22 @@ class Reference:
         self.add(c, Vm.LAZY_FAULTS)
         cost = self.costs.minor_fault_ns + self.costs.cache_lookup_ns
         self.charge(task, Cause.LAZY_FAULT, cost)
-        return pfn
+        return pfn, uses
 
     def cached_fault(self, task, vma, vpn, pte, write):
         swap, one = pte.kind == "swap", pte.payload
         ids = self.slots if swap else self.entries
-        pfn = ids.frame.get(one)
+        pfn, uses = ids.frame.get(one), 0
         if pfn is None:
             pfn = self.swap_in(task, vma, vpn, one)
         else:
-            pfn = self.lazy_fault(task, vma, vpn, pfn)
+            pfn, uses = self.lazy_fault(task, vma, vpn, pfn)
         ids.count[one] -= 1
         left, frame = ids.count[one], self.frames[pfn]
         frame.mapcount += 1
         exclusive = left == 0 and frame.mapcount == 1
         own = write and exclusive
-        mapped = Pte("present", pfn, write=own, young=True, dirty=own)
+        mapped = Pte("present", pfn, write=own, young=True, dirty=own, owes=uses)
         self.tables[task.process.id][vpn] = mapped
         self._rss[task.process.id] += 1
         self._swapents[task.process.id] -= 1
@@ -1244,6 +1290,8 @@ class Reference:
     def reclaim(self, n, pfn, steal):
         frame = self.frames[pfn]
         frame.referenced = False
+        if self.demote(n, pfn, None, steal):
+            return 1
         if frame.cache != "swap":
             slot = self.slots.take()
             if slot is None:
@@ -1278,9 +1326,11 @@ class Reference:
         self.add(n, Vm.MIGCACHE_TO_SWAP)
 
     def reclaim_folio(self, n, b, steal):
-        """Swap a folio out, whole if it can be; return how many pages went."""
+        """Demote or swap a folio out, whole if possible; return how many pages went."""
         folio = self.folios[b]
         folio.referenced = False
+        if self.demote(n, b, folio, steal):
+            return BLOCK
         whole = self.slots.virgin + BLOCK <= self.slots.total
         if not folio.compound and whole:
             return self.swap_out_folio(n, b, steal)
@@ -1369,7 +1419,8 @@ class Reference:
     def shrink_node(self, n, priority, target, scan, steal):
         reclaimed = self.split_deferred(n)
         inactive, active = (size >> priority for size in self.lists(n))
-        while (active or inactive) and not self.no_slot():
+        demotes = bool(self.demotion_targets(n))
+        while (active or inactive) and (demotes or not self.no_slot()):
             if active:
                 if self.inactive_is_low(n):
                     self.shrink_active(n, min(32, active))
@@ -1391,7 +1442,7 @@ class Reference:
         self.add(n, Vm.PAGEOUTRUN)
         reclaimed = 0
         for priority in range(12, 0, -1):
-            if node.free > node.high:
+            if node.free > self.kswapd_mark(node):
                 break
             target = max(node.high, 32)
             steps = Vm.PGSCAN_KSWAPD, Vm.PGSTEAL_KSWAPD
@@ -1499,6 +1550,8 @@ class Reference:
         pte.dirty |= write
         n = c if pte.kind == "zero" else self.node_of(pte.payload)
         local = n == c
+        if local and pte.owes:
+            self.pay(pte, c)
         self.add(c, Vm.ACCESSES_LOCAL if local else Vm.ACCESSES_REMOTE)
         cause = Cause.ACCESS_LOCAL if local else Cause.ACCESS_REMOTE
         self.charge(task, cause, self.prices[task.id][n])
@@ -1577,6 +1630,7 @@ class Reference:
         layout = self.lay_out()
         queues = self.serve_shards(layout)
         self.barrier(layout, queues)
+        self.ran = {i for i, clock in enumerate(self.clocks) if clock.quota}
         for clock in self.clocks:
             if clock.quota:
                 clock.mean = max(1, clock.charged // clock.quota)
@@ -1587,6 +1641,7 @@ class Reference:
         if not any(self.left(task) > 0 for task in self.tasks):
             end = min(end, max(clock.ns for clock in self.clocks))
         self.now = end
+        self.balance(start)
         self.run_khugepaged()
         return True
 
@@ -1616,6 +1671,7 @@ class Reference:
         self.lend(shards, queues)
         for shard, queue in zip(shards, queues, strict=True):
             self.shard = shard
+            self.shard_notes.append(Noted())
             self.serve_queue(shard, queue)
         self.shard = None
         self.take_back(shards)
@@ -1768,10 +1824,12 @@ class Reference:
         self.processes.append(process)
         self.tables[process.id], self.pmds[process.id] = {}, {}
         self._rss[process.id] = self._swapents[process.id] = 0
+        self.enter_mm(process)
         return process
 
     def start_task(self, process, cpu):
         task = Task(len(self.tasks), process, cpu)
+        self.init_numa_balancing(task)
         self.tasks.append(task)
         self.clocks.append(Clock(ns=self.now, il_prev=self.count - 1))
         self.spent[task.id] = [0] * len(Cause)
@@ -1779,7 +1837,9 @@ class Reference:
         return task
 
     def move_task(self, task, cpu):
+        source = self.cpu(task)
         task.cpu = cpu
+        self.node_changed(task, source)
 
     def mmap(self, process, nbytes, name="", write=True):
         pages, first = -(-nbytes // 4096), process.next_vpn
@@ -1923,6 +1983,9 @@ class Reference:
         for vma in process.vmas:
             self.zap(process, vma.start, vma.end, True)
         process.alive, process.vmas = False, []
+        for task in self.tasks:
+            if task.process is process:
+                self.leave_group(task)
         self.pmds[process.id] = {}
         if process.delta:
             self.holes.append((process.first_vpn + process.delta, process.span))
@@ -1939,6 +2002,7 @@ class Reference:
         self.enter(child)
         for vpn, pte in self.tables[process.id].items():
             copy = Pte(**vars(pte))
+            copy.owes = 0
             if pte.kind == "present":
                 pte.write = copy.write = copy.young = False
                 self.frames[pte.payload].mapcount += 1
@@ -1950,6 +2014,7 @@ class Reference:
             self.tables[child.id][vpn] = copy
         for block, pmd in self.pmds[process.id].items():
             copy = Pmd(**vars(pmd))
+            copy.owes = False
             if pmd.kind == "present":
                 pmd.write = copy.write = copy.young = False
                 self.folios[pmd.payload // BLOCK].mapcount += 1
@@ -2158,6 +2223,7 @@ class Reference:
             return False
         else:
             self.migrate_huge(task, b, new)
+            self.moved_folio(task, new, n)
             return True
         return None
 
@@ -2188,6 +2254,7 @@ class Reference:
             self.put_frame(new)
             return self.fail(pfn)
         self.migrate(task, pfn, new)
+        self.moved_page(task, new, self.node_of(pfn))
         return True
 
     def move_to_node(self, task, entry, node, move_all):
@@ -2217,6 +2284,7 @@ class Reference:
             self.fail(pfn)
             return -12
         self.migrate(task, pfn, new)
+        self.moved_page(task, new, self.node_of(pfn))
         return node
 
     def move_pages(self, task, region, node, move_all=False, first=0, pages=None):

@@ -1,14 +1,17 @@
 """The engine against the slow model: random operations, everything equal after each."""
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference import BLOCK, Reference
+from reference import BLOCK, Pmd, Reference
+from reference_balancing import TOPOLOGIES
 
 from lazynuma.engine import (
+    Balancing,
     Gups,
     HotCold,
     Khugepaged,
@@ -27,6 +30,7 @@ from lazynuma.engine import (
     Zipf,
     uniform,
 )
+from lazynuma.engine.topology import from_slit
 from lazynuma.engine.transparent_hugepage import DEFRAG, TARGETS
 from lazynuma.kernels import constants as k
 
@@ -40,6 +44,7 @@ class Pair:
     def __init__(self, machine, options, seed):
         self.sims = self.simulations(machine, options, seed)
         self.processes, self.tasks, self.regions = [], [], []
+        self.balances = options.balancing.mode != "off"
 
     @staticmethod
     def simulations(machine, options, seed):
@@ -82,8 +87,28 @@ class Pair:
             assert got.tolist() == want.tolist(), name
         assert engine.refusals().tolist() == slow.refusals().tolist()
         assert list(engine.scan_results()) == list(slow.scan_results())
+        if self.balances:
+            self.compare_balancing()
         for name in SINGLES:
             assert getattr(engine, name) == getattr(slow, name), name
+
+    def compare_balancing(self):
+        """Demand that what balancing knows is equal."""
+        engine, slow = self.sims
+        for fast, model in self.tasks:
+            assert fast.cpu == model.cpu, fast.id
+            if model.process.alive:
+                alike(engine.numa(fast), slow.numa(model), f"task {fast.id}")
+        alive = [model for _, model in self.tasks if model.process.alive]
+        for number in {slow.numa(task).group for task in alive} - {k.NONE}:
+            got, want = engine.numa_group(number), slow.numa_group(number)
+            alike(got, want, f"group {number}")
+        for fast, model in self.processes:
+            if model.alive:
+                assert engine.scan_state(fast) == slow.scan_state(model), fast.name
+        assert engine.scan_skips().tolist() == slow.scan_skips().tolist()
+        for node in range(len(engine.machine.memory)):
+            assert engine.tier_state(node) == slow.tier_state(node), node
 
     def compare_pages(self, fast, model):
         """Demand that all pages of a process are equal, word for word."""
@@ -94,6 +119,8 @@ class Pair:
                 assert (got == want).all(), self.first(kind, fast, vma, got, want)
             for vpn in sample(vma):
                 assert engine.page(fast, vpn) == slow.page(model, vpn), vpn
+                if self.balances:
+                    assert engine.cpupid(fast, vpn) == slow.cpupid(model, vpn), vpn
 
     @staticmethod
     def first(kind, process, vma, got, want):
@@ -110,6 +137,12 @@ class Pair:
             sim.check()
 
 
+def alike(got, want, what):
+    """Demand that two tuples of numbers and a table are equal."""
+    assert got[:-1] == want[:-1], (what, got[:-1], want[:-1])
+    assert (got.faults == want.faults).all(), (what, got.faults, want.faults)
+
+
 def sample(vma):
     """Return some pages of a VMA: its ends, and one of each block."""
     return sorted({vma.start, vma.end - 1, *range(vma.start + 7, vma.end, BLOCK)})
@@ -124,14 +157,16 @@ ENTRY_KINDS = {
 }
 #: What a frame's word holds that both sides keep alike.
 FRAME_BITS = k.FRAME_VPN | k.FRAME_MAPCOUNT | k.FRAME_IN_USE | k.FRAME_COMPOUND
-FRAME_BITS |= k.FRAME_ACTIVE | k.FRAME_REFERENCED
+FRAME_BITS |= k.FRAME_ACTIVE | k.FRAME_REFERENCED | k.FRAME_FROM
 
 
 def pte_word(pte):
     """Return the word of one of the reference's PTEs."""
     word = ENTRY_KINDS[pte.kind] | max(0, pte.payload)
     word |= pte.write * k.PTE_WRITE | pte.young * k.PTE_YOUNG
-    return word | pte.dirty * k.PTE_DIRTY | pte.protnone * k.PTE_PROTNONE
+    word |= pte.dirty * k.PTE_DIRTY | pte.protnone * k.PTE_PROTNONE
+    owes = k.PMD_OWES if isinstance(pte, Pmd) else k.PTE_OWES_ONE
+    return word | pte.owes * owes
 
 
 def pmd_word(pmd):
@@ -143,6 +178,7 @@ def frame_word(frame):
     """Return the word of one of the reference's frames or folios."""
     word = frame.vpn | frame.mapcount << k.FRAME_MAPCOUNT_SHIFT | k.FRAME_IN_USE
     word |= frame.active * k.FRAME_ACTIVE | frame.referenced * k.FRAME_REFERENCED
+    word |= frame.moved_from << k.FRAME_FROM_SHIFT
     return word | frame.compound * k.FRAME_COMPOUND
 
 
@@ -169,6 +205,10 @@ def words(memory, slow, model, vma):
     mapped = [pmd.payload // BLOCK for pmd in found if pmd and pmd.kind == "present"]
     want = np.array([folio_word(slow.folios[b]) for b in mapped], np.int64)
     yield "folio", memory.block_huge[mapped], want
+    owing = [pmd for pmd in found if pmd and pmd.kind == "present" and pmd.owes]
+    owing = [pmd.payload // BLOCK for pmd in owing]
+    want = np.array([slow.folios[b].owes for b in owing], np.int64)
+    yield "debt", memory.block_owes[owing], want
 
 
 SINGLES = (
@@ -201,16 +241,20 @@ def pick(value, i):
     return value[i] if isinstance(value, list) and len(value) == 2 else value
 
 
-def start(pair, rng, nodes):
+def start(pair, rng):
     process = pair.call("spawn", f"p{len(pair.processes)}", 96 * MIB)
     pair.processes.append(process)
-    begin_task(pair, rng, nodes, process)
+    begin_task(pair, rng, process)
     grow(pair, rng, pair.tasks[-1])
 
 
-def begin_task(pair, rng, nodes, process):
-    cpu = rng.randrange(2 * nodes)
-    pair.tasks.append(pair.call("start_task", process, cpu))
+def begin_task(pair, rng, process):
+    pair.tasks.append(pair.call("start_task", process, any_cpu(pair, rng)))
+
+
+def any_cpu(pair, rng):
+    """Return the number of a random CPU."""
+    return rng.randrange(len(pair.sims[1].machine.cpu_node))
 
 
 def grow(pair, rng, task):
@@ -302,20 +346,26 @@ def part_of(rng, region):
     return {"first": first * BLOCK, "pages": count * BLOCK}
 
 
-def policy(rng, nodes):
+def policy(rng, nodes, balanced=False):
+    """Return a random policy; with balancing those that may be balanced often are."""
     mode = rng.choice(list(Mode))
     if mode in (Mode.DEFAULT, Mode.LOCAL):
         return Policy(mode)
     mask = tuple(sorted(rng.sample(range(nodes), rng.randint(1, nodes))))
     if mode == Mode.WEIGHTED_INTERLEAVE:
         return Policy(mode, mask, tuple(rng.randint(1, 4) for _ in mask))
+    if balanced and mode in (Mode.BIND, Mode.PREFERRED_MANY):
+        return Policy(mode, mask, numa_balancing=rng.random() < 0.7)
     return Policy(mode, mask)
 
 
-def load_of(rng, region, task):
+def load_of(rng, region, task, balanced=False):
+    """Return a random workload; with balancing one that takes its time."""
     kind = rng.choice(KINDS)
     most = rng.choice([400, 400, 400, 3000])
     options = {"count": rng.randint(1, most), "refs": rng.choice([1, 64])}
+    if balanced:
+        options = {"count": rng.randint(1, 500), "refs": rng.choice([64, 400, 2000])}
     if kind is Stream and region.pages < 3:
         kind = Sweep
     if kind is HotCold:
@@ -331,13 +381,16 @@ def load_of(rng, region, task):
 
 def work(pair, rng):
     chosen, loads = live_tasks(pair), [[], []]
-    for task in rng.sample(chosen, min(len(chosen), rng.randint(1, 3))):
+    balanced = pair.balances
+    for task in rng.sample(
+        chosen, min(len(chosen), rng.randint(1, 8 if balanced else 3))
+    ):
         region = region_of(pair, rng, [half.process for half in task], writable)
         if region is None:
             continue
         seed = rng.random()
         for i in (0, 1):
-            loads[i].append(load_of(random.Random(seed), region[i], task[i]))
+            loads[i].append(load_of(random.Random(seed), region[i], task[i], balanced))
     for sim, mine in zip(pair.sims, loads, strict=True):
         sim.run(mine)
 
@@ -360,7 +413,7 @@ def repertoire(rng):
 def step(pair, rng, nodes, names):
     """Do one random operation."""
     if not live_tasks(pair):
-        start(pair, rng, nodes)
+        start(pair, rng)
         return
     task = rng.choice(live_tasks(pair))
     process = [half.process for half in task]
@@ -372,24 +425,25 @@ def step(pair, rng, nodes, names):
     if name == "work":
         work(pair, rng)
     elif name == "move_task":
-        pair.call("move_task", task, rng.randrange(2 * nodes))
+        pair.call("move_task", task, any_cpu(pair, rng))
     elif name == "fork" and len(pair.alive()) < 5:
         pair.processes.append(pair.call("fork", process, "child"))
-        begin_task(pair, rng, nodes, pair.processes[-1])
+        begin_task(pair, rng, pair.processes[-1])
     elif name == "exit":
         pair.call("exit", process)
     elif name == "grow":
         grow(pair, rng, task)
     elif name == "start" and len(pair.alive()) < 5:
-        start(pair, rng, nodes)
+        start(pair, rng)
     elif name == "task":
-        begin_task(pair, rng, nodes, process)
+        begin_task(pair, rng, process)
     elif name == "synchronize":
         pair.call("synchronize")
     elif name == "idle":
         pair.call("idle", rng.choice([1, 1_000_000, 30_000_000]))
     elif name == "set_mempolicy":
-        pair.call("set_mempolicy", task, policy(rng, nodes))
+        balanced = pair.balances
+        pair.call("set_mempolicy", task, policy(rng, nodes, balanced))
     elif name == "migrate_pages":
         ends = [(rng.randrange(nodes),) for _ in range(2)]
         got = pair.call("migrate_pages", task, *ends)
@@ -403,16 +457,18 @@ def step(pair, rng, nodes, names):
 
 def change(pair, rng, nodes, name, task, region):
     """Do an operation on a part of a region."""
-    part = part_of(rng, region)
+    part, balanced = part_of(rng, region), pair.balances
     flags = {"move_all": rng.random() < 0.5}
     if name == "mark":
-        options = {"policy": policy(rng, nodes) if rng.random() < 0.4 else None}
+        options = {
+            "policy": policy(rng, nodes, balanced) if rng.random() < 0.4 else None
+        }
         kind = rng.choice(list(Mechanism))
         got = pair.call("mark", task, region, kind, **options, **flags, **part)
         assert got[0] == got[1]
     elif name == "mbind":
         flags |= {"move": rng.random() < 0.6, "strict": rng.random() < 0.4}
-        want = policy(rng, nodes)
+        want = policy(rng, nodes, balanced)
         got = pair.call("mbind", task, region, want, **flags, **part)
         assert got[0] == got[1]
     elif name == "move_pages":
@@ -482,6 +538,100 @@ def world(rng, huge):
     return machine, options
 
 
+def slit(kind):
+    """Return the distances of a topology: of a mesh, of a backplane."""
+    if kind == "ring":
+        return [
+            [10 + 10 * min((a - b) % 4, (b - a) % 4) for b in range(4)]
+            for a in range(4)
+        ]
+    size = 4 if kind == "boards" else 6
+    return [
+        [10 if a == b else 20 if a // 2 == b // 2 else 40 for b in range(size)]
+        for a in range(size)
+    ]
+
+
+def balanced_machine(rng, huge):
+    """Return a machine with something to balance: places, topologies or tiers."""
+    cpus = rng.choice([1, 2, 2, 4])
+    sizes = [4, 8, 16, 128] if huge else [2, 4, 8]
+    kind = rng.choice(["uniform", "ring", "boards", "three boards", "tiers", "tiers"])
+    if kind == "uniform":
+        return uniform(rng.choice([2, 3]), rng.choice(sizes) * MIB, cpus)
+    if kind != "tiers":
+        distance = slit(kind)
+        nodes = len(distance)
+        memory = (rng.choice(sizes) * MIB,) * nodes
+        counts = [rng.choice([cpus, cpus, cpus, 0]) for _ in range(nodes)]
+        counts[rng.randrange(nodes)] = cpus
+        return from_slit(kind, memory, counts, distance, (0,) * nodes)
+    fast, slow = rng.choice([(1, 1), (2, 1), (1, 2), (2, 2)])
+    nodes = fast + slow
+    distance = [
+        [10 if a == b else 20 + 5 * abs(a - b) for b in range(nodes)]
+        for a in range(nodes)
+    ]
+    memory = [rng.choice(sizes) * MIB for _ in range(nodes)]
+    if rng.random() < 0.2:
+        memory[0] = 2048 * MIB
+    machine = from_slit(
+        kind, memory, (cpus,) * fast + (0,) * slow, distance, (0,) * nodes
+    )
+    if rng.random() < 0.3:
+        machine = replace(machine, tier=tuple(range(nodes)))
+    return machine
+
+
+def balanced_world(rng, huge):
+    """Return (machine, settings) of a story with NUMA balancing."""
+    tick = rng.choice([1_000_000, 1_000_000, 300_000])
+    period = rng.randint(1, 20)
+    knobs = Balancing(
+        mode=rng.choice(["normal", "tiering", "both", "both", "both", "off"]),
+        scan_delay_ms=rng.choice([1, 1, 5, 50]),
+        scan_period_min_ms=period,
+        scan_period_max_ms=rng.choice([period, 40, 200]),
+        scan_size_mb=rng.choice([1, 1, 2, 8]),
+        hot_threshold_ms=rng.choice([2, 20, 100, 1000]),
+        promote_rate_limit_mbps=rng.choice([1, 4, 1000]),
+        migrate_rate_limit_mbps=rng.choice([0, 0, 1, 10]),
+        filter=rng.choice(["none", "last_nid", "last_cpupid", "last_cpupid"]),
+        local_last_cpupid=rng.random() < 0.3,
+        vma_pids=rng.random() < 0.7,
+        groups=rng.random() < 0.8,
+        placement=rng.random() < 0.8,
+        demotion=rng.random() < 0.6,
+        tick_ns=tick,
+    )
+    options = Settings(
+        shards=rng.choice([1, 3, 16]),
+        sequential=rng.random() < 0.2,
+        swap_bytes=rng.choice([0, 1, 8, 40]) * MIB,
+        quantum_ns=rng.randint(1, 5) * 1_000_000,
+        balancing=knobs,
+        **(huge_page_knobs(rng) if huge else {}),
+    )
+    return balanced_machine(rng, huge), options
+
+
+def balanced_story(seed, steps, huge=True, kind=Pair):
+    """The same with NUMA balancing: tasks that share memory and work for long."""
+    rng = random.Random(seed)
+    machine, options = balanced_world(rng, huge)
+    pair = kind(machine, options, rng.randrange(1 << 62))
+    start(pair, rng)
+    for _ in range(rng.randint(0, 2 * len(pair.sims[1].machine.cpu_node))):
+        begin_task(pair, rng, pair.processes[0])
+    grow(pair, rng, pair.tasks[0])
+    names = repertoire(rng) + ["work"] * 15 + ["mprotect"] * 3
+    for _ in range(steps):
+        step(pair, rng, len(machine.memory), names)
+        pair.compare()
+    pair.check()
+    return pair
+
+
 def story(seed, steps, huge=True, kind=Pair):
     """Drive both with one random story and compare after every step."""
     rng = random.Random(seed)
@@ -490,7 +640,7 @@ def story(seed, steps, huge=True, kind=Pair):
     nodes, pages = len(machine.memory), sum(machine.memory) >> 12
     if huge and pages <= 12288 and rng.random() < 0.6:
         crumble(pair, rng, rng.choice([pages // 2, pages * 3 // 4]))
-    start(pair, rng, nodes)
+    start(pair, rng)
     names = repertoire(rng)
     for _ in range(steps):
         step(pair, rng, nodes, names)
@@ -504,6 +654,13 @@ def story(seed, steps, huge=True, kind=Pair):
 @settings(max_examples=100, derandomize=True)
 def test_engine_and_reference_agree(huge, seed):
     story(seed, 14, huge)
+
+
+@pytest.mark.parametrize("huge", [False, True])
+@given(st.integers(0, 1 << 32))
+@settings(max_examples=60, derandomize=True)
+def test_they_agree_on_balancing(huge, seed):
+    balanced_story(seed, 14, huge)
 
 
 @pytest.mark.parametrize("sequential", [False, True])
@@ -636,6 +793,29 @@ def test_they_agree_on_moving_huge_pages(unit):
     demand(pair, "thp_migration_success" if unit else "thp_split_page")
 
 
+def starved():
+    """Let memory run out on both tiers; who dies makes room to demote to."""
+    machine = from_slit(
+        "tiers", (4 * MIB, 8 * MIB), (2, 0), [[10, 20], [20, 10]], (0, 0)
+    )
+    options = Settings(shards=1, balancing=Balancing(mode="both", demotion=True))
+    pair = Pair(machine, options, 1)
+    for node, size, cpu in ((1, 8, 0), (0, 6, 1)):
+        _, task, region = job(pair, size, cpu)
+        pair.call("set_mempolicy", task, Policy(Mode.BIND, (node,)))
+        if node:
+            pair.call("populate", task, region)
+        else:
+            toil(pair, Sweep, task, region, count=1200, write=1.0)
+    pair.compare()
+    return pair
+
+
+def test_they_agree_on_direct_demotion():
+    """Direct reclaim demotes once a process was killed on the slow node."""
+    demand(starved(), "oom_kill", "pgdemote_direct")
+
+
 def test_they_agree_on_many_huge_pages():
     """A shard gets more whole blocks when it has used up those it was lent."""
     pair = huge_pair(uniform(1, 2048 * MIB, cpus_per_node=1), quantum_accesses=40)
@@ -646,18 +826,27 @@ def test_they_agree_on_many_huge_pages():
 
 #: Stories in which what is rare happens; look for others where the model changes.
 RICH = (247, 275, 348, 369)
+BALANCED = (15, 74, 77)
+#: khugepaged takes what is free and reclaims nothing.
+UNREACHABLE = {"PGDEMOTE_KHUGEPAGED"}
 
 
 def test_the_stories_reach_every_counter():
     """What random stories never do would not be tested by them."""
     pairs = [story(seed, 40) for seed in (*range(20), *RICH)]
+    pairs += [balanced_story(seed, 25, seed % 2 == 1) for seed in BALANCED]
+    pairs.append(starved())
     for names, reached in (
         (k.Vm, sum(pair.sims[0].counters().sum(axis=0) for pair in pairs)),
         (k.Refusal, sum(pair.sims[0].refusals() for pair in pairs)),
         (k.ScanResult, sum(pair.sims[0].scan_results() for pair in pairs)),
+        (k.ScanSkip, sum(pair.sims[0].scan_skips() for pair in pairs)),
     ):
         never = [one.name for one, n in zip(names, reached, strict=True) if not n]
-        assert not never
+        assert set(never) <= UNREACHABLE
+    slow = [pair.sims[1] for pair in pairs]
+    assert {one.topology for one in slow if one.balances} == set(TOPOLOGIES)
+    assert any(group.tasks > 1 for one in slow for group in one.groups.values())
 
 
 def _names():
@@ -668,3 +857,9 @@ def _names():
 @settings(max_examples=40, derandomize=True)
 def test_results_never_depend_on_batch_or_threads(seed):
     story(seed, 25, kind=Engines)
+
+
+@given(st.integers(0, 1 << 32))
+@settings(max_examples=30, derandomize=True)
+def test_balancing_never_depends_on_batch_or_threads(seed):
+    balanced_story(seed, 20, kind=Engines)
