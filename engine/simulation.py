@@ -795,6 +795,7 @@ class Simulation:
         )
         if end == k.NONE:
             return False
+        memory.info[st.NOW_MS] = start // MS
         self._price(memory)
         accesses = self._lay_out(memory, loads)
         quantum.open_quantum(memory)
