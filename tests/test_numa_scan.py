@@ -22,7 +22,7 @@ from lazynuma.engine import (
 )
 from lazynuma.kernels import numa_scan_period
 from lazynuma.kernels import state as st
-from lazynuma.kernels.constants import PTE_PROTNONE, Cause
+from lazynuma.kernels.constants import Cause
 
 #: An access of 49,896 ns: 20 fit in a quantum of 1 ms, and leave 2 us of it.
 REFS = 462
@@ -111,6 +111,11 @@ def test_the_floor_is_2560_mb_a_second(size, rss, least):
     w = World(scan_size_mb=size)
     w.memory.mm[0, st.MM_RSS] = rss
     assert from_python(numa_scan_period.task_scan_min)(w.memory, 0) == least
+
+
+def test_a_longest_period_below_the_shortest_is_as_long():
+    w = World(scan_period_min_ms=3000, scan_period_max_ms=2000)
+    assert from_python(numa_scan_period.task_scan_max)(w.memory, 0) == 3000
 
 
 @pytest.mark.parametrize(
@@ -580,32 +585,29 @@ def test_a_vma_that_nobody_uses_is_skipped_then_forced():
     ],
 )
 def test_who_is_active(pids, old, users, prev, offset, scanned):
-    """Pass 5 of a VMA that was met in pass 0; another one is forced, being first."""
+    """Pass 5 of a VMA that was met in pass 0; the next VMA is in use."""
     w = scanning(cpus=range(users))
     first, second = w.map(64), w.map(64)
     for region in (first, second):
         w.place(region, 1)
-    w.memory.mm[0, [st.MM_SCAN_SEQ, st.MM_NEXT_SCAN]] = 5, 10
-    rows = w.memory.numab[[vma.numab for vma in w.process.vmas]]
-    rows[:, [st.NUMAB_MET, st.NUMAB_PREV_SEQ, st.NUMAB_RESET]] = 1, 4, 1000
-    rows[0, [st.NUMAB_PIDS, st.NUMAB_OLD_PIDS, st.NUMAB_PREV_SEQ]] = pids, old, prev
-    rows[1, st.NUMAB_PIDS] = 1 << 24
-    w.memory.numab[[vma.numab for vma in w.process.vmas]] = rows
-    w.memory.mm[0, st.MM_SCAN_OFFSET] = first.first + offset
-    w.memory.pte[first.first] &= ~PTE_PROTNONE
+    w.scrap = w.map(1)
+    w.place(w.scrap, 0)
+    w.sim.mbind(w.task, w.scrap, Policy(Mode.LOCAL))
+    numab, rows = w.memory.numab, [vma.numab for vma in w.process.vmas[:2]]
+    numab[rows, st.NUMAB_MET], numab[rows, st.NUMAB_RESET] = 1, 1000
+    numab[rows, st.NUMAB_PREV_SEQ] = prev, 4
+    numab[rows, st.NUMAB_PIDS] = pids, 1 << 24
+    numab[rows, st.NUMAB_OLD_PIDS] = old, 0
     w.set(seq=5)
-    w.scrap = first
-    used = w.map(1)
-    w.sim.mbind(w.task, used, Policy(Mode.LOCAL))
-    w.place(used, 0)
-    w.scrap = used
+    columns = [st.MM_SCAN_SEQ, st.MM_NEXT_SCAN, st.MM_SCAN_OFFSET]
+    w.memory.mm[0, columns] = 5, 10, first.first + offset
     one_scan(w)
-    assert w.skips().get("PID_INACTIVE", 0) == int(not scanned)
-    # It is forced then, from where the scan began, and the scan ends behind it.
-    assert "SEQ_COMPLETED" not in w.skips()
-    offset_after = first.first + 64 if not scanned else 0
-    assert w.sim.scan_state(w.process)[:2] == (6 - int(not scanned), offset_after)
-    assert w.marked(first, offset) == 64 - offset
+    # Passed over, it is forced, from where the scan began; the scan ends behind it.
+    expected = {"UNSUITABLE": 1} | ({} if scanned else {"PID_INACTIVE": 1})
+    assert w.skips() == expected
+    state = (6, 0) if scanned else (5, first.first + 64)
+    assert w.sim.scan_state(w.process)[:2] == state
+    assert w.marked(first) == w.marked(first, offset) == 64 - offset
     assert w.marked(second) == 64
 
 
