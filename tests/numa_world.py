@@ -12,6 +12,7 @@ from lazynuma.engine import (
     Simulation,
     Sweep,
     Thp,
+    Tlb,
     uniform,
 )
 from lazynuma.kernels import constants as k
@@ -79,6 +80,8 @@ class World:
         swap_bytes=0,
         span=256 * HUGE,
         unit_hinting=True,
+        shards=1,
+        tlb=False,
         **knobs,
     ):
         knobs = {
@@ -88,13 +91,15 @@ class World:
         } | knobs
         machine = machine or uniform(nodes, blocks * HUGE, cpus_per_node)
         settings = Settings(
-            sequential=True,
+            sequential=shards == 1,
+            shards=shards,
             quantum_ns=quantum_ns,
             epoch_ns=quantum_ns,
             thp=Thp(enabled=thp, unit_hinting=unit_hinting),
             balancing=Balancing(**knobs),
             ballast=ballast,
             swap_bytes=swap_bytes,
+            tlb=Tlb(enabled=tlb),
         )
         self.watch = Watch()
         self.sim = self.watch.sim = Simulation(
