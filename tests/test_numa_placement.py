@@ -104,6 +104,15 @@ def test_no_placement_before_a_pass_is_over_or_the_retry_is_due():
     assert (seen.seq, seen.faults[st.MEM, 0, 1], seen.preferred) == (3, 15, 0)
 
 
+def test_without_a_preferred_node_there_is_no_retry():
+    w = World(placement=False)
+    w.memory.mm[0, st.MM_SCAN_SEQ] = 2
+    w.set(period=160, seq=2)
+    w.saw(w.task, {(0, 1): 5}, 5)
+    w.end_quantum(100)
+    assert w.sim.numa(w.task).retry_ms == 0
+
+
 @pytest.mark.parametrize(("period", "retry"), [(1000, 62), (16_001, 1000), (7, 0)])
 def test_the_retry_is_a_sixteenth_of_the_period_or_a_second(period, retry):
     w = World(placement=False)

@@ -64,6 +64,11 @@ def remote(w, pages, node=1):
 GB = 1 << 18
 
 
+task_scan_min = from_python(numa_scan_period.task_scan_min)
+task_scan_start = from_python(numa_scan_period.task_scan_start)
+task_scan_max = from_python(numa_scan_period.task_scan_max)
+
+
 @pytest.mark.parametrize(
     ("rss", "least", "most"),
     [
@@ -83,14 +88,8 @@ GB = 1 << 18
 def test_periods_by_rss(rss, least, most):
     w = World()
     w.memory.mm[0, st.MM_RSS] = rss
-    got = [
-        from_python(part)(w.memory, 0)
-        for part in (
-            numa_scan_period.task_scan_min,
-            numa_scan_period.task_scan_start,
-            numa_scan_period.task_scan_max,
-        )
-    ]
+    parts = task_scan_min, task_scan_start, task_scan_max
+    got = [part(w.memory, 0) for part in parts]
     assert got == [least, least, most]
 
 
@@ -110,12 +109,12 @@ def test_periods_by_rss(rss, least, most):
 def test_the_floor_is_2560_mb_a_second(size, rss, least):
     w = World(scan_size_mb=size)
     w.memory.mm[0, st.MM_RSS] = rss
-    assert from_python(numa_scan_period.task_scan_min)(w.memory, 0) == least
+    assert task_scan_min(w.memory, 0) == least
 
 
 def test_a_longest_period_below_the_shortest_is_as_long():
     w = World(scan_period_min_ms=3000, scan_period_max_ms=2000)
-    assert from_python(numa_scan_period.task_scan_max)(w.memory, 0) == 3000
+    assert task_scan_max(w.memory, 0) == 3000
 
 
 @pytest.mark.parametrize(
@@ -132,9 +131,8 @@ def test_groups_scan_slower_the_more_they_share(tasks, shared, private, start, m
     w = World(cpus=range(tasks))
     w.memory.mm[0, st.MM_RSS] = 3 * GB
     w.group(0, w.tasks, mem=[(shared // 3, 0), (0, private), (shared - shared // 3, 0)])
-    parts = numa_scan_period.task_scan_start, numa_scan_period.task_scan_max
-    assert [from_python(part)(w.memory, 0) for part in parts] == [start, most]
-    assert from_python(numa_scan_period.task_scan_min)(w.memory, 0) == 100
+    parts = task_scan_min, task_scan_start, task_scan_max
+    assert [part(w.memory, 0) for part in parts] == [100, start, most]
 
 
 # --- when a scan runs --------------------------------------------------------------
@@ -205,6 +203,17 @@ def test_the_first_period_is_the_delay_the_next_that_of_the_memory():
     assert w.sim.numa(w.task).period_ms == 2
     # 12 + 2, then 16 + 2: 15 and 19 ms.
     assert [row[0] for row in w.watch.scans] == [11, 15, 19]
+
+
+def test_ticks_within_a_long_quantum_scan_as_those_between_short_ones():
+    """At 11, 23, 35, 47 and 59 ms, whatever quanta there are."""
+    w = slowly(quantum_ns=50 * MS)
+    region = remote(w, 8 * BLOCK)
+    work(w, 60)
+    assert len(w.watch.rows) < 15
+    assert w.sim.scan_state(w.process) == (0, region.first + 5 * BLOCK, 69)
+    assert w.marked(region) == 5 * BLOCK
+    assert w.sim.numa(w.task).stamp_ns == 60 * MS
 
 
 def test_a_scan_waits_for_the_mm_though_the_stamp_moves_on():
@@ -280,6 +289,15 @@ def test_a_pass_of_64_gib_takes_25_seconds_and_more():
 
 
 # --- how far a scan goes -----------------------------------------------------------
+
+
+def test_a_chunk_ends_with_a_block():
+    """3 MB are rounded up to 4 MiB; the period's floor is 1000 / 853: 1 ms."""
+    w = scanning(size=3, period=60)
+    region = remote(w, 8 * BLOCK)
+    work(w, 13)
+    assert [row[4] for row in w.watch.scans] == [1024]
+    assert w.marked(region, 0, 1024) == 1024
 
 
 def test_a_chunk_with_one_entry_is_charged_whole():
@@ -566,6 +584,42 @@ def test_a_vma_that_nobody_uses_is_skipped_then_forced():
     # At 47: nothing behind the offset: pass 3, and the same again.
     assert w.skips() == {"PID_INACTIVE": 2, "SEQ_COMPLETED": 2}
     assert w.sim.scan_state(w.process)[:2] == (3, idle.first + 64)
+
+
+def test_a_vma_that_was_forced_first_leaves_the_others_done():
+    """Scans at 35, 47, 59: the first is forced; nothing is left to do; and again."""
+    w = scanning()
+    idle = w.map(64)
+    w.place(idle, 1)
+    w.scrap = w.map(1)
+    w.place(w.scrap, 0)
+    work(w, 25)
+    assert passes(w) == {11: 1, 23: 2} and w.skips() == {}
+    w.memory.numab[w.process.vmas[1].numab, st.NUMAB_PIDS] = 1 << 24
+    found = []
+    for _ in range(3):
+        work(w, 12)
+        skips = w.skips()
+        found.append(
+            (
+                *w.sim.scan_state(w.process)[:2],
+                skips.get("PID_INACTIVE", 0),
+                skips.get("SEQ_COMPLETED", 0),
+            )
+        )
+    assert found == [(2, 64, 1, 0), (3, 0, 1, 1), (3, 64, 2, 1)]
+
+
+def test_pids_from_before_a_vma_was_met_do_not_count():
+    """vma_set_access_pid_bit: nothing without numab_state."""
+    w = scanning()
+    w.scrap = w.map(2)
+    w.place(w.scrap, 0)
+    w.hint(w.scrap, 1)
+    w.touch(w.scrap, 1)
+    work(w, 13)
+    row = w.memory.numab[w.process.vmas[0].numab]
+    assert (row[st.NUMAB_MET], row[st.NUMAB_PIDS], row[st.NUMAB_OLD_PIDS]) == (1, 0, 0)
 
 
 @pytest.mark.parametrize(
