@@ -20,11 +20,10 @@ from lazynuma.engine import (
     Recorded,
     Settings,
     Simulation,
-    Sweep,
     preset,
     uniform,
 )
-from lazynuma.kernels import state as st
+from lazynuma.engine.locality import Locality
 from lazynuma.kernels.constants import (
     OWES_MAX,
     PMD_OWES,
@@ -430,25 +429,35 @@ def test_a_run_converges_when_its_last_bad_quantum_ends():
     assert 188 * MS <= nine <= 199 * MS
 
 
-def test_a_quantum_with_a_thousandth_of_the_run_or_less_says_nothing():
-    """The last access of 4000 is remote, and alone: 1000 times 1 is less than 4000."""
-    settings = Settings(sequential=True, quantum_ns=10 * MS)
-    w = Simulation(uniform(2, 16 * HUGE), settings, FREE)
-    task = w.start_task(w.spawn(nbytes=16 * HUGE), 0)
-    late = w.start_task(task.process, 0)
-    region = w.mmap(task.process, 2 * 4096)
-    w.populate(task, region, 0, 1)
-    w.move_task(late, 1)
-    w.populate(late, region, 1, 1)
-    w.move_task(late, 0)
-    w.memory.task[late.id, st.TASK_CLOCK] = 10_000 * MS
-    loads = [
-        Sweep(task=task, region=region, pages=1, count=4000, refs=1000),
-        Sweep(task=late, region=region, first=1, pages=1, count=1, refs=1000),
-    ]
-    w.run(loads)
-    assert w.total("accesses_remote") == 1
-    assert w.summary()["converged_ns"] == 0
+def converged(quanta):
+    """Return the convergence in ms of quanta of 1 ms: (local, remote) accesses."""
+    locality = Locality()
+    touched = np.array([[100, 100], [7, 0]])
+    locality.start(50 * MS, touched)
+    for n, (local, remote) in enumerate(quanta, 1):
+        touched += [[local, 0], [0, remote]]
+        locality.note((50 + n) * MS, touched)
+    return locality.converged_ns() / MS
+
+
+def test_quanta_of_a_thousandth_of_the_accesses_are_taken_together():
+    """10,000 accesses in quanta of 5: two of them are a window; 9 of 10 are local."""
+    good = [(4, 1), (5, 0)]
+    assert converged(good * 1000) == 0
+    assert converged([(0, 5), (5, 0), *good * 999]) == 2
+    assert converged([*good * 3, (3, 2), (5, 0), *good * 996]) == 8
+    assert math.isnan(converged([*good * 999, (3, 2), (5, 0)]))
+    # Nothing is served in some: they belong to the window that is next.
+    assert converged([(0, 0), (3, 2), (5, 0), *good * 999]) == 3
+
+
+def test_a_run_of_few_quanta_is_looked_at_quantum_by_quantum():
+    assert converged([(8, 2), (9, 1), (10, 0)]) == 1
+    # The second begins in the window 2 of 1000; in window 0 it was one with the first.
+    assert converged([(0, 2), (900, 98)]) == 1
+    assert math.isnan(converged([(0, 1), (900, 100)]))
+    assert converged([(90, 10)]) == 0
+    assert math.isnan(converged([(89, 11)]))
 
 
 # --- bad input ------------------------------------------------------------------------
