@@ -358,6 +358,17 @@ def test_a_split_gives_every_page_the_last_fault():
     assert w.nodes(region).count(1) == 1 and w.page(region, 5).node == 1
 
 
+@pytest.mark.parametrize("old", [(OTHER, 0), (ME, 0)])
+def test_a_folio_that_does_not_move_is_not_split(old):
+    w, region = huge(unit_hinting=False)
+    w.grown()
+    w.hint(region)
+    w.set_last(region, old)
+    w.touch(region, 5, cpu=2)
+    assert w.page(region).pmd and w.page(region, 5).node == 0
+    assert w.refused() == {"TWO_STAGE": 512}
+
+
 # --- failures ----------------------------------------------------------------------
 
 

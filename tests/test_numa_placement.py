@@ -7,7 +7,7 @@ preferred_group_nid and task_numa_migrate (kernel/sched/fair.c, 6.12) and from
 
 import numpy as np
 import pytest
-from numa_world import HUGE, World
+from numa_world import HUGE, NEVER_MS, World
 
 from lazynuma.engine import Mode, Policy, Sweep, preset
 from lazynuma.engine.memory import topology_type
@@ -293,6 +293,14 @@ def test_a_group_on_a_ring_with_one_node_stays_there():
     assert preferred_of(preset("4s-ring", "1G"), [200, 20, 0, 0]) == 0
 
 
+def test_a_group_at_corners_of_a_cube_goes_between_them():
+    """Nodes 0, 3 and 5 have 100, 90 and 80; a hop counts 20 / 31, two 10 / 31.
+
+    1: 64 + 58 + 51 = 173; 0: 100 + 29 + 25; 3: 90 + 32 + 25; 5: 80 + 32 + 29.
+    """
+    assert preferred_of(preset("8s", "2G"), [200, 0, 0, 180, 0, 160, 0, 0]) == 1
+
+
 def test_a_group_behind_a_backplane_goes_down_the_levels():
     """Board 1 has 120, node 0 has 100; on board 1 node 5 has most."""
     mem = [200, 0, 0, 0, 80, 100, 60] + [0] * 9
@@ -574,6 +582,9 @@ def test_a_full_node_swaps_with_who_wants_to_leave():
     # CPU 2's task is content; CPU 3's wants to node 0.
     w = wanting((0, 2, 3), (1, 1, 0))
     assert moves(w) == ([3, 2, 0], NONE, [1, 0, 0])
+    # update_scan_period: task 2 never had a pass over, task 0 is where it wants to be.
+    periods = [w.sim.numa(task).period_ms for task in w.tasks]
+    assert periods == [NEVER_MS, NEVER_MS, 1000]
 
 
 def test_a_full_node_of_content_tasks_stays_as_it_is():
@@ -670,3 +681,34 @@ def test_tasks_spread_over_their_memory_in_the_end():
     assert [{node} for node in nodes] == homes
     assert np.all(w.memory.numa[:, st.NUMA_PREFERRED] == nodes)
     assert w.sim.summary()["local_fraction"] == 1
+
+
+def test_of_idle_nodes_the_last_wins_where_a_group_is_spread():
+    """task_numa_find_cpu takes an idle CPU without a look at what was found before.
+
+    Group of one on nodes 0 and 1 by CPU use; MEM 10, 60, 30.  Node 2 is better than
+    home, so its idle CPU replaces that of the preferred node.
+    """
+    w = World()
+    use = FIRST * 2 // 3
+    mem, cpu = [(0, 20), (0, 116), (0, 60)], [(0, 0), (0, 2 * use), (0, 0)]
+    w.group(0, w.tasks, mem=mem, cpu=cpu)
+    w.memory.numa_faults[0, st.MEM], w.memory.numa_faults[0, st.CPU] = mem, cpu
+    w.set(total=196)
+    w.running(w.task)
+    placed({(1, 1): 2}, w=w)
+    group = w.sim.numa_group(0)
+    assert group.faults[st.MEM, :, 1].tolist() == [10, 60, 30]
+    assert (group.active, group.max_cpu) == (2, use)
+    assert (w.task.cpu, w.sim.numa(w.task).preferred) == (4, 2)
+
+
+def test_a_group_on_one_node_goes_to_the_preferred_one():
+    w = World()
+    mem = [(0, 20), (0, 116), (0, 60)]
+    w.group(0, w.tasks, mem=mem)
+    w.memory.numa_faults[0, st.MEM] = mem
+    w.set(total=196)
+    w.running(w.task)
+    placed({(1, 1): 2}, w=w)
+    assert (w.task.cpu, w.sim.numa(w.task).preferred) == (2, 1)

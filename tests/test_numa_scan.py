@@ -153,6 +153,13 @@ def test_threads_are_staggered_by_milliseconds_taken_for_nanoseconds():
     assert stamps == [0, 60_000 + 8 * MS, 60_000 + 8 * MS]
 
 
+def test_the_stagger_is_taken_modulo_2_to_the_32():
+    """12,738,873 * 10^6 is 64 more than a multiple of 2^32."""
+    w = World(tick_ns=4 * MS)
+    w.set(period=12_738_873)
+    assert w.sim.numa(w.sim.start_task(w.process, 1)).stamp_ns == 64 + 8 * MS
+
+
 def test_a_second_thread_starts_the_delay_anew_a_third_does_not():
     """init_numa_balancing: mm_users is 1 before the second thread is one."""
     w = World(scan_delay_ms=1000)

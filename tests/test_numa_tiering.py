@@ -149,6 +149,24 @@ def test_statistics_are_of_fast_memory(promoted, priv):
     assert (seen.remote, seen.local) == (int(promoted), 0)
 
 
+@pytest.mark.xfail(
+    strict=True,
+    reason="fast is tier 0 in the model, the CPUs' tier and faster in Linux",
+)
+def test_memory_of_nodes_with_cpus_is_fast_though_other_is_faster():
+    """top_tier_adistance: the slowest tier that has CPUs, as DRAM beside HBM."""
+    w = tiers(mode="tiering", scan_delay_ms=10, scan_period_min_ms=10)
+    machine = replace(w.sim.machine, tier=(1, 1, 0))
+    w = World(machine=machine, mode="tiering", scan_delay_ms=10)
+    region = w.map(64)
+    w.place(region, 1)
+    home = w.map(1)
+    w.place(home, 0)
+    w.touch(home, refs=462, count=300)
+    assert w.counts("numa_pte_updates") == [0]
+    assert w.sim.scan_state(w.process)[0] == 1
+
+
 # --- room to spare -----------------------------------------------------------------
 
 
