@@ -182,6 +182,8 @@ def _meet_vma(m, mm, state, now):
     state[NUMAB_NEXT_SCAN] = now + m.info[SCAN_DELAY]
     state[NUMAB_RESET] = state[NUMAB_NEXT_SCAN] + _PID_RESETS * m.info[SCAN_DELAY]
     state[NUMAB_PREV_SEQ] = seq - 1
+    # Faults before it was met are not remembered (vma_set_access_pid_bit).
+    state[NUMAB_OLD_PIDS] = 0
     state[NUMAB_PIDS] = 0
 
 
