@@ -149,6 +149,7 @@ def _node_table(machine: Machine, settings: Settings, shift: int) -> np.ndarray:
         # __setup_per_zone_wmarks (6.12): promo is one gap above high.
         row[st.PROMO] = 2 * marks[nid, 2] - marks[nid, 1]
         row[st.TIER], row[st.CPUS] = machine.tier[nid], machine.cpus[nid]
+        row[st.SLOW] = machine.tier[nid] > machine.top_tier
     return table
 
 

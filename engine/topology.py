@@ -114,6 +114,15 @@ class Machine:
             nodes[list(cpus)] = node
         return nodes
 
+    @property
+    def top_tier(self) -> int:
+        """The slowest tier with CPUs: it and faster ones are top tier.
+
+        ``top_tier_adistance`` (mm/memory-tiers.c, Linux 6.12).
+        """
+        tiers = [t for t, n in zip(self.tier, self.cpus, strict=True) if n]
+        return max(tiers, default=0)
+
     def zonelist(self) -> np.ndarray:
         """Return each node's fallback order: int64[N, N], row the preferred node.
 

@@ -9,7 +9,7 @@ from .huge_pmd import move_folio
 from .mempolicy import zone_statistics
 from .migrate import migrate_folio_move
 from .page_alloc import rmqueue, rmqueue_huge
-from .state import DEMOTION, FREE, LOW, MIN, ONLINE, SHARDS, TIER
+from .state import DEMOTION, FREE, KSWAPD_WOKEN, LOW, MIN, ONLINE, SHARDS, TIER
 from .vma_alloc_folio import has_room
 
 
@@ -37,25 +37,53 @@ def _takes(m, n, mark, huge):
 
 
 @inlined
-def _nearest(m, n, tier, mark, huge):
-    """Return the nearest node of a tier above a watermark, or NONE."""
+def _next_demotion_node(m, n):
+    """Return the nearest node of the next tier, the lowest of equals."""
+    tier = _next_tier(m, n)
     best = NONE
     for other in range(m.node.shape[0]):
         if m.node[other, TIER] != tier or not m.node[other, ONLINE]:
             continue
-        if best != NONE and m.distance[n, other] >= m.distance[n, best]:
-            continue
-        if _takes(m, other, mark, huge):
+        if best == NONE or m.distance[n, other] < m.distance[n, best]:
             best = other
     return best
 
 
 @inlined
+def _lower_above(m, n, first, mark, huge):
+    """Return the first node of a lower tier with room, in the order of a zonelist."""
+    for j in range(m.node.shape[0]):
+        other = m.zonelist[first, j]
+        if m.node[other, TIER] > m.node[n, TIER] and m.node[other, ONLINE]:
+            if _takes(m, other, mark, huge):
+                return other
+    return NONE
+
+
+@inlined
+def _wake_lower(m, n):
+    for other in range(m.node.shape[0]):
+        if m.node[other, TIER] > m.node[n, TIER] and m.node[other, ONLINE]:
+            m.node[other, KSWAPD_WOKEN] = 1
+
+
+@inlined
 def _target(m, n, huge):
-    """Return where a page or folio of a node is demoted to, or NONE."""
-    tier = _next_tier(m, n)
-    best = _nearest(m, n, tier, LOW, huge)
-    return best if best != NONE else _nearest(m, n, tier, MIN, huge)
+    """Return where a page or folio of a node is demoted to, or NONE.
+
+    alloc_demote_folio: exactly the next node, down to min; then any of a lower tier.
+    """
+    first = _next_demotion_node(m, n)
+    if _takes(m, first, LOW, huge):
+        return first
+    m.node[first, KSWAPD_WOKEN] = 1
+    if _takes(m, first, MIN, huge):
+        return first
+    other = _lower_above(m, n, first, LOW, huge)
+    if other != NONE:
+        return other
+    _wake_lower(m, n)
+    return _lower_above(m, n, first, MIN, huge)
 
 
 @inlined

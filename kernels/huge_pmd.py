@@ -261,12 +261,12 @@ def move_folio(m, s, old, new):
 
 
 @inlined
-def count_huge_failure(m, s, n, pages, reason):
-    """Count a folio of node ``n`` that could not be migrated.
+def count_huge_failure(m, s, n, pages):
+    """Count a folio of node ``n`` that could not be migrated for want of memory.
 
-    ``pages``: those that the entry maps for which it was tried; ``reason``: a Refusal
+    ``pages``: those that the entry maps for which it was tried.
     """
-    m.refused[s, reason] += pages
+    m.refused[s, Refusal.TARGET_FULL] += pages
     m.vm[s, n, Vm.PGMIGRATE_FAIL] += pages
     m.vm[s, n, Vm.THP_MIGRATION_FAIL] += 1
 
@@ -321,10 +321,10 @@ def _do_huge_pmd_numa_page(m, s, task, at, v, vpn):
     if new >= 0:
         _migrate_misplaced_folio(m, s, task, block, b, new)
     elif limited:
-        count_huge_failure(m, s, page_nid, HPAGE_PMD_NR, Refusal.RATE_LIMIT)
+        m.refused[s, Refusal.RATE_LIMIT] += HPAGE_PMD_NR
     elif target != NONE:
-        count_huge_failure(m, s, page_nid, HPAGE_PMD_NR, Refusal.TARGET_FULL)
-        wake_demotion(m, page_nid, target)
+        m.refused[s, Refusal.TARGET_FULL] += HPAGE_PMD_NR
+        wake_demotion(m, target)
     m.pmd[block] = (m.pmd[block] & ~PTE_PROTNONE) | PTE_YOUNG
     count_hint_fault(m, s, task, page_nid)
     if m.info[BALANCING]:

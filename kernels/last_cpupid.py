@@ -9,7 +9,7 @@ from typing import Final
 
 from ._jit import inlined
 from .constants import HPAGE_PMD_NR, HPAGE_PMD_ORDER, Balancing
-from .state import BALANCING, TASK_CPU, TIER
+from .state import BALANCING, SLOW, TASK_CPU
 
 PID_MASK: Final = 0xFF
 _PID_BITS: Final = 8
@@ -20,7 +20,7 @@ _TIERING: Final = int(Balancing.TIERING)
 @inlined
 def uses_access_time(m, n):
     """Tell whether pages of a node keep the time of their mark (a slow node's do)."""
-    return m.info[BALANCING] & _TIERING != 0 and m.node[n, TIER] > 0
+    return m.info[BALANCING] & _TIERING != 0 and m.node[n, SLOW] == 1
 
 
 @inlined

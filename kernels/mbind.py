@@ -329,7 +329,7 @@ def _move_folio_by_policy(m, task, v, vpn, b, pages):
         return _SPLIT
     if folio_nid(m, new) == folio_nid(m, b):
         put_huge(m, s, new)
-        count_huge_failure(m, s, folio_nid(m, b), pages, Refusal.TARGET_FULL)
+        count_huge_failure(m, s, folio_nid(m, b), pages)
         return _LEFT
     _move_folio_and_judge(m, task, b, new)
     return _WHOLE

@@ -158,12 +158,6 @@ def _migrate_misplaced_page(m, s, task, at, old, new):
 
 
 @inlined
-def _fail_misplaced_page(m, s, n, reason):
-    m.refused[s, reason] += 1
-    m.vm[s, n, Vm.PGMIGRATE_FAIL] += 1
-
-
-@inlined
 def _do_numa_page_of_folio(m, s, task, v, vpn, pfn):
     """Serve a hint fault on a part of a folio, which never moves (before 6.10)."""
     if mpol_misplaced(m, task, v, vpn, pfn) != NONE:
@@ -193,10 +187,10 @@ def _do_numa_page_alone(m, s, task, at, v, vpn, old):
     if new >= 0:
         _migrate_misplaced_page(m, s, task, at, old, new)
     elif limited:
-        _fail_misplaced_page(m, s, page_nid, Refusal.RATE_LIMIT)
+        m.refused[s, Refusal.RATE_LIMIT] += 1
     elif target != NONE:
-        _fail_misplaced_page(m, s, page_nid, Refusal.TARGET_FULL)
-        wake_demotion(m, page_nid, target)
+        m.refused[s, Refusal.TARGET_FULL] += 1
+        wake_demotion(m, target)
     if m.info[BALANCING]:
         local = page_nid == m.task[task, TASK_NID]
         nid = target if new >= 0 else page_nid

@@ -1,7 +1,9 @@
 """What hint faults on small and on huge pages share (mm/memory.c, mm/migrate.c)."""
 
+from typing import Final
+
 from ._jit import inlined
-from .constants import PTE_WRITE, Cause, Vm
+from .constants import PTE_WRITE, Balancing, Cause, Vm
 from .last_cpupid import folio_last_cpupid, uses_access_time
 from .mempolicy import mpol_misplaced
 from .should_numa_migrate_memory import MIGRATE, numa_misplaced
@@ -12,6 +14,8 @@ from .state import (
     TASK_NID,
     VMA_WRITE,
 )
+
+_TIERING: Final = int(Balancing.TIERING)
 
 
 @inlined
@@ -37,9 +41,9 @@ def mapping_is_writable(m, v, entry, mapcount):
 
 
 @inlined
-def wake_demotion(m, n, target):
-    """Let kswapd make room for a promotion that found none."""
-    if uses_access_time(m, n):
+def wake_demotion(m, target):
+    """Let kswapd make room where a page found none, in a machine of tiers."""
+    if m.info[BALANCING] & _TIERING:
         m.node[target, KSWAPD_WOKEN] = 1
 
 

@@ -43,19 +43,20 @@ from .state import (
     SEEN_CANDIDATES,
     SEEN_MIGRATED,
     SHARDS,
+    SLOW,
     SPAN,
     TASK_BALANCING,
     TASK_MODE,
     TASK_NID,
     THRESHOLD,
-    TIER,
     VMA_BALANCING,
     VMA_MODE,
     VMA_MOF,
 )
 
-#: Answers: go ahead, or the Refusal.
+#: Answers: go ahead, go ahead for there is much room, or the Refusal.
 MIGRATE: Final = -1
+_ROOMY: Final = -2
 _TWO_STAGE, _GROUP_WEIGHT = int(Refusal.TWO_STAGE), int(Refusal.GROUP_WEIGHT)
 _COLD, _RATE_LIMIT = int(Refusal.COLD), int(Refusal.RATE_LIMIT)
 _TIERING: Final = int(Balancing.TIERING)
@@ -113,7 +114,7 @@ def _is_hot(m, n, word):
 def _promotes(m, s, n, word, pages):
     """Answer for a page of a slow node."""
     if _pgdat_free_space_enough(m, n):
-        return MIGRATE
+        return _ROOMY
     if not _is_hot(m, n, word):
         return _COLD
     share = pages * (m.info[SHARDS] if s < m.info[SHARDS] else 1)
@@ -149,7 +150,7 @@ def _filtered(m, task, n, last):
     here = last != 0 and cpupid_nid(m, last) == d
     if m.info[FILTER] == Filter.LAST_NID:
         return MIGRATE if here else _TWO_STAGE
-    if m.info[BALANCING] & _TIERING == 0 and m.node[n, TIER] > 0 and last == 0:
+    if m.info[BALANCING] & _TIERING == 0 and m.node[n, SLOW] and last == 0:
         return _TWO_STAGE
     private = last != 0 and cpupid_pid(last) == pid_of(task)
     numa = m.numa[task]
@@ -165,7 +166,10 @@ def _filtered(m, task, n, last):
 
 @called
 def should_numa_migrate_memory(m, s, task, n, word, pages):
-    """Return MIGRATE or the Refusal for a page of node ``n`` whose word is ``word``."""
+    """Return MIGRATE, _ROOMY or the Refusal for a page of node ``n``.
+
+    word  its last cpupid or access time
+    """
     if uses_access_time(m, n):
         return _promotes(m, s, m.task[task, TASK_NID], word, pages)
     if m.info[FILTER] == Filter.NONE:
@@ -197,19 +201,19 @@ def numa_misplaced(m, s, task, v, vpn, pfn, n, pages):
     answer = should_numa_migrate_memory(m, s, task, n, word, pages)
     if n == d:
         return NONE, answer, True
-    return d if answer == MIGRATE else NONE, answer, True
+    return d if answer < 0 else NONE, answer, True
 
 
 @called
 def note_filter(m, s, task, pfn, n, pages, answer):
     """Do what the filter does to the page and its node, now that it is certain."""
     d = m.task[task, TASK_NID]
-    if answer != MIGRATE and n != d:
+    if answer >= 0 and n != d:
         m.refused[s, answer] += pages
     if not uses_access_time(m, n):
         set_last_cpupid(m, pfn, cpupid_of(m, task))
         return
-    if _pgdat_free_space_enough(m, d):
+    if answer == _ROOMY:
         m.node[d, ROOMY] = 1
         return
     m.node[d, ASKED] = 1

@@ -86,19 +86,20 @@ COMPACT_SHIFT: Final = 22
 KCOMPACTD_WOKEN: Final = 23
 PROMO: Final = 24
 TIER: Final = 25
-CPUS: Final = 26
+SLOW: Final = 26  # 1: below every tier that has CPUs
+CPUS: Final = 27
 # Tiering: threshold in ms (0: hot_threshold), windows in ms, counts in pages.
-THRESHOLD: Final = 27
-THRESHOLD_START: Final = 28
-THRESHOLD_CANDIDATES: Final = 29
-PROMOTE_START: Final = 30
-PROMOTE_BASE: Final = 31
-CANDIDATES: Final = 32
-ROOMY: Final = 33  # noted by faults of the quantum
-ASKED: Final = 34
-MIGRATE_START: Final = 35
-MIGRATE_PAGES: Final = 36
-NODE_WIDTH: Final = 37
+THRESHOLD: Final = 28
+THRESHOLD_START: Final = 29
+THRESHOLD_CANDIDATES: Final = 30
+PROMOTE_START: Final = 31
+PROMOTE_BASE: Final = 32
+CANDIDATES: Final = 33
+ROOMY: Final = 34  # noted by faults of the quantum
+ASKED: Final = 35
+MIGRATE_START: Final = 36
+MIGRATE_PAGES: Final = 37
+NODE_WIDTH: Final = 38
 
 # --- Memory.block_list ------------------------------------------------------------
 UNLISTED: Final = 0

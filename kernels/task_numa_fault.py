@@ -20,11 +20,11 @@ from .state import (
     SEEN_FAILED,
     SEEN_FAULTS,
     SEEN_LOCAL,
+    SLOW,
     TASK_ALIVE,
     TASK_CPU,
     TASK_MM,
     TASK_NID,
-    TIER,
     VMA_NUMAB,
 )
 
@@ -105,7 +105,7 @@ def task_numa_fault(m, s, task, last, local, nid, pages, writable, failed):
     writable  whether the mapping is, so that the task may join a group
     failed    whether a migration was tried in vain
     """
-    if m.node[nid, TIER] > 0 and (uses_access_time(m, nid) or last == 0):
+    if m.node[nid, SLOW] and (uses_access_time(m, nid) or last == 0):
         return
     private = 1
     if last != 0:

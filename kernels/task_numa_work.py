@@ -49,11 +49,11 @@ from .state import (
     NUMAB_START_SEQ,
     SCAN_DELAY,
     SHARDS,
+    SLOW,
     SPLITS,
     TASK_MM,
     TASK_NID,
     TICK_NS,
-    TIER,
     TLB_SETS_4K,
     VMA_END,
     VMA_NUMAB,
@@ -79,7 +79,7 @@ _OVERHEAD: Final = 32
 @inlined
 def _exempt(m, n):
     """Tell whether pages of a node are never marked: fast ones, to be promoted to."""
-    return m.info[BALANCING] & _NORMAL == 0 and m.node[n, TIER] == 0
+    return m.info[BALANCING] & _NORMAL == 0 and m.node[n, SLOW] == 0
 
 
 @inlined

@@ -1046,7 +1046,7 @@ class Reference(Balancing):
                 self.moved_folio(task, new, node, pmd)
                 self.add(target, Vm.NUMA_PAGES_MIGRATED, BLOCK)
             except NoMemory:
-                self.fail_huge(node, BLOCK)
+                self.refuse(Refusal.TARGET_FULL, BLOCK)
         self.count_hint_fault(task, node)
         pmd.protnone, pmd.young = False, True
 
@@ -1161,7 +1161,6 @@ class Reference(Balancing):
                 self.add(target, Vm.NUMA_PAGES_MIGRATED)
             except NoMemory:
                 self.refused[Refusal.TARGET_FULL] += 1
-                self.add(node, Vm.PGMIGRATE_FAIL)
         self.count_hint_fault(task, node)
         pte.protnone, pte.young = False, True
 

@@ -214,7 +214,12 @@ class Balancing:
 
     def slow(self, n):
         """Tell whether pages of a node keep the time of their mark."""
-        return self.tiering and self.machine.tier[n] > 0
+        return self.tiering and self.below_cpus(n)
+
+    def below_cpus(self, n):
+        """Tell whether a node is slower than every tier that has CPUs."""
+        tiers = [self.machine.tier[m] for m in self.cpu_nodes]
+        return self.machine.tier[n] > max(tiers, default=0)
 
     def ms(self):
         return self.now // MS
@@ -340,7 +345,7 @@ class Balancing:
         done.refusal = Refusal.TWO_STAGE
         if self.knobs.filter == "last_nid":
             return old is not None and not foreign
-        if not self.tiering and self.machine.tier[n] > 0 and old is None:
+        if not self.tiering and self.below_cpus(n) and old is None:
             return False
         if (numa.preferred < 0 or numa.seq <= 4) and (old is None or mine):
             return True
@@ -429,7 +434,8 @@ class Balancing:
         if t is not None and not limited and self.migrate_limit:
             self.note("migrated", t, nr)
         if failed:
-            self.failed_fault(n, t, nr, limited)
+            self.refuse(Refusal.RATE_LIMIT if limited else Refusal.TARGET_FULL, nr)
+            self.nodes[t].woken |= self.tiering and not limited
         elif t is not None:
             self.move_hinted(task, entry, new, n, huge)
         self.count_hint_fault(task, n)
@@ -449,14 +455,6 @@ class Balancing:
         mark = high + BLOCK if huge else high + 1
         return self.unless_full(find, t, mark, self.cpu(task))
 
-    def failed_fault(self, n, t, nr, limited):
-        self.refuse(Refusal.RATE_LIMIT if limited else Refusal.TARGET_FULL, nr)
-        self.add(n, Vm.PGMIGRATE_FAIL, nr)
-        if nr == BLOCK:
-            self.add(n, Vm.THP_MIGRATION_FAIL)
-        if not limited and self.slow(n):
-            self.nodes[t].woken = True
-
     def move_hinted(self, task, entry, new, n, huge):
         if huge:
             self.migrate_huge(task, entry.payload // BLOCK, new)
@@ -471,7 +469,7 @@ class Balancing:
 
     def account(self, task, n, m, nr, last, writable, failed):
         """task_numa_fault: note a fault in the statistics."""
-        if self.machine.tier[m] > 0 and (self.tiering or last is None):
+        if self.below_cpus(m) and (self.tiering or last is None):
             return
         priv = last is None or last[0] == self.pid(task) & 255
         if not priv and writable and self.knobs.groups:
@@ -1126,7 +1124,7 @@ class Balancing:
         if entry.kind != "present" or entry.protnone:
             return False
         n = self.node_of(entry.payload)
-        if not self.normal and self.machine.tier[n] == 0:
+        if not self.normal and not self.below_cpus(n):
             return False
         if self.is_leaf(entry):
             return True
@@ -1152,41 +1150,58 @@ class Balancing:
         return 2 * node.high - node.low if self.tiering else node.high
 
     def demotion_targets(self, n):
-        """Return the nodes of the next tier down, nearest first."""
+        """Return the nodes of lower tiers: the one to ask first, then by its zonelist.
+
+        The first is the nearest of the next tier, the lowest number of equals.
+        """
         if not self.knobs.demotion:
             return []
         tier = self.machine.tier
         lower = [
             m for m in range(self.count) if tier[m] > tier[n] and self.nodes[m].online
         ]
-        lower = [m for m in lower if tier[m] == min(tier[k] for k in lower)]
-        return sorted(lower, key=lambda m: (self.distance(n, m), m))
+        if not lower:
+            return []
+        first = min(lower, key=lambda m: (tier[m], self.distance(n, m), m))
+        return [first, *(m for m in self.zonelist[first] if m in lower)]
+
+    def demotion_target(self, n, takes):
+        """Return where to: the first node down to its min, then any, low before min."""
+        if not (targets := self.demotion_targets(n)):
+            return None
+        first, *others = targets
+        for nodes, mark in (
+            *(([first], "low"), ([first], "min")),
+            *((others, "low"), (others, "min")),
+        ):
+            if mark == "min":
+                # The slow path of an allocation wakes kswapd.
+                for m in nodes:
+                    self.nodes[m].woken = True
+            for m in nodes:
+                if takes(m, getattr(self.nodes[m], mark)):
+                    return m
+        return None
 
     def demote(self, n, at, folio, steal):
         """Demote a frame or a folio; return how many pages went, 0 for none."""
-        targets, pages = self.demotion_targets(n), BLOCK if folio else 1
-        for mark in ("low", "min"):
-            for t in targets:
-                node = self.nodes[t]
-                room = node.free > getattr(node, mark)
-                if folio:
-                    room = self.has_room(t, getattr(node, mark))
-                if not room:
-                    continue
-                if folio:
-                    new = self.take_huge(t)
-                    self.statistics(t, t, n, pages=BLOCK)
-                    self.migrate_huge(None, at, new)
-                else:
-                    new = self.take(t)
-                    self.statistics(t, t, n)
-                    self.migrate(None, at, new)
-                kswapd = steal == Vm.PGSTEAL_KSWAPD
-                demoted = Vm.PGDEMOTE_KSWAPD if kswapd else Vm.PGDEMOTE_DIRECT
-                self.add(n, demoted, pages)
-                self.add(n, steal, pages)
-                return pages
-        return 0
+        pages = BLOCK if folio else 1
+        room = self.has_room if folio else lambda m, mark: self.nodes[m].free > mark
+        t = self.demotion_target(n, room)
+        if t is None:
+            return 0
+        if folio:
+            new = self.take_huge(t)
+            self.statistics(t, t, n, pages=BLOCK)
+            self.migrate_huge(None, at, new)
+        else:
+            new = self.take(t)
+            self.statistics(t, t, n)
+            self.migrate(None, at, new)
+        kswapd = steal == Vm.PGSTEAL_KSWAPD
+        self.add(n, Vm.PGDEMOTE_KSWAPD if kswapd else Vm.PGDEMOTE_DIRECT, pages)
+        self.add(n, steal, pages)
+        return pages
 
     # --- what came out ----------------------------------------------------------
 

@@ -400,9 +400,6 @@ def test_a_full_target_is_a_failure(spare, moves):
         assert seen.faults[st.MEMBUF].tolist() == [[0, 1], [0, 0], [0, 0]]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the model counts a full target as one of migrate_pages's"
-)
 @pytest.mark.parametrize("thp", ["never", "always"])
 def test_a_full_target_is_no_failure_of_migrate_pages(thp):
     """migrate_misplaced_folio_prepare fails before migrate_pages is called."""

@@ -149,10 +149,6 @@ def test_statistics_are_of_fast_memory(promoted, priv):
     assert (seen.remote, seen.local) == (int(promoted), 0)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="fast is tier 0 in the model, the CPUs' tier and faster in Linux",
-)
 def test_memory_of_nodes_with_cpus_is_fast_though_other_is_faster():
     """top_tier_adistance: the slowest tier that has CPUs, as DRAM beside HBM."""
     w = tiers(mode="tiering", scan_delay_ms=10, scan_period_min_ms=10)
@@ -187,14 +183,7 @@ def _sizes(machine: Machine):
     return list(zip(machine.memory, machine.system, strict=True))
 
 
-BORDER = pytest.mark.xfail(
-    strict=True, reason="note_filter asks for the room again when the page has taken it"
-)
-
-
-@pytest.mark.parametrize(
-    ("spare", "moves"), [(0, False), pytest.param(1, True, marks=BORDER), (2, True)]
-)
+@pytest.mark.parametrize(("spare", "moves"), [(0, False), (1, True), (2, True)])
 def test_with_a_gib_to_spare_everything_is_hot(spare, moves):
     w = roomy(spare + 1)
     region = slow_pages(w)
@@ -435,9 +424,6 @@ def test_the_next_tier_comes_before_a_nearer_node(far):
     assert w.nodes(region).count(far.index(1)) == gone > 0
 
 
-@pytest.mark.xfail(
-    strict=True, reason="low of all nodes first, where Linux takes a node's min first"
-)
 def test_the_nearest_node_is_filled_to_min_before_another_is_asked():
     """alloc_demote_folio: first __GFP_THISNODE, which goes down to min, then others."""
     w = four((0, 0, 1, 1))
@@ -457,9 +443,6 @@ def test_another_node_of_the_tier_is_next():
     assert w.nodes(region).count(2) == w.counts("pgdemote_kswapd")[0] > 0
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the model asks the next tier only, Linux all lower tiers"
-)
 def test_lower_tiers_are_next():
     """node_get_allowed_targets: every node of a lower tier."""
     w = four((0, 0, 2, 1))
@@ -469,7 +452,6 @@ def test_lower_tiers_are_next():
     assert w.nodes(region).count(2) == w.counts("pgdemote_kswapd")[0] > 0
 
 
-@pytest.mark.xfail(strict=True, reason="demotion does not wake the target's kswapd")
 def test_demotion_below_low_wakes_kswapd_of_the_target():
     """GFP_NOWAIT has __GFP_KSWAPD_RECLAIM: the slow path wakes it."""
     w = tiers(demotion=True)
@@ -512,9 +494,6 @@ def test_a_failed_promotion_wakes_kswapd_of_the_fast_node():
     assert w.page(slow).node == 0
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the model wakes it for pages of slow nodes only"
-)
 def test_with_tiering_any_failed_move_wakes_kswapd_of_the_target():
     """migrate_misplaced_folio_prepare asks for the mode, not for the page's node."""
     w = tiers()
