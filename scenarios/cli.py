@@ -212,9 +212,10 @@ def _replay(options: argparse.Namespace) -> None:
 def _scenarios(options: argparse.Namespace) -> None:
     from ..engine.parameters import describe
 
+    wide = max(map(len, _names()))
     for name in _names():
         module = _module(name)
-        print(f"{name:<17}{_first_line(module)}")
+        print(f"{name:<{wide}}  {_first_line(module)}")
         settings = [
             (f"{key}={value}", text) for key, value, text in describe(module.Parameters)
         ]
