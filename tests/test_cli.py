@@ -154,7 +154,7 @@ def test_scenarios_lists_each_with_its_parameters(monkeypatch, folder, capsys):
     monkeypatch.setattr(cli, "_module", lambda name: cli._scenario(f"{name}.py"))
     assert cli.main(["scenarios"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "mine             Ask whether a scenario file runs."
+    assert lines[0] == "mine  Ask whether a scenario file runs."
     assert lines[1] == f"    {'memory=1GiB':<15}  RAM"
 
 
