@@ -161,19 +161,25 @@ def _info(settings: Settings, seed: int, shift: int, frames: int) -> np.ndarray:
     info[st.SLOTS + st.TOTAL] = settings.swap_bytes // k.PAGE_SIZE
     info[st.ENTRIES + st.TOTAL] = frames
     info[st.SLOTS + st.STACK] = info[st.ENTRIES + st.STACK] = k.NONE
-    thp, tlb = settings.thp, settings.tlb
+    set_knobs(info, settings)
+    tlb = settings.tlb
+    if tlb.enabled:
+        entries = tlb.entries_4k, tlb.entries_2m
+        sets = [max(1, count // st.WAYS // settings.shards) for count in entries]
+        info[st.TLB_SETS_4K], info[st.TLB_SETS_2M] = sets
+    return info
+
+
+def set_knobs(info: np.ndarray, settings: Settings) -> None:
+    """Tell the kernels the settings that may change while a simulation runs."""
+    thp = settings.thp
     info[st.THP_ENABLED] = ENABLED.index(thp.enabled)
     info[st.THP_DEFRAG] = DEFRAG.index(thp.defrag)
     info[st.USE_ZERO_PAGE] = thp.use_zero_page
     info[st.UNIT_MIGRATION] = thp.unit_migration
     info[st.UNIT_HINTING] = thp.unit_hinting
-    info[st.MAY_BE_HUGE] = thp.enabled != "never"
-    if tlb.enabled:
-        entries = tlb.entries_4k, tlb.entries_2m
-        sets = [max(1, count // st.WAYS // settings.shards) for count in entries]
-        info[st.TLB_SETS_4K], info[st.TLB_SETS_2M] = sets
+    info[st.MAY_BE_HUGE] |= thp.enabled != "never"
     _set_balancing(info, settings.balancing)
-    return info
 
 
 def _set_balancing(info: np.ndarray, knobs: Balancing) -> None:

@@ -198,6 +198,8 @@ def split_huge_page(m, s, b, kept):
     kept  PROTNONE, where hinting marks outlive the split; else 0
     """
     _unmap_folio(m, s, b, kept)
+    # The PTEs give way to migration entries one by one: that queues it (before 6.8).
+    _defer(m, s, b)
     undefer(m, s, b)
     n = folio_nid(m, b)
     active = 1 if m.block_huge[b] & FRAME_ACTIVE else 0
