@@ -225,7 +225,7 @@ class Khugepaged:
             return EINVAL, 0
         failure, collapsed = 0, 0
         first, last = _whole_blocks(vma.copy(first, last))
-        if first > last:
+        if first > last or not self._simulation.has_pages(process, vma):
             return EINVAL, 0
         for vpn in range(first, last, k.HPAGE_PMD_NR):
             result = self._collapse_at(task, process, vpn)

@@ -134,22 +134,29 @@ def arena_pages(machine: Machine) -> int:
 
 def _node_table(machine: Machine, settings: Settings, shift: int) -> np.ndarray:
     pages = usable_pages(machine, settings)
-    marks = watermarks(pages)
     table = np.zeros((len(pages), st.NODE_WIDTH), np.int64)
     for nid, usable in enumerate(pages):
         first = nid << (shift - k.HPAGE_PMD_ORDER)
         row = table[nid]
         row[st.FREE] = row[st.SPAN] = usable
-        row[st.MIN : st.HIGH + 1] = marks[nid, :3]
         row[st.VIRGIN] = first
         row[st.END_BLOCK] = first + usable // k.HPAGE_PMD_NR
         row[st.PARTIAL_HEAD] = row[st.RETURNED_HEAD] = k.NONE
         row[st.ONLINE] = 1
         row[st.WHOLE] = usable // k.HPAGE_PMD_NR
-        # __setup_per_zone_wmarks (6.12): promo is one gap above high.
-        row[st.PROMO] = 2 * marks[nid, 2] - marks[nid, 1]
         row[st.TIER], row[st.CPUS] = machine.tier[nid], machine.cpus[nid]
+    set_watermarks(table, machine, settings)
     return table
+
+
+def set_watermarks(table: np.ndarray, machine: Machine, settings: Settings) -> None:
+    """Set the watermarks of the nodes, which the knobs of huge pages may raise."""
+    thp = settings.thp
+    raised = thp.min_free and thp.enabled != "never"
+    marks = watermarks(usable_pages(machine, settings), raised)
+    table[:, st.MIN : st.HIGH + 1] = marks[:, :3]
+    # __setup_per_zone_wmarks (6.12): promo is one gap above high.
+    table[:, st.PROMO] = 2 * marks[:, 2] - marks[:, 1]
 
 
 def _info(settings: Settings, seed: int, shift: int, frames: int) -> np.ndarray:

@@ -35,7 +35,7 @@ from .errors import BadInput, Segfault, SimulationError
 from .khugepaged import Khugepaged
 from .load import Loads
 from .locality import Locality
-from .memory import allocate, give_back, set_knobs, wipe
+from .memory import allocate, give_back, set_knobs, set_watermarks, wipe
 from .numa import NumaGroup, NumaTask, numa_group, numa_task
 from .policy import Policy, checked
 from .process import Process, Region, Task, Vma, isolate, merge, overlapping
@@ -161,6 +161,7 @@ class Simulation:
         """
         self.settings = settings
         set_knobs(self.memory.info, settings)
+        set_watermarks(self.memory.node, self.machine, settings)
         self.khugepaged.configure(settings)
         if settings.balancing.mode != "off" and not self._balances:
             self._balances = self._tables.balancing = self._stale = True
@@ -712,9 +713,16 @@ class Simulation:
         return status
 
     def migrate_pages(
-        self, task: Task, from_nodes: Sequence[int], to_nodes: Sequence[int]
+        self,
+        task: Task,
+        from_nodes: Sequence[int],
+        to_nodes: Sequence[int],
+        move_all: bool = False,
     ) -> int:
-        """Move pages of the caller's process (migrate_pages(2)); return those left."""
+        """Move pages of the caller's process (migrate_pages(2)); return those left.
+
+        ``move_all``: shared ones too, as for a caller with CAP_SYS_NICE.
+        """
         for node in (*from_nodes, *to_nodes):
             self._check_node(node)
         memory, process = self._sync(), task.process
@@ -723,7 +731,7 @@ class Simulation:
             for vma in process.vmas:
                 for at, count in _pieces(vma.start, vma.end):
                     mbind.migrate_to_node(
-                        memory, task.id, at, count, source, target, moved
+                        memory, task.id, at, count, source, target, move_all, moved
                     )
         self._charge_moves(task, process, moved)
         return int(moved[1])
@@ -1258,6 +1266,11 @@ class Simulation:
         row = self.memory.node[node]
         threshold = int(row[st.THRESHOLD]) or self.settings.balancing.hot_threshold_ms
         return threshold, int(row[st.CANDIDATES])
+
+    def has_pages(self, process: Process, vma: Vma) -> bool:
+        """Tell whether pages of a VMA were ever faulted in and any are left."""
+        first = vma.start + process.delta
+        return bool(mmap.maps_pages(self.memory, first, vma.end - vma.start))
 
     def free(self, node: int) -> int:
         """Return the free frames of a node."""

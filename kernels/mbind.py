@@ -363,9 +363,7 @@ def _account(moved, became, pages):
 @inlined
 def _mbind_folio(m, task, v, vpn, b, pages, move_all, moved):
     """Move a misplaced folio, of which the entry maps ``pages``; return its fate."""
-    pfn = (b << HPAGE_PMD_ORDER) + vpn % HPAGE_PMD_NR
-    count = huge_mapcount(m, b) if pages > 1 else page_mapcount(m, pfn)
-    if not move_all and count > 1:
+    if not move_all and huge_mapcount(m, b) != 1:
         m.refused[m.info[SHARDS], Refusal.SHARED] += pages
         moved[1] += pages
         return _LEFT
@@ -511,7 +509,7 @@ def move_pages(m, task, first, nid, move_all, status, moved):
 
 
 @kernel
-def migrate_to_node(m, task, first, pages, source, nid, moved):
+def migrate_to_node(m, task, first, pages, source, nid, move_all, moved):
     """Move the pages of a range that are on ``source`` to ``nid`` (migrate_pages(2)).
 
     moved  int64[3]  pages moved, pages not moved, TLB flushes; added to
@@ -528,11 +526,11 @@ def migrate_to_node(m, task, first, pages, source, nid, moved):
             continue
         if b != NONE:
             pfn = (b << HPAGE_PMD_ORDER) + at % HPAGE_PMD_NR
-            got = _move_folio(m, task, b, pfn, step, nid, False, moved)
+            got = _move_folio(m, task, b, pfn, step, nid, move_all, moved)
             if got == NONE:
                 continue
             moved[1] += 0 if got == nid else step
-        elif _move_page(m, task, at, nid, False, moved) != nid:
+        elif _move_page(m, task, at, nid, move_all, moved) != nid:
             moved[1] += 1
         at += step
 

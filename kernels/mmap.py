@@ -311,6 +311,16 @@ def change_protection(m, first, pages, readable, writable):
 
 
 @kernel
+def maps_pages(m, first, pages):
+    """Tell whether a range maps anything but small zero pages."""
+    for at in range(first, first + pages):
+        pmd = m.pmd[at >> HPAGE_PMD_ORDER]
+        if pmd & PMD_LEAF or (pmd and m.pte[at] & ~(PTE_ZERO | PTE_YOUNG) != 0):
+            return True
+    return False
+
+
+@kernel
 def count_page_tables(m, first, pages):
     """Return how many 2 MiB blocks of a range hold an entry that is not none."""
     tables = 0

@@ -31,6 +31,9 @@ NS_PER_MS = 1_000_000
 SETTLE_REFS = 64
 #: Sweeps of ``settle`` between two looks at the clock.
 SETTLE_SWEEPS = 16
+#: What the recorded machines' kernels had for themselves: on each node, on that of the
+#: first CPU besides, and for the kernel's image, which KASLR puts on any node.
+SYSTEM_BYTES, BOOT_BYTES, IMAGE_BYTES = 14 << 20, 10 << 20, 40 << 20
 #: Pages left unmapped above each region.
 GUARD = HPAGE_PMD_NR
 _KIB_PER_PAGE = PAGE_SIZE >> 10
@@ -101,43 +104,30 @@ class Player:
 
     # --- ranges -----------------------------------------------------------------------
 
-    def _range(self, process: str, region: str, offset: int, length: int | None):
-        """Return (region, first page, pages) of a range of bytes in it."""
+    def _mapped(self, process: str, region: str, offset: int, length: int | None):
+        """Return (region, [(first page, pages)] that are mapped, whether all is)."""
         found = self._regions[process][region]
         if length is None:
-            length = (found.pages << PAGE_SHIFT) - offset
+            length = max(0, (found.pages << PAGE_SHIFT) - offset)
         first, count = pages(offset, length)
-        if not 0 <= first <= first + count <= found.pages:
-            raise BadInput(
-                f"must lie in the {found.pages} pages of {region},"
-                f" got pages {first} to {first + count}"
-            )
-        return found, first, count
-
-    def _mapped(self, process: str, region: str, offset: int, length: int | None):
-        """Return the parts of a range that are mapped, and whether all of it is."""
-        found, first, count = self._range(process, region, offset, length)
-        start, end = found.first + first, found.first + first + count
-        parts = [
-            (max(vma.start, start), min(vma.end, end))
-            for vma in found.process.vmas
-            if vma.start < end and vma.end > start
-        ]
-        joined = []
-        for low, high in parts:
-            if joined and joined[-1][1] == low:
-                joined[-1] = (joined[-1][0], high)
-            else:
-                joined.append((low, high))
-        whole = joined == [(start, end)] or count == 0
-        parts = [(low - found.first, high - low) for low, high in joined]
-        return found, parts, whole
+        start = found.first + first
+        end = min(start + count, found.first + found.pages)
+        parts: list[tuple[int, int]] = []
+        for vma in found.process.vmas:
+            low, high = max(vma.start, start) - found.first, min(vma.end, end)
+            high -= found.first
+            if low >= high:
+                continue
+            if parts and sum(parts[-1]) == low:
+                low = parts.pop()[0]
+            parts.append((low, high - low))
+        return found, parts, parts == [(first, count)] or count == 0
 
     # --- machine, settings, processes -------------------------------------------------
 
     def _machine(self, process: str, memory, distance) -> None:
         nodes = len(memory)
-        machine = from_slit("script", memory, (1,) * nodes, distance)
+        machine = from_slit("script", memory, (1,) * nodes, distance, _system(nodes))
         self._sim = Simulation(machine, self._settings())
         founder = self._sim.spawn(MAIN)
         self._tasks[MAIN] = self._sim.start_task(founder, 0)
@@ -252,6 +242,9 @@ class Player:
         end = self._sim.now + seconds * 1000 * NS_PER_MS
         while self._sim.now < end:
             self._run(process, **sweep, times=SETTLE_SWEEPS, refs=SETTLE_REFS)
+        # A sweep takes much less time than there is between two scans: the last one
+        # meets what the last scan has marked.
+        self._run(process, **sweep, times=1, refs=1)
 
     def _move(self, process: str, region: str, offset, length, node: int) -> None:
         found, parts, _ = self._mapped(process, region, offset, length)
@@ -261,7 +254,9 @@ class Player:
             )
 
     def _migrate(self, process: str, sources, targets) -> None:
-        self._sim.migrate_pages(self._tasks[process], sources, targets)
+        # Scripts run as root.
+        task = self._tasks[process]
+        self._sim.migrate_pages(task, sources, targets, move_all=True)
 
     def _protect(self, process: str, region: str, offset, length, protection: str):
         found, parts, whole = self._mapped(process, region, offset, length)
@@ -309,6 +304,15 @@ class Player:
             {"node": node, "free_kb": self._sim.free(node) * _KIB_PER_PAGE}
             for node in nodes
         ]
+
+
+def _system(nodes: int) -> tuple[int, ...]:
+    """Return the bytes of each node that the recorded machines' kernel and init had."""
+    image = {3: 2}.get(nodes, min(1, nodes - 1))
+    taken = [SYSTEM_BYTES] * nodes
+    taken[0] += BOOT_BYTES
+    taken[image] += IMAGE_BYTES
+    return tuple(taken)
 
 
 def _result(number: int) -> list[dict]:
