@@ -102,6 +102,7 @@ class Folio:
     referenced: bool = False
     compound: bool = False
     deferred: bool = False
+    remapped: bool = False
     ptes: int = 0
 
 
@@ -861,13 +862,14 @@ class Reference:
                 frame = Frame(folio.vpn + i, folio.family, compound=True)
                 self.frames[b * BLOCK + i] = frame
             self.frames[b * BLOCK + i].mapcount += 1
-        folio.compound, folio.ptes = True, BLOCK
+        folio.compound, folio.ptes, folio.remapped = True, BLOCK, False
 
     def split_folio(self, b, task=None):
         """Make small pages of a folio; return how many frames that freed."""
         folio = self.folios[b]
         for process, _ in self.pmd_mappings(b):
             self.split_pmd(process, folio.vpn // BLOCK, task, Cause.SYSCALL)
+        self.defer(b)
         self.add(self.node_of(b * BLOCK), Vm.THP_SPLIT_PAGE)
         del self.folios[b]
         self.blocks[b] = Block(bump=BLOCK, used=BLOCK)
@@ -885,8 +887,10 @@ class Reference:
         folio = self.folios[pfn // BLOCK]
         if self.frames[pfn].mapcount == 0:
             folio.ptes -= 1
+            if folio.remapped:
+                self.defer(pfn // BLOCK)
             if folio.ptes == 0 and folio.mapcount:
-                folio.compound = False
+                folio.compound = folio.remapped = False
                 for one in self.frames_of(pfn // BLOCK):
                     del self.frames[one]
                 return
@@ -899,14 +903,40 @@ class Reference:
             return
         if folio.ptes == 0:
             self.release_folio(b)
-        elif folio.ptes < BLOCK and not folio.deferred:
-            folio.deferred = True
+        elif folio.ptes < BLOCK and not folio.remapped:
+            self.defer(b)
+        folio.remapped = False
+
+    def defer(self, b):
+        """Queue a folio to be split, if it is not queued."""
+        if not self.folios[b].deferred:
+            self.folios[b].deferred = True
             self.add(self.node_of(b * BLOCK), Vm.THP_DEFERRED_SPLIT_PAGE)
+
+    def unmapping_defers(self, b):
+        """Tell whether the last process that maps a folio does so by PTEs."""
+        folio, by_pte = self.folios[b], False
+        whole = [process for process, _ in self.pmd_mappings(b)]
+        for process in self.family_of(folio):
+            table = self.tables[process.id]
+            ptes = [table.get(folio.vpn + i) for i in range(BLOCK)]
+            if process in whole:
+                by_pte = False
+            elif any(
+                pte is not None and pte.kind == "present" and pte.payload == pfn
+                for pfn, pte in enumerate(ptes, b * BLOCK)
+            ):
+                by_pte = True
+        return by_pte or folio.remapped
 
     def migrate_huge(self, task, old, new):
         """Move a folio from block to block."""
         folio, was, now = self.folios[old], old * BLOCK, new * BLOCK
         n, target = self.node_of(was), self.node_of(now)
+        if folio.compound and self.unmapping_defers(old):
+            self.defer(old)
+        folio.deferred = False
+        folio.remapped = folio.compound and folio.mapcount > 0
         for process, pmd in self.pmd_mappings(old):
             self.remake(process, folio.vpn, pmd, now)
         if folio.compound:
@@ -914,9 +944,6 @@ class Reference:
                 for process, pte in self.mappings(was + i):
                     self.remake(process, folio.vpn + i, pte, now + i)
                 self.frames[now + i] = self.frames.pop(was + i)
-            if not folio.deferred:
-                self.add(n, Vm.THP_DEFERRED_SPLIT_PAGE)
-            folio.deferred = False
         self.folios[new] = self.folios.pop(old)
         self.add(target, Vm.PGMIGRATE_SUCCESS, BLOCK)
         self.add(target, Vm.THP_MIGRATION_SUCCESS)
@@ -2170,7 +2197,9 @@ class Reference:
         """Tell whether a page or a huge page moved; None: it was split, go on."""
         pfn, huge = entry.payload, isinstance(entry, Pmd)
         pages = BLOCK if huge else 1
-        if self.page_mapcount(pfn) > 1 and not move_all:
+        folio = pfn // BLOCK in self.folios
+        head = pfn // BLOCK * BLOCK if folio else pfn
+        if self.page_mapcount(head) != 1 and not move_all:
             self.refuse(Refusal.SHARED, pages)
             return False
         if pfn // BLOCK in self.folios:
@@ -2239,14 +2268,14 @@ class Reference:
         self.syscall(task, 0, moved * self.flush(region.process))
         return status
 
-    def migrate_pages(self, task, from_nodes, to_nodes):
+    def migrate_pages(self, task, from_nodes, to_nodes, move_all=False):
         """Move from one node to one other; return the pages left."""
         (source,), (target,), process = from_nodes, to_nodes, task.process
         moved = left = 0
         region = Region(process, 0, 0)
         for _, _, entry in self.present(region, process.vmas):
             if source != target and self.node_of(entry.payload) == source:
-                got = self.move_to_node(task, entry, target, False)
+                got = self.move_to_node(task, entry, target, move_all)
                 moved += got == target
                 if got not in (target, None):
                     left += BLOCK if isinstance(entry, Pmd) else 1
@@ -2598,7 +2627,7 @@ class Reference:
             assert len(frames) == BLOCK * folio.compound, f"folio {b}"
             assert folio.ptes == sum(frame.mapcount > 0 for frame in frames)
             assert folio.mapcount or folio.ptes, f"folio {b} leaked"
-            assert not (folio.deferred and folio.mapcount), f"folio {b}"
+            assert not folio.remapped or (folio.compound and folio.mapcount)
         for ids, kind in ((self.slots, "swap"), (self.entries, "parked")):
             for one, count in ids.count.items():
                 assert count == held[kind].get(one, 0), f"{kind} {one}"
