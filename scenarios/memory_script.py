@@ -42,11 +42,21 @@ _COUNTERS = [one for one in Vm if not Vm.ACCESSES_LOCAL <= one <= Vm.PAGES_MOVED
 
 
 class Player:
-    """One script on one machine."""
+    """One script on one machine.
 
-    def __init__(self, operations: list[Operation], kernel: str = KERNEL) -> None:
+    ``threads``: accesses are served in quanta by so many, where Linux serves them one
+    by one; None: in the script's order.
+    """
+
+    def __init__(
+        self,
+        operations: list[Operation],
+        kernel: str = KERNEL,
+        threads: int | None = None,
+    ) -> None:
         self._operations = operations
         self._base = PROFILES[kernel]
+        self._threads = threads
         self._sim: Simulation | None = None
         self._tasks: dict[str, Task] = {}
         self._regions: dict[str, dict[str, Region]] = {MAIN: {}}
@@ -128,13 +138,14 @@ class Player:
     def _machine(self, process: str, memory, distance) -> None:
         nodes = len(memory)
         machine = from_slit("script", memory, (1,) * nodes, distance, _system(nodes))
-        self._sim = Simulation(machine, self._settings())
+        self._sim = Simulation(machine, self._settings(), threads=self._threads or 1)
         founder = self._sim.spawn(MAIN)
         self._tasks[MAIN] = self._sim.start_task(founder, 0)
         self._sim.swapoff(self._tasks[MAIN])
 
     def _settings(self) -> Settings:
-        return replace(self._base, sequential=True, swap_bytes=SWAP_BYTES)
+        in_order = self._threads is None
+        return replace(self._base, sequential=in_order, swap_bytes=SWAP_BYTES)
 
     def _set(self, process: str, setting: str, value: str) -> None:
         self._sim.configure(changed(self._sim.settings, setting, value))
