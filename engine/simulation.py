@@ -487,8 +487,9 @@ class Simulation:
         names = [one.name.lower() for one in k.Advice]
         if advice not in names:
             raise BadInput(f"advice must be one of {', '.join(names)}, got {advice!r}")
-        for vma in self._isolate(region.process, *self._range(region, first, pages)):
-            vma.advice = k.Advice(names.index(advice))
+        wanted = k.Advice(names.index(advice))
+        start, pages = self._range(region, first, pages)
+        self._change(region.process, start, pages, "advice", wanted)
         merge(region.process)
         self._stale = True
         self._charge(task, 0)
@@ -605,40 +606,47 @@ class Simulation:
             self.mark(task, region, lazy, policy, move_all, first, pages)
             return 0
         start, pages = self._range(region, first, pages)
-        parts = self._isolate(region.process, start, pages)
-        before = [vma.policy for vma in parts]
-        for vma in parts:
-            vma.policy = policy
-        self._stale = True
-        self._sync()
-        if strict and not (move or move_all) and self._misplaced(task, parts):
-            for vma, old in zip(parts, before, strict=True):
-                vma.policy = old
-            merge(region.process)
-            self._stale = True
+        process, moving = region.process, move or move_all
+        if (
+            strict
+            and not moving
+            and self._misplaced(task, process, start, pages, policy)
+        ):
             self._charge(task, 0)
             return EIO
-        moved = np.zeros(3, np.int64)
-        if move or move_all:
-            for v, at, count in self._rows(parts, region.process):
+        self._change(process, start, pages, "policy", policy)
+        self._sync()
+        moved = np.zeros(4, np.int64)
+        if moving:
+            for v, at, count in self._rows_in(process, start, pages):
                 mbind.do_mbind(self.memory, task.id, v, at, count, move_all, moved)
-        merge(region.process)
+        merge(process)
         self._stale = True
         self._charge_moves(task, region.process, moved)
         return EIO if strict and moved[1] else 0
 
     def _charge_moves(self, task: Task, process: Process, moved: np.ndarray) -> None:
-        """Charge a call that moved pages: (pages moved, left, TLB flushes)."""
+        """Charge a call that moved pages: (pages moved, left, TLB flushes, ..)."""
         if moved[0]:
             self.flush_tlbs(process)
         self._charge(task, 0, int(moved[2]) * self._flush(process))
 
-    def _misplaced(self, task: Task, parts: Sequence[Vma]) -> bool:
-        rows = self._rows(parts, task.process)
-        return any(
+    def _misplaced(self, task: Task, process, start, pages, policy) -> bool:
+        """Tell whether pages of a range would be on wrong nodes under a policy."""
+        held = overlapping(process, start, pages)
+        before = [vma.policy for vma in held]
+        for vma in held:
+            vma.policy = policy
+        self._stale = True
+        self._sync()
+        found = any(
             mbind.count_misplaced(self.memory, task.id, v, at, count)
-            for v, at, count in rows
+            for v, at, count in self._rows_in(process, start, pages)
         )
+        for vma, old in zip(held, before, strict=True):
+            vma.policy = old
+        self._stale = True
+        return found
 
     def mark(
         self,
@@ -777,6 +785,16 @@ class Simulation:
         self._sync()
         self._split_at(process, cut)
         return parts
+
+    def _change(self, process: Process, first: int, pages: int, name, value) -> None:
+        """Set an attribute of the VMAs of a range; those that have it are not cut."""
+        for vma in overlapping(process, first, pages):
+            if getattr(vma, name) == value:
+                continue
+            at, end = max(vma.start, first), min(vma.end, first + pages)
+            for part in self._isolate(process, at, end - at):
+                setattr(part, name, value)
+        self._stale = True
 
     def _split_at(self, process: Process, cuts: Sequence[int]) -> None:
         """Split the huge entries that cuts go through."""

@@ -200,7 +200,8 @@ class Player:
             if advice in ("hugepage", "nohugepage"):
                 sim.advise(task, found, advice, first, count)
             elif advice == "populate_write":
-                sim.populate(task, found, first, count)
+                if sim.populate(task, found, first, count) < count:
+                    failed = errno.EINVAL
             elif advice == "collapse":
                 failed = sim.collapse(task, found, first, count)
             else:

@@ -1846,7 +1846,7 @@ class Reference:
                 if not isinstance(entry, Pmd):
                     vpn += not (same and was and not self.in_folio(entry))
                 elif same:
-                    vpn += BLOCK
+                    vpn = (vpn // BLOCK + 1) * BLOCK
 
     def in_folio(self, entry):
         """Tell whether an entry maps a huge page or a part of one."""
@@ -2026,8 +2026,13 @@ class Reference:
 
     def advise(self, task, region, advice, first=0, pages=None):
         start, pages = self.range(region, first, pages)
-        for vma in self.isolate(task, region.process, start, pages):
-            vma.advice = Advice[advice.upper()]
+        wanted = Advice[advice.upper()]
+
+        def has_it(vma):
+            return vma.advice == wanted
+
+        for vma in self.isolate(task, region.process, start, pages, has_it):
+            vma.advice = wanted
         merge(region.process)
         self.syscall(task, 0)
 
@@ -2139,18 +2144,27 @@ class Reference:
                 return 22
             self.mark(task, region, lazy, policy, move_all, first, pages)
             return 0
-        process = region.process
-        parts = self.isolate(task, process, *self.range(region, first, pages))
-        before = [vma.policy for vma in parts]
-        for vma in parts:
-            vma.policy = policy
-        moving = move or move_all
-        if strict and not moving and any(self.wrong(task, region, parts)):
+        process, moving = region.process, move or move_all
+        start, pages = self.range(region, first, pages)
+        if strict and not moving:
+            parts = isolate(process, start, pages)
+            before = [vma.policy for vma in parts]
+            for vma in parts:
+                vma.policy = policy
+            found = any(self.wrong(task, region, parts))
             for vma, old in zip(parts, before, strict=True):
                 vma.policy = old
             merge(process)
-            self.syscall(task, 0)
-            return 5
+            if found:
+                self.syscall(task, 0)
+                return 5
+
+        def has_it(vma):
+            return vma.policy == policy
+
+        parts = self.isolate(task, process, start, pages, has_it)
+        for vma in parts:
+            vma.policy = policy
         moved = left = 0
         for one in self.wrong(task, region, parts) if moving else ():
             done = self.move_by_policy(task, *one, move_all)
@@ -2164,7 +2178,10 @@ class Reference:
     def wrong(self, task, region, parts):
         """Yield (VMA, page, entry) of what is misplaced when its turn comes."""
         for vma, vpn, entry in self.present(region, parts):
-            if self.misplaced(task, vma, vpn, entry.payload) is not None:
+            wrong = self.node_of(entry.payload) not in vma.policy.nodes
+            if vma.policy.mode in (Mode.DEFAULT, Mode.LOCAL):
+                wrong = self.misplaced(task, vma, vpn, entry.payload) is not None
+            if wrong:
                 yield vma, vpn, entry
 
     def move_folio(self, task, b, allocate, pages):
@@ -2194,14 +2211,17 @@ class Reference:
         self.add(n, Vm.THP_MIGRATION_FAIL)
 
     def move_by_policy(self, task, vma, vpn, entry, move_all):
-        """Tell whether a page or a huge page moved; None: it was split, go on."""
+        """Tell whether a page or a huge page moved; None: it was split, go on.
+
+        "shared": it was not tried.
+        """
         pfn, huge = entry.payload, isinstance(entry, Pmd)
         pages = BLOCK if huge else 1
         folio = pfn // BLOCK in self.folios
         head = pfn // BLOCK * BLOCK if folio else pfn
         if self.page_mapcount(head) != 1 and not move_all:
             self.refuse(Refusal.SHARED, pages)
-            return False
+            return "shared"
         if pfn // BLOCK in self.folios:
 
             def allocate():
@@ -2517,6 +2537,8 @@ class Reference:
         first, last = -(-start // BLOCK), end // BLOCK
         if vma.advice == Advice.NOHUGEPAGE or not whole or first > last:
             return 22
+        if not self.has_pages(process, vma):
+            return 22
         error = 0
         for block in range(first, last):
             result, load, node = self.scan(process, block, False)
@@ -2529,6 +2551,14 @@ class Reference:
             elif result != ScanResult.PMD_MAPPED:
                 return 22
         return error
+
+    def has_pages(self, process, vma):
+        """Tell whether a VMA maps anything but small zero pages."""
+        table, pmds = self.tables[process.id], self.pmds[process.id]
+        kinds = [table[vpn].kind for vpn in range(vma.start, vma.end) if vpn in table]
+        blocks = range(vma.start // BLOCK, -(-vma.end // BLOCK))
+        kinds += [pmds[b].kind + " pmd" for b in blocks if b in pmds]
+        return bool({"present", "swap", "parked", "present pmd", "zero pmd"} & {*kinds})
 
     def scan_results(self):
         return list(self.results)
