@@ -11,6 +11,7 @@ from ..kernels import state as st
 from .load import draw
 from .memory import give_back
 from .process import Process, Vma
+from .settings import Settings
 from .transparent_hugepage import TARGETS, eligible
 
 NS_PER_MS = 1_000_000
@@ -37,9 +38,7 @@ class Khugepaged:
 
     def __init__(self, simulation) -> None:
         self._simulation = simulation
-        self.knobs = simulation.settings.khugepaged
-        self._enabled = simulation.settings.thp.enabled
-        self.enabled = self._enabled != "never"
+        self.configure(simulation.settings)
         self.wakes_ns = self.knobs.scan_sleep_millisecs * NS_PER_MS
         self.results = np.zeros(len(k.ScanResult), np.int64)
         self.full_scans = self.pages_collapsed = 0
@@ -50,15 +49,21 @@ class Khugepaged:
         self._load = np.zeros(nodes + 1, np.int64)
         self._taken = np.zeros(k.HPAGE_PMD_NR, np.int64)
         self._by_table = np.zeros((len(k.ScanResult), nodes), np.int64)
-        distance = np.asarray(simulation.machine.distance)
-        far = distance if self.knobs.node_reclaim else distance[:0, :0]
-        self._far = np.ascontiguousarray(far > RECLAIM_DISTANCE, np.uint8)
-        shift = int(simulation.memory.info[st.NODE_SHIFT])
-        knobs = self.knobs
-        limits = knobs.max_ptes_none, knobs.max_ptes_swap, knobs.max_ptes_shared
-        self._limits = np.array([*limits, 1, shift], np.int64)
         # MADV_COLLAPSE knows no limits and does not ask for use.
-        self._no_limits = np.array([*(3 * (k.HPAGE_PMD_NR,)), 0, shift], np.int64)
+        no_limits = 3 * (k.HPAGE_PMD_NR,)
+        self._no_limits = np.array([*no_limits, 0, self._limits[-1]], np.int64)
+
+    def configure(self, settings: Settings) -> None:
+        """Take over the knobs of a simulation's settings."""
+        self.knobs = knobs = settings.khugepaged
+        self._enabled = settings.thp.enabled
+        self.enabled = self._enabled != "never"
+        distance = np.asarray(self._simulation.machine.distance)
+        far = distance if knobs.node_reclaim else distance[:0, :0]
+        self._far = np.ascontiguousarray(far > RECLAIM_DISTANCE, np.uint8)
+        limits = knobs.max_ptes_none, knobs.max_ptes_swap, knobs.max_ptes_shared
+        shift = int(self._simulation.memory.info[st.NODE_SHIFT])
+        self._limits = np.array([*limits, 1, shift], np.int64)
 
     # --- the daemon -------------------------------------------------------------------
 
@@ -70,6 +75,14 @@ class Khugepaged:
                 sleep = self.knobs.alloc_sleep_millisecs
             work = (self.pages_collapsed - before) * self._simulation.costs.collapse_ns
             self.wakes_ns += work + sleep * NS_PER_MS
+
+    def finish_scan(self) -> None:
+        """Scan on, whatever the time, to the end of the list of processes."""
+        before = self.full_scans
+        while self.enabled and self.full_scans == before:
+            if not any(one.alive for one in self._simulation.processes):
+                break
+            self._do_scan()
 
     def _do_scan(self) -> k.ScanResult:
         """Spend one wake-up's budget (khugepaged_do_scan)."""
@@ -212,7 +225,7 @@ class Khugepaged:
             return EINVAL, 0
         failure, collapsed = 0, 0
         first, last = _whole_blocks(vma.copy(first, last))
-        if first > last:
+        if first > last or not self._simulation.has_pages(process, vma):
             return EINVAL, 0
         for vpn in range(first, last, k.HPAGE_PMD_NR):
             result = self._collapse_at(task, process, vpn)

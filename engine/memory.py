@@ -134,23 +134,30 @@ def arena_pages(machine: Machine) -> int:
 
 def _node_table(machine: Machine, settings: Settings, shift: int) -> np.ndarray:
     pages = usable_pages(machine, settings)
-    marks = watermarks(pages)
     table = np.zeros((len(pages), st.NODE_WIDTH), np.int64)
     for nid, usable in enumerate(pages):
         first = nid << (shift - k.HPAGE_PMD_ORDER)
         row = table[nid]
         row[st.FREE] = row[st.SPAN] = usable
-        row[st.MIN : st.HIGH + 1] = marks[nid, :3]
         row[st.VIRGIN] = first
         row[st.END_BLOCK] = first + usable // k.HPAGE_PMD_NR
         row[st.PARTIAL_HEAD] = row[st.RETURNED_HEAD] = k.NONE
         row[st.ONLINE] = 1
         row[st.WHOLE] = usable // k.HPAGE_PMD_NR
-        # __setup_per_zone_wmarks (6.12): promo is one gap above high.
-        row[st.PROMO] = 2 * marks[nid, 2] - marks[nid, 1]
         row[st.TIER], row[st.CPUS] = machine.tier[nid], machine.cpus[nid]
         row[st.SLOW] = machine.tier[nid] > machine.top_tier
+    set_watermarks(table, machine, settings)
     return table
+
+
+def set_watermarks(table: np.ndarray, machine: Machine, settings: Settings) -> None:
+    """Set the watermarks of the nodes, which the knobs of huge pages may raise."""
+    thp = settings.thp
+    raised = thp.min_free and thp.enabled != "never"
+    marks = watermarks(usable_pages(machine, settings), raised)
+    table[:, st.MIN : st.HIGH + 1] = marks[:, :3]
+    # __setup_per_zone_wmarks (6.12): promo is one gap above high.
+    table[:, st.PROMO] = 2 * marks[:, 2] - marks[:, 1]
 
 
 def _info(settings: Settings, seed: int, shift: int, frames: int) -> np.ndarray:
@@ -162,19 +169,25 @@ def _info(settings: Settings, seed: int, shift: int, frames: int) -> np.ndarray:
     info[st.SLOTS + st.TOTAL] = settings.swap_bytes // k.PAGE_SIZE
     info[st.ENTRIES + st.TOTAL] = frames
     info[st.SLOTS + st.STACK] = info[st.ENTRIES + st.STACK] = k.NONE
-    thp, tlb = settings.thp, settings.tlb
+    set_knobs(info, settings)
+    tlb = settings.tlb
+    if tlb.enabled:
+        entries = tlb.entries_4k, tlb.entries_2m
+        sets = [max(1, count // st.WAYS // settings.shards) for count in entries]
+        info[st.TLB_SETS_4K], info[st.TLB_SETS_2M] = sets
+    return info
+
+
+def set_knobs(info: np.ndarray, settings: Settings) -> None:
+    """Tell the kernels the settings that may change while a simulation runs."""
+    thp = settings.thp
     info[st.THP_ENABLED] = ENABLED.index(thp.enabled)
     info[st.THP_DEFRAG] = DEFRAG.index(thp.defrag)
     info[st.USE_ZERO_PAGE] = thp.use_zero_page
     info[st.UNIT_MIGRATION] = thp.unit_migration
     info[st.UNIT_HINTING] = thp.unit_hinting
-    info[st.MAY_BE_HUGE] = thp.enabled != "never"
-    if tlb.enabled:
-        entries = tlb.entries_4k, tlb.entries_2m
-        sets = [max(1, count // st.WAYS // settings.shards) for count in entries]
-        info[st.TLB_SETS_4K], info[st.TLB_SETS_2M] = sets
+    info[st.MAY_BE_HUGE] |= thp.enabled != "never"
     _set_balancing(info, settings.balancing)
-    return info
 
 
 def _set_balancing(info: np.ndarray, knobs: Balancing) -> None:

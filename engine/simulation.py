@@ -14,6 +14,7 @@ import numpy as np
 from ..kernels import accesses as acc
 from ..kernels import constants as k
 from ..kernels import (
+    madvise,
     mbind,
     memory_hotplug,
     mmap,
@@ -30,11 +31,11 @@ from ..kernels.barrier import Stop, run_daemons, serve_one, serve_set_aside
 from ..kernels.folio import vma_adjust_trans_huge
 from ..kernels.huge_memory import populate_blocks
 from .costs import Costs
-from .errors import BadInput, SimulationError
+from .errors import BadInput, Segfault, SimulationError
 from .khugepaged import Khugepaged
 from .load import Loads
 from .locality import Locality
-from .memory import allocate, give_back, wipe
+from .memory import allocate, give_back, set_knobs, set_watermarks, wipe
 from .numa import NumaGroup, NumaTask, numa_group, numa_task
 from .policy import Policy, checked
 from .process import Process, Region, Task, Vma, isolate, merge, overlapping
@@ -51,6 +52,7 @@ MS = 1_000_000
 BARRIER_LIMIT = 1 << 15
 #: Pages that one call of a range operation walks.
 RANGE_LIMIT = 1 << 20
+_ACTIONS = {"cold": madvise.COLD, "pageout": madvise.PAGEOUT, "free": madvise.FREE}
 
 
 class Page(NamedTuple):
@@ -151,6 +153,24 @@ class Simulation:
             self._pool.shutdown()
         self.memory = None
         self._layout = self._queued = None
+
+    def configure(self, settings: Settings) -> None:
+        """Change the knobs of huge pages, khugepaged and NUMA balancing from now on.
+
+        What else ``settings`` say must be as it was.
+        """
+        self.settings = settings
+        set_knobs(self.memory.info, settings)
+        set_watermarks(self.memory.node, self.machine, settings)
+        self.khugepaged.configure(settings)
+        if settings.balancing.mode != "off" and not self._balances:
+            self._balances = self._tables.balancing = self._stale = True
+            memory = self._sync()
+            for task in self.tasks:
+                if task.process.alive:
+                    numa_balancing.init_numa_balancing(
+                        memory, task.id, k.NONE, self.now // MS
+                    )
 
     # --- processes and tasks ------------------------------------------------------
 
@@ -350,14 +370,14 @@ class Simulation:
         """Populate a piece of a VMA: whole blocks at once where that is the same."""
         memory, at, end = self.memory, first, first + pages
         if self._may_be_huge(v):
-            return populate.populate(memory, task.id, first, pages)
+            return populate.populate(memory, task.id, first, pages, True)
         while at < end:
             blocks = self._populate_blocks(task, v, at, end)
             count = blocks * k.HPAGE_PMD_NR
             if not blocks:
                 aligned = (at // k.HPAGE_PMD_NR + 1) * k.HPAGE_PMD_NR
                 count = min(end, aligned) - at
-                done = populate.populate(memory, task.id, at, count)
+                done = populate.populate(memory, task.id, at, count, True)
                 if done < count:
                     return at + done - first
             at += count
@@ -467,10 +487,68 @@ class Simulation:
         names = [one.name.lower() for one in k.Advice]
         if advice not in names:
             raise BadInput(f"advice must be one of {', '.join(names)}, got {advice!r}")
-        for vma in self._isolate(region.process, *self._range(region, first, pages)):
-            vma.advice = k.Advice(names.index(advice))
+        wanted = k.Advice(names.index(advice))
+        start, pages = self._range(region, first, pages)
+        self._change(region.process, start, pages, "advice", wanted)
         merge(region.process)
         self._stale = True
+        self._charge(task, 0)
+
+    def madvise(
+        self,
+        task: Task,
+        region: Region,
+        advice: str,
+        first: int = 0,
+        pages: int | None = None,
+    ) -> None:
+        """Act on a part of a region at once, without cutting a VMA.
+
+        ``dontneed``: forget its pages; ``free``: let reclaim forget them; ``cold``:
+        reclaim them first; ``pageout``: reclaim them now; ``populate_read``: fault them
+        in.
+        """
+        if advice not in _ACTIONS and advice not in ("dontneed", "populate_read"):
+            raise BadInput(f"advice must be one that acts at once, got {advice!r}")
+        start, pages = self._range(region, first, pages)
+        self._sync()
+        zapped = 0
+        for _, at, count in self._rows_in(region.process, start, pages):
+            zapped += self._madvise_piece(task, region.process, advice, at, count)
+        if advice != "populate_read":
+            self.flush_tlbs(region.process)
+        self._charge(task, zapped * self.costs.zap_pte_ns)
+
+    def _madvise_piece(self, task, process: Process, advice, first, pages) -> int:
+        """Do ``madvise`` for a piece of a VMA; return the entries zapped."""
+        memory, delta = self.memory, process.delta
+        if advice == "populate_read":
+            populate.populate(memory, task.id, first, pages, False)
+        elif advice == "dontneed":
+            self._split_at(process, (first, first + pages))
+            return self._zap(process, first, first + pages, False, np.zeros(1, int))
+        else:
+            kind = _ACTIONS[advice]
+            at = first + delta
+            madvise.madvise_range(memory, process.id, delta, at, pages, kind)
+        return 0
+
+    def swapon(self) -> None:
+        """Make the swap space of the settings usable."""
+        self.memory.info[st.SLOTS + st.TOTAL] = self.settings.swap_bytes // k.PAGE_SIZE
+
+    def swapoff(self, task: Task) -> None:
+        """Bring back all that is swapped out, by the caller's policy, then end swap."""
+        memory = self._sync()
+        for process in self.processes:
+            row, delta = int(memory.mm[process.id, st.MM_FIRST_VMA]), process.delta
+            for i, vma in enumerate(process.vmas):
+                for at, pages in _pieces(vma.start, vma.end):
+                    if not madvise.unuse_pte_range(
+                        memory, task.id, process.id, row + i, delta, at + delta, pages
+                    ):
+                        raise SimulationError("swapoff must find memory, got none left")
+        madvise.swapoff(memory)
         self._charge(task, 0)
 
     def collapse(
@@ -528,40 +606,47 @@ class Simulation:
             self.mark(task, region, lazy, policy, move_all, first, pages)
             return 0
         start, pages = self._range(region, first, pages)
-        parts = self._isolate(region.process, start, pages)
-        before = [vma.policy for vma in parts]
-        for vma in parts:
-            vma.policy = policy
-        self._stale = True
-        self._sync()
-        if strict and not (move or move_all) and self._misplaced(task, parts):
-            for vma, old in zip(parts, before, strict=True):
-                vma.policy = old
-            merge(region.process)
-            self._stale = True
+        process, moving = region.process, move or move_all
+        if (
+            strict
+            and not moving
+            and self._misplaced(task, process, start, pages, policy)
+        ):
             self._charge(task, 0)
             return EIO
-        moved = np.zeros(3, np.int64)
-        if move or move_all:
-            for v, at, count in self._rows(parts, region.process):
+        self._change(process, start, pages, "policy", policy)
+        self._sync()
+        moved = np.zeros(4, np.int64)
+        if moving:
+            for v, at, count in self._rows_in(process, start, pages):
                 mbind.do_mbind(self.memory, task.id, v, at, count, move_all, moved)
-        merge(region.process)
+        merge(process)
         self._stale = True
         self._charge_moves(task, region.process, moved)
         return EIO if strict and moved[1] else 0
 
     def _charge_moves(self, task: Task, process: Process, moved: np.ndarray) -> None:
-        """Charge a call that moved pages: (pages moved, left, TLB flushes)."""
+        """Charge a call that moved pages: (pages moved, left, TLB flushes, ..)."""
         if moved[0]:
             self.flush_tlbs(process)
         self._charge(task, 0, int(moved[2]) * self._flush(process))
 
-    def _misplaced(self, task: Task, parts: Sequence[Vma]) -> bool:
-        rows = self._rows(parts, task.process)
-        return any(
+    def _misplaced(self, task: Task, process, start, pages, policy) -> bool:
+        """Tell whether pages of a range would be on wrong nodes under a policy."""
+        held = overlapping(process, start, pages)
+        before = [vma.policy for vma in held]
+        for vma in held:
+            vma.policy = policy
+        self._stale = True
+        self._sync()
+        found = any(
             mbind.count_misplaced(self.memory, task.id, v, at, count)
-            for v, at, count in rows
+            for v, at, count in self._rows_in(process, start, pages)
         )
+        for vma, old in zip(held, before, strict=True):
+            vma.policy = old
+        self._stale = True
+        return found
 
     def mark(
         self,
@@ -636,9 +721,16 @@ class Simulation:
         return status
 
     def migrate_pages(
-        self, task: Task, from_nodes: Sequence[int], to_nodes: Sequence[int]
+        self,
+        task: Task,
+        from_nodes: Sequence[int],
+        to_nodes: Sequence[int],
+        move_all: bool = False,
     ) -> int:
-        """Move pages of the caller's process (migrate_pages(2)); return those left."""
+        """Move pages of the caller's process (migrate_pages(2)); return those left.
+
+        ``move_all``: shared ones too, as for a caller with CAP_SYS_NICE.
+        """
         for node in (*from_nodes, *to_nodes):
             self._check_node(node)
         memory, process = self._sync(), task.process
@@ -647,7 +739,7 @@ class Simulation:
             for vma in process.vmas:
                 for at, count in _pieces(vma.start, vma.end):
                     mbind.migrate_to_node(
-                        memory, task.id, at, count, source, target, moved
+                        memory, task.id, at, count, source, target, move_all, moved
                     )
         self._charge_moves(task, process, moved)
         return int(moved[1])
@@ -690,11 +782,26 @@ class Simulation:
         ]
         parts = isolate(process, first, pages)
         self._stale = True
-        memory = self._sync()
-        for at in cut:
-            block = (at + process.delta) >> k.HPAGE_PMD_ORDER
-            vma_adjust_trans_huge(memory, process.id, block)
+        self._sync()
+        self._split_at(process, cut)
         return parts
+
+    def _change(self, process: Process, first: int, pages: int, name, value) -> None:
+        """Set an attribute of the VMAs of a range; those that have it are not cut."""
+        for vma in overlapping(process, first, pages):
+            if getattr(vma, name) == value:
+                continue
+            at, end = max(vma.start, first), min(vma.end, first + pages)
+            for part in self._isolate(process, at, end - at):
+                setattr(part, name, value)
+        self._stale = True
+
+    def _split_at(self, process: Process, cuts: Sequence[int]) -> None:
+        """Split the huge entries that cuts go through."""
+        for at in cuts:
+            if at % k.HPAGE_PMD_NR:
+                block = (at + process.delta) >> k.HPAGE_PMD_ORDER
+                vma_adjust_trans_huge(self.memory, process.id, block)
 
     def _rows_in(self, process: Process, first: int, pages: int):
         """Yield (VMA row, vpn, pages) of a range, without cutting a VMA."""
@@ -824,7 +931,7 @@ class Simulation:
 
     def _balance(self, start: int) -> None:
         """Let the tasks that ran since ``start`` scan, and move to their memory."""
-        if not self._balances:
+        if self.settings.balancing.mode == "off":
             return
         memory = self.memory
         numa_balancing.end_quantum(memory, start, self.now, self._scratch)
@@ -948,11 +1055,8 @@ class Simulation:
         task = self.tasks[word >> acc.ACCESS_TASK_SHIFT]
         if stop == Stop.SEGV:
             page = (word & acc.ACCESS_VPN) - task.process.first_vpn
-            kind = "write" if word & acc.ACCESS_WRITE else "read"
-            raise SimulationError(
-                f"task {task.id} of process {task.process.name} must not {kind}"
-                f" page {page}: it is not mapped so"
-            )
+            write = bool(word & acc.ACCESS_WRITE)
+            raise Segfault(task.id, task.process.name, page, write)
         self._oom_kill(task)
         return serve_one(self._sync(), word, self._counts[0])
 
@@ -1181,6 +1285,11 @@ class Simulation:
         row = self.memory.node[node]
         threshold = int(row[st.THRESHOLD]) or self.settings.balancing.hot_threshold_ms
         return threshold, int(row[st.CANDIDATES])
+
+    def has_pages(self, process: Process, vma: Vma) -> bool:
+        """Tell whether pages of a VMA were ever faulted in and any are left."""
+        first = vma.start + process.delta
+        return bool(mmap.maps_pages(self.memory, first, vma.end - vma.start))
 
     def free(self, node: int) -> int:
         """Return the free frames of a node."""

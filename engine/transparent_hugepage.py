@@ -36,6 +36,9 @@ class Thp:
     unit_hinting: bool = _knob(
         True, "hint faults move huge pages whole (3.8); else they split (AutoNUMA)"
     )
+    min_free: bool = _knob(
+        False, "they raise min_free_kbytes (set_recommended_min_free_kbytes)"
+    )
 
     def __post_init__(self) -> None:
         check_ranges(self, "thp.")

@@ -69,6 +69,8 @@ PMD_LEAF: Final = PTE_PRESENT | PTE_ZERO
 
 # --- folio of 2 MiB: int64 a pageblock, as a frame, and -----------------------------
 FOLIO_COMPOUND: Final = FRAME_COMPOUND
+#: Mapped both ways when it moved: PG_double_map is lost, until a PMD split sets it.
+FOLIO_REMAPPED: Final = 1 << 51
 #: Partly unmapped: waits to be split.
 FOLIO_DEFERRED: Final = 1 << 56
 

@@ -9,6 +9,7 @@ from ._jit import called, inlined, kernel
 from .constants import (
     FOLIO_COMPOUND,
     FOLIO_DEFERRED,
+    FOLIO_REMAPPED,
     FRAME_ACTIVE,
     FRAME_COMPOUND,
     FRAME_FROM,
@@ -103,7 +104,8 @@ def undefer(m, s, b):
 
 
 @inlined
-def _defer(m, s, b):
+def defer(m, s, b):
+    """Queue a folio to be split, if it is not queued."""
     if m.block_huge[b] & FOLIO_DEFERRED:
         return
     n = folio_nid(m, b)
@@ -123,8 +125,9 @@ def folio_unmapped(m, s, b):
         lru_add_huge(m, s, b, -1)
         undefer(m, s, b)
         put_huge(m, s, b)
-    elif left < HPAGE_PMD_NR:
-        _defer(m, s, b)
+    elif left < HPAGE_PMD_NR and not word & FOLIO_REMAPPED:
+        defer(m, s, b)
+    m.block_huge[b] &= ~FOLIO_REMAPPED
 
 
 @inlined
@@ -134,9 +137,12 @@ def subpage_unmapped(m, s, pfn):
         return
     b = pfn >> HPAGE_PMD_ORDER
     m.block_bump[b] -= 1
+    if m.block_huge[b] & FOLIO_REMAPPED:
+        # Without PG_double_map the page counts as unmapped, whoever maps the whole.
+        defer(m, s, b)
     if m.block_bump[b] == 0 and mapcount(m.block_huge[b]) > 0:
         # PMD entries alone map it again: nobody may take it for shared.
-        m.block_huge[b] &= ~FOLIO_COMPOUND
+        m.block_huge[b] &= ~(FOLIO_COMPOUND | FOLIO_REMAPPED)
         first = b << HPAGE_PMD_ORDER
         m.frame[first : first + HPAGE_PMD_NR] = 0
         return
@@ -160,6 +166,7 @@ def split_huge_pmd(m, s, mm, block):
         m.info[SPLITS] += 1
     if pmd & PTE_PRESENT:
         m.mm_change[s, mm, CHANGE_HUGE] -= HPAGE_PMD_NR
+        m.block_huge[(pmd & PTE_PAYLOAD) >> HPAGE_PMD_ORDER] &= ~FOLIO_REMAPPED
     split_pmd(m.pmd, m.pte, m.frame, m.block_huge, m.block_bump, block)
     vpn = (block << HPAGE_PMD_ORDER) - m.mm[mm, MM_DELTA]
     kept = vm_page_prot(m, mm, vpn, pmd)
@@ -208,6 +215,8 @@ def split_huge_page(m, s, b, kept):
     kept  PROTNONE, where hinting marks outlive the split; else 0
     """
     _unmap_folio(m, s, b, kept)
+    # The PTEs give way to migration entries one by one: that queues it (before 6.8).
+    defer(m, s, b)
     undefer(m, s, b)
     n = folio_nid(m, b)
     active = 1 if m.block_huge[b] & FRAME_ACTIVE else 0

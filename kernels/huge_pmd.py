@@ -8,7 +8,7 @@ from ._jit import called, inlined
 from .anon_page import add_rss, charge, map_copied_page, map_new_page
 from .constants import (
     FOLIO_COMPOUND,
-    FOLIO_DEFERRED,
+    FOLIO_REMAPPED,
     FRAME_IN_USE,
     FRAME_MAPCOUNT_ONE,
     FRAME_VPN,
@@ -30,6 +30,7 @@ from .constants import (
     Vm,
 )
 from .folio import (
+    defer,
     folio_nid,
     huge_mapcount,
     lru_add_huge,
@@ -224,6 +225,38 @@ def _remove_migration_pmds(m, old, new, compound):
         mm = m.mm[mm, MM_NEXT]
 
 
+@inlined
+def _maps_part(m, mm, vpn, pfn):
+    """Tell whether PTEs of a process map a page of the folio that begins at ``pfn``."""
+    first = vpn + m.mm[mm, MM_DELTA]
+    for i in range(HPAGE_PMD_NR):
+        if maps_frame(m.pte[first + i], pfn + i):
+            return True
+    return False
+
+
+@inlined
+def _unmapping_defers(m, b):
+    """Tell whether unmapping a folio for its migration queues it to be split.
+
+    The rmap walk goes through the processes, the oldest first.  While PMD entries are
+    left PG_double_map keeps PTEs that go from being the last; with the last PMD entry
+    it goes, and then pages count one by one.
+    """
+    if m.block_huge[b] & FOLIO_REMAPPED:
+        return True
+    by_pte = False
+    vpn = m.block_huge[b] & FRAME_VPN
+    mm = first_mm(m, vpn)
+    while mm != NONE:
+        if maps_folio(m.pmd[(vpn + m.mm[mm, MM_DELTA]) >> HPAGE_PMD_ORDER], b):
+            by_pte = False
+        elif _maps_part(m, mm, vpn, b << HPAGE_PMD_ORDER):
+            by_pte = True
+        mm = m.mm[mm, MM_NEXT]
+    return by_pte
+
+
 @called
 def migrate_huge(m, s, task, old, new):
     """Let the folio of block ``new`` take the place of that of ``old``.
@@ -243,11 +276,13 @@ def move_folio(m, s, old, new):
     source, target = folio_nid(m, old), folio_nid(m, new)
     migrate_last_cpupid_huge(m, old, new, source, target)
     compound = m.block_huge[old] & FOLIO_COMPOUND != 0
-    if compound and not m.block_huge[old] & FOLIO_DEFERRED:
-        m.vm[s, source, Vm.THP_DEFERRED_SPLIT_PAGE] += 1
+    if compound and _unmapping_defers(m, old):
+        defer(m, s, old)
     undefer(m, s, old)
     lru_add_huge(m, s, old, -1)
     m.block_huge[new] = m.block_huge[old]
+    if compound and mapcount(m.block_huge[new]) > 0:
+        m.block_huge[new] |= FOLIO_REMAPPED
     lru_add_huge(m, s, new, 1)
     if compound:
         first, freed = new << HPAGE_PMD_ORDER, old << HPAGE_PMD_ORDER

@@ -22,12 +22,13 @@ from .constants import (
     PTE_SWAP,
     PTE_ZERO,
     Cause,
+    Mode,
     Refusal,
     Vm,
 )
 from .folio import folio_nid, huge_mapcount, page_mapcount, split_huge_page
 from .huge_pmd import count_huge_failure, migrate_huge
-from .mempolicy import alloc_on_node, alloc_page_vma, mpol_misplaced
+from .mempolicy import alloc_on_node, alloc_page_vma, in_mask, mpol_misplaced
 from .migrate import migrate_folio_move, migration_cost
 from .moves import note_move, note_move_huge
 from .page_alloc import node_of, put_huge, put_page
@@ -42,6 +43,8 @@ from .state import (
     TASK_NID,
     TOTAL,
     UNIT_MIGRATION,
+    VMA_MASK,
+    VMA_MODE,
 )
 from .swap_state import get_id
 from .vma_alloc_folio import alloc_huge_on_node, alloc_huge_serial
@@ -351,6 +354,15 @@ def _move_folio_to_node(m, task, b, nid):
 
 
 @inlined
+def _queue_pages_required(m, task, v, vpn, pfn):
+    """Tell whether mbind wants a page moved: off its VMA's nodes (mm/mempolicy.c)."""
+    mode = m.vma[v, VMA_MODE]
+    if mode == Mode.DEFAULT or mode == Mode.LOCAL:
+        return mpol_misplaced(m, task, v, vpn, pfn) != NONE
+    return not in_mask(m.vma[v, VMA_MASK], node_of(m, pfn))
+
+
+@inlined
 def _account(moved, became, pages):
     """Note a folio's fate in ``moved``: pages moved, pages left, flushes."""
     if became == _WHOLE:
@@ -363,11 +375,9 @@ def _account(moved, became, pages):
 @inlined
 def _mbind_folio(m, task, v, vpn, b, pages, move_all, moved):
     """Move a misplaced folio, of which the entry maps ``pages``; return its fate."""
-    pfn = (b << HPAGE_PMD_ORDER) + vpn % HPAGE_PMD_NR
-    count = huge_mapcount(m, b) if pages > 1 else page_mapcount(m, pfn)
-    if not move_all and count > 1:
+    if not move_all and huge_mapcount(m, b) != 1:
         m.refused[m.info[SHARDS], Refusal.SHARED] += pages
-        moved[1] += pages
+        moved[3] += pages
         return _LEFT
     became = _move_folio_by_policy(m, task, v, vpn, b, pages)
     _account(moved, became, pages)
@@ -378,7 +388,7 @@ def _mbind_folio(m, task, v, vpn, b, pages, move_all, moved):
 def _mbind_pte(m, task, v, vpn, pfn, move_all, moved):
     if not move_all and mapcount(m.frame[pfn]) > 1:
         _refuse(m, Refusal.SHARED)
-        moved[1] += 1
+        moved[3] += 1
     elif _move_by_policy(m, task, v, vpn, pfn):
         moved[0] += 1
         moved[2] += 1
@@ -390,7 +400,8 @@ def _mbind_pte(m, task, v, vpn, pfn, move_all, moved):
 def do_mbind(m, task, v, first, pages, move_all, moved):
     """Move the misplaced pages of a range to where their policy puts them.
 
-    moved  int64[3]  pages moved, pages not moved, TLB flushes; added to
+    moved  int64[4]  pages moved, pages that could not be, TLB flushes, pages that were
+                     not tried, as others map them; added to
     """
     delta = m.task[task, TASK_DELTA]
     vpn, end = first, first + pages
@@ -399,18 +410,21 @@ def do_mbind(m, task, v, first, pages, move_all, moved):
         if m.pmd[at >> HPAGE_PMD_ORDER] == 0:
             vpn = _next_block(vpn)
             continue
-        step = HPAGE_PMD_NR if m.pmd[at >> HPAGE_PMD_ORDER] & PMD_LEAF else 1
+        leaf = m.pmd[at >> HPAGE_PMD_ORDER] & PMD_LEAF
+        # A huge entry may stick out where the policy was the same before.
+        after = _next_block(vpn) if leaf else vpn + 1
         b = _folio_of(m, at)
-        if b == NONE and (step > 1 or not m.pte[at] & PTE_PRESENT):
-            vpn += step
+        if b == NONE and (leaf or not m.pte[at] & PTE_PRESENT):
+            vpn = after
             continue
         pfn = b << HPAGE_PMD_ORDER if b != NONE else m.pte[at] & PTE_PAYLOAD
-        if mpol_misplaced(m, task, v, vpn, pfn) == NONE:
-            vpn += step
+        if not _queue_pages_required(m, task, v, vpn, pfn):
+            vpn = after
             continue
         if b != NONE:
+            step = HPAGE_PMD_NR if leaf else 1
             if _mbind_folio(m, task, v, vpn, b, step, move_all, moved) != _SPLIT:
-                vpn += step
+                vpn = after
             continue
         _mbind_pte(m, task, v, vpn, pfn, move_all, moved)
         vpn += 1
@@ -424,10 +438,10 @@ def count_misplaced(m, task, v, first, pages):
     vpn, end = first, first + pages
     while vpn < end:
         pmd = m.pmd[(vpn + delta) >> HPAGE_PMD_ORDER]
-        step = HPAGE_PMD_NR if pmd & PMD_LEAF else 1
-        entry = pmd if step > 1 else m.pte[vpn + delta]
+        step = _next_block(vpn) - vpn if pmd & PMD_LEAF else 1
+        entry = pmd if pmd & PMD_LEAF else m.pte[vpn + delta]
         if entry & PTE_PRESENT:
-            if mpol_misplaced(m, task, v, vpn, entry & PTE_PAYLOAD) != NONE:
+            if _queue_pages_required(m, task, v, vpn, entry & PTE_PAYLOAD):
                 found += step
         vpn += step
     return found
@@ -511,7 +525,7 @@ def move_pages(m, task, first, nid, move_all, status, moved):
 
 
 @kernel
-def migrate_to_node(m, task, first, pages, source, nid, moved):
+def migrate_to_node(m, task, first, pages, source, nid, move_all, moved):
     """Move the pages of a range that are on ``source`` to ``nid`` (migrate_pages(2)).
 
     moved  int64[3]  pages moved, pages not moved, TLB flushes; added to
@@ -528,11 +542,11 @@ def migrate_to_node(m, task, first, pages, source, nid, moved):
             continue
         if b != NONE:
             pfn = (b << HPAGE_PMD_ORDER) + at % HPAGE_PMD_NR
-            got = _move_folio(m, task, b, pfn, step, nid, False, moved)
+            got = _move_folio(m, task, b, pfn, step, nid, move_all, moved)
             if got == NONE:
                 continue
             moved[1] += 0 if got == nid else step
-        elif _move_page(m, task, at, nid, False, moved) != nid:
+        elif _move_page(m, task, at, nid, move_all, moved) != nid:
             moved[1] += 1
         at += step
 

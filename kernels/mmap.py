@@ -310,6 +310,20 @@ def change_protection(m, first, pages, readable, writable):
     return changed
 
 
+#: Bits of an entry that maps the zero page.
+_ZERO_PAGE = PTE_ZERO | PTE_YOUNG | PTE_PROTNONE
+
+
+@kernel
+def maps_pages(m, first, pages):
+    """Tell whether a range maps anything but small zero pages."""
+    for at in range(first, first + pages):
+        pmd = m.pmd[at >> HPAGE_PMD_ORDER]
+        if pmd & PMD_LEAF or (pmd and m.pte[at] & ~_ZERO_PAGE != 0):
+            return True
+    return False
+
+
 @kernel
 def count_page_tables(m, first, pages):
     """Return how many 2 MiB blocks of a range hold an entry that is not none."""

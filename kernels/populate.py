@@ -1,4 +1,4 @@
-"""MADV_POPULATE_WRITE: write faults for a range, without accesses."""
+"""MADV_POPULATE_READ and WRITE: faults for a range, without accesses."""
 
 from ._jit import kernel
 from .constants import HPAGE_PMD_NR, HPAGE_PMD_ORDER, NONE, PMD_LEAF, Cause, Mode, Vm
@@ -73,15 +73,15 @@ def account_blocks(m, task, nid, blocks):
 
 
 @kernel
-def populate(m, task, first, pages):
-    """Write-fault a range page by page; return how many pages are usable."""
+def populate(m, task, first, pages, write):
+    """Fault a range in page by page; return how many pages are usable."""
     s = m.info[SHARDS]
     delta = m.task[task, TASK_DELTA]
     vpn, end = first, first + pages
     while vpn < end:
         at = vpn + delta
-        while not is_hit(entry_of(m, at), True):
-            if handle_mm_fault(m, s, task, at, vpn, True) != SERVED:
+        while not is_hit(entry_of(m, at), write):
+            if handle_mm_fault(m, s, task, at, vpn, write) != SERVED:
                 return vpn - first
         if m.pmd[at >> HPAGE_PMD_ORDER] & PMD_LEAF:
             vpn = min(end, (vpn // HPAGE_PMD_NR + 1) * HPAGE_PMD_NR)

@@ -135,10 +135,13 @@ def _get_slot_for(m, n, pfn):
 
 @inlined
 def _reclaim_page(m, n, pfn, steal):
-    """Swap a page out and free it; return 1, or 0 where it had to be activated."""
+    """Swap a page out and free it; return 1, or 0 where it had to be activated.
+
+    steal  the counter, a Vm; NONE: for MADV_PAGEOUT, which neither counts nor demotes
+    """
     s = m.info[SHARDS]
     m.frame[pfn] &= ~FRAME_REFERENCED
-    if demote_page(m, n, pfn, steal):
+    if steal != NONE and demote_page(m, n, pfn, steal):
         return 1
     if not _get_slot_for(m, n, pfn):
         _activate(m, n, pfn)
@@ -153,7 +156,8 @@ def _reclaim_page(m, n, pfn, steal):
     m.slot_frame[slot] = NONE
     if m.slot_count[slot] == 0:
         swap_free_slot(m, s, slot)
-    m.vm[s, n, steal] += 1
+    if steal != NONE:
+        m.vm[s, n, steal] += 1
     return 1
 
 
@@ -220,7 +224,8 @@ def _swap_out_whole(m, n, b, slot, steal):
         mm = m.mm[mm, MM_NEXT]
     m.vm[s, n, Vm.PSWPOUT] += HPAGE_PMD_NR
     m.vm[s, n, Vm.THP_SWPOUT] += 1
-    m.vm[s, n, steal] += HPAGE_PMD_NR
+    if steal != NONE:
+        m.vm[s, n, steal] += HPAGE_PMD_NR
     m.info[WRITTEN] += HPAGE_PMD_NR
     lru_add_huge(m, s, b, -1)
     put_huge(m, s, b)
@@ -231,9 +236,10 @@ def _swap_out_whole(m, n, b, slot, steal):
 def _reclaim_huge(m, n, b, steal):
     """Swap a folio out, whole if it can be; return pages freed so."""
     m.block_huge[b] &= ~FRAME_REFERENCED
-    demoted = demote_folio(m, n, b, steal)
-    if demoted > 0:
-        return demoted
+    if steal != NONE:
+        demoted = demote_folio(m, n, b, steal)
+        if demoted > 0:
+            return demoted
     if not m.block_huge[b] & FOLIO_COMPOUND:
         slot = m.info[SLOTS + VIRGIN_ID]
         if slot + HPAGE_PMD_NR <= m.info[SLOTS + TOTAL]:
@@ -246,6 +252,24 @@ def _reclaim_huge(m, n, b, steal):
         if m.frame[pfn] & FRAME_IN_USE:
             reclaimed += _reclaim_page(m, n, pfn, steal)
     return reclaimed
+
+
+@called
+def reclaim_folio(m, n, b):
+    """Swap a folio out for MADV_PAGEOUT, used or not."""
+    return _reclaim_huge(m, n, b, NONE)
+
+
+@called
+def reclaim_page(m, n, pfn):
+    """Swap a page out for MADV_PAGEOUT, used or not."""
+    return _reclaim_page(m, n, pfn, NONE)
+
+
+@called
+def deactivate_folio(m, n, b):
+    """Move an active folio to the inactive list (lru_deactivate)."""
+    _set_active_huge(m, n, b, False, Vm.PGDEACTIVATE)
 
 
 @called
@@ -296,14 +320,20 @@ def _shrink_folio(m, n, pfn, steal):
 
 
 @inlined
-def _deactivate(m, n, pfn):
+def deactivate_page(m, n, pfn):
+    """Move an active page to the inactive list (lru_deactivate)."""
     s = m.info[SHARDS]
-    clear_young(m, pfn)
     lru_add(m, s, pfn, -1)
     m.frame[pfn] &= ~FRAME_ACTIVE
     lru_add(m, s, pfn, 1)
-    m.vm[s, n, Vm.PGREFILL] += 1
     m.vm[s, n, Vm.PGDEACTIVATE] += 1
+
+
+@inlined
+def _deactivate(m, n, pfn):
+    clear_young(m, pfn)
+    deactivate_page(m, n, pfn)
+    m.vm[m.info[SHARDS], n, Vm.PGREFILL] += 1
 
 
 @inlined

@@ -30,7 +30,9 @@ from ..engine.errors import BadInput, LazyNumaError
 from ..engine.study import label
 from .table import count, seconds, table
 
-_NOT_SCENARIOS = ("cli", "replay", "table")
+_NOT_SCENARIOS = ("cli", "memory_script", "replay", "table")
+#: Options of ``replay`` that are for recorded traces alone.
+_TRACE_OPTIONS = ("machine", "mechanism", "skip_bad_lines", "set", "output", "force")
 _LIBRARIES = ("numpy", "numba", "h5py")
 _HEARTBEAT_S = 10
 _SETTING_WIDTH = 40
@@ -94,10 +96,12 @@ def _parser() -> argparse.ArgumentParser:
     scenarios = commands.add_parser("scenarios", help="list scenarios and parameters")
     scenarios.set_defaults(command=_scenarios)
 
-    replay = commands.add_parser("replay", help="run a recorded trace")
+    replay = commands.add_parser(
+        "replay", help="run a recorded trace or a memory script"
+    )
     replay.set_defaults(command=_replay)
     replay.add_argument(
-        "file", metavar="FILE", help="perf script or lackey text, or .gz"
+        "file", metavar="FILE", help="perf script or lackey text, or .gz; or script.mm"
     )
     replay.add_argument("--machine", metavar="M", help="preset of the machine")
     replay.add_argument("--mechanism", metavar="X", help="lazy-migration mechanism")
@@ -105,7 +109,9 @@ def _parser() -> argparse.ArgumentParser:
         "--skip-bad-lines", action="store_true", help="count malformed lines, go on"
     )
     replay.add_argument(
-        "--json", action="store_true", help="print the summary as one JSON object"
+        "--json",
+        action="store_true",
+        help="print JSON: the summary, or a script's records a line each",
     )
     _add_run_options(replay)
 
@@ -192,10 +198,8 @@ def _replay(options: argparse.Namespace) -> None:
     from ..engine.parameters import parse_settings
 
     if options.file.endswith(".mm"):
-        raise BadInput(
-            "file must be a recorded trace, memory scripts (.mm) are not supported yet,"
-            f" got {options.file}"
-        )
+        _interruptible(_play, options)
+        return
     settings = parse_settings(options.set)
     settings = {key.removeprefix("trace."): value for key, value in settings.items()}
     settings |= {"file": options.file, "skip_bad_lines": options.skip_bad_lines}
@@ -207,6 +211,22 @@ def _replay(options: argparse.Namespace) -> None:
         print(json.dumps(_plain(study, rows)))
     else:
         _show(study, rows, options)
+
+
+def _play(stop: "_Stop", options: argparse.Namespace) -> None:
+    """Play a memory script, and print its records as they come."""
+    from ..engine.memory_script import read
+    from .memory_script import Player, readable
+
+    for name in _TRACE_OPTIONS:
+        if getattr(options, name):
+            raise BadInput(
+                f"--{name.replace('_', '-')} must be left out with a memory script"
+                f" (.mm), got {getattr(options, name)!r}"
+            )
+    for record in Player(read(options.file)).play():
+        stop.check()
+        print(json.dumps(record) if options.json else readable(record), flush=True)
 
 
 def _scenarios(options: argparse.Namespace) -> None:

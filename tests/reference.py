@@ -111,6 +111,7 @@ class Folio:
     referenced: bool = False
     compound: bool = False
     deferred: bool = False
+    remapped: bool = False
     ptes: int = 0
     owes: int = 0
     moved_from: int = 0
@@ -893,13 +894,14 @@ class Reference(Balancing):
                 frame = Frame(folio.vpn + i, folio.family, compound=True)
                 self.frames[b * BLOCK + i] = frame
             self.frames[b * BLOCK + i].mapcount += 1
-        folio.compound, folio.ptes = True, BLOCK
+        folio.compound, folio.ptes, folio.remapped = True, BLOCK, False
 
     def split_folio(self, b, task=None):
         """Make small pages of a folio; return how many frames that freed."""
         folio = self.folios[b]
         for process, _ in self.pmd_mappings(b):
             self.split_pmd(process, folio.vpn // BLOCK, task, Cause.SYSCALL)
+        self.defer(b)
         self.add(self.node_of(b * BLOCK), Vm.THP_SPLIT_PAGE)
         del self.folios[b]
         self.blocks[b] = Block(bump=BLOCK, used=BLOCK)
@@ -918,8 +920,10 @@ class Reference(Balancing):
         folio = self.folios[pfn // BLOCK]
         if self.frames[pfn].mapcount == 0:
             folio.ptes -= 1
+            if folio.remapped:
+                self.defer(pfn // BLOCK)
             if folio.ptes == 0 and folio.mapcount:
-                folio.compound = False
+                folio.compound = folio.remapped = False
                 for one in self.frames_of(pfn // BLOCK):
                     del self.frames[one]
                 return
@@ -932,14 +936,40 @@ class Reference(Balancing):
             return
         if folio.ptes == 0:
             self.release_folio(b)
-        elif folio.ptes < BLOCK and not folio.deferred:
-            folio.deferred = True
+        elif folio.ptes < BLOCK and not folio.remapped:
+            self.defer(b)
+        folio.remapped = False
+
+    def defer(self, b):
+        """Queue a folio to be split, if it is not queued."""
+        if not self.folios[b].deferred:
+            self.folios[b].deferred = True
             self.add(self.node_of(b * BLOCK), Vm.THP_DEFERRED_SPLIT_PAGE)
+
+    def unmapping_defers(self, b):
+        """Tell whether the last process that maps a folio does so by PTEs."""
+        folio, by_pte = self.folios[b], False
+        whole = [process for process, _ in self.pmd_mappings(b)]
+        for process in self.family_of(folio):
+            table = self.tables[process.id]
+            ptes = [table.get(folio.vpn + i) for i in range(BLOCK)]
+            if process in whole:
+                by_pte = False
+            elif any(
+                pte is not None and pte.kind == "present" and pte.payload == pfn
+                for pfn, pte in enumerate(ptes, b * BLOCK)
+            ):
+                by_pte = True
+        return by_pte or folio.remapped
 
     def migrate_huge(self, task, old, new):
         """Move a folio from block to block."""
         folio, was, now = self.folios[old], old * BLOCK, new * BLOCK
         n, target = self.node_of(was), self.node_of(now)
+        if folio.compound and self.unmapping_defers(old):
+            self.defer(old)
+        folio.deferred = False
+        folio.remapped = folio.compound and folio.mapcount > 0
         for process, pmd in self.pmd_mappings(old):
             self.remake(process, folio.vpn, pmd, now)
         if folio.compound:
@@ -947,9 +977,6 @@ class Reference(Balancing):
                 for process, pte in self.mappings(was + i):
                     self.remake(process, folio.vpn + i, pte, now + i)
                 self.frames[now + i] = self.frames.pop(was + i)
-            if not folio.deferred:
-                self.add(n, Vm.THP_DEFERRED_SPLIT_PAGE)
-            folio.deferred = False
         self.folios[new] = self.folios.pop(old)
         self.add(target, Vm.PGMIGRATE_SUCCESS, BLOCK)
         self.add(target, Vm.THP_MIGRATION_SUCCESS)
@@ -1878,7 +1905,7 @@ class Reference(Balancing):
                 if not isinstance(entry, Pmd):
                     vpn += not (same and was and not self.in_folio(entry))
                 elif same:
-                    vpn += BLOCK
+                    vpn = (vpn // BLOCK + 1) * BLOCK
 
     def in_folio(self, entry):
         """Tell whether an entry maps a huge page or a part of one."""
@@ -2063,8 +2090,13 @@ class Reference(Balancing):
 
     def advise(self, task, region, advice, first=0, pages=None):
         start, pages = self.range(region, first, pages)
-        for vma in self.isolate(task, region.process, start, pages):
-            vma.advice = Advice[advice.upper()]
+        wanted = Advice[advice.upper()]
+
+        def has_it(vma):
+            return vma.advice == wanted
+
+        for vma in self.isolate(task, region.process, start, pages, has_it):
+            vma.advice = wanted
         merge(region.process)
         self.syscall(task, 0)
 
@@ -2176,18 +2208,27 @@ class Reference(Balancing):
                 return 22
             self.mark(task, region, lazy, policy, move_all, first, pages)
             return 0
-        process = region.process
-        parts = self.isolate(task, process, *self.range(region, first, pages))
-        before = [vma.policy for vma in parts]
-        for vma in parts:
-            vma.policy = policy
-        moving = move or move_all
-        if strict and not moving and any(self.wrong(task, region, parts)):
+        process, moving = region.process, move or move_all
+        start, pages = self.range(region, first, pages)
+        if strict and not moving:
+            parts = isolate(process, start, pages)
+            before = [vma.policy for vma in parts]
+            for vma in parts:
+                vma.policy = policy
+            found = any(self.wrong(task, region, parts))
             for vma, old in zip(parts, before, strict=True):
                 vma.policy = old
             merge(process)
-            self.syscall(task, 0)
-            return 5
+            if found:
+                self.syscall(task, 0)
+                return 5
+
+        def has_it(vma):
+            return vma.policy == policy
+
+        parts = self.isolate(task, process, start, pages, has_it)
+        for vma in parts:
+            vma.policy = policy
         moved = left = 0
         for one in self.wrong(task, region, parts) if moving else ():
             done = self.move_by_policy(task, *one, move_all)
@@ -2201,7 +2242,10 @@ class Reference(Balancing):
     def wrong(self, task, region, parts):
         """Yield (VMA, page, entry) of what is misplaced when its turn comes."""
         for vma, vpn, entry in self.present(region, parts):
-            if self.misplaced(task, vma, vpn, entry.payload) is not None:
+            wrong = self.node_of(entry.payload) not in vma.policy.nodes
+            if vma.policy.mode in (Mode.DEFAULT, Mode.LOCAL):
+                wrong = self.misplaced(task, vma, vpn, entry.payload) is not None
+            if wrong:
                 yield vma, vpn, entry
 
     def move_folio(self, task, b, allocate, pages):
@@ -2232,12 +2276,17 @@ class Reference(Balancing):
         self.add(n, Vm.THP_MIGRATION_FAIL)
 
     def move_by_policy(self, task, vma, vpn, entry, move_all):
-        """Tell whether a page or a huge page moved; None: it was split, go on."""
+        """Tell whether a page or a huge page moved; None: it was split, go on.
+
+        "shared": it was not tried.
+        """
         pfn, huge = entry.payload, isinstance(entry, Pmd)
         pages = BLOCK if huge else 1
-        if self.page_mapcount(pfn) > 1 and not move_all:
+        folio = pfn // BLOCK in self.folios
+        head = pfn // BLOCK * BLOCK if folio else pfn
+        if self.page_mapcount(head) != 1 and not move_all:
             self.refuse(Refusal.SHARED, pages)
-            return False
+            return "shared"
         if pfn // BLOCK in self.folios:
 
             def allocate():
@@ -2306,14 +2355,14 @@ class Reference(Balancing):
         self.syscall(task, 0, moved * self.flush(region.process))
         return status
 
-    def migrate_pages(self, task, from_nodes, to_nodes):
+    def migrate_pages(self, task, from_nodes, to_nodes, move_all=False):
         """Move from one node to one other; return the pages left."""
         (source,), (target,), process = from_nodes, to_nodes, task.process
         moved = left = 0
         region = Region(process, 0, 0)
         for _, _, entry in self.present(region, process.vmas):
             if source != target and self.node_of(entry.payload) == source:
-                got = self.move_to_node(task, entry, target, False)
+                got = self.move_to_node(task, entry, target, move_all)
                 moved += got == target
                 if got not in (target, None):
                     left += BLOCK if isinstance(entry, Pmd) else 1
@@ -2555,6 +2604,8 @@ class Reference(Balancing):
         first, last = -(-start // BLOCK), end // BLOCK
         if vma.advice == Advice.NOHUGEPAGE or not whole or first > last:
             return 22
+        if not self.has_pages(process, vma):
+            return 22
         error = 0
         for block in range(first, last):
             result, load, node = self.scan(process, block, False)
@@ -2567,6 +2618,14 @@ class Reference(Balancing):
             elif result != ScanResult.PMD_MAPPED:
                 return 22
         return error
+
+    def has_pages(self, process, vma):
+        """Tell whether a VMA maps anything but small zero pages."""
+        table, pmds = self.tables[process.id], self.pmds[process.id]
+        kinds = [table[vpn].kind for vpn in range(vma.start, vma.end) if vpn in table]
+        blocks = range(vma.start // BLOCK, -(-vma.end // BLOCK))
+        kinds += [pmds[b].kind + " pmd" for b in blocks if b in pmds]
+        return bool({"present", "swap", "parked", "present pmd", "zero pmd"} & {*kinds})
 
     def scan_results(self):
         return list(self.results)
@@ -2665,7 +2724,7 @@ class Reference(Balancing):
             assert len(frames) == BLOCK * folio.compound, f"folio {b}"
             assert folio.ptes == sum(frame.mapcount > 0 for frame in frames)
             assert folio.mapcount or folio.ptes, f"folio {b} leaked"
-            assert not (folio.deferred and folio.mapcount), f"folio {b}"
+            assert not folio.remapped or (folio.compound and folio.mapcount)
         for ids, kind in ((self.slots, "swap"), (self.entries, "parked")):
             for one, count in ids.count.items():
                 assert count == held[kind].get(one, 0), f"{kind} {one}"

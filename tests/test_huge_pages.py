@@ -1051,7 +1051,7 @@ def test_the_caches_split_a_folio_that_ptes_map(mechanism):
         (10, kind, None, False),
         (402, "present", 0, False),
     ]
-    assert world.changes() == {"thp_split_page": 1}
+    assert world.changes() == {"thp_split_page": 1, "thp_deferred_split_page": 1}
     world.sim.check()
 
 
@@ -1085,7 +1085,11 @@ def test_a_shared_huge_page_is_refused_at_once(mechanism):
     assert world.sim.mark(world.task, region, mechanism, move_all=True) == BLOCK
     assert world.sim.rss(child) == 0 and world.sim.swapents(child) == BLOCK
     # Both processes' entries are split.
-    assert world.changes() == {"thp_split_page": 1, "thp_split_pmd": 2}
+    assert world.changes() == {
+        "thp_split_page": 1,
+        "thp_split_pmd": 2,
+        "thp_deferred_split_page": 1,
+    }
     world.sim.check()
 
 
@@ -1138,7 +1142,11 @@ def test_huge_pages_were_split_to_be_moved_before_4_14(move):
     move(world, region, 1)
     assert world.runs(region) == [(BLOCK, "present", 1, False)]
     # Nothing failed, so the counters of failures stay.
-    assert world.changes() == {"thp_split_page": 1, "thp_split_pmd": 1}
+    assert world.changes() == {
+        "thp_split_page": 1,
+        "thp_split_pmd": 1,
+        "thp_deferred_split_page": 1,
+    }
     world.sim.check()
 
 
@@ -1259,7 +1267,11 @@ def test_hot_remove_splits_huge_pages_and_empties_the_node():
     world.touch(region, 0, region.pages, stride=BLOCK)
     world.changes()
     assert world.sim.hot_remove(0) == 0
-    assert world.changes() == {"thp_split_page": 3, "thp_split_pmd": 3}
+    assert world.changes() == {
+        "thp_split_page": 3,
+        "thp_split_pmd": 3,
+        "thp_deferred_split_page": 3,
+    }
     assert world.runs(region) == [(3 * BLOCK, "parked", None, False)]
     world.touch(region, 0, region.pages)
     assert world.runs(region) == [(3 * BLOCK, "present", 1, False)]

@@ -184,7 +184,8 @@ def frame_word(frame):
 
 def folio_word(folio):
     """Return the word of one of the reference's folios."""
-    return frame_word(folio) | folio.deferred * k.FOLIO_DEFERRED
+    word = frame_word(folio) | folio.remapped * k.FOLIO_REMAPPED
+    return word | folio.deferred * k.FOLIO_DEFERRED
 
 
 def words(memory, slow, model, vma):

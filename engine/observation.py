@@ -1,0 +1,73 @@
+"""Where every page of a range is: what move_pages(2), pagemap and smaps would say."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..kernels import constants as k
+from ..kernels import state as st
+from .process import Region
+
+STATES = ("none", "present", "marked", "swap", "zero")
+_NONE, _PRESENT, _MARKED, _SWAP, _ZERO = range(len(STATES))
+
+
+class Observation(NamedTuple):
+    """What the pages of a region are.
+
+    runs  (pages, state, node, huge) of equal pages in address order; node: where it can
+          be seen, else None; huge: part of a huge page, whatever maps it
+    huge_pages, present, swapped  pages mapped by PMD entries, mapped, in swap
+    """
+
+    runs: list[tuple[int, str, int | None, bool]]
+    huge_pages: int
+    present: int
+    swapped: int
+
+
+def observe(memory: st.Memory, region: Region) -> Observation:
+    """Return what a region's pages are; ``memory`` must fit the processes."""
+    first = region.first + region.process.delta
+    at = np.arange(first, first + region.pages)
+    pmd = memory.pmd[at >> k.HPAGE_PMD_ORDER]
+    leaf = pmd & k.PMD_LEAF != 0
+    entry = np.where(leaf, pmd + at % k.HPAGE_PMD_NR, memory.pte[at])
+    entry[(pmd == 0)] = 0
+    mapped = entry & k.PTE_PRESENT != 0
+    pfn = np.where(mapped, entry & k.PTE_PAYLOAD, 0)
+    huge = mapped & (memory.block_huge[pfn >> k.HPAGE_PMD_ORDER] != 0)
+    state = _states(entry)
+    node = np.where(state == _PRESENT, pfn >> int(memory.info[st.NODE_SHIFT]), -1)
+    return Observation(
+        _runs(state, node, huge),
+        int((leaf & mapped).sum()),
+        int(mapped.sum()),
+        int((state == _SWAP).sum()),
+    )
+
+
+def _states(entry: np.ndarray) -> np.ndarray:
+    state = np.zeros(entry.size, np.int64)
+    state[entry & k.PTE_ZERO != 0] = _ZERO
+    state[entry & (k.PTE_SWAP | k.PTE_PARKED) != 0] = _SWAP
+    state[entry & k.PTE_PRESENT != 0] = _PRESENT
+    hidden = k.PTE_PRESENT | k.PTE_PROTNONE
+    state[entry & hidden == hidden] = _MARKED
+    return state
+
+
+def _runs(state: np.ndarray, node: np.ndarray, huge: np.ndarray) -> list:
+    """Return the runs of pages that are alike."""
+    key = (state << 8 | node + 1) << 1 | huge
+    starts = np.flatnonzero(np.append(True, key[1:] != key[:-1]))
+    lengths = np.diff(np.append(starts, key.size))
+    return [
+        (
+            int(pages),
+            STATES[state[i]],
+            int(node[i]) if node[i] >= 0 else None,
+            bool(huge[i]),
+        )
+        for i, pages in zip(starts, lengths, strict=True)
+    ]

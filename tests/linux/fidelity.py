@@ -1,0 +1,104 @@
+"""Write docs/fidelity.md: where the model does what Linux did, and where it does not.
+
+    python tests/linux/fidelity.py
+
+plays every case in the script's order and in quanta by two threads, and counts.
+"""
+
+from collections import Counter
+from pathlib import Path
+
+from records import differences, kind, names, recorded
+
+PAGE = Path(__file__).parents[2] / "docs" / "fidelity.md"
+#: Cases that the model does not reach, and why.
+DIFFERENT = {
+    "walk-117": "the script leaves it to the scheduler on which CPU it starts",
+}
+#: What may differ in quanta and by several threads, and why.
+PARALLEL = {
+    "fill order": "shards take frames from allotments of the quantum's start, so the"
+    " last pages before a node's watermark come from the next node's share",
+}
+#: What Linux has and the model has not.
+MISSING = (
+    "page cache, files, tmpfs; memory of the kernel itself but for a fixed share",
+    "shared mappings: played as private ones of their process (never recorded)",
+    "memcg, cpusets, KSM, userfaultfd, mremap, mlock",
+    "mTHP, 64 KiB and 1 GiB pages, pageblock types, free blocks of orders 1 to 8",
+    "time-sharing of a CPU and the load balancer",
+    "the OOM reaper's delay, and killing that takes time",
+)
+
+
+def family(name):
+    """Return the family of a case by its name."""
+    return "basic" if name.startswith("basic") else name.rsplit("-", 1)[0]
+
+
+def rule(want):
+    """Return what kind of difference an observation would be."""
+    if "fill_order" in want:
+        return "fill order"
+    return {"region": "placement"}.get(kind(want), kind(want))
+
+
+def differing(name):
+    """Return the rules by which quanta and threads differ from the script's order."""
+    known = [want for want, _ in differences(name)]
+    found = differences(name, threads=2)
+    return {rule(want) for want, _ in found if want not in known}
+
+
+def tallied():
+    """Return ({family: (cases, observations, equal, equal in quanta)}, parallel)."""
+    rows, parallel = {}, {}
+    for name in names():
+        total = len(recorded(name))
+        rules = differing(name)
+        if rules:
+            parallel[name] = rules
+        counts = Counter(
+            cases=1,
+            observations=total,
+            equal=total - len(differences(name)),
+            quanta=total - len(differences(name, threads=2)),
+        )
+        rows[family(name)] = rows.get(family(name), Counter()) + counts
+    return rows, parallel
+
+
+def page():
+    """Return the text of docs/fidelity.md."""
+    rows, parallel = tallied()
+    columns = ("cases", "observations", "equal", "quanta")
+    lines = [
+        "# Fidelity",
+        "",
+        "What Linux 6.1 did with memory scripts on machines of 2 to 4 nodes, against",
+        "the model under the profile `linux-6.1`. Cases are in `tests/linux/cases`,",
+        "each a test. Written by `python tests/linux/fidelity.py`.",
+        "",
+        "*Equal*: observations that are equal in all they say, accesses served in the",
+        "script's order. *In quanta*: the same in 64 shards, by two threads.",
+        "",
+        "| family | cases | observations | equal | in quanta |",
+        "|---|---|---|---|---|",
+    ]
+    for name, counts in sorted(rows.items()):
+        cells = (str(counts[column]) for column in columns)
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    total = sum(rows.values(), Counter())
+    cells = (f"**{total[column]}**" for column in columns)
+    lines += [f"| **all** | {' | '.join(cells)} |", "", "## What differs", ""]
+    lines += [f"* `{name}`: {reason}." for name, reason in DIFFERENT.items()]
+    lines += ["", "## What differs in quanta", ""]
+    for one, reason in PARALLEL.items():
+        where = [name for name, rules in parallel.items() if one in rules]
+        lines.append(f"* {one}: {reason} ({', '.join(where) or 'in no case'}).")
+    lines += ["", "## What is not modelled", ""]
+    return "\n".join([*lines, *(f"* {one}." for one in MISSING), ""])
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
