@@ -72,7 +72,7 @@ def _advise_page(m, at, pfn, kind):
 
 
 @inlined
-def _splits(m, at, stop, whole):
+def _splits(m, at, whole):
     """Decide on the huge entry of a block; return whether its PTEs are to be walked.
 
     ``whole``: the range covers the block.  A shared page is left alone.
@@ -122,7 +122,7 @@ def madvise_range(m, mm, delta, first, pages, kind):
         pmd = m.pmd[block]
         whole = stop - at == HPAGE_PMD_NR
         if pmd & PMD_LEAF:
-            if _splits(m, at, stop, whole):
+            if _splits(m, at, whole):
                 _advise_ptes(m, mm, delta, at, stop, kind)
             elif whole and pmd & PTE_PRESENT:
                 b = (pmd & PTE_PAYLOAD) >> HPAGE_PMD_ORDER
