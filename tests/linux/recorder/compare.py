@@ -108,16 +108,21 @@ def report(case):
     return len(expect) - len(found), len(expect)
 
 
+def report_all(cases):
+    """Print where lazynuma differs from cases; return whether it does."""
+    tallies = [report(case) for case in cases]
+    equal, everything = (sum(column) for column in zip((0, 0), *tallies, strict=True))
+    print(f"{equal} of {everything} observations are the same")
+    return equal != everything
+
+
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="where NAME.mm and NAME.json are")
     parser.add_argument("names", nargs="*", help="only these cases")
     given = parser.parse_args(arguments)
     cases = [given.folder / f"{name}.json" for name in given.names]
-    tallies = [report(case) for case in cases or sorted(given.folder.glob("*.json"))]
-    equal, everything = (sum(column) for column in zip((0, 0), *tallies, strict=True))
-    print(f"{equal} of {everything} observations are the same")
-    return equal != everything
+    return report_all(cases or sorted(given.folder.glob("*.json")))
 
 
 if __name__ == "__main__":
