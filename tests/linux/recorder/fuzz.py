@@ -22,7 +22,7 @@ def main(arguments=None):
     try:
         record.record_all(scripts, given.kernel, given.jobs)
     except record.Unrecorded as error:
-        sys.exit(f"fuzz.py needs {error}")
+        sys.exit(f"fuzz.py: {error}")
     cases = [script.with_suffix(".json") for script in scripts]
     return compare.report_all([case for case in cases if case.exists()])
 

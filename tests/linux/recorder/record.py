@@ -34,7 +34,7 @@ _UNITS = {"M": 1, "G": 1 << 10}
 
 
 class Unrecorded(Exception):
-    """Why there is no record of a script."""
+    """A script cannot be recorded; says why."""
 
 
 class Machine(NamedTuple):
@@ -61,13 +61,13 @@ def machine(script):
     rows = given.get("distance", everywhere).split("/")
     distance = tuple(tuple(row.split(",")) for row in rows)
     if len(memory) != nodes or any(len(row) != nodes for row in (distance, *distance)):
-        raise Unrecorded(f"a machine of {nodes} nodes, got {found[0]!r}")
+        raise Unrecorded(f"machine must have {nodes} nodes all over, got {found[0]!r}")
     return Machine(tuple(memory), distance)
 
 
 def _mebibytes(word):
     if word[-1] not in _UNITS:
-        raise Unrecorded(f"a node's memory as 512M or 1G, got {word!r}")
+        raise Unrecorded(f"mem must be as 512M or 1G, got {word!r}")
     return int(word[:-1]) * _UNITS[word[-1]]
 
 
@@ -90,7 +90,7 @@ def newest_kernel():
     images = Path("/boot").glob("vmlinuz-*")
     numbers = {image: re.findall(r"\d+", image.name) for image in images}
     if not numbers:
-        raise Unrecorded("a kernel in /boot, or --kernel PATH")
+        raise Unrecorded("--kernel must be given, got no kernel in /boot")
     return max(numbers, key=lambda image: [int(number) for number in numbers[image]])
 
 
@@ -124,7 +124,7 @@ def guest(kernel):
             (root / name).mkdir()
         busybox = shutil.which("busybox")
         if busybox is None:
-            raise Unrecorded("busybox, as in Debian's busybox-static")
+            raise Unrecorded("busybox must be installed, static, got none")
         shutil.copy(busybox, root / "bin/busybox")
         shutil.copy(HERE / "init", root / "init")
         (root / "init").chmod(0o755)
@@ -188,7 +188,8 @@ def run(script, guest):
             raise Unrecorded(f"{error}: {_tail(folder)}"[-1000:]) from None
         records = _parsed(folder / "records")
     if not records or "end" not in records[-1]:
-        raise Unrecorded(f"it ended early: {records[-1] if records else 'no records'}")
+        last = records[-1] if records else "no records"
+        raise Unrecorded(f"script must reach its end, got {last}")
     return records
 
 
@@ -334,7 +335,7 @@ def main(arguments=None):
         scripts = sorted(given.folder.glob("*.mm"))
         record_all(scripts, given.kernel, given.jobs, given.again)
     except Unrecorded as error:
-        sys.exit(f"record.py needs {error}")
+        sys.exit(f"record.py: {error}")
 
 
 if __name__ == "__main__":
