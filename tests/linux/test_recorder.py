@@ -95,12 +95,21 @@ def test_runs_are_joined():
 
 def test_filled_nodes_are_joined():
     """Of filled nodes, the order stays, and the counts that are near."""
-    one = [KERNEL, seen(1, [9000, "present", 1, False], [5000, "present", 0, False])]
-    other = [KERNEL, seen(1, [8500, "present", 1, False], [7000, "present", 0, False])]
+    one = [KERNEL, seen(1, [30000, "present", 1, False], [5000, "present", 0, False])]
+    other = [
+        KERNEL,
+        seen(1, [18000, "present", 1, False], [17000, "present", 0, False]),
+    ]
+    found, _ = record.case("fallback-1", [one, one])
+    assert found["expect"] == [one[1]]
     found, _ = record.case("fallback-1", [one, other])
     (want,) = found["expect"]
-    assert want["fill_order"] == [1, 0]
-    assert want["node_pages"] == {"1": 8750}
+    assert want["fill_order"] == [1]
+    assert want["node_pages"] == {}
+    other[1]["runs"][0][0] = 28000
+    found, _ = record.case("fallback-1", [one, other])
+    (want,) = found["expect"]
+    assert want["node_pages"] == {"1": 29000}
     assert compare.same(want, one[1])
     assert not compare.same(want, seen(1, [12000, "present", 1, False]))
 

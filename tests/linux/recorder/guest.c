@@ -584,6 +584,33 @@ static int khugepaged_sleeps(void)
 	return !state || state[2] == 'S' || state[2] == 'I';
 }
 
+/*
+ * khugepaged wakes for the first process that may have huge pages, whatever its pause
+ * is, and looks at it while the script runs.  So another process is the first; it has a
+ * mapping and no memory in it, and lets khugepaged count its scans.
+ */
+static void put_khugepaged_to_sleep(void)
+{
+	pid_t pid = fork();
+	char *mapping;
+
+	if (pid < 0)
+		give_up("fork", "for khugepaged");
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		put("/proc/self/oom_score_adj", "-1000");
+		mapping = mmap((void *)CEILING, HUGE, PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+		if (mapping == MAP_FAILED || madvise(mapping, HUGE, MADV_HUGEPAGE))
+			give_up("map", "for khugepaged");
+		for (;;)
+			pause();
+	}
+	do
+		usleep(100000);
+	while (!khugepaged_sleeps());
+}
+
 static void do_khugepaged(int count, char **word)
 {
 	const char *const scans = KHUGEPAGED_DIR "full_scans";
@@ -865,6 +892,7 @@ int main(int count, char **word)
 	signal(SIGPIPE, SIG_IGN);
 	uname(&kernel);
 	record("{\"kernel\":\"%s\",\"build\":\"%s\"}\n", kernel.release, kernel.version);
+	put_khugepaged_to_sleep();
 	pin(0);
 	counter_count = read_counters(before);
 	while (fgets(text, sizeof text, script)) {
