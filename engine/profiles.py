@@ -4,6 +4,8 @@ A profile says what cannot be changed while the kernel runs, and what its knobs 
 the start; ``docs/model.md`` says what each switch means.
 """
 
+from dataclasses import replace
+
 from .balancing import Balancing
 from .settings import Settings
 from .transparent_hugepage import Khugepaged, Thp
@@ -18,4 +20,28 @@ _LINUX_6_1 = Settings(
     balancing=Balancing(vma_pids=False),
 )
 
-PROFILES = {"linux-6.1": _LINUX_6_1}
+#: 6.12: as 6.1, and the scanner asks who used a VMA (6.4, reworked in 6.7).
+_LINUX_6_12 = replace(_LINUX_6_1, balancing=Balancing())
+
+#: 3.8: the first NUMA balancing, by the node of the last fault, at most 1280 MB/s to a
+#: node; system calls split huge pages that they move; khugepaged goes by a first page.
+_LINUX_3_8 = replace(
+    _LINUX_6_1,
+    thp=replace(_LINUX_6_1.thp, unit_migration=False),
+    khugepaged=Khugepaged(target="first_page"),
+    balancing=Balancing(
+        filter="last_nid",
+        local_last_cpupid=True,
+        vma_pids=False,
+        groups=False,
+        placement=False,
+        migrate_rate_limit_mbps=1280,
+    ),
+)
+
+DEFAULT = "linux-6.1"
+PROFILES = {
+    "linux-3.8": _LINUX_3_8,
+    "linux-6.1": _LINUX_6_1,
+    "linux-6.12": _LINUX_6_12,
+}

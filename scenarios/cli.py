@@ -106,6 +106,11 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_argument("--machine", metavar="M", help="preset of the machine")
     replay.add_argument("--mechanism", metavar="X", help="lazy-migration mechanism")
     replay.add_argument(
+        "--profile",
+        metavar="P",
+        help="rules for a memory script: linux-3.8, linux-6.1 (default) or linux-6.12",
+    )
+    replay.add_argument(
         "--skip-bad-lines", action="store_true", help="count malformed lines, go on"
     )
     replay.add_argument(
@@ -200,6 +205,10 @@ def _replay(options: argparse.Namespace) -> None:
     if options.file.endswith(".mm"):
         _interruptible(_play, options)
         return
+    if options.profile:
+        raise BadInput(
+            "--profile must go with a memory script (.mm), got one for a trace"
+        )
     settings = parse_settings(options.set)
     settings = {key.removeprefix("trace."): value for key, value in settings.items()}
     settings |= {"file": options.file, "skip_bad_lines": options.skip_bad_lines}
@@ -216,6 +225,7 @@ def _replay(options: argparse.Namespace) -> None:
 def _play(stop: "_Stop", options: argparse.Namespace) -> None:
     """Play a memory script, and print its records as they come."""
     from ..engine.memory_script import read
+    from ..engine.profiles import DEFAULT, PROFILES
     from .memory_script import Player, readable
 
     for name in _TRACE_OPTIONS:
@@ -224,7 +234,12 @@ def _play(stop: "_Stop", options: argparse.Namespace) -> None:
                 f"--{name.replace('_', '-')} must be left out with a memory script"
                 f" (.mm), got {getattr(options, name)!r}"
             )
-    for record in Player(read(options.file)).play():
+    profile = options.profile or DEFAULT
+    if profile not in PROFILES:
+        raise BadInput(
+            f"--profile must be one of {', '.join(PROFILES)}, got {profile!r}"
+        )
+    for record in Player(read(options.file), profile).play():
         stop.check()
         print(json.dumps(record) if options.json else readable(record), flush=True)
 

@@ -16,14 +16,13 @@ from ..engine.memory_script import MAIN, Operation, changed, pages, refusal
 from ..engine.observation import observe
 from ..engine.policy import Policy
 from ..engine.process import Region, Task
-from ..engine.profiles import PROFILES
+from ..engine.profiles import DEFAULT, PROFILES
 from ..engine.settings import Settings
 from ..engine.simulation import Simulation
 from ..engine.topology import from_slit
 from ..engine.workload import Recorded
 from ..kernels.constants import HPAGE_PMD_NR, PAGE_SHIFT, PAGE_SIZE, Mechanism, Mode, Vm
 
-KERNEL = "linux-6.1"
 SWAP_BYTES = 512 << 20
 SIGKILL, SIGSEGV = 9, 11
 NS_PER_MS = 1_000_000
@@ -51,11 +50,11 @@ class Player:
     def __init__(
         self,
         operations: list[Operation],
-        kernel: str = KERNEL,
+        profile: str = DEFAULT,
         threads: int | None = None,
     ) -> None:
         self._operations = operations
-        self._base = PROFILES[kernel]
+        self._base = PROFILES[profile]
         self._threads = threads
         self._sim: Simulation | None = None
         self._tasks: dict[str, Task] = {}

@@ -166,3 +166,18 @@ def test_main_killed_for_want_of_memory_is_a_failed_run(tmp_path, capsys):
     )
     assert cli.main(["replay", str(script), "--json"]) == 1
     assert "line 3" in capsys.readouterr().err
+
+
+def test_profiles_differ_in_their_rules(tmp_path, capsys):
+    """mbind MOVE of a huge page: split by 3.8, moved whole from 4.14 on."""
+    path = tmp_path / "move.mm"
+    path.write_text(
+        "machine nodes=2 mem=128M distance=10,20/20,10\n"
+        "map A 2M\ntouch A 0 2M 4K w\npolicy A bind 1 move\nobserve A\n"
+    )
+    for profile, huge in (("linux-3.8", False), ("linux-6.12", True)):
+        assert cli.main(["replay", str(path), "--json", "--profile", profile]) == 0
+        (record,) = map(json.loads, capsys.readouterr().out.splitlines())
+        assert record["runs"] == [[512, "present", 1, huge]], profile
+    assert cli.main(["replay", str(path), "--profile", "linux-2.6"]) == 2
+    assert "linux-3.8, linux-6.1, linux-6.12" in capsys.readouterr().err

@@ -8,7 +8,7 @@ plays every case in the script's order and in quanta by two threads, and counts.
 from collections import Counter
 from pathlib import Path
 
-from records import differences, kind, names, recorded
+from records import compare, differences, names, recorded
 
 PAGE = Path(__file__).parents[2] / "docs" / "fidelity.md"
 #: Cases that the model does not reach, and why.
@@ -40,7 +40,7 @@ def rule(want):
     """Return what kind of difference an observation would be."""
     if "fill_order" in want:
         return "fill order"
-    return {"region": "placement"}.get(kind(want), kind(want))
+    return compare.kind(want)
 
 
 def differing(name):

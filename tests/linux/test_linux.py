@@ -15,8 +15,7 @@ XFAIL = {
 )
 def test_linux_did_the_same(name):
     """One script: every recorded observation, line by line."""
-    for want, got in differences(name):
-        assert got == want
+    assert differences(name) == []
 
 
 @pytest.mark.parametrize("name", names())
