@@ -22,6 +22,7 @@
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -115,6 +116,7 @@ static void give_up(const char *what, const char *which)
 {
 	record("{\"line\":%d,\"error\":\"%s %s: %s\"}\n", line, what, which,
 	       errno ? strerror(errno) : "no such thing");
+	tcdrain(fileno(out));
 	_exit(1);
 }
 
@@ -903,5 +905,7 @@ int main(int count, char **word)
 		run_line(text);
 	}
 	record("{\"end\":true}\n");
+	/* The machine is switched off next. */
+	tcdrain(fileno(out));
 	return 0;
 }
