@@ -22,6 +22,7 @@
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -115,6 +116,7 @@ static void give_up(const char *what, const char *which)
 {
 	record("{\"line\":%d,\"error\":\"%s %s: %s\"}\n", line, what, which,
 	       errno ? strerror(errno) : "no such thing");
+	tcdrain(fileno(out));
 	_exit(1);
 }
 
@@ -586,8 +588,8 @@ static int khugepaged_sleeps(void)
 
 /*
  * khugepaged wakes for the first process that may have huge pages, whatever its pause
- * is, and looks at it while the script runs.  So another process is the first; it has a
- * mapping and no memory in it, and lets khugepaged count its scans.
+ * is, and looks at it while the script runs.  So another process is the first: that has
+ * had a huge page.  It lets khugepaged count its scans, too.
  */
 static void put_khugepaged_to_sleep(void)
 {
@@ -603,6 +605,9 @@ static void put_khugepaged_to_sleep(void)
 			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 		if (mapping == MAP_FAILED || madvise(mapping, HUGE, MADV_HUGEPAGE))
 			give_up("map", "for khugepaged");
+		/* A mapping counts from its first page on, which may go again. */
+		mapping[0] = 1;
+		madvise(mapping, HUGE, MADV_DONTNEED);
 		for (;;)
 			pause();
 	}
@@ -900,5 +905,7 @@ int main(int count, char **word)
 		run_line(text);
 	}
 	record("{\"end\":true}\n");
+	/* The machine is switched off next. */
+	tcdrain(fileno(out));
 	return 0;
 }
