@@ -501,23 +501,27 @@ class Simulation:
         advice: str,
         first: int = 0,
         pages: int | None = None,
-    ) -> None:
-        """Act on a part of a region at once, without cutting a VMA.
+    ) -> int:
+        """Act on a part of a region at once, without cutting a VMA; return 0 or EINVAL.
 
         ``dontneed``: forget its pages; ``free``: let reclaim forget them; ``cold``:
         reclaim them first; ``pageout``: reclaim them now; ``populate_read``: fault them
-        in.
+        in, up to the first that must not be read (EINVAL).
         """
         if advice not in _ACTIONS and advice not in ("dontneed", "populate_read"):
             raise BadInput(f"advice must be one that acts at once, got {advice!r}")
         start, pages = self._range(region, first, pages)
         self._sync()
-        zapped = 0
-        for _, at, count in self._rows_in(region.process, start, pages):
+        zapped = failed = 0
+        for v, at, count in self._rows_in(region.process, start, pages):
+            if advice == "populate_read" and not self.memory.vma[v, st.VMA_READ]:
+                failed = EINVAL
+                break
             zapped += self._madvise_piece(task, region.process, advice, at, count)
         if advice != "populate_read":
             self.flush_tlbs(region.process)
         self._charge(task, zapped * self.costs.zap_pte_ns)
+        return failed
 
     def _madvise_piece(self, task, process: Process, advice, first, pages) -> int:
         """Do ``madvise`` for a piece of a VMA; return the entries zapped."""

@@ -204,7 +204,7 @@ class Player:
             elif advice == "collapse":
                 failed = sim.collapse(task, found, first, count)
             else:
-                sim.madvise(task, found, advice, first, count)
+                failed = sim.madvise(task, found, advice, first, count)
             if failed:
                 break
         return _result(failed or (0 if whole else errno.ENOMEM))

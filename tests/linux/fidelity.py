@@ -14,6 +14,12 @@ PAGE = Path(__file__).parents[2] / "docs" / "fidelity.md"
 #: Cases that the model does not reach, and why.
 DIFFERENT = {
     "walk-117": "the script leaves it to the scheduler on which CPU it starts",
+    "fuzz-free-2": "reclaim swaps pages that were freed by advice, Linux forgets them",
+    "fuzz-free-4": "reclaim swaps pages that were freed by advice, Linux forgets them",
+    "fuzz-policy-1": "mbind local with move moves huge pages that are local already",
+    "fuzz-policy-2": "mbind local with move moves huge pages that are local already",
+    "fuzz-shmem-2": "shared mappings are played as private ones of their process",
+    "fuzz-shmem-4": "shared mappings are played as private ones of their process",
 }
 #: What may differ in quanta and by several threads, and why.
 PARALLEL = {
@@ -23,7 +29,7 @@ PARALLEL = {
 #: What Linux has and the model has not.
 MISSING = (
     "page cache, files, tmpfs; memory of the kernel itself but for a fixed share",
-    "shared mappings: played as private ones of their process (never recorded)",
+    "shared mappings: played as private ones of their process",
     "memcg, cpusets, KSM, userfaultfd, mremap, mlock",
     "mTHP, 64 KiB and 1 GiB pages, pageblock types, free blocks of orders 1 to 8",
     "time-sharing of a CPU and the load balancer",
@@ -33,7 +39,9 @@ MISSING = (
 
 def family(name):
     """Return the family of a case by its name."""
-    return "basic" if name.startswith("basic") else name.rsplit("-", 1)[0]
+    if name.startswith("basic"):
+        return "basic"
+    return name.removeprefix("fuzz-").rsplit("-", 1)[0]
 
 
 def rule(want):
