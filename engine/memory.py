@@ -234,12 +234,27 @@ def allocate(
     machine: Machine, settings: Settings, costs: Costs, seed: int
 ) -> st.Memory:
     """Return the state of a machine on which nothing has run yet."""
-    nodes = len(machine.memory)
+    nodes, shards = len(machine.memory), settings.shards
     if nodes > NODES_MAX:
         raise BadInput(f"nodes must be at most {NODES_MAX}, got {nodes}")
     pages = managed_pages(machine)
-    shift = node_shift(pages)
-    frames = nodes << shift
+    info = _info(settings, seed, node_shift(pages), sum(pages))
+    info[st.TOPOLOGY], info[st.MAX_DISTANCE] = topology_type(machine)
+    sets = int(info[st.TLB_SETS_4K] + info[st.TLB_SETS_2M])
+    return st.Memory(
+        info=info,
+        tlb=np.zeros((0, shards, sets * st.WAYS + 2), np.int64),
+        **_sparse_arrays(machine, settings, pages),
+        **_machine_tables(machine, settings, costs),
+        **_empty_tables(nodes),
+        **_shard_tables(nodes, shards),
+        **_balancing_tables(nodes, shards),
+    )
+
+
+def _sparse_arrays(machine: Machine, settings: Settings, pages: list[int]) -> dict:
+    """Return what there is of each virtual page, frame, pageblock, slot and entry."""
+    frames = len(pages) << node_shift(pages)
     blocks = frames >> k.HPAGE_PMD_ORDER
     slots = settings.swap_bytes // k.PAGE_SIZE
     arena = arena_pages(machine)
@@ -247,16 +262,7 @@ def allocate(
     # the PMD entries of any machine that is not tiny.
     large = sum(pages) >= 1 << 18
     dense = large and settings.thp.enabled == "never"
-    shards = settings.shards
-    shard = np.zeros((shards + 1, st.SHARD_WIDTH), np.int64)
-    shard[:, st.FREED_HEAD : st.FREED_BLOCK_TAIL + 1] = k.NONE
-    pool = np.zeros((shards, nodes, st.POOL_WIDTH), np.int64)
-    pool[:, :, [st.POOL_HEAD, st.POOL_HUGE_HEAD]] = k.NONE
-    info = _info(settings, seed, shift, sum(pages))
-    info[st.TOPOLOGY], info[st.MAX_DISTANCE] = topology_type(machine)
-    sets = int(info[st.TLB_SETS_4K] + info[st.TLB_SETS_2M])
-    cost = np.array([getattr(costs, name) for name in _COSTS.values()], np.int64)
-    return st.Memory(
+    return dict(
         pte=sparse(arena, np.int64, dense),
         pmd=sparse(arena >> k.HPAGE_PMD_ORDER, np.int64, large),
         frame=sparse(frames, np.int64, dense),
@@ -276,22 +282,42 @@ def allocate(
         entry_count=sparse(frames, np.int16, False),
         entry_frame=sparse(frames, np.int64, False),
         vpn_family=sparse(arena >> k.HPAGE_PMD_ORDER, np.int32, False),
-        node=_node_table(machine, settings, shift),
-        mm=np.zeros((0, st.MM_WIDTH), np.int64),
-        family=np.zeros((0, st.FAMILY_WIDTH), np.int64),
-        vma=np.zeros((0, st.VMA_WIDTH), np.int64),
-        task=np.zeros((0, st.TASK_WIDTH), np.int64),
-        weights=np.zeros((1, nodes + 1), np.int64),
+    )
+
+
+def _machine_tables(machine: Machine, settings: Settings, costs: Costs) -> dict:
+    """Return the tables of nodes and CPUs, and what things cost."""
+    return dict(
         zonelist=np.ascontiguousarray(machine.zonelist(), np.int64),
         cpu_node=np.ascontiguousarray(machine.cpu_node, np.int64),
         distance=np.ascontiguousarray(machine.distance, np.int64),
         latency=np.ascontiguousarray(machine.latency_ns, np.int64),
         copy_ns=copy_costs(machine, costs),
+        cost=np.array([getattr(costs, name) for name in _COSTS.values()], np.int64),
+        node=_node_table(machine, settings, node_shift(managed_pages(machine))),
+    )
+
+
+def _empty_tables(nodes: int) -> dict:
+    """Return the tables of processes, VMAs and tasks, of which there are none."""
+    return dict(
+        mm=np.zeros((0, st.MM_WIDTH), np.int64),
+        family=np.zeros((0, st.FAMILY_WIDTH), np.int64),
+        vma=np.zeros((0, st.VMA_WIDTH), np.int64),
+        task=np.zeros((0, st.TASK_WIDTH), np.int64),
+        weights=np.zeros((1, nodes + 1), np.int64),
         access_ns=np.zeros((0, nodes), np.int64),
         walk_ns=np.zeros((0, 2, nodes), np.int64),
-        tlb=np.zeros((0, shards, sets * st.WAYS + 2), np.int64),
-        cost=cost,
-        info=info,
+    )
+
+
+def _shard_tables(nodes: int, shards: int) -> dict:
+    """Return what each shard holds and notes, and serial work after them."""
+    shard = np.zeros((shards + 1, st.SHARD_WIDTH), np.int64)
+    shard[:, st.FREED_HEAD : st.FREED_BLOCK_TAIL + 1] = k.NONE
+    pool = np.zeros((shards, nodes, st.POOL_WIDTH), np.int64)
+    pool[:, :, [st.POOL_HEAD, st.POOL_HUGE_HEAD]] = k.NONE
+    return dict(
         shard=shard,
         pool=pool,
         vm=np.zeros((shards + 1, nodes, len(k.Vm)), np.int64),
@@ -300,6 +326,12 @@ def allocate(
         mm_change=np.zeros((shards + 1, 0, st.CHANGE_WIDTH), np.int64),
         lru_change=np.zeros((shards + 1, nodes, 3), np.int64),
         traffic=np.zeros((shards + 1, nodes, nodes), np.int64),
+    )
+
+
+def _balancing_tables(nodes: int, shards: int) -> dict:
+    """Return what NUMA balancing keeps of VMAs, tasks, groups and nodes."""
+    return dict(
         numab=np.zeros((0, st.NUMAB_WIDTH), np.int64),
         numa=np.zeros((0, st.NUMA_WIDTH), np.int64),
         numa_faults=np.zeros((0, 4, nodes, 2), np.int64),
