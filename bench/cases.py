@@ -270,7 +270,7 @@ def _split(warm: bool):
         first = (world.region.first + world.process.delta) // HUGE
         m, mm = world.sim.memory, world.process.id
         if warm:
-            tables = m.block_huge, m.block_bump, m.pmd[first : first + blocks]
+            tables = m.block_huge, m.block_mapped, m.pmd[first : first + blocks]
             before = [table.copy() for table in tables]
             _split_pmds(m, mm, first, blocks)
             for table, old in zip(tables, before, strict=True):
