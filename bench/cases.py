@@ -303,7 +303,7 @@ CASES = (
     Case("migcache_fault_64GiB", 64 * GIB, _fault(Mechanism.MIGCACHE)),
     Case("balancing_64GiB", 64 * GIB, _balance),
     Case("mark_64GiB", 64 * GIB, _mark, True),
-    Case("fork_64GiB", 64 * GIB, _fork, True),
+    Case("fork_64GiB", 64 * GIB, _fork, True, True),
     Case("exit_64GiB", 64 * GIB, _exit, True),
     Case("reclaim_64GiB", 64 * GIB, _reclaim),
     Case("setup_64TiB", 64 * TIB, _setup, against=0),

@@ -31,8 +31,8 @@ from .huge_pmd import count_huge_failure, migrate_huge
 from .mempolicy import alloc_on_node, alloc_page_vma, in_mask, mpol_misplaced
 from .migrate import migrate_folio_move, migration_cost
 from .moves import note_move, note_move_huge
-from .page_table import bits_of, change_bits
 from .page_alloc import node_of, put_huge, put_page
+from .page_table import bits_of, change_bits
 from .rmap import mapcount, try_to_unmap
 from .state import (
     ENTRIES,

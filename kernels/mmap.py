@@ -37,7 +37,7 @@ from .last_cpupid import reset_last_cpupids
 from .memory import drop_entry
 from .migrate import lru_add
 from .page_alloc import free_frames, node_of, put_page
-from .page_table import bits_of, change_bits, maps_in_order
+from .page_table import bits_of, maps_in_order
 from .rmap import mapcount
 from .state import (
     CHANGE_HUGE,
@@ -92,9 +92,9 @@ def _copy_alike(m, s, ptes, copies, child):
     every, _ = bits_of(ptes)
     if not every & PTE_PRESENT or not maps_in_order(ptes):
         return False
-    change_bits(ptes, PTE_WRITE, 0)
-    copies[:] = ptes
-    change_bits(copies, PTE_YOUNG | PTE_OWES, 0)
+    for i in range(ptes.size):
+        ptes[i] &= ~PTE_WRITE
+        copies[i] = ptes[i] & ~(PTE_YOUNG | PTE_OWES)
     pfn = ptes[0] & PTE_PAYLOAD
     frames = m.frame[pfn : pfn + ptes.size]
     for i in range(frames.size):
@@ -253,9 +253,9 @@ def _free_alike(m, s, frames, pfn, active):
 
 @inlined
 def _zap_alike(m, s, ptes, mm):
-    """Unmap a slice of PTEs that map frames in a row of one block, which are alike, too.
+    """Unmap a slice of PTEs; return False if that is not for all of them the same.
 
-    Return whether it was one.
+    They must map frames in a row of one block, which are alike.
     """
     every, _ = bits_of(ptes)
     if not every & PTE_PRESENT or not maps_in_order(ptes):
