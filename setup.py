@@ -12,9 +12,13 @@ ROOT = Path(__file__).parent
 
 
 def extensions() -> list[Extension]:
-    """Return one extension for each Cython file among the kernels."""
-    names = sorted(path.stem for path in ROOT.glob("kernels/*.pyx"))
-    return [Extension(f"lazynuma.kernels.{n}", [f"kernels/{n}.pyx"]) for n in names]
+    """Return one extension for each Cython file."""
+    files = [
+        (folder, path.stem)
+        for folder in FOLDERS
+        for path in sorted(ROOT.glob(f"{folder}/*.pyx"))
+    ]
+    return [Extension(f"lazynuma.{f}.{n}", [f"{f}/{n}.pyx"]) for f, n in files]
 
 
 setup(
