@@ -13,12 +13,12 @@ ROOT = Path(__file__).parent
 
 def extensions() -> list[Extension]:
     """Return one extension for each Cython file."""
-    files = [
-        (folder, path.stem)
-        for folder in FOLDERS
-        for path in sorted(ROOT.glob(f"{folder}/*.pyx"))
+    paths = sorted(path.relative_to(ROOT) for path in ROOT.glob("*/*.pyx"))
+    modules = (path.with_suffix("").parts for path in paths)
+    return [
+        Extension(f"lazynuma.{folder}.{name}", [f"{folder}/{name}.pyx"])
+        for folder, name in modules
     ]
-    return [Extension(f"lazynuma.{f}.{n}", [f"{f}/{n}.pyx"]) for f, n in files]
 
 
 setup(

@@ -5,7 +5,8 @@ pycachesim come with ``pip install '.[bench]'``; what is not installed is left o
 
 The traces are uniform and Zipf (exponent 1, ranks scattered) over 2^20 pages.  Every
 LRU holds a quarter of them.  lazynuma serves the trace as recorded accesses to pages
-that are mapped, and once more as accesses that it draws itself.
+that are mapped, and once more as accesses that it draws itself.  Ratios are of events
+a second of CPU time.
 """
 
 import argparse
@@ -34,6 +35,8 @@ ACCESSES = 50_000_000
 #: OrderedDict takes a second for so many.
 FEW = 3_000_000
 CHUNK = 5_000_000
+#: Accesses of a part in which lazynuma is given a trace.
+STREAMED = 1 << 20
 FIRST_TOUCH = 16 * GIB
 #: As much as a small machine has; beyond its caches by far.
 LINUX_TOUCH = GIB
@@ -44,15 +47,31 @@ _ORACLE = np.dtype([("time", "<u4"), ("id", "<u8"), ("size", "<u4"), ("next", "<
 _LESS = "Cache simulators do less per event: they have no nodes, page tables or costs."
 
 
+class Seconds(NamedTuple):
+    """What the clock on the wall says, and what this process had of its CPUs."""
+
+    wall: float
+    cpu: float
+
+
 class Rate(NamedTuple):
-    """Events a second of one program, the best of REPEATS; ``hits``: share, if any."""
+    """Events a second of one program, the best of REPEATS; ``hits``: share, if any.
+
+    ``per_cpu_s``: a second of CPU time, which is what ratios are made of: others on a
+    shared machine do not take their turn at the same times from both sides.
+    """
 
     name: str
     events: int
     per_s: float
+    per_cpu_s: float
     hits: float | None = None
     #: How many times as fast lazynuma wants to be.
     target: float | None = None
+
+
+def _rate(name: str, events: int, best: Seconds, **more: float) -> Rate:
+    return Rate(name, events, events / best.wall, events / best.cpu, **more)
 
 
 def main(arguments: list[str]) -> int:
@@ -120,15 +139,15 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _best(once: Callable[[], float]) -> float:
+def _best(once: Callable[[], Seconds]) -> Seconds:
     """Return the least seconds: what shared machines add is never negative."""
-    return min(once() for _ in range(REPEATS))
+    return Seconds(*map(min, zip(*(once() for _ in range(REPEATS)), strict=True)))
 
 
-def _seconds(work: Callable[[], object]) -> float:
-    begin = time.perf_counter()
+def _seconds(work: Callable[[], object]) -> Seconds:
+    wall, cpu = time.perf_counter(), time.process_time()
     work()
-    return time.perf_counter() - begin
+    return Seconds(time.perf_counter() - wall, time.process_time() - cpu)
 
 
 # --- traces ---------------------------------------------------------------------------
@@ -149,54 +168,63 @@ def _zipf(rng: np.random.Generator, accesses: int) -> np.ndarray:
     return trace
 
 
-def _chunks(trace: np.ndarray) -> Iterator[np.ndarray]:
-    for first in range(0, trace.size, CHUNK):
-        yield trace[first : first + CHUNK]
+def _chunks(trace: np.ndarray, size: int = CHUNK) -> Iterator[np.ndarray]:
+    for first in range(0, trace.size, size):
+        yield trace[first : first + size]
 
 
 # --- lazynuma -------------------------------------------------------------------------
 
 
 def _recorded(trace: np.ndarray, threads: int) -> Rate:
-    """Serve the trace, reads of mapped pages."""
-    writes = np.zeros(trace.size, bool)
+    """Serve the trace as a stream of parts, reads of mapped pages."""
+    world = _mapped(threads)
+    writes = np.zeros(STREAMED, bool)
 
-    def loads(world: World) -> list:
-        recorded = workload.Recorded(
-            task=world.tasks[0],
-            region=world.region,
-            count=trace.size,
-            vpn=trace,
-            writes=writes,
-        )
-        return [recorded]
+    def work() -> None:
+        for part in _chunks(trace, STREAMED):
+            recorded = workload.Recorded(
+                task=world.tasks[0],
+                region=world.region,
+                count=part.size,
+                vpn=part,
+                writes=writes[: part.size],
+            )
+            world.sim.run([recorded])
 
-    return Rate("lazynuma, the trace", trace.size, _touches(loads, trace.size, threads))
+    best = _best(lambda: _seconds(work))
+    world.sim.close()
+    return _rate("lazynuma, the trace", trace.size, best)
 
 
 def _drawn(kind: type, count: int, threads: int) -> Rate:
     """Serve as many accesses of the same distribution, drawn in the kernels."""
-    rate = _touches(lambda world: world.loads(kind, count, write=0.0), count, threads)
-    return Rate("lazynuma, drawn", count, rate)
+    world = _mapped(threads)
+    loads = world.loads(kind, count, write=0.0)
+    best = _best(lambda: _seconds(lambda: world.sim.run(loads)))
+    world.sim.close()
+    return _rate("lazynuma, drawn", count, best)
 
 
-def _touches(loads: Callable[[World], list], count: int, threads: int) -> float:
-    """Return accesses a second of workloads that find their pages mapped."""
+def _mapped(threads: int) -> World:
+    """Return a world whose pages are mapped and whose kernels are compiled."""
     world = World(PAGES * PAGE, threads)
     world.sim.populate(world.tasks[0], world.region)
-    world.sim.run(world.loads(workload.Uniform, CHUNK // 10))  # compiles
-    timing = world.timed(lambda: world.sim.run(loads(world)), count, REPEATS)
-    return count / timing.seconds
+    world.sim.run(world.loads(workload.Uniform, STREAMED))
+    return world
 
 
 def _first_touch(threads: int) -> Rate:
-    def once() -> float:
+    """Fault 4 KiB pages in, in order."""
+
+    def once() -> Seconds:
         world = World(FIRST_TOUCH, threads)
         loads = world.loads(workload.Sweep, world.region.pages, slabs=True)
-        return world.timed(lambda: world.sim.run(loads), world.region.pages).seconds
+        seconds = _seconds(lambda: world.sim.run(loads))
+        world.sim.close()
+        return seconds
 
-    pages = FIRST_TOUCH // PAGE
-    return Rate("lazynuma", pages, pages / _best(once))
+    return _rate("lazynuma", FIRST_TOUCH // PAGE, _best(once))
 
 
 # --- the peers ------------------------------------------------------------------------
@@ -208,16 +236,15 @@ def _libcachesim(trace: np.ndarray) -> Rate:
 
     hits = 0.0
 
-    def once() -> float:
+    def once() -> Seconds:
         nonlocal hits
         reader = libcachesim.TraceReader(
             file.name, libcachesim.TraceType.ORACLE_GENERAL_TRACE
         )
         cache = libcachesim.LRU(CACHED)
-        begin = time.perf_counter()
-        misses, _ = cache.process_trace(reader)
-        seconds = time.perf_counter() - begin
-        hits = 1 - misses
+        misses = []
+        seconds = _seconds(lambda: misses.append(cache.process_trace(reader)[0]))
+        hits = 1 - misses[0]
         return seconds
 
     with tempfile.NamedTemporaryFile(suffix=".oracleGeneral") as file:
@@ -226,8 +253,8 @@ def _libcachesim(trace: np.ndarray) -> Rate:
             rows["id"], rows["size"], rows["next"] = part, 1, -1
             rows.tofile(file)
         file.flush()
-        rate = trace.size / _best(once)
-    return Rate(_named("libcachesim"), trace.size, rate, hits, 4.0)
+        best = _best(once)
+    return _rate(_named("libcachesim"), trace.size, best, hits=hits, target=4.0)
 
 
 def _pycachesim(trace: np.ndarray) -> Rate:
@@ -236,22 +263,22 @@ def _pycachesim(trace: np.ndarray) -> Rate:
 
     hits = 0.0
 
-    def once() -> float:
+    def once() -> Seconds:
         nonlocal hits
         memory = cachesim.MainMemory()
         cache = cachesim.Cache("L1", SETS, WAYS, PAGE, "LRU")
         memory.load_to(cache)
         memory.store_from(cache)
         simulator = cachesim.CacheSimulator(cache, memory)
-        seconds = 0.0
+        parts = []
         for part in _chunks(trace):
             addresses = (part * PAGE).tolist()
-            seconds += _seconds(lambda a=addresses: simulator.load(a))
+            parts.append(_seconds(lambda a=addresses: simulator.load(a)))
         hits = cache.stats()["HIT_count"] / trace.size
-        return seconds
+        return Seconds(*map(sum, zip(*parts, strict=True)))
 
-    rate = trace.size / _best(once)
-    return Rate(_named("pycachesim"), trace.size, rate, hits, 1.0)
+    best = _best(once)
+    return _rate(_named("pycachesim"), trace.size, best, hits=hits, target=1.0)
 
 
 def _ordered_dict(trace: np.ndarray) -> Rate:
@@ -270,21 +297,20 @@ def _ordered_dict(trace: np.ndarray) -> Rate:
             if len(cache) > CACHED:
                 cache.popitem(last=False)
 
-    rate = trace.size / _best(lambda: _seconds(work))
-    return Rate("OrderedDict", trace.size, rate, hits / trace.size)
+    best = _best(lambda: _seconds(work))
+    return _rate("OrderedDict", trace.size, best, hits=hits / trace.size)
 
 
 def _linux() -> Rate:
     """Touch new memory of this process: what the running kernel does in a second."""
 
-    def once() -> float:
+    def once() -> Seconds:
         memory = mmap.mmap(-1, LINUX_TOUCH, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         memory.madvise(mmap.MADV_NOHUGEPAGE)
         return _seconds(lambda: probe.touch(memory, PAGE))
 
-    pages = LINUX_TOUCH // PAGE
     once()  # a hypervisor backs memory at its first use
-    return Rate("this Linux", pages, pages / _best(once), target=30.0)
+    return _rate("this Linux", LINUX_TOUCH // PAGE, _best(once), target=30.0)
 
 
 def _named(package: str) -> str:
@@ -295,27 +321,39 @@ def _named(package: str) -> str:
 
 
 def _show(title: str, rates: list[Rate]) -> None:
-    ours = [rate for rate in rates if rate.name.startswith("lazynuma")]
+    ours = _ours(rates)
     print(f"\n{title}")
-    print(f"{'':22}{'events':>12}{'events/s':>12}{'hits':>8}", end="")
-    print("".join(f"{rate.name:>22}" for rate in ours) + f"{'target':>9}")
+    print(f"{'':22}{'events':>12}{'/s':>10}{'/CPU s':>10}{'hits':>8}", end="")
+    print("".join(f"{own.name:>21}" for own in ours) + f"{'target':>8}")
     for rate in rates:
         hits = "-" if rate.hits is None else f"{100 * rate.hits:.1f} %"
-        line = f"{rate.name:22}{rate.events:12,}{rate.per_s / 1e6:10.2f} M{hits:>8}"
+        line = f"{rate.name:22}{rate.events:12,}{_millions(rate.per_s)}"
+        line += f"{_millions(rate.per_cpu_s)}{hits:>8}"
         if rate not in ours:
-            line += "".join(f"{f'x{own.per_s / rate.per_s:.2f}':>22}" for own in ours)
-            line += f"{f'x{rate.target:g}' if rate.target else '-':>9}"
+            line += "".join(f"{f'x{_ratio(own, rate):.2f}':>21}" for own in ours)
+            line += f"{f'x{rate.target:g}' if rate.target else '-':>8}"
         print(line, flush=True)
+
+
+def _ours(rates: list[Rate]) -> list[Rate]:
+    return [rate for rate in rates if rate.name.startswith("lazynuma")]
+
+
+def _ratio(own: Rate, peer: Rate) -> float:
+    return own.per_cpu_s / peer.per_cpu_s
+
+
+def _millions(rate: float) -> str:
+    return f"{rate / 1e6:8.2f} M"
 
 
 def _plain(results: dict[str, list[Rate]], missing: list[str]) -> dict:
     """Return what ``--json`` prints: rates, and lazynuma's ratio to each peer."""
     sections = []
     for title, rates in results.items():
-        ours = {r.name: r.per_s for r in rates if r.name.startswith("lazynuma")}
         rows = [
             rate._asdict()
-            | {"ratios": {name: own / rate.per_s for name, own in ours.items()}}
+            | {"ratios": {own.name: _ratio(own, rate) for own in _ours(rates)}}
             for rate in rates
         ]
         sections.append({"title": title, "rates": rows})
