@@ -167,7 +167,7 @@ def _collapse() -> dict[str, float]:
         return {"collapse_ns": _advise(memory, _MADV_COLLAPSE) / BLOCKS}
     except OSError as error:
         raise Unmeasured(
-            f"MADV_COLLAPSE (Linux 6.1 or newer): {error.strerror}"
+            f"MADV_COLLAPSE needs Linux 6.1 and THP not disabled: {error.strerror}"
         ) from error
 
 
