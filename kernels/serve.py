@@ -56,10 +56,10 @@ from .state import (
 from .tlb import CACHED, WALKS_4K, tlb_miss, walk
 
 #: Accesses between the prefetch of an entry and its use.
-DISTANCE = 24
+DISTANCE = 48
 #: ... and of what its entry leads to, and of what that leads to.
-DISTANCE_PAGE = 16
-DISTANCE_CACHED = 8
+DISTANCE_PAGE = 32
+DISTANCE_CACHED = 16
 
 
 @inlined
