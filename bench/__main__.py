@@ -95,7 +95,7 @@ def _against(case: Case, timing, ceilings: dict) -> float:
 
 def _back(size: int) -> None:
     """Touch as much memory as a case takes, so that a hypervisor has backed it."""
-    words = sparse(size // 4096 * 2, np.int64, True)
+    words = sparse(size // 4096 * 6, np.int64, True)
     words[:] = 1
 
 

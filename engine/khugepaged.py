@@ -215,6 +215,8 @@ class Khugepaged:
         )
         memory.info[st.MAY_BE_HUGE] = 1
         give_back(memory.pte, first, k.HPAGE_PMD_NR)
+        # Small pages may have been there before, whose words are used no more.
+        give_back(memory.frame, b << k.HPAGE_PMD_ORDER, k.HPAGE_PMD_NR)
         self._simulation.flush_tlbs(process)
         return k.ScanResult.SUCCEED
 

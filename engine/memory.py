@@ -39,6 +39,10 @@ _COSTS = {
 }
 
 
+#: Wholly free blocks in a row whose words are given back to the host: 64 KiB.
+FEWEST_GIVEN_BACK = 16
+
+
 def sparse(items: int, dtype, huge: bool) -> np.ndarray:
     """Return zeroed memory that the host backs page by page as it is written.
 
@@ -82,6 +86,32 @@ def wipe(array: np.ndarray, first: int, items: int) -> None:
     array[first:start] = 0
     array[end : first + items] = 0
     give_back(array, start, end - start)
+
+
+def returned_blocks(memory: st.Memory) -> int:
+    """Return how many blocks are wholly free that were in use once."""
+    node = memory.node
+    virgin = np.maximum(node[:, st.END_BLOCK] - node[:, st.VIRGIN], 0)
+    return int((node[:, st.WHOLE] - virgin).sum())
+
+
+def give_back_free(memory: st.Memory) -> None:
+    """Return to the host what it holds of the frames of wholly free blocks.
+
+    A block's words fill one host page.  Single ones are left: they will be used again.
+    """
+    arrays = memory.frame, memory.frame_entry, memory.frame_cpupid
+    for nid, row in enumerate(memory.node):
+        first = nid << int(memory.info[st.NODE_SHIFT]) >> k.HPAGE_PMD_ORDER
+        lists = memory.block_list[first : int(row[st.VIRGIN])]
+        edges = np.diff(np.concatenate([[0], lists == st.RETURNED, [0]]).astype(np.int8))
+        starts, ends = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
+        for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+            if end - start < FEWEST_GIVEN_BACK:
+                continue
+            for array in arrays:
+                at, blocks = first + start, end - start
+                give_back(array, at * k.HPAGE_PMD_NR, blocks * k.HPAGE_PMD_NR)
 
 
 def _area_of(array: np.ndarray) -> mmap.mmap:

@@ -35,7 +35,15 @@ from .errors import BadInput, Segfault, SimulationError
 from .khugepaged import Khugepaged
 from .load import Loads
 from .locality import Locality
-from .memory import allocate, give_back, set_knobs, set_watermarks, wipe
+from .memory import (
+    allocate,
+    give_back,
+    give_back_free,
+    returned_blocks,
+    set_knobs,
+    set_watermarks,
+    wipe,
+)
 from .numa import NumaGroup, NumaTask, numa_group, numa_task
 from .policy import Policy, checked
 from .process import Process, Region, Task, Vma, isolate, merge, overlapping
@@ -50,6 +58,8 @@ EIO, EINVAL = 5, 22
 MS = 1_000_000
 #: Most accesses that one call of the barrier serves: some tenths of a second.
 BARRIER_LIMIT = 1 << 15
+#: Wholly free blocks after which the host gets its memory back: 2 MiB of it.
+GIVE_BACK_BLOCKS = 512
 #: Pages that one call of a range operation walks.
 RANGE_LIMIT = 1 << 20
 _ACTIONS = {"cold": madvise.COLD, "pageout": madvise.PAGEOUT, "free": madvise.FREE}
@@ -137,6 +147,7 @@ class Simulation:
         self._process_epoch: dict[int, np.ndarray] = {}
         self._counts = np.zeros((threads, tlb.CACHED * nodes + 3), np.int64)
         self._layout = self._queued = np.zeros(0, np.int64)
+        self._given_back = 0
         self._tally = np.zeros((1, settings.shards), np.int64)
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
         self.oom_kills = 0
@@ -296,6 +307,7 @@ class Simulation:
         order = k.HPAGE_PMD_ORDER
         wipe(memory.pmd, first >> order, process.span >> order)
         self._release(process)
+        self._give_back()
         self._event(k.Event.EXIT, -1, process, 0)
         if wedged[0]:
             self._event(k.Event.WEDGED, -1, process, int(wedged[0]))
@@ -431,6 +443,7 @@ class Simulation:
         self._charge(task, cost)
         self.flush_tlbs(process)
         give_back(self.memory.pte, start + process.delta, pages)
+        self._give_back()
         self._free_pgtables(process, start, start + pages)
 
     def _free_pgtables(self, process: Process, start: int, end: int) -> None:
@@ -869,6 +882,15 @@ class Simulation:
         self._locality.start(self.now, self._touched)
         while self._quantum(loads):
             pass
+        self._give_back()
+
+    def _give_back(self) -> None:
+        """Return host memory, if a GiB more has become free than the last time."""
+        returned = returned_blocks(self.memory)
+        if returned - self._given_back >= GIVE_BACK_BLOCKS:
+            give_back_free(self.memory)
+            self._given_back = returned
+        self._given_back = min(self._given_back, returned)
 
     def _first_means(self, memory: st.Memory) -> None:
         """Expect tasks that never ran to find everything on their own node."""
@@ -948,6 +970,7 @@ class Simulation:
         if self.khugepaged.enabled and self.khugepaged.wakes_ns <= self.now:
             self.khugepaged.run_due(self.now)
             self._fold()
+            self._give_back()
 
     def idle(self, ns: int) -> None:
         """Let time pass with nothing to run but the daemons."""
