@@ -3,10 +3,8 @@
 Written from ``docs/model.md`` §10.7 and, where it says so, from what Linux 6.1 does.
 """
 
-import ctypes
-
-import numpy as np
 import pytest
+from host_memory import resident
 from hypothesis import given, settings
 from hypothesis import strategies as hst
 from test_huge_pages import BLOCK, HUGE, PAGE, SLIT, World
@@ -827,23 +825,15 @@ def test_a_collapse_gives_the_host_the_page_tables_back():
     region = simulation.mmap(process, blocks * HUGE)
     assert simulation.populate(task, region) == region.pages
     ptes = simulation.memory.pte[region.first : region.first + region.pages]
-    assert _resident(ptes) == blocks
+    assert resident(ptes) == blocks
     simulation.advise(task, region, "hugepage")
     half = blocks // 2 * BLOCK
     assert simulation.collapse(task, region, pages=half) == 0
-    assert _resident(ptes) == blocks // 2
+    assert resident(ptes) == blocks // 2
     # The daemon does as the call does; eight blocks a wake-up, PMD entries included.
     simulation.idle(blocks // 8 * WAKE + blocks * Costs().collapse_ns)
     assert simulation.huge_pages(process) == region.pages
-    assert _resident(ptes) == 0
-
-
-def _resident(array):
-    """Return how many of an array's host pages are resident (mincore)."""
-    libc, seen = ctypes.CDLL(None, use_errno=True), np.zeros(array.nbytes // PAGE, "u1")
-    address, length = ctypes.c_void_p(array.ctypes.data), ctypes.c_size_t(array.nbytes)
-    assert libc.mincore(address, length, ctypes.c_void_p(seen.ctypes.data)) == 0
-    return int((seen & 1).sum())
+    assert resident(ptes) == 0
 
 
 # --- MADV_COLLAPSE ----------------------------------------------------------------

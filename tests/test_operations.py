@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from host_memory import resident
 
 from lazynuma.engine import (
     BadInput,
@@ -16,7 +17,7 @@ from lazynuma.engine import (
 )
 from lazynuma.engine.simulation import EINVAL, remap
 
-MIB = 1 << 20
+MIB, GIB = 1 << 20, 1 << 30
 
 
 @pytest.fixture
@@ -124,13 +125,18 @@ def test_bad_operations_are_refused(world, wrong):
 
 
 def test_memory_goes_back_to_the_host():
-    """The PTEs of a process that is gone are not resident any more."""
-    simulation = Simulation(uniform(1, 256 * MIB))
-    process = simulation.spawn(nbytes=256 * MIB)
+    """Neither the PTEs of a process that is gone nor its frames' words are resident."""
+    simulation = Simulation(uniform(1, 2 * GIB))
+    process = simulation.spawn(nbytes=2 * GIB)
     task = simulation.start_task(process, 0)
-    region = simulation.mmap(process, 128 * MIB)
+    region = simulation.mmap(process, 3 * GIB // 2)
     assert simulation.populate(task, region) == region.pages
-    assert np.count_nonzero(simulation.memory.pte[: region.pages]) == region.pages
+    memory = simulation.memory
+    arrays = memory.pte[: region.pages], memory.frame[: region.pages]
+    assert all(np.count_nonzero(array) == region.pages for array in arrays)
+    assert all(resident(array) == array.nbytes // 4096 for array in arrays)
     simulation.exit(process)
-    assert not simulation.memory.pte[: region.pages].any()
-    assert simulation.free(0) == 256 * MIB // 4096
+    # Two MiB may wait for the next process.
+    assert resident(arrays[0]) == 0 and resident(arrays[1]) <= 512
+    assert not any(array.any() for array in arrays)
+    assert simulation.free(0) == 2 * GIB // 4096
