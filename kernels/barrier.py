@@ -4,6 +4,7 @@ from enum import IntEnum
 from typing import Final
 
 from ._jit import inlined, kernel
+from ._prefetch import prefetch
 from .accesses import (
     ACCESS_TAIL,
     ACCESS_TASK_SHIFT,
@@ -53,6 +54,8 @@ class Stop(IntEnum):
     SEGV = 3
 
 
+#: Accesses between the prefetch of a PTE and its use.
+DISTANCE: Final = 16
 _SERVED: Final = -1
 _DONE, _LIMIT = int(Stop.DONE), int(Stop.LIMIT)
 _OOM, _SEGV = int(Stop.OOM), int(Stop.SEGV)
@@ -123,12 +126,55 @@ def _passed_in_shard(m, word):
 
 
 @inlined
-def _hit(m, task, s, at, write, tail, counts):
+def _ask_ahead(m, word):
+    """Prefetch the PTE of an access to come."""
+    delta = m.task[word >> ACCESS_TASK_SHIFT, TASK_DELTA]
+    prefetch(m.pte, (word & ACCESS_VPN) + delta)
+
+
+@inlined
+def _hit(m, word, counts):
+    """Do what the hardware does for an access that needs no fault."""
+    task = word >> ACCESS_TASK_SHIFT
+    at = (word & ACCESS_VPN) + m.task[task, TASK_DELTA]
     counts[hit_node(m, task, entry_of(m, at))] += 1
-    touch(m, task, at, write, counts)
+    touch(m, task, at, word & ACCESS_WRITE != 0, counts)
     if m.info[TLB_SETS_4K]:
-        translate(m, task, s, at, counts)
-    settle_run(m, m.info[SHARDS], task, tail, counts)
+        translate(m, task, shard_of(word, m.info[SHARDS]), at, counts)
+
+
+@inlined
+def _serve_again(m, word, counts):
+    """Serve one access of the layout, and let the daemons work after a fault."""
+    task = word >> ACCESS_TASK_SHIFT
+    vpn = word & ACCESS_VPN
+    write = word & ACCESS_WRITE != 0
+    at = vpn + m.task[task, TASK_DELTA]
+    if is_hit(entry_of(m, at), write):
+        _hit(m, word, counts)
+        return _SERVED
+    stop = _serve_serially(m, task, at, vpn, write)
+    if stop == _SERVED:
+        _hit(m, word, counts)
+        _run_daemons(m)
+    return stop
+
+
+@inlined
+def _settle(m, word, counts):
+    """Charge the hits of the run of accesses that ends with ``word``."""
+    tail = word & ACCESS_TAIL != 0
+    settle_run(m, m.info[SHARDS], word >> ACCESS_TASK_SHIFT, tail, counts)
+
+
+@inlined
+def _is_alive(m, word):
+    return m.task[word >> ACCESS_TASK_SHIFT, TASK_ALIVE] == 1
+
+
+@inlined
+def _is_other_run(word, last):
+    return (word ^ last) & ~(ACCESS_VPN | ACCESS_WRITE) != 0
 
 
 @kernel
@@ -139,34 +185,26 @@ def serve_set_aside(m, layout, accesses, limit, counts):
     limit   most accesses to serve in this call
     counts  int64[3 * nodes + 3]  scratch (``kernels/tlb.py``), zero before and after
     """
-    served = 0
+    stop = _DONE
+    served, last = 0, layout[min(m.info[POSITION], accesses - 1)]
     for position in range(m.info[POSITION], accesses):
         word = layout[position]
-        task = word >> ACCESS_TASK_SHIFT
+        if position + DISTANCE < accesses:
+            _ask_ahead(m, layout[position + DISTANCE])
         m.info[POSITION] = position + 1
-        if _passed_in_shard(m, word) or not m.task[task, TASK_ALIVE]:
+        if _passed_in_shard(m, word) or not _is_alive(m, word):
             continue
+        if _is_other_run(word, last):
+            _settle(m, last, counts)
+        last = word
         stop = _serve_again(m, word, counts)
         if stop != _SERVED:
-            return stop
+            break
         served += 1
-        if served == limit:
-            return _LIMIT
-    return _DONE
-
-
-@inlined
-def _serve_again(m, word, counts):
-    """Serve one access of the layout, and let the daemons work."""
-    task = word >> ACCESS_TASK_SHIFT
-    vpn = word & ACCESS_VPN
-    write = word & ACCESS_WRITE != 0
-    at = vpn + m.task[task, TASK_DELTA]
-    stop = _serve_serially(m, task, at, vpn, write)
-    if stop == _SERVED:
-        s = shard_of(word, m.info[SHARDS])
-        _hit(m, task, s, at, write, word & ACCESS_TAIL != 0, counts)
-        _run_daemons(m)
+        stop = _LIMIT if served == limit else _DONE
+        if stop == _LIMIT:
+            break
+    _settle(m, last, counts)
     return stop
 
 
@@ -176,7 +214,8 @@ def serve_one(m, word, counts):
 
     word  int64  the access, as in the layout
     """
-    if not m.task[word >> ACCESS_TASK_SHIFT, TASK_ALIVE]:
+    if not _is_alive(m, word):
         return _LIMIT
     stop = _serve_again(m, word, counts)
+    _settle(m, word, counts)
     return _LIMIT if stop == _SERVED else stop
