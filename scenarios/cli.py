@@ -30,9 +30,9 @@ from ..engine.errors import BadInput, LazyNumaError
 from ..engine.study import label
 from .table import count, seconds, table
 
-_NOT_SCENARIOS = ("cli", "memory_script", "replay", "table")
+_NOT_SCENARIOS = ("cli", "memory_script", "replay", "script_records", "table")
 #: Options of ``replay`` that are for recorded traces alone.
-_TRACE_OPTIONS = ("machine", "mechanism", "skip_bad_lines", "set", "output", "force")
+_TRACE_OPTIONS = ("machine", "mechanism", "skip_bad_lines", "set")
 _LIBRARIES = ("numpy", "numba", "h5py")
 _HEARTBEAT_S = 10
 _SETTING_WIDTH = 40
@@ -224,9 +224,11 @@ def _replay(options: argparse.Namespace) -> None:
 
 def _play(stop: "_Stop", options: argparse.Namespace) -> None:
     """Play a memory script, and print its records as they come."""
-    from ..engine.memory_script import read
+    from ..engine.memory_script import read_text
     from ..engine.profiles import DEFAULT, PROFILES
-    from .memory_script import Player, readable
+    from ..engine.run import check_output, run_study
+    from .memory_script import readable
+    from .script_records import provenance, study
 
     for name in _TRACE_OPTIONS:
         if getattr(options, name):
@@ -239,9 +241,24 @@ def _play(stop: "_Stop", options: argparse.Namespace) -> None:
         raise BadInput(
             f"--profile must be one of {', '.join(PROFILES)}, got {profile!r}"
         )
-    for record in Player(read(options.file), profile).play():
-        stop.check()
+
+    def show(record: dict) -> None:
         print(json.dumps(record) if options.json else readable(record), flush=True)
+
+    check_output(options.output, options.force)
+    text = read_text(options.file)
+    question = study(text, profile, show)
+    run_study(
+        question,
+        output=options.output,
+        force=options.force,
+        seed=options.seed,
+        provenance={"command": options.line} | provenance(question, text, options.file),
+        progress=lambda *_: stop.check(),
+        opened=stop.opened,
+    )
+    if options.output is not None and not options.json:
+        print(f"\nwritten to {options.output}")
 
 
 def _scenarios(options: argparse.Namespace) -> None:
