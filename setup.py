@@ -12,9 +12,13 @@ ROOT = Path(__file__).parent
 
 
 def extensions() -> list[Extension]:
-    """Return one extension for each Cython file among the kernels."""
-    names = sorted(path.stem for path in ROOT.glob("kernels/*.pyx"))
-    return [Extension(f"lazynuma.kernels.{n}", [f"kernels/{n}.pyx"]) for n in names]
+    """Return one extension for each Cython file."""
+    paths = sorted(path.relative_to(ROOT) for path in ROOT.glob("*/*.pyx"))
+    modules = (path.with_suffix("").parts for path in paths)
+    return [
+        Extension(f"lazynuma.{folder}.{name}", [f"{folder}/{name}.pyx"])
+        for folder, name in modules
+    ]
 
 
 setup(

@@ -101,7 +101,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     replay.set_defaults(command=_replay)
     replay.add_argument(
-        "file", metavar="FILE", help="perf script or lackey text, or .gz; or script.mm"
+        "file",
+        metavar="FILE",
+        help="perf.data, perf script or lackey text, or .gz; or script.mm",
     )
     replay.add_argument("--machine", metavar="M", help="preset of the machine")
     replay.add_argument("--mechanism", metavar="X", help="lazy-migration mechanism")
