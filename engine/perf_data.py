@@ -278,6 +278,7 @@ class Samples:
         self._info[ps.WRITE] = write
         self._info[[ps.LATEST, ps.ROUND, ps.FLUSH]] = -1
         self._info[ps.ORDERED] = 1
+        self._table, self._writes = np.empty((5, 0), np.int64), np.empty(0, bool)
         self.cut: str | None = None
 
     @property
@@ -287,19 +288,27 @@ class Samples:
     def __iter__(self) -> Iterator[tuple]:
         """Yield (process, thread, cpu, time_ns, vpn, write) of ``chunk`` accesses."""
         self._skip_head()
-        info, chunk = self._info, self._chunk
-        table, writes = np.empty((5, 0), np.int64), np.empty(0, bool)
-        more = True
+        chunk, more = self._chunk, True
         while more:
-            table, writes = _with_room(table, writes, int(info[ps.RECORDS]), 2 * chunk)
-            info[ps.LIMIT] = len(writes)
-            more = self._fill(table, writes)
-            table, writes, done = self._in_order(table, writes, more)
+            self._make_room()
+            more = self._fill()
+            order, done = self._order(more)
             whole = done // chunk * chunk if more else done
             for first, end in pairwise([*range(0, whole, chunk), whole]):
-                yield *table[:, first:end], writes[first:end]
-            table, writes = table[:, whole:], writes[whole:]
-            info[ps.RECORDS] -= whole
+                yield self._columns(order, first, end)
+            self._keep(order, whole)
+
+    def _make_room(self) -> None:
+        """Let the table have room for a chunk, and for as many as are held back."""
+        count = int(self._info[ps.RECORDS])
+        size = count + max(count, self._chunk)
+        if size > len(self._writes):
+            size += self._chunk
+            table, writes = np.empty((5, size), np.int64), np.empty(size, bool)
+            table[:, :count] = self._table[:, :count]
+            writes[:count] = self._writes[:count]
+            self._table, self._writes = table, writes
+        self._info[ps.LIMIT] = len(self._writes)
 
     def _skip_head(self) -> None:
         window, start = self._window, self._recording.start
@@ -307,7 +316,7 @@ class Samples:
             window.fill(window.size)
         self._info[ps.POSITION] = min(start - window.offset, window.size)
 
-    def _fill(self, table: np.ndarray, writes: np.ndarray) -> bool:
+    def _fill(self) -> bool:
         """Read samples until the table is full; return whether there may be more."""
         info, window, recording = self._info, self._window, self._recording
         while True:
@@ -316,8 +325,14 @@ class Samples:
                 left = min(left, recording.end - window.offset)
             last = window.last or left < window.size
             info[ps.SIZE] = left
-            events, ids = recording.events, recording.ids
-            ps.parse(window.data, events, ids, table, writes.view(np.uint8), info)
+            ps.parse(
+                window.data,
+                recording.events,
+                recording.ids,
+                self._table,
+                self._writes.view(np.uint8),
+                info,
+            )
             if info[ps.WHY] == ps.FULL:
                 return True
             if info[ps.WHY] != ps.NEEDS_MORE:
@@ -347,35 +362,35 @@ class Samples:
             return f"expected whole records up to byte {wanted or end}, got {end} bytes"
         return None
 
-    def _in_order(
-        self, table: np.ndarray, writes: np.ndarray, more: bool
-    ) -> tuple[np.ndarray, np.ndarray, int]:
-        """Return the table in the order of time, and how much of it is final."""
+    def _order(self, more: bool) -> tuple[np.ndarray | None, int]:
+        """Return the table's order, None where it has it, and how much is final."""
         info, count = self._info, int(self._info[ps.RECORDS])
-        table, writes = table[:, :count], writes[:count]
         if not self._recording.has_time:
-            return table, writes, count
+            return None, count
         if more and info[ps.FLUSH] < 0:
-            return table, writes, 0
+            return None, 0
+        times, order = self._table[_TIME_ROW, :count], None
         if not info[ps.ORDERED]:
-            order = np.argsort(table[_TIME_ROW], kind="stable")
-            table, writes = table[:, order], writes[order]
+            order = np.argsort(times, kind="stable")
+            times = times[order]
             info[ps.ORDERED] = 1
         if not more:
-            return table, writes, count
-        return table, writes, _until(table[_TIME_ROW], int(info[ps.FLUSH]))
+            return order, count
+        return order, int(np.searchsorted(times, info[ps.FLUSH], "right"))
 
+    def _columns(self, order: np.ndarray | None, first: int, end: int) -> tuple:
+        """Return copies of the accesses from ``first`` to ``end`` of the order."""
+        if order is None:
+            return (*self._table[:, first:end].copy(), self._writes[first:end].copy())
+        at = order[first:end]
+        return (*(row.take(at) for row in self._table), self._writes.take(at))
 
-def _until(times: np.ndarray, limit: int) -> int:
-    """Return how many of the times, in order, are not after ``limit``."""
-    return int(np.searchsorted(times, limit, "right"))
-
-
-def _with_room(
-    table: np.ndarray, writes: np.ndarray, count: int, room: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return new arrays that begin with ``count`` accesses and have room for more."""
-    size = count + max(count, room)
-    new_table, new_writes = np.empty((5, size), np.int64), np.empty(size, bool)
-    new_table[:, :count], new_writes[:count] = table[:, :count], writes[:count]
-    return new_table, new_writes
+    def _keep(self, order: np.ndarray | None, first: int) -> None:
+        """Let the table begin with the accesses from ``first`` of the order."""
+        if order is None and first == 0:
+            return
+        *rows, writes = self._columns(order, first, int(self._info[ps.RECORDS]))
+        for row, kept in zip(self._table, rows, strict=True):
+            row[: kept.size] = kept
+        self._writes[: writes.size] = writes
+        self._info[ps.RECORDS] = writes.size
