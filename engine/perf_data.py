@@ -256,8 +256,8 @@ def _lack(event: _Event) -> str:
         return f"{what} without process numbers"
     if event.name in _EXCEPTIONS:
         return f"{what} with call chains before its data"
-    if event.kind == _TRACEPOINT:
-        return f"{what}, a tracepoint"
+    if event.kind == _TRACEPOINT and not event.name:
+        return f"{what}, a tracepoint whose name only a plain file has, at its end"
     if not event.sample_type & _ADDR:
         return f"{what} without addresses"
     return what

@@ -83,6 +83,7 @@ def test_a_recording_reads_as_its_text(tmp_path, name):
     text, want = read(DATA / f"{name}.txt.gz")
     assert binary.format == "perf.data" and text.format != "perf.data"
     assert got == want and len(set(want[2])) == 2
+    assert len(set(want[5])) == (2 if "exceptions" in name else 1)
     assert (binary.lines, binary.accesses) == (text.lines, text.accesses)
     assert binary.skipped == text.skipped == 0
 
