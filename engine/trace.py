@@ -20,6 +20,7 @@ import numpy as np
 
 from . import perf_data, trace_text
 from .errors import BadTrace
+from .perf_order import Samples
 from .trace_window import Window
 
 #: Accesses in a chunk, a few more where a line crosses a page boundary.
@@ -108,7 +109,7 @@ class Trace:
 
     def _samples(self, window: Window) -> Iterator[tuple]:
         """Yield the columns of chunks of a perf.data file."""
-        samples = self._recording.samples(window, self.write, CHUNK)
+        samples = Samples(self._recording, window, self.write, CHUNK)
         for columns in samples:
             self.lines, self.skipped = samples.counts
             yield columns

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lazynuma.engine import perf_data, trace
+from lazynuma.engine import perf_order, trace
 from lazynuma.engine.errors import BadInput
 from lazynuma.engine.trace import open_trace
 from lazynuma.engine.trace_window import WINDOW
@@ -216,13 +216,13 @@ def test_memory_holds_two_rounds(tmp_path, monkeypatch):
     """Not the file: what is held back does not grow."""
     monkeypatch.setattr(trace, "CHUNK", 64)
     sizes = []
-    make_room = perf_data.Samples._make_room
+    make_room = perf_order.Samples._make_room
 
     def watch(samples):
         make_room(samples)
         sizes.append(len(samples._writes))
 
-    monkeypatch.setattr(perf_data.Samples, "_make_room", watch)
+    monkeypatch.setattr(perf_order.Samples, "_make_room", watch)
     records = b"".join(
         sample(USUAL, time=at) + ROUND * (at % 100 == 99) for at in range(20_000)
     )
