@@ -210,7 +210,8 @@ def describe(path: str | os.PathLike) -> str:
             *((name, getattr(file, name).rows) for name in _TABLES),
             *((name, one.rows) for name, one in file.records.items()),
         ]
-        head = "\n".join(f"{name:<14}{value}" for name, value in lines)
+        wide = max(12, *(len(name) + 2 for name, _ in lines))
+        head = "\n".join(f"{name:<{wide}}{value}" for name, value in lines)
         return f"{head}\n\n{_summary(file)}"
 
 
