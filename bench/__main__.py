@@ -1,20 +1,21 @@
-"""``python -m bench [--json] [--threads N] [NAME ...]``: the table of ratios."""
+"""``python -m bench [--json] [--threads N] [NAME ...]``: the table of ratios.
+
+``python -m bench peers``: beside cache simulators and this machine's kernel.
+"""
 
 import argparse
 import gc
 import json
-import os
-import platform
 import sys
-from importlib.metadata import version
 
 import numpy as np
 
 from lazynuma.engine.memory import sparse
-from lazynuma.kernels import state
 
+from . import peers
 from .cases import CASES, Case
 from .ceiling import ceiling
+from .machine import as_line, machine
 from .traces import TRACES, TraceCase
 
 WARM_UP = 256 << 20
@@ -22,6 +23,8 @@ WARM_UP = 256 << 20
 
 def main() -> int:
     """Run the cases that are named, or all; print a table or one JSON object."""
+    if sys.argv[1:2] == ["peers"]:
+        return peers.main(sys.argv[2:])
     options = _options()
     known = {case.name: case for case in (*CASES, *TRACES)}
     unknown = [name for name in options.names if name not in known]
@@ -29,9 +32,9 @@ def main() -> int:
         print(f"bench: names must be of {', '.join(known)}, got {unknown[0]}")
         return 2
     chosen = [known[name] for name in options.names] or known.values()
-    machine = _machine()
+    here = machine()
     if not options.json:
-        print("  ".join(f"{key} {value}" for key, value in machine.items()))
+        print(as_line(here))
         print(f"{'name':26}{'threads':>8}{'seconds':>9}{'events/s':>11}", end="")
         print(f"{'against/s':>11}{'ratio':>8}{'bytes/page':>12}{'MiB':>9}")
     results, ceilings = [], {}
@@ -44,7 +47,7 @@ def main() -> int:
         if not options.json:
             _show(result)
     if options.json:
-        print(json.dumps({"machine": machine, "results": results}))
+        print(json.dumps({"machine": here, "results": results}))
     else:
         _explain(results)
     return 0
@@ -124,19 +127,6 @@ def _memory(result: dict) -> str:
 
 def _rate(events: float) -> str:
     return f"{events / 1e6:9.2f} M" if events >= 1e5 else f"{events:11.0f}"
-
-
-def _machine() -> dict:
-    with open("/proc/cpuinfo") as cpuinfo:
-        names = [line.split(":", 1)[1] for line in cpuinfo if "model name" in line]
-    return {
-        "cpu": names[0].strip() if names else platform.processor(),
-        "cores": len(os.sched_getaffinity(0)),
-        "load": round(os.getloadavg()[0], 2),
-        "python": platform.python_version(),
-        **{name: version(name) for name in ("numpy", "numba")},
-        "kernels": os.path.dirname(state.__file__),
-    }
 
 
 if __name__ == "__main__":

@@ -270,7 +270,7 @@ def _split(warm: bool):
         first = (world.region.first + world.process.delta) // HUGE
         m, mm = world.sim.memory, world.process.id
         if warm:
-            tables = m.block_huge, m.block_bump, m.pmd[first : first + blocks]
+            tables = m.block_huge, m.block_mapped, m.pmd[first : first + blocks]
             before = [table.copy() for table in tables]
             _split_pmds(m, mm, first, blocks)
             for table, old in zip(tables, before, strict=True):
@@ -303,7 +303,7 @@ CASES = (
     Case("migcache_fault_64GiB", 64 * GIB, _fault(Mechanism.MIGCACHE)),
     Case("balancing_64GiB", 64 * GIB, _balance),
     Case("mark_64GiB", 64 * GIB, _mark, True),
-    Case("fork_64GiB", 64 * GIB, _fork, True),
+    Case("fork_64GiB", 64 * GIB, _fork, True, True),
     Case("exit_64GiB", 64 * GIB, _exit, True),
     Case("reclaim_64GiB", 64 * GIB, _reclaim),
     Case("setup_64TiB", 64 * TIB, _setup, against=0),

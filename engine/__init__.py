@@ -9,6 +9,8 @@ _WHERE = {
     "Simulation": "simulation",
     "Settings": "settings",
     "Costs": "costs",
+    "read_costs": "cost_file",
+    "measure_costs": "calibrate",
     "Thp": "transparent_hugepage",
     "Khugepaged": "transparent_hugepage",
     "Tlb": "tlb",

@@ -176,7 +176,7 @@ def _check_folios(memory: st.Memory, huge: dict, mapped: dict) -> None:
         if word & k.FOLIO_COMPOUND:
             words = memory.frame[first : first + k.HPAGE_PMD_NR].tolist()
             assert [_mapcount(one) for one in words] == ptes, f"PTEs of huge page {b}"
-            assert memory.block_bump[b] == sum(one > 0 for one in ptes)
+            assert memory.block_mapped[b] == sum(one > 0 for one in ptes)
         else:
             assert not any(ptes), f"huge page {b} is mapped by PTEs"
         assert count or any(ptes), f"huge page {b} leaked"

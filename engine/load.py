@@ -94,9 +94,8 @@ class Loads:
 
     def _record(self, load: Recorded) -> int:
         """Append a recorded stream; return where it begins."""
-        words = np.asarray(load.vpn, np.int64) | np.where(
-            load.writes, acc.ACCESS_WRITE, 0
-        )
+        words = np.multiply(load.writes, acc.ACCESS_WRITE, dtype=np.int64)
+        words |= np.asarray(load.vpn, np.int64)
         first = self.recorded.size
         self.recorded = np.concatenate([self.recorded, words])
         return first

@@ -7,6 +7,7 @@ import numpy as np
 from ..kernels import constants as k
 from ..kernels import state as st
 from ..kernels.constants import Topology
+from ..kernels.page_alloc import WORD_BITS
 from .balancing import FILTERS, MODES, Balancing
 from .costs import Costs
 from .errors import BadInput
@@ -247,7 +248,7 @@ def allocate(
         **_sparse_arrays(machine, settings, pages),
         **_machine_tables(machine, settings, costs),
         **_empty_tables(nodes),
-        **_shard_tables(nodes, shards),
+        **_shard_tables(nodes, shards, settings.quantum_accesses),
         **_balancing_tables(nodes, shards),
     )
 
@@ -269,8 +270,8 @@ def _sparse_arrays(machine: Machine, settings: Settings, pages: list[int]) -> di
         frame_entry=sparse(frames, np.int32, False),
         block_huge=sparse(blocks, np.int64, False),
         block_used=sparse(blocks, np.int16, False),
-        block_bump=sparse(blocks, np.int16, False),
-        block_stack=sparse(blocks, np.int16, False),
+        block_mapped=sparse(blocks, np.int16, False),
+        block_free=sparse(frames // WORD_BITS, np.int64, False),
         block_list=sparse(blocks, np.int8, False),
         block_next=sparse(blocks, np.int32, False),
         block_prev=sparse(blocks, np.int32, False),
@@ -311,15 +312,18 @@ def _empty_tables(nodes: int) -> dict:
     )
 
 
-def _shard_tables(nodes: int, shards: int) -> dict:
+def _shard_tables(nodes: int, shards: int, accesses: int) -> dict:
     """Return what each shard holds and notes, and serial work after them."""
     shard = np.zeros((shards + 1, st.SHARD_WIDTH), np.int64)
-    shard[:, st.FREED_HEAD : st.FREED_BLOCK_TAIL + 1] = k.NONE
+    chains = st.FREED_BLOCK_HEAD, st.FREED_BLOCK_TAIL
+    chains += st.FREED_SLOTS + st.NEWEST, st.FREED_ENTRIES + st.NEWEST
+    shard[:, chains] = k.NONE
     pool = np.zeros((shards, nodes, st.POOL_WIDTH), np.int64)
     pool[:, :, [st.POOL_HEAD, st.POOL_HUGE_HEAD]] = k.NONE
     return dict(
         shard=shard,
         pool=pool,
+        freed=sparse(accesses, np.int64, False),
         vm=np.zeros((shards + 1, nodes, len(k.Vm)), np.int64),
         refused=np.zeros((shards + 1, len(k.Refusal)), np.int64),
         cause=np.zeros((shards + 1, 0, len(k.Cause)), np.int64),

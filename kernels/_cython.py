@@ -49,14 +49,14 @@ if numba.config.DISABLE_JIT:
 else:
 
     @inlined
-    def split_pmd(pmd, pte, frame, block_huge, block_bump, block):
+    def split_pmd(pmd, pte, frame, block_huge, block_mapped, block):
         """Do ``huge_memory.split_pmd``."""
         _split_pmd(
             _data(pmd),
             _data(pte),
             _data(frame),
             _data(block_huge),
-            _data(block_bump),
+            _data(block_mapped),
             block,
         )
 

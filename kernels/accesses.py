@@ -5,7 +5,7 @@ counted apart, 38-61 task.  The page of access number i depends on (seed, run, t
 alone, so a batch or a thread changes nothing (``docs/model.md`` §9).
 """
 
-from math import exp, log
+from math import log2
 from typing import Final
 
 import numpy as np
@@ -62,6 +62,8 @@ _MIX_A = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_B = np.uint64(0x94D049BB133111EB)
 _U30, _U27, _U31 = np.uint64(30), np.uint64(27), np.uint64(31)
 _U11 = np.uint64(11)
+#: An int64 shifted by so much is -1 if it is negative, else 0.
+_SIGN: Final = 63
 _UNIT = 2.0**-53
 
 
@@ -113,13 +115,43 @@ def _low_bits(r):
 
 
 @inlined
+def _exp2(x):
+    """Return 2^x for x in [0, 62), to 2e-12 of it, by arithmetic alone.
+
+    A Chebyshev fit of 2^f for the fraction f, so that all machines agree.
+    """
+    whole = np.int64(x)
+    f = x - np.float64(whole)
+    p = 1.8751874794044035e-06
+    p = p * f + 1.4150973686206239e-05
+    p = p * f + 0.0001551827330438416
+    p = p * f + 0.0013326675384478374
+    p = p * f + 0.00961837020004113
+    p = p * f + 0.055504061386260725
+    p = p * f + 0.24022651159353886
+    p = p * f + 0.6931471803852967
+    p = p * f + 1.000000000001082
+    return p * np.float64(np.int64(1) << whole)
+
+
+@inlined
+def _within(rank, n):
+    """Return a rank that rounding may have put outside [0, n): no branch."""
+    over = rank - (n - 1)
+    rank -= over & ~(over >> _SIGN)
+    return rank & ~(rank >> _SIGN)
+
+
+@inlined
+def _zipf_rank_1(u, n, doublings):
+    """Return the rank of exponent 1; ``doublings``: log2(n + 1)."""
+    return _within(np.int64(_exp2(u * doublings)) - 1, n)
+
+
+@inlined
 def _zipf_rank(u, n, exponent):
-    if exponent == 1.0:
-        rank = int(exp(u * log(n + 1.0))) - 1
-    else:
-        base = u * ((n + 1.0) ** (1.0 - exponent) - 1.0) + 1.0
-        rank = int(base ** (1.0 / (1.0 - exponent))) - 1
-    return min(max(rank, 0), n - 1)
+    base = u * ((n + 1.0) ** (1.0 - exponent) - 1.0) + 1.0
+    return _within(np.int64(base ** (1.0 / (1.0 - exponent))) - 1, n)
 
 
 @inlined
@@ -160,12 +192,9 @@ def _stencil_page(load, t, i):
 
 
 @inlined
-def _page_of(load, exponent, recorded, t, i):
+def _page_of(load, exponent, t, i):
     """Return (vpn relative to LOAD_FIRST, write) of access ``i`` of task ``t``."""
     kind = load[t, LOAD_KIND]
-    if kind == TRACE:
-        word = recorded[load[t, LOAD_A] + i]
-        return word & ACCESS_VPN, word & ACCESS_WRITE != 0
     if kind == STREAM:
         return _stream_page(load, t, i)
     if kind == STENCIL:
@@ -180,29 +209,58 @@ def _page_of(load, exponent, recorded, t, i):
 
 
 @inlined
-def _put(layout, counts, k, word):
-    """Lay out one access and count it for its shard."""
-    layout[k] = word
-    counts[shard_of(word, counts.size)] += 1
+def _write_bit(r, write):
+    """Return the bit of an access if it writes: computed, since writes come at random.
+
+    r  draw of the access; ``write``: how many of 2048 write
+    """
+    return ((_low_bits(r) - write) >> _SIGN) & ACCESS_WRITE
 
 
 @inlined
-def _lay_uniform(load, t, i, bits, layout, counts, first, end):
-    """Lay out accesses [first, end) of a uniform workload, without a branch."""
+def _remainder(x, n, inverse):
+    """Return x % n of 0 <= x < 2^62, n < 2^36, by the reciprocal of n.
+
+    The quotient is wrong by one at most: its own error is n / 2^53.
+    """
+    rest = x - np.int64(np.float64(x) * inverse) * n
+    rest += n & (rest >> _SIGN)
+    over = rest - n
+    return over + (n & (over >> _SIGN))
+
+
+@inlined
+def _lay_uniform(load, t, i, bits, layout, first, end):
+    """Lay out accesses [first, end) of a uniform workload: vector code."""
     key = np.uint64(load[t, LOAD_KEY])
     pages = load[t, LOAD_PAGES]
     write = load[t, LOAD_WRITE]
     bits += load[t, LOAD_FIRST]
-    for k in range(first, end):
-        r = draw(key, i + k - first)
-        word = bits + uniform(r, pages)
-        if _low_bits(r) < write:
-            word |= ACCESS_WRITE
-        _put(layout, counts, k, word)
+    for k in range(end - first):
+        r = draw(key, i + k)
+        layout[first + k] = bits + uniform(r, pages) | _write_bit(r, write)
 
 
 @inlined
-def _lay_sweep(load, t, i, bits, layout, counts, first, end):
+def _lay_zipf(load, t, i, bits, layout, first, end):
+    """Lay out accesses [first, end) of a Zipf workload of exponent 1: vector code."""
+    key = np.uint64(load[t, LOAD_KEY])
+    pages = load[t, LOAD_PAGES]
+    write = load[t, LOAD_WRITE]
+    spread = load[t, LOAD_A]
+    doublings = log2(pages + 1.0)
+    inverse = 1.0 / pages
+    bits += load[t, LOAD_FIRST]
+    for k in range(end - first):
+        r = draw(key, i + k)
+        page = _remainder(
+            _zipf_rank_1(_unit(r), pages, doublings) * spread, pages, inverse
+        )
+        layout[first + k] = bits + page | _write_bit(r, write)
+
+
+@inlined
+def _lay_sweep(load, t, i, bits, layout, first, end):
     """Lay out accesses [first, end) of a sweep, without a division."""
     key = np.uint64(load[t, LOAD_KEY])
     pages = load[t, LOAD_PAGES]
@@ -211,39 +269,51 @@ def _lay_sweep(load, t, i, bits, layout, counts, first, end):
     page = (load[t, LOAD_A] + i % pages * step) % pages
     bits += load[t, LOAD_FIRST]
     for k in range(first, end):
-        word = bits + page
-        if write == 2048 or _low_bits(draw(key, i + k - first)) < write:
-            word |= ACCESS_WRITE
-        _put(layout, counts, k, word)
+        r = draw(key, i + k - first)
+        layout[k] = bits + page | _write_bit(r, write)
         page += step
         if page >= pages:
             page -= pages
 
 
 @inlined
-def _lay_other(load, exponent, recorded, t, i, bits, layout, counts, first, end):
-    """Lay out accesses [first, end) of the other kinds."""
+def _lay_trace(load, recorded, t, i, bits, layout, first, end):
+    """Lay out accesses [first, end) of a trace."""
     bits += load[t, LOAD_FIRST]
-    for k in range(first, end):
-        page, write = _page_of(load, exponent, recorded, t, i + k - first)
-        word = bits + page
-        if write:
-            word |= ACCESS_WRITE
-        _put(layout, counts, k, word)
+    start = load[t, LOAD_A] + i
+    for k in range(end - first):
+        layout[first + k] = bits + recorded[start + k]
 
 
 @inlined
-def _lay_run(task, load, exponent, recorded, t, i, layout, counts, first, end):
+def _lay_other(load, exponent, t, i, bits, layout, first, end):
+    """Lay out accesses [first, end) of the other kinds."""
+    bits += load[t, LOAD_FIRST]
+    for k in range(first, end):
+        page, write = _page_of(load, exponent, t, i + k - first)
+        word = bits + page
+        if write:
+            word |= ACCESS_WRITE
+        layout[k] = word
+
+
+@inlined
+def _lay_run(task, load, exponent, recorded, t, i, layout, first, end):
     """Lay out one task's accesses from number ``i``, all in the tail or none."""
     bits = t << ACCESS_TASK_SHIFT
     if i >= task[t, TASK_TAIL]:
         bits |= ACCESS_TAIL
-    if load[t, LOAD_KIND] == UNIFORM:
-        _lay_uniform(load, t, i, bits, layout, counts, first, end)
-    elif load[t, LOAD_KIND] == SWEEP:
-        _lay_sweep(load, t, i, bits, layout, counts, first, end)
+    kind = load[t, LOAD_KIND]
+    if kind == UNIFORM:
+        _lay_uniform(load, t, i, bits, layout, first, end)
+    elif kind == SWEEP:
+        _lay_sweep(load, t, i, bits, layout, first, end)
+    elif kind == TRACE:
+        _lay_trace(load, recorded, t, i, bits, layout, first, end)
+    elif kind == ZIPF and exponent[t] == 1.0:
+        _lay_zipf(load, t, i, bits, layout, first, end)
     else:
-        _lay_other(load, exponent, recorded, t, i, bits, layout, counts, first, end)
+        _lay_other(load, exponent, t, i, bits, layout, first, end)
 
 
 @kernel
@@ -266,8 +336,10 @@ def generate(task, load, exponent, recorded, start, layout, tally, chunk):
         stop = min(end, start[t + 1])
         if i < task[t, TASK_TAIL]:
             stop = min(stop, k + task[t, TASK_TAIL] - i)
-        _lay_run(task, load, exponent, recorded, t, i, layout, counts, k, stop)
+        _lay_run(task, load, exponent, recorded, t, i, layout, k, stop)
         k = stop
+    for k in range(chunk * CHUNK, end):
+        counts[shard_of(layout[k], counts.size)] += 1
 
 
 @kernel

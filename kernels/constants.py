@@ -53,8 +53,6 @@ FRAME_COMPOUND: Final = 1 << 55
 #: 1 + the node that the page left when it last moved (6 bits); folios' too.
 FRAME_FROM_SHIFT: Final = 57
 FRAME_FROM: Final = 0x3F << FRAME_FROM_SHIFT
-#: Free frames: one plus the offset in its block of the next free one.
-FRAME_NEXT: Final = 0x3FF
 
 # --- PMD entry: int64, as a PTE, and --------------------------------------------
 #: There is a page table.

@@ -120,7 +120,7 @@ def folio_unmapped(m, s, b):
     word = m.block_huge[b]
     if mapcount(word) > 0:
         return
-    left = int(m.block_bump[b]) if word & FOLIO_COMPOUND else 0
+    left = int(m.block_mapped[b]) if word & FOLIO_COMPOUND else 0
     if left == 0:
         lru_add_huge(m, s, b, -1)
         undefer(m, s, b)
@@ -136,11 +136,11 @@ def subpage_unmapped(m, s, pfn):
     if mapcount(m.frame[pfn]) > 0:
         return
     b = pfn >> HPAGE_PMD_ORDER
-    m.block_bump[b] -= 1
+    m.block_mapped[b] -= 1
     if m.block_huge[b] & FOLIO_REMAPPED:
         # Without PG_double_map the page counts as unmapped, whoever maps the whole.
         defer(m, s, b)
-    if m.block_bump[b] == 0 and mapcount(m.block_huge[b]) > 0:
+    if m.block_mapped[b] == 0 and mapcount(m.block_huge[b]) > 0:
         # PMD entries alone map it again: nobody may take it for shared.
         m.block_huge[b] &= ~(FOLIO_COMPOUND | FOLIO_REMAPPED)
         first = b << HPAGE_PMD_ORDER
@@ -167,7 +167,7 @@ def split_huge_pmd(m, s, mm, block):
     if pmd & PTE_PRESENT:
         m.mm_change[s, mm, CHANGE_HUGE] -= HPAGE_PMD_NR
         m.block_huge[(pmd & PTE_PAYLOAD) >> HPAGE_PMD_ORDER] &= ~FOLIO_REMAPPED
-    split_pmd(m.pmd, m.pte, m.frame, m.block_huge, m.block_bump, block)
+    split_pmd(m.pmd, m.pte, m.frame, m.block_huge, m.block_mapped, block)
     vpn = (block << HPAGE_PMD_ORDER) - m.mm[mm, MM_DELTA]
     kept = vm_page_prot(m, mm, vpn, pmd)
     if kept:
@@ -226,7 +226,6 @@ def split_huge_page(m, s, b, kept):
         _take_over_from(m, b, moved)
     split_last_cpupid(m, b)
     m.block_list[b] = UNLISTED
-    m.block_bump[b] = HPAGE_PMD_NR
     _lru_add(m, s, n, active, -freed)
     m.vm[s, n, Vm.THP_SPLIT_PAGE] += 1
     if freed > 0:

@@ -105,7 +105,7 @@ def populate_blocks(
 
 
 cdef void map_subpages(
-    int64_t* frame, int64_t* block_huge, int16_t* block_bump, int64_t pfn
+    int64_t* frame, int64_t* block_huge, int16_t* block_mapped, int64_t pfn
 ) noexcept nogil:
     """Let a PMD entry's mapping of a folio count as 512 mappings of its frames."""
     cdef int64_t block = pfn >> HPAGE_PMD_ORDER
@@ -118,7 +118,7 @@ cdef void map_subpages(
     else:
         fill_block(words, (word & VPN) | MAPCOUNT_ONE | IN_USE | COMPOUND, 1)
     block_huge[block] = (word - MAPCOUNT_ONE) | COMPOUND
-    block_bump[block] = HPAGE_PMD_NR
+    block_mapped[block] = HPAGE_PMD_NR
 
 
 cdef api void split_pmd_api(
@@ -126,7 +126,7 @@ cdef api void split_pmd_api(
     int64_t* pte,
     int64_t* frame,
     int64_t* block_huge,
-    int16_t* block_bump,
+    int16_t* block_mapped,
     int64_t block,
 ) noexcept nogil:
     """Replace a huge entry by a page table that maps the same (__split_huge_pmd).
@@ -140,7 +140,7 @@ cdef api void split_pmd_api(
         fill_block(ptes, ZERO, 0)
     else:
         fill_block(ptes, entry & kept, 1)
-        map_subpages(frame, block_huge, block_bump, entry & PAYLOAD)
+        map_subpages(frame, block_huge, block_mapped, entry & PAYLOAD)
     pmd[block] = TABLE | (entry & PMD_NID)
 
 
@@ -149,13 +149,13 @@ def split_pmd(
     int64_t[::1] pte,
     int64_t[::1] frame,
     int64_t[::1] block_huge,
-    int16_t[::1] block_bump,
+    int16_t[::1] block_mapped,
     int64_t block,
 ):
     """Do ``split_pmd_api`` from Python."""
     with nogil:
         split_pmd_api(
-            &pmd[0], &pte[0], &frame[0], &block_huge[0], &block_bump[0], block
+            &pmd[0], &pte[0], &frame[0], &block_huge[0], &block_mapped[0], block
         )
 
 

@@ -286,7 +286,7 @@ def move_folio(m, s, old, new):
     lru_add_huge(m, s, new, 1)
     if compound:
         first, freed = new << HPAGE_PMD_ORDER, old << HPAGE_PMD_ORDER
-        m.block_bump[new] = m.block_bump[old]
+        m.block_mapped[new] = m.block_mapped[old]
         for i in range(HPAGE_PMD_NR):
             m.frame[first + i] = m.frame[freed + i]
     _remove_migration_pmds(m, old, new, compound)

@@ -77,6 +77,13 @@ def reset_last_cpupid(m, pfn):
 
 
 @inlined
+def reset_last_cpupids(m, pfn, frames):
+    """Forget who used frames in a row."""
+    if m.info[BALANCING]:
+        m.frame_cpupid[pfn : pfn + frames] = 0
+
+
+@inlined
 def reset_last_cpupid_huge(m, b):
     if m.info[BALANCING]:
         m.block_cpupid[b] = 0

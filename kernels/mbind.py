@@ -32,6 +32,7 @@ from .mempolicy import alloc_on_node, alloc_page_vma, in_mask, mpol_misplaced
 from .migrate import migrate_folio_move, migration_cost
 from .moves import note_move, note_move_huge
 from .page_alloc import node_of, put_huge, put_page
+from .page_table import bits_of, change_bits
 from .rmap import mapcount, try_to_unmap
 from .state import (
     ENTRIES,
@@ -200,16 +201,33 @@ def lazy_migcache(m, task, v, first, pages, policy, move_all):
 
 
 @inlined
+def _count_marked(m, s, nid, pages):
+    m.vm[s, nid, Vm.NUMA_PTE_UPDATES] += pages
+    m.vm[s, nid, Vm.LAZY_PAGES_MARKED] += pages
+
+
+@inlined
+def _are_unmarked(m, ptes):
+    """Tell whether all PTEs of a slice are present, unmarked and of one node."""
+    every, some = bits_of(ptes)
+    if not every & PTE_PRESENT or some & PTE_PROTNONE:
+        return False
+    return node_of(m, every & PTE_PAYLOAD) == node_of(m, some & PTE_PAYLOAD)
+
+
+@inlined
 def _mark_ptes(m, s, ptes):
+    if _are_unmarked(m, ptes):
+        change_bits(ptes, 0, PTE_PROTNONE)
+        _count_marked(m, s, node_of(m, ptes[0] & PTE_PAYLOAD), ptes.size)
+        return ptes.size
     marked = 0
     for i in range(ptes.size):
         pte = ptes[i]
         if pte & (PTE_PRESENT | PTE_PROTNONE) != PTE_PRESENT:
             continue
         ptes[i] = pte | PTE_PROTNONE
-        nid = node_of(m, pte & PTE_PAYLOAD)
-        m.vm[s, nid, Vm.NUMA_PTE_UPDATES] += 1
-        m.vm[s, nid, Vm.LAZY_PAGES_MARKED] += 1
+        _count_marked(m, s, node_of(m, pte & PTE_PAYLOAD), 1)
         marked += 1
     return marked
 
@@ -222,9 +240,8 @@ def _mark_huge(m, s, block):
         return 0
     m.pmd[block] = pmd | PTE_PROTNONE
     nid = node_of(m, pmd & PTE_PAYLOAD)
-    m.vm[s, nid, Vm.NUMA_PTE_UPDATES] += HPAGE_PMD_NR
+    _count_marked(m, s, nid, HPAGE_PMD_NR)
     m.vm[s, nid, Vm.NUMA_HUGE_PTE_UPDATES] += 1
-    m.vm[s, nid, Vm.LAZY_PAGES_MARKED] += HPAGE_PMD_NR
     return HPAGE_PMD_NR
 
 

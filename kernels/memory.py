@@ -39,7 +39,13 @@ from .huge_pmd import (
     thp_vma_allowable,
 )
 from .mempolicy import alloc_hinted, alloc_on_node, alloc_page_vma, mpol_misplaced
-from .migrate import lru_add, migrate_folio_move, migration_cost, migration_ns
+from .migrate import (
+    lru_add,
+    migrate_folio_move,
+    migrate_page_of,
+    migration_cost,
+    migration_ns,
+)
 from .migrate_misplaced import (
     count_hint_fault,
     count_numa_migration,
@@ -48,7 +54,7 @@ from .migrate_misplaced import (
     misplaced,
     wake_demotion,
 )
-from .moves import note_move
+from .moves import note_move, note_move_of
 from .page_alloc import node_of
 from .rmap import mapcount
 from .should_numa_migrate_memory import (
@@ -151,9 +157,13 @@ def _do_wp_page(m, s, task, at, v, vpn):
 def _migrate_misplaced_page(m, s, task, at, old, new):
     """Move a page by a hint fault to the frame ``new``, and judge that."""
     page_nid, target = node_of(m, old), node_of(m, new)
-    migrate_folio_move(m, s, old, new)
     ns = migration_cost(m, s, task, old, new)
-    note_move(m, s, task, at, page_nid, new, ns)
+    if mapcount(m.frame[old]) == 1:
+        migrate_page_of(m, s, at, old, new)
+        note_move_of(m, s, task, at, page_nid, new, ns)
+    else:
+        migrate_folio_move(m, s, old, new)
+        note_move(m, s, task, at, page_nid, new, ns)
     count_numa_migration(m, s, page_nid, target, 1)
 
 
@@ -282,10 +292,10 @@ def _map_cached(m, s, task, at, pfn, count, write):
 
 @inlined
 def _judge(m, s, task, at, old, pfn):
-    """Judge the move of a cached page, if it has moved."""
+    """Judge the move of a cached page, if it has moved: nothing mapped it then."""
     if old != pfn:
         ns = migration_ns(m, old, pfn)
-        note_move(m, s, task, at, node_of(m, old), pfn, ns)
+        note_move_of(m, s, task, at, node_of(m, old), pfn, ns)
 
 
 @inlined

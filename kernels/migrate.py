@@ -5,12 +5,14 @@ from .constants import (
     FRAME_ACTIVE,
     FRAME_MIGCACHE,
     FRAME_SWAPCACHE,
+    PTE_OWES,
+    PTE_PAYLOAD,
     Cause,
     Vm,
 )
 from .last_cpupid import migrate_last_cpupid
 from .page_alloc import node_of, put_page
-from .rmap import remove_migration_ptes
+from .rmap import mapcount, remove_migration_ptes
 from .state import COST_MIGRATE_PAGE, INACTIVE, SHARDS
 
 
@@ -28,6 +30,26 @@ def lru_add(m, s, pfn, change):
 @inlined
 def migrate_folio_move(m, s, old, new):
     """Let frame ``new`` take the place of ``old``, which is freed."""
+    _migrate_frame(m, s, old, new)
+    if mapcount(m.frame[new]) > 0:
+        remove_migration_ptes(m, old, new)
+    put_page(m, s, old)
+
+
+@inlined
+def migrate_page_of(m, s, at, old, new):
+    """Do ``migrate_folio_move`` where the PTE ``at`` is all that maps the page.
+
+    A hinting mark is kept, for the fault that moves the page to take off.
+    """
+    _migrate_frame(m, s, old, new)
+    m.pte[at] = m.pte[at] & ~(PTE_PAYLOAD | PTE_OWES) | new
+    put_page(m, s, old)
+
+
+@inlined
+def _migrate_frame(m, s, old, new):
+    """Move what is known of a page, but for its PTEs."""
     migrate_last_cpupid(m, old, new, node_of(m, old), node_of(m, new))
     lru_add(m, s, old, -1)
     word = m.frame[old]
@@ -40,9 +62,7 @@ def migrate_folio_move(m, s, old, new):
             m.slot_frame[given] = new
         else:
             m.entry_frame[given] = new
-    remove_migration_ptes(m, old, new)
     m.vm[s, node_of(m, new), Vm.PGMIGRATE_SUCCESS] += 1
-    put_page(m, s, old)
 
 
 @inlined

@@ -11,6 +11,7 @@ from .constants import (
     FOLIO_COMPOUND,
     FRAME_ACTIVE,
     FRAME_COMPOUND,
+    FRAME_MAPCOUNT,
     FRAME_MAPCOUNT_ONE,
     FRAME_MIGCACHE,
     FRAME_SWAPCACHE,
@@ -29,16 +30,20 @@ from .constants import (
     PTE_WRITE,
     PTE_YOUNG,
     PTE_ZERO,
+    Vm,
 )
 from .folio import folio_unmapped, page_mapcount, subpage_unmapped
+from .last_cpupid import reset_last_cpupids
 from .memory import drop_entry
 from .migrate import lru_add
-from .page_alloc import put_page
+from .page_alloc import free_frames, node_of, put_page
+from .page_table import bits_of, maps_in_order
 from .rmap import mapcount
 from .state import (
     CHANGE_HUGE,
     CHANGE_RSS,
     CHANGE_SWAPENTS,
+    INACTIVE,
     SEED,
     SHARDS,
     WEDGE_PPM,
@@ -82,7 +87,27 @@ def _copy_huge_pmd(m, s, first, copy, child):
 
 
 @inlined
+def _copy_alike(m, s, ptes, copies, child):
+    """Copy a slice of PTEs that map frames in a row; return whether it was one."""
+    every, _ = bits_of(ptes)
+    if not every & PTE_PRESENT or not maps_in_order(ptes):
+        return False
+    for i in range(ptes.size):
+        ptes[i] &= ~PTE_WRITE
+        copies[i] = ptes[i] & ~(PTE_YOUNG | PTE_OWES)
+    pfn = ptes[0] & PTE_PAYLOAD
+    frames = m.frame[pfn : pfn + ptes.size]
+    for i in range(frames.size):
+        frames[i] += FRAME_MAPCOUNT_ONE
+    m.mm_change[s, child, CHANGE_RSS] += ptes.size
+    return True
+
+
+@inlined
 def _copy_pte_range(m, s, first, copy, pages, child):
+    ptes, copies = m.pte[first : first + pages], m.pte[copy : copy + pages]
+    if _copy_alike(m, s, ptes, copies, child):
+        return pages
     copied = 0
     for i in range(pages):
         pte = m.pte[first + i]
@@ -215,6 +240,62 @@ def _zap_huge_pmd(m, s, block, mm):
     folio_unmapped(m, s, b)
 
 
+@inlined
+def _free_alike(m, s, frames, pfn, active):
+    """Free frames in a row that nothing maps, all on the same list."""
+    n = node_of(m, pfn)
+    m.node[n, INACTIVE + active] -= frames.size
+    m.vm[s, n, Vm.PGFREE] += frames.size
+    frames[:] = 0
+    reset_last_cpupids(m, pfn, frames.size)
+    free_frames(m, pfn, frames.size)
+
+
+@inlined
+def _zap_alike(m, s, ptes, mm):
+    """Unmap a slice of PTEs; return False if that is not for all of them the same.
+
+    They must map frames in a row of one block, which are alike.
+    """
+    every, _ = bits_of(ptes)
+    if not every & PTE_PRESENT or not maps_in_order(ptes):
+        return False
+    pfn = ptes[0] & PTE_PAYLOAD
+    if pfn % HPAGE_PMD_NR + ptes.size > HPAGE_PMD_NR:
+        return False
+    frames = m.frame[pfn : pfn + ptes.size]
+    every, some = bits_of(frames)
+    differ = every ^ some
+    if some & (FRAME_COMPOUND | FRAME_SWAPCACHE | FRAME_MIGCACHE):
+        return False
+    if differ & (FRAME_MAPCOUNT | FRAME_ACTIVE):
+        return False
+    ptes[:] = 0
+    m.mm_change[s, mm, CHANGE_RSS] -= ptes.size
+    if mapcount(some) == 1:
+        _free_alike(m, s, frames, pfn, 1 if some & FRAME_ACTIVE else 0)
+        return True
+    for i in range(frames.size):
+        frames[i] -= FRAME_MAPCOUNT_ONE
+    return True
+
+
+@inlined
+def _zap_ptes(m, s, at, stop, vpn, mm, exiting, wedged):
+    """Unmap the PTEs of a table; return how many there were."""
+    if _zap_alike(m, s, m.pte[at:stop], mm):
+        return stop - at
+    zapped = 0
+    for i in range(at, stop):
+        pte = m.pte[i]
+        if pte == 0:
+            continue
+        zapped += 1
+        m.pte[i] = 0
+        wedged[0] += zap_pte(m, s, pte, vpn + i - at, mm, exiting)
+    return zapped
+
+
 @kernel
 def zap_pte_range(m, first, vpn, pages, mm, exiting, wedged):
     """Unmap a range of a process (munmap, exit); no huge entry sticks out of it.
@@ -233,13 +314,8 @@ def zap_pte_range(m, first, vpn, pages, mm, exiting, wedged):
             _zap_huge_pmd(m, s, at >> HPAGE_PMD_ORDER, mm)
             zapped += 1
         elif pmd:
-            for i in range(at, stop):
-                pte = m.pte[i]
-                if pte == 0:
-                    continue
-                zapped += 1
-                m.pte[i] = 0
-                wedged[0] += zap_pte(m, s, pte, vpn + i - first, mm, exiting)
+            page = vpn + at - first
+            zapped += _zap_ptes(m, s, at, stop, page, mm, exiting, wedged)
         at = stop
     return zapped
 

@@ -68,13 +68,20 @@ def note_move(m, s, task, at, old, pfn, ns):
 
     at  the PTE through which it moved; NONE: the first that maps it
     """
+    first = _forgive(m, pfn)
+    at = first if at == NONE else at
+    if at == NONE:
+        m.frame[pfn] = _moved_from(m, s, m.frame[pfn], old, node_of(m, pfn), 1)
+    else:
+        note_move_of(m, s, task, at, old, pfn, ns)
+
+
+@inlined
+def note_move_of(m, s, task, at, old, pfn, ns):
+    """Do ``note_move`` where no PTE of the page owes anything; ``at`` maps it."""
     new = node_of(m, pfn)
     m.frame[pfn] = _moved_from(m, s, m.frame[pfn], old, new, 1)
-    first = _forgive(m, pfn)
-    if at == NONE:
-        at = first
-    if at != NONE:
-        m.pte[at] |= _uses_to_pay(m, task, old, new, ns, OWES_MAX) * PTE_OWES_ONE
+    m.pte[at] |= _uses_to_pay(m, task, old, new, ns, OWES_MAX) * PTE_OWES_ONE
 
 
 @inlined

@@ -6,10 +6,11 @@ Memory, ``n`` a node, ``b`` a pageblock, ``s`` a shard.
 
 from typing import Final
 
+from ._bits import bit, lowest, without_lowest
 from ._jit import inlined, kernel
+from ._prefetch import prefetch
 from .constants import (
     FOLIO_COMPOUND,
-    FRAME_NEXT,
     HPAGE_PMD_NR,
     HPAGE_PMD_ORDER,
     NONE,
@@ -20,10 +21,9 @@ from .last_cpupid import reset_last_cpupid, reset_last_cpupid_huge
 from .state import (
     END_BLOCK,
     FREE,
+    FREED,
     FREED_BLOCK_HEAD,
     FREED_BLOCK_TAIL,
-    FREED_HEAD,
-    FREED_TAIL,
     HUGE,
     LENT,
     LOW,
@@ -52,6 +52,12 @@ from .state import (
 
 #: Whole blocks that a shard may always have, if it has so many accesses.
 HUGE_ALLOTMENT: Final = 16
+#: Words of ``block_free`` of a block, and what they are where it is wholly free.
+WORD_BITS: Final = 64
+FREE_WORDS: Final = HPAGE_PMD_NR // WORD_BITS
+ALL_FREE: Final = -1
+#: Frames that are freed between a prefetch and its use.
+DISTANCE: Final = 16
 
 
 @inlined
@@ -86,12 +92,17 @@ def _unlink_partial(m, n, b):
 
 @inlined
 def _push_returned(m, n, b):
-    m.block_bump[b] = 0
-    m.block_stack[b] = 0
     m.block_next[b] = m.node[n, RETURNED_HEAD]
     m.node[n, RETURNED_HEAD] = b
     m.node[n, WHOLE] += 1
     m.block_list[b] = RETURNED
+
+
+@inlined
+def _set_free(m, b, word):
+    """Make all frames of a block free (ALL_FREE) or not (0)."""
+    for i in range(b * FREE_WORDS, (b + 1) * FREE_WORDS):
+        m.block_free[i] = word
 
 
 @inlined
@@ -107,22 +118,20 @@ def _take_free_block(m, n):
         return NONE
     m.node[n, VIRGIN] = b + 1
     m.node[n, WHOLE] -= 1
+    _set_free(m, b, ALL_FREE)
     return b
 
 
 @inlined
 def _take_frame(m, b):
-    """Take a frame of a block that has one."""
-    top = m.block_stack[b]
-    first = b << HPAGE_PMD_ORDER
+    """Take the lowest free frame of a block that has one."""
     m.block_used[b] += 1
-    if top:
-        pfn = first + top - 1
-        m.block_stack[b] = m.frame[pfn] & FRAME_NEXT
-        return pfn
-    bump = m.block_bump[b]
-    m.block_bump[b] = bump + 1
-    return first + bump
+    i = b * FREE_WORDS
+    while m.block_free[i] == 0:
+        i += 1
+    word = m.block_free[i]
+    m.block_free[i] = without_lowest(word)
+    return i * WORD_BITS + lowest(word)
 
 
 @inlined
@@ -164,8 +173,7 @@ def free_frame(m, pfn):
     """Give a frame back to its block, outside of any shard."""
     n = node_of(m, pfn)
     b = pfn >> HPAGE_PMD_ORDER
-    m.frame[pfn] = m.block_stack[b]
-    m.block_stack[b] = (pfn & (HPAGE_PMD_NR - 1)) + 1
+    m.block_free[pfn // WORD_BITS] |= bit(pfn % WORD_BITS)
     used = m.block_used[b] - 1
     m.block_used[b] = used
     m.node[n, FREE] += 1
@@ -181,24 +189,21 @@ def put_page(m, s, pfn):
     """Free a frame: at once, or at the barrier where a shard frees it."""
     m.vm[s, node_of(m, pfn), Vm.PGFREE] += 1
     reset_last_cpupid(m, pfn)
+    m.frame[pfn] = 0
     if s == m.info[SHARDS]:
         free_frame(m, pfn)
         return
-    m.frame[pfn] = 0
-    tail = m.shard[s, FREED_TAIL]
-    if tail == NONE:
-        m.shard[s, FREED_HEAD] = pfn
-    else:
-        m.frame[tail] = pfn
-    m.shard[s, FREED_TAIL] = pfn
+    # An access frees one frame at most, so the shard's part is long enough.
+    m.freed[m.shard[s, QUEUE_FIRST] + m.shard[s, FREED]] = pfn
+    m.shard[s, FREED] += 1
 
 
 @inlined
 def _make_huge(m, b):
     """Hand out all frames of a wholly free block that is on no list."""
     m.block_used[b] = HPAGE_PMD_NR
-    m.block_bump[b] = 0
-    m.block_stack[b] = 0
+    _set_free(m, b, 0)
+    m.block_mapped[b] = 0
     m.block_list[b] = HUGE
     return b
 
@@ -226,8 +231,19 @@ def free_huge(m, b):
     """Give the block of a huge page back, outside of any shard."""
     n = node_of(m, b << HPAGE_PMD_ORDER)
     m.block_used[b] = 0
+    _set_free(m, b, ALL_FREE)
     m.node[n, FREE] += HPAGE_PMD_NR
     _push_returned(m, n, b)
+
+
+@inlined
+def free_frames(m, pfn, frames):
+    """Free frames in a row, all in use and of one block, outside of any shard."""
+    if frames == HPAGE_PMD_NR:
+        free_huge(m, pfn >> HPAGE_PMD_ORDER)
+        return
+    for i in range(frames):
+        free_frame(m, pfn + i)
 
 
 @inlined
@@ -357,15 +373,14 @@ def _take_back_huge(m, s, n):
 
 
 @inlined
-def _free_chain(m, s):
-    pfn = m.shard[s, FREED_HEAD]
-    tail = m.shard[s, FREED_TAIL]
-    while pfn != NONE:
-        after = NONE if pfn == tail else m.frame[pfn]
-        free_frame(m, pfn)
-        pfn = after
-    m.shard[s, FREED_HEAD] = NONE
-    m.shard[s, FREED_TAIL] = NONE
+def _free_frames(m, s):
+    first = m.shard[s, QUEUE_FIRST]
+    end = first + m.shard[s, FREED]
+    for i in range(first, end):
+        if i + DISTANCE < end:
+            prefetch(m.block_free, m.freed[i + DISTANCE] // WORD_BITS)
+        free_frame(m, m.freed[i])
+    m.shard[s, FREED] = 0
 
 
 @inlined
@@ -391,6 +406,6 @@ def take_back(m):
         for n in range(m.node.shape[0]):
             _take_back_huge(m, s, n)
     for s in range(shards):
-        _free_chain(m, s)
+        _free_frames(m, s)
     for s in range(shards):
         _free_huge_chain(m, s)

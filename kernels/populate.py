@@ -55,7 +55,6 @@ def account_blocks(m, task, nid, blocks):
     first = m.node[nid, VIRGIN]
     for b in range(first, first + blocks):
         m.block_used[b] = HPAGE_PMD_NR
-        m.block_bump[b] = HPAGE_PMD_NR
     lru_add(m, s, first * HPAGE_PMD_NR, pages)
     m.node[nid, VIRGIN] = first + blocks
     m.node[nid, WHOLE] -= blocks

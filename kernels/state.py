@@ -4,9 +4,12 @@ This is the only declaration; ``engine/memory.py`` allocates it.  Tables are int
 matrices whose columns are the constants below.
 """
 
-from typing import Final, NamedTuple
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
+
+from ._arrays import Arrays
 
 # --- columns of Memory.info, int64[INFO_WIDTH]: scalars -----------------------
 NODE_SHIFT: Final = 0  # log2 of the frame numbers that a node owns
@@ -224,18 +227,20 @@ QUEUE_FIRST: Final = 0
 QUEUE_END: Final = 1
 QUEUE_SERVED: Final = 2  # position in the queue
 SET_ASIDE: Final = 3  # 1: the rest of the queue waits for the barrier
-FREED_HEAD: Final = 4  # chains of what was freed, oldest first
-FREED_TAIL: Final = 5
-FREED_SLOT_HEAD: Final = 6
-FREED_SLOT_TAIL: Final = 7
-FREED_ENTRY_HEAD: Final = 8
-FREED_ENTRY_TAIL: Final = 9
-FREED_BLOCK_HEAD: Final = 10
-FREED_BLOCK_TAIL: Final = 11
-TAIL_LOCAL: Final = 12
-TAIL_ALL: Final = 13
-SHARD_SEEN: Final = 14  # barrier: accesses of the shard passed so far
-SHARD_WIDTH: Final = 15
+FREED: Final = 4  # frames in its part of Memory.freed
+FREED_BLOCK_HEAD: Final = 5  # chain of freed huge pages' blocks, oldest first
+FREED_BLOCK_TAIL: Final = 6
+#: First column of a chain of freed slots and of freed entries ...
+FREED_SLOTS: Final = 7
+FREED_ENTRIES: Final = 10
+#: ... and their columns from there.
+NEWEST: Final = 0
+OLDEST: Final = 1
+COUNT: Final = 2
+TAIL_LOCAL: Final = 13
+TAIL_ALL: Final = 14
+SHARD_SEEN: Final = 15  # barrier: accesses of the shard passed so far
+SHARD_WIDTH: Final = 16
 
 # --- columns of Memory.pool, int64[S, nodes, POOL_WIDTH] --------------------------
 POOL_HEAD: Final = 0  # first lent block with a free frame
@@ -267,7 +272,8 @@ COST_WIDTH: Final = 13
 WAYS: Final = 4
 
 
-class Memory(NamedTuple):
+@dataclass(frozen=True, eq=False, repr=False)
+class Memory(Arrays):
     """All that kernels read and write; no field is ever reallocated in a kernel."""
 
     #: int64[virtual pages], sparse: 8 bytes a page that has a page table.
@@ -282,11 +288,10 @@ class Memory(NamedTuple):
     block_huge: np.ndarray
     #: int16[blocks]: frames in use (0: wholly free).
     block_used: np.ndarray
-    #: int16[blocks]: frames handed out since the block was last wholly free; of a huge
-    #: page the frames that PTEs map.
-    block_bump: np.ndarray
-    #: int16[blocks]: 1 + offset of the top of the freed frames, 0 for none.
-    block_stack: np.ndarray
+    #: int16[blocks]: frames of a huge page that PTEs map.
+    block_mapped: np.ndarray
+    #: int64[8 * blocks], sparse: a bit for each free frame of blocks in use.
+    block_free: np.ndarray
     #: int8[blocks]: UNLISTED, PARTIAL, RETURNED, LENT, BALLAST or HUGE.
     block_list: np.ndarray
     #: int32[blocks]: neighbours on the list.
@@ -337,6 +342,9 @@ class Memory(NamedTuple):
     #: int64[S + 1, SHARD_WIDTH], int64[S, nodes, POOL_WIDTH].
     shard: np.ndarray
     pool: np.ndarray
+    #: int64[most accesses of a quantum], sparse: frames that shards freed, each shard
+    #: from its queue's first position on.
+    freed: np.ndarray
     #: int64[S + 1, nodes, len(Vm)]: counters not yet folded into totals.
     vm: np.ndarray
     #: int64[S + 1, len(Refusal)].

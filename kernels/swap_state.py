@@ -9,10 +9,13 @@ what a count of zero means, which the callers decide.
 from ._jit import inlined, kernel
 from .constants import NONE
 from .state import (
+    COUNT,
     ENTRIES,
-    FREED_ENTRY_HEAD,
-    FREED_SLOT_HEAD,
+    FREED_ENTRIES,
+    FREED_SLOTS,
     IN_USE,
+    NEWEST,
+    OLDEST,
     PEAK,
     SHARDS,
     SLOTS,
@@ -51,14 +54,14 @@ def _put_id(info, kind, frames, given):
 
 
 @inlined
-def _append(shard, s, head, frames, given):
-    """Chain a freed identity to the shard's list; ``head + 1`` is the tail's column."""
-    tail = shard[s, head + 1]
-    if tail == NONE:
-        shard[s, head] = given
-    else:
-        frames[tail] = given
-    shard[s, head + 1] = given
+def _push(shard, s, kind, frames, given):
+    """Chain a freed identity to the shard's (FREED_SLOTS, FREED_ENTRIES)."""
+    newest = shard[s, kind + NEWEST]
+    frames[given] = newest
+    shard[s, kind + NEWEST] = given
+    if newest == NONE:
+        shard[s, kind + OLDEST] = given
+    shard[s, kind + COUNT] += 1
 
 
 @inlined
@@ -67,7 +70,7 @@ def swap_free_slot(m, s, slot):
     if s == m.info[SHARDS]:
         _put_id(m.info, SLOTS, m.slot_frame, slot)
     else:
-        _append(m.shard, s, FREED_SLOT_HEAD, m.slot_frame, slot)
+        _push(m.shard, s, FREED_SLOTS, m.slot_frame, slot)
 
 
 @inlined
@@ -76,24 +79,24 @@ def migration_free_entry(m, s, entry):
     if s == m.info[SHARDS]:
         _put_id(m.info, ENTRIES, m.entry_frame, entry)
     else:
-        _append(m.shard, s, FREED_ENTRY_HEAD, m.entry_frame, entry)
+        _push(m.shard, s, FREED_ENTRIES, m.entry_frame, entry)
 
 
 @inlined
-def _drain(shard, s, head, info, kind, frames):
-    given = shard[s, head]
-    tail = shard[s, head + 1]
-    while given != NONE:
-        after = NONE if given == tail else frames[given]
-        _put_id(info, kind, frames, given)
-        given = after
-    shard[s, head] = NONE
-    shard[s, head + 1] = NONE
+def _drain(shard, s, freed, info, kind, frames):
+    """Put a shard's chain on top of the free identities: its newest is the first."""
+    if shard[s, freed + NEWEST] == NONE:
+        return
+    frames[shard[s, freed + OLDEST]] = info[kind + STACK]
+    info[kind + STACK] = shard[s, freed + NEWEST]
+    info[kind + IN_USE] -= shard[s, freed + COUNT]
+    shard[s, freed + NEWEST] = NONE
+    shard[s, freed + COUNT] = 0
 
 
 @kernel
 def drain_freed(m):
     """Free what the shards gave up: slots, then entries, shard by shard."""
     for s in range(m.info[SHARDS]):
-        _drain(m.shard, s, FREED_SLOT_HEAD, m.info, SLOTS, m.slot_frame)
-        _drain(m.shard, s, FREED_ENTRY_HEAD, m.info, ENTRIES, m.entry_frame)
+        _drain(m.shard, s, FREED_SLOTS, m.info, SLOTS, m.slot_frame)
+        _drain(m.shard, s, FREED_ENTRIES, m.info, ENTRIES, m.entry_frame)

@@ -1,4 +1,4 @@
-"""The command line: ``lazynuma run | scenarios | replay | info``.
+"""The command line: ``lazynuma run | scenarios | replay | info | calibrate``.
 
 Everything here is a Python call first (``engine.run.run_study``); this module reads the
 arguments, shows the progress and turns errors into one line and an exit status: 2 for
@@ -28,11 +28,11 @@ from typing import Any, NoReturn
 
 from ..engine.errors import BadInput, LazyNumaError
 from ..engine.study import label
-from .table import count, seconds, table
+from .table import cost_table, count, seconds, table
 
 _NOT_SCENARIOS = ("cli", "memory_script", "replay", "script_records", "table")
 #: Options of ``replay`` that are for recorded traces alone.
-_TRACE_OPTIONS = ("machine", "mechanism", "skip_bad_lines", "set")
+_TRACE_OPTIONS = ("machine", "mechanism", "skip_bad_lines", "set", "costs")
 _LIBRARIES = ("numpy", "numba", "h5py")
 _HEARTBEAT_S = 10
 _SETTING_WIDTH = 40
@@ -128,6 +128,15 @@ def _parser() -> argparse.ArgumentParser:
     info.add_argument(
         "--recover", action="store_true", help="make a killed run's file readable first"
     )
+
+    calibrate = commands.add_parser(
+        "calibrate", help="measure what this machine's memory operations cost"
+    )
+    calibrate.set_defaults(command=_calibrate)
+    calibrate.add_argument(
+        "-o", dest="output", metavar="FILE.toml", help="write a file for --costs"
+    )
+    calibrate.add_argument("--force", action="store_true", help="replace FILE.toml")
     return parser
 
 
@@ -138,6 +147,11 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         help="set a parameter, or a cost as cost.NAME=VALUE; may be repeated",
+    )
+    parser.add_argument(
+        "--costs",
+        metavar="FILE.toml",
+        help="take costs from a file, as calibrate writes it; --set comes after it",
     )
     parser.add_argument(
         "-o", dest="output", metavar="FILE.h5", help="write an HDF5 file"
@@ -286,6 +300,26 @@ def _info(options: argparse.Namespace) -> None:
     print(run_file.describe(options.file))
 
 
+def _calibrate(options: argparse.Namespace) -> None:
+    """Measure, show a table, and write the file that was asked for."""
+    from ..engine.calibrate import source
+    from ..engine.cost_file import cost_text
+    from ..engine.run import check_output
+
+    check_output(options.output, options.force)
+    findings = _interruptible(_measure)
+    print(cost_table(findings, source()))
+    if options.output is not None:
+        Path(options.output).write_text(cost_text(findings, source()), "utf-8")
+        print(f"\nwritten to {options.output}")
+
+
+def _measure(stop: "_Stop") -> list:
+    from ..engine.calibrate import measure_costs
+
+    return measure_costs(stop.check)
+
+
 def _execute(
     stop: "_Stop",
     module: ModuleType,
@@ -293,6 +327,7 @@ def _execute(
     options: argparse.Namespace,
 ) -> tuple[Any, list[dict]]:
     """Build the study of ``module`` and run it; return it and its rows."""
+    from ..engine.cost_file import read_costs
     from ..engine.costs import Costs
     from ..engine.parameters import fill, split_costs
     from ..engine.run import check_output, run_study
@@ -301,6 +336,8 @@ def _execute(
     check_output(options.output, options.force)  # before a build that may take long
     settings, costs = split_costs(settings)
     parameters = fill(module.Parameters, settings)
+    if options.costs is not None:
+        costs = read_costs(options.costs) | costs
     costs = fill(Costs, costs, "cost.")
     study = module.build(parameters)
     if not isinstance(study, Study):

@@ -2,9 +2,12 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import fields
 from itertools import zip_longest
 from typing import Any
 
+from ..engine.cost_file import Finding
+from ..engine.costs import Costs
 from ..engine.study import Column, Study, label, named
 from ..kernels.constants import Refusal
 
@@ -63,6 +66,25 @@ def aligned(columns: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
     head.append(_GAP.join("-" * width for width in widths))
     rows = zip(*(cells for _, cells in columns), strict=True)
     return ["\n".join(head), *(_line(cells, widths) for cells in rows)]
+
+
+def cost_table(findings: Sequence[Finding], source: str) -> str:
+    """Return the table of what ``engine.calibrate`` found, and of what it did not."""
+    known = {field.name: field for field in fields(Costs)}
+    lines = aligned(
+        [
+            ("cost", [finding.name for finding in findings]),
+            ("measured", [_measured(finding.value) for finding in findings]),
+            ("default", [f"{known[f.name].default:,}" for f in findings]),
+            ("unit", [known[f.name].metadata["unit"] for f in findings]),
+        ]
+    )
+    rows = [f"{row}  {f.how}" for row, f in zip(lines[1:], findings, strict=True)]
+    return "\n".join([source, "", lines[0], *rows])
+
+
+def _measured(value: int | None) -> str:
+    return "-" if value is None else f"{value:,}"
 
 
 def count(number: float) -> str:

@@ -142,10 +142,9 @@ class Frame:
 
 @dataclass
 class Block:
-    """A pageblock: frames ever handed out, freed ones, frames in use."""
+    """A pageblock: its free frames as bits, frames in use."""
 
-    bump: int = 0
-    stack: list = field(default_factory=list)
+    free: int = (1 << BLOCK) - 1
     used: int = 0
 
 
@@ -430,10 +429,9 @@ class Reference(Balancing):
     def take_frame(self, b):
         block = self.blocks.setdefault(b, Block())
         block.used += 1
-        if block.stack:
-            return block.stack.pop()
-        block.bump += 1
-        return b * BLOCK + block.bump - 1
+        lowest = block.free & -block.free
+        block.free ^= lowest
+        return b * BLOCK + lowest.bit_length() - 1
 
     def free_block(self, node):
         if node.returned:
@@ -471,14 +469,13 @@ class Reference(Balancing):
     def put_frame(self, pfn):
         n, b = self.node_of(pfn), pfn // BLOCK
         node, block = self.nodes[n], self.blocks[b]
-        block.stack.append(pfn)
+        block.free |= 1 << pfn % BLOCK
         block.used -= 1
         node.free += 1
         if block.used == BLOCK - 1:
             node.partial.append(b)
         if block.used == 0:
             node.partial.remove(b)
-            block.bump, block.stack = 0, []
             node.returned.append(b)
 
     def release(self, pfn):
@@ -904,7 +901,7 @@ class Reference(Balancing):
         self.defer(b)
         self.add(self.node_of(b * BLOCK), Vm.THP_SPLIT_PAGE)
         del self.folios[b]
-        self.blocks[b] = Block(bump=BLOCK, used=BLOCK)
+        self.blocks[b] = Block(free=0, used=BLOCK)
         freed = 0
         for pfn in range(b * BLOCK, (b + 1) * BLOCK):
             frame = self.frames[pfn]

@@ -68,9 +68,9 @@ def test_cython_and_python_agree_on_the_results_of_a_scan():
 
 
 @numba.njit
-def split_in_a_kernel(pmd, pte, frame, block_huge, block_bump, block):
+def split_in_a_kernel(pmd, pte, frame, block_huge, block_mapped, block):
     """Split a huge entry through the C pointer."""
-    _cython.split_pmd(pmd, pte, frame, block_huge, block_bump, block)
+    _cython.split_pmd(pmd, pte, frame, block_huge, block_mapped, block)
 
 
 @numba.njit
