@@ -16,6 +16,7 @@ from . import peers
 from .cases import CASES, Case
 from .ceiling import ceiling
 from .machine import as_line, machine
+from .traces import TRACES, TraceCase
 
 WARM_UP = 256 << 20
 
@@ -25,12 +26,12 @@ def main() -> int:
     if sys.argv[1:2] == ["peers"]:
         return peers.main(sys.argv[2:])
     options = _options()
-    known = {case.name: case for case in CASES}
+    known = {case.name: case for case in (*CASES, *TRACES)}
     unknown = [name for name in options.names if name not in known]
     if unknown:
         print(f"bench: names must be of {', '.join(known)}, got {unknown[0]}")
         return 2
-    chosen = [known[name] for name in options.names] or CASES
+    chosen = [known[name] for name in options.names] or known.values()
     here = machine()
     if not options.json:
         print(as_line(here))
@@ -38,17 +39,26 @@ def main() -> int:
         print(f"{'against/s':>11}{'ratio':>8}{'bytes/page':>12}{'MiB':>9}")
     results, ceilings = [], {}
     for case in chosen:
-        result = _measure(case, options.threads, ceilings)
+        if isinstance(case, TraceCase):
+            result = case.measure()
+        else:
+            result = _measure(case, options.threads, ceilings)
         results.append(result)
         if not options.json:
             _show(result)
     if options.json:
         print(json.dumps({"machine": here, "results": results}))
     else:
-        print(
-            "against: the ceiling of as many entries; Linux where it collapses, splits"
-        )
+        _explain(results)
     return 0
+
+
+def _explain(results: list[dict]) -> None:
+    print("against: the ceiling of as many entries; Linux where it collapses, splits;")
+    print("for traces the program that writes them as text")
+    for result in results:
+        if result["ceiling_per_s"] is None:
+            print(f"{result['name']}: {result['against']} is not there, or fails")
 
 
 def _options() -> argparse.Namespace:
@@ -104,10 +114,15 @@ def _show(result: dict) -> None:
     print(
         f"{result['name']:26}{result['threads']:8}{result['seconds']:9.3f}"
         f"{_rate(result['events_per_s'])}{_rate(against) if against else '-':>11}"
-        f"{f'{ratio:8.3f}' if ratio else '-':>8}"
-        f"{result['bytes_per_page']:12.3f}{result['nbytes'] / 2**20:9.1f}",
+        f"{f'{ratio:8.3f}' if ratio else '-':>8}" + _memory(result),
         flush=True,
     )
+
+
+def _memory(result: dict) -> str:
+    if result["nbytes"] is None:
+        return f"{'-':>12}{'-':>9}"
+    return f"{result['bytes_per_page']:12.3f}{result['nbytes'] / 2**20:9.1f}"
 
 
 def _rate(events: float) -> str:

@@ -33,6 +33,8 @@ _WHERE = {
     "Study": "study",
     "Variant": "study",
     "Column": "study",
+    "Field": "study",
+    "Records": "study",
     "run_study": "run",
     "RunFile": "run_file",
     "recover": "run_file",

@@ -10,7 +10,7 @@ class BadInput(LazyNumaError):
 
 
 class BadTrace(BadInput):
-    """A recorded trace with a line that cannot be read, met while it is run."""
+    """A line of a trace or a memory script that is refused while it is run."""
 
 
 class SimulationError(LazyNumaError):

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from ..kernels.constants import HPAGE_PMD_NR, PAGE_SHIFT, PAGE_SIZE
 from .balancing import MODES as BALANCING_MODES
-from .errors import BadInput
+from .errors import BadInput, BadTrace
 from .parameters import did_you_mean
 from .settings import Settings
 
@@ -412,20 +412,24 @@ def parse(lines) -> list[Operation]:
     return script.operations
 
 
-def refusal(line: int, text: str, why: str) -> BadInput:
+def refusal(line: int, text: str, why: str) -> BadTrace:
     """Return the error of a line."""
-    return BadInput(f"line {line} {text.strip()[:120]!r} {why}")
+    return BadTrace(f"line {line} {text.strip()[:120]!r} {why}")
 
 
 def read(path: str | os.PathLike) -> list[Operation]:
     """Return the operations of a file; raises BadInput as ``parse`` does."""
+    return parse(read_text(path).splitlines())
+
+
+def read_text(path: str | os.PathLike) -> str:
+    """Return what a file says; raises BadInput where it is no text."""
     try:
-        text = Path(path).read_text()
+        return Path(path).read_text()
     except UnicodeDecodeError:
         raise BadInput(f"file must be a text, got {path}") from None
     except OSError as error:
         raise BadInput(f"file must be readable, got {path}: {error.strerror}") from None
-    return parse(text.splitlines())
 
 
 def pages(offset: int, length: int) -> tuple[int, int]:

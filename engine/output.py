@@ -27,7 +27,7 @@ from ..kernels.constants import Cause, Event, Refusal, ScanResult, Vm
 from .errors import BadInput
 from .run_file import FILETYPE, VERSION, Lock, RunState, allocated, clear_flags
 from .snapshot import BlockKind
-from .study import Column, Name, label, scales
+from .study import Column, Field, Name, Records, label, scales
 
 try:  # some times faster
     from isal.isal_zlib import compress
@@ -195,6 +195,32 @@ class _Table:
             self.written, self.waiting = total, 0
 
 
+class _Records(_Table):
+    """A table of the study's own."""
+
+    def __init__(self, group: h5py.Group, records: Records) -> None:
+        super().__init__(group, records.dimension, records.long_name)
+        self.name = records.name
+        variables = (_TIME, _VARIANT, *map(_variable, records.fields))
+        self.buffers = {
+            one.name: np.empty(ROWS, np.dtype(one.dtype)) for one in variables
+        }
+        for one in variables:
+            self.add(one, self.buffers[one.name])
+
+    def fill(self, at: int, row: Mapping[str, Any]) -> None:
+        """Let row ``at`` of the buffers be ``row``, which has a value for each."""
+        if set(row) != set(self.buffers):
+            raise BadInput(
+                f"row of {self.name} must have {', '.join(self.buffers)},"
+                f" got {', '.join(row)}"
+            )
+        for name, buffer in self.buffers.items():
+            value = row[name]
+            texts = buffer.dtype.kind == "S"
+            buffer[at] = _cut(value, buffer.itemsize) if texts else value
+
+
 class RunWriter:
     """Writes the file of one run, row by row.
 
@@ -205,6 +231,7 @@ class RunWriter:
     dimension   name of the dimension of ``/summary``, or of its two
     variants    its values, in the order in which methods count them, or pairs of values
     columns     the variables of ``/summary``
+    records     groups of the study's own
 
     Raises BadInput, with nothing left behind, where ``path`` exists (unless ``force``),
     is in use or cannot be written; methods raise it for values that do not fit, and
@@ -221,11 +248,13 @@ class RunWriter:
         dimension: Name,
         variants: Sequence[Name],
         columns: Sequence[Column],
+        records: Sequence[Records] = (),
         force: bool = False,
     ) -> None:
         values = _checked_scales(dimension, variants, columns)
         self.path = Path(path)
         self._nodes, self._variants, self._columns = nodes, len(variants), columns
+        self._declared = records
         self._shape = tuple(map(len, values.values()))
         self._begin = self._flushed = time.monotonic()
         self._broken = False
@@ -257,6 +286,7 @@ class RunWriter:
         self._create_runtime(values)
         self._create_tables(nodes)
         self._create_snapshots()
+        self._records = {one.name: self._create_records(one) for one in self._declared}
         self._create_run()
         self._reserve()
         self._file.swmr_mode = True
@@ -371,6 +401,20 @@ class RunWriter:
                     self._write_blocks(dataset, index, first, values)
         self._snapshot_rows[row] = time_ns, variant, process, count
         self._snapshots.waiting += 1
+        self._flush_if_due()
+
+    def record(
+        self, variant: int, time_ns: int, records: str, row: Mapping[str, Any]
+    ) -> None:
+        """Add a row to the records of that name: a value for each of their fields."""
+        self._check_variant(variant)
+        if records not in self._records:
+            raise BadInput(
+                f"records must be one of {', '.join(self._records)}, got {records!r}"
+            )
+        table = self._records[records]
+        table.fill(self._next(table), {"time_ns": time_ns, "variant": variant, **row})
+        table.waiting += 1
         self._flush_if_due()
 
     def _grow_blocks(self, snapshot: int, count: int) -> None:
@@ -598,12 +642,20 @@ class RunWriter:
         )
         return _finish(dataset, variable, (self._snapshots.scale, self._block))
 
+    def _create_records(self, records: Records) -> "_Records":
+        group = self._file.create_group(records.name, track_order=True)
+        group.attrs["dimension"] = records.dimension
+        return _Records(group, records)
+
     def _create_run(self) -> None:
         group = self._file.create_group("run", track_order=True)
         for variable in _RUN:
             _fixed(group, variable, ())
         group["state"][()] = RunState.RUNNING
-        self._tables = (self._epochs, self._processes, self._events, self._snapshots)
+        self._tables = (
+            *(self._epochs, self._processes, self._events, self._snapshots),
+            *self._records.values(),
+        )
         self._room = sum(table.room() for table in self._tables)
         self._write_progress()
 
@@ -665,6 +717,23 @@ def _checked_scales(
             f"got {', '.join(twice)} twice"
         )
     return values
+
+
+def _variable(field: Field) -> _Variable:
+    """Return how a field of a study's own records is declared."""
+    kind = np.dtype(field.dtype)
+    texts = kind.kind == "S"
+    attributes = {}
+    if field.flags:
+        attributes["flag_values"] = np.arange(len(field.flags), dtype=kind)
+        attributes["flag_meanings"] = " ".join(field.flags)
+    return _Variable(
+        field.name,
+        field.unit,
+        field.long_name,
+        h5py.string_dtype("utf-8", kind.itemsize) if texts else kind,
+        attributes,
+    )
 
 
 def _check_process(process: Mapping[str, Any]) -> None:

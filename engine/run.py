@@ -206,6 +206,9 @@ class _Observer:
     def snapshot(self, *values: Any) -> None:
         self.file.write("snapshot", self.index, *values)
 
+    def record(self, *values: Any) -> None:
+        self.file.write("record", self.index, *values)
+
 
 @dataclass(frozen=True)
 class _Runner:
@@ -287,6 +290,7 @@ def _create(study: Study, path: Path, attributes: dict, force: bool) -> RunWrite
         dimension=study.dimension,
         variants=[variant.name for variant in study.variants],
         columns=study.columns,
+        records=study.records,
         force=force,
     )
 

@@ -172,6 +172,15 @@ class RunFile:
         """One row a snapshot; ``placement`` and ``kinds`` give what it shows."""
         return Table(self._file["snapshots"], "snapshot")
 
+    @property
+    def records(self) -> dict[str, Table]:
+        """The tables of the study's own, by name."""
+        return {
+            name: Table(group, group.attrs["dimension"])
+            for name, group in self._file.items()
+            if "dimension" in group.attrs and name != "summary"
+        }
+
     def placement(self, snapshot: int) -> np.ndarray:
         """Return int8[blocks]: the node of each 2 MiB block in a snapshot, or -1."""
         return self._blocks("block_node", snapshot)
@@ -199,8 +208,10 @@ def describe(path: str | os.PathLike) -> str:
             ("format", ".".join(map(str, attributes["version"]))),
             *((key, attributes[key]) for key in _ATTRIBUTES if key in attributes),
             *((name, getattr(file, name).rows) for name in _TABLES),
+            *((name, one.rows) for name, one in file.records.items()),
         ]
-        head = "\n".join(f"{name:<12}{value}" for name, value in lines)
+        wide = max(12, *(len(name) + 2 for name, _ in lines))
+        head = "\n".join(f"{name:<{wide}}{value}" for name, value in lines)
         return f"{head}\n\n{_summary(file)}"
 
 

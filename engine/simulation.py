@@ -5,9 +5,9 @@ at most half a second and says why it stopped.
 """
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -98,6 +98,9 @@ class Silent:
 
     def snapshot(self, time_ns, process, node, kind):
         """Take what the blocks of a process are."""
+
+    def record(self, time_ns, records, row):
+        """Take a row of the study's own."""
 
 
 class Simulation:
@@ -1132,6 +1135,10 @@ class Simulation:
         self.observer.event(self.now, kind.name.lower(), node, who, int(value))
 
     # --- what came out ----------------------------------------------------------------
+
+    def record(self, records: str, row: Mapping[str, Any]) -> None:
+        """Give the observer a row of the study's own records of that name."""
+        self.observer.record(self.now, records, row)
 
     def counters(self) -> np.ndarray:
         """Return int64[nodes, len(Vm)]: all events so far."""

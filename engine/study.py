@@ -44,6 +44,35 @@ class Column:
     style: str = "count"
 
 
+@dataclass(frozen=True)
+class Field:
+    """One variable of a study's own records.
+
+    dtype  ``"i8"``, ``"i1"``, ``"f8"``, or ``"S64"``: UTF-8, cut to so many bytes
+    flags  what the values 0, 1, .. mean, where they are not numbers
+    """
+
+    name: str
+    unit: str
+    long_name: str
+    dtype: str = "i8"
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Records:
+    """A group of the file that the study's own steps fill: ``Simulation.record``.
+
+    Each row has the simulated time and the variant before its fields.  Where rows of
+    two records belong together, the record that is declared first is written first.
+    """
+
+    name: str
+    dimension: str
+    long_name: str
+    fields: tuple[Field, ...]
+
+
 #: A name, or one for each of two dimensions.
 Name = str | tuple[str, str]
 
@@ -106,6 +135,7 @@ class Study:
     It may be two: the variants then are every value of the first with every value of
     the second, in that order.
     ``report`` makes the text for the screen where the plain table will not do.
+    ``records`` are more groups of the file.
     Raises BadInput where there is no variant, two have one name, or one of two
     dimensions lacks a value of the other.
     """
@@ -115,6 +145,7 @@ class Study:
     variants: tuple[Variant, ...]
     columns: tuple[Column, ...]
     report: Callable[[Study, list[dict]], str] | None = None
+    records: tuple[Records, ...] = ()
 
     def __post_init__(self) -> None:
         names = [variant.name for variant in self.variants]

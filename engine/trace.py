@@ -1,6 +1,6 @@
-"""Recorded traces, read as a stream: perf script text and valgrind lackey.
+"""Recorded traces, read as a stream: perf.data, perf script text, valgrind lackey.
 
-The format is told from the first lines, gzip from its magic bytes.  Memory does not
+The format is told from the first bytes, gzip from its magic bytes.  Memory does not
 grow with the trace's length.
 
 page-faults  ``perf script -F [comm,]pid,tid,cpu,time,event,addr[,ip,sym,dso] [--ns]``;
@@ -9,39 +9,30 @@ exceptions   ``exceptions:page_fault_user`` and ``_kernel``; bit 1 of error_code
              for a write
 lackey       ``valgrind --tool=lackey --trace-mem=yes``; a line that crosses a page
              boundary is one access a page, M counts as a write
+perf.data    what perf records, of the same events (``engine/perf_data.py``)
 """
 
-import gzip
-import io
 import os
-import re
-import zlib
-from array import array
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
+from . import perf_data, trace_text
 from .errors import BadTrace
+from .perf_order import Samples
+from .trace_window import Window
 
-CHUNK_LINES = 1 << 16
-LONGEST_LINE = 1 << 16
-PAGE_SHIFT = 12
+#: Accesses in a chunk, a few more where a line crosses a page boundary.
+CHUNK = 1 << 16
 BLOCK_SHIFT = 9
 _SNIFF_LINES = 64
-_USER_END = 1 << 47
-_WHO = (
-    rb"\s*(?:\S.*?\s+)??(?P<pid>\d+)(?:/(?P<tid>\d+))?\s+(?:\[(?P<cpu>\d+)\]\s+)?"
-    rb"(?:(?P<s>\d+)\.(?P<fraction>\d{6,9}):\s+)?"
-)
-_FAULT = re.compile(
-    _WHO + rb"(?:page-faults(?::\w+)?:\s+)?(?P<address>[0-9a-f]{1,16})(?:\s.*)?\n?"
-)
-_EXCEPTION = re.compile(
-    _WHO + rb"exceptions:page_fault_(?:user|kernel):\s+address=0x"
-    rb"(?P<address>[0-9a-f]{1,16})\s.*error_code=0x(?P<code>[0-9a-f]{1,8})\s*"
-)
-_LACKEY = re.compile(rb"( ?[LSM]|I ) +?([0-9a-f]{1,16}),(\d{1,9})\s*")
+#: In the order in which they are tried: an exception's line could be a page fault's.
+_FORMATS = {
+    "exceptions": trace_text.EXCEPTIONS,
+    "lackey": trace_text.LACKEY,
+    "page-faults": trace_text.PAGE_FAULTS,
+}
 _EXPECTED = {
     "page-faults": "'[COMM] PID/TID [CPU] TIME: page-faults: ADDR'",
     "exceptions": "'exceptions:page_fault_user: address=0x.. .. error_code=0x..'",
@@ -67,8 +58,9 @@ class TraceChunk(NamedTuple):
 class Trace:
     """A trace that can be iterated over, once or again; it counts what it reads.
 
-    ``lines``, ``accesses``, ``bad_lines`` and ``skipped`` (comments, instruction
-    fetches, kernel addresses) are those of the current or last pass.
+    ``lines`` (of a perf.data file: samples), ``accesses``, ``bad_lines`` and
+    ``skipped`` (comments, instruction fetches, kernel addresses, samples of other
+    events) are those of the current or last pass.  A pipe can be read once.
     """
 
     def __init__(self, path, access: str, skip_bad_lines: bool) -> None:
@@ -77,75 +69,106 @@ class Trace:
         self.path, self.skip_bad_lines = os.fspath(path), skip_bad_lines
         self.write = access == "w"
         self.lines = self.accesses = self.bad_lines = self.skipped = 0
-        self.format = _detect(self.path)
-        self._parse = self._lackey if self.format == "lackey" else self._perf
-        self._pattern = _EXCEPTION if self.format == "exceptions" else _FAULT
+        self._window: Window | None = Window(self.path)
+        self._once = not self._window.regular
+        try:
+            self._look(self._window)
+        except BaseException:
+            self._window.close()
+            raise
+        if not self._once:
+            self._window.close()
+            self._window = None
+
+    def _look(self, window: Window) -> None:
+        self._recording = None
+        if perf_data.is_recording(window):
+            self.format = "perf.data"
+            self._recording = perf_data.Recording(window)
+        else:
+            self.format = _detect(window)
 
     def __iter__(self) -> Iterator[TraceChunk]:
         self.lines = self.accesses = self.bad_lines = self.skipped = 0
-        rows = array("q")
-        for line in _lines(self.path):
-            self.lines += 1
-            if not self._parse(line, rows):
-                self._bad(line)
-            if rows and self.lines % CHUNK_LINES == 0:
-                yield self._chunk(rows)
-                rows = array("q")
-        if rows:
-            yield self._chunk(rows)
+        window = self._next_window()
+        read = self._text if self._recording is None else self._samples
+        try:
+            for columns in read(window):
+                self.accesses += columns[0].size
+                yield TraceChunk(*columns)
+        finally:
+            window.close()
 
-    def _chunk(self, rows: array) -> TraceChunk:
-        table = np.frombuffer(rows, np.int64).reshape(-1, 6).T.copy()
-        self.accesses += table.shape[1]
-        return TraceChunk(*table[:5], table[5] != 0)
+    def _next_window(self) -> Window:
+        window, self._window = self._window, None
+        if window is None and self._once:
+            raise BadTrace(
+                f"trace must be a file to be read twice, got a pipe: {self.path}"
+            )
+        return window or Window(self.path)
 
-    def _bad(self, line: bytes) -> None:
+    def _samples(self, window: Window) -> Iterator[tuple]:
+        """Yield the columns of chunks of a perf.data file."""
+        samples = Samples(self._recording, window, self.write, CHUNK)
+        for columns in samples:
+            self.lines, self.skipped = samples.counts
+            yield columns
+        self.lines, self.skipped = samples.counts
+        if samples.cut is not None:
+            self._refuse(samples.cut)
+
+    def _refuse(self, why: str) -> None:
+        """Raise BadTrace, or count what is wrong."""
         if not self.skip_bad_lines:
-            text = line[:80].decode("ascii", "replace").rstrip("\n")
+            raise BadTrace(f"{self.path}: {why}")
+        self.bad_lines += 1
+
+    # --- text -------------------------------------------------------------------------
+
+    def _text(self, window: Window) -> Iterator[tuple]:
+        """Yield the columns of chunks of a text."""
+        info = np.zeros(trace_text.INFO, np.int64)
+        info[trace_text.FORMAT] = _FORMATS[self.format]
+        info[trace_text.WRITE] = self.write
+        info[trace_text.LIMIT] = CHUNK
+        more = True
+        while more:
+            table = np.empty((5, CHUNK + trace_text.SPAN), np.int64)
+            writes = np.empty(table.shape[1], bool)
+            info[trace_text.RECORDS] = 0
+            more = self._fill(window, table, writes, info)
+            count = info[trace_text.RECORDS]
+            if count:
+                yield *table[:, :count], writes[:count]
+
+    def _fill(self, window: Window, table, writes, info) -> bool:
+        """Read lines until the table is full; return whether there may be more."""
+        while True:
+            info[trace_text.SIZE], info[trace_text.LAST] = window.size, window.last
+            info[trace_text.BAD] = -1
+            trace_text.parse(window.data, table, writes.view(np.uint8), info)
+            self.lines = int(info[trace_text.LINES])
+            self.skipped = int(info[trace_text.SKIPPED])
+            if info[trace_text.BAD] >= 0:
+                self._bad(window, int(info[trace_text.BAD]))
+            elif info[trace_text.RECORDS] >= CHUNK:
+                return True
+            elif window.last:
+                return False
+            else:
+                window.fill(int(info[trace_text.POSITION]))
+                info[trace_text.POSITION] = 0
+
+    def _bad(self, window: Window, at: int) -> None:
+        """Raise BadTrace for the line that begins at ``at``, or count it."""
+        if not self.skip_bad_lines:
+            line = window.data[at : min(at + 80, window.size)].tobytes()
+            text = line.split(b"\n")[0].decode("ascii", "replace")
             raise BadTrace(
                 f"{self.path}:{self.lines}: expected {_EXPECTED[self.format]},"
                 f" got {text!r}"
             )
         self.bad_lines += 1
-
-    def _perf(self, line: bytes, rows: array) -> bool:
-        if line[:1] == b"#" or line.isspace():
-            self.skipped += 1
-            return True
-        match = self._pattern.fullmatch(line)
-        if match is None:
-            return False
-        one = match.groupdict()
-        address = int(one["address"], 16)
-        if address >= _USER_END:
-            self.skipped += 1
-            return True
-        code = one.get("code")
-        write = self.write if code is None else int(code, 16) >> 1 & 1
-        pid, cpu = int(one["pid"]), one["cpu"]
-        who = (pid, int(one["tid"] or pid), -1 if cpu is None else int(cpu))
-        if max(who) >> 31 or len(one["s"] or b"") > 9:
-            return False
-        rows.extend((*who, _time_ns(one), address >> PAGE_SHIFT, write))
-        return True
-
-    def _lackey(self, line: bytes, rows: array) -> bool:
-        if line[:2] == b"==":
-            self.skipped += 1
-            return True
-        match = _LACKEY.fullmatch(line)
-        if match is None:
-            return False
-        kind, address, size = match[1], int(match[2], 16), int(match[3])
-        if not 0 < size <= 1 << 16:
-            return False
-        if kind == b"I " or address + size > _USER_END:
-            self.skipped += 1
-            return True
-        last = address + size - 1 >> PAGE_SHIFT
-        for vpn in range(address >> PAGE_SHIFT, last + 1):
-            rows.extend((0, 0, -1, -1, vpn, b"L" not in kind))
-        return True
 
 
 def open_trace(path, *, access: str = "w", skip_bad_lines: bool = False) -> Trace:
@@ -157,46 +180,31 @@ def open_trace(path, *, access: str = "w", skip_bad_lines: bool = False) -> Trac
     return Trace(path, access, skip_bad_lines)
 
 
-def _time_ns(one: dict) -> int:
-    if one["s"] is None:
-        return -1
-    return int(one["s"]) * 10**9 + int(one["fraction"].ljust(9, b"0"))
+def _detect(window: Window) -> str:
+    """Return the format of a text, from its first lines."""
+    lines = window.data[: window.size].tobytes().split(b"\n", _SNIFF_LINES)
+    for line in lines[:_SNIFF_LINES]:
+        for name, number in _FORMATS.items():
+            if _is_access(line + b"\n", number):
+                return name
+    what = "one of no known format" if window.size else "an empty file"
+    raise BadTrace(
+        f"trace must be perf.data, perf script or lackey text, got {what}:"
+        f" {window.path}"
+    )
 
 
-def _lines(path: str) -> Iterator[bytes]:
-    """Yield the lines of a plain or gzip file; BadInput where it cannot be read."""
-    try:
-        with open(path, "rb") as file:
-            packed = file.peek(2)[:2] == b"\x1f\x8b"
-            text = io.BufferedReader(gzip.GzipFile(fileobj=file)) if packed else file
-            while line := text.readline(LONGEST_LINE):
-                yield line
-    except (OSError, EOFError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise BadTrace(
-            f"trace must be a readable file, got {path} ({reason})"
-        ) from None
-
-
-def _detect(path: str) -> str:
-    """Return the format of a trace, from its first lines."""
-    number = 0
-    for number, line in enumerate(_lines(path), 1):
-        if number == 1 and line.startswith(b"PERFILE2"):
-            raise BadTrace(
-                "trace must be text, got perf.data (write it out with"
-                f" perf script -F pid,tid,cpu,time,event,addr -i {path})"
-            )
-        if _EXCEPTION.fullmatch(line):
-            return "exceptions"
-        if _LACKEY.fullmatch(line):
-            return "lackey"
-        if _FAULT.fullmatch(line):
-            return "page-faults"
-        if number == _SNIFF_LINES:
-            break
-    what = "one of no known format" if number else "an empty file"
-    raise BadTrace(f"trace must be perf script or lackey text, got {what}: {path}")
+def _is_access(line: bytes, number: int) -> bool:
+    """Return whether a line that is no comment is one of this format."""
+    if line.isspace() or line.startswith((b"#", b"==")):
+        return False
+    info = np.zeros(trace_text.INFO, np.int64)
+    info[[trace_text.FORMAT, trace_text.LAST, trace_text.LIMIT]] = number, 1, 1
+    info[trace_text.SIZE], info[trace_text.BAD] = len(line), -1
+    table = np.empty((5, trace_text.SPAN), np.int64)
+    writes = np.empty(trace_text.SPAN, np.uint8)
+    trace_text.parse(np.frombuffer(line, np.uint8), table, writes, info)
+    return info[trace_text.BAD] < 0
 
 
 class AddressMap:

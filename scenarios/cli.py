@@ -30,11 +30,9 @@ from ..engine.errors import BadInput, LazyNumaError
 from ..engine.study import label
 from .table import cost_table, count, seconds, table
 
-_NOT_SCENARIOS = ("cli", "memory_script", "replay", "table")
+_NOT_SCENARIOS = ("cli", "memory_script", "replay", "script_records", "table")
 #: Options of ``replay`` that are for recorded traces alone.
-_TRACE_OPTIONS = (
-    *("machine", "mechanism", "skip_bad_lines", "set", "costs", "output", "force"),
-)
+_TRACE_OPTIONS = ("machine", "mechanism", "skip_bad_lines", "set", "costs")
 _LIBRARIES = ("numpy", "numba", "h5py")
 _HEARTBEAT_S = 10
 _SETTING_WIDTH = 40
@@ -103,7 +101,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     replay.set_defaults(command=_replay)
     replay.add_argument(
-        "file", metavar="FILE", help="perf script or lackey text, or .gz; or script.mm"
+        "file",
+        metavar="FILE",
+        help="perf.data, perf script or lackey text, or .gz; or script.mm",
     )
     replay.add_argument("--machine", metavar="M", help="preset of the machine")
     replay.add_argument("--mechanism", metavar="X", help="lazy-migration mechanism")
@@ -240,9 +240,11 @@ def _replay(options: argparse.Namespace) -> None:
 
 def _play(stop: "_Stop", options: argparse.Namespace) -> None:
     """Play a memory script, and print its records as they come."""
-    from ..engine.memory_script import read
+    from ..engine.memory_script import read_text
     from ..engine.profiles import DEFAULT, PROFILES
-    from .memory_script import Player, readable
+    from ..engine.run import check_output, run_study
+    from .memory_script import readable
+    from .script_records import provenance, study
 
     for name in _TRACE_OPTIONS:
         if getattr(options, name):
@@ -255,9 +257,24 @@ def _play(stop: "_Stop", options: argparse.Namespace) -> None:
         raise BadInput(
             f"--profile must be one of {', '.join(PROFILES)}, got {profile!r}"
         )
-    for record in Player(read(options.file), profile).play():
-        stop.check()
+
+    def show(record: dict) -> None:
         print(json.dumps(record) if options.json else readable(record), flush=True)
+
+    check_output(options.output, options.force)
+    text = read_text(options.file)
+    question = study(text, profile, show)
+    run_study(
+        question,
+        output=options.output,
+        force=options.force,
+        seed=options.seed,
+        provenance={"command": options.line} | provenance(question, text, options.file),
+        progress=lambda *_: stop.check(),
+        opened=stop.opened,
+    )
+    if options.output is not None and not options.json:
+        print(f"\nwritten to {options.output}")
 
 
 def _scenarios(options: argparse.Namespace) -> None:

@@ -19,7 +19,7 @@ from ..engine.process import Region, Task
 from ..engine.profiles import DEFAULT, PROFILES
 from ..engine.settings import Settings
 from ..engine.simulation import Simulation
-from ..engine.topology import from_slit
+from ..engine.topology import Machine, from_slit
 from ..engine.workload import Recorded
 from ..kernels.constants import HPAGE_PMD_NR, PAGE_SHIFT, PAGE_SIZE, Mechanism, Mode, Vm
 
@@ -37,7 +37,7 @@ SYSTEM_BYTES, BOOT_BYTES, IMAGE_BYTES = 14 << 20, 10 << 20, 40 << 20
 GUARD = HPAGE_PMD_NR
 _KIB_PER_PAGE = PAGE_SIZE >> 10
 #: Counters of /proc/vmstat; the others are the model's own.
-_COUNTERS = [one for one in Vm if not Vm.ACCESSES_LOCAL <= one <= Vm.PAGES_MOVED_BACK]
+COUNTERS = [one for one in Vm if not Vm.ACCESSES_LOCAL <= one <= Vm.PAGES_MOVED_BACK]
 
 
 class Player:
@@ -45,6 +45,8 @@ class Player:
 
     ``threads``: accesses are served in quanta by so many, where Linux serves them one
     by one; None: in the script's order.
+    ``simulation``: of the machine and the settings of this script, not used yet; None:
+    one is made.
     """
 
     def __init__(
@@ -52,11 +54,12 @@ class Player:
         operations: list[Operation],
         profile: str = DEFAULT,
         threads: int | None = None,
+        simulation: Simulation | None = None,
     ) -> None:
         self._operations = operations
-        self._base = PROFILES[profile]
+        self._profile = profile
         self._threads = threads
-        self._sim: Simulation | None = None
+        self._sim = simulation
         self._tasks: dict[str, Task] = {}
         self._regions: dict[str, dict[str, Region]] = {MAIN: {}}
         self._signals: dict[str, int] = {}
@@ -135,16 +138,13 @@ class Player:
     # --- machine, settings, processes -------------------------------------------------
 
     def _machine(self, process: str, memory, distance) -> None:
-        nodes = len(memory)
-        machine = from_slit("script", memory, (1,) * nodes, distance, _system(nodes))
-        self._sim = Simulation(machine, self._settings(), threads=self._threads or 1)
+        if self._sim is None:
+            machine = script_machine(memory, distance)
+            settings = script_settings(self._profile, self._threads is None)
+            self._sim = Simulation(machine, settings, threads=self._threads or 1)
         founder = self._sim.spawn(MAIN)
         self._tasks[MAIN] = self._sim.start_task(founder, 0)
         self._sim.swapoff(self._tasks[MAIN])
-
-    def _settings(self) -> Settings:
-        in_order = self._threads is None
-        return replace(self._base, sequential=in_order, swap_bytes=SWAP_BYTES)
 
     def _set(self, process: str, setting: str, value: str) -> None:
         self._sim.configure(changed(self._sim.settings, setting, value))
@@ -306,7 +306,7 @@ class Player:
     def _counters(self, process: str) -> list[dict]:
         totals = self._sim.counters().sum(axis=0)
         new, self._counted = totals - self._counted, totals
-        found = {one.name.lower(): int(new[one]) for one in _COUNTERS if new[one]}
+        found = {one.name.lower(): int(new[one]) for one in COUNTERS if new[one]}
         return [{"counters": found}]
 
     def _nodefree(self, process: str) -> list[dict]:
@@ -315,6 +315,17 @@ class Player:
             {"node": node, "free_kb": self._sim.free(node) * _KIB_PER_PAGE}
             for node in nodes
         ]
+
+
+def script_machine(memory: tuple[int, ...], distance: tuple) -> Machine:
+    """Return the machine of a script: bytes of each node, rows of the SLIT."""
+    nodes = len(memory)
+    return from_slit("script", memory, (1,) * nodes, distance, _system(nodes))
+
+
+def script_settings(profile: str, in_order: bool = True) -> Settings:
+    """Return the settings that a script begins with."""
+    return replace(PROFILES[profile], sequential=in_order, swap_bytes=SWAP_BYTES)
 
 
 def _system(nodes: int) -> tuple[int, ...]:

@@ -31,7 +31,7 @@ COLUMNS = (
 class Parameters:
     """What can be set."""
 
-    file: str = field(metadata={"help": "perf script or lackey text, or .gz"})
+    file: str = field(metadata={"help": "perf.data, perf script or lackey text"})
     machine: str = field(
         default="4s", metadata={"help": "machine preset, or a file of numactl output"}
     )

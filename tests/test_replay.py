@@ -53,6 +53,14 @@ def test_presets(machine):
     assert row["accesses"] == 150
 
 
+def test_perf_data_costs_what_its_text_costs():
+    rows = [replayed(DATA / f"two-cpus.{end}") for end in ("perf.data.gz", "txt.gz")]
+    for row in rows:
+        row["pages_refused_by"] = row["pages_refused_by"].tolist()
+        del row["wall_s"]
+    assert rows[0] == rows[1] and rows[0]["accesses"] == 225
+
+
 def write_moving(path):
     """Write a trace whose only thread touches 64 pages from one CPU, then another."""
     line = "wl 5/5 [{:03}] 1.000001: page-faults: {:x}\n"

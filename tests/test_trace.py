@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lazynuma.engine.errors import BadInput
-from lazynuma.engine.trace import CHUNK_LINES, AddressMap, ThreadMap, open_trace
+from lazynuma.engine.trace import CHUNK, AddressMap, ThreadMap, open_trace
 
 DATA = Path(__file__).parent / "data"
 FAULT = b"  wl 7/8 [001]  75.907651870: page-faults: 7f3ec0fb5000  556ce70830d0\n"
@@ -144,7 +144,7 @@ def test_malformed_line_is_named_or_counted(tmp_path, good, bad):
         (gzip.compress(b""), "empty"),
         (b"hello\nworld\n", "no known format"),
         (bytes(range(256)) * 100, "no known format"),
-        (b"PERFILE2" + bytes(200), "perf script -F pid,tid,cpu,time,event,addr"),
+        (b"PERFILE2" + bytes(200), "perf.data must be whole, got a header of 0"),
         (gzip.compress(FAULT * 9)[:-20], "readable"),
         (b"\x1f\x8b" + bytes(range(200)), "readable"),
     ],
@@ -164,17 +164,17 @@ def test_missing_file_and_directory(tmp_path):
 def test_memory_does_not_grow_with_the_trace(tmp_path):
     path, peaks = tmp_path / "t", []
     for chunks in (2, 6):
-        path.write_bytes(b" S 1fff,2\n" * CHUNK_LINES * chunks)
+        path.write_bytes(b" S 1fff,2\n" * CHUNK * chunks)
         trace = open_trace(path)
         tracemalloc.start()
-        assert sum(chunk.vpn.size for chunk in trace) == 2 * CHUNK_LINES * chunks
+        assert sum(chunk.vpn.size for chunk in trace) == 2 * CHUNK * chunks
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.2 * peaks[0]
 
 
 def test_chunk_of_nothing_but_fetches(tmp_path):
-    trace, fields = read(tmp_path / "t", b"I  1000,3\n" * CHUNK_LINES + b" L 2000,1\n")
+    trace, fields = read(tmp_path / "t", b"I  1000,3\n" * CHUNK + b" L 2000,1\n")
     assert trace.accesses == 1 and fields[4] == [2]
 
 
