@@ -611,6 +611,8 @@ class Simulation:
             return 0
         start, pages = self._range(region, first, pages)
         process, moving = region.process, move or move_all
+        # do_mbind: there is nothing that the default policy could be strict about.
+        strict = strict and policy.mode != k.Mode.DEFAULT
         if (
             strict
             and not moving
@@ -623,7 +625,10 @@ class Simulation:
         moved = np.zeros(4, np.int64)
         if moving:
             for v, at, count in self._rows_in(process, start, pages):
-                mbind.do_mbind(self.memory, task.id, v, at, count, move_all, moved)
+                if not mbind.do_mbind(
+                    self.memory, task.id, v, at, count, move_all, strict, moved
+                ):
+                    break
         merge(process)
         self._stale = True
         self._charge_moves(task, region.process, moved)

@@ -50,6 +50,8 @@ FRAME_MIGCACHE: Final = 1 << 53
 FRAME_WEDGED: Final = 1 << 54
 #: Part of a huge page that PTEs map too: the frame's word holds its own mapcount.
 FRAME_COMPOUND: Final = 1 << 55
+#: Freed by advice (PG_swapbacked is clear): reclaim forgets it, if it is clean still.
+FRAME_LAZYFREE: Final = 1 << 56
 #: 1 + the node that the page left when it last moved (6 bits); folios' too.
 FRAME_FROM_SHIFT: Final = 57
 FRAME_FROM: Final = 0x3F << FRAME_FROM_SHIFT
@@ -73,6 +75,7 @@ FOLIO_COMPOUND: Final = FRAME_COMPOUND
 FOLIO_REMAPPED: Final = 1 << 51
 #: Partly unmapped: waits to be split.
 FOLIO_DEFERRED: Final = 1 << 56
+FOLIO_LAZYFREE: Final = 1 << 52
 
 
 class Vm(IntEnum):
@@ -155,6 +158,8 @@ class Vm(IntEnum):
     PGDEMOTE_KSWAPD = 68
     PGDEMOTE_DIRECT = 69
     PGDEMOTE_KHUGEPAGED = 70
+    PGLAZYFREE = 71
+    PGLAZYFREED = 72
 
 
 class Mode(IntEnum):

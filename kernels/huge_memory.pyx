@@ -26,6 +26,7 @@ cdef int64_t MAPCOUNT_ONE = <int64_t>1 << 36
 cdef int64_t MAPCOUNT = <int64_t>0xFFF << 36
 cdef int64_t IN_USE = <int64_t>1 << 48
 cdef int64_t ACTIVE = <int64_t>1 << 49
+cdef int64_t FRAME_DIRTY = <int64_t>1 << 51
 cdef int64_t COMPOUND = <int64_t>1 << 55
 
 
@@ -45,6 +46,7 @@ def layout():
         "FRAME_MAPCOUNT": MAPCOUNT,
         "FRAME_IN_USE": IN_USE,
         "FRAME_ACTIVE": ACTIVE,
+        "FRAME_DIRTY": FRAME_DIRTY,
         "FRAME_COMPOUND": COMPOUND,
         "HPAGE_PMD_ORDER": HPAGE_PMD_ORDER,
         "HPAGE_PMD_NR": HPAGE_PMD_NR,
@@ -164,15 +166,16 @@ cdef api int64_t split_folio_api(
 ) noexcept nogil:
     """Make 512 pages of a folio that no PMD entry maps (split_huge_page).
 
-    Frames that no PTE maps get the word 0; return how many.
+    Dirty pages: an anonymous folio is dirty from its first fault on.  Frames that no
+    PTE maps get the word 0; return how many.
     """
     cdef int64_t* words = frame + (block << HPAGE_PMD_ORDER)
-    cdef int64_t listed = block_huge[block] & ACTIVE
+    cdef int64_t kept = (block_huge[block] & ACTIVE) | FRAME_DIRTY
     cdef int64_t unmapped = 0
     cdef Py_ssize_t i
     for i in range(HPAGE_PMD_NR):
         if words[i] & MAPCOUNT:
-            words[i] = (words[i] & ~COMPOUND) | listed
+            words[i] = (words[i] & ~COMPOUND) | kept
         else:
             words[i] = 0
             unmapped += 1

@@ -295,17 +295,6 @@ def move_folio(m, s, old, new):
     put_huge(m, s, old)
 
 
-@inlined
-def count_huge_failure(m, s, n, pages):
-    """Count a folio of node ``n`` that could not be migrated for want of memory.
-
-    ``pages``: those that the entry maps for which it was tried.
-    """
-    m.refused[s, Refusal.TARGET_FULL] += pages
-    m.vm[s, n, Vm.PGMIGRATE_FAIL] += pages
-    m.vm[s, n, Vm.THP_MIGRATION_FAIL] += 1
-
-
 @called
 def _split_for_hint(m, s, task, b):
     """Split a folio whose pages move one by one; they stay marked (AutoNUMA, 2012)."""

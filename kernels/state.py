@@ -57,7 +57,8 @@ TICK_NS: Final = 44
 TOPOLOGY: Final = 45  # Topology
 MAX_DISTANCE: Final = 46  # SLIT, between nodes with CPUs
 NOW_MS: Final = 47  # at the quantum's start, or of the operation
-INFO_WIDTH: Final = 48
+LAZYFREE: Final = 48  # 1: some page may have been freed by advice
+INFO_WIDTH: Final = 49
 
 # --- columns of Memory.node, int64[nodes, NODE_WIDTH] ---------------------------
 FREE: Final = 0  # frames
