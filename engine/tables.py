@@ -47,7 +47,7 @@ class Tables:
             row[st.TASK_WEIGHTS] = rows.get(one.policy, 0)
             row[st.TASK_BALANCING] = one.policy.numa_balancing
         scanned = len(tasks) if self.balancing else 0
-        return memory._replace(
+        return memory.replace(
             mm=mm,
             vma=vma,
             task=task,

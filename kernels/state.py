@@ -4,9 +4,12 @@ This is the only declaration; ``engine/memory.py`` allocates it.  Tables are int
 matrices whose columns are the constants below.
 """
 
-from typing import Final, NamedTuple
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
+
+from ._arrays import Arrays
 
 # --- columns of Memory.info, int64[INFO_WIDTH]: scalars -----------------------
 NODE_SHIFT: Final = 0  # log2 of the frame numbers that a node owns
@@ -268,7 +271,8 @@ COST_WIDTH: Final = 13
 WAYS: Final = 4
 
 
-class Memory(NamedTuple):
+@dataclass(frozen=True, eq=False, repr=False)
+class Memory(Arrays):
     """All that kernels read and write; no field is ever reallocated in a kernel."""
 
     #: int64[virtual pages], sparse: 8 bytes a page that has a page table.

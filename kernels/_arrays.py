@@ -1,0 +1,106 @@
+"""A struct of arrays that kernels get as one pointer.
+
+Passed by value, a struct of 50 arrays is 300 words on the stack of every call, and as
+many values in the compiler's hands.  By its address, a kernel loads what it uses from a
+table of each array's data pointer and shape, which never changes while a kernel runs.
+"""
+
+from dataclasses import fields, replace
+from typing import Self
+
+import numpy as np
+from llvmlite import ir
+from numba import from_dtype, types
+from numba.core.imputils import impl_ret_borrowed
+from numba.core.typing.templates import AttributeTemplate
+from numba.extending import (
+    NativeValue,
+    infer_getattr,
+    lower_getattr_generic,
+    models,
+    register_model,
+    typeof_impl,
+    unbox,
+)
+from numba.np.arrayobj import populate_array
+
+_WORD = ir.IntType(64)
+
+
+class Arrays:
+    """Base of a frozen dataclass whose fields are C-contiguous NumPy arrays."""
+
+    def __post_init__(self) -> None:
+        arrays = [getattr(self, field.name) for field in fields(self)]
+        table = [word for array in arrays for word in (array.ctypes.data, *array.shape)]
+        object.__setattr__(self, "_table", np.array(table, np.int64))
+        object.__setattr__(self, "_address", self._table.ctypes.data)
+        layout = [(array.dtype.str, array.ndim) for array in arrays]
+        names = [field.name for field in fields(self)]
+        kind = _ArraysType(type(self).__name__, tuple(zip(names, layout, strict=True)))
+        object.__setattr__(self, "_numba_type_", kind)
+
+    def replace(self, **arrays: np.ndarray) -> Self:
+        """Return the struct with other arrays in some fields."""
+        return replace(self, **arrays)
+
+
+class _ArraysType(types.Type):
+    """The type of a struct; ``layout``: (name, (dtype, dimensions)) of its fields."""
+
+    def __init__(self, name: str, layout: tuple) -> None:
+        self.at, self.field, at = {}, {}, 0
+        for one, (dtype, dimensions) in layout:
+            self.at[one] = at
+            self.field[one] = types.Array(from_dtype(np.dtype(dtype)), dimensions, "C")
+            at += 1 + dimensions
+        text = ", ".join(f"{one}: {kind[0]}[{kind[1]}]" for one, kind in layout)
+        super().__init__(f"{name}({text})")
+
+
+@typeof_impl.register(Arrays)
+def _typeof(value, context):
+    return value._numba_type_
+
+
+@register_model(_ArraysType)
+class _Pointer(models.PrimitiveModel):
+    def __init__(self, manager, kind):
+        super().__init__(manager, kind, _WORD.as_pointer())
+
+
+@unbox(_ArraysType)
+def _unbox(kind, value, c):
+    address = c.pyapi.object_getattr_string(value, "_address")
+    pointer = c.pyapi.long_as_voidptr(address)
+    c.pyapi.decref(address)
+    return NativeValue(c.builder.bitcast(pointer, _WORD.as_pointer()))
+
+
+@infer_getattr
+class _Attributes(AttributeTemplate):
+    key = _ArraysType
+
+    def generic_resolve(self, kind, name):
+        return kind.field.get(name)
+
+
+def _load(builder, table, at):
+    """Load a word of the table, which no store in a kernel can change."""
+    word = builder.load(builder.gep(table, [ir.Constant(_WORD, at)]))
+    word.set_metadata("invariant.load", builder.module.add_metadata([]))
+    return word
+
+
+@lower_getattr_generic(_ArraysType)
+def _getattr(context, builder, kind, table, name):
+    at, field = kind.at[name], kind.field[name]
+    array = context.make_array(field)(context, builder)
+    data = builder.inttoptr(_load(builder, table, at), array.data.type)
+    shape = [_load(builder, table, at + 1 + i) for i in range(field.ndim)]
+    itemsize = ir.Constant(_WORD, np.dtype(str(field.dtype)).itemsize)
+    strides = [itemsize]
+    for length in reversed(shape[1:]):
+        strides.insert(0, builder.mul(strides[0], length))
+    populate_array(array, data, shape, strides, itemsize, None)
+    return impl_ret_borrowed(context, builder, field, array._getvalue())
