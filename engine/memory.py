@@ -186,6 +186,7 @@ def set_knobs(info: np.ndarray, settings: Settings) -> None:
     info[st.USE_ZERO_PAGE] = thp.use_zero_page
     info[st.UNIT_MIGRATION] = thp.unit_migration
     info[st.UNIT_HINTING] = thp.unit_hinting
+    info[st.LRU_BATCHES] = settings.lru_batches and settings.sequential
     info[st.MAY_BE_HUGE] |= thp.enabled != "never"
     _set_balancing(info, settings.balancing)
 

@@ -280,6 +280,9 @@ class Simulation:
     def _leave(self, process: Process) -> None:
         """End a process; what it and others were charged is not folded."""
         memory = self._sync()
+        for task in self.tasks:
+            if task.process is process:
+                self.lru_add_drain(task)
         wedged = np.zeros(1, np.int64)
         for vma in process.vmas:
             self._zap(process, vma.start, vma.end, True, wedged)
@@ -326,6 +329,12 @@ class Simulation:
         return zapped
 
     # --- memory -----------------------------------------------------------------------
+
+    def lru_add_drain(self, task: Task | None = None) -> None:
+        """Put new pages on the LRU: those of a task's CPU, or of all CPUs."""
+        node = self._sync().node
+        rows = slice(None) if task is None else self.machine.cpu_node[task.cpu]
+        node[rows, st.BATCHED] = 0
 
     def mmap(
         self, process: Process, nbytes: int, name: str = "", write: bool = True
@@ -422,6 +431,7 @@ class Simulation:
         process = region.process
         parts = self._isolate(process, start, pages)
         self._sync()
+        self.lru_add_drain(task)
         zapped = self._zap(process, start, start + pages, False, np.zeros(1, np.int64))
         gone = {id(vma) for vma in parts}
         process.vmas = [vma for vma in process.vmas if id(vma) not in gone]
@@ -512,6 +522,8 @@ class Simulation:
             raise BadInput(f"advice must be one that acts at once, got {advice!r}")
         start, pages = self._range(region, first, pages)
         self._sync()
+        if advice != "populate_read":
+            self.lru_add_drain(task)
         zapped = failed = 0
         for v, at, count in self._rows_in(region.process, start, pages):
             if advice == "populate_read" and not self.memory.vma[v, st.VMA_READ]:
@@ -566,7 +578,7 @@ class Simulation:
         """
         start, pages = self._range(region, first, pages)
         process = region.process
-        self._sync()
+        self.lru_add_drain()
         errno = total = 0
         for vma in overlapping(process, start, pages):
             errno, collapsed = self.khugepaged.madvise_collapse(
@@ -624,6 +636,7 @@ class Simulation:
         self._sync()
         moved = np.zeros(4, np.int64)
         if moving:
+            self.lru_add_drain()
             for v, at, count in self._rows_in(process, start, pages):
                 if not mbind.do_mbind(
                     self.memory, task.id, v, at, count, move_all, strict, moved
@@ -721,6 +734,7 @@ class Simulation:
         self._check_node(node)
         start, pages = self._range(region, first, pages)
         memory = self._sync()
+        self.lru_add_drain()
         status = np.zeros(pages, np.int64)
         moved = np.zeros(3, np.int64)
         for at, count in _pieces(start, start + pages):
@@ -743,6 +757,7 @@ class Simulation:
         for node in (*from_nodes, *to_nodes):
             self._check_node(node)
         memory, process = self._sync(), task.process
+        self.lru_add_drain()
         moved = np.zeros(3, np.int64)
         for source, target in remap(sorted(from_nodes), sorted(to_nodes)):
             for vma in process.vmas:

@@ -21,6 +21,8 @@ cdef int64_t YOUNG = <int64_t>1 << 45
 cdef int64_t DIRTY = <int64_t>1 << 46
 cdef int64_t TABLE = <int64_t>1 << 48
 cdef int64_t PMD_NID = <int64_t>0x3F << 49
+cdef int64_t PTE_EXCLUSIVE = <int64_t>1 << 48
+cdef int64_t PMD_EXCLUSIVE = <int64_t>1 << 56
 cdef int64_t VPN = (<int64_t>1 << 36) - 1
 cdef int64_t MAPCOUNT_ONE = <int64_t>1 << 36
 cdef int64_t MAPCOUNT = <int64_t>0xFFF << 36
@@ -41,6 +43,8 @@ def layout():
         "PTE_DIRTY": DIRTY,
         "PMD_TABLE": TABLE,
         "PMD_NID": PMD_NID,
+        "PTE_EXCLUSIVE": PTE_EXCLUSIVE,
+        "PMD_EXCLUSIVE": PMD_EXCLUSIVE,
         "FRAME_VPN": VPN,
         "FRAME_MAPCOUNT_ONE": MAPCOUNT_ONE,
         "FRAME_MAPCOUNT": MAPCOUNT,
@@ -138,10 +142,11 @@ cdef api void split_pmd_api(
     cdef int64_t entry = pmd[block]
     cdef int64_t* ptes = pte + block * HPAGE_PMD_NR
     cdef int64_t kept = PAYLOAD | PRESENT | WRITE | YOUNG | DIRTY
+    cdef int64_t exclusive = PTE_EXCLUSIVE if entry & PMD_EXCLUSIVE else 0
     if entry & ZERO:
         fill_block(ptes, ZERO, 0)
     else:
-        fill_block(ptes, entry & kept, 1)
+        fill_block(ptes, (entry & kept) | exclusive, 1)
         map_subpages(frame, block_huge, block_bump, entry & PAYLOAD)
     pmd[block] = TABLE | (entry & PMD_NID)
 

@@ -40,6 +40,7 @@ from .folio import (
     undefer,
 )
 from .last_cpupid import migrate_last_cpupid_huge
+from .lru_batch import lru_add_drain
 from .mempolicy import alloc_page_vma
 from .migrate_misplaced import (
     count_hint_fault,
@@ -152,6 +153,7 @@ def do_huge_pmd_anonymous_page(m, s, task, at, v, vpn, write):
     if m.vma[v, VMA_WRITE]:
         bits |= PTE_WRITE
     map_folio(m, s, m.task[task, TASK_MM], block, vpn, b, bits)
+    lru_add_drain(m, m.task[task, TASK_NID])
     add_rss(m, s, task, HPAGE_PMD_NR, 0)
     m.vm[s, m.task[task, TASK_NID], Vm.THP_FAULT_ALLOC] += 1
     charge(m, s, task, Cause.HUGE_FAULT, m.cost[COST_HUGE_FAULT])

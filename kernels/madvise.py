@@ -30,6 +30,7 @@ from .constants import (
     Vm,
 )
 from .folio import folio_nid, huge_mapcount, page_mapcount, split_huge_page
+from .lru_batch import in_batch
 from .memory import drop_slot
 from .mempolicy import alloc_page_vma
 from .migrate import lru_add
@@ -101,7 +102,7 @@ def _free_page(m, at, pfn):
     """Let reclaim forget a page of its own (madvise_free_pte_range)."""
     if _may_be_cleaned(m, pfn):
         m.pte[at] &= ~(PTE_YOUNG | PTE_DIRTY)
-        if not m.frame[pfn] & FRAME_LAZYFREE:
+        if not m.frame[pfn] & FRAME_LAZYFREE and not in_batch(m, pfn):
             lazyfree_page(m, node_of(m, pfn), pfn)
 
 
@@ -163,7 +164,7 @@ def _advise_ptes(m, mm, delta, at, stop, kind):
             split_huge_page(m, s, pfn >> HPAGE_PMD_ORDER, 0)
         if kind == FREE:
             _free_page(m, i, pfn)
-        elif count == 1:
+        elif count == 1 and not in_batch(m, pfn):
             _advise_page(m, i, pfn, kind)
 
 

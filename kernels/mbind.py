@@ -9,6 +9,7 @@ faults.  ``docs/model.md`` §5.  All of it is serial work, paid by the calling t
 from ._jit import called, inlined, kernel
 from .constants import (
     FRAME_COMPOUND,
+    FRAME_LAZYFREE,
     FRAME_MIGCACHE,
     FRAME_SWAPCACHE,
     HPAGE_PMD_NR,
@@ -93,7 +94,7 @@ def migcache_park(m, pfn):
         m.entry_count[entry] = 0
         m.entry_frame[entry] = pfn
         m.frame_entry[pfn] = entry
-        m.frame[pfn] = word | FRAME_MIGCACHE
+        m.frame[pfn] = word & ~FRAME_LAZYFREE | FRAME_MIGCACHE
     _park(m, pfn, PTE_PARKED, int(m.frame_entry[pfn]), m.entry_count)
     return 1
 

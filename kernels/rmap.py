@@ -7,6 +7,7 @@ from .constants import (
     FRAME_MAPCOUNT,
     FRAME_MAPCOUNT_ONE,
     FRAME_MAPCOUNT_SHIFT,
+    FRAME_MIGCACHE,
     FRAME_VPN,
     HPAGE_PMD_ORDER,
     NONE,
@@ -30,6 +31,12 @@ from .vma import vm_page_prot
 @inlined
 def mapcount(word):
     return (word & FRAME_MAPCOUNT) >> FRAME_MAPCOUNT_SHIFT
+
+
+@inlined
+def is_lazyfree(word):
+    """Tell whether a frame in no cache was freed by advice and not written since."""
+    return word & (FRAME_LAZYFREE | FRAME_MIGCACHE) == FRAME_LAZYFREE
 
 
 @inlined

@@ -44,6 +44,7 @@ from .folio import (
     split_huge_pmd,
     subpage_unmapped,
 )
+from .lru_batch import lru_add_drain
 from .mempolicy import first_candidate, in_mask
 from .migrate import lru_add
 from .page_alloc import put_huge, put_page
@@ -51,6 +52,7 @@ from .rmap import (
     clear_young,
     entries_to_slots,
     first_mm,
+    is_lazyfree,
     mapcount,
     maps_frame,
     try_to_discard,
@@ -127,7 +129,7 @@ def _move_to_swap(m, n, pfn, slot):
 @inlined
 def add_to_swap(m, pfn, slot):
     """Put a page into the swap cache (mm/swap_state.c); it must be written once."""
-    m.frame[pfn] |= FRAME_SWAPCACHE | FRAME_DIRTY
+    m.frame[pfn] = m.frame[pfn] & ~FRAME_LAZYFREE | FRAME_SWAPCACHE | FRAME_DIRTY
     m.frame_entry[pfn] = slot
     m.slot_frame[slot] = pfn
 
@@ -178,7 +180,7 @@ def _reclaim_page(m, n, pfn, steal):
     m.frame[pfn] &= ~FRAME_REFERENCED
     if steal != NONE and demote_page(m, n, pfn, steal):
         return 1
-    if m.frame[pfn] & FRAME_LAZYFREE:
+    if is_lazyfree(m.frame[pfn]):
         return _discard_page(m, n, pfn, steal)
     if not _get_slot_for(m, n, pfn):
         _activate(m, n, pfn)
@@ -498,7 +500,7 @@ def _shrink_inactive_list(m, n, count, scan, steal):
 
 @called
 def _shrink_lazyfree(m, n, target, scan, steal):
-    """Scan inactive pages that were freed by advice, from the node's first frame on.
+    """Scan pages that were freed by advice, from the node's first frame on.
 
     They are on the list of files' pages, which is scanned before that of anonymous ones
     and without swap too (get_scan_count).  Return pages freed.
@@ -506,18 +508,17 @@ def _shrink_lazyfree(m, n, target, scan, steal):
     reclaimed = 0
     pfn = n << m.info[NODE_SHIFT]
     end = pfn + m.node[n, SPAN]
-    want = FRAME_IN_USE | FRAME_LAZYFREE
     while pfn < end and reclaimed < target:
         b = pfn >> HPAGE_PMD_ORDER
         huge = m.block_list[b] == HUGE
-        if huge and m.block_huge[b] & (FOLIO_LAZYFREE | FRAME_ACTIVE) == FOLIO_LAZYFREE:
+        if huge and m.block_huge[b] & FOLIO_LAZYFREE:
             m.vm[m.info[SHARDS], n, scan] += HPAGE_PMD_NR
             m.info[SCANNED] += HPAGE_PMD_NR
             reclaimed += _shrink_huge(m, n, b, steal)
         if huge or m.block_used[b] == 0:
             pfn = (b + 1) << HPAGE_PMD_ORDER
             continue
-        if m.frame[pfn] & (want | FRAME_ACTIVE) == want:
+        if is_lazyfree(m.frame[pfn]):
             m.vm[m.info[SHARDS], n, scan] += 1
             m.info[SCANNED] += 1
             reclaimed += _shrink_folio(m, n, pfn, steal)
@@ -602,6 +603,7 @@ def balance_pgdat(m, n):
     reclaimed = 0
     priority = DEF_PRIORITY
     mark = PROMO if m.info[BALANCING] & _TIERING else HIGH
+    lru_add_drain(m, n)
     while priority >= 1 and m.node[n, FREE] <= m.node[n, mark]:
         target = max(m.node[n, HIGH], SWAP_CLUSTER_MAX)
         reclaimed += _shrink_node(
