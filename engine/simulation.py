@@ -634,7 +634,7 @@ class Simulation:
             return EIO
         self._change(process, start, pages, "policy", policy)
         self._sync()
-        moved = np.zeros(4, np.int64)
+        moved = np.array([0, 0, 0, 0, k.NONE, k.NONE])
         if moving:
             self.lru_add_drain()
             for v, at, count in self._rows_in(process, start, pages):

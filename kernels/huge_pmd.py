@@ -15,6 +15,7 @@ from .constants import (
     HPAGE_PMD_NR,
     HPAGE_PMD_ORDER,
     NONE,
+    PMD_EXCLUSIVE,
     PMD_NID_SHIFT,
     PTE_DIRTY,
     PTE_PAYLOAD,
@@ -150,8 +151,7 @@ def do_huge_pmd_anonymous_page(m, s, task, at, v, vpn, write):
     if b < 0:
         return b
     bits = _nid_bits(m, task)
-    if m.vma[v, VMA_WRITE]:
-        bits |= PTE_WRITE
+    bits |= PTE_WRITE if m.vma[v, VMA_WRITE] else PMD_EXCLUSIVE
     map_folio(m, s, m.task[task, TASK_MM], block, vpn, b, bits)
     lru_add_drain(m, m.task[task, TASK_NID])
     add_rss(m, s, task, HPAGE_PMD_NR, 0)

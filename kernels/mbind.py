@@ -407,7 +407,7 @@ def _mbind_ptes(m, task, v, vpn, end, move_all, strict, moved):
     page without memory ends the moving (migrate_pages).
     """
     delta = m.task[task, TASK_DELTA]
-    queued, split, stuck = False, NONE, False
+    block, stuck = vpn >> HPAGE_PMD_ORDER, False
     while vpn < end:
         at = vpn + delta
         b = _folio_of(m, at)
@@ -415,7 +415,8 @@ def _mbind_ptes(m, task, v, vpn, end, move_all, strict, moved):
         if not m.pte[at] & PTE_PRESENT:
             vpn += 1
             continue
-        if queued and (b != NONE or pfn >> HPAGE_PMD_ORDER == split):
+        queued = moved[4] == block
+        if queued and (b != NONE or pfn >> HPAGE_PMD_ORDER == moved[5]):
             stuck = stuck or strict
         if (queued and b != NONE) or not _queue_pages_required(m, v, pfn):
             vpn += 1
@@ -425,10 +426,11 @@ def _mbind_ptes(m, task, v, vpn, end, move_all, strict, moved):
             vpn += 1
         else:
             became = _mbind_folio(m, task, v, vpn, b, 1, move_all, moved)
-            queued = became != _LEFT
+            if became != _LEFT:
+                moved[4] = block
+                moved[5] = b if became == _SPLIT else NONE
             if became == _SPLIT:
                 # The page that has queued the folio comes again, as one of its own.
-                split = b
                 if not _mbind_pte(m, task, v, vpn, pfn, move_all, moved):
                     return False
             vpn += 1
@@ -440,8 +442,10 @@ def _mbind_ptes(m, task, v, vpn, end, move_all, strict, moved):
 def do_mbind(m, task, v, first, pages, move_all, strict, moved):
     """Move the pages of a range that are off their policy's nodes to where it says.
 
-    moved  int64[4]  pages moved, pages that could not be, TLB flushes, pages that were
-                     not tried, as others map them; added to
+    moved  int64[6]  pages moved, pages that could not be, TLB flushes, pages that were
+                     not tried, as others map them; added to; block of virtual space
+                     whose folio PTEs have queued, pageblock of that if it was split;
+                     NONE at first
     Return whether the walk reached the end of the range.
     """
     delta = m.task[task, TASK_DELTA]
