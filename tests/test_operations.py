@@ -188,4 +188,4 @@ def test_the_default_policy_is_strict_about_nothing(world):
     simulation, task, region = world
     swept(world)
     assert simulation.mbind(task, region, Policy(Mode.LOCAL), strict=True) == EIO
-    assert simulation.mbind(task, region, Policy(), strict=True) == 0
+    assert simulation.mbind(task, region, Policy(Mode.DEFAULT), strict=True) == 0
