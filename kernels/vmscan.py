@@ -341,8 +341,8 @@ def _reclaim_huge(m, n, b, steal):
 
 @called
 def reclaim_folio(m, n, b):
-    """Swap a folio out for MADV_PAGEOUT, used or not."""
-    return _reclaim_huge(m, n, b, NONE)
+    """Swap a folio out for MADV_PAGEOUT, unless other entries have used it."""
+    return _shrink_huge(m, n, b, NONE)
 
 
 @called
