@@ -180,7 +180,7 @@ def _reclaim(size: int, threads: int) -> Timing:
     swap = Settings(swap_bytes=size // 2)
     world = World(size * 11 // 10, threads, ram=size, settings=swap)
     world.sim.populate(world.tasks[0], world.region)
-    count = world.region.pages // 8
+    count = world.region.pages
     loads = world.loads(workload.Uniform, count)
     return world.timed(lambda: world.sim.run(loads), count)
 

@@ -191,7 +191,8 @@ def _check_lists(memory: st.Memory) -> None:
     words = np.concatenate([memory.frame[frames], memory.block_huge[folios]])
     first = np.concatenate([frames, folios << k.HPAGE_PMD_ORDER])
     pages = np.repeat([1, k.HPAGE_PMD_NR], [frames.size, folios.size])
-    pages[(words & k.FRAME_IN_USE == 0) | (words & k.FRAME_WEDGED != 0)] = 0
+    wedged = k.FRAME_WEDGED | k.FRAME_MIGCACHE
+    pages[(words & k.FRAME_IN_USE == 0) | (words & wedged == wedged)] = 0
     nodes = first >> int(memory.info[st.NODE_SHIFT])
     active = (words & k.FRAME_ACTIVE) != 0
     for nid, row in enumerate(memory.node):

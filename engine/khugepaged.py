@@ -87,6 +87,7 @@ class Khugepaged:
     def _do_scan(self) -> k.ScanResult:
         """Spend one wake-up's budget (khugepaged_do_scan)."""
         progress, heads = 0, 0
+        self._simulation.lru_add_drain()
         while progress < self.knobs.pages_to_scan:
             heads += self._process is None
             if heads == 2 or not any(one.alive for one in self._simulation.processes):

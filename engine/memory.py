@@ -104,7 +104,9 @@ def give_back_free(memory: st.Memory) -> None:
     for nid, row in enumerate(memory.node):
         first = nid << int(memory.info[st.NODE_SHIFT]) >> k.HPAGE_PMD_ORDER
         lists = memory.block_list[first : int(row[st.VIRGIN])]
-        edges = np.diff(np.concatenate([[0], lists == st.RETURNED, [0]]).astype(np.int8))
+        edges = np.diff(
+            np.concatenate([[0], lists == st.RETURNED, [0]]).astype(np.int8)
+        )
         starts, ends = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
         for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
             if end - start < FEWEST_GIVEN_BACK:
@@ -217,6 +219,7 @@ def set_knobs(info: np.ndarray, settings: Settings) -> None:
     info[st.USE_ZERO_PAGE] = thp.use_zero_page
     info[st.UNIT_MIGRATION] = thp.unit_migration
     info[st.UNIT_HINTING] = thp.unit_hinting
+    info[st.LRU_BATCHES] = settings.lru_batches and settings.sequential
     info[st.MAY_BE_HUGE] |= thp.enabled != "never"
     _set_balancing(info, settings.balancing)
 

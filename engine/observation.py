@@ -18,6 +18,9 @@ class Observation(NamedTuple):
     runs  (pages, state, node, huge) of equal pages in address order; node: where it can
           be seen, else None; huge: part of a huge page, whatever maps it
     huge_pages, present, swapped  pages mapped by PMD entries, mapped, in swap
+
+    A huge entry behind PROT_NONE is one that smaps cannot follow (6.1): its pages are
+    in no size, and are present on no node that could be seen.
     """
 
     runs: list[tuple[int, str, int | None, bool]]
@@ -38,11 +41,14 @@ def observe(memory: st.Memory, region: Region) -> Observation:
     pfn = np.where(mapped, entry & k.PTE_PAYLOAD, 0)
     huge = mapped & (memory.block_huge[pfn >> k.HPAGE_PMD_ORDER] != 0)
     state = _states(entry)
-    node = np.where(state == _PRESENT, pfn >> int(memory.info[st.NODE_SHIFT]), -1)
+    hidden = leaf & (state == _MARKED)
+    state[hidden] = _PRESENT
+    seen = (state == _PRESENT) & ~hidden
+    node = np.where(seen, pfn >> int(memory.info[st.NODE_SHIFT]), -1)
     return Observation(
         _runs(state, node, huge),
-        int((leaf & mapped).sum()),
-        int(mapped.sum()),
+        int((leaf & mapped & ~hidden).sum()),
+        int((mapped & ~hidden).sum()),
         int((state == _SWAP).sum()),
     )
 

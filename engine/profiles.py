@@ -14,6 +14,7 @@ from .transparent_hugepage import Khugepaged, Thp
 _LINUX_6_1 = Settings(
     # mbind(2) refuses MPOL_MF_LAZY with EINVAL: hidden from users since 3.8.
     mpol_mf_lazy=False,
+    lru_batches=True,
     thp=Thp(enabled="always", defrag="always", min_free=True),
     khugepaged=Khugepaged(target="majority_mask"),
     # The scanner's memory of who used a VMA came in 6.4, tiering's knobs are off.

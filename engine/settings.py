@@ -45,6 +45,10 @@ class Settings:
     mpol_mf_lazy: bool = field(
         default=True, metadata={"help": "accept MPOL_MF_LAZY (mainline: EINVAL)"}
     )
+    lru_batches: bool = field(
+        default=False,
+        metadata={"help": "new pages reach the LRU in batches (sequential alone)"},
+    )
     ballast: tuple[int, ...] = field(
         default=(),
         metadata={"unit": "byte", "help": "memory taken out of use on each node"},

@@ -294,6 +294,9 @@ class Simulation:
     def _leave(self, process: Process) -> None:
         """End a process; what it and others were charged is not folded."""
         memory = self._sync()
+        for task in self.tasks:
+            if task.process is process:
+                self.lru_add_drain(task)
         wedged = np.zeros(1, np.int64)
         for vma in process.vmas:
             self._zap(process, vma.start, vma.end, True, wedged)
@@ -341,6 +344,12 @@ class Simulation:
         return zapped
 
     # --- memory -----------------------------------------------------------------------
+
+    def lru_add_drain(self, task: Task | None = None) -> None:
+        """Put new pages on the LRU: those of a task's CPU, or of all CPUs."""
+        node = self._sync().node
+        rows = slice(None) if task is None else self.machine.cpu_node[task.cpu]
+        node[rows, st.BATCHED] = 0
 
     def mmap(
         self, process: Process, nbytes: int, name: str = "", write: bool = True
@@ -437,6 +446,7 @@ class Simulation:
         process = region.process
         parts = self._isolate(process, start, pages)
         self._sync()
+        self.lru_add_drain(task)
         zapped = self._zap(process, start, start + pages, False, np.zeros(1, np.int64))
         gone = {id(vma) for vma in parts}
         process.vmas = [vma for vma in process.vmas if id(vma) not in gone]
@@ -528,6 +538,8 @@ class Simulation:
             raise BadInput(f"advice must be one that acts at once, got {advice!r}")
         start, pages = self._range(region, first, pages)
         self._sync()
+        if advice != "populate_read":
+            self.lru_add_drain(task)
         zapped = failed = 0
         for v, at, count in self._rows_in(region.process, start, pages):
             if advice == "populate_read" and not self.memory.vma[v, st.VMA_READ]:
@@ -582,7 +594,7 @@ class Simulation:
         """
         start, pages = self._range(region, first, pages)
         process = region.process
-        self._sync()
+        self.lru_add_drain()
         errno = total = 0
         for vma in overlapping(process, start, pages):
             errno, collapsed = self.khugepaged.madvise_collapse(
@@ -627,6 +639,8 @@ class Simulation:
             return 0
         start, pages = self._range(region, first, pages)
         process, moving = region.process, move or move_all
+        # do_mbind: there is nothing that the default policy could be strict about.
+        strict = strict and policy.mode != k.Mode.DEFAULT
         if (
             strict
             and not moving
@@ -636,10 +650,14 @@ class Simulation:
             return EIO
         self._change(process, start, pages, "policy", policy)
         self._sync()
-        moved = np.zeros(4, np.int64)
+        moved = np.array([0, 0, 0, 0, k.NONE, k.NONE])
         if moving:
+            self.lru_add_drain()
             for v, at, count in self._rows_in(process, start, pages):
-                mbind.do_mbind(self.memory, task.id, v, at, count, move_all, moved)
+                if not mbind.do_mbind(
+                    self.memory, task.id, v, at, count, move_all, strict, moved
+                ):
+                    break
         merge(process)
         self._stale = True
         self._charge_moves(task, region.process, moved)
@@ -732,6 +750,7 @@ class Simulation:
         self._check_node(node)
         start, pages = self._range(region, first, pages)
         memory = self._sync()
+        self.lru_add_drain()
         status = np.zeros(pages, np.int64)
         moved = np.zeros(3, np.int64)
         for at, count in _pieces(start, start + pages):
@@ -754,6 +773,7 @@ class Simulation:
         for node in (*from_nodes, *to_nodes):
             self._check_node(node)
         memory, process = self._sync(), task.process
+        self.lru_add_drain()
         moved = np.zeros(3, np.int64)
         for source, target in remap(sorted(from_nodes), sorted(to_nodes)):
             for vma in process.vmas:

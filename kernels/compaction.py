@@ -11,7 +11,6 @@ from .constants import (
     FRAME_IN_USE,
     FRAME_MIGCACHE,
     FRAME_SWAPCACHE,
-    FRAME_WEDGED,
     HPAGE_PMD_NR,
     HPAGE_PMD_ORDER,
     NONE,
@@ -58,7 +57,7 @@ def _room(m, b):
 def _movable(m, b):
     if m.block_list[b] != PARTIAL:
         return False
-    held = FRAME_WEDGED | FRAME_SWAPCACHE | FRAME_MIGCACHE
+    held = FRAME_SWAPCACHE | FRAME_MIGCACHE
     first = b << HPAGE_PMD_ORDER
     for pfn in range(first, first + HPAGE_PMD_NR):
         word = m.frame[pfn]

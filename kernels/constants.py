@@ -27,6 +27,9 @@ PTE_WRITE: Final = 1 << 44
 PTE_YOUNG: Final = 1 << 45
 PTE_DIRTY: Final = 1 << 46
 PTE_PROTNONE: Final = 1 << 47
+#: Of an entry whose WRITE a protection took: nobody else may map the page
+#: (PG_anon_exclusive).
+PTE_EXCLUSIVE: Final = 1 << 48
 #: Of a present entry: uses left until the page's last move has paid (14 bits).
 PTE_OWES_ONE: Final = 1 << 49
 OWES_MAX: Final = (1 << 14) - 1
@@ -48,6 +51,9 @@ FRAME_SWAPCACHE: Final = 1 << 52
 FRAME_MIGCACHE: Final = 1 << 53
 #: Left behind by a lost race at exit: in use for ever, on no list.
 FRAME_WEDGED: Final = 1 << 54
+#: The same bit of a frame that is in no cache.  Freed by advice (PG_swapbacked is
+#: clear): reclaim forgets it, if it is clean still.
+FRAME_LAZYFREE: Final = 1 << 54
 #: Part of a huge page that PTEs map too: the frame's word holds its own mapcount.
 FRAME_COMPOUND: Final = 1 << 55
 #: 1 + the node that the page left when it last moved (6 bits); folios' too.
@@ -62,6 +68,8 @@ PMD_NID_SHIFT: Final = 49
 PMD_NID: Final = 0x3F << PMD_NID_SHIFT
 #: The last move of the folio has not paid; ``block_owes`` counts.
 PMD_OWES: Final = 1 << 55
+#: As PTE_EXCLUSIVE.
+PMD_EXCLUSIVE: Final = 1 << 56
 #: The entry maps 2 MiB: a huge page or the huge zero page.
 PMD_LEAF: Final = PTE_PRESENT | PTE_ZERO
 
@@ -71,6 +79,7 @@ FOLIO_COMPOUND: Final = FRAME_COMPOUND
 FOLIO_REMAPPED: Final = 1 << 51
 #: Partly unmapped: waits to be split.
 FOLIO_DEFERRED: Final = 1 << 56
+FOLIO_LAZYFREE: Final = 1 << 52
 
 
 class Vm(IntEnum):
@@ -153,6 +162,8 @@ class Vm(IntEnum):
     PGDEMOTE_KSWAPD = 68
     PGDEMOTE_DIRECT = 69
     PGDEMOTE_KHUGEPAGED = 70
+    PGLAZYFREE = 71
+    PGLAZYFREED = 72
 
 
 class Mode(IntEnum):

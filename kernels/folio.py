@@ -9,10 +9,13 @@ from ._jit import called, inlined, kernel
 from .constants import (
     FOLIO_COMPOUND,
     FOLIO_DEFERRED,
+    FOLIO_LAZYFREE,
     FOLIO_REMAPPED,
     FRAME_ACTIVE,
     FRAME_COMPOUND,
+    FRAME_DIRTY,
     FRAME_FROM,
+    FRAME_LAZYFREE,
     FRAME_VPN,
     HPAGE_PMD_NR,
     HPAGE_PMD_ORDER,
@@ -20,13 +23,14 @@ from .constants import (
     PMD_LEAF,
     PMD_NID,
     PMD_NID_SHIFT,
+    PTE_DIRTY,
     PTE_PAYLOAD,
     PTE_PRESENT,
     Vm,
 )
 from .last_cpupid import split_last_cpupid
 from .page_alloc import node_of, put_huge, put_page
-from .rmap import first_mm, mapcount
+from .rmap import first_mm, mapcount, maps_frame
 from .state import (
     CHANGE_HUGE,
     DEFERRED,
@@ -209,6 +213,32 @@ def _take_over_from(m, b, moved):
 
 
 @called
+def _any_dirty(m, b):
+    """Tell whether an entry that maps a folio, by PTEs alone now, has been written."""
+    first = b << HPAGE_PMD_ORDER
+    vpn = m.block_huge[b] & FRAME_VPN
+    mm = first_mm(m, vpn)
+    while mm != NONE:
+        at = vpn + m.mm[mm, MM_DELTA]
+        for i in range(HPAGE_PMD_NR):
+            if maps_frame(m.pte[at + i], first + i) and m.pte[at + i] & PTE_DIRTY:
+                return True
+        mm = m.mm[mm, MM_NEXT]
+    return False
+
+
+@called
+def _take_over_lazyfree(m, b, dirty):
+    """Let the pages of a folio that was freed by advice be so too, and as clean."""
+    first = b << HPAGE_PMD_ORDER
+    for pfn in range(first, first + HPAGE_PMD_NR):
+        if m.frame[pfn] != 0:
+            m.frame[pfn] |= FRAME_LAZYFREE
+            if not dirty:
+                m.frame[pfn] &= ~FRAME_DIRTY
+
+
+@called
 def split_huge_page(m, s, b, kept):
     """Make ordinary pages of a folio; return how many of them were freed.
 
@@ -221,7 +251,11 @@ def split_huge_page(m, s, b, kept):
     n = folio_nid(m, b)
     active = 1 if m.block_huge[b] & FRAME_ACTIVE else 0
     moved = m.block_huge[b] & FRAME_FROM
+    lazyfree = m.block_huge[b] & FOLIO_LAZYFREE != 0
+    dirty = lazyfree and _any_dirty(m, b)
     freed = split_folio(m.frame, m.block_huge, b)
+    if lazyfree:
+        _take_over_lazyfree(m, b, dirty)
     if moved:
         _take_over_from(m, b, moved)
     split_last_cpupid(m, b)

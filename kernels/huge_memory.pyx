@@ -21,11 +21,14 @@ cdef int64_t YOUNG = <int64_t>1 << 45
 cdef int64_t DIRTY = <int64_t>1 << 46
 cdef int64_t TABLE = <int64_t>1 << 48
 cdef int64_t PMD_NID = <int64_t>0x3F << 49
+cdef int64_t PTE_EXCLUSIVE = <int64_t>1 << 48
+cdef int64_t PMD_EXCLUSIVE = <int64_t>1 << 56
 cdef int64_t VPN = (<int64_t>1 << 36) - 1
 cdef int64_t MAPCOUNT_ONE = <int64_t>1 << 36
 cdef int64_t MAPCOUNT = <int64_t>0xFFF << 36
 cdef int64_t IN_USE = <int64_t>1 << 48
 cdef int64_t ACTIVE = <int64_t>1 << 49
+cdef int64_t FRAME_DIRTY = <int64_t>1 << 51
 cdef int64_t COMPOUND = <int64_t>1 << 55
 
 
@@ -40,11 +43,14 @@ def layout():
         "PTE_DIRTY": DIRTY,
         "PMD_TABLE": TABLE,
         "PMD_NID": PMD_NID,
+        "PTE_EXCLUSIVE": PTE_EXCLUSIVE,
+        "PMD_EXCLUSIVE": PMD_EXCLUSIVE,
         "FRAME_VPN": VPN,
         "FRAME_MAPCOUNT_ONE": MAPCOUNT_ONE,
         "FRAME_MAPCOUNT": MAPCOUNT,
         "FRAME_IN_USE": IN_USE,
         "FRAME_ACTIVE": ACTIVE,
+        "FRAME_DIRTY": FRAME_DIRTY,
         "FRAME_COMPOUND": COMPOUND,
         "HPAGE_PMD_ORDER": HPAGE_PMD_ORDER,
         "HPAGE_PMD_NR": HPAGE_PMD_NR,
@@ -136,10 +142,11 @@ cdef api void split_pmd_api(
     cdef int64_t entry = pmd[block]
     cdef int64_t* ptes = pte + block * HPAGE_PMD_NR
     cdef int64_t kept = PAYLOAD | PRESENT | WRITE | YOUNG | DIRTY
+    cdef int64_t exclusive = PTE_EXCLUSIVE if entry & PMD_EXCLUSIVE else 0
     if entry & ZERO:
         fill_block(ptes, ZERO, 0)
     else:
-        fill_block(ptes, entry & kept, 1)
+        fill_block(ptes, (entry & kept) | exclusive, 1)
         map_subpages(frame, block_huge, block_mapped, entry & PAYLOAD)
     pmd[block] = TABLE | (entry & PMD_NID)
 
@@ -164,15 +171,16 @@ cdef api int64_t split_folio_api(
 ) noexcept nogil:
     """Make 512 pages of a folio that no PMD entry maps (split_huge_page).
 
-    Frames that no PTE maps get the word 0; return how many.
+    Dirty pages: an anonymous folio is dirty from its first fault on.  Frames that no
+    PTE maps get the word 0; return how many.
     """
     cdef int64_t* words = frame + (block << HPAGE_PMD_ORDER)
-    cdef int64_t listed = block_huge[block] & ACTIVE
+    cdef int64_t kept = (block_huge[block] & ACTIVE) | FRAME_DIRTY
     cdef int64_t unmapped = 0
     cdef Py_ssize_t i
     for i in range(HPAGE_PMD_NR):
         if words[i] & MAPCOUNT:
-            words[i] = (words[i] & ~COMPOUND) | listed
+            words[i] = (words[i] & ~COMPOUND) | kept
         else:
             words[i] = 0
             unmapped += 1

@@ -15,6 +15,7 @@ from .constants import (
     HPAGE_PMD_NR,
     HPAGE_PMD_ORDER,
     NONE,
+    PMD_EXCLUSIVE,
     PMD_NID_SHIFT,
     PTE_DIRTY,
     PTE_PAYLOAD,
@@ -40,6 +41,7 @@ from .folio import (
     undefer,
 )
 from .last_cpupid import migrate_last_cpupid_huge
+from .lru_batch import lru_add_drain
 from .mempolicy import alloc_page_vma
 from .migrate_misplaced import (
     count_hint_fault,
@@ -149,9 +151,9 @@ def do_huge_pmd_anonymous_page(m, s, task, at, v, vpn, write):
     if b < 0:
         return b
     bits = _nid_bits(m, task)
-    if m.vma[v, VMA_WRITE]:
-        bits |= PTE_WRITE
+    bits |= PTE_WRITE if m.vma[v, VMA_WRITE] else PMD_EXCLUSIVE
     map_folio(m, s, m.task[task, TASK_MM], block, vpn, b, bits)
+    lru_add_drain(m, m.task[task, TASK_NID])
     add_rss(m, s, task, HPAGE_PMD_NR, 0)
     m.vm[s, m.task[task, TASK_NID], Vm.THP_FAULT_ALLOC] += 1
     charge(m, s, task, Cause.HUGE_FAULT, m.cost[COST_HUGE_FAULT])
@@ -293,17 +295,6 @@ def move_folio(m, s, old, new):
     m.vm[s, target, Vm.PGMIGRATE_SUCCESS] += HPAGE_PMD_NR
     m.vm[s, target, Vm.THP_MIGRATION_SUCCESS] += 1
     put_huge(m, s, old)
-
-
-@inlined
-def count_huge_failure(m, s, n, pages):
-    """Count a folio of node ``n`` that could not be migrated for want of memory.
-
-    ``pages``: those that the entry maps for which it was tried.
-    """
-    m.refused[s, Refusal.TARGET_FULL] += pages
-    m.vm[s, n, Vm.PGMIGRATE_FAIL] += pages
-    m.vm[s, n, Vm.THP_MIGRATION_FAIL] += 1
 
 
 @called

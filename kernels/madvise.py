@@ -6,10 +6,15 @@ all of it is serial work.
 
 from ._jit import inlined, kernel
 from .constants import (
+    FOLIO_COMPOUND,
+    FOLIO_LAZYFREE,
     FRAME_ACTIVE,
     FRAME_COMPOUND,
+    FRAME_DIRTY,
     FRAME_IN_USE,
+    FRAME_LAZYFREE,
     FRAME_MAPCOUNT_ONE,
+    FRAME_MIGCACHE,
     FRAME_REFERENCED,
     FRAME_SWAPCACHE,
     HPAGE_PMD_NR,
@@ -25,11 +30,13 @@ from .constants import (
     Vm,
 )
 from .folio import folio_nid, huge_mapcount, page_mapcount, split_huge_page
+from .lru_batch import in_batch
 from .memory import drop_slot
 from .mempolicy import alloc_page_vma
 from .migrate import lru_add
 from .mmap import zap_pte
 from .page_alloc import node_of
+from .rmap import mapcount
 from .state import (
     CHANGE_RSS,
     CHANGE_SWAPENTS,
@@ -41,7 +48,14 @@ from .state import (
     TOTAL,
     VIRGIN_ID,
 )
-from .vmscan import deactivate_folio, deactivate_page, reclaim_folio, reclaim_page
+from .vmscan import (
+    deactivate_folio,
+    deactivate_page,
+    lazyfree_folio,
+    lazyfree_page,
+    reclaim_folio,
+    reclaim_page,
+)
 
 #: What an advice makes of pages.
 COLD, PAGEOUT, FREE = 0, 1, 2
@@ -50,8 +64,12 @@ COLD, PAGEOUT, FREE = 0, 1, 2
 @inlined
 def _advise_folio(m, block, b, kind):
     """Take an advice to a folio that one huge entry maps, and nothing else."""
-    used = PTE_YOUNG | PTE_DIRTY if kind == FREE else PTE_YOUNG
-    m.pmd[block] &= ~used
+    if kind == FREE:
+        m.pmd[block] &= ~(PTE_YOUNG | PTE_DIRTY)
+        if not m.block_huge[b] & FOLIO_LAZYFREE:
+            lazyfree_folio(m, folio_nid(m, b), b)
+        return
+    m.pmd[block] &= ~PTE_YOUNG
     m.block_huge[b] &= ~FRAME_REFERENCED
     if kind == PAGEOUT:
         reclaim_folio(m, folio_nid(m, b), b)
@@ -60,10 +78,38 @@ def _advise_folio(m, block, b, kind):
 
 
 @inlined
+def _may_be_cleaned(m, pfn):
+    """Make a page of its own clean, out of the swap cache; False where it must stay.
+
+    Others may map a page, as long as none of it was ever written to elsewhere.
+    """
+    word = m.frame[pfn]
+    if word & FRAME_MIGCACHE:
+        return False
+    if word & (FRAME_SWAPCACHE | FRAME_DIRTY):
+        if mapcount(word) != 1:
+            return False
+        if word & FRAME_SWAPCACHE:
+            if m.slot_count[m.frame_entry[pfn]] > 0:
+                return False
+            drop_slot(m, m.info[SHARDS], pfn)
+        m.frame[pfn] &= ~FRAME_DIRTY
+    return True
+
+
+@inlined
+def _free_page(m, at, pfn):
+    """Let reclaim forget a page of its own (madvise_free_pte_range)."""
+    if _may_be_cleaned(m, pfn):
+        m.pte[at] &= ~(PTE_YOUNG | PTE_DIRTY)
+        if not m.frame[pfn] & FRAME_LAZYFREE and not in_batch(m, pfn):
+            lazyfree_page(m, node_of(m, pfn), pfn)
+
+
+@inlined
 def _advise_page(m, at, pfn, kind):
-    """Take an advice to a page of its own that one PTE maps."""
-    used = PTE_YOUNG | PTE_DIRTY if kind == FREE else PTE_YOUNG
-    m.pte[at] &= ~used
+    """Take an advice, not FREE, to a page of its own that one PTE maps."""
+    m.pte[at] &= ~PTE_YOUNG
     m.frame[pfn] &= ~FRAME_REFERENCED
     if kind == PAGEOUT:
         reclaim_page(m, node_of(m, pfn), pfn)
@@ -72,7 +118,18 @@ def _advise_page(m, at, pfn, kind):
 
 
 @inlined
-def _splits(m, at, whole):
+def _shared(m, b, kind):
+    """Tell whether a folio that a huge entry maps is too shared for an advice.
+
+    FREE asks for all entries, the others for those of the first page.
+    """
+    if kind == FREE:
+        return mapcount(m.block_huge[b]) != 1 or m.block_huge[b] & FOLIO_COMPOUND != 0
+    return huge_mapcount(m, b) != 1
+
+
+@inlined
+def _splits(m, at, whole, kind):
     """Decide on the huge entry of a block; return whether its PTEs are to be walked.
 
     ``whole``: the range covers the block.  A shared page is left alone.
@@ -81,7 +138,7 @@ def _splits(m, at, whole):
     if pmd & PTE_ZERO:
         return False
     b = (pmd & PTE_PAYLOAD) >> HPAGE_PMD_ORDER
-    if huge_mapcount(m, b) != 1:
+    if _shared(m, b, kind):
         return False
     if not whole:
         split_huge_page(m, m.info[SHARDS], b, 0)
@@ -105,7 +162,9 @@ def _advise_ptes(m, mm, delta, at, stop, kind):
             if count != 1:
                 return
             split_huge_page(m, s, pfn >> HPAGE_PMD_ORDER, 0)
-        if count == 1:
+        if kind == FREE:
+            _free_page(m, i, pfn)
+        elif count == 1 and not in_batch(m, pfn):
             _advise_page(m, i, pfn, kind)
 
 
@@ -122,11 +181,11 @@ def madvise_range(m, mm, delta, first, pages, kind):
         pmd = m.pmd[block]
         whole = stop - at == HPAGE_PMD_NR
         if pmd & PMD_LEAF:
-            if _splits(m, at, whole):
+            if _splits(m, at, whole, kind):
                 _advise_ptes(m, mm, delta, at, stop, kind)
             elif whole and pmd & PTE_PRESENT:
                 b = (pmd & PTE_PAYLOAD) >> HPAGE_PMD_ORDER
-                if huge_mapcount(m, b) == 1:
+                if not _shared(m, b, kind):
                     _advise_folio(m, block, b, kind)
         elif pmd:
             _advise_ptes(m, mm, delta, at, stop, kind)

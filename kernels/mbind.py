@@ -9,6 +9,7 @@ faults.  ``docs/model.md`` §5.  All of it is serial work, paid by the calling t
 from ._jit import called, inlined, kernel
 from .constants import (
     FRAME_COMPOUND,
+    FRAME_LAZYFREE,
     FRAME_MIGCACHE,
     FRAME_SWAPCACHE,
     HPAGE_PMD_NR,
@@ -27,11 +28,11 @@ from .constants import (
     Vm,
 )
 from .folio import folio_nid, huge_mapcount, page_mapcount, split_huge_page
-from .huge_pmd import count_huge_failure, migrate_huge
+from .huge_pmd import migrate_huge
 from .mempolicy import alloc_on_node, alloc_page_vma, in_mask, mpol_misplaced
 from .migrate import migrate_folio_move, migration_cost
 from .moves import note_move, note_move_huge
-from .page_alloc import node_of, put_huge, put_page
+from .page_alloc import node_of
 from .page_table import bits_of, change_bits
 from .rmap import mapcount, try_to_unmap
 from .state import (
@@ -94,7 +95,7 @@ def migcache_park(m, pfn):
         m.entry_count[entry] = 0
         m.entry_frame[entry] = pfn
         m.frame_entry[pfn] = entry
-        m.frame[pfn] = word | FRAME_MIGCACHE
+        m.frame[pfn] = word & ~FRAME_LAZYFREE | FRAME_MIGCACHE
     _park(m, pfn, PTE_PARKED, int(m.frame_entry[pfn]), m.entry_count)
     return 1
 
@@ -272,33 +273,27 @@ def _fail(m, pfn):
 
 
 @inlined
-def _undo_alloc(m, new):
-    """Give back a frame that turned out to be on the page's own node."""
-    put_page(m, m.info[SHARDS], new)
-
-
-@inlined
 def _move_and_judge(m, task, pfn, new):
+    """Move a page; a copy on its own node is no move to be judged."""
     s, old = m.info[SHARDS], node_of(m, pfn)
     migrate_folio_move(m, s, pfn, new)
-    note_move(m, s, task, NONE, old, new, migration_cost(m, s, task, pfn, new))
+    ns = migration_cost(m, s, task, pfn, new)
+    if node_of(m, new) != old:
+        note_move(m, s, task, NONE, old, new, ns)
 
 
 @inlined
 def _move_folio_and_judge(m, task, b, new):
     s, old = m.info[SHARDS], folio_nid(m, b)
     ns = migrate_huge(m, s, task, b, new)
-    note_move_huge(m, s, task, NONE, old, new, ns)
+    if folio_nid(m, new) != old:
+        note_move_huge(m, s, task, NONE, old, new, ns)
 
 
 @inlined
 def _move_by_policy(m, task, v, vpn, pfn):
-    s = m.info[SHARDS]
-    new = alloc_page_vma(m, s, task, v, vpn, False)
+    new = alloc_page_vma(m, m.info[SHARDS], task, v, vpn, False)
     if new < 0:
-        return _fail(m, pfn)
-    if node_of(m, new) == node_of(m, pfn):
-        _undo_alloc(m, new)
         return _fail(m, pfn)
     _move_and_judge(m, task, pfn, new)
     return True
@@ -334,12 +329,8 @@ _WHOLE, _LEFT, _SPLIT = 0, 1, 2
 
 
 @called
-def _move_folio_by_policy(m, task, v, vpn, b, pages):
-    """Move a folio, of which the entry maps ``pages``, to where its policy puts it.
-
-    _WHOLE, _LEFT or _SPLIT.
-    """
-    s = m.info[SHARDS]
+def _move_folio_by_policy(m, task, v, vpn, b):
+    """Move a folio to where its policy puts it: _WHOLE or _SPLIT."""
     if not m.info[UNIT_MIGRATION]:
         _split_to_move(m, b, False)
         return _SPLIT
@@ -347,10 +338,6 @@ def _move_folio_by_policy(m, task, v, vpn, b, pages):
     if new < 0:
         _split_to_move(m, b, True)
         return _SPLIT
-    if folio_nid(m, new) == folio_nid(m, b):
-        put_huge(m, s, new)
-        count_huge_failure(m, s, folio_nid(m, b), pages)
-        return _LEFT
     _move_folio_and_judge(m, task, b, new)
     return _WHOLE
 
@@ -371,80 +358,127 @@ def _move_folio_to_node(m, task, b, nid):
 
 
 @inlined
-def _queue_pages_required(m, task, v, vpn, pfn):
-    """Tell whether mbind wants a page moved: off its VMA's nodes (mm/mempolicy.c)."""
+def _queue_pages_required(m, v, pfn):
+    """Tell whether mbind wants a page moved: off its VMA's nodes (mm/mempolicy.c, 6.1).
+
+    The nodemask of default and local is empty: no page is on a node of theirs.
+    """
     mode = m.vma[v, VMA_MODE]
     if mode == Mode.DEFAULT or mode == Mode.LOCAL:
-        return mpol_misplaced(m, task, v, vpn, pfn) != NONE
+        return True
     return not in_mask(m.vma[v, VMA_MASK], node_of(m, pfn))
 
 
 @inlined
-def _account(moved, became, pages):
-    """Note a folio's fate in ``moved``: pages moved, pages left, flushes."""
+def _account(moved, became):
+    """Note a folio's fate in ``moved``: pages moved, flushes."""
     if became == _WHOLE:
         moved[0] += HPAGE_PMD_NR
         moved[2] += 1
-    elif became == _LEFT:
-        moved[1] += pages
 
 
 @inlined
 def _mbind_folio(m, task, v, vpn, b, pages, move_all, moved):
-    """Move a misplaced folio, of which the entry maps ``pages``; return its fate."""
+    """Move a folio, of which the entry maps ``pages``; return its fate."""
     if not move_all and huge_mapcount(m, b) != 1:
         m.refused[m.info[SHARDS], Refusal.SHARED] += pages
         moved[3] += pages
         return _LEFT
-    became = _move_folio_by_policy(m, task, v, vpn, b, pages)
-    _account(moved, became, pages)
+    became = _move_folio_by_policy(m, task, v, vpn, b)
+    _account(moved, became)
     return became
 
 
 @inlined
 def _mbind_pte(m, task, v, vpn, pfn, move_all, moved):
+    """Move a page of its own; return False where there was no memory for it."""
     if not move_all and mapcount(m.frame[pfn]) > 1:
         _refuse(m, Refusal.SHARED)
         moved[3] += 1
-    elif _move_by_policy(m, task, v, vpn, pfn):
-        moved[0] += 1
-        moved[2] += 1
-    else:
-        moved[1] += 1
+        return True
+    done = _move_by_policy(m, task, v, vpn, pfn)
+    moved[0 if done else 1] += 1
+    moved[2] += done
+    return done
+
+
+@called
+def _mbind_huge_pmd(m, task, v, vpn, move_all, moved):
+    """Move what the huge entry of a block maps, if mbind wants that.
+
+    Return whether the folio was split: its pages are to be gone through.
+    """
+    pmd = m.pmd[(vpn + m.task[task, TASK_DELTA]) >> HPAGE_PMD_ORDER]
+    if not pmd & PTE_PRESENT or not _queue_pages_required(m, v, pmd & PTE_PAYLOAD):
+        return False
+    b = (pmd & PTE_PAYLOAD) >> HPAGE_PMD_ORDER
+    return _mbind_folio(m, task, v, vpn, b, HPAGE_PMD_NR, move_all, moved) == _SPLIT
+
+
+@called
+def _mbind_ptes(m, task, v, vpn, end, move_all, strict, moved):
+    """Move the pages of a block that mbind wants; return whether it goes on after it.
+
+    A folio is queued by its first page.  With ``strict`` its other pages, which are not
+    on the LRU any more then, end the walk with the block (migrate_page_add, 6.1).  A
+    page without memory ends the moving (migrate_pages).
+    """
+    delta = m.task[task, TASK_DELTA]
+    block, stuck = vpn >> HPAGE_PMD_ORDER, False
+    while vpn < end:
+        at = vpn + delta
+        b = _folio_of(m, at)
+        pfn = m.pte[at] & PTE_PAYLOAD
+        if not m.pte[at] & PTE_PRESENT:
+            vpn += 1
+            continue
+        queued = moved[4] == block
+        if queued and (b != NONE or pfn >> HPAGE_PMD_ORDER == moved[5]):
+            stuck = stuck or strict
+        if (queued and b != NONE) or not _queue_pages_required(m, v, pfn):
+            vpn += 1
+        elif b == NONE:
+            if not _mbind_pte(m, task, v, vpn, pfn, move_all, moved):
+                return False
+            vpn += 1
+        else:
+            became = _mbind_folio(m, task, v, vpn, b, 1, move_all, moved)
+            if became != _LEFT:
+                moved[4] = block
+                moved[5] = b if became == _SPLIT else NONE
+            if became == _SPLIT:
+                # The page that has queued the folio comes again, as one of its own.
+                if not _mbind_pte(m, task, v, vpn, pfn, move_all, moved):
+                    return False
+            vpn += 1
+    moved[1] += stuck
+    return not stuck
 
 
 @kernel
-def do_mbind(m, task, v, first, pages, move_all, moved):
-    """Move the misplaced pages of a range to where their policy puts them.
+def do_mbind(m, task, v, first, pages, move_all, strict, moved):
+    """Move the pages of a range that are off their policy's nodes to where it says.
 
-    moved  int64[4]  pages moved, pages that could not be, TLB flushes, pages that were
-                     not tried, as others map them; added to
+    moved  int64[6]  pages moved, pages that could not be, TLB flushes, pages that were
+                     not tried, as others map them; added to; block of virtual space
+                     whose folio PTEs have queued, pageblock of that if it was split;
+                     NONE at first
+    Return whether the walk reached the end of the range.
     """
     delta = m.task[task, TASK_DELTA]
     vpn, end = first, first + pages
     while vpn < end:
-        at = vpn + delta
-        if m.pmd[at >> HPAGE_PMD_ORDER] == 0:
-            vpn = _next_block(vpn)
-            continue
-        leaf = m.pmd[at >> HPAGE_PMD_ORDER] & PMD_LEAF
-        # A huge entry may stick out where the policy was the same before.
-        after = _next_block(vpn) if leaf else vpn + 1
-        b = _folio_of(m, at)
-        if b == NONE and (leaf or not m.pte[at] & PTE_PRESENT):
-            vpn = after
-            continue
-        pfn = b << HPAGE_PMD_ORDER if b != NONE else m.pte[at] & PTE_PAYLOAD
-        if not _queue_pages_required(m, task, v, vpn, pfn):
-            vpn = after
-            continue
-        if b != NONE:
-            step = HPAGE_PMD_NR if leaf else 1
-            if _mbind_folio(m, task, v, vpn, b, step, move_all, moved) != _SPLIT:
-                vpn = after
-            continue
-        _mbind_pte(m, task, v, vpn, pfn, move_all, moved)
-        vpn += 1
+        block = (vpn + delta) >> HPAGE_PMD_ORDER
+        stop = _next_block(vpn)
+        walked = m.pmd[block] != 0
+        if m.pmd[block] & PMD_LEAF:
+            walked = _mbind_huge_pmd(m, task, v, vpn, move_all, moved)
+        if walked and not _mbind_ptes(
+            m, task, v, vpn, min(end, stop), move_all, strict, moved
+        ):
+            return False
+        vpn = stop
+    return True
 
 
 @kernel
@@ -457,9 +491,8 @@ def count_misplaced(m, task, v, first, pages):
         pmd = m.pmd[(vpn + delta) >> HPAGE_PMD_ORDER]
         step = _next_block(vpn) - vpn if pmd & PMD_LEAF else 1
         entry = pmd if pmd & PMD_LEAF else m.pte[vpn + delta]
-        if entry & PTE_PRESENT:
-            if _queue_pages_required(m, task, v, vpn, entry & PTE_PAYLOAD):
-                found += step
+        if entry & PTE_PRESENT and _queue_pages_required(m, v, entry & PTE_PAYLOAD):
+            found += step
         vpn += step
     return found
 
@@ -494,7 +527,7 @@ def _move_folio(m, task, b, pfn, pages, nid, move_all, moved):
         m.refused[m.info[SHARDS], Refusal.SHARED] += pages
         return -EACCES
     became = _move_folio_to_node(m, task, b, nid)
-    _account(moved, became, pages)
+    _account(moved, became)
     return nid if became == _WHOLE else NONE
 
 

@@ -38,6 +38,7 @@ from .huge_pmd import (
     handle_huge_pmd_fault,
     thp_vma_allowable,
 )
+from .lru_batch import folio_add_lru
 from .mempolicy import alloc_hinted, alloc_on_node, alloc_page_vma, mpol_misplaced
 from .migrate import (
     lru_add,
@@ -234,6 +235,7 @@ def _swapin_page(m, s, task, v, vpn, slot):
     m.frame_entry[pfn] = slot
     m.slot_frame[slot] = pfn
     lru_add(m, s, pfn, 1)
+    folio_add_lru(m, m.task[task, TASK_NID], pfn)
     m.vm[s, m.task[task, TASK_NID], Vm.PGMAJFAULT] += 1
     m.vm[s, node_of(m, pfn), Vm.PSWPIN] += 1
     charge(m, s, task, Cause.SWAP_IN, m.cost[COST_SWAP_IN])

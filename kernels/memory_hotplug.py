@@ -27,7 +27,7 @@ from .state import HUGE, NODE_SHIFT, ONLINE, SHARDS, SPAN
 def _evacuate(m, n, pfn):
     """Move one frame in use off its node; return 1 where it stays."""
     s = m.info[SHARDS]
-    if m.frame[pfn] & FRAME_WEDGED:
+    if m.frame[pfn] & FRAME_WEDGED and m.frame[pfn] & FRAME_MIGCACHE:
         m.refused[s, Refusal.BUSY] += 1
         return 1
     if not m.frame[pfn] & (FRAME_SWAPCACHE | FRAME_MIGCACHE):

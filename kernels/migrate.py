@@ -3,8 +3,10 @@
 from ._jit import inlined
 from .constants import (
     FRAME_ACTIVE,
+    FRAME_DIRTY,
     FRAME_MIGCACHE,
     FRAME_SWAPCACHE,
+    PTE_DIRTY,
     PTE_OWES,
     PTE_PAYLOAD,
     Cause,
@@ -43,6 +45,8 @@ def migrate_page_of(m, s, at, old, new):
     A hinting mark is kept, for the fault that moves the page to take off.
     """
     _migrate_frame(m, s, old, new)
+    if m.pte[at] & PTE_DIRTY:
+        m.frame[new] |= FRAME_DIRTY
     m.pte[at] = m.pte[at] & ~(PTE_PAYLOAD | PTE_OWES) | new
     put_page(m, s, old)
 

@@ -19,8 +19,10 @@ from .constants import (
     HPAGE_PMD_NR,
     HPAGE_PMD_ORDER,
     NONE,
+    PMD_EXCLUSIVE,
     PMD_LEAF,
     PMD_OWES,
+    PTE_EXCLUSIVE,
     PTE_OWES,
     PTE_PARKED,
     PTE_PAYLOAD,
@@ -59,7 +61,7 @@ def _copy_present_pte(m, s, pte, child):
     pfn = pte & PTE_PAYLOAD
     m.frame[pfn] += FRAME_MAPCOUNT_ONE
     m.mm_change[s, child, CHANGE_RSS] += 1
-    return pte & ~PTE_WRITE
+    return pte & ~(PTE_WRITE | PTE_EXCLUSIVE)
 
 
 @inlined
@@ -80,7 +82,7 @@ def _copy_huge_pmd(m, s, first, copy, child):
         m.block_huge[(pmd & PTE_PAYLOAD) >> HPAGE_PMD_ORDER] += FRAME_MAPCOUNT_ONE
         m.mm_change[s, child, CHANGE_RSS] += HPAGE_PMD_NR
         m.mm_change[s, child, CHANGE_HUGE] += HPAGE_PMD_NR
-        pmd &= ~PTE_WRITE
+        pmd &= ~(PTE_WRITE | PMD_EXCLUSIVE)
         m.pmd[first >> HPAGE_PMD_ORDER] = pmd
         pmd &= ~(PTE_YOUNG | PMD_OWES)
     m.pmd[copy >> HPAGE_PMD_ORDER] = pmd
@@ -93,7 +95,7 @@ def _copy_alike(m, s, ptes, copies, child):
     if not every & PTE_PRESENT or not maps_in_order(ptes):
         return False
     for i in range(ptes.size):
-        ptes[i] &= ~PTE_WRITE
+        ptes[i] &= ~(PTE_WRITE | PTE_EXCLUSIVE)
         copies[i] = ptes[i] & ~(PTE_YOUNG | PTE_OWES)
     pfn = ptes[0] & PTE_PAYLOAD
     frames = m.frame[pfn : pfn + ptes.size]
@@ -322,18 +324,26 @@ def zap_pte_range(m, first, vpn, pages, mm, exiting, wedged):
 
 @inlined
 def _protected(m, pte, readable, writable):
-    """Return a PTE under a new protection (change_pte_range, 6.12)."""
+    """Return a PTE under a new protection (change_pte_range, 6.1).
+
+    can_change_pte_writable: a part of a folio has to be known to be this entry's alone.
+    """
     if not readable:
         return pte | PTE_PROTNONE
     pte &= ~PTE_PROTNONE
     if not writable:
+        if pte & PTE_WRITE and pte & PTE_PRESENT:
+            pte |= PTE_EXCLUSIVE
         return pte & ~PTE_WRITE
     if not pte & PTE_PRESENT:
         return pte
     pfn = pte & PTE_PAYLOAD
     if m.frame[pfn] & (FRAME_SWAPCACHE | FRAME_MIGCACHE):
         return pte
-    return pte | PTE_WRITE if page_mapcount(m, pfn) == 1 else pte
+    alone = page_mapcount(m, pfn) == 1
+    if m.frame[pfn] & FRAME_COMPOUND:
+        alone = pte & PTE_EXCLUSIVE != 0
+    return (pte | PTE_WRITE) & ~PTE_EXCLUSIVE if alone else pte
 
 
 @inlined
@@ -343,12 +353,14 @@ def _protected_huge(m, pmd, readable, writable):
         return pmd | PTE_PROTNONE
     pmd &= ~PTE_PROTNONE
     if not writable:
+        if pmd & PTE_WRITE and pmd & PTE_PRESENT:
+            pmd |= PMD_EXCLUSIVE
         return pmd & ~PTE_WRITE
     if not pmd & PTE_PRESENT:
         return pmd
     word = m.block_huge[(pmd & PTE_PAYLOAD) >> HPAGE_PMD_ORDER]
     alone = mapcount(word) == 1 and not word & FOLIO_COMPOUND
-    return pmd | PTE_WRITE if alone else pmd
+    return (pmd | PTE_WRITE) & ~PMD_EXCLUSIVE if alone else pmd
 
 
 @inlined

@@ -3,9 +3,11 @@
 from ._jit import inlined
 from .constants import (
     FRAME_DIRTY,
+    FRAME_LAZYFREE,
     FRAME_MAPCOUNT,
     FRAME_MAPCOUNT_ONE,
     FRAME_MAPCOUNT_SHIFT,
+    FRAME_MIGCACHE,
     FRAME_VPN,
     HPAGE_PMD_ORDER,
     NONE,
@@ -29,6 +31,12 @@ from .vma import vm_page_prot
 @inlined
 def mapcount(word):
     return (word & FRAME_MAPCOUNT) >> FRAME_MAPCOUNT_SHIFT
+
+
+@inlined
+def is_lazyfree(word):
+    """Tell whether a frame in no cache was freed by advice and not written since."""
+    return word & (FRAME_LAZYFREE | FRAME_MIGCACHE) == FRAME_LAZYFREE
 
 
 @inlined
@@ -65,8 +73,34 @@ def try_to_unmap(m, s, pfn, kind, given, count):
 
 
 @inlined
+def try_to_discard(m, s, pfn):
+    """Zap every PTE of a page that was freed by advice (try_to_unmap_one, 6.1).
+
+    The first that was written keeps it, and the page is an ordinary one again.
+    """
+    vpn = m.frame[pfn] & FRAME_VPN
+    mm = first_mm(m, vpn)
+    while mm != NONE:
+        at = vpn + m.mm[mm, MM_DELTA]
+        pte = m.pte[at]
+        if maps_frame(pte, pfn):
+            if pte & PTE_DIRTY:
+                m.frame[pfn] |= FRAME_DIRTY
+            if m.frame[pfn] & FRAME_DIRTY:
+                m.frame[pfn] &= ~FRAME_LAZYFREE
+                return
+            m.pte[at] = 0
+            m.frame[pfn] -= FRAME_MAPCOUNT_ONE
+            m.mm_change[s, mm, CHANGE_RSS] -= 1
+        mm = m.mm[mm, MM_NEXT]
+
+
+@inlined
 def remove_migration_ptes(m, old, new):
-    """Point every PTE of frame ``old`` at ``new``; hinting marks are lost."""
+    """Point every PTE of frame ``old`` at ``new``; hinting marks are lost.
+
+    What a PTE knew of writes the page knows now (try_to_migrate_one).
+    """
     vpn = m.frame[new] & FRAME_VPN
     mm = first_mm(m, vpn)
     while mm != NONE:
@@ -75,6 +109,8 @@ def remove_migration_ptes(m, old, new):
         if maps_frame(pte, old):
             kept = vm_page_prot(m, mm, vpn, pte)
             m.pte[at] = (pte & ~(PTE_PAYLOAD | PTE_PROTNONE)) | new | kept
+            if pte & PTE_DIRTY:
+                m.frame[new] |= FRAME_DIRTY
         mm = m.mm[mm, MM_NEXT]
 
 

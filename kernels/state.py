@@ -60,7 +60,9 @@ TICK_NS: Final = 44
 TOPOLOGY: Final = 45  # Topology
 MAX_DISTANCE: Final = 46  # SLIT, between nodes with CPUs
 NOW_MS: Final = 47  # at the quantum's start, or of the operation
-INFO_WIDTH: Final = 48
+LAZYFREE: Final = 48  # 1: some page may have been freed by advice
+LRU_BATCHES: Final = 49  # 1: new pages wait in batches
+INFO_WIDTH: Final = 50
 
 # --- columns of Memory.node, int64[nodes, NODE_WIDTH] ---------------------------
 FREE: Final = 0  # frames
@@ -102,7 +104,9 @@ ROOMY: Final = 34  # noted by faults of the quantum
 ASKED: Final = 35
 MIGRATE_START: Final = 36
 MIGRATE_PAGES: Final = 37
-NODE_WIDTH: Final = 38
+BATCHED: Final = 38  # new pages that are not on the LRU yet, ...
+BATCH: Final = 39  # ... and which (15 columns)
+NODE_WIDTH: Final = 54
 
 # --- Memory.block_list ------------------------------------------------------------
 UNLISTED: Final = 0

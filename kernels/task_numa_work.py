@@ -22,6 +22,7 @@ from .constants import (
 )
 from .folio import page_mapcount, split_huge_pmd
 from .last_cpupid import TIME_MASK, set_last_cpupid, uses_access_time
+from .lru_batch import in_batch
 from .numa_scan_period import scan_size, task_scan_max, task_scan_start
 from .page_alloc import node_of
 from .should_numa_migrate_memory import vma_policy_mof
@@ -108,6 +109,9 @@ def _change_ptes(m, at, end, local, now):
         pfn = pte & PTE_PAYLOAD
         n = node_of(m, pfn)
         if n == local or _exempt(m, n) or page_mapcount(m, pfn) > 1:
+            continue
+        # page_count(page) != 1 of a private mapping: it may be shared.
+        if in_batch(m, pfn):
             continue
         marked += _mark(m, m.pte, i, 1, n, now)
     return marked

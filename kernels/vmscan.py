@@ -11,9 +11,12 @@ from ._jit import called, inlined
 from .constants import (
     FOLIO_COMPOUND,
     FOLIO_DEFERRED,
+    FOLIO_LAZYFREE,
     FRAME_ACTIVE,
     FRAME_DIRTY,
     FRAME_IN_USE,
+    FRAME_LAZYFREE,
+    FRAME_MAPCOUNT_ONE,
     FRAME_MIGCACHE,
     FRAME_REFERENCED,
     FRAME_SWAPCACHE,
@@ -25,6 +28,7 @@ from .constants import (
     PMD_NID,
     PMD_NID_SHIFT,
     PMD_TABLE,
+    PTE_DIRTY,
     PTE_PARKED,
     PTE_SWAP,
     PTE_YOUNG,
@@ -33,11 +37,27 @@ from .constants import (
     Vm,
 )
 from .demotion import can_demote, demote_folio, demote_page
-from .folio import lru_add_huge, maps_folio, split_huge_page
+from .folio import (
+    lru_add_huge,
+    maps_folio,
+    split_huge_page,
+    split_huge_pmd,
+    subpage_unmapped,
+)
+from .lru_batch import lru_add_drain
 from .mempolicy import first_candidate, in_mask
 from .migrate import lru_add
 from .page_alloc import put_huge, put_page
-from .rmap import clear_young, entries_to_slots, first_mm, maps_frame, try_to_unmap
+from .rmap import (
+    clear_young,
+    entries_to_slots,
+    first_mm,
+    is_lazyfree,
+    mapcount,
+    maps_frame,
+    try_to_discard,
+    try_to_unmap,
+)
 from .state import (
     ACTIVE,
     BALANCING,
@@ -53,6 +73,7 @@ from .state import (
     IN_USE,
     INACTIVE,
     KSWAPD_FAILURES,
+    LAZYFREE,
     MM_DELTA,
     MM_NEXT,
     NODE_SHIFT,
@@ -108,7 +129,7 @@ def _move_to_swap(m, n, pfn, slot):
 @inlined
 def add_to_swap(m, pfn, slot):
     """Put a page into the swap cache (mm/swap_state.c); it must be written once."""
-    m.frame[pfn] |= FRAME_SWAPCACHE | FRAME_DIRTY
+    m.frame[pfn] = m.frame[pfn] & ~FRAME_LAZYFREE | FRAME_SWAPCACHE | FRAME_DIRTY
     m.frame_entry[pfn] = slot
     m.slot_frame[slot] = pfn
 
@@ -133,6 +154,22 @@ def _get_slot_for(m, n, pfn):
     return True
 
 
+@called
+def _discard_page(m, n, pfn, steal):
+    """Forget a page that was freed by advice; return 1, or 0 where it was written."""
+    s = m.info[SHARDS]
+    try_to_discard(m, s, pfn)
+    if mapcount(m.frame[pfn]) > 0:
+        _activate(m, n, pfn)
+        return 0
+    m.vm[s, n, Vm.PGLAZYFREED] += 1
+    if steal != NONE:
+        m.vm[s, n, steal] += 1
+    lru_add(m, s, pfn, -1)
+    put_page(m, s, pfn)
+    return 1
+
+
 @inlined
 def _reclaim_page(m, n, pfn, steal):
     """Swap a page out and free it; return 1, or 0 where it had to be activated.
@@ -143,6 +180,8 @@ def _reclaim_page(m, n, pfn, steal):
     m.frame[pfn] &= ~FRAME_REFERENCED
     if steal != NONE and demote_page(m, n, pfn, steal):
         return 1
+    if is_lazyfree(m.frame[pfn]):
+        return _discard_page(m, n, pfn, steal)
     if not _get_slot_for(m, n, pfn):
         _activate(m, n, pfn)
         return 0
@@ -233,6 +272,50 @@ def _swap_out_whole(m, n, b, slot, steal):
 
 
 @inlined
+def _discard_ptes(m, s, mm, b, first):
+    """Zap the PTEs of a process that map a folio; return whether none was written.
+
+    first  index of the block's first PTE.  With its last PTE the folio goes.
+    """
+    pfn = b << HPAGE_PMD_ORDER
+    for i in range(HPAGE_PMD_NR):
+        pte = m.pte[first + i]
+        if not maps_frame(pte, pfn + i):
+            continue
+        if pte & PTE_DIRTY:
+            return False
+        m.pte[first + i] = 0
+        m.mm_change[s, mm, CHANGE_RSS] -= 1
+        m.frame[pfn + i] -= FRAME_MAPCOUNT_ONE
+        subpage_unmapped(m, s, pfn + i)
+    return True
+
+
+@called
+def _discard_huge(m, n, b, steal):
+    """Forget a folio that was freed by advice; return its pages, 0 if it was written.
+
+    try_to_unmap of 6.1 splits the PMD entries first, so that pages go one by one.
+    """
+    s = m.info[SHARDS]
+    vpn = m.block_huge[b] & FRAME_VPN
+    mm = first_mm(m, vpn)
+    while mm != NONE:
+        first = vpn + m.mm[mm, MM_DELTA]
+        if maps_folio(m.pmd[first >> HPAGE_PMD_ORDER], b):
+            split_huge_pmd(m, s, mm, first >> HPAGE_PMD_ORDER)
+        if not _discard_ptes(m, s, mm, b, first):
+            m.block_huge[b] &= ~FOLIO_LAZYFREE
+            _set_active_huge(m, n, b, True, Vm.PGACTIVATE)
+            return 0
+        mm = m.mm[mm, MM_NEXT]
+    m.vm[s, n, Vm.PGLAZYFREED] += HPAGE_PMD_NR
+    if steal != NONE:
+        m.vm[s, n, steal] += HPAGE_PMD_NR
+    return HPAGE_PMD_NR
+
+
+@inlined
 def _reclaim_huge(m, n, b, steal):
     """Swap a folio out, whole if it can be; return pages freed so."""
     m.block_huge[b] &= ~FRAME_REFERENCED
@@ -240,6 +323,8 @@ def _reclaim_huge(m, n, b, steal):
         demoted = demote_folio(m, n, b, steal)
         if demoted > 0:
             return demoted
+    if m.block_huge[b] & FOLIO_LAZYFREE:
+        return _discard_huge(m, n, b, steal)
     if not m.block_huge[b] & FOLIO_COMPOUND:
         slot = m.info[SLOTS + VIRGIN_ID]
         if slot + HPAGE_PMD_NR <= m.info[SLOTS + TOTAL]:
@@ -256,8 +341,8 @@ def _reclaim_huge(m, n, b, steal):
 
 @called
 def reclaim_folio(m, n, b):
-    """Swap a folio out for MADV_PAGEOUT, used or not."""
-    return _reclaim_huge(m, n, b, NONE)
+    """Swap a folio out for MADV_PAGEOUT, unless other entries have used it."""
+    return _shrink_huge(m, n, b, NONE)
 
 
 @called
@@ -270,6 +355,30 @@ def reclaim_page(m, n, pfn):
 def deactivate_folio(m, n, b):
     """Move an active folio to the inactive list (lru_deactivate)."""
     _set_active_huge(m, n, b, False, Vm.PGDEACTIVATE)
+
+
+@called
+def lazyfree_folio(m, n, b):
+    """Let reclaim forget a folio (lru_lazyfree_fn, mm/swap.c, 6.1)."""
+    s = m.info[SHARDS]
+    m.info[LAZYFREE] = 1
+    lru_add_huge(m, s, b, -1)
+    m.block_huge[b] &= ~(FRAME_ACTIVE | FRAME_REFERENCED)
+    m.block_huge[b] |= FOLIO_LAZYFREE
+    lru_add_huge(m, s, b, 1)
+    m.vm[s, n, Vm.PGLAZYFREE] += HPAGE_PMD_NR
+
+
+@inlined
+def lazyfree_page(m, n, pfn):
+    """Let reclaim forget a page (lru_lazyfree_fn, mm/swap.c, 6.1)."""
+    s = m.info[SHARDS]
+    m.info[LAZYFREE] = 1
+    lru_add(m, s, pfn, -1)
+    m.frame[pfn] &= ~(FRAME_ACTIVE | FRAME_REFERENCED)
+    m.frame[pfn] |= FRAME_LAZYFREE
+    lru_add(m, s, pfn, 1)
+    m.vm[s, n, Vm.PGLAZYFREE] += 1
 
 
 @called
@@ -389,6 +498,34 @@ def _shrink_inactive_list(m, n, count, scan, steal):
     return reclaimed
 
 
+@called
+def _shrink_lazyfree(m, n, target, scan, steal):
+    """Scan pages that were freed by advice, from the node's first frame on.
+
+    They are on the list of files' pages, which is scanned before that of anonymous ones
+    and without swap too (get_scan_count).  Return pages freed.
+    """
+    reclaimed = 0
+    pfn = n << m.info[NODE_SHIFT]
+    end = pfn + m.node[n, SPAN]
+    while pfn < end and reclaimed < target:
+        b = pfn >> HPAGE_PMD_ORDER
+        huge = m.block_list[b] == HUGE
+        if huge and m.block_huge[b] & FOLIO_LAZYFREE:
+            m.vm[m.info[SHARDS], n, scan] += HPAGE_PMD_NR
+            m.info[SCANNED] += HPAGE_PMD_NR
+            reclaimed += _shrink_huge(m, n, b, steal)
+        if huge or m.block_used[b] == 0:
+            pfn = (b + 1) << HPAGE_PMD_ORDER
+            continue
+        if is_lazyfree(m.frame[pfn]):
+            m.vm[m.info[SHARDS], n, scan] += 1
+            m.info[SCANNED] += 1
+            reclaimed += _shrink_folio(m, n, pfn, steal)
+        pfn += 1
+    return reclaimed
+
+
 @inlined
 def _shrink_active_list(m, n, count):
     passed = 0
@@ -432,9 +569,11 @@ def _inactive_is_low(m, n):
 def _shrink_node(m, n, priority, target, scan, steal):
     """Scan a node's lists at a priority; return how many pages were freed."""
     reclaimed = deferred_split_scan(m, n) if m.node[n, DEFERRED] > 0 else 0
+    if m.info[LAZYFREE]:
+        reclaimed += _shrink_lazyfree(m, n, target, scan, steal)
     if reclaimed > 0:
         m.node[n, KSWAPD_FAILURES] = 0
-    if _nowhere_to_go(m, n):
+    if _nowhere_to_go(m, n) or (m.info[LAZYFREE] and reclaimed >= target):
         return reclaimed
     active = m.node[n, ACTIVE] >> priority
     inactive = m.node[n, INACTIVE] >> priority
@@ -464,6 +603,7 @@ def balance_pgdat(m, n):
     reclaimed = 0
     priority = DEF_PRIORITY
     mark = PROMO if m.info[BALANCING] & _TIERING else HIGH
+    lru_add_drain(m, n)
     while priority >= 1 and m.node[n, FREE] <= m.node[n, mark]:
         target = max(m.node[n, HIGH], SWAP_CLUSTER_MAX)
         reclaimed += _shrink_node(

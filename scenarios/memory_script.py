@@ -287,7 +287,8 @@ class Player:
             done += 1
 
     def _drop(self, process: str) -> None:
-        """Do nothing: there are no caches, and nothing is ever out of order."""
+        """Do what compacting begins with; nothing is ever out of order, or cached."""
+        self._sim.lru_add_drain()
 
     def _sleep(self, process: str, milliseconds: int) -> None:
         self._sim.idle(milliseconds * NS_PER_MS)
@@ -295,6 +296,8 @@ class Player:
     # --- observations -----------------------------------------------------------------
 
     def _observe(self, process: str, region: str) -> list[dict]:
+        # Who looks unmaps what it looked with.
+        self._sim.lru_add_drain(self._tasks[process])
         seen = observe(self._sim.memory, self._regions[process][region])
         record = {"proc": process, "region": region}
         record["runs"] = [list(run) for run in seen.runs]

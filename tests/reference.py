@@ -84,6 +84,7 @@ class Pte:
     dirty: bool = False
     protnone: bool = False
     owes: int = 0
+    exclusive: bool = False
 
 
 @dataclass
@@ -875,6 +876,7 @@ class Reference(Balancing):
             if pmd.kind == "present":
                 bits = pmd.write, pmd.young, pmd.dirty
                 pte = Pte("present", pmd.payload + i, *bits)
+                pte.exclusive = pmd.exclusive
             pte.protnone = self.stays(process, block * BLOCK, pmd)
             table[block * BLOCK + i] = pte
         if pmd.kind == "present":
@@ -1026,7 +1028,7 @@ class Reference(Balancing):
     def map_huge(self, process, block, b, nid, write=True):
         """Map a new folio."""
         self.folios[b] = Folio(block * BLOCK, process.family, mapcount=1)
-        bits = {"write": write, "young": True, "dirty": True}
+        bits = {"write": write, "exclusive": not write, "young": True, "dirty": True}
         self.pmds[process.id][block] = Pmd("present", b * BLOCK, nid=nid, **bits)
         self._rss[process.id] += BLOCK
 
@@ -2028,6 +2030,7 @@ class Reference(Balancing):
             copy.owes = 0
             if pte.kind == "present":
                 pte.write = copy.write = copy.young = False
+                pte.exclusive = copy.exclusive = False
                 self.frames[pte.payload].mapcount += 1
                 self._rss[child.id] += 1
             elif pte.kind != "zero":
@@ -2040,6 +2043,7 @@ class Reference(Balancing):
             copy.owes = False
             if pmd.kind == "present":
                 pmd.write = copy.write = copy.young = False
+                pmd.exclusive = copy.exclusive = False
                 self.folios[pmd.payload // BLOCK].mapcount += 1
                 self._rss[child.id] += BLOCK
             self.pmds[child.id][block] = copy
@@ -2072,14 +2076,19 @@ class Reference(Balancing):
     def protect(self, pte, prot):
         pte.protnone = prot == "none"
         if prot == "r":
+            pte.exclusive |= pte.write
             pte.write = False
         if prot == "rw" and pte.kind == "present":
             frame = self.frames.get(pte.payload)
             alone = self.page_mapcount(pte.payload) == 1
             if isinstance(pte, Pmd):
-                pte.write |= alone and frame is None
+                alone = alone and frame is None
+            elif frame.compound:
+                alone = pte.exclusive
             else:
-                pte.write |= alone and not frame.cache
+                alone = alone and not frame.cache
+            if alone:
+                pte.write, pte.exclusive = True, False
 
     def set_mempolicy(self, task, policy):
         task.policy = checked(policy, self.count)
@@ -2206,13 +2215,17 @@ class Reference(Balancing):
             self.mark(task, region, lazy, policy, move_all, first, pages)
             return 0
         process, moving = region.process, move or move_all
+        strict = strict and policy.mode != Mode.DEFAULT
         start, pages = self.range(region, first, pages)
         if strict and not moving:
             parts = isolate(process, start, pages)
             before = [vma.policy for vma in parts]
             for vma in parts:
                 vma.policy = policy
-            found = any(self.wrong(task, region, parts))
+            found = any(
+                self.wrong(vma, entry.payload)
+                for vma, _, entry in self.present(region, parts)
+            )
             for vma, old in zip(parts, before, strict=True):
                 vma.policy = old
             merge(process)
@@ -2227,25 +2240,44 @@ class Reference(Balancing):
         for vma in parts:
             vma.policy = policy
         moved = left = 0
-        for one in self.wrong(task, region, parts) if moving else ():
-            done = self.move_by_policy(task, *one, move_all)
-            moved, left = moved + (done is True), left + (done is False)
+        if moving:
+            moved, left = self.move_range(task, region, parts, move_all, strict)
         merge(process)
         if moved:
             self.flush_tlbs(process)
         self.syscall(task, 0, moved * self.flush(process))
         return 5 if strict and left else 0
 
-    def wrong(self, task, region, parts):
-        """Yield (VMA, page, entry) of what is misplaced when its turn comes."""
-        for vma, vpn, entry in self.present(region, parts):
-            wrong = self.node_of(entry.payload) not in vma.policy.nodes
-            if vma.policy.mode in (Mode.DEFAULT, Mode.LOCAL):
-                wrong = self.misplaced(task, vma, vpn, entry.payload) is not None
-            if wrong:
-                yield vma, vpn, entry
+    def wrong(self, vma, pfn):
+        """Tell whether a page is off its VMA's nodes; default and local have none."""
+        bare = vma.policy.mode in (Mode.DEFAULT, Mode.LOCAL)
+        return bare or self.node_of(pfn) not in vma.policy.nodes
 
-    def move_folio(self, task, b, allocate, pages):
+    def move_range(self, task, region, parts, move_all, strict):
+        """Move what is on wrong nodes for mbind; return (moves, whether some is left).
+
+        A folio that PTEs map is queued at its first page, and is missed at the others.
+        """
+        moves, queued, stuck = 0, (None, None, None), None
+        for vma, vpn, entry in self.present(region, parts):
+            block, b = vpn // BLOCK, entry.payload // BLOCK
+            if stuck not in (None, block):
+                break
+            part = not isinstance(entry, Pmd) and b in self.folios
+            again = queued[0] == block and (part or b == queued[2])
+            if again and strict and vpn != queued[1]:
+                stuck = block
+            if (again and part) or not self.wrong(vma, entry.payload):
+                continue
+            done = self.move_by_policy(task, vma, vpn, entry, move_all)
+            if done is False:
+                return moves, True
+            moves += done is True
+            if part and done != "shared":
+                queued = block, vpn, None if done else b
+        return moves, stuck is not None
+
+    def move_folio(self, task, b, allocate):
         """Move a folio to the block that ``allocate`` finds.
 
         Tell whether it moved; None: it was split.
@@ -2257,20 +2289,12 @@ class Reference(Balancing):
                 self.add(n, Vm.THP_MIGRATION_FAIL)
                 self.add(n, Vm.THP_MIGRATION_SPLIT)
             self.split_folio(b, task)
-        elif self.node_of(new * BLOCK) == n:
-            self.release_huge(new)
-            self.fail_huge(n, pages)
-            return False
         else:
             self.migrate_huge(task, b, new)
-            self.moved_folio(task, new, n)
+            if self.node_of(new * BLOCK) != n:
+                self.moved_folio(task, new, n)
             return True
         return None
-
-    def fail_huge(self, n, pages):
-        self.refuse(Refusal.TARGET_FULL, pages)
-        self.add(n, Vm.PGMIGRATE_FAIL, pages)
-        self.add(n, Vm.THP_MIGRATION_FAIL)
 
     def move_by_policy(self, task, vma, vpn, entry, move_all):
         """Tell whether a page or a huge page moved; None: it was split, go on.
@@ -2289,17 +2313,14 @@ class Reference(Balancing):
             def allocate():
                 return self.allocate_huge(task, vma, vpn, False, False)
 
-            return self.move_folio(task, pfn // BLOCK, allocate, pages)
+            return self.move_folio(task, pfn // BLOCK, allocate)
         try:
             new = self.allocate(task, vma, vpn, wake=False)
         except NoMemory:
             return self.fail(pfn)
-        if self.node_of(new) == self.node_of(pfn):
-            self.add(self.node_of(new), Vm.PGFREE)
-            self.put_frame(new)
-            return self.fail(pfn)
         self.migrate(task, pfn, new)
-        self.moved_page(task, new, self.node_of(pfn))
+        if self.node_of(new) != self.node_of(pfn):
+            self.moved_page(task, new, self.node_of(pfn))
         return True
 
     def move_to_node(self, task, entry, node, move_all):
@@ -2320,9 +2341,7 @@ class Reference(Balancing):
                 except NoMemory:
                     return None
 
-            return (
-                node if self.move_folio(task, pfn // BLOCK, allocate, pages) else None
-            )
+            return node if self.move_folio(task, pfn // BLOCK, allocate) else None
         try:
             new = self.allocate_on(node, self.nodes[node].low, self.cpu(task))
         except NoMemory:

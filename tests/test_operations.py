@@ -15,7 +15,7 @@ from lazynuma.engine import (
     Sweep,
     uniform,
 )
-from lazynuma.engine.simulation import EINVAL, remap
+from lazynuma.engine.simulation import EINVAL, EIO, remap
 
 MIB, GIB = 1 << 20, 1 << 30
 
@@ -140,3 +140,58 @@ def test_memory_goes_back_to_the_host():
     assert resident(arrays[0]) == 0 and resident(arrays[1]) <= 512
     assert not any(array.any() for array in arrays)
     assert simulation.free(0) == 2 * GIB // 4096
+
+
+def swept(world, **given):
+    """Let a world's task go through its region."""
+    simulation, task, region = world
+    count = given.get("pages", region.pages)
+    simulation.run([Sweep(task=task, region=region, count=count, **given)])
+
+
+def kinds_of(simulation, region):
+    pages = range(region.first, region.first + region.pages)
+    return [simulation.page(region.process, vpn).kind for vpn in pages]
+
+
+def test_reclaim_forgets_what_was_freed_and_not_written_since(world):
+    simulation, task, region = world
+    swept(world)
+    simulation.madvise(task, region, "free")
+    swept(world, pages=10)
+    simulation.madvise(task, region, "pageout")
+    assert kinds_of(simulation, region) == ["present"] * 10 + ["none"] * 30
+    assert [simulation.total(name) for name in ("pglazyfree", "pglazyfreed")] == [
+        40,
+        30,
+    ]
+    simulation.check()
+
+
+def test_a_shared_page_is_forgotten_once_its_other_users_are_gone(world):
+    """The parent frees pages that its child has too, and has not written itself."""
+    simulation, task, region = world
+    swept(world)
+    child = simulation.fork(task.process)
+    simulation.madvise(task, region, "free")
+    simulation.exit(child)
+    simulation.madvise(task, region, "pageout")
+    assert kinds_of(simulation, region) == ["none"] * 40
+    simulation.check()
+
+
+def test_mbind_to_the_local_policy_moves_pages_that_are_local(world):
+    simulation, task, region = world
+    swept(world)
+    assert simulation.mbind(task, region, Policy(Mode.LOCAL), move=True) == 0
+    assert nodes_of(simulation, region) == [0] * 40
+    assert simulation.total("pgmigrate_success") == 40
+    assert simulation.total("pages_moved") == 0
+    simulation.check()
+
+
+def test_the_default_policy_is_strict_about_nothing(world):
+    simulation, task, region = world
+    swept(world)
+    assert simulation.mbind(task, region, Policy(Mode.LOCAL), strict=True) == EIO
+    assert simulation.mbind(task, region, Policy(Mode.DEFAULT), strict=True) == 0
