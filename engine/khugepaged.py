@@ -108,7 +108,8 @@ class Khugepaged:
                 continue
             first, end = _whole_blocks(vma)
             first = max(first, self._vpn)
-            if not eligible(self._enabled, vma.advice) or first >= end:
+            allowed = vma.shmem is None and eligible(self._enabled, vma.advice)
+            if not allowed or first >= end:
                 progress += 1
                 self.results[k.ScanResult.VMA_CHECK] += 1
                 self._vpn = vma.end

@@ -50,9 +50,43 @@ class Region(NamedTuple):
         return self._replace(process=child)
 
 
+@dataclass(eq=False)
+class Shmem:
+    """The object behind a shared mapping: pages [first, first + pages) of a family.
+
+    ino   of its inode, which the interleaving of its pages begins with
+    vmas  the ranges of its policies (struct shared_policy)
+    row   of the first of them in the kernels' table
+    """
+
+    family: int
+    first: int
+    pages: int
+    ino: int
+    vmas: list["Vma"] = field(repr=False)
+    row: int = -1
+    name: str = "of a shared mapping"
+
+    def interleave(self, first_vpn: int) -> int:
+        """Return what a vpn lacks to be what its page's allocation is interleaved by.
+
+        first_vpn  where the family's pages begin, from which kernels count
+        """
+        return first_vpn - self.first + self.ino
+
+    def set_policy(self, first: int, pages: int, policy: Policy) -> None:
+        """Set the policy of a range for all who map it (mpol_set_shared_policy)."""
+        for part in isolate(self, first, pages):
+            part.policy = policy
+        merge(self)
+
+
 @dataclass
 class Vma:
-    """Virtual pages [start, end) with one protection, one policy, one advice."""
+    """Virtual pages [start, end) with one protection, one policy, one advice.
+
+    shmem   the object of a shared mapping, whose pages are placed by its policies
+    """
 
     start: int
     end: int
@@ -61,6 +95,7 @@ class Vma:
     mof: bool = False
     policy: Policy = DEFAULT
     advice: Advice = Advice.NONE
+    shmem: Shmem | None = None
     #: Row of what the scanner of NUMA balancing knows of it; none yet: -1.
     numab: int = field(default=-1, compare=False)
 

@@ -397,9 +397,10 @@ def _mbind_pte(m, task, v, vpn, pfn, move_all, moved):
 
 
 @kernel
-def do_mbind(m, task, v, first, pages, move_all, moved):
+def do_mbind(m, task, v, first, pages, interleave, move_all, moved):
     """Move the misplaced pages of a range to where their policy puts them.
 
+    interleave  a page's number plus this is what is interleaved by
     moved  int64[4]  pages moved, pages that could not be, TLB flushes, pages that were
                      not tried, as others map them; added to
     """
@@ -418,7 +419,7 @@ def do_mbind(m, task, v, first, pages, move_all, moved):
             vpn = after
             continue
         pfn = b << HPAGE_PMD_ORDER if b != NONE else m.pte[at] & PTE_PAYLOAD
-        if not _queue_pages_required(m, task, v, vpn, pfn):
+        if not _queue_pages_required(m, task, v, vpn + interleave, pfn):
             vpn = after
             continue
         if b != NONE:
@@ -426,13 +427,16 @@ def do_mbind(m, task, v, first, pages, move_all, moved):
             if _mbind_folio(m, task, v, vpn, b, step, move_all, moved) != _SPLIT:
                 vpn = after
             continue
-        _mbind_pte(m, task, v, vpn, pfn, move_all, moved)
+        _mbind_pte(m, task, v, vpn + interleave, pfn, move_all, moved)
         vpn += 1
 
 
 @kernel
-def count_misplaced(m, task, v, first, pages):
-    """Return how many present pages of a range lie on a wrong node."""
+def count_misplaced(m, task, v, first, pages, interleave):
+    """Return how many present pages of a range lie on a wrong node.
+
+    interleave  as for ``do_mbind``
+    """
     found = 0
     delta = m.task[task, TASK_DELTA]
     vpn, end = first, first + pages
@@ -441,7 +445,8 @@ def count_misplaced(m, task, v, first, pages):
         step = _next_block(vpn) - vpn if pmd & PMD_LEAF else 1
         entry = pmd if pmd & PMD_LEAF else m.pte[vpn + delta]
         if entry & PTE_PRESENT:
-            if _queue_pages_required(m, task, v, vpn, entry & PTE_PAYLOAD):
+            pfn = entry & PTE_PAYLOAD
+            if _queue_pages_required(m, task, v, vpn + interleave, pfn):
                 found += step
         vpn += step
     return found

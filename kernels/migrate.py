@@ -4,13 +4,16 @@ from ._jit import inlined
 from .constants import (
     FRAME_ACTIVE,
     FRAME_MIGCACHE,
+    FRAME_SHMEM,
     FRAME_SWAPCACHE,
+    FRAME_VPN,
+    PTE_PRESENT,
     Cause,
     Vm,
 )
 from .last_cpupid import migrate_last_cpupid
 from .page_alloc import node_of, put_page
-from .rmap import remove_migration_ptes
+from .rmap import cache_index, remove_migration_ptes
 from .state import COST_MIGRATE_PAGE, INACTIVE, SHARDS
 
 
@@ -40,6 +43,8 @@ def migrate_folio_move(m, s, old, new):
             m.slot_frame[given] = new
         else:
             m.entry_frame[given] = new
+    if word & FRAME_SHMEM:
+        m.pte[cache_index(m, word & FRAME_VPN)] = PTE_PRESENT | new
     remove_migration_ptes(m, old, new)
     m.vm[s, node_of(m, new), Vm.PGMIGRATE_SUCCESS] += 1
     put_page(m, s, old)

@@ -13,6 +13,7 @@ from .constants import (
     FRAME_COMPOUND,
     FRAME_MAPCOUNT_ONE,
     FRAME_MIGCACHE,
+    FRAME_SHMEM,
     FRAME_SWAPCACHE,
     FRAME_WEDGED,
     HPAGE_PMD_NR,
@@ -35,6 +36,7 @@ from .memory import drop_entry
 from .migrate import lru_add
 from .page_alloc import put_page
 from .rmap import mapcount
+from .shmem import zap_shmem
 from .state import (
     CHANGE_HUGE,
     CHANGE_RSS,
@@ -191,7 +193,10 @@ def zap_pte(m, s, pte, vpn, mm, exiting):
     """Drop what an entry held that is not none; return pages left wedged."""
     if pte & PTE_PRESENT:
         m.mm_change[s, mm, CHANGE_RSS] -= 1
-        _zap_present(m, s, pte & PTE_PAYLOAD)
+        if m.frame[pte & PTE_PAYLOAD] & FRAME_SHMEM:
+            zap_shmem(m, s, pte)
+        else:
+            _zap_present(m, s, pte & PTE_PAYLOAD)
     elif pte & PTE_SWAP:
         m.mm_change[s, mm, CHANGE_SWAPENTS] -= 1
         _zap_swap(m, s, pte & PTE_PAYLOAD)
@@ -255,6 +260,8 @@ def _protected(m, pte, readable, writable):
     if not pte & PTE_PRESENT:
         return pte
     pfn = pte & PTE_PAYLOAD
+    if m.frame[pfn] & FRAME_SHMEM:
+        return pte | PTE_WRITE
     if m.frame[pfn] & (FRAME_SWAPCACHE | FRAME_MIGCACHE):
         return pte
     return pte | PTE_WRITE if page_mapcount(m, pfn) == 1 else pte

@@ -16,6 +16,7 @@ from .constants import (
     FRAME_IN_USE,
     FRAME_MIGCACHE,
     FRAME_REFERENCED,
+    FRAME_SHMEM,
     FRAME_SWAPCACHE,
     FRAME_VPN,
     FRAME_WEDGED,
@@ -37,7 +38,16 @@ from .folio import lru_add_huge, maps_folio, split_huge_page
 from .mempolicy import first_candidate, in_mask
 from .migrate import lru_add
 from .page_alloc import put_huge, put_page
-from .rmap import clear_young, entries_to_slots, first_mm, maps_frame, try_to_unmap
+from .rmap import (
+    cache_index,
+    clear_young,
+    entries_to_slots,
+    first_mm,
+    maps_frame,
+    try_to_unmap,
+    try_to_unmap_shmem,
+)
+from .shmem import shmem_writepage
 from .state import (
     ACTIVE,
     BALANCING,
@@ -133,6 +143,28 @@ def _get_slot_for(m, n, pfn):
     return True
 
 
+@called
+def _reclaim_shmem(m, n, pfn, steal):
+    """Take a shared page out of its object, to swap or, if clean, to nowhere.
+
+    A page that was only read is not kept: it is all zeros.  One that finds no slot is
+    unmapped all the same.
+    """
+    s = m.info[SHARDS]
+    vpn = m.frame[pfn] & FRAME_VPN
+    try_to_unmap_shmem(m, s, pfn)
+    if not m.frame[pfn] & FRAME_DIRTY:
+        m.pte[cache_index(m, vpn)] = 0
+    elif not shmem_writepage(m, n, vpn):
+        _activate(m, n, pfn)
+        return 0
+    lru_add(m, s, pfn, -1)
+    put_page(m, s, pfn)
+    if steal != NONE:
+        m.vm[s, n, steal] += 1
+    return 1
+
+
 @inlined
 def _reclaim_page(m, n, pfn, steal):
     """Swap a page out and free it; return 1, or 0 where it had to be activated.
@@ -143,6 +175,8 @@ def _reclaim_page(m, n, pfn, steal):
     m.frame[pfn] &= ~FRAME_REFERENCED
     if steal != NONE and demote_page(m, n, pfn, steal):
         return 1
+    if m.frame[pfn] & FRAME_SHMEM:
+        return _reclaim_shmem(m, n, pfn, steal)
     if not _get_slot_for(m, n, pfn):
         _activate(m, n, pfn)
         return 0

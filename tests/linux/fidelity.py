@@ -18,8 +18,6 @@ DIFFERENT = {
     "fuzz-free-4": "reclaim swaps pages that were freed by advice, Linux forgets them",
     "fuzz-policy-1": "mbind local with move moves huge pages that are local already",
     "fuzz-policy-2": "mbind local with move moves huge pages that are local already",
-    "fuzz-shmem-2": "shared mappings are played as private ones of their process",
-    "fuzz-shmem-4": "shared mappings are played as private ones of their process",
 }
 #: What may differ in quanta and by several threads, and why.
 PARALLEL = {
@@ -28,8 +26,8 @@ PARALLEL = {
 }
 #: What Linux has and the model has not.
 MISSING = (
-    "page cache, files, tmpfs; memory of the kernel itself but for a fixed share",
-    "shared mappings: played as private ones of their process",
+    "files, tmpfs; memory of the kernel itself but for a fixed share",
+    "huge pages and NUMA balancing of shared mappings, MADV_COLLAPSE of them (refused)",
     "memcg, cpusets, KSM, userfaultfd, mremap, mlock",
     "mTHP, 64 KiB and 1 GiB pages, pageblock types, free blocks of orders 1 to 8",
     "time-sharing of a CPU and the load balancer",
