@@ -660,7 +660,6 @@ class Simulation:
         """
         start, pages = self._range(region, first, pages)
         process = region.process
-        self._refuse_shared(process, start, pages, "collapsed")
         self._sync()
         errno = total = 0
         for vma in overlapping(process, start, pages):
@@ -768,7 +767,8 @@ class Simulation:
         next-touch.
         """
         start, pages = self._range(region, first, pages)
-        self._refuse_shared(region.process, start, pages, "marked")
+        if any(vma.shmem for vma in overlapping(region.process, start, pages)):
+            raise BadInput("memory must be private to be marked, got shared memory")
         parts = self._isolate(region.process, start, pages)
         for vma in parts:
             vma.mof = True
@@ -941,10 +941,6 @@ class Simulation:
                 start, end = max(vma.start, first), min(vma.end, first + pages)
                 vma.shmem.set_policy(start, end - start, policy)
         self._stale = True
-
-    def _refuse_shared(self, process: Process, first: int, pages: int, what: str):
-        if any(vma.shmem for vma in overlapping(process, first, pages)):
-            raise BadInput(f"memory must be private to be {what}, got shared memory")
 
     def flush_tlbs(self, process: Process) -> None:
         """Empty the TLBs of a process's tasks."""

@@ -172,6 +172,9 @@ def test_what_is_not_modelled_is_refused(world):
     region = world.sim.mmap(world.main.process, 4 * MIB, shared=True)
     with pytest.raises(BadInput, match="private to be collapsed"):
         world.sim.collapse(world.main, region)
+    # Of less than a block there is nothing to collapse.
+    assert world.sim.collapse(world.main, region, 10, 400) == EINVAL
+    assert world.sim.collapse(world.main, world.region) == EINVAL
     for mechanism in Mechanism:
         with pytest.raises(BadInput, match="private to be marked"):
             world.sim.mark(world.main, region, mechanism)
