@@ -104,7 +104,7 @@ class Vma:
         return replace(self, start=start, end=end, numab=-1)
 
 
-def overlapping(process: Process, first: int, pages: int) -> list[Vma]:
+def overlapping(process: Process | Shmem, first: int, pages: int) -> list[Vma]:
     """Return the VMAs of a range; BadInput names the first gap in it."""
     at, end = first, first + pages
     found = [vma for vma in process.vmas if vma.start < end and vma.end > first]
@@ -121,7 +121,7 @@ def overlapping(process: Process, first: int, pages: int) -> list[Vma]:
     return found
 
 
-def isolate(process: Process, first: int, pages: int) -> list[Vma]:
+def isolate(process: Process | Shmem, first: int, pages: int) -> list[Vma]:
     """Split the VMAs at the ends of a range and return those that lie in it.
 
     Raises BadInput where a page of the range is not mapped.
@@ -140,7 +140,7 @@ def isolate(process: Process, first: int, pages: int) -> list[Vma]:
     return inside
 
 
-def merge(process: Process) -> None:
+def merge(process: Process | Shmem) -> None:
     """Join adjacent VMAs that are alike in all but range (vma_merge)."""
     merged: list[Vma] = []
     for vma in process.vmas:
