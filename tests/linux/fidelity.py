@@ -18,6 +18,8 @@ DIFFERENT = {
     "fuzz-free-4": "reclaim swaps pages that were freed by advice, Linux forgets them",
     "fuzz-policy-1": "mbind local with move moves huge pages that are local already",
     "fuzz-policy-2": "mbind local with move moves huge pages that are local already",
+    "fuzz-walk-341": "fork copies zero pages of a mapping that was never written, where"
+    " Linux finds no anon_vma and copies nothing",
 }
 #: What may differ in quanta and by several threads, and why.
 PARALLEL = {
