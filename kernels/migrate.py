@@ -1,6 +1,6 @@
 """Moving one page to another node, and the LRU counts that go with it."""
 
-from ._jit import inlined
+from ._jit import called, inlined
 from .constants import (
     FRAME_ACTIVE,
     FRAME_MIGCACHE,
@@ -28,6 +28,20 @@ def lru_add(m, s, pfn, change):
         m.lru_change[s, n, active] += change
 
 
+@called
+def _replace_in_cache(m, word, old, new):
+    """Let frame ``new`` take the place of ``old`` in the cache that holds it."""
+    if word & FRAME_SHMEM:
+        m.pte[cache_index(m, word & FRAME_VPN)] = PTE_PRESENT | new
+        return
+    given = m.frame_entry[old]
+    m.frame_entry[new] = given
+    if word & FRAME_SWAPCACHE:
+        m.slot_frame[given] = new
+    else:
+        m.entry_frame[given] = new
+
+
 @inlined
 def migrate_folio_move(m, s, old, new):
     """Let frame ``new`` take the place of ``old``, which is freed."""
@@ -36,15 +50,8 @@ def migrate_folio_move(m, s, old, new):
     word = m.frame[old]
     m.frame[new] = word
     lru_add(m, s, new, 1)
-    if word & (FRAME_SWAPCACHE | FRAME_MIGCACHE):
-        given = m.frame_entry[old]
-        m.frame_entry[new] = given
-        if word & FRAME_SWAPCACHE:
-            m.slot_frame[given] = new
-        else:
-            m.entry_frame[given] = new
-    if word & FRAME_SHMEM:
-        m.pte[cache_index(m, word & FRAME_VPN)] = PTE_PRESENT | new
+    if word & (FRAME_SWAPCACHE | FRAME_MIGCACHE | FRAME_SHMEM):
+        _replace_in_cache(m, word, old, new)
     remove_migration_ptes(m, old, new)
     m.vm[s, node_of(m, new), Vm.PGMIGRATE_SUCCESS] += 1
     put_page(m, s, old)

@@ -36,7 +36,7 @@ from .memory import drop_entry
 from .migrate import lru_add
 from .page_alloc import put_page
 from .rmap import mapcount
-from .shmem import zap_shmem
+from .shmem import shmem_unmapped
 from .state import (
     CHANGE_HUGE,
     CHANGE_RSS,
@@ -132,11 +132,15 @@ def _free_page(m, s, pfn):
 
 
 @inlined
-def _zap_present(m, s, pfn):
+def _zap_present(m, s, pte):
+    pfn = pte & PTE_PAYLOAD
     m.frame[pfn] -= FRAME_MAPCOUNT_ONE
     word = m.frame[pfn]
-    if word & FRAME_COMPOUND:
-        subpage_unmapped(m, s, pfn)
+    if word & (FRAME_COMPOUND | FRAME_SHMEM):
+        if word & FRAME_SHMEM:
+            shmem_unmapped(m, s, pte)
+        else:
+            subpage_unmapped(m, s, pfn)
         return
     if mapcount(word) > 0 or word & FRAME_MIGCACHE:
         return
@@ -193,10 +197,7 @@ def zap_pte(m, s, pte, vpn, mm, exiting):
     """Drop what an entry held that is not none; return pages left wedged."""
     if pte & PTE_PRESENT:
         m.mm_change[s, mm, CHANGE_RSS] -= 1
-        if m.frame[pte & PTE_PAYLOAD] & FRAME_SHMEM:
-            zap_shmem(m, s, pte)
-        else:
-            _zap_present(m, s, pte & PTE_PAYLOAD)
+        _zap_present(m, s, pte)
     elif pte & PTE_SWAP:
         m.mm_change[s, mm, CHANGE_SWAPENTS] -= 1
         _zap_swap(m, s, pte & PTE_PAYLOAD)

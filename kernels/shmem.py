@@ -160,10 +160,9 @@ def _mark_page_accessed(m, s, pfn):
 
 
 @called
-def zap_shmem(m, s, pte):
-    """Unmap a shared page (zap_pte_range); it stays in the page cache."""
+def shmem_unmapped(m, s, pte):
+    """Note what an entry knew of a shared page (zap_pte_range), which stays cached."""
     pfn = pte & PTE_PAYLOAD
-    m.frame[pfn] -= FRAME_MAPCOUNT_ONE
     if pte & PTE_DIRTY:
         m.frame[pfn] |= FRAME_DIRTY
     if pte & PTE_YOUNG:
