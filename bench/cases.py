@@ -175,6 +175,19 @@ def _exit(size: int, threads: int) -> Timing:
     return world.timed(lambda: world.sim.exit(world.process), world.region.pages)
 
 
+def _shmem_fault(size: int, threads: int) -> Timing:
+    """A child's write faults on pages that its parent has made, in scattered order."""
+    world = World(size, threads)
+    world.region = world.sim.mmap(world.process, size, shared=True)
+    world.sim.populate(world.tasks[0], world.region)
+    child = world.sim.fork(world.process)
+    world.tasks = [world.sim.start_task(child, cpu) for cpu in range(TASKS)]
+    world.region = world.region.of(child)
+    count = world.region.pages
+    loads = world.loads(workload.NextTouch, count, write=1.0)
+    return world.timed(lambda: world.sim.run(loads), count)
+
+
 def _reclaim(size: int, threads: int) -> Timing:
     """Uniform touches of 110 % of the RAM."""
     swap = Settings(swap_bytes=size // 2)
@@ -306,6 +319,7 @@ CASES = (
     Case("mark_64GiB", 64 * GIB, _mark, True),
     Case("fork_64GiB", 64 * GIB, _fork, True, True),
     Case("exit_64GiB", 64 * GIB, _exit, True),
+    Case("shmem_fault_16GiB", 16 * GIB, _shmem_fault, grows=True),
     Case("reclaim_64GiB", 64 * GIB, _reclaim),
     Case("setup_64TiB", 64 * TIB, _setup, against=0),
     Case("thp_map_1TiB", TIB, _thp_map, against=0),

@@ -19,6 +19,7 @@ def check(simulation) -> None:
     _check_blocks(memory)
     _check_free_counts(memory)
     mapped, slots, entries, huge = _walk_processes(simulation, memory)
+    _walk_page_caches(simulation, memory, mapped, slots)
     _check_frames(memory, mapped)
     _check_folios(memory, huge, mapped)
     _check_lists(memory)
@@ -120,6 +121,29 @@ def _walk_processes(simulation, memory: st.Memory):
     return mapped, slots, entries, huge
 
 
+def _walk_page_caches(simulation, memory: st.Memory, mapped: dict, slots: dict) -> None:
+    """Add to what is held what the objects of shared mappings hold."""
+    shared = set()
+    for one in simulation._objects:
+        cache = simulation._caches[one.family]
+        held = memory.pte[one.first + cache : one.first + one.pages + cache]
+        for at in np.flatnonzero(held):
+            entry, vpn = int(held[at]), one.first + int(at)
+            payload = entry & k.PTE_PAYLOAD
+            if entry & k.PTE_SWAP:
+                slots[payload] = slots.get(payload, 0) + 1
+                continue
+            assert entry == payload | k.PTE_PRESENT, f"page cache holds {entry:x}"
+            page, count = mapped.get(payload, (vpn, 0))
+            assert page == vpn, f"frame {payload} is at pages {page}, {vpn}"
+            mapped[payload] = (vpn, count)
+            shared.add(payload)
+    frames = _small(memory)
+    flagged = frames[(memory.frame[frames] & k.FRAME_SHMEM) != 0]
+    flagged = flagged[(memory.frame[flagged] & k.FRAME_IN_USE) != 0]
+    assert set(flagged.tolist()) == shared, "shared pages that no object holds"
+
+
 def _walk_pmds(memory: st.Memory, process, vma, huge: dict) -> int:
     """Add a VMA's huge entries to ``huge``; return the pages they map."""
     pages, nr = 0, k.HPAGE_PMD_NR
@@ -149,7 +173,7 @@ def _check_frames(memory: st.Memory, mapped: dict) -> None:
     frames = _small(memory)
     words = memory.frame[frames]
     live = (words & k.FRAME_IN_USE) != 0
-    cached = k.FRAME_SWAPCACHE | k.FRAME_MIGCACHE
+    cached = k.FRAME_SWAPCACHE | k.FRAME_MIGCACHE | k.FRAME_SHMEM
     small = {}
     for pfn, word in zip(frames[live].tolist(), words[live].tolist(), strict=True):
         page, count = small[pfn] = mapped.get(pfn, (word & k.FRAME_VPN, 0))

@@ -8,6 +8,7 @@ import numpy as np
 from ..kernels import collapse, khugepaged
 from ..kernels import constants as k
 from ..kernels import state as st
+from .errors import BadInput
 from .load import draw
 from .memory import give_back
 from .process import Process, Vma
@@ -109,7 +110,8 @@ class Khugepaged:
                 continue
             first, end = _whole_blocks(vma)
             first = max(first, self._vpn)
-            if not eligible(self._enabled, vma.advice) or first >= end:
+            allowed = vma.shmem is None and eligible(self._enabled, vma.advice)
+            if not allowed or first >= end:
                 progress += 1
                 self.results[k.ScanResult.VMA_CHECK] += 1
                 self._vpn = vma.end
@@ -228,7 +230,10 @@ class Khugepaged:
             return EINVAL, 0
         failure, collapsed = 0, 0
         first, last = _whole_blocks(vma.copy(first, last))
-        if first > last or not self._simulation.has_pages(process, vma):
+        if vma.shmem is not None and first < last:
+            raise BadInput("memory must be private to be collapsed, got shared memory")
+        mapped = vma.shmem is not None or self._simulation.has_pages(process, vma)
+        if first > last or not mapped:
             return EINVAL, 0
         for vpn in range(first, last, k.HPAGE_PMD_NR):
             result = self._collapse_at(task, process, vpn)

@@ -49,8 +49,20 @@ def observe(memory: st.Memory, region: Region) -> Observation:
         _runs(state, node, huge),
         int((leaf & mapped & ~hidden).sum()),
         int((mapped & ~hidden).sum()),
-        int((state == _SWAP).sum()),
+        int((state == _SWAP).sum()) + _swapped_shmem(memory, region),
     )
+
+
+def _swapped_shmem(memory: st.Memory, region: Region) -> int:
+    """Return the pages in swap of a region's objects (shmem_swap_usage)."""
+    swapped, end = 0, region.first + region.pages
+    for vma in region.process.vmas:
+        if vma.shmem and vma.start < end and vma.end > region.first:
+            cache = int(memory.family[region.process.family, st.FAMILY_CACHE])
+            first = max(vma.start, region.first) + cache
+            held = memory.pte[first : min(vma.end, end) + cache]
+            swapped += int(np.count_nonzero(held & k.PTE_SWAP))
+    return swapped
 
 
 def _states(entry: np.ndarray) -> np.ndarray:

@@ -50,9 +50,43 @@ class Region(NamedTuple):
         return self._replace(process=child)
 
 
+@dataclass(eq=False)
+class Shmem:
+    """The object behind a shared mapping: pages [first, first + pages) of a family.
+
+    ino   of its inode, which the interleaving of its pages begins with
+    vmas  the ranges of its policies (struct shared_policy)
+    row   of the first of them in the kernels' table
+    """
+
+    family: int
+    first: int
+    pages: int
+    ino: int
+    vmas: list["Vma"] = field(repr=False)
+    row: int = -1
+    name: str = "of a shared mapping"
+
+    def interleave(self, first_vpn: int) -> int:
+        """Return what a vpn lacks to be what its page's allocation is interleaved by.
+
+        first_vpn  where the family's pages begin, from which kernels count
+        """
+        return first_vpn - self.first + self.ino
+
+    def set_policy(self, first: int, pages: int, policy: Policy) -> None:
+        """Set the policy of a range for all who map it (mpol_set_shared_policy)."""
+        for part in isolate(self, first, pages):
+            part.policy = policy
+        merge(self)
+
+
 @dataclass
 class Vma:
-    """Virtual pages [start, end) with one protection, one policy, one advice."""
+    """Virtual pages [start, end) with one protection, one policy, one advice.
+
+    shmem   the object of a shared mapping, whose pages are placed by its policies
+    """
 
     start: int
     end: int
@@ -61,6 +95,7 @@ class Vma:
     mof: bool = False
     policy: Policy = DEFAULT
     advice: Advice = Advice.NONE
+    shmem: Shmem | None = None
     #: Row of what the scanner of NUMA balancing knows of it; none yet: -1.
     numab: int = field(default=-1, compare=False)
 
@@ -69,7 +104,7 @@ class Vma:
         return replace(self, start=start, end=end, numab=-1)
 
 
-def overlapping(process: Process, first: int, pages: int) -> list[Vma]:
+def overlapping(process: Process | Shmem, first: int, pages: int) -> list[Vma]:
     """Return the VMAs of a range; BadInput names the first gap in it."""
     at, end = first, first + pages
     found = [vma for vma in process.vmas if vma.start < end and vma.end > first]
@@ -86,7 +121,7 @@ def overlapping(process: Process, first: int, pages: int) -> list[Vma]:
     return found
 
 
-def isolate(process: Process, first: int, pages: int) -> list[Vma]:
+def isolate(process: Process | Shmem, first: int, pages: int) -> list[Vma]:
     """Split the VMAs at the ends of a range and return those that lie in it.
 
     Raises BadInput where a page of the range is not mapped.
@@ -105,7 +140,7 @@ def isolate(process: Process, first: int, pages: int) -> list[Vma]:
     return inside
 
 
-def merge(process: Process) -> None:
+def merge(process: Process | Shmem) -> None:
     """Join adjacent VMAs that are alike in all but range (vma_merge)."""
     merged: list[Vma] = []
     for vma in process.vmas:

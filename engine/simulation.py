@@ -23,6 +23,7 @@ from ..kernels import (
     populate,
     quantum,
     serve,
+    shmem,
     swap_state,
     tlb,
 )
@@ -46,7 +47,16 @@ from .memory import (
 )
 from .numa import NumaGroup, NumaTask, numa_group, numa_task
 from .policy import Policy, checked
-from .process import Process, Region, Task, Vma, isolate, merge, overlapping
+from .process import (
+    Process,
+    Region,
+    Shmem,
+    Task,
+    Vma,
+    isolate,
+    merge,
+    overlapping,
+)
 from .settings import Settings
 from .snapshot import huge_by_node, take
 from .tables import Tables
@@ -56,6 +66,8 @@ from .workload import Workload
 
 EIO, EINVAL = 5, 22
 MS = 1_000_000
+#: Inode numbers that a CPU takes at a time (mm/shmem.c).
+SHMEM_INO_BATCH = 1024
 #: Most accesses that one call of the barrier serves: some tenths of a second.
 BARRIER_LIMIT = 1 << 15
 #: Wholly free blocks after which the host gets its memory back: 2 MiB of it.
@@ -141,6 +153,11 @@ class Simulation:
         self.tasks: list[Task] = []
         self._runs = 0
         self._next_vpn, self._holes = 0, []
+        # Shared mappings' objects, the page cache of each family that has some, and the
+        # next inode number of each CPU: the mount itself has the first.
+        self._objects: list[Shmem] = []
+        self._caches: dict[int, int] = {}
+        self._inos, self._ino_batch = {0: 2}, SHMEM_INO_BATCH
         self.now = 0
         self._totals = np.zeros((nodes, len(k.Vm)), np.int64)
         self._at_epoch = self._totals.copy()
@@ -276,6 +293,9 @@ class Simulation:
         self._stale = True
         memory = self._sync()
         for vma in process.vmas:
+            if vma.shmem:
+                # The child faults its pages in again (vma_needs_copy).
+                continue
             for first, pages in _pieces(vma.start, vma.end):
                 mmap.copy_page_range(
                     memory, first + process.delta, first + child.delta, pages, child.id
@@ -301,6 +321,7 @@ class Simulation:
         for vma in process.vmas:
             self._zap(process, vma.start, vma.end, True, wedged)
         process.alive, process.vmas = False, []
+        self._evict_unmapped()
         self._stale = True
         for task in self.tasks:
             if task.process is process:
@@ -328,6 +349,9 @@ class Simulation:
         relatives = [one for one in self.processes if one.family == process.family]
         if not any(one.alive for one in relatives):
             self._holes.append((process.first_vpn, process.span))
+            if process.family in self._caches:
+                cache = self._caches.pop(process.family)
+                self._holes.append((process.first_vpn + cache, process.span))
 
     def _zap(self, process, start, end, exiting, wedged) -> int:
         zapped = 0
@@ -352,10 +376,22 @@ class Simulation:
         node[rows, st.BATCHED] = 0
 
     def mmap(
-        self, process: Process, nbytes: int, name: str = "", write: bool = True
+        self,
+        process: Process,
+        nbytes: int,
+        name: str = "",
+        write: bool = True,
+        shared: bool = False,
     ) -> Region:
-        """Map anonymous private memory, aligned to 2 MiB, above what is mapped."""
+        """Map anonymous memory, aligned to 2 MiB, above what is mapped.
+
+        ``shared``: children have the same memory, not a copy of it (MAP_SHARED).
+        """
         self._check_alive(process)
+        if shared:
+            # A page of a family is one of one object, whoever maps that.
+            relatives = (one for one in self.processes if one.family == process.family)
+            process.next_vpn = max(one.next_vpn for one in relatives)
         pages = -(-nbytes // k.PAGE_SIZE)
         room = process.first_vpn + process.span - process.next_vpn
         if not 0 < pages <= room:
@@ -365,12 +401,50 @@ class Simulation:
             )
         first = process.next_vpn
         process.next_vpn = -(-(first + pages) // k.HPAGE_PMD_NR) * k.HPAGE_PMD_NR
-        process.vmas.append(Vma(first, first + pages, write=write))
+        held = self._new_object(process, first, pages) if shared else None
+        process.vmas.append(Vma(first, first + pages, write=write, shmem=held))
         order = k.HPAGE_PMD_ORDER
         blocks = slice(first >> order, process.next_vpn >> order)
         self.memory.vpn_family[blocks] = process.family + 1
         self._stale = True
         return Region(process, first, pages, name)
+
+    def _new_object(self, process: Process, first: int, pages: int) -> Shmem:
+        """Return a new object, for which its family has a page cache."""
+        family = process.family
+        if family not in self._caches:
+            self._caches[family] = self._reserve(process.span) - process.first_vpn
+        policies = [Vma(first, first + pages)]
+        made = Shmem(family, first, pages, self._new_ino(process), policies)
+        self._objects.append(made)
+        return made
+
+    def _new_ino(self, process: Process) -> int:
+        """Return the inode number that a process's CPU is next to give.
+
+        shmem_reserve_inode (mm/shmem.c, 6.1): of the mount that nobody sees.
+        """
+        mine = (task.cpu for task in self.tasks if task.process is process)
+        cpu = next(mine, 0)
+        ino = self._inos.get(cpu, 0)
+        if ino % SHMEM_INO_BATCH == 0:
+            ino = self._ino_batch
+            self._ino_batch += SHMEM_INO_BATCH
+        self._inos[cpu] = ino + 1
+        return ino
+
+    def _evict_unmapped(self) -> None:
+        """Forget the objects that nobody maps any more, and free their pages."""
+        if not self._objects:
+            return
+        mapped = {id(vma.shmem) for one in self.processes for vma in one.vmas}
+        gone = [one for one in self._objects if id(one) not in mapped]
+        self._objects = [one for one in self._objects if id(one) in mapped]
+        for one in gone:
+            cache = self._caches[one.family]
+            for first, pages in _pieces(one.first, one.first + one.pages):
+                shmem.shmem_undo_range(self.memory, first + cache, pages)
+            give_back(self.memory.pte, one.first + cache, one.pages)
 
     def populate(
         self, task: Task, region: Region, first: int = 0, pages: int | None = None
@@ -393,7 +467,7 @@ class Simulation:
     def _populate_piece(self, task: Task, v: int, first: int, pages: int) -> int:
         """Populate a piece of a VMA: whole blocks at once where that is the same."""
         memory, at, end = self.memory, first, first + pages
-        if self._may_be_huge(v):
+        if memory.vma[v, st.VMA_SHARED] or self._may_be_huge(v):
             return populate.populate(memory, task.id, first, pages, True)
         while at < end:
             blocks = self._populate_blocks(task, v, at, end)
@@ -451,6 +525,7 @@ class Simulation:
         gone = {id(vma) for vma in parts}
         process.vmas = [vma for vma in process.vmas if id(vma) not in gone]
         merge(process)
+        self._evict_unmapped()
         self._stale = True
         cost = zapped * self.costs.zap_pte_ns + self._flush(process)
         self._charge(task, cost)
@@ -532,7 +607,8 @@ class Simulation:
 
         ``dontneed``: forget its pages; ``free``: let reclaim forget them; ``cold``:
         reclaim them first; ``pageout``: reclaim them now; ``populate_read``: fault them
-        in, up to the first that must not be read (EINVAL).
+        in, up to the first that must not be read (EINVAL).  Shared memory is only
+        unmapped by dontneed, and free is EINVAL.
         """
         if advice not in _ACTIONS and advice not in ("dontneed", "populate_read"):
             raise BadInput(f"advice must be one that acts at once, got {advice!r}")
@@ -542,7 +618,9 @@ class Simulation:
             self.lru_add_drain(task)
         zapped = failed = 0
         for v, at, count in self._rows_in(region.process, start, pages):
-            if advice == "populate_read" and not self.memory.vma[v, st.VMA_READ]:
+            row = self.memory.vma[v]
+            unread = advice == "populate_read" and not row[st.VMA_READ]
+            if unread or (advice == "free" and row[st.VMA_SHARED]):
                 failed = EINVAL
                 break
             zapped += self._madvise_piece(task, region.process, advice, at, count)
@@ -572,6 +650,7 @@ class Simulation:
     def swapoff(self, task: Task) -> None:
         """Bring back all that is swapped out, by the caller's policy, then end swap."""
         memory = self._sync()
+        self._shmem_unuse(memory, task)
         for process in self.processes:
             row, delta = int(memory.mm[process.id, st.MM_FIRST_VMA]), process.delta
             for i, vma in enumerate(process.vmas):
@@ -582,6 +661,21 @@ class Simulation:
                         raise SimulationError("swapoff must find memory, got none left")
         madvise.swapoff(memory)
         self._charge(task, 0)
+
+    def _shmem_unuse(self, memory: st.Memory, task: Task) -> None:
+        """Bring back what the objects of shared mappings have in swap."""
+        for one in self._objects:
+            interleave = one.interleave(self._first_vpn(one))
+            for i, vma in enumerate(one.vmas):
+                for at, pages in _pieces(vma.start, vma.end):
+                    if not shmem.shmem_unuse(
+                        memory, task.id, one.row + i, at, pages, interleave
+                    ):
+                        raise SimulationError("swapoff must find memory, got none left")
+
+    def _first_vpn(self, held: Shmem) -> int:
+        """Return where the pages of an object's family begin."""
+        return int(self._sync().family[held.family, st.FAMILY_FIRST_VPN])
 
     def collapse(
         self, task: Task, region: Region, first: int = 0, pages: int | None = None
@@ -648,15 +742,15 @@ class Simulation:
         ):
             self._charge(task, 0)
             return EIO
+        self._set_shared_policy(process, start, pages, policy)
         self._change(process, start, pages, "policy", policy)
         self._sync()
         moved = np.array([0, 0, 0, 0, k.NONE, k.NONE])
         if moving:
             self.lru_add_drain()
-            for v, at, count in self._rows_in(process, start, pages):
-                if not mbind.do_mbind(
-                    self.memory, task.id, v, at, count, move_all, strict, moved
-                ):
+            for *piece, interleave in self._policies_in(process, start, pages):
+                how = interleave, move_all, strict
+                if not mbind.do_mbind(self.memory, task.id, *piece, *how, moved):
                     break
         merge(process)
         self._stale = True
@@ -672,14 +766,16 @@ class Simulation:
     def _misplaced(self, task: Task, process, start, pages, policy) -> bool:
         """Tell whether pages of a range would be on wrong nodes under a policy."""
         held = overlapping(process, start, pages)
+        shared = [vma.shmem.vmas for vma in held if vma.shmem]
+        held += [part for parts in shared for part in parts]
         before = [vma.policy for vma in held]
         for vma in held:
             vma.policy = policy
         self._stale = True
         self._sync()
         found = any(
-            mbind.count_misplaced(self.memory, task.id, v, at, count)
-            for v, at, count in self._rows_in(process, start, pages)
+            mbind.count_misplaced(self.memory, task.id, *piece)
+            for *piece, _ in self._policies_in(process, start, pages)
         )
         for vma, old in zip(held, before, strict=True):
             vma.policy = old
@@ -702,6 +798,8 @@ class Simulation:
         next-touch.
         """
         start, pages = self._range(region, first, pages)
+        if any(vma.shmem for vma in overlapping(region.process, start, pages)):
+            raise BadInput("memory must be private to be marked, got shared memory")
         parts = self._isolate(region.process, start, pages)
         for vma in parts:
             vma.mof = True
@@ -851,6 +949,31 @@ class Simulation:
             start, end = max(vma.start, first), min(vma.end, first + pages)
             for at, count in _pieces(start, end):
                 yield row + i, at, count
+
+    def _policies_in(self, process: Process, first: int, pages: int):
+        """Yield (VMA row, vpn, pages, interleave) of the policies of a range.
+
+        interleave: what the pages' numbers lack to be what moves are interleaved by.
+        The rows of shared memory are its object's.
+        """
+        row = int(self.memory.mm[process.id, st.MM_FIRST_VMA])
+        for i, vma in enumerate(process.vmas):
+            start, end = max(vma.start, first), min(vma.end, first + pages)
+            held, at, interleave = [vma], row + i, 0
+            if vma.shmem:
+                held, at = vma.shmem.vmas, vma.shmem.row
+                interleave = process.first_vpn - vma.shmem.first
+            for j, part in enumerate(held):
+                for piece in _pieces(max(part.start, start), min(part.end, end)):
+                    yield at + j, *piece, interleave
+
+    def _set_shared_policy(self, process: Process, first: int, pages: int, policy):
+        """Give a policy to the objects of a range, but where VMAs have it already."""
+        for vma in overlapping(process, first, pages):
+            if vma.shmem and vma.policy != policy:
+                start, end = max(vma.start, first), min(vma.end, first + pages)
+                vma.shmem.set_policy(start, end - start, policy)
+        self._stale = True
 
     def flush_tlbs(self, process: Process) -> None:
         """Empty the TLBs of a process's tasks."""
@@ -1136,7 +1259,13 @@ class Simulation:
     def _sync(self) -> st.Memory:
         """Return the memory with tables that fit the processes and tasks."""
         if self._stale:
-            self.memory = self._tables.update(self.memory, self.processes, self.tasks)
+            self.memory = self._tables.update(
+                self.memory,
+                self.processes,
+                self.tasks,
+                self._objects,
+                self._caches,
+            )
             self._spent = _longer(self._spent, len(self.tasks))
             self._touched = _longer(self._touched, len(self.processes))
             self._stale = False

@@ -7,7 +7,7 @@ import numpy as np
 from ..kernels import constants as k
 from ..kernels import state as st
 from .policy import Policy
-from .process import Process, Task
+from .process import Process, Shmem, Task, Vma
 
 
 class Tables:
@@ -20,9 +20,9 @@ class Tables:
         self.nodes, self.balancing = nodes, balancing
         self._numab = 0
 
-    def weights(self, processes: Sequence[Process], tasks: Sequence[Task]):
+    def weights(self, owners: Sequence[Process | Shmem], tasks: Sequence[Task]):
         """Return ({policy: row}, int64[rows, nodes + 1] of cumulated weights)."""
-        policies = [vma.policy for one in processes for vma in one.vmas]
+        policies = [vma.policy for one in owners for vma in one.vmas]
         policies += [task.policy for task in tasks]
         rows, table = {}, [np.zeros(self.nodes + 1, np.int64)]
         for policy in policies:
@@ -34,12 +34,23 @@ class Tables:
         return rows, np.array(table)
 
     def update(
-        self, memory: st.Memory, processes: Sequence[Process], tasks: Sequence[Task]
+        self,
+        memory: st.Memory,
+        processes: Sequence[Process],
+        tasks: Sequence[Task],
+        objects: Sequence[Shmem],
+        caches: dict[int, int],
     ) -> st.Memory:
-        """Return ``memory`` with tables that hold all processes and tasks."""
-        rows, weights = self.weights(processes, tasks)
+        """Return ``memory`` with tables that hold all processes, tasks and objects.
+
+        caches  {family: FAMILY_CACHE}
+        """
+        rows, weights = self.weights([*processes, *objects], tasks)
         mm = _grown(memory.mm, len(processes))
-        vma = self._vmas(mm, processes, rows)
+        family = _families(processes, mm)
+        lines = self._vmas(mm, processes, rows)
+        lines += _pseudo_vmas(family, objects, caches, rows, len(lines))
+        vma = np.array(lines, np.int64).reshape(-1, st.VMA_WIDTH)
         task = _grown(memory.task, len(tasks))
         for one in tasks:
             row = task[one.id]
@@ -52,7 +63,7 @@ class Tables:
             vma=vma,
             task=task,
             weights=weights,
-            family=_families(processes, mm),
+            family=family,
             access_ns=_grown(memory.access_ns, len(tasks)),
             walk_ns=_grown(memory.walk_ns, len(tasks)),
             tlb=_grown(memory.tlb, len(tasks)),
@@ -68,25 +79,49 @@ class Tables:
             numa_pids=_widened(memory.numa_pids[..., None], self._numab)[..., 0],
         )
 
-    def _vmas(self, mm: np.ndarray, processes: Sequence[Process], rows) -> np.ndarray:
-        lines = []
+    def _vmas(self, mm: np.ndarray, processes: Sequence[Process], rows) -> list:
+        lines: list[tuple] = []
         for one in processes:
             mm[one.id, st.MM_DELTA] = one.delta
             mm[one.id, st.MM_FAMILY] = one.family
             mm[one.id, st.MM_FIRST_VMA] = len(lines)
             for vma in one.vmas:
-                policy = vma.policy
                 if self.balancing and vma.numab < 0:
                     vma.numab, self._numab = self._numab, self._numab + 1
-                lines.append(
-                    (
-                        *(vma.start, vma.end, vma.read, vma.write, vma.mof),
-                        *(policy.mode, mask(policy), rows.get(policy, 0)),
-                        *(vma.advice, policy.numa_balancing, vma.numab),
-                    )
-                )
+                lines.append(_row(vma, rows, one.first_vpn))
             mm[one.id, st.MM_END_VMA] = len(lines)
-        return np.array(lines, np.int64).reshape(-1, st.VMA_WIDTH)
+        return lines
+
+
+def _row(vma: Vma, rows: dict[Policy, int], first_vpn: int) -> tuple:
+    """Return a VMA's row; ``first_vpn`` is where its family's pages begin."""
+    policy, shmem = vma.policy, vma.shmem
+    return (
+        *(vma.start, vma.end, vma.read, vma.write, vma.mof),
+        *(policy.mode, mask(policy), rows.get(policy, 0)),
+        *(vma.advice, policy.numa_balancing, vma.numab),
+        *(shmem is not None, shmem.interleave(first_vpn) if shmem else 0),
+    )
+
+
+def _pseudo_vmas(
+    family: np.ndarray,
+    objects: Sequence[Shmem],
+    caches: dict[int, int],
+    rows: dict[Policy, int],
+    at: int,
+) -> list:
+    """Return the rows of the objects' policies, by family, the first being ``at``."""
+    lines: list[tuple] = []
+    for number, cache in caches.items():
+        family[number, st.FAMILY_CACHE] = cache
+        family[number, st.FAMILY_FIRST_VMA] = at + len(lines)
+        for one in objects:
+            if one.family == number:
+                one.row = at + len(lines)
+                lines += [_row(vma, rows, 0) for vma in one.vmas]
+        family[number, st.FAMILY_END_VMA] = at + len(lines)
+    return lines
 
 
 def mask(policy: Policy) -> int:

@@ -35,9 +35,10 @@ from .state import (
     TASK_DELTA,
     TASK_MM,
     TLB_SETS_4K,
+    VMA_SHARED,
     WRITTEN,
 )
-from .vma import find_vma
+from .vma import find_vma, pseudo_vma
 from .vmscan import MAX_RECLAIM_RETRIES, balance_pgdat, try_to_free_pages
 
 
@@ -65,6 +66,8 @@ _OOM, _SEGV = int(Stop.OOM), int(Stop.SEGV)
 def _reclaim(m, task, vpn):
     """Reclaim for an access that found no memory; return whether to try again."""
     v = find_vma(m, m.task[task, TASK_MM], vpn)
+    if m.vma[v, VMA_SHARED]:
+        v, vpn = pseudo_vma(m, v, vpn)
     mode, mask, row, own = policy_of(m, task, v)
     base, mask = zonelist_of(m, task, vpn, 0, mode, mask, row, own)
     if mode == Mode.PREFERRED_MANY:

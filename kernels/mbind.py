@@ -416,7 +416,7 @@ def _mbind_huge_pmd(m, task, v, vpn, move_all, moved):
 
 
 @called
-def _mbind_ptes(m, task, v, vpn, end, move_all, strict, moved):
+def _mbind_ptes(m, task, v, vpn, end, interleave, move_all, strict, moved):
     """Move the pages of a block that mbind wants; return whether it goes on after it.
 
     A folio is queued by its first page.  With ``strict`` its other pages, which are not
@@ -438,7 +438,7 @@ def _mbind_ptes(m, task, v, vpn, end, move_all, strict, moved):
         if (queued and b != NONE) or not _queue_pages_required(m, v, pfn):
             vpn += 1
         elif b == NONE:
-            if not _mbind_pte(m, task, v, vpn, pfn, move_all, moved):
+            if not _mbind_pte(m, task, v, vpn + interleave, pfn, move_all, moved):
                 return False
             vpn += 1
         else:
@@ -448,7 +448,7 @@ def _mbind_ptes(m, task, v, vpn, end, move_all, strict, moved):
                 moved[5] = b if became == _SPLIT else NONE
             if became == _SPLIT:
                 # The page that has queued the folio comes again, as one of its own.
-                if not _mbind_pte(m, task, v, vpn, pfn, move_all, moved):
+                if not _mbind_pte(m, task, v, vpn + interleave, pfn, move_all, moved):
                     return False
             vpn += 1
     moved[1] += stuck
@@ -456,9 +456,10 @@ def _mbind_ptes(m, task, v, vpn, end, move_all, strict, moved):
 
 
 @kernel
-def do_mbind(m, task, v, first, pages, move_all, strict, moved):
+def do_mbind(m, task, v, first, pages, interleave, move_all, strict, moved):
     """Move the pages of a range that are off their policy's nodes to where it says.
 
+    interleave  a page's number plus this is what is interleaved by
     moved  int64[6]  pages moved, pages that could not be, TLB flushes, pages that were
                      not tried, as others map them; added to; block of virtual space
                      whose folio PTEs have queued, pageblock of that if it was split;
@@ -474,7 +475,7 @@ def do_mbind(m, task, v, first, pages, move_all, strict, moved):
         if m.pmd[block] & PMD_LEAF:
             walked = _mbind_huge_pmd(m, task, v, vpn, move_all, moved)
         if walked and not _mbind_ptes(
-            m, task, v, vpn, min(end, stop), move_all, strict, moved
+            m, task, v, vpn, min(end, stop), interleave, move_all, strict, moved
         ):
             return False
         vpn = stop

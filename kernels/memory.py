@@ -58,6 +58,7 @@ from .migrate_misplaced import (
 from .moves import note_move, note_move_of
 from .page_alloc import node_of
 from .rmap import mapcount
+from .shmem import shmem_fault
 from .should_numa_migrate_memory import (
     note_filter,
     note_migration,
@@ -83,6 +84,7 @@ from .state import (
     TOTAL,
     VMA_MOF,
     VMA_READ,
+    VMA_SHARED,
     VMA_WRITE,
 )
 from .swap_state import migration_free_entry, swap_free_slot
@@ -376,7 +378,9 @@ def handle_mm_fault(m, s, task, at, vpn, write):
         return SEGV
     pmd = m.pmd[at >> HPAGE_PMD_ORDER]
     status = FALLBACK
-    if pmd & PMD_LEAF:
+    if m.vma[v, VMA_SHARED]:
+        status = shmem_fault(m, s, task, at, v, vpn, write)
+    elif pmd & PMD_LEAF:
         status = handle_huge_pmd_fault(m, s, task, at, v, vpn)
     elif pmd == 0 and thp_vma_allowable(m, v, vpn):
         status = do_huge_pmd_anonymous_page(m, s, task, at, v, vpn, write)

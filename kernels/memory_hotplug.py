@@ -8,6 +8,7 @@ from ._jit import inlined, kernel
 from .constants import (
     FRAME_IN_USE,
     FRAME_MIGCACHE,
+    FRAME_SHMEM,
     FRAME_SWAPCACHE,
     FRAME_WEDGED,
     HPAGE_PMD_NR,
@@ -30,7 +31,7 @@ def _evacuate(m, n, pfn):
     if m.frame[pfn] & FRAME_WEDGED and m.frame[pfn] & FRAME_MIGCACHE:
         m.refused[s, Refusal.BUSY] += 1
         return 1
-    if not m.frame[pfn] & (FRAME_SWAPCACHE | FRAME_MIGCACHE):
+    if not m.frame[pfn] & (FRAME_SWAPCACHE | FRAME_MIGCACHE | FRAME_SHMEM):
         migcache_park(m, pfn)
     nid = choose_serial(m, n, ALL_NODES, False)
     if nid < 0:

@@ -1,20 +1,23 @@
 """Moving one page to another node, and the LRU counts that go with it."""
 
-from ._jit import inlined
+from ._jit import called, inlined
 from .constants import (
     FRAME_ACTIVE,
     FRAME_DIRTY,
     FRAME_MIGCACHE,
+    FRAME_SHMEM,
     FRAME_SWAPCACHE,
+    FRAME_VPN,
     PTE_DIRTY,
     PTE_OWES,
     PTE_PAYLOAD,
+    PTE_PRESENT,
     Cause,
     Vm,
 )
 from .last_cpupid import migrate_last_cpupid
 from .page_alloc import node_of, put_page
-from .rmap import mapcount, remove_migration_ptes
+from .rmap import cache_index, mapcount, remove_migration_ptes
 from .state import COST_MIGRATE_PAGE, INACTIVE, SHARDS
 
 
@@ -27,6 +30,20 @@ def lru_add(m, s, pfn, change):
         m.node[n, INACTIVE + active] += change
     else:
         m.lru_change[s, n, active] += change
+
+
+@called
+def _replace_in_cache(m, word, old, new):
+    """Let frame ``new`` take the place of ``old`` in the cache that holds it."""
+    if word & FRAME_SHMEM:
+        m.pte[cache_index(m, word & FRAME_VPN)] = PTE_PRESENT | new
+        return
+    given = m.frame_entry[old]
+    m.frame_entry[new] = given
+    if word & FRAME_SWAPCACHE:
+        m.slot_frame[given] = new
+    else:
+        m.entry_frame[given] = new
 
 
 @inlined
@@ -59,13 +76,8 @@ def _migrate_frame(m, s, old, new):
     word = m.frame[old]
     m.frame[new] = word
     lru_add(m, s, new, 1)
-    if word & (FRAME_SWAPCACHE | FRAME_MIGCACHE):
-        given = m.frame_entry[old]
-        m.frame_entry[new] = given
-        if word & FRAME_SWAPCACHE:
-            m.slot_frame[given] = new
-        else:
-            m.entry_frame[given] = new
+    if word & (FRAME_SWAPCACHE | FRAME_MIGCACHE | FRAME_SHMEM):
+        _replace_in_cache(m, word, old, new)
     m.vm[s, node_of(m, new), Vm.PGMIGRATE_SUCCESS] += 1
 
 

@@ -14,6 +14,7 @@ from .constants import (
     FRAME_MAPCOUNT,
     FRAME_MAPCOUNT_ONE,
     FRAME_MIGCACHE,
+    FRAME_SHMEM,
     FRAME_SWAPCACHE,
     FRAME_WEDGED,
     HPAGE_PMD_NR,
@@ -41,6 +42,7 @@ from .migrate import lru_add
 from .page_alloc import free_frames, node_of, put_page
 from .page_table import bits_of, maps_in_order
 from .rmap import mapcount
+from .shmem import shmem_unmapped
 from .state import (
     CHANGE_HUGE,
     CHANGE_RSS,
@@ -157,11 +159,15 @@ def _free_page(m, s, pfn):
 
 
 @inlined
-def _zap_present(m, s, pfn):
+def _zap_present(m, s, pte):
+    pfn = pte & PTE_PAYLOAD
     m.frame[pfn] -= FRAME_MAPCOUNT_ONE
     word = m.frame[pfn]
-    if word & FRAME_COMPOUND:
-        subpage_unmapped(m, s, pfn)
+    if word & (FRAME_COMPOUND | FRAME_SHMEM):
+        if word & FRAME_SHMEM:
+            shmem_unmapped(m, s, pte)
+        else:
+            subpage_unmapped(m, s, pfn)
         return
     if mapcount(word) > 0 or word & FRAME_MIGCACHE:
         return
@@ -218,7 +224,7 @@ def zap_pte(m, s, pte, vpn, mm, exiting):
     """Drop what an entry held that is not none; return pages left wedged."""
     if pte & PTE_PRESENT:
         m.mm_change[s, mm, CHANGE_RSS] -= 1
-        _zap_present(m, s, pte & PTE_PAYLOAD)
+        _zap_present(m, s, pte)
     elif pte & PTE_SWAP:
         m.mm_change[s, mm, CHANGE_SWAPENTS] -= 1
         _zap_swap(m, s, pte & PTE_PAYLOAD)
@@ -268,7 +274,7 @@ def _zap_alike(m, s, ptes, mm):
     frames = m.frame[pfn : pfn + ptes.size]
     every, some = bits_of(frames)
     differ = every ^ some
-    if some & (FRAME_COMPOUND | FRAME_SWAPCACHE | FRAME_MIGCACHE):
+    if some & (FRAME_COMPOUND | FRAME_SWAPCACHE | FRAME_MIGCACHE | FRAME_SHMEM):
         return False
     if differ & (FRAME_MAPCOUNT | FRAME_ACTIVE):
         return False
@@ -338,6 +344,8 @@ def _protected(m, pte, readable, writable):
     if not pte & PTE_PRESENT:
         return pte
     pfn = pte & PTE_PAYLOAD
+    if m.frame[pfn] & FRAME_SHMEM:
+        return pte | PTE_WRITE
     if m.frame[pfn] & (FRAME_SWAPCACHE | FRAME_MIGCACHE):
         return pte
     alone = page_mapcount(m, pfn) == 1

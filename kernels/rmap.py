@@ -21,6 +21,7 @@ from .constants import (
 from .state import (
     CHANGE_RSS,
     CHANGE_SWAPENTS,
+    FAMILY_CACHE,
     FAMILY_HEAD,
     MM_DELTA,
     MM_NEXT,
@@ -44,6 +45,13 @@ def first_mm(m, vpn):
     """Return the oldest live process of the family that owns a page."""
     family = int(m.vpn_family[vpn >> HPAGE_PMD_ORDER]) - 1
     return m.family[family, FAMILY_HEAD]
+
+
+@inlined
+def cache_index(m, vpn):
+    """Return where in ``Memory.pte`` the page cache of a shared page is."""
+    family = int(m.vpn_family[vpn >> HPAGE_PMD_ORDER]) - 1
+    return vpn + m.family[family, FAMILY_CACHE]
 
 
 @inlined
@@ -138,4 +146,20 @@ def entries_to_slots(m, vpn, parked, slot):
         at = vpn + m.mm[mm, MM_DELTA]
         if m.pte[at] == parked:
             m.pte[at] = PTE_SWAP | slot
+        mm = m.mm[mm, MM_NEXT]
+
+
+@inlined
+def try_to_unmap_shmem(m, s, pfn):
+    """Replace every PTE of a shared page by none: the page cache knows where it is."""
+    vpn = m.frame[pfn] & FRAME_VPN
+    mm = first_mm(m, vpn)
+    while mm != NONE:
+        pte = m.pte[vpn + m.mm[mm, MM_DELTA]]
+        if maps_frame(pte, pfn):
+            m.pte[vpn + m.mm[mm, MM_DELTA]] = 0
+            m.frame[pfn] -= FRAME_MAPCOUNT_ONE
+            if pte & PTE_DIRTY:
+                m.frame[pfn] |= FRAME_DIRTY
+            m.mm_change[s, mm, CHANGE_RSS] -= 1
         mm = m.mm[mm, MM_NEXT]

@@ -52,6 +52,7 @@ from .state import (
     VMA_BALANCING,
     VMA_MODE,
     VMA_MOF,
+    VMA_SHARED,
 )
 
 #: Answers: go ahead, go ahead for there is much room, or the Refusal.
@@ -70,6 +71,9 @@ _GIB_PAGES: Final = 1 << 18
 @inlined
 def vma_policy_mof(m, task, v):
     """Tell whether pages of a VMA may migrate on fault (vma_policy_mof)."""
+    if m.vma[v, VMA_SHARED]:
+        # Its object has no policy that says so (shmem_get_policy).
+        return False
     if m.vma[v, VMA_MOF]:
         return True
     if m.vma[v, VMA_MODE] != Mode.DEFAULT:

@@ -135,7 +135,10 @@ MM_WIDTH: Final = 13
 # --- columns of Memory.family, int64[families, FAMILY_WIDTH] ----------------------
 FAMILY_HEAD: Final = 0  # oldest live process, or NONE
 FAMILY_FIRST_VPN: Final = 1
-FAMILY_WIDTH: Final = 2
+FAMILY_CACHE: Final = 2  # index of a page-cache entry minus its vpn, or NONE
+FAMILY_FIRST_VMA: Final = 3  # pseudo VMAs: the policies of its shared mappings
+FAMILY_END_VMA: Final = 4
+FAMILY_WIDTH: Final = 5
 
 # --- columns of Memory.vma, int64[vmas, VMA_WIDTH] --------------------------------
 VMA_START: Final = 0  # vpn
@@ -149,7 +152,9 @@ VMA_WEIGHTS: Final = 7  # row of Memory.weights
 VMA_ADVICE: Final = 8
 VMA_BALANCING: Final = 9  # MPOL_F_NUMA_BALANCING
 VMA_NUMAB: Final = 10  # row of Memory.numab
-VMA_WIDTH: Final = 11
+VMA_SHARED: Final = 11  # 1: MAP_SHARED
+VMA_INTERLEAVE: Final = 12  # of a shared one: vpn + this is what is interleaved by
+VMA_WIDTH: Final = 13
 
 # --- columns of Memory.numab, int64[VMAs ever, NUMAB_WIDTH] ------------------------
 NUMAB_MET: Final = 0  # 1: the scanner has seen it
@@ -280,7 +285,8 @@ WAYS: Final = 4
 class Memory(Arrays):
     """All that kernels read and write; no field is ever reallocated in a kernel."""
 
-    #: int64[virtual pages], sparse: 8 bytes a page that has a page table.
+    #: int64[virtual pages], sparse: 8 bytes a page that has a page table.  The page
+    #: caches of shared mappings are ranges of it, too: 8 bytes a page that is in one.
     pte: np.ndarray
     #: int64[virtual blocks], sparse: PMD entries, 8 bytes a 2 MiB of address space.
     pmd: np.ndarray

@@ -19,6 +19,7 @@ from .constants import (
     FRAME_MAPCOUNT_ONE,
     FRAME_MIGCACHE,
     FRAME_REFERENCED,
+    FRAME_SHMEM,
     FRAME_SWAPCACHE,
     FRAME_VPN,
     FRAME_WEDGED,
@@ -49,6 +50,7 @@ from .mempolicy import first_candidate, in_mask
 from .migrate import lru_add
 from .page_alloc import put_huge, put_page
 from .rmap import (
+    cache_index,
     clear_young,
     entries_to_slots,
     first_mm,
@@ -57,7 +59,9 @@ from .rmap import (
     maps_frame,
     try_to_discard,
     try_to_unmap,
+    try_to_unmap_shmem,
 )
+from .shmem import shmem_writepage
 from .state import (
     ACTIVE,
     BALANCING,
@@ -170,6 +174,28 @@ def _discard_page(m, n, pfn, steal):
     return 1
 
 
+@called
+def _reclaim_shmem(m, n, pfn, steal):
+    """Take a shared page out of its object, to swap or, if clean, to nowhere.
+
+    A page that was only read is not kept: it is all zeros.  One that finds no slot is
+    unmapped all the same.
+    """
+    s = m.info[SHARDS]
+    vpn = m.frame[pfn] & FRAME_VPN
+    try_to_unmap_shmem(m, s, pfn)
+    if not m.frame[pfn] & FRAME_DIRTY:
+        m.pte[cache_index(m, vpn)] = 0
+    elif not shmem_writepage(m, n, vpn):
+        _activate(m, n, pfn)
+        return 0
+    lru_add(m, s, pfn, -1)
+    put_page(m, s, pfn)
+    if steal != NONE:
+        m.vm[s, n, steal] += 1
+    return 1
+
+
 @inlined
 def _reclaim_page(m, n, pfn, steal):
     """Swap a page out and free it; return 1, or 0 where it had to be activated.
@@ -182,6 +208,8 @@ def _reclaim_page(m, n, pfn, steal):
         return 1
     if is_lazyfree(m.frame[pfn]):
         return _discard_page(m, n, pfn, steal)
+    if m.frame[pfn] & FRAME_SHMEM:
+        return _reclaim_shmem(m, n, pfn, steal)
     if not _get_slot_for(m, n, pfn):
         _activate(m, n, pfn)
         return 0

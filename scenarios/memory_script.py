@@ -181,7 +181,7 @@ class Player:
 
     def _map(self, process: str, region: str, length: int, shared: bool) -> None:
         owner = self._tasks[process].process
-        mapped = self._sim.mmap(owner, length, region)
+        mapped = self._sim.mmap(owner, length, region, shared=shared)
         # Nothing else is mapped beside it, so that it never becomes one VMA with that.
         owner.next_vpn += GUARD
         self._regions[process][region] = mapped

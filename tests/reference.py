@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 from reference_balancing import Balancing, Noted
+from reference_shmem import SharedMappings
 
 from lazynuma.engine.costs import Costs
 from lazynuma.engine.memory import managed_pages, node_shift, usable_pages
@@ -139,6 +140,7 @@ class Frame:
     compound: bool = False
     moved_from: int = 0
     last: object = None
+    shmem: bool = False
 
 
 @dataclass
@@ -324,7 +326,7 @@ def random_page(load, n, r, i):
     return int(unit(r) * n)
 
 
-class Reference(Balancing):
+class Reference(SharedMappings, Balancing):
     """The slow model; its operations are those of ``lazynuma.engine.Simulation``."""
 
     def __init__(self, machine, settings=None, costs=None, seed=1):
@@ -349,6 +351,7 @@ class Reference(Balancing):
         self.pmds, self.folios, self.tlbs, self.pgd_nid = {}, {}, {}, {}
         self.huge_zero_page, self.used_whole = False, {}
         self.start_khugepaged()
+        self.start_shmem()
         self.vm = [[0] * len(Vm) for _ in range(self.count)]
         self.refused = [0] * len(Refusal)
         self.spent = {}
@@ -838,6 +841,8 @@ class Reference(Balancing):
         self.take_over(frame, self.node_of(old), self.node_of(new))
         if frame.cache:
             self.cache(frame.cache).frame[frame.entry] = new
+        if frame.shmem:
+            self.page_cache[frame.family, frame.vpn] = "present", new
         self.add(self.node_of(new), Vm.PGMIGRATE_SUCCESS)
         if task is not None:
             copy = self.copy_ns(self.node_of(old), self.node_of(new))
@@ -989,6 +994,8 @@ class Reference(Balancing):
 
     def eligible(self, vma):
         enabled = self.settings.thp.enabled
+        if vma.shmem:
+            return False
         if enabled == "madvise":
             return vma.advice == Advice.HUGEPAGE
         return enabled == "always" and vma.advice != Advice.NOHUGEPAGE
@@ -1116,7 +1123,9 @@ class Reference(Balancing):
     def pte_fault(self, task, vma, vpn, write):
         process = task.process
         pte = self.tables[process.id].get(vpn)
-        if pte is None and not write:
+        if vma.shmem:
+            self.shared_fault(task, vma, vpn, write)
+        elif pte is None and not write:
             self.tables[process.id][vpn] = Pte("zero", young=True)
             self.add(self.cpu(task), Vm.ZERO_PAGE_FAULTS)
             self.charge(task, Cause.MINOR_FAULT, self.costs.minor_fault_ns)
@@ -1143,6 +1152,14 @@ class Reference(Balancing):
         self.frames[pfn] = Frame(vpn, task.process.family, mapcount=1)
         fresh = Pte("present", pfn, write=True, young=True, dirty=True)
         self.tables[task.process.id][vpn] = fresh
+
+    @staticmethod
+    def fresh_pte(pfn, write, dirty):
+        return Pte("present", pfn, write=write, young=True, dirty=dirty)
+
+    @staticmethod
+    def fresh_frame(vpn, family):
+        return Frame(vpn, family, shmem=True)
 
     def drop_cache(self, frame):
         self.free_id(self.cache(frame.cache), frame.entry)
@@ -1317,6 +1334,8 @@ class Reference(Balancing):
         frame.referenced = False
         if self.demote(n, pfn, None, steal):
             return 1
+        if frame.shmem:
+            return self.reclaim_shared(n, pfn, steal)
         if frame.cache != "swap":
             slot = self.slots.take()
             if slot is None:
@@ -1783,7 +1802,7 @@ class Reference(Balancing):
                 rounds = 0
             except NoMemory:
                 vma = self.vma_of(task.process, vpn)
-                candidates = self.passes(task, vma, vpn)[-1]
+                candidates = self.passes(task, *self.place(task, vma, vpn))[-1]
                 rounds = 0 if self.direct_reclaim(task, candidates) else rounds + 1
                 if rounds > 16:
                     self.oom_kill(task)
@@ -1866,10 +1885,14 @@ class Reference(Balancing):
         task.cpu = cpu
         self.node_changed(task, source)
 
-    def mmap(self, process, nbytes, name="", write=True):
+    def mmap(self, process, nbytes, name="", write=True, shared=False):
+        if shared:
+            family = [p for p in self.processes if p.family == process.family]
+            process.next_vpn = max(p.next_vpn for p in family)
         pages, first = -(-nbytes // 4096), process.next_vpn
         process.next_vpn = -(-(first + pages) // BLOCK) * BLOCK
-        process.vmas.append(Vma(first, first + pages, write=write))
+        held = self.new_object(process, first, pages) if shared else None
+        process.vmas.append(Vma(first, first + pages, write=write, shmem=held))
         return Region(process, first, pages, name)
 
     def range(self, region, first, pages):
@@ -1935,6 +1958,7 @@ class Reference(Balancing):
             if not any(vma.start < end and first < vma.end for vma in process.vmas):
                 self.pmds[process.id].pop(block, None)
         merge(process)
+        self.evict_unmapped()
         self.flush_tlbs(process)
         self.syscall(task, zapped * self.costs.zap_pte_ns + self.flush(process))
 
@@ -1955,7 +1979,10 @@ class Reference(Balancing):
         pte = self.tables[process.id].pop(vpn)
         if pte.kind == "present":
             self._rss[process.id] -= 1
-            self.zap_present(pte.payload)
+            if self.frames[pte.payload].shmem:
+                self.zap_shared(pte)
+            else:
+                self.zap_present(pte.payload)
         elif pte.kind != "zero":
             self._swapents[process.id] -= 1
             self.zap_entry(pte, vpn, exiting)
@@ -2008,6 +2035,7 @@ class Reference(Balancing):
         for vma in process.vmas:
             self.zap(process, vma.start, vma.end, True)
         process.alive, process.vmas = False, []
+        self.evict_unmapped()
         for task in self.tasks:
             if task.process is process:
                 self.leave_group(task)
@@ -2016,6 +2044,8 @@ class Reference(Balancing):
             self.holes.append((process.first_vpn + process.delta, process.span))
         if not self.relatives(process.family):
             self.holes.append((process.first_vpn, process.span))
+            if process.family in self.caches:
+                self.holes.append((self.caches.pop(process.family), process.span))
         if folding:
             self.fold()
 
@@ -2026,6 +2056,8 @@ class Reference(Balancing):
         child.vmas = [vma.copy(vma.start, vma.end) for vma in process.vmas]
         self.enter(child)
         for vpn, pte in self.tables[process.id].items():
+            if self.vma_of(process, vpn).shmem:
+                continue
             copy = Pte(**vars(pte))
             copy.owes = 0
             if pte.kind == "present":
@@ -2039,6 +2071,12 @@ class Reference(Balancing):
                 self._swapents[child.id] += 1
             self.tables[child.id][vpn] = copy
         for block, pmd in self.pmds[process.id].items():
+            if any(
+                v.shmem
+                for v in process.vmas
+                if v.start // BLOCK <= block < v.end / BLOCK
+            ):
+                continue
             copy = Pmd(**vars(pmd))
             copy.owes = False
             if pmd.kind == "present":
@@ -2086,7 +2124,7 @@ class Reference(Balancing):
             elif frame.compound:
                 alone = pte.exclusive
             else:
-                alone = alone and not frame.cache
+                alone = frame.shmem or (alone and not frame.cache)
             if alone:
                 pte.write, pte.exclusive = True, False
 
@@ -2219,14 +2257,15 @@ class Reference(Balancing):
         start, pages = self.range(region, first, pages)
         if strict and not moving:
             parts = isolate(process, start, pages)
-            before = [vma.policy for vma in parts]
-            for vma in parts:
+            held = [*parts, *(p for v in parts if v.shmem for p in v.shmem.vmas)]
+            before = [vma.policy for vma in held]
+            for vma in held:
                 vma.policy = policy
             found = any(
-                self.wrong(vma, entry.payload)
-                for vma, _, entry in self.present(region, parts)
+                self.wrong(self.place(task, vma, vpn, True)[0], entry.payload)
+                for vma, vpn, entry in self.present(region, parts)
             )
-            for vma, old in zip(parts, before, strict=True):
+            for vma, old in zip(held, before, strict=True):
                 vma.policy = old
             merge(process)
             if found:
@@ -2236,6 +2275,7 @@ class Reference(Balancing):
         def has_it(vma):
             return vma.policy == policy
 
+        self.set_shared_policy(process, start, start + pages, policy)
         parts = self.isolate(task, process, start, pages, has_it)
         for vma in parts:
             vma.policy = policy
@@ -2267,7 +2307,8 @@ class Reference(Balancing):
             again = queued[0] == block and (part or b == queued[2])
             if again and strict and vpn != queued[1]:
                 stuck = block
-            if (again and part) or not self.wrong(vma, entry.payload):
+            place = self.place(task, vma, vpn, True)
+            if (again and part) or not self.wrong(place[0], entry.payload):
                 continue
             done = self.move_by_policy(task, vma, vpn, entry, move_all)
             if done is False:
@@ -2315,7 +2356,8 @@ class Reference(Balancing):
 
             return self.move_folio(task, pfn // BLOCK, allocate)
         try:
-            new = self.allocate(task, vma, vpn, wake=False)
+            place = self.place(task, vma, vpn, True)
+            new = self.allocate(task, *place, wake=False)
         except NoMemory:
             return self.fail(pfn)
         self.migrate(task, pfn, new)
@@ -2404,7 +2446,7 @@ class Reference(Balancing):
         if self.frames[pfn].wedged:
             self.refuse(Refusal.BUSY)
             return 1
-        if not self.frames[pfn].cache:
+        if not self.frames[pfn].cache and not self.frames[pfn].shmem:
             self.park(pfn, "mig")
         candidates = [m for m in self.zonelist[n] if self.nodes[m].online]
         try:
@@ -2733,7 +2775,8 @@ class Reference(Balancing):
                 assert self.folios[pfn // BLOCK].compound, f"frame {pfn}"
             else:
                 assert pfn // BLOCK not in self.folios, f"frame {pfn}"
-                assert frame.mapcount or frame.cache, f"frame {pfn} leaked"
+                held_by = frame.mapcount or frame.cache or frame.shmem
+                assert held_by, f"frame {pfn} leaked"
         for b, folio in self.folios.items():
             assert folio.mapcount == leaves.get(b, 0), f"folio {b}"
             frames = [self.frames[pfn] for pfn in self.frames_of(b)]
@@ -2741,6 +2784,10 @@ class Reference(Balancing):
             assert folio.ptes == sum(frame.mapcount > 0 for frame in frames)
             assert folio.mapcount or folio.ptes, f"folio {b} leaked"
             assert not folio.remapped or (folio.compound and folio.mapcount)
+        self.check_page_cache()
+        for kind, slot in self.page_cache.values():
+            if kind == "swap":
+                held[kind][slot] = held[kind].get(slot, 0) + 1
         for ids, kind in ((self.slots, "swap"), (self.entries, "parked")):
             for one, count in ids.count.items():
                 assert count == held[kind].get(one, 0), f"{kind} {one}"

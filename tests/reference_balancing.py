@@ -305,6 +305,8 @@ class Balancing:
 
     def mof(self, task, vma):
         policy, _ = self.policy_of(task, vma)
+        if vma.shmem:
+            return False
         return vma.mof or policy.mode == Mode.DEFAULT or policy.numa_balancing
 
     def decide(self, task, vma, vpn, pfn, page, nr):

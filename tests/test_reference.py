@@ -45,6 +45,7 @@ class Pair:
         self.sims = self.simulations(machine, options, seed)
         self.processes, self.tasks, self.regions = [], [], []
         self.balances = options.balancing.mode != "off"
+        self.shares = False
 
     @staticmethod
     def simulations(machine, options, seed):
@@ -267,7 +268,8 @@ def grow(pair, rng, task):
     if thp != "never":
         sizes = [3, 40, 700, 1300, 1300, 2600, 2600]
     size = rng.choice(sizes) * 4096
-    region = pair.call("mmap", [half.process for half in task], size)
+    options = {"shared": True} if pair.shares and rng.random() < 0.7 else {}
+    region = pair.call("mmap", [half.process for half in task], size, **options)
     pair.regions.append(region)
     if thp != "never" and rng.random() < 0.6:
         pair.call("advise", task, region, "hugepage")
@@ -323,6 +325,15 @@ def writable(region):
     end = region.first + region.pages
     return all(
         vma.read and vma.write
+        for vma in region.process.vmas
+        if vma.start < end and region.first < vma.end
+    )
+
+
+def is_shared(region):
+    end = region.first + region.pages
+    return any(
+        vma.shmem is not None
         for vma in region.process.vmas
         if vma.start < end and region.first < vma.end
     )
@@ -460,6 +471,8 @@ def step(pair, rng, nodes, names):
 
 def change(pair, rng, nodes, name, task, region):
     """Do an operation on a part of a region."""
+    if name in ("mark", "collapse") and is_shared(region[0]):
+        return
     part, balanced = part_of(rng, region), pair.balances
     flags = {"move_all": rng.random() < 0.5}
     if name == "mark":
@@ -618,11 +631,12 @@ def balanced_world(rng, huge):
     return balanced_machine(rng, huge), options
 
 
-def balanced_story(seed, steps, huge=True, kind=Pair):
+def balanced_story(seed, steps, huge=True, kind=Pair, shares=False):
     """The same with NUMA balancing: tasks that share memory and work for long."""
     rng = random.Random(seed)
     machine, options = balanced_world(rng, huge)
     pair = kind(machine, options, rng.randrange(1 << 62))
+    pair.shares = shares
     start(pair, rng)
     for _ in range(rng.randint(0, 2 * len(pair.sims[1].machine.cpu_node))):
         begin_task(pair, rng, pair.processes[0])
@@ -635,11 +649,12 @@ def balanced_story(seed, steps, huge=True, kind=Pair):
     return pair
 
 
-def story(seed, steps, huge=True, kind=Pair):
+def story(seed, steps, huge=True, kind=Pair, shares=False):
     """Drive both with one random story and compare after every step."""
     rng = random.Random(seed)
     machine, options = world(rng, huge)
     pair = kind(machine, options, rng.randrange(1 << 62))
+    pair.shares = shares
     nodes, pages = len(machine.memory), sum(machine.memory) >> 12
     if huge and pages <= 12288 and rng.random() < 0.6:
         crumble(pair, rng, rng.choice([pages // 2, pages * 3 // 4]))
@@ -657,6 +672,25 @@ def story(seed, steps, huge=True, kind=Pair):
 @settings(max_examples=100, derandomize=True)
 def test_engine_and_reference_agree(huge, seed):
     story(seed, 14, huge)
+
+
+@pytest.mark.parametrize("huge", [False, True])
+@given(st.integers(0, 1 << 32))
+@settings(max_examples=60, derandomize=True)
+def test_they_agree_on_shared_mappings(huge, seed):
+    story(seed, 20, huge, shares=True)
+
+
+@given(st.integers(0, 1 << 32))
+@settings(max_examples=20, derandomize=True)
+def test_they_agree_on_shared_mappings_with_balancing(seed):
+    balanced_story(seed, 14, shares=True)
+
+
+@given(st.integers(0, 1 << 32))
+@settings(max_examples=30, derandomize=True)
+def test_shared_mappings_never_depend_on_batch_or_threads(seed):
+    story(seed, 25, kind=Engines, shares=True)
 
 
 @pytest.mark.parametrize("huge", [False, True])

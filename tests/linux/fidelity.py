@@ -16,8 +16,8 @@ DIFFERENT = {
     "walk-117": "the script leaves it to the scheduler on which CPU it starts",
     "fuzz-fork_migrate-201": "the rmap walk goes by VMAs, and one that was cut comes"
     " after those of a child that was forked before; the model goes by processes",
-    "fuzz-shmem-2": "shared mappings are played as private ones of their process",
-    "fuzz-shmem-4": "shared mappings are played as private ones of their process",
+    "fuzz-walk-341": "fork copies zero pages of a mapping that was never written, where"
+    " Linux finds no anon_vma and copies nothing",
 }
 #: What may differ in quanta and by several threads, and why.
 PARALLEL = {
@@ -30,8 +30,8 @@ PARALLEL = {
 BATCH = 15
 #: What Linux has and the model has not.
 MISSING = (
-    "page cache, files, tmpfs; memory of the kernel itself but for a fixed share",
-    "shared mappings: played as private ones of their process",
+    "files, tmpfs; memory of the kernel itself but for a fixed share",
+    "huge pages and NUMA balancing of shared mappings, MADV_COLLAPSE of them (refused)",
     "memcg, cpusets, KSM, userfaultfd, mremap, mlock",
     "mTHP, 64 KiB and 1 GiB pages, pageblock types, free blocks of orders 1 to 8",
     "time-sharing of a CPU and the load balancer",
