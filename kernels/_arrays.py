@@ -5,13 +5,15 @@ many values in the compiler's hands.  By its address, a kernel loads what it use
 table of each array's data pointer and shape, which never changes while a kernel runs.
 """
 
+import operator
 from dataclasses import fields, replace
 from typing import Self
 
 import numpy as np
 from llvmlite import ir
-from numba import from_dtype, types
-from numba.core.imputils import impl_ret_borrowed
+from numba import config, from_dtype, types
+from numba.core import cgutils
+from numba.core.imputils import impl_ret_borrowed, lower_builtin
 from numba.core.typing.templates import AttributeTemplate
 from numba.extending import (
     NativeValue,
@@ -22,7 +24,14 @@ from numba.extending import (
     typeof_impl,
     unbox,
 )
-from numba.np.arrayobj import populate_array
+from numba.np.arrayobj import (
+    getitem_array_tuple,
+    getitem_arraynd_intp,
+    load_item,
+    populate_array,
+    setitem_array,
+    store_item,
+)
 
 _WORD = ir.IntType(64)
 
@@ -45,6 +54,72 @@ class Arrays:
         return replace(self, **arrays)
 
 
+class _Field(types.Array):
+    """An array that is never indexed from its end, so that no index is looked at."""
+
+    def __init__(self, dtype, dimensions, layout) -> None:
+        name = f"field({dtype}, {dimensions}d)"
+        super().__init__(dtype, dimensions, layout, name=name)
+
+
+#: Whoever has Numba check bounds gets its own arrays.
+_FIELD = types.Array if config.BOUNDSCHECK else _Field
+
+
+@register_model(_Field)
+class _FieldModel(models.ArrayModel):
+    pass
+
+
+def _indices(context, builder, kind, value):
+    """Return the index of each dimension, None where that is not what ``kind`` is."""
+    kinds = kind.types if isinstance(kind, types.BaseTuple) else (kind,)
+    if not all(isinstance(one, types.Integer) for one in kinds):
+        return None
+    values = [value] if kinds == (kind,) else cgutils.unpack_tuple(builder, value)
+    return [
+        context.cast(builder, one, of, types.intp)
+        for one, of in zip(values, kinds, strict=True)
+    ]
+
+
+def _item_pointer(context, builder, field, array, index, at):
+    """Return the address of an item, or None where an index asks for a part."""
+    indices = _indices(context, builder, index, at)
+    if indices is None or len(indices) < field.ndim:
+        return None
+    made = context.make_array(field)(context, builder, array)
+    shape = cgutils.unpack_tuple(builder, made.shape)
+    offset = indices[0]
+    for length, one in zip(shape[1:], indices[1:], strict=True):
+        offset = builder.add(builder.mul(offset, length), one)
+    return builder.gep(made.data, [offset])
+
+
+@lower_builtin(operator.getitem, _Field, types.Integer)
+@lower_builtin(operator.getitem, _Field, types.BaseTuple)
+def _getitem(context, builder, signature, args):
+    field, index = signature.args
+    pointer = _item_pointer(context, builder, field, args[0], index, args[1])
+    if pointer is not None:
+        return load_item(context, builder, field, pointer)
+    if isinstance(index, types.BaseTuple):
+        return getitem_array_tuple(context, builder, signature, args)
+    return getitem_arraynd_intp(context, builder, signature, args)
+
+
+@lower_builtin(operator.setitem, _Field, types.Integer, types.Any)
+@lower_builtin(operator.setitem, _Field, types.BaseTuple, types.Any)
+def _setitem(context, builder, signature, args):
+    field, index, kind = signature.args
+    pointer = _item_pointer(context, builder, field, args[0], index, args[1])
+    if pointer is None:
+        return setitem_array(context, builder, signature, args)
+    value = context.cast(builder, args[2], kind, field.dtype)
+    store_item(context, builder, field, value, pointer)
+    return context.get_dummy_value()
+
+
 class _ArraysType(types.Type):
     """The type of a struct; ``layout``: (name, (dtype, dimensions)) of its fields."""
 
@@ -52,7 +127,7 @@ class _ArraysType(types.Type):
         self.at, self.field, at = {}, {}, 0
         for one, (dtype, dimensions) in layout:
             self.at[one] = at
-            self.field[one] = types.Array(from_dtype(np.dtype(dtype)), dimensions, "C")
+            self.field[one] = _FIELD(from_dtype(np.dtype(dtype)), dimensions, "C")
             at += 1 + dimensions
         text = ", ".join(f"{one}: {kind[0]}[{kind[1]}]" for one, kind in layout)
         super().__init__(f"{name}({text})")

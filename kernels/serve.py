@@ -56,7 +56,7 @@ from .state import (
 from .tlb import CACHED, WALKS_4K, tlb_miss, walk
 
 #: Accesses between the prefetch of an entry and its use.
-DISTANCE = 48
+DISTANCE = 64
 #: ... and of what its entry leads to, and of what that leads to.
 DISTANCE_PAGE = 32
 DISTANCE_CACHED = 16
