@@ -132,7 +132,7 @@ def first_candidate(m, base, mask):
 
 
 @inlined
-def _preferred(m, base, mask, nid):
+def preferred_node(m, base, mask, nid):
     """Return the first candidate, which ``nid`` is most often."""
     return nid if nid == m.zonelist[base, 0] else first_candidate(m, base, mask)
 
@@ -150,6 +150,12 @@ def _above(m, base, mask, mark):
 
 
 @inlined
+def node_above_low(m, base, mask):
+    """Return the node that a shard allocates on, or NONE."""
+    return _above(m, base, mask, LOW)
+
+
+@inlined
 def _wake_kswapds(m, base, mask):
     for j in range(m.node.shape[0]):
         nid = m.zonelist[base, j]
@@ -158,20 +164,26 @@ def _wake_kswapds(m, base, mask):
 
 
 @inlined
-def zone_statistics(m, s, nid, preferred, cpu_nid, mode):
-    """Count one allocation as mm/page_alloc.c does."""
-    m.vm[s, nid, Vm.PGALLOC_NORMAL] += 1
+def count_allocations(m, s, nid, preferred, cpu_nid, mode, pages):
+    """Count allocations of a page each as mm/page_alloc.c does."""
+    m.vm[s, nid, Vm.PGALLOC_NORMAL] += pages
     if nid == preferred:
-        m.vm[s, nid, Vm.NUMA_HIT] += 1
+        m.vm[s, nid, Vm.NUMA_HIT] += pages
         if mode == Mode.INTERLEAVE:
-            m.vm[s, nid, Vm.NUMA_INTERLEAVE] += 1
+            m.vm[s, nid, Vm.NUMA_INTERLEAVE] += pages
     else:
-        m.vm[s, nid, Vm.NUMA_MISS] += 1
-        m.vm[s, preferred, Vm.NUMA_FOREIGN] += 1
+        m.vm[s, nid, Vm.NUMA_MISS] += pages
+        m.vm[s, preferred, Vm.NUMA_FOREIGN] += pages
     if nid == cpu_nid:
-        m.vm[s, nid, Vm.NUMA_LOCAL] += 1
+        m.vm[s, nid, Vm.NUMA_LOCAL] += pages
     else:
-        m.vm[s, nid, Vm.NUMA_OTHER] += 1
+        m.vm[s, nid, Vm.NUMA_OTHER] += pages
+
+
+@inlined
+def zone_statistics(m, s, nid, preferred, cpu_nid, mode):
+    """Count one allocation."""
+    count_allocations(m, s, nid, preferred, cpu_nid, mode, 1)
 
 
 @inlined
@@ -213,20 +225,20 @@ def _alloc_serial(m, task, base, mask, mode, wake):
         nid = choose_serial(m, base, mask, wake)
     if nid == NONE:
         return NO_MEMORY
-    preferred = _preferred(m, base, mask, nid)
+    preferred = preferred_node(m, base, mask, nid)
     zone_statistics(m, s, nid, preferred, m.task[task, TASK_NID], mode)
     return rmqueue(m, nid)
 
 
 @inlined
 def _alloc_shard(m, s, task, base, mask, mode):
-    nid = _above(m, base, mask, LOW)
+    nid = node_above_low(m, base, mask)
     if nid == NONE:
         return PUT_ASIDE
     pfn = rmqueue_shard(m, s, nid)
     if pfn < 0:
         return PUT_ASIDE
-    preferred = _preferred(m, base, mask, nid)
+    preferred = preferred_node(m, base, mask, nid)
     zone_statistics(m, s, nid, preferred, m.task[task, TASK_NID], mode)
     return pfn
 

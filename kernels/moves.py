@@ -30,7 +30,7 @@ _HUGE_OWES_MAX: Final = 1 << 30
 
 
 @inlined
-def _uses_to_pay(m, task, old, new, ns, most):
+def uses_to_pay(m, task, old, new, ns, most):
     """Return after how many uses a move of ``ns`` from node to node has paid."""
     saved = m.task[task, TASK_REFS] * (m.latency[new, old] - m.latency[new, new])
     if saved <= 0 or m.node[new, CPUS] == 0:
@@ -81,7 +81,7 @@ def note_move_of(m, s, task, at, old, pfn, ns):
     """Do ``note_move`` where no PTE of the page owes anything; ``at`` maps it."""
     new = node_of(m, pfn)
     m.frame[pfn] = _moved_from(m, s, m.frame[pfn], old, new, 1)
-    m.pte[at] |= _uses_to_pay(m, task, old, new, ns, OWES_MAX) * PTE_OWES_ONE
+    m.pte[at] |= uses_to_pay(m, task, old, new, ns, OWES_MAX) * PTE_OWES_ONE
 
 
 @inlined
@@ -112,4 +112,4 @@ def note_move_huge(m, s, task, block, old, b, ns):
         block = first
     if block != NONE:
         m.pmd[block] |= PMD_OWES
-        m.block_owes[b] = _uses_to_pay(m, task, old, new, ns, _HUGE_OWES_MAX)
+        m.block_owes[b] = uses_to_pay(m, task, old, new, ns, _HUGE_OWES_MAX)

@@ -12,7 +12,6 @@ from .accesses import (
 from .constants import (
     HPAGE_PMD_NR,
     HPAGE_PMD_ORDER,
-    NONE,
     PMD_LEAF,
     PMD_NID,
     PMD_NID_SHIFT,
@@ -20,17 +19,17 @@ from .constants import (
     PTE_DIRTY,
     PTE_OWES,
     PTE_OWES_ONE,
-    PTE_PARKED,
     PTE_PAYLOAD,
     PTE_PRESENT,
     PTE_PROTNONE,
-    PTE_SWAP,
     PTE_WRITE,
     PTE_YOUNG,
     PTE_ZERO,
     Cause,
     Vm,
 )
+from .fault_row import serve_row
+from .look_ahead import DISTANCE, look_ahead
 from .memory import entry_of, handle_mm_fault, is_hit
 from .state import (
     CHANGE_LOCAL,
@@ -54,12 +53,6 @@ from .state import (
     WAYS,
 )
 from .tlb import CACHED, WALKS_4K, tlb_miss, walk
-
-#: Accesses between the prefetch of an entry and its use.
-DISTANCE = 64
-#: ... and of what its entry leads to, and of what that leads to.
-DISTANCE_PAGE = 32
-DISTANCE_CACHED = 16
 
 
 @inlined
@@ -163,44 +156,6 @@ def _serve_miss(m, s, word):
     while status == SERVED and not is_hit(entry_of(m, at), write):
         status = handle_mm_fault(m, s, task, at, vpn, write)
     return status == SERVED
-
-
-@inlined
-def _ask_for_cached(m, word):
-    """Prefetch the frame of a parked page, by the slot or entry that has arrived."""
-    pte = m.pte[(word & ACCESS_VPN) + m.task[word >> ACCESS_TASK_SHIFT, TASK_DELTA]]
-    if pte & PTE_SWAP:
-        pfn = m.slot_frame[pte & PTE_PAYLOAD]
-    elif pte & PTE_PARKED:
-        pfn = m.entry_frame[pte & PTE_PAYLOAD]
-    else:
-        return
-    if pfn != NONE:
-        prefetch(m.frame, pfn)
-        prefetch(m.frame_entry, pfn)
-
-
-@inlined
-def _ask_for_page(m, word):
-    """Prefetch what a fault on a page needs, by its PTE, which has arrived."""
-    pte = m.pte[(word & ACCESS_VPN) + m.task[word >> ACCESS_TASK_SHIFT, TASK_DELTA]]
-    given = pte & PTE_PAYLOAD
-    if pte & PTE_PRESENT:
-        prefetch(m.frame, given)
-    elif pte & PTE_SWAP:
-        prefetch(m.slot_frame, given)
-        prefetch(m.slot_count, given)
-    elif pte & PTE_PARKED:
-        prefetch(m.entry_frame, given)
-        prefetch(m.entry_count, given)
-
-
-@inlined
-def _look_ahead(m, queued, k, last):
-    """Prefetch for faults to come: where one page faults the next ones will, too."""
-    if k + DISTANCE_PAGE < last:
-        _ask_for_page(m, queued[k + DISTANCE_PAGE])
-        _ask_for_cached(m, queued[k + DISTANCE_CACHED])
 
 
 @called
@@ -325,10 +280,16 @@ def _serve_hits_mapped(
 
 
 @inlined
+def _is_plain(m):
+    """Tell whether there are neither huge pages nor TLBs."""
+    return not m.info[MAY_BE_HUGE] and not m.info[TLB_SETS_4K]
+
+
+@inlined
 def _hits_from(m, s, queued, k, end, last, run, counts):
     """Serve a run's hits from ``k``; return the first access that is not one."""
     shift = m.info[NODE_SHIFT]
-    if not m.info[MAY_BE_HUGE] and not m.info[TLB_SETS_4K]:
+    if _is_plain(m):
         return _serve_hits(m.pte, m.task, queued, k, end, last, run, shift, counts)
     task = run >> ACCESS_TASK_SHIFT
     return _serve_hits_mapped(
@@ -357,7 +318,12 @@ def _serve_run(m, s, queued, k, end, last, run, counts):
         k = _hits_from(m, s, queued, k, end, last, run, counts)
         if k == end or queued[k] & ~(ACCESS_VPN | ACCESS_WRITE) != run:
             break
-        _look_ahead(m, queued, k, last)
+        if _is_plain(m):
+            after = serve_row(m, s, queued, k, end, last, run, counts)
+            if after > k:
+                k = after
+                continue
+        look_ahead(m, queued, k, last)
         if not _serve_miss(m, s, queued[k]):
             m.shard[s, SET_ASIDE] = 1
             break

@@ -54,7 +54,7 @@ def _put_id(info, kind, frames, given):
 
 
 @inlined
-def _push(shard, s, kind, frames, given):
+def push_freed(shard, s, kind, frames, given):
     """Chain a freed identity to the shard's (FREED_SLOTS, FREED_ENTRIES)."""
     newest = shard[s, kind + NEWEST]
     frames[given] = newest
@@ -70,7 +70,7 @@ def swap_free_slot(m, s, slot):
     if s == m.info[SHARDS]:
         _put_id(m.info, SLOTS, m.slot_frame, slot)
     else:
-        _push(m.shard, s, FREED_SLOTS, m.slot_frame, slot)
+        push_freed(m.shard, s, FREED_SLOTS, m.slot_frame, slot)
 
 
 @inlined
@@ -79,7 +79,7 @@ def migration_free_entry(m, s, entry):
     if s == m.info[SHARDS]:
         _put_id(m.info, ENTRIES, m.entry_frame, entry)
     else:
-        _push(m.shard, s, FREED_ENTRIES, m.entry_frame, entry)
+        push_freed(m.shard, s, FREED_ENTRIES, m.entry_frame, entry)
 
 
 @inlined
