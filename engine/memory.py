@@ -304,7 +304,7 @@ def _sparse_arrays(machine: Machine, settings: Settings, pages: list[int]) -> di
         block_huge=sparse(blocks, np.int64, False),
         block_used=sparse(blocks, np.int16, False),
         block_mapped=sparse(blocks, np.int16, False),
-        block_free=sparse(frames // WORD_BITS, np.int64, False),
+        block_free=sparse(frames // WORD_BITS, np.int64, dense),
         block_list=sparse(blocks, np.int8, False),
         block_next=sparse(blocks, np.int32, False),
         block_prev=sparse(blocks, np.int32, False),

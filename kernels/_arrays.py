@@ -18,6 +18,7 @@ from numba.core.typing.templates import AttributeTemplate
 from numba.extending import (
     NativeValue,
     infer_getattr,
+    intrinsic,
     lower_getattr_generic,
     models,
     register_model,
@@ -118,6 +119,24 @@ def _setitem(context, builder, signature, args):
     value = context.cast(builder, args[2], kind, field.dtype)
     store_item(context, builder, field, value, pointer)
     return context.get_dummy_value()
+
+
+@intrinsic
+def _as_field(context, array):
+    """Return an array as a ``_Field``: both are the same words."""
+
+    def generate(context, builder, signature, args):
+        return args[0]
+
+    return _FIELD(array.dtype, array.ndim, "C")(array), generate
+
+
+def _same(array):
+    return array
+
+
+#: ``from_start(array)`` is the array, of which an index never counts from the end.
+from_start = _same if config.DISABLE_JIT else _as_field
 
 
 class _ArraysType(types.Type):

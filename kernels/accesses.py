@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 
+from ._arrays import from_start
 from ._jit import inlined, kernel
 from .constants import HPAGE_PMD_ORDER
 from .state import (
@@ -268,9 +269,14 @@ def _lay_sweep(load, t, i, bits, layout, first, end):
     step = load[t, LOAD_B] % pages
     page = (load[t, LOAD_A] + i % pages * step) % pages
     bits += load[t, LOAD_FIRST]
+    drawn = 0 < write and write < 2048
+    if write == 2048:
+        bits |= ACCESS_WRITE
     for k in range(first, end):
-        r = draw(key, i + k - first)
-        layout[k] = bits + page | _write_bit(r, write)
+        word = bits + page
+        if drawn:
+            word |= _write_bit(draw(key, i + k - first), write)
+        layout[k] = word
         page += step
         if page >= pages:
             page -= pages
@@ -326,7 +332,7 @@ def generate(task, load, exponent, recorded, start, layout, tally, chunk):
     """
     k = chunk * CHUNK
     end = min(k + CHUNK, start[-1])
-    counts = tally[chunk]
+    counts, layout = from_start(tally[chunk]), from_start(layout)
     counts[:] = 0
     t = np.searchsorted(start, k, "right") - 1
     while k < end:
@@ -373,7 +379,8 @@ def deal(start, layout, tally, queued, chunk):
     """Copy one chunk of the layout to its shards' queues, in order."""
     first = chunk * CHUNK
     end = min(first + CHUNK, start[-1])
-    place = tally[chunk]
+    place = from_start(tally[chunk])
+    layout, queued = from_start(layout), from_start(queued)
     for k in range(first, end):
         word = layout[k]
         s = shard_of(word, place.size)

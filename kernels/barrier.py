@@ -3,6 +3,7 @@
 from enum import IntEnum
 from typing import Final
 
+from ._arrays import from_start
 from ._jit import inlined, kernel
 from ._prefetch import prefetch
 from .accesses import (
@@ -189,6 +190,7 @@ def serve_set_aside(m, layout, accesses, limit, counts):
     counts  int64[3 * nodes + 3]  scratch (``kernels/tlb.py``), zero before and after
     """
     stop = _DONE
+    layout, counts = from_start(layout), from_start(counts)
     served, last = 0, layout[min(m.info[POSITION], accesses - 1)]
     for position in range(m.info[POSITION], accesses):
         word = layout[position]
@@ -219,6 +221,7 @@ def serve_one(m, word, counts):
     """
     if not _is_alive(m, word):
         return _LIMIT
+    counts = from_start(counts)
     stop = _serve_again(m, word, counts)
     _settle(m, word, counts)
     return _LIMIT if stop == _SERVED else stop

@@ -29,7 +29,7 @@ from .constants import (
     Vm,
 )
 from .last_cpupid import split_last_cpupid
-from .page_alloc import node_of, put_huge, put_page
+from .page_alloc import node_of, put_huge, put_page, set_free
 from .rmap import first_mm, mapcount, maps_frame
 from .state import (
     CHANGE_HUGE,
@@ -260,6 +260,7 @@ def split_huge_page(m, s, b, kept):
         _take_over_from(m, b, moved)
     split_last_cpupid(m, b)
     m.block_list[b] = UNLISTED
+    set_free(m, b, 0)
     _lru_add(m, s, n, active, -freed)
     m.vm[s, n, Vm.THP_SPLIT_PAGE] += 1
     if freed > 0:

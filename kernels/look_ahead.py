@@ -67,6 +67,13 @@ def _ask_for_cached(m, word):
 
 
 @inlined
+def look_at_first(m, queued, k, end):
+    """Prefetch for the accesses that nothing was served before."""
+    for i in range(k, min(k + DISTANCE, end)):
+        _ask_for_tables(m, queued[i])
+
+
+@inlined
 def look_ahead(m, queued, k, last):
     """Prefetch for faults to come: where one page faults the next ones will, too."""
     if k + DISTANCE < last:

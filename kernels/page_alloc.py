@@ -99,8 +99,11 @@ def _push_returned(m, n, b):
 
 
 @inlined
-def _set_free(m, b, word):
-    """Make all frames of a block free (ALL_FREE) or not (0)."""
+def set_free(m, b, word):
+    """Make all frames of a block free (ALL_FREE) or not (0).
+
+    Only a block of small pages has bits; they cost huge pages nothing.
+    """
     for i in range(b * FREE_WORDS, (b + 1) * FREE_WORDS):
         m.block_free[i] = word
 
@@ -118,7 +121,6 @@ def _take_free_block(m, n):
         return NONE
     m.node[n, VIRGIN] = b + 1
     m.node[n, WHOLE] -= 1
-    _set_free(m, b, ALL_FREE)
     return b
 
 
@@ -140,6 +142,7 @@ def rmqueue(m, n):
     b = m.node[n, PARTIAL_HEAD]
     if b == NONE:
         b = _take_free_block(m, n)
+        set_free(m, b, ALL_FREE)
         _push_partial(m, n, b)
     return rmqueue_block(m, n, b)
 
@@ -202,7 +205,6 @@ def put_page(m, s, pfn):
 def _make_huge(m, b):
     """Hand out all frames of a wholly free block that is on no list."""
     m.block_used[b] = HPAGE_PMD_NR
-    _set_free(m, b, 0)
     m.block_mapped[b] = 0
     m.block_list[b] = HUGE
     return b
@@ -231,7 +233,6 @@ def free_huge(m, b):
     """Give the block of a huge page back, outside of any shard."""
     n = node_of(m, b << HPAGE_PMD_ORDER)
     m.block_used[b] = 0
-    _set_free(m, b, ALL_FREE)
     m.node[n, FREE] += HPAGE_PMD_NR
     _push_returned(m, n, b)
 
@@ -277,6 +278,8 @@ def _lend_to(m, s, n, allotment):
             _unlink_partial(m, n, b)
         else:
             b = _take_free_block(m, n)
+            if b != NONE:
+                set_free(m, b, ALL_FREE)
         if b == NONE:
             break
         m.block_list[b] = LENT

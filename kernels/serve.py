@@ -1,5 +1,6 @@
 """The hot loop: a shard serves its queue up to the first access it must set aside."""
 
+from ._arrays import from_start
 from ._jit import called, inlined, kernel
 from ._prefetch import prefetch
 from .accesses import (
@@ -29,7 +30,7 @@ from .constants import (
     Vm,
 )
 from .fault_row import serve_row
-from .look_ahead import DISTANCE, look_ahead
+from .look_ahead import DISTANCE, look_ahead, look_at_first
 from .memory import entry_of, handle_mm_fault, is_hit
 from .state import (
     CHANGE_LOCAL,
@@ -296,7 +297,7 @@ def _hits_from(m, s, queued, k, end, last, run, counts):
         m.pte,
         m.pmd,
         m.block_owes,
-        m.tlb[task, s],
+        from_start(m.tlb[task, s]),
         m.info[TLB_SETS_4K : TLB_SETS_2M + 1],
         m.task,
         m.mm[m.task[task, TASK_MM], MM_PGD_NID],
@@ -337,6 +338,7 @@ def _serve_shard(m, s, queued, limit, counts):
     last = m.shard[s, QUEUE_END]
     end = min(last, first + limit)
     k = first
+    look_at_first(m, queued, k, end)
     while k < end and m.shard[s, SET_ASIDE] == 0:
         run = queued[k] & ~(ACCESS_VPN | ACCESS_WRITE)
         k = _serve_run(m, s, queued, k, end, last, run, counts)
@@ -352,6 +354,7 @@ def serve(m, queued, limit, counts, first_shard, step):
     counts  int64[3 * nodes + 3]  scratch (``kernels/tlb.py``), zero before and after
     """
     served = 0
+    queued, counts = from_start(queued), from_start(counts)
     for s in range(first_shard, m.shard.shape[0] - 1, step):
         if m.shard[s, SET_ASIDE] == 0:
             served += _serve_shard(m, s, queued, limit, counts)
