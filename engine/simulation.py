@@ -6,7 +6,7 @@ at most half a second and says why it stopped.
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -70,6 +70,8 @@ MS = 1_000_000
 SHMEM_INO_BATCH = 1024
 #: Most accesses that one call of the barrier serves: some tenths of a second.
 BARRIER_LIMIT = 1 << 15
+#: Words between what two threads count, so that they meet in no cache line.
+APART = 16
 #: Wholly free blocks after which the host gets its memory back: 2 MiB of it.
 GIVE_BACK_BLOCKS = 512
 #: Pages that one call of a range operation walks.
@@ -165,11 +167,12 @@ class Simulation:
         self._spent = np.zeros((0, len(k.Cause)), np.int64)
         self._touched = np.zeros((0, 2), np.int64)
         self._process_epoch: dict[int, np.ndarray] = {}
-        self._counts = np.zeros((threads, tlb.CACHED * nodes + 3), np.int64)
+        width = tlb.CACHED * nodes + 3
+        self._counts = np.zeros((threads, width + APART), np.int64)[:, :width]
         self._layout = self._queued = np.zeros(0, np.int64)
         self._given_back = 0
         self._tally = np.zeros((1, settings.shards), np.int64)
-        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+        self._pool = ThreadPoolExecutor(threads - 1) if threads > 1 else None
         self.oom_kills = 0
         self.khugepaged = Khugepaged(self)
         self._balances = settings.balancing.mode != "off"
@@ -1147,45 +1150,31 @@ class Simulation:
                 (-(-size // acc.CHUNK), self.settings.shards), np.int64
             )
         layout, tally = self._layout, self._tally
-        task, rows, exponent = memory.task, loads.rows, loads.exponent
-        recorded = loads.recorded
-        self._each(
-            chunks,
-            lambda c: acc.generate(
-                task, rows, exponent, recorded, start, layout, tally, c
-            ),
-        )
+        given = memory.task, loads.rows, loads.exponent, loads.recorded
+        places, step = (start, layout, tally), self.threads
+        self._on_all(lambda i: acc.generate(*given, *places, chunks, i, step))
         acc.queue(memory.info, memory.shard, tally, chunks)
         if not self.settings.sequential:
             queued = self._queued
-            self._each(chunks, lambda c: acc.deal(start, layout, tally, queued, c))
+            self._on_all(lambda i: acc.deal(*places, queued, chunks, i, step))
         return accesses
-
-    def _each(self, items: int, work) -> None:
-        """Call ``work(i)`` for every item, on all threads."""
-        if self._pool is None or items == 1:
-            for i in range(items):
-                work(i)
-            return
-
-        def share(first):
-            for i in range(first, items, self.threads):
-                work(i)
-
-        list(self._pool.map(share, range(self.threads)))
 
     def _serve_shards(self, memory: st.Memory) -> None:
         page_alloc.lend(memory)
         limit = max(1, self.batch // self.settings.shards)
-        queued, counts, step = self._queued, self._counts, self.threads
+        queued, counts = self._queued, self._counts
         shards = memory.shard[:-1]
+        # Neighbours go to one thread: rows of theirs meet in a cache line.
+        parts = [len(shards) * i // self.threads for i in range(self.threads + 1)]
         while True:
             waiting = shards[:, st.QUEUE_END] - shards[:, st.QUEUE_SERVED]
             before = int(waiting.sum())
             if not (waiting[shards[:, st.SET_ASIDE] == 0] > 0).any():
                 break
             self._on_all(
-                lambda i: serve.serve(memory, queued, limit, counts[i], i, step)
+                lambda i: serve.serve(
+                    memory, queued, limit, counts[i], parts[i], parts[i + 1]
+                )
             )
             after = (shards[:, st.QUEUE_END] - shards[:, st.QUEUE_SERVED]).sum()
             self.observer.progress(before - int(after), self.now)
@@ -1194,10 +1183,14 @@ class Simulation:
         quantum.fold_lists(memory)
 
     def _on_all(self, work) -> None:
-        if self._pool is None:
+        """Call ``work(i)`` for every thread; the caller is the first of them."""
+        others = [self._pool.submit(work, i) for i in range(1, self.threads)]
+        try:
             work(0)
-        else:
-            list(self._pool.map(work, range(self.threads)))
+        finally:
+            wait(others)
+        for other in others:
+            other.result()
 
     def _serve_barrier(self, memory: st.Memory, accesses: int) -> None:
         """Serve what was set aside, killing where memory runs out."""

@@ -52,7 +52,7 @@ LOAD_D: Final = 8
 LOAD_WIDTH: Final = 9
 
 #: Accesses of one chunk of the layout, the unit of work of a thread.
-CHUNK: Final = 1 << 14
+CHUNK: Final = 1 << 12
 
 #: Fibonacci hashing: 2^32 over the golden ratio.
 _SCATTER: Final = 0x9E3779B1
@@ -322,18 +322,11 @@ def _lay_run(task, load, exponent, recorded, t, i, layout, first, end):
         _lay_other(load, exponent, t, i, bits, layout, first, end)
 
 
-@kernel
-def generate(task, load, exponent, recorded, start, layout, tally, chunk):
-    """Lay out the accesses of one chunk and count them by shard.
-
-    start   int64[tasks + 1]     where each task's accesses begin in the layout
-    layout  int64[accesses]      the accesses by (task, number)
-    tally   int64[chunks, S]     accesses of the chunk that each shard gets
-    """
+@inlined
+def _generate_chunk(task, load, exponent, recorded, start, layout, chunk):
+    """Lay out the accesses of one chunk."""
     k = chunk * CHUNK
     end = min(k + CHUNK, start[-1])
-    counts, layout = from_start(tally[chunk]), from_start(layout)
-    counts[:] = 0
     t = np.searchsorted(start, k, "right") - 1
     while k < end:
         while start[t + 1] <= k:
@@ -344,8 +337,29 @@ def generate(task, load, exponent, recorded, start, layout, tally, chunk):
             stop = min(stop, k + task[t, TASK_TAIL] - i)
         _lay_run(task, load, exponent, recorded, t, i, layout, k, stop)
         k = stop
-    for k in range(chunk * CHUNK, end):
+
+
+@inlined
+def _count_chunk(layout, end, counts, chunk):
+    """Count the accesses of one chunk by shard."""
+    for s in range(counts.size):
+        counts[s] = 0
+    for k in range(chunk * CHUNK, min((chunk + 1) * CHUNK, end)):
         counts[shard_of(layout[k], counts.size)] += 1
+
+
+@kernel
+def generate(task, load, exponent, recorded, start, layout, tally, chunks, first, step):
+    """Lay out the accesses of every ``step``-th chunk and count them by shard.
+
+    start   int64[tasks + 1]     where each task's accesses begin in the layout
+    layout  int64[accesses]      the accesses by (task, number)
+    tally   int64[chunks, S]     accesses of the chunk that each shard gets
+    """
+    layout = from_start(layout)
+    for chunk in range(first, chunks, step):
+        _generate_chunk(task, load, exponent, recorded, start, layout, chunk)
+        _count_chunk(layout, start[-1], from_start(tally[chunk]), chunk)
 
 
 @kernel
@@ -374,15 +388,18 @@ def queue(m_info, shard, tally, chunks):
         shard[s, QUEUE_END] = at
 
 
-@kernel
-def deal(start, layout, tally, queued, chunk):
-    """Copy one chunk of the layout to its shards' queues, in order."""
-    first = chunk * CHUNK
-    end = min(first + CHUNK, start[-1])
-    place = from_start(tally[chunk])
-    layout, queued = from_start(layout), from_start(queued)
-    for k in range(first, end):
+@inlined
+def _deal_chunk(layout, end, place, queued, chunk):
+    for k in range(chunk * CHUNK, min((chunk + 1) * CHUNK, end)):
         word = layout[k]
         s = shard_of(word, place.size)
         queued[place[s]] = word
         place[s] += 1
+
+
+@kernel
+def deal(start, layout, tally, queued, chunks, first, step):
+    """Copy every ``step``-th chunk of the layout to its shards' queues, in order."""
+    layout, queued = from_start(layout), from_start(queued)
+    for chunk in range(first, chunks, step):
+        _deal_chunk(layout, start[-1], from_start(tally[chunk]), queued, chunk)

@@ -347,15 +347,15 @@ def _serve_shard(m, s, queued, limit, counts):
 
 
 @kernel
-def serve(m, queued, limit, counts, first_shard, step):
-    """Serve at most ``limit`` accesses of every ``step``-th shard; return how many.
+def serve(m, queued, limit, counts, first, end):
+    """Serve at most ``limit`` accesses of each of some shards; return how many.
 
     queued  int64[accesses]  the shards' queues, back to back
     counts  int64[3 * nodes + 3]  scratch (``kernels/tlb.py``), zero before and after
     """
     served = 0
     queued, counts = from_start(queued), from_start(counts)
-    for s in range(first_shard, m.shard.shape[0] - 1, step):
+    for s in range(first, end):
         if m.shard[s, SET_ASIDE] == 0:
             served += _serve_shard(m, s, queued, limit, counts)
     return served

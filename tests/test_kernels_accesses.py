@@ -81,17 +81,9 @@ def laid_out(world, load, first, count, size=acc.CHUNK):
     assert acc.lay_out(table, loads.starts) == count
     layout = np.zeros(count, np.int64)
     tally = np.zeros((-(-count // size), 4), np.int64)
-    for chunk in range(len(tally)):
-        acc.generate(
-            table,
-            loads.rows,
-            loads.exponent,
-            loads.recorded,
-            loads.starts,
-            layout,
-            tally,
-            chunk,
-        )
+    given = table, loads.rows, loads.exponent, loads.recorded, loads.starts
+    for first in (1, 0):
+        acc.generate(*given, layout, tally, len(tally), first, 2)
     return layout, tally, loads
 
 
@@ -208,8 +200,8 @@ def test_every_access_is_dealt_to_its_shard_in_order(world):
     shard = simulation.memory.shard
     acc.queue(simulation.memory.info, shard, tally, len(tally))
     queued = np.zeros(count, np.int64)
-    for chunk in range(len(tally)):
-        acc.deal(loads.starts, layout, tally, queued, chunk)
+    for first in (1, 0):
+        acc.deal(loads.starts, layout, tally, queued, len(tally), first, 2)
     block = (layout & acc.ACCESS_VPN) >> 9
     shards = ((block * 0x9E3779B1) & 0xFFFFFFFF) * 4 >> 32
     for s in range(4):
