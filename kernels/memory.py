@@ -370,7 +370,7 @@ def entry_of(m, at):
     return pmd if pmd & PMD_LEAF else m.pte[at]
 
 
-@inlined
+@called
 def handle_mm_fault(m, s, task, at, vpn, write):
     """Serve one fault: SERVED, NO_MEMORY, PUT_ASIDE or SEGV."""
     v = find_vma(m, m.task[task, TASK_MM], vpn)
