@@ -288,6 +288,8 @@ def _move_folio_and_judge(m, task, b, new):
     ns = migrate_huge(m, s, task, b, new)
     if folio_nid(m, new) != old:
         note_move_huge(m, s, task, NONE, old, new, ns)
+    else:
+        m.block_owes[new] = m.block_owes[b]
 
 
 @inlined

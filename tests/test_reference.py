@@ -868,6 +868,11 @@ BALANCED = (15, 74, 77)
 UNREACHABLE = {"PGDEMOTE_KHUGEPAGED", "PGLAZYFREE", "PGLAZYFREED"}
 
 
+def test_a_folio_that_moves_within_its_node_owes_what_it_owed():
+    """mbind with the local policy moves pages that are local (a story that found it)."""
+    story(300006, 40)
+
+
 def test_the_stories_reach_every_counter():
     """What random stories never do would not be tested by them."""
     pairs = [story(seed, 40) for seed in (*range(20), *RICH)]
