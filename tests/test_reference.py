@@ -869,7 +869,7 @@ UNREACHABLE = {"PGDEMOTE_KHUGEPAGED", "PGLAZYFREE", "PGLAZYFREED"}
 
 
 def test_a_folio_that_moves_within_its_node_owes_what_it_owed():
-    """mbind with the local policy moves pages that are local (a story that found it)."""
+    """mbind with the local policy moves what is local, too; this story found it."""
     story(300006, 40)
 
 
