@@ -353,10 +353,12 @@ def _shard_tables(nodes: int, shards: int, accesses: int) -> dict:
     shard[:, chains] = k.NONE
     pool = np.zeros((shards, nodes, st.POOL_WIDTH), np.int64)
     pool[:, :, [st.POOL_HEAD, st.POOL_HUGE_HEAD]] = k.NONE
+    parts = st.FREED_PARTS
     return dict(
         shard=shard,
         pool=pool,
-        freed=sparse(accesses, np.int64, False),
+        freed=sparse(parts * accesses, np.int64, True).reshape(parts, accesses),
+        freed_count=np.zeros((shards, 2 * parts), np.int64),
         vm=np.zeros((shards + 1, nodes, len(k.Vm)), np.int64),
         refused=np.zeros((shards + 1, len(k.Refusal)), np.int64),
         cause=np.zeros((shards + 1, 0, len(k.Cause)), np.int64),

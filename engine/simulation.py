@@ -6,7 +6,6 @@ at most half a second and says why it stopped.
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,15 +21,14 @@ from ..kernels import (
     page_alloc,
     populate,
     quantum,
-    serve,
     shmem,
     swap_state,
-    tlb,
 )
 from ..kernels import state as st
 from ..kernels.barrier import Stop, run_daemons, serve_one, serve_set_aside
 from ..kernels.folio import vma_adjust_trans_huge
 from ..kernels.huge_memory import populate_blocks
+from ..kernels.jobs import Job
 from .costs import Costs
 from .errors import BadInput, Segfault, SimulationError
 from .khugepaged import Khugepaged
@@ -60,6 +58,7 @@ from .process import (
 from .settings import Settings
 from .snapshot import huge_by_node, take
 from .tables import Tables
+from .team import Team
 from .topology import Machine
 from .transparent_hugepage import eligible
 from .workload import Workload
@@ -70,8 +69,6 @@ MS = 1_000_000
 SHMEM_INO_BATCH = 1024
 #: Most accesses that one call of the barrier serves: some tenths of a second.
 BARRIER_LIMIT = 1 << 15
-#: Words between what two threads count, so that they meet in no cache line.
-APART = 16
 #: Wholly free blocks after which the host gets its memory back: 2 MiB of it.
 GIVE_BACK_BLOCKS = 512
 #: Pages that one call of a range operation walks.
@@ -167,12 +164,8 @@ class Simulation:
         self._spent = np.zeros((0, len(k.Cause)), np.int64)
         self._touched = np.zeros((0, 2), np.int64)
         self._process_epoch: dict[int, np.ndarray] = {}
-        width = tlb.CACHED * nodes + 3
-        self._counts = np.zeros((threads, width + APART), np.int64)[:, :width]
-        self._layout = self._queued = np.zeros(0, np.int64)
         self._given_back = 0
-        self._tally = np.zeros((1, settings.shards), np.int64)
-        self._pool = ThreadPoolExecutor(threads - 1) if threads > 1 else None
+        self._team = Team(threads, nodes, settings.shards)
         self.oom_kills = 0
         self.khugepaged = Khugepaged(self)
         self._balances = settings.balancing.mode != "off"
@@ -183,10 +176,8 @@ class Simulation:
 
     def close(self) -> None:
         """Give the host its memory back; the simulation is over."""
-        if self._pool:
-            self._pool.shutdown()
+        self._team.close()
         self.memory = None
-        self._layout = self._queued = None
 
     def configure(self, settings: Settings) -> None:
         """Change the knobs of huge pages, khugepaged and NUMA balancing from now on.
@@ -1028,6 +1019,7 @@ class Simulation:
         self._first_means(memory)
         memory.shard[:, st.TAIL_LOCAL : st.TAIL_ALL + 1] = 0
         self._runs += 1
+        self._team.begin(loads)
         self._locality.start(self.now, self._touched)
         while self._quantum(loads):
             pass
@@ -1137,60 +1129,32 @@ class Simulation:
 
     def _lay_out(self, memory: st.Memory, loads: Loads) -> int:
         """Make the quantum's accesses and deal them out; return their number."""
-        start = loads.starts
-        accesses = int(acc.lay_out(memory.task, start))
+        accesses = int(acc.lay_out(memory.task, loads.starts))
+        self._team.make_room(accesses, self.settings.quantum_accesses)
         chunks = -(-accesses // acc.CHUNK)
-        if accesses > self._layout.size:
-            size = max(accesses, min(2 * accesses, self.settings.quantum_accesses))
-            self._layout, self._queued = (
-                np.zeros(size, np.int64),
-                np.zeros(size, np.int64),
-            )
-            self._tally = np.zeros(
-                (-(-size // acc.CHUNK), self.settings.shards), np.int64
-            )
-        layout, tally = self._layout, self._tally
-        given = memory.task, loads.rows, loads.exponent, loads.recorded
-        places, step = (start, layout, tally), self.threads
-        self._on_all(lambda i: acc.generate(*given, *places, chunks, i, step))
-        acc.queue(memory.info, memory.shard, tally, chunks)
+        self._team.do(memory, Job.GENERATE, chunks)
+        acc.queue(memory.info, memory.shard, self._team.work.tally, chunks)
         if not self.settings.sequential:
-            queued = self._queued
-            self._on_all(lambda i: acc.deal(*places, queued, chunks, i, step))
+            self._team.do(memory, Job.DEAL, chunks)
         return accesses
 
     def _serve_shards(self, memory: st.Memory) -> None:
         page_alloc.lend(memory)
-        limit = max(1, self.batch // self.settings.shards)
-        queued, counts = self._queued, self._counts
         shards = memory.shard[:-1]
-        # Neighbours go to one thread: rows of theirs meet in a cache line.
-        parts = [len(shards) * i // self.threads for i in range(self.threads + 1)]
+        self._team.work.limit[0] = max(1, self.batch // self.settings.shards)
         while True:
             waiting = shards[:, st.QUEUE_END] - shards[:, st.QUEUE_SERVED]
             before = int(waiting.sum())
             if not (waiting[shards[:, st.SET_ASIDE] == 0] > 0).any():
                 break
-            self._on_all(
-                lambda i: serve.serve(
-                    memory, queued, limit, counts[i], parts[i], parts[i + 1]
-                )
-            )
+            self._team.do(memory, Job.SERVE, len(shards))
             after = (shards[:, st.QUEUE_END] - shards[:, st.QUEUE_SERVED]).sum()
             self.observer.progress(before - int(after), self.now)
         page_alloc.take_back(memory)
+        self._team.do(memory, Job.FREE, st.FREED_PARTS)
+        page_alloc.relist(memory)
         swap_state.drain_freed(memory)
         quantum.fold_lists(memory)
-
-    def _on_all(self, work) -> None:
-        """Call ``work(i)`` for every thread; the caller is the first of them."""
-        others = [self._pool.submit(work, i) for i in range(1, self.threads)]
-        try:
-            work(0)
-        finally:
-            wait(others)
-        for other in others:
-            other.result()
 
     def _serve_barrier(self, memory: st.Memory, accesses: int) -> None:
         """Serve what was set aside, killing where memory runs out."""
@@ -1201,13 +1165,13 @@ class Simulation:
         if left == 0:
             return
         quantum.fold_processes(memory, self._touched)
-        limit = min(self.batch, BARRIER_LIMIT)
+        limit, work = min(self.batch, BARRIER_LIMIT), self._team.work
         stop = Stop.LIMIT
         while stop != Stop.DONE:
             memory = self._sync()
             before = int(memory.info[st.POSITION])
             stop = serve_set_aside(
-                memory, self._layout, accesses, limit, self._counts[0]
+                memory, work.layout, accesses, limit, work.counts[0, 0]
             )
             while stop in (Stop.OOM, Stop.SEGV):
                 stop = self._unstick(stop)
@@ -1217,14 +1181,14 @@ class Simulation:
 
     def _unstick(self, stop: int) -> int:
         """Kill for the access that found no memory, and serve it again."""
-        word = int(self._layout[self.memory.info[st.POSITION] - 1])
+        word = int(self._team.work.layout[self.memory.info[st.POSITION] - 1])
         task = self.tasks[word >> acc.ACCESS_TASK_SHIFT]
         if stop == Stop.SEGV:
             page = (word & acc.ACCESS_VPN) - task.process.first_vpn
             write = bool(word & acc.ACCESS_WRITE)
             raise Segfault(task.id, task.process.name, page, write)
         self._oom_kill(task)
-        return serve_one(self._sync(), word, self._counts[0])
+        return serve_one(self._sync(), word, self._team.work.counts[0, 0])
 
     def _oom_kill(self, task: Task) -> None:
         """Kill the process with the most to give (oom_badness, mm/oom_kill.c)."""

@@ -323,10 +323,10 @@ def _lay_run(task, load, exponent, recorded, t, i, layout, first, end):
 
 
 @inlined
-def _generate_chunk(task, load, exponent, recorded, start, layout, chunk):
+def _lay_out_chunk(task, load, exponent, recorded, start, layout, chunk):
     """Lay out the accesses of one chunk."""
     k = chunk * CHUNK
-    end = min(k + CHUNK, start[-1])
+    end = min(k + CHUNK, start[start.size - 1])
     t = np.searchsorted(start, k, "right") - 1
     while k < end:
         while start[t + 1] <= k:
@@ -348,18 +348,16 @@ def _count_chunk(layout, end, counts, chunk):
         counts[shard_of(layout[k], counts.size)] += 1
 
 
-@kernel
-def generate(task, load, exponent, recorded, start, layout, tally, chunks, first, step):
-    """Lay out the accesses of every ``step``-th chunk and count them by shard.
+@inlined
+def generate_chunk(task, load, exponent, recorded, start, layout, tally, chunk):
+    """Lay out the accesses of a chunk and count them by shard.
 
     start   int64[tasks + 1]     where each task's accesses begin in the layout
     layout  int64[accesses]      the accesses by (task, number)
     tally   int64[chunks, S]     accesses of the chunk that each shard gets
     """
-    layout = from_start(layout)
-    for chunk in range(first, chunks, step):
-        _generate_chunk(task, load, exponent, recorded, start, layout, chunk)
-        _count_chunk(layout, start[-1], from_start(tally[chunk]), chunk)
+    _lay_out_chunk(task, load, exponent, recorded, start, layout, chunk)
+    _count_chunk(layout, start[start.size - 1], from_start(tally[chunk]), chunk)
 
 
 @kernel
@@ -389,17 +387,14 @@ def queue(m_info, shard, tally, chunks):
 
 
 @inlined
-def _deal_chunk(layout, end, place, queued, chunk):
-    for k in range(chunk * CHUNK, min((chunk + 1) * CHUNK, end)):
+def deal_chunk(start, layout, tally, queued, chunk):
+    """Copy a chunk of the layout to its shards' queues, in order."""
+    place, end = (
+        from_start(tally[chunk]),
+        min((chunk + 1) * CHUNK, start[start.size - 1]),
+    )
+    for k in range(chunk * CHUNK, end):
         word = layout[k]
         s = shard_of(word, place.size)
         queued[place[s]] = word
         place[s] += 1
-
-
-@kernel
-def deal(start, layout, tally, queued, chunks, first, step):
-    """Copy every ``step``-th chunk of the layout to its shards' queues, in order."""
-    layout, queued = from_start(layout), from_start(queued)
-    for chunk in range(first, chunks, step):
-        _deal_chunk(layout, start[-1], from_start(tally[chunk]), queued, chunk)

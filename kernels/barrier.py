@@ -5,7 +5,7 @@ from typing import Final
 
 from ._arrays import from_start
 from ._jit import inlined, kernel
-from ._prefetch import prefetch
+from ._prefetch import prefetchw
 from .accesses import (
     ACCESS_TAIL,
     ACCESS_TASK_SHIFT,
@@ -133,7 +133,7 @@ def _passed_in_shard(m, word):
 def _ask_ahead(m, word):
     """Prefetch the PTE of an access to come."""
     delta = m.task[word >> ACCESS_TASK_SHIFT, TASK_DELTA]
-    prefetch(m.pte, (word & ACCESS_VPN) + delta)
+    prefetchw(m.pte, (word & ACCESS_VPN) + delta)
 
 
 @inlined

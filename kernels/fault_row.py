@@ -38,7 +38,7 @@ from .constants import (
     Mode,
     Vm,
 )
-from .look_ahead import look_ahead
+from .look_ahead import look_ahead, look_ahead_mapped, look_ahead_new
 from .mempolicy import (
     count_allocations,
     is_interleave,
@@ -48,7 +48,14 @@ from .mempolicy import (
     zonelist_of,
 )
 from .moves import uses_to_pay
-from .page_alloc import node_of, rmqueue_shard
+from .page_alloc import (
+    close_row,
+    free_later,
+    has_frame,
+    node_of,
+    open_row,
+    take_next,
+)
 from .state import (
     BALANCING,
     CHANGE_RSS,
@@ -58,15 +65,13 @@ from .state import (
     COST_MIGRATE_PAGE,
     COST_MINOR_FAULT,
     FREE,
-    FREED,
     FREED_ENTRIES,
     FREED_SLOTS,
     HIGH,
     LOW,
     MIGRATE_LIMIT,
     ONLINE,
-    POOL_LEFT,
-    QUEUE_FIRST,
+    POOL_FREED,
     TASK_DELTA,
     TASK_MM,
     TASK_NID,
@@ -128,18 +133,20 @@ def _new_pages(m, s, queued, k, end, last, run, counts):
     if nid == NONE:
         return k
     low, high, delta = m.vma[v, VMA_START], m.vma[v, VMA_END], m.task[task, TASK_DELTA]
-    while k < end and m.pool[s, nid, POOL_LEFT] > 0:
+    row = open_row(m, s, nid)
+    while k < end and has_frame(row):
         word = queued[k]
-        look_ahead(m, queued, k, last)
+        look_ahead_new(m, queued, k, last)
         at = (word & ACCESS_VPN) + delta
         if not _is_of(word, run, low, high) or not word & ACCESS_WRITE:
             break
         if m.pte[at] != 0 or m.pmd[at >> HPAGE_PMD_ORDER] == 0:
             break
-        pfn = rmqueue_shard(m, s, nid)
+        pfn, row = take_next(m, s, nid, row)
         m.frame[pfn] = word & ACCESS_VPN | FRAME_MAPCOUNT_ONE | FRAME_IN_USE
         m.pte[at] = pfn | _NEW_PAGE
         k += 1
+    close_row(m, s, nid, row)
     _count_new_pages(m, s, task, v, nid, preferred_node(m, base, mask, nid), k - first)
     counts[nid] += k - first
     return k
@@ -169,13 +176,6 @@ def _moved(word, pte, old_nid):
 
 
 @inlined
-def _free_old(m, s, pfn):
-    m.frame[pfn] = 0
-    m.freed[m.shard[s, QUEUE_FIRST] + m.shard[s, FREED]] = pfn
-    m.shard[s, FREED] += 1
-
-
-@inlined
 def _count_moves(m, s, task, old, nid, pages, active, back):
     """Count pages that moved from node ``old`` to the task's, ``nid``."""
     count_allocations(m, s, nid, nid, nid, Mode.DEFAULT, pages)
@@ -184,6 +184,7 @@ def _count_moves(m, s, task, old, nid, pages, active, back):
     m.lru_change[s, nid, 0] += pages - active
     m.lru_change[s, nid, 1] += active
     m.vm[s, old, Vm.PGFREE] += pages
+    m.pool[s, old, POOL_FREED] += pages
     m.vm[s, nid, Vm.PGMIGRATE_SUCCESS] += pages
     m.vm[s, nid, Vm.PAGES_MOVED] += pages
     m.vm[s, nid, Vm.PAGES_MOVED_BACK] += back
@@ -225,9 +226,10 @@ def _hint_faults(m, s, queued, k, end, last, run, counts):
         _owed(m, task, old_nid, nid),
     )
     active, back = 0, 0
-    while k < end and m.pool[s, nid, POOL_LEFT] > 0:
+    row = open_row(m, s, nid)
+    while k < end and has_frame(row):
         word = queued[k]
-        look_ahead(m, queued, k, last)
+        look_ahead_mapped(m, queued, k, last)
         if not _is_of(word, run, low, high):
             break
         at = (word & ACCESS_VPN) + delta
@@ -239,14 +241,16 @@ def _hint_faults(m, s, queued, k, end, last, run, counts):
         page = m.frame[old]
         if page & _HELD != FRAME_MAPCOUNT_ONE:
             break
-        new = rmqueue_shard(m, s, nid)
+        new, row = take_next(m, s, nid, row)
         m.frame[new] = _moved(page, pte, old_nid)
         active += page & FRAME_ACTIVE != 0
         back += (page & FRAME_FROM) >> FRAME_FROM_SHIFT == nid + 1
-        _free_old(m, s, old)
+        m.frame[old] = 0
+        free_later(m, s, old)
         pte = pte & ~(PTE_PAYLOAD | PTE_PROTNONE | PTE_OWES) | new | owed
         m.pte[at] = pte | PTE_YOUNG | write * PTE_DIRTY
         k += 1
+    close_row(m, s, nid, row)
     pages = k - first
     _count_moves(m, s, task, old_nid, nid, pages, active, back)
     _count_hint_faults(m, s, task, nid, pages)
@@ -293,7 +297,8 @@ def _lazy_faults(m, s, queued, k, end, last, run, counts, parked):
     )
     cache = FRAME_SWAPCACHE if kind == PTE_SWAP else FRAME_MIGCACHE
     active, back = 0, 0
-    while k < end and m.pool[s, nid, POOL_LEFT] > 0:
+    row = open_row(m, s, nid)
+    while k < end and has_frame(row):
         word = queued[k]
         look_ahead(m, queued, k, last)
         if not _is_of(word, run, low, high) or word & refused:
@@ -307,18 +312,20 @@ def _lazy_faults(m, s, queued, k, end, last, run, counts, parked):
         page = m.frame[old]
         if page & _HELD != cache or node_of(m, old) != old_nid:
             break
-        new = rmqueue_shard(m, s, nid)
+        new, row = take_next(m, s, nid, row)
         page = _moved(page, pte, old_nid) & ~cache
         m.frame[new] = page + FRAME_MAPCOUNT_ONE | FRAME_DIRTY
         active += page & FRAME_ACTIVE != 0
         back += (m.frame[old] & FRAME_FROM) >> FRAME_FROM_SHIFT == nid + 1
-        _free_old(m, s, old)
+        m.frame[old] = 0
+        free_later(m, s, old)
         held[given] = 0
         push_freed(m.shard, s, chain, frames, given)
         write = (word & ACCESS_WRITE) >> ACCESS_WRITE_SHIFT
         bits = PTE_PRESENT | PTE_YOUNG | write * (PTE_WRITE | PTE_DIRTY)
         m.pte[at] = new | owed | bits
         k += 1
+    close_row(m, s, nid, row)
     pages = k - first
     _count_moves(m, s, task, old_nid, nid, pages, active, back)
     _count_lazy_faults(m, s, task, nid, pages)

@@ -5,7 +5,7 @@ so many accesses before its use that memory has answered, in the order of a chai
 """
 
 from ._jit import inlined
-from ._prefetch import prefetch
+from ._prefetch import prefetch, prefetchw
 from .accesses import ACCESS_TASK_SHIFT, ACCESS_VPN
 from .constants import (
     HPAGE_PMD_ORDER,
@@ -17,11 +17,13 @@ from .constants import (
 )
 from .state import TASK_DELTA
 
-#: Accesses between the prefetch of a PTE and its use ...
+#: Accesses between the prefetch of a PTE and its use, at least ...
 DISTANCE = 64
 #: ... and of what the PTE leads to, and of what that leads to.
 DISTANCE_PAGE = 32
 DISTANCE_CACHED = 16
+#: Accesses to come that a fault asks for at once.
+GROUP = 16
 
 
 @inlined
@@ -30,11 +32,17 @@ def _at(m, word):
 
 
 @inlined
-def _ask_for_tables(m, word):
-    """Prefetch the entries of an access."""
-    at = _at(m, word)
-    prefetch(m.pte, at)
-    prefetch(m.pmd, at >> HPAGE_PMD_ORDER)
+def _ask_for_entries(m, queued, k, last):
+    """Prefetch the PTEs of a group of accesses."""
+    for i in range(k + DISTANCE, min(k + DISTANCE + GROUP, last)):
+        prefetchw(m.pte, _at(m, queued[i]))
+
+
+@inlined
+def _ask_for_tables(m, queued, k, last):
+    """Prefetch the PMD entries of a group of accesses."""
+    for i in range(k + DISTANCE, min(k + DISTANCE + GROUP, last)):
+        prefetch(m.pmd, _at(m, queued[i]) >> HPAGE_PMD_ORDER)
 
 
 @inlined
@@ -43,13 +51,13 @@ def _ask_for_page(m, word):
     pte = m.pte[_at(m, word)]
     given = pte & PTE_PAYLOAD
     if pte & PTE_PRESENT:
-        prefetch(m.frame, given)
+        prefetchw(m.frame, given)
     elif pte & PTE_SWAP:
-        prefetch(m.slot_frame, given)
-        prefetch(m.slot_count, given)
+        prefetchw(m.slot_frame, given)
+        prefetchw(m.slot_count, given)
     elif pte & PTE_PARKED:
-        prefetch(m.entry_frame, given)
-        prefetch(m.entry_count, given)
+        prefetchw(m.entry_frame, given)
+        prefetchw(m.entry_count, given)
 
 
 @inlined
@@ -63,21 +71,51 @@ def _ask_for_cached(m, word):
     else:
         return
     if pfn != NONE:
-        prefetch(m.frame, pfn)
+        prefetchw(m.frame, pfn)
+
+
+@inlined
+def _ask_for_pages(m, queued, k, last):
+    for i in range(k + DISTANCE_PAGE, min(k + DISTANCE_PAGE + GROUP, last)):
+        _ask_for_page(m, queued[i])
 
 
 @inlined
 def look_at_first(m, queued, k, end):
     """Prefetch for the accesses that nothing was served before."""
     for i in range(k, min(k + DISTANCE, end)):
-        _ask_for_tables(m, queued[i])
+        at = _at(m, queued[i])
+        prefetchw(m.pte, at)
+        prefetch(m.pmd, at >> HPAGE_PMD_ORDER)
+
+
+# Groups are asked for at once: an access's walk of the host's own page tables holds up
+# what follows it, but not the next prefetch.
 
 
 @inlined
 def look_ahead(m, queued, k, last):
     """Prefetch for faults to come: where one page faults the next ones will, too."""
-    if k + DISTANCE < last:
-        _ask_for_tables(m, queued[k + DISTANCE])
-    if k + DISTANCE_PAGE < last:
-        _ask_for_page(m, queued[k + DISTANCE_PAGE])
-        _ask_for_cached(m, queued[k + DISTANCE_CACHED])
+    if k % GROUP != 0:
+        return
+    _ask_for_entries(m, queued, k, last)
+    _ask_for_tables(m, queued, k, last)
+    _ask_for_pages(m, queued, k, last)
+    for i in range(k + DISTANCE_CACHED, min(k + DISTANCE_CACHED + GROUP, last)):
+        _ask_for_cached(m, queued[i])
+
+
+@inlined
+def look_ahead_new(m, queued, k, last):
+    """Prefetch for faults to come on pages that are none."""
+    if k % GROUP == 0:
+        _ask_for_entries(m, queued, k, last)
+        _ask_for_tables(m, queued, k, last)
+
+
+@inlined
+def look_ahead_mapped(m, queued, k, last):
+    """Prefetch for faults to come on pages that have a frame."""
+    if k % GROUP == 0:
+        _ask_for_entries(m, queued, k, last)
+        _ask_for_pages(m, queued, k, last)

@@ -8,7 +8,7 @@ from typing import Final
 
 from ._bits import bit, lowest, without_lowest
 from ._jit import inlined, kernel
-from ._prefetch import prefetch
+from ._prefetch import prefetchw
 from .constants import (
     FOLIO_COMPOUND,
     HPAGE_PMD_NR,
@@ -21,15 +21,16 @@ from .last_cpupid import reset_last_cpupid, reset_last_cpupid_huge
 from .state import (
     END_BLOCK,
     FREE,
-    FREED,
     FREED_BLOCK_HEAD,
     FREED_BLOCK_TAIL,
+    FREED_PARTS,
     HUGE,
     LENT,
     LOW,
     NODE_SHIFT,
     PARTIAL,
     PARTIAL_HEAD,
+    POOL_FREED,
     POOL_GIVEN,
     POOL_HEAD,
     POOL_HUGE_GIVEN,
@@ -37,6 +38,7 @@ from .state import (
     POOL_HUGE_LEFT,
     POOL_HUGE_USED,
     POOL_LEFT,
+    POOL_WANTED,
     PUT_ASIDE,
     QUEUE_END,
     QUEUE_FIRST,
@@ -50,14 +52,18 @@ from .state import (
     WHOLE_AT_START,
 )
 
+#: Frames that a shard may always have of a node, if it has so many accesses.
+ALLOTMENT: Final = 64
 #: Whole blocks that a shard may always have, if it has so many accesses.
 HUGE_ALLOTMENT: Final = 16
 #: Words of ``block_free`` of a block, and what they are where it is wholly free.
 WORD_BITS: Final = 64
 FREE_WORDS: Final = HPAGE_PMD_NR // WORD_BITS
 ALL_FREE: Final = -1
-#: Frames that are freed between a prefetch and its use.
-DISTANCE: Final = 16
+#: Blocks in a row that one part frees: their bits are a page of the host.
+FREED_SHIFT: Final = 6
+#: Frames that are freed between a prefetch and its use, at least.
+DISTANCE: Final = 32
 
 
 @inlined
@@ -171,6 +177,57 @@ def rmqueue_shard(m, s, n):
     return pfn
 
 
+# --- a row of frames from a shard's allotment -----------------------------------------
+#
+# What ``rmqueue_shard`` gives, one after the other, but a word of ``block_free`` is
+# read and written once for all its frames.  A row is (the word's index, what is free of
+# it, frames taken of it, frames that the allotment had left when it was opened).
+
+
+@inlined
+def open_row(m, s, n):
+    """Begin a row of frames of node ``n``."""
+    left = m.pool[s, n, POOL_LEFT]
+    if left == 0:
+        return 0, 0, 0, 0
+    i = m.pool[s, n, POOL_HEAD] * FREE_WORDS
+    while m.block_free[i] == 0:
+        i += 1
+    return i, m.block_free[i], 0, left
+
+
+@inlined
+def has_frame(row):
+    """Tell whether the allotment has another frame."""
+    _, _, taken, left = row
+    return taken < left
+
+
+@inlined
+def take_next(m, s, n, row):
+    """Return the next frame of a row that has one, and the row without it."""
+    i, free, taken, left = row
+    if free == 0:
+        close_row(m, s, n, row)
+        i, free, taken, left = open_row(m, s, n)
+    return i * WORD_BITS + lowest(free), (i, without_lowest(free), taken + 1, left)
+
+
+@inlined
+def close_row(m, s, n, row):
+    """Note what was taken since the row's word was opened."""
+    i, free, taken, left = row
+    if taken == 0:
+        return
+    b = i // FREE_WORDS
+    m.block_free[i] = free
+    m.block_used[b] += taken
+    m.pool[s, n, POOL_LEFT] = left - taken
+    if m.block_used[b] == HPAGE_PMD_NR:
+        m.pool[s, n, POOL_HEAD] = m.block_next[b]
+        m.block_list[b] = UNLISTED
+
+
 @inlined
 def free_frame(m, pfn):
     """Give a frame back to its block, outside of any shard."""
@@ -188,6 +245,21 @@ def free_frame(m, pfn):
 
 
 @inlined
+def _part_of(b):
+    """Return the part that frees a block's frames: 64 blocks in a row."""
+    return (b >> FREED_SHIFT) % FREED_PARTS
+
+
+@inlined
+def free_later(m, s, pfn):
+    """Note a frame that a shard frees; its node's POOL_FREED is for the caller."""
+    part = _part_of(pfn >> HPAGE_PMD_ORDER)
+    # An access frees one frame at most: the positions of the queue are enough.
+    m.freed[part, m.shard[s, QUEUE_FIRST] + m.freed_count[s, part]] = pfn
+    m.freed_count[s, part] += 1
+
+
+@inlined
 def put_page(m, s, pfn):
     """Free a frame: at once, or at the barrier where a shard frees it."""
     m.vm[s, node_of(m, pfn), Vm.PGFREE] += 1
@@ -196,9 +268,8 @@ def put_page(m, s, pfn):
     if s == m.info[SHARDS]:
         free_frame(m, pfn)
         return
-    # An access frees one frame at most, so the shard's part is long enough.
-    m.freed[m.shard[s, QUEUE_FIRST] + m.shard[s, FREED]] = pfn
-    m.shard[s, FREED] += 1
+    m.pool[s, node_of(m, pfn), POOL_FREED] += 1
+    free_later(m, s, pfn)
 
 
 @inlined
@@ -269,7 +340,12 @@ def put_huge(m, s, b):
 
 @inlined
 def _lend_to(m, s, n, allotment):
-    """Lend blocks to a shard until their free frames reach its allotment."""
+    """Lend blocks to a shard until their free frames reach its allotment.
+
+    No more than it wants by what it took: where blocks have a free frame each, a node
+    that nobody takes from would cost more than all faults.
+    """
+    allotment = min(allotment, max(ALLOTMENT, m.pool[s, n, POOL_WANTED]))
     lent = 0
     last = NONE
     while lent < allotment:
@@ -357,7 +433,11 @@ def _take_back(m, s, n):
             _push_partial(m, n, b)
         b = after
     m.pool[s, n, POOL_HEAD] = NONE
-    m.node[n, FREE] -= m.pool[s, n, POOL_GIVEN] - m.pool[s, n, POOL_LEFT]
+    given, left = m.pool[s, n, POOL_GIVEN], m.pool[s, n, POOL_LEFT]
+    m.node[n, FREE] += m.pool[s, n, POOL_FREED] - (given - left)
+    m.pool[s, n, POOL_FREED] = 0
+    wanted = 4 * (_queue_length(m, s) if left == 0 else given - left)
+    m.pool[s, n, POOL_WANTED] = max(wanted, m.pool[s, n, POOL_WANTED] // 2)
 
 
 @inlined
@@ -376,17 +456,6 @@ def _take_back_huge(m, s, n):
 
 
 @inlined
-def _free_frames(m, s):
-    first = m.shard[s, QUEUE_FIRST]
-    end = first + m.shard[s, FREED]
-    for i in range(first, end):
-        if i + DISTANCE < end:
-            prefetch(m.block_free, m.freed[i + DISTANCE] // WORD_BITS)
-        free_frame(m, m.freed[i])
-    m.shard[s, FREED] = 0
-
-
-@inlined
 def _free_huge_chain(m, s):
     b = m.shard[s, FREED_BLOCK_HEAD]
     tail = m.shard[s, FREED_BLOCK_TAIL]
@@ -400,7 +469,10 @@ def _free_huge_chain(m, s):
 
 @kernel
 def take_back(m):
-    """End the allotments: lent blocks go back, then what the shards freed."""
+    """End the allotments: lent blocks go back, and what was freed is free.
+
+    Frames that shards freed are free in their nodes' counts; ``free_part`` frees them.
+    """
     shards = m.info[SHARDS]
     for s in range(shards):
         for n in range(m.node.shape[0]):
@@ -408,7 +480,69 @@ def take_back(m):
     for s in range(shards):
         for n in range(m.node.shape[0]):
             _take_back_huge(m, s, n)
+
+
+@inlined
+def _ask_for_blocks(m, s, part, i):
+    """Prefetch what a part's frees from the ``i``-th one of a shard will change."""
+    first = m.shard[s, QUEUE_FIRST]
+    for j in range(first + i, first + min(i + DISTANCE, m.freed_count[s, part])):
+        prefetchw(m.block_free, m.freed[part, j] // WORD_BITS)
+        prefetchw(m.block_used, m.freed[part, j] >> HPAGE_PMD_ORDER)
+
+
+@inlined
+def _free_part_of(m, s, part):
+    """Free what a shard freed of a part; keep the frames whose block changed lists."""
+    first, kept = m.shard[s, QUEUE_FIRST], 0
+    for i in range(m.freed_count[s, part]):
+        if i % DISTANCE == 0:
+            _ask_for_blocks(m, s, part, i + DISTANCE)
+        pfn = m.freed[part, first + i]
+        b = pfn >> HPAGE_PMD_ORDER
+        m.block_free[pfn // WORD_BITS] |= bit(pfn % WORD_BITS)
+        used = m.block_used[b] - 1
+        m.block_used[b] = used
+        if used == HPAGE_PMD_NR - 1 or used == 0:
+            m.freed[part, first + kept] = pfn
+            kept += 1
+    m.freed_count[s, part] = kept
+
+
+@inlined
+def free_part(m, part):
+    """Free the frames of a part that shards freed, but for the lists of blocks.
+
+    No two parts have a block in common: threads may free parts side by side.
+    """
+    shards = m.info[SHARDS]
+    _ask_for_blocks(m, 0, part, 0)
     for s in range(shards):
-        _free_frames(m, s)
+        if s + 1 < shards:
+            _ask_for_blocks(m, s + 1, part, 0)
+        _free_part_of(m, s, part)
+
+
+@inlined
+def _relist(m, pfn):
+    """Put a block on the list that its free frames ask for."""
+    n, b = node_of(m, pfn), pfn >> HPAGE_PMD_ORDER
+    if m.block_list[b] == UNLISTED:
+        _push_partial(m, n, b)
+    else:
+        _unlink_partial(m, n, b)
+        _push_returned(m, n, b)
+
+
+@kernel
+def relist(m):
+    """Put blocks that frames were freed in on their lists, and free huge pages."""
+    shards = m.info[SHARDS]
+    for part in range(FREED_PARTS):
+        for s in range(shards):
+            first = m.shard[s, QUEUE_FIRST]
+            for i in range(first, first + m.freed_count[s, part]):
+                _relist(m, m.freed[part, i])
+            m.freed_count[s, part] = 0
     for s in range(shards):
         _free_huge_chain(m, s)

@@ -1,8 +1,8 @@
 """The hot loop: a shard serves its queue up to the first access it must set aside."""
 
 from ._arrays import from_start
-from ._jit import called, inlined, kernel
-from ._prefetch import prefetch
+from ._jit import called, inlined
+from ._prefetch import prefetch, prefetchw
 from .accesses import (
     ACCESS_TAIL,
     ACCESS_TASK_SHIFT,
@@ -177,7 +177,7 @@ def _serve_hits(pte, task, queued, k, end, last, run, shift, counts):
         if k + DISTANCE < last:
             ahead = queued[k + DISTANCE]
             shift_of = task[ahead >> ACCESS_TASK_SHIFT, TASK_DELTA]
-            prefetch(pte, (ahead & ACCESS_VPN) + shift_of)
+            prefetchw(pte, (ahead & ACCESS_VPN) + shift_of)
         at = (word & ACCESS_VPN) + delta
         write = (word & ACCESS_WRITE) >> ACCESS_WRITE_SHIFT
         need = PTE_PRESENT | write * PTE_WRITE
@@ -249,7 +249,7 @@ def _serve_hits_mapped(
             ahead = (queued[k + DISTANCE] & ACCESS_VPN) + delta
             prefetch(pmd, ahead >> HPAGE_PMD_ORDER)
             if not leaf:
-                prefetch(pte, ahead)
+                prefetchw(pte, ahead)
         at = (word & ACCESS_VPN) + delta
         write = (word & ACCESS_WRITE) >> ACCESS_WRITE_SHIFT
         need = PTE_PRESENT | write * PTE_WRITE
@@ -333,29 +333,16 @@ def _serve_run(m, s, queued, k, end, last, run, counts):
 
 
 @inlined
-def _serve_shard(m, s, queued, limit, counts):
-    first = m.shard[s, QUEUE_SERVED]
-    last = m.shard[s, QUEUE_END]
-    end = min(last, first + limit)
-    k = first
+def serve_shard(m, s, queued, limit, counts):
+    """Serve at most ``limit`` accesses of a shard, up to one it must set aside.
+
+    queued  int64[accesses]  the shards' queues, back to back
+    counts  int64[3 * nodes + 3]  scratch (``kernels/tlb.py``), zero before and after
+    """
+    k, last = m.shard[s, QUEUE_SERVED], m.shard[s, QUEUE_END]
+    end = min(last, k + limit)
     look_at_first(m, queued, k, end)
     while k < end and m.shard[s, SET_ASIDE] == 0:
         run = queued[k] & ~(ACCESS_VPN | ACCESS_WRITE)
         k = _serve_run(m, s, queued, k, end, last, run, counts)
     m.shard[s, QUEUE_SERVED] = k
-    return k - first
-
-
-@kernel
-def serve(m, queued, limit, counts, first, end):
-    """Serve at most ``limit`` accesses of each of some shards; return how many.
-
-    queued  int64[accesses]  the shards' queues, back to back
-    counts  int64[3 * nodes + 3]  scratch (``kernels/tlb.py``), zero before and after
-    """
-    served = 0
-    queued, counts = from_start(queued), from_start(counts)
-    for s in range(first, end):
-        if m.shard[s, SET_ASIDE] == 0:
-            served += _serve_shard(m, s, queued, limit, counts)
-    return served

@@ -236,20 +236,22 @@ QUEUE_FIRST: Final = 0
 QUEUE_END: Final = 1
 QUEUE_SERVED: Final = 2  # position in the queue
 SET_ASIDE: Final = 3  # 1: the rest of the queue waits for the barrier
-FREED: Final = 4  # frames in its part of Memory.freed
-FREED_BLOCK_HEAD: Final = 5  # chain of freed huge pages' blocks, oldest first
-FREED_BLOCK_TAIL: Final = 6
+FREED_BLOCK_HEAD: Final = 4  # chain of freed huge pages' blocks, oldest first
+FREED_BLOCK_TAIL: Final = 5
 #: First column of a chain of freed slots and of freed entries ...
-FREED_SLOTS: Final = 7
-FREED_ENTRIES: Final = 10
+FREED_SLOTS: Final = 6
+FREED_ENTRIES: Final = 9
 #: ... and their columns from there.
 NEWEST: Final = 0
 OLDEST: Final = 1
 COUNT: Final = 2
-TAIL_LOCAL: Final = 13
-TAIL_ALL: Final = 14
-SHARD_SEEN: Final = 15  # barrier: accesses of the shard passed so far
+TAIL_LOCAL: Final = 12
+TAIL_ALL: Final = 13
+SHARD_SEEN: Final = 14  # barrier: accesses of the shard passed so far
 SHARD_WIDTH: Final = 16
+
+#: Parts that frames are freed in, side by side.
+FREED_PARTS: Final = 8
 
 # --- columns of Memory.pool, int64[S, nodes, POOL_WIDTH] --------------------------
 POOL_HEAD: Final = 0  # first lent block with a free frame
@@ -259,7 +261,9 @@ POOL_HUGE_HEAD: Final = 3  # first lent block that is wholly free
 POOL_HUGE_LEFT: Final = 4
 POOL_HUGE_GIVEN: Final = 5
 POOL_HUGE_USED: Final = 6  # blocks that the shard took in the last quantum
-POOL_WIDTH: Final = 7
+POOL_WANTED: Final = 7  # frames that it may be lent
+POOL_FREED: Final = 8  # frames of the node that the shard freed in the quantum
+POOL_WIDTH: Final = 9
 
 # --- columns of Memory.cost, int64[COST_WIDTH]: ns ----------------------------------
 COST_MINOR_FAULT: Final = 0
@@ -352,9 +356,12 @@ class Memory(Arrays):
     #: int64[S + 1, SHARD_WIDTH], int64[S, nodes, POOL_WIDTH].
     shard: np.ndarray
     pool: np.ndarray
-    #: int64[most accesses of a quantum], sparse: frames that shards freed, each shard
-    #: from its queue's first position on.
+    #: int64[FREED_PARTS, most accesses of a quantum], sparse: frames that shards freed,
+    #: by part, each shard from its queue's first position on ...
     freed: np.ndarray
+    #: int64[S, 2 * FREED_PARTS]: ... and how many; the other half keeps the rows of two
+    #: shards, whose threads count every fault, in cache lines of their own.
+    freed_count: np.ndarray
     #: int64[S + 1, nodes, len(Vm)]: counters not yet folded into totals.
     vm: np.ndarray
     #: int64[S + 1, len(Refusal)].

@@ -349,7 +349,7 @@ class Reference(SharedMappings, Balancing):
         self.processes, self.tasks, self.clocks = [], [], []
         self.tables, self._rss, self._swapents = {}, {}, {}
         self.pmds, self.folios, self.tlbs, self.pgd_nid = {}, {}, {}, {}
-        self.huge_zero_page, self.used_whole = False, {}
+        self.huge_zero_page, self.used_whole, self.wanted = False, {}, {}
         self.start_khugepaged()
         self.start_shmem()
         self.vm = [[0] * len(Vm) for _ in range(self.count)]
@@ -1718,7 +1718,7 @@ class Reference(SharedMappings, Balancing):
             self.shard_notes.append(Noted())
             self.serve_queue(shard, queue)
         self.shard = None
-        self.take_back(shards)
+        self.take_back(shards, queues)
         return [shard.served for shard in shards]
 
     def serve_queue(self, shard, queue):
@@ -1737,8 +1737,9 @@ class Reference(SharedMappings, Balancing):
         for n, node in enumerate(self.nodes):
             node.whole_at_start = node.whole
             share = max(0, min(node.free // part, node.free - node.low)) // len(shards)
-            for shard, queue in zip(shards, queues, strict=True):
-                want, lent, frames = min(share, len(queue)), [], 0
+            for s, (shard, queue) in enumerate(zip(shards, queues, strict=True)):
+                enough = max(64, self.wanted.get((s, n), 0))
+                want, lent, frames = min(share, len(queue), enough), [], 0
                 while frames < want:
                     b = node.partial.pop() if node.partial else self.free_block(node)
                     if b is None:
@@ -1760,10 +1761,13 @@ class Reference(SharedMappings, Balancing):
                 want = min(share, len(queue), enough, node.whole)
                 shard.whole[n] = [self.free_block(node) for _ in range(want)]
 
-    def take_back(self, shards):
-        for shard in shards:
+    def take_back(self, shards, queues):
+        for s, shard in enumerate(shards):
             for n, node in enumerate(self.nodes):
-                node.free -= shard.given[n] - shard.left[n]
+                taken = shard.given[n] - shard.left[n]
+                wanted = 4 * (taken if shard.left[n] else len(queues[s]))
+                self.wanted[s, n] = max(wanted, self.wanted.get((s, n), 0) // 2)
+                node.free -= taken
                 for b in shard.lent[n]:
                     if self.blocks[b].used == 0:
                         self.blocks[b] = Block()
@@ -1775,9 +1779,11 @@ class Reference(SharedMappings, Balancing):
                 self.used_whole[s, n] = shard.used_whole.get(n, 0)
                 node.free -= BLOCK * shard.used_whole.get(n, 0)
                 node.returned += shard.whole.get(n, [])
-        for shard in shards:
-            for pfn in shard.freed:
-                self.put_frame(pfn)
+        for part in range(8):
+            for shard in shards:
+                for pfn in shard.freed:
+                    if pfn // BLOCK // 64 % 8 == part:
+                        self.put_frame(pfn)
         for shard in shards:
             for b in shard.freed_whole:
                 self.put_huge(b)

@@ -28,6 +28,8 @@ from lazynuma.kernels.state import TASK_NUMBER, TASK_QUOTA
 GOLDEN, U64 = 0x9E3779B97F4A7C15, (1 << 64) - 1
 
 drawn = from_python(acc.draw)
+generate_chunk = from_python(acc.generate_chunk)
+deal_chunk = from_python(acc.deal_chunk)
 
 
 def mix(z):
@@ -82,8 +84,8 @@ def laid_out(world, load, first, count, size=acc.CHUNK):
     layout = np.zeros(count, np.int64)
     tally = np.zeros((-(-count // size), 4), np.int64)
     given = table, loads.rows, loads.exponent, loads.recorded, loads.starts
-    for first in (1, 0):
-        acc.generate(*given, layout, tally, len(tally), first, 2)
+    for chunk in reversed(range(len(tally))):
+        generate_chunk(*given, layout, tally, chunk)
     return layout, tally, loads
 
 
@@ -200,8 +202,8 @@ def test_every_access_is_dealt_to_its_shard_in_order(world):
     shard = simulation.memory.shard
     acc.queue(simulation.memory.info, shard, tally, len(tally))
     queued = np.zeros(count, np.int64)
-    for first in (1, 0):
-        acc.deal(loads.starts, layout, tally, queued, len(tally), first, 2)
+    for chunk in reversed(range(len(tally))):
+        deal_chunk(loads.starts, layout, tally, queued, chunk)
     block = (layout & acc.ACCESS_VPN) >> 9
     shards = ((block * 0x9E3779B1) & 0xFFFFFFFF) * 4 >> 32
     for s in range(4):

@@ -16,7 +16,12 @@ BLOCK = 512
 rmqueue = from_python(page_alloc.rmqueue)
 rmqueue_shard = from_python(page_alloc.rmqueue_shard)
 free_frame = from_python(page_alloc.free_frame)
+free_part = from_python(page_alloc.free_part)
 put_page = from_python(page_alloc.put_page)
+open_row = from_python(page_alloc.open_row)
+has_frame = from_python(page_alloc.has_frame)
+take_next = from_python(page_alloc.take_next)
+close_row = from_python(page_alloc.close_row)
 
 
 def world(nodes=2, blocks=4, shards=2, **options):
@@ -90,8 +95,8 @@ def test_allotments_are_an_eighth_together_and_come_back():
     queue_of(memory, [1000, 3])
     before = memory.node[0, s.FREE]
     page_alloc.lend(memory)
-    share = min(before // 8, before - memory.node[0, s.LOW]) // 2
-    assert memory.pool[:, 0, s.POOL_LEFT].tolist() == [share, 3]
+    assert min(before // 8, before - memory.node[0, s.LOW]) // 2 > 64
+    assert memory.pool[:, 0, s.POOL_LEFT].tolist() == [64, 3]
     frames = [rmqueue_shard(memory, 1, 0) for _ in range(4)]
     assert frames == [BLOCK, BLOCK + 1, BLOCK + 2, s.PUT_ASIDE]
     page_alloc.take_back(memory)
@@ -108,8 +113,58 @@ def test_a_shard_frees_at_the_barrier():
         put_page(memory, 1, pfn)
     assert memory.node[0, s.FREE] == 4 * BLOCK - 4
     page_alloc.take_back(memory)
+    for part in range(s.FREED_PARTS):
+        free_part(memory, part)
+    page_alloc.relist(memory)
     assert memory.node[0, s.FREE] == 4 * BLOCK - 2
     assert [take(memory, 0), take(memory, 0)] == [frames[0], frames[2]]
+
+
+def lend_and_take(memory, frames):
+    """Lend to shard 0 of one, take so many frames; return what it was lent."""
+    page_alloc.lend(memory)
+    lent = int(memory.pool[0, 0, s.POOL_LEFT])
+    for _ in range(frames):
+        assert rmqueue_shard(memory, 0, 0) != s.PUT_ASIDE
+    page_alloc.take_back(memory)
+    return lent
+
+
+def test_an_allotment_grows_with_what_was_taken_and_shrinks_by_half():
+    memory = world(nodes=1, blocks=32, shards=1)
+    queue_of(memory, [600])
+    taken = [10, 20, 64, 0, 0, 0, 0, 0, 0, 50, 0, 0]
+    lent = [lend_and_take(memory, frames) for frames in taken]
+    assert lent == [64, 64, 80, 256, 128, 64, 64, 64, 64, 64, 200, 100]
+
+
+def test_an_allotment_that_was_used_up_is_the_whole_queue_next():
+    memory = world(nodes=1, blocks=32, shards=1)
+    queue_of(memory, [600])
+    assert lend_and_take(memory, 64) == 64
+    assert lend_and_take(memory, 0) == 600
+    # Four queues long, then half of that each time.
+    assert [lend_and_take(memory, 0) for _ in range(5)] == [600, 600, 300, 150, 75]
+
+
+def test_rows_give_the_frames_that_single_faults_would_get():
+    one, row = (world(nodes=1, blocks=32, shards=1) for _ in range(2))
+    for memory in (one, row):
+        for pfn in [take(memory, 0) for _ in range(3 * BLOCK)][::3]:
+            free_frame(memory, pfn)
+        queue_of(memory, [600])
+        memory.pool[0, 0, s.POOL_WANTED] = 600
+        page_alloc.lend(memory)
+    singly = [rmqueue_shard(one, 0, 0) for _ in range(200)]
+    cursor, got = open_row(row, 0, 0), []
+    for _ in range(200):
+        assert has_frame(cursor)
+        pfn, cursor = take_next(row, 0, 0, cursor)
+        got.append(int(pfn))
+    close_row(row, 0, 0, cursor)
+    assert got == singly
+    for name in ("block_free", "block_used", "block_list", "pool"):
+        assert (getattr(one, name) == getattr(row, name)).all(), name
 
 
 def test_below_the_low_watermark_nothing_is_allotted():
