@@ -213,6 +213,16 @@ def fold_processes(m, touched):
             m.mm_change[s, mm] = 0
 
 
+@inlined
+def _fold_causes(m):
+    """Add what all shards charged to the first one's, in the order of memory."""
+    for s in range(1, m.cause.shape[0]):
+        for t in range(m.cause.shape[1]):
+            for k in range(m.cause.shape[2]):
+                m.cause[0, t, k] += m.cause[s, t, k]
+                m.cause[s, t, k] = 0
+
+
 @kernel
 def fold_clocks(m, spent):
     """Advance the clocks by what was charged, and add it to ``spent`` by cause.
@@ -220,14 +230,14 @@ def fold_clocks(m, spent):
     spent  int64[tasks, len(Cause)], ns
     Return nothing; a task that was served gets its new mean cost an access.
     """
+    _fold_causes(m)
     for t in range(m.task.shape[0]):
         total = 0
-        for s in range(m.cause.shape[0]):
-            for k in range(spent.shape[1]):
-                ns = m.cause[s, t, k]
-                total += ns
-                spent[t, k] += ns
-                m.cause[s, t, k] = 0
+        for k in range(spent.shape[1]):
+            ns = m.cause[0, t, k]
+            total += ns
+            spent[t, k] += ns
+            m.cause[0, t, k] = 0
         m.task[t, TASK_CLOCK] += total
         m.task[t, TASK_RUNTIME] += total
         quota = m.task[t, TASK_QUOTA]
