@@ -97,6 +97,8 @@ class World:
 
     def loads(self, kind, count: int, slabs: bool = False, **options):
         """Return one workload a task: ``count`` accesses in all."""
+        # A barrier after the set-up, or the task that did it would go on alone at last.
+        self.sim.synchronize()
         each, slab = count // TASKS, self.region.pages // TASKS
         part = [
             {"first": i * slab, "pages": slab} if slabs else {} for i in range(TASKS)
