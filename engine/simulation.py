@@ -1140,16 +1140,13 @@ class Simulation:
 
     def _serve_shards(self, memory: st.Memory) -> None:
         page_alloc.lend(memory)
-        shards = memory.shard[:-1]
         self._team.work.limit[0] = max(1, self.batch // self.settings.shards)
-        while True:
-            waiting = shards[:, st.QUEUE_END] - shards[:, st.QUEUE_SERVED]
-            before = int(waiting.sum())
-            if not (waiting[shards[:, st.SET_ASIDE] == 0] > 0).any():
-                break
-            self._team.do(memory, Job.SERVE, len(shards))
-            after = (shards[:, st.QUEUE_END] - shards[:, st.QUEUE_SERVED]).sum()
-            self.observer.progress(before - int(after), self.now)
+        left, for_shards = quantum.unserved(memory)
+        while for_shards:
+            before = left
+            self._team.do(memory, Job.SERVE, self.settings.shards)
+            left, for_shards = quantum.unserved(memory)
+            self.observer.progress(before - left, self.now)
         page_alloc.take_back(memory)
         self._team.do(memory, Job.FREE, st.FREED_PARTS)
         page_alloc.relist(memory)
@@ -1158,10 +1155,8 @@ class Simulation:
 
     def _serve_barrier(self, memory: st.Memory, accesses: int) -> None:
         """Serve what was set aside, killing where memory runs out."""
-        if memory.node[:, [st.KSWAPD_WOKEN, st.KCOMPACTD_WOKEN]].any():
-            run_daemons(memory)
-        shards = memory.shard[:-1]
-        left = int((shards[:, st.QUEUE_END] - shards[:, st.QUEUE_SERVED]).sum())
+        run_daemons(memory)
+        left, _ = quantum.unserved(memory)
         if left == 0:
             return
         quantum.fold_processes(memory, self._touched)

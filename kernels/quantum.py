@@ -23,7 +23,11 @@ from .state import (
     MM_RSS,
     MM_SWAPENTS,
     POSITION,
+    QUEUE_END,
+    QUEUE_SERVED,
+    SET_ASIDE,
     SHARD_SEEN,
+    SHARDS,
     SLOTS,
     TASK_ALIVE,
     TASK_CLOCK,
@@ -184,6 +188,18 @@ def open_quantum(m):
     m.info[POSITION] = 0
     for s in range(m.shard.shape[0]):
         m.shard[s, SHARD_SEEN] = 0
+
+
+@kernel
+def unserved(m):
+    """Return how many accesses are not served yet, and how many of them shards may."""
+    left, for_shards = 0, 0
+    for s in range(m.info[SHARDS]):
+        waiting = m.shard[s, QUEUE_END] - m.shard[s, QUEUE_SERVED]
+        left += waiting
+        if m.shard[s, SET_ASIDE] == 0:
+            for_shards += waiting
+    return left, for_shards
 
 
 @kernel
