@@ -20,7 +20,7 @@ from .traces import TRACES, TraceCase
 
 WARM_UP = 256 << 20
 #: Seconds below which a case is timed again: shared machines are noisy.
-SHORT = 0.1
+SHORT = 2.0
 
 
 def main() -> int:
