@@ -1155,7 +1155,9 @@ class Simulation:
 
     def _serve_barrier(self, memory: st.Memory, accesses: int) -> None:
         """Serve what was set aside, killing where memory runs out."""
-        run_daemons(memory)
+        # Asked first: few runs wake daemons, and their kernel takes seconds to compile.
+        if quantum.is_daemon_woken(memory):
+            run_daemons(memory)
         left, _ = quantum.unserved(memory)
         if left == 0:
             return

@@ -4,7 +4,7 @@ An access waits for its PTE, a fault for what that leads to besides.  Each is pr
 so many accesses before its use that memory has answered, in the order of a chain.
 """
 
-from ._jit import inlined
+from ._jit import called, inlined
 from ._prefetch import prefetch, prefetchw
 from .accesses import ACCESS_TASK_SHIFT, ACCESS_VPN
 from .constants import (
@@ -93,11 +93,8 @@ def look_at_first(m, queued, k, end):
 # what follows it, but not the next prefetch.
 
 
-@inlined
-def look_ahead(m, queued, k, last):
-    """Prefetch for faults to come: where one page faults the next ones will, too."""
-    if k % GROUP != 0:
-        return
+@called
+def _ask_for_group(m, queued, k, last):
     _ask_for_entries(m, queued, k, last)
     _ask_for_tables(m, queued, k, last)
     _ask_for_pages(m, queued, k, last)
@@ -105,17 +102,34 @@ def look_ahead(m, queued, k, last):
         _ask_for_cached(m, queued[i])
 
 
+@called
+def _ask_for_new_group(m, queued, k, last):
+    _ask_for_entries(m, queued, k, last)
+    _ask_for_tables(m, queued, k, last)
+
+
+@called
+def _ask_for_mapped_group(m, queued, k, last):
+    _ask_for_entries(m, queued, k, last)
+    _ask_for_pages(m, queued, k, last)
+
+
+@inlined
+def look_ahead(m, queued, k, last):
+    """Prefetch for faults to come: where one page faults the next ones will, too."""
+    if k % GROUP == 0:
+        _ask_for_group(m, queued, k, last)
+
+
 @inlined
 def look_ahead_new(m, queued, k, last):
     """Prefetch for faults to come on pages that are none."""
     if k % GROUP == 0:
-        _ask_for_entries(m, queued, k, last)
-        _ask_for_tables(m, queued, k, last)
+        _ask_for_new_group(m, queued, k, last)
 
 
 @inlined
 def look_ahead_mapped(m, queued, k, last):
     """Prefetch for faults to come on pages that have a frame."""
     if k % GROUP == 0:
-        _ask_for_entries(m, queued, k, last)
-        _ask_for_pages(m, queued, k, last)
+        _ask_for_mapped_group(m, queued, k, last)

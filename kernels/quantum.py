@@ -19,6 +19,8 @@ from .state import (
     IN_USE,
     IN_USE_AT_START,
     INACTIVE,
+    KCOMPACTD_WOKEN,
+    KSWAPD_WOKEN,
     MM_HUGE,
     MM_RSS,
     MM_SWAPENTS,
@@ -188,6 +190,15 @@ def open_quantum(m):
     m.info[POSITION] = 0
     for s in range(m.shard.shape[0]):
         m.shard[s, SHARD_SEEN] = 0
+
+
+@kernel
+def is_daemon_woken(m):
+    """Tell whether kswapd or kcompactd of some node was woken."""
+    for n in range(m.node.shape[0]):
+        if m.node[n, KSWAPD_WOKEN] or m.node[n, KCOMPACTD_WOKEN]:
+            return True
+    return False
 
 
 @kernel
