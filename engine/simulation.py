@@ -1144,7 +1144,7 @@ class Simulation:
         left, for_shards = quantum.unserved(memory)
         while for_shards:
             before = left
-            self._team.do(memory, Job.SERVE, self.settings.shards)
+            self._team.do(memory, Job.SERVE, 1 + self.settings.shards)
             left, for_shards = quantum.unserved(memory)
             self.observer.progress(before - left, self.now)
         page_alloc.take_back(memory)

@@ -14,7 +14,7 @@ from ._arrays import Arrays, from_start
 from ._jit import inlined, kernel
 from .accesses import deal_chunk, generate_chunk
 from .constants import NONE
-from .page_alloc import free_part
+from .page_alloc import free_part, touch_ahead
 from .serve import serve_shard
 from .team import KIND, UNITS, is_dismissed, is_over, note_done, post, take
 
@@ -26,7 +26,7 @@ class Job(IntEnum):
     GENERATE = 0
     #: Copy a chunk of the layout to its shards' queues.
     DEAL = 1
-    #: Serve accesses of a shard.
+    #: Touch host memory that will be needed (unit 0), serve accesses of a shard.
     SERVE = 2
     #: Free the frames of a part that shards freed.
     FREE = 3
@@ -76,8 +76,10 @@ def _do(m, w, kind, unit, counts):
         )
     elif kind == _DEAL:
         deal_chunk(w.start, w.layout, w.tally, w.queued, unit)
+    elif kind == _SERVE and unit == 0:
+        touch_ahead(m)
     elif kind == _SERVE:
-        serve_shard(m, unit, w.queued, w.limit[0], counts)
+        serve_shard(m, unit - 1, w.queued, w.limit[0], counts)
     else:
         free_part(m, unit)
 

@@ -60,6 +60,8 @@ HUGE_ALLOTMENT: Final = 16
 WORD_BITS: Final = 64
 FREE_WORDS: Final = HPAGE_PMD_NR // WORD_BITS
 ALL_FREE: Final = -1
+#: Blocks whose frames' words fill a huge page of the host.
+HOST_BLOCKS: Final = 512
 #: Blocks in a row that one part frees: their bits are a page of the host.
 FREED_SHIFT: Final = 6
 #: Frames that are freed between a prefetch and its use, at least.
@@ -420,6 +422,22 @@ def lend(m):
         share = blocks // shards
         for s in range(shards):
             _lend_huge_to(m, s, n, min(share, _queue_length(m, s)))
+
+
+@inlined
+def touch_ahead(m):
+    """Have the host back the frame words of blocks that will be lent next.
+
+    It clears a huge page of them at the first touch, while every thread waits that
+    needs one; here one thread does, and the others serve.
+    """
+    for n in range(m.node.shape[0]):
+        lent = m.node[n, WHOLE_AT_START] - m.node[n, WHOLE]
+        b = -(-m.node[n, VIRGIN] // HOST_BLOCKS) * HOST_BLOCKS
+        end = min(b + lent, m.node[n, END_BLOCK])
+        while b < end:
+            m.frame[b << HPAGE_PMD_ORDER] = 0
+            b += HOST_BLOCKS
 
 
 @inlined
