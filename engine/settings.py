@@ -11,8 +11,9 @@ from .tlb import Tlb
 from .transparent_hugepage import Khugepaged, Thp
 
 
-def _at_least(minimum: int, default: int, unit: str, text: str):
-    return field(default=default, metadata={"min": minimum, "unit": unit, "help": text})
+def _at_least(minimum: int, default: int, unit: str, text: str, **limit: int):
+    about = {"min": minimum, "unit": unit, "help": text}
+    return field(default=default, metadata=about | limit)
 
 
 @dataclass(frozen=True)
@@ -22,9 +23,14 @@ class Settings:
     Raises BadInput where a field is out of its range.
     """
 
-    shards: int = _at_least(1, 64, "1", "independent parts of a quantum's work")
+    # The most of both are what a ticket of a team can number (kernels/team.py).
+    shards: int = _at_least(
+        1, 64, "1", "independent parts of a quantum's work", max=1 << 16
+    )
     quantum_ns: int = _at_least(1, 50_000_000, "ns", "length of a quantum")
-    quantum_accesses: int = _at_least(1, 1 << 21, "1", "most accesses in a quantum")
+    quantum_accesses: int = _at_least(
+        1, 1 << 21, "1", "most accesses in a quantum", max=1 << 31
+    )
     epoch_ns: int = _at_least(1, 1_000_000_000, "ns", "length of an output epoch")
     swap_bytes: int = field(
         default=0,

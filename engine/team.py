@@ -90,7 +90,9 @@ class Team:
         self.work.team[tm.TICKET] = 0
 
     def close(self) -> None:
-        """End the threads, and forget what they worked on."""
+        """End the threads, and forget what they worked on; again is fine."""
+        if self.work is None:
+            return
         self.dismiss()
         if self._pool:
             self._pool.shutdown()

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from lazynuma.engine import (
+    BadInput,
     Mechanism,
     NextTouch,
     Settings,
@@ -18,6 +19,7 @@ from lazynuma.engine import (
     Zipf,
     uniform,
 )
+from lazynuma.kernels import accesses as acc
 from lazynuma.kernels import team as tm
 from lazynuma.kernels.constants import NONE, Vm
 
@@ -85,6 +87,14 @@ def test_a_leader_alone_does_the_job():
         done[:] = 0
         _share(team, done, units, 0)
         assert done.tolist() == [1] * units + [0] * (40 - units)
+
+
+@pytest.mark.parametrize("name", ["shards", "quantum_accesses"])
+def test_no_more_units_than_a_ticket_can_number(name):
+    with pytest.raises(BadInput, match=name):
+        Settings(**{name: 1 << 40})
+    most = Settings(shards=1 << 16, quantum_accesses=1 << 31)
+    assert max(1 + most.shards, most.quantum_accesses // acc.CHUNK) <= tm.UNITS_MAX
 
 
 def story(threads, batch, settings):
