@@ -28,11 +28,13 @@ from lazynuma.engine import (
     Tlb,
     Uniform,
     Zipf,
+    simulation,
     uniform,
 )
 from lazynuma.engine.topology import from_slit
 from lazynuma.engine.transparent_hugepage import DEFRAG, TARGETS
 from lazynuma.kernels import constants as k
+from lazynuma.kernels.barrier import serve_set_aside
 
 MIB = 1 << 20
 KINDS = (Sweep, Uniform, Gups, Zipf, NextTouch, HotCold, Stream, Stencil)
@@ -722,6 +724,28 @@ def test_they_agree_under_pressure(sequential):
     for name in ("pswpout", "pgmajfault", "pgactivate", "pgsteal_kswapd", "oom_kill"):
         assert engine.total(name) > 0, name
     pair.check()
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+def test_they_agree_where_faults_come_of_a_sudden(shards, monkeypatch):
+    """Hits for many quanta, then faults: the first allotment does not do."""
+    options = Settings(shards=shards, quantum_ns=20_000_000)
+    pair = Pair(uniform(2, 64 * MIB, cpus_per_node=2), options, 1)
+    _, task, region = job(pair, 40)
+    toil(pair, Sweep, task, region, count=3000, write=1.0)
+    served = []
+    monkeypatch.setattr(
+        simulation,
+        "serve_set_aside",
+        lambda *args: served.append(args) or serve_set_aside(*args),
+    )
+    toil(pair, Sweep, task, region, count=9000, write=1.0)
+    assert served
+    # The old frames go back in rows, to blocks of more than one part.
+    pair.call("move_task", task, 3)
+    pair.call("mark", task, region, Mechanism.HINTING)
+    toil(pair, Uniform, task, region, count=9000)
+    demand(pair, "numa_pages_migrated")
 
 
 def huge_pair(machine, sequential=False, **knobs):
