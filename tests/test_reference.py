@@ -741,10 +741,25 @@ def test_they_agree_where_faults_come_of_a_sudden(shards, monkeypatch):
     )
     toil(pair, Sweep, task, region, count=9000, write=1.0)
     assert served
-    # The old frames go back in rows, to blocks of more than one part.
+    pair.check()
+
+
+def test_they_agree_on_frames_freed_by_parts():
+    """Migration off three parts of the blocks; then their frames are taken again."""
+    options = Settings(shards=3, quantum_ns=20_000_000)
+    pair = Pair(uniform(2, 512 * MIB, cpus_per_node=2), options, 1)
+    process = pair.call("spawn", "job", 512 * MIB)
+    pair.processes.append(process)
+    task = pair.call("start_task", process, 0)
+    pair.tasks.append(task)
+    region = pair.call("mmap", process, 300 * MIB)
+    pair.call("populate", task, region)
     pair.call("move_task", task, 3)
     pair.call("mark", task, region, Mechanism.HINTING)
-    toil(pair, Uniform, task, region, count=9000)
+    toil(pair, Uniform, task, region, count=6000)
+    pair.call("move_task", task, 0)
+    more = pair.call("mmap", process, 8 * MIB)
+    toil(pair, Sweep, task, more, count=2000, write=1.0)
     demand(pair, "numa_pages_migrated")
 
 
