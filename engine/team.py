@@ -21,9 +21,9 @@ class Team:
 
     def __init__(self, threads: int, nodes: int, shards: int) -> None:
         # The interpreter has no atomic operations: the leader works alone.
-        self.threads = 1 if numba.config.DISABLE_JIT else threads
-        self._pool = ThreadPoolExecutor(threads - 1) if self.threads > 1 else None
-        self._followers: list[Future | None] = [None] * (self.threads - 1)
+        others = 0 if numba.config.DISABLE_JIT else threads - 1
+        self._pool = ThreadPoolExecutor(others) if others else None
+        self._followers: list[Future | None] = [None] * others
         self._memory: st.Memory | None = None
         self.work = Work(
             load=np.zeros((0, acc.LOAD_WIDTH), np.int64),
