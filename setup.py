@@ -6,24 +6,34 @@ from pathlib import Path
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-FOLDERS = ("engine", "kernels", "scenarios")
+LAYERS = ("engine", "kernels", "scenarios")
 DEBUG = os.environ.get("LAZYNUMA_DEBUG") == "1"
 ROOT = Path(__file__).parent
 
 
+def sources(layer: str, pattern: str) -> list[Path]:
+    """Return the files of a layer and of its folders, relative to the root."""
+    return sorted(path.relative_to(ROOT) for path in (ROOT / layer).rglob(pattern))
+
+
+def folders() -> dict[str, str]:
+    """Return each package's folder: ``engine/calls`` is ``lazynuma.engine.calls``."""
+    found = (path.parent for la in LAYERS for path in sources(la, "__init__.py"))
+    return {".".join(["lazynuma", *path.parts]): str(path) for path in found}
+
+
 def extensions() -> list[Extension]:
     """Return one extension for each Cython file."""
-    paths = sorted(path.relative_to(ROOT) for path in ROOT.glob("*/*.pyx"))
-    modules = (path.with_suffix("").parts for path in paths)
     return [
-        Extension(f"lazynuma.{folder}.{name}", [f"{folder}/{name}.pyx"])
-        for folder, name in modules
+        Extension(".".join(["lazynuma", *path.with_suffix("").parts]), [str(path)])
+        for layer in LAYERS
+        for path in sources(layer, "*.pyx")
     ]
 
 
 setup(
-    packages=[f"lazynuma.{folder}" for folder in FOLDERS],
-    package_dir={f"lazynuma.{folder}": folder for folder in FOLDERS},
+    packages=list(folders()),
+    package_dir=folders(),
     package_data={"": ["*.pyx", "*.pxd"]},
     ext_modules=cythonize(
         extensions(),

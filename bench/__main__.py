@@ -10,7 +10,7 @@ import sys
 
 import numpy as np
 
-from lazynuma.engine.memory import sparse
+from lazynuma.engine.state.host_memory import sparse
 
 from . import peers
 from .cases import CASES, REPEATS, Case

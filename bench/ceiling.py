@@ -5,9 +5,9 @@ import time
 import numba
 import numpy as np
 
-from lazynuma.engine.memory import sparse
-from lazynuma.kernels._prefetch import prefetch
-from lazynuma.kernels.accesses import draw, uniform
+from lazynuma.engine.state.host_memory import sparse
+from lazynuma.kernels.draws import draw, uniform
+from lazynuma.kernels.jit.prefetch import prefetch
 
 #: Events between a prefetch and its use.
 DISTANCE = 16

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lazynuma.engine.trace import open_trace
+from lazynuma.engine.traces.trace import open_trace
 
 from .cases import REPEATS
 

@@ -6,46 +6,80 @@ at most half a second and says why it stopped.
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from ..kernels import accesses as acc
-from ..kernels import constants as k
-from ..kernels import (
+from ..kernels import state as st
+from ..kernels.balancing import end_quantum
+from ..kernels.calls import (
+    charge,
+    fork,
     madvise,
     mbind,
     memory_hotplug,
-    mmap,
-    numa_balancing,
-    page_alloc,
+    move_pages,
+    mprotect,
     populate,
-    quantum,
-    shmem,
-    swap_state,
+    zap,
 )
-from ..kernels import state as st
-from ..kernels.barrier import Stop, run_daemons, serve_one, serve_set_aside
-from ..kernels.folio import vma_adjust_trans_huge
-from ..kernels.huge_memory import populate_blocks
-from ..kernels.jobs import Job
-from .costs import Costs
+from ..kernels.counters import Cause, Event, ScanResult, Vm
+from ..kernels.fault import shmem
+from ..kernels.frames import allotment, swap_state
+from ..kernels.frames.folio import vma_adjust_trans_huge
+from ..kernels.frames.huge_memory import populate_blocks
+from ..kernels.knobs import Advice, Mechanism, Mode
+from ..kernels.lazy import hinting, mark
+from ..kernels.quantum import accesses as acc
+from ..kernels.quantum import fold, plan, price
+from ..kernels.quantum.accesses import CHUNK
+from ..kernels.quantum.barrier import Stop, run_daemons, serve_one, serve_set_aside
+from ..kernels.quantum.jobs import Job
+from ..kernels.words import (
+    ACCESS_TASK_SHIFT,
+    ACCESS_VPN,
+    ACCESS_WRITE,
+    FOLIO_COMPOUND,
+    FRAME_IN_USE,
+    FRAME_MAPCOUNT,
+    FRAME_MAPCOUNT_ONE,
+    FRAME_MAPCOUNT_SHIFT,
+    FRAME_MIGCACHE,
+    FRAME_SWAPCACHE,
+    HPAGE_PMD_NR,
+    HPAGE_PMD_ORDER,
+    MAPCOUNT_MAX,
+    NONE,
+    PAGE_SIZE,
+    PMD_LEAF,
+    PMD_NID_SHIFT,
+    PMD_TABLE,
+    PTE_DIRTY,
+    PTE_PARKED,
+    PTE_PAYLOAD,
+    PTE_PRESENT,
+    PTE_PROTNONE,
+    PTE_SWAP,
+    PTE_WRITE,
+    PTE_YOUNG,
+    PTE_ZERO,
+)
+from .daemons.khugepaged_do_scan import Khugepaged
 from .errors import BadInput, Segfault, SimulationError
-from .khugepaged import Khugepaged
-from .load import Loads
-from .locality import Locality
-from .memory import (
-    allocate,
-    give_back,
-    give_back_free,
-    returned_blocks,
-    set_knobs,
-    set_watermarks,
-    wipe,
-)
-from .numa import NumaGroup, NumaTask, numa_group, numa_task
-from .policy import Policy, checked
-from .process import (
+from .machine.machine import Machine
+from .observer import Silent
+from .quantum.convergence import Locality
+from .quantum.workers import Team
+from .settings.costs import Costs
+from .settings.knob_columns import set_knobs
+from .settings.settings import Settings
+from .settings.thp import eligible
+from .state.allocate import allocate, set_watermarks
+from .state.host_memory import give_back, give_back_free, returned_blocks, wipe
+from .state.numa_tasks import NumaGroup, NumaTask, numa_group, numa_task
+from .state.page import Page
+from .state.policies import Policy, checked
+from .state.process import (
     Process,
     Region,
     Shmem,
@@ -55,13 +89,10 @@ from .process import (
     merge,
     overlapping,
 )
-from .settings import Settings
-from .snapshot import huge_by_node, take
-from .tables import Tables
-from .team import Team
-from .topology import Machine
-from .transparent_hugepage import eligible
-from .workload import Workload
+from .state.snapshot import huge_by_node, take
+from .state.tables import Tables
+from .workloads.kinds import Workload
+from .workloads.rows import Loads
 
 EIO, EINVAL = 5, 22
 MS = 1_000_000
@@ -74,44 +105,6 @@ GIVE_BACK_BLOCKS = 512
 #: Pages that one call of a range operation walks.
 RANGE_LIMIT = 1 << 20
 _ACTIONS = {"cold": madvise.COLD, "pageout": madvise.PAGEOUT, "free": madvise.FREE}
-
-
-class Page(NamedTuple):
-    """What one virtual page is: see ``Simulation.page``."""
-
-    kind: str
-    node: int = -1
-    frame: int = -1
-    write: bool = False
-    young: bool = False
-    dirty: bool = False
-    protnone: bool = False
-    mapcount: int = 0
-    entry: int = -1
-    count: int = 0
-    cache: str = ""
-    #: Part of a huge page; mapped by a PMD entry.
-    huge: bool = False
-    pmd: bool = False
-
-
-class Silent:
-    """An observer that ignores everything."""
-
-    def progress(self, accesses, now_ns):
-        """Take note of accesses served since the last call."""
-
-    def epoch(self, time_ns, counters, processes, khugepaged):
-        """Take the counters of an epoch, and what khugepaged did in it."""
-
-    def event(self, time_ns, kind, node, process, value):
-        """Take a rare event."""
-
-    def snapshot(self, time_ns, process, node, kind):
-        """Take what the blocks of a process are."""
-
-    def record(self, time_ns, records, row):
-        """Take a row of the study's own."""
 
 
 class Simulation:
@@ -145,7 +138,7 @@ class Simulation:
         self._bandwidth = np.ascontiguousarray(machine.bandwidth, np.int64)
         self._latency = np.ascontiguousarray(machine.latency_ns, np.int64)
         self._utilisation = np.zeros((nodes, nodes), np.int64)
-        self._factor = np.full((nodes, nodes), quantum.STREAM_FACTOR_ONE, np.int64)
+        self._factor = np.full((nodes, nodes), price.STREAM_FACTOR_ONE, np.int64)
         self._tables = Tables(nodes, settings.balancing.mode != "off")
         self._stale = True
         self.processes: list[Process] = []
@@ -158,10 +151,10 @@ class Simulation:
         self._caches: dict[int, int] = {}
         self._inos, self._ino_batch = {0: 2}, SHMEM_INO_BATCH
         self.now = 0
-        self._totals = np.zeros((nodes, len(k.Vm)), np.int64)
+        self._totals = np.zeros((nodes, len(Vm)), np.int64)
         self._at_epoch = self._totals.copy()
         self._next_epoch, self._epoch_time = settings.epoch_ns, 0
-        self._spent = np.zeros((0, len(k.Cause)), np.int64)
+        self._spent = np.zeros((0, len(Cause)), np.int64)
         self._touched = np.zeros((0, 2), np.int64)
         self._process_epoch: dict[int, np.ndarray] = {}
         self._given_back = 0
@@ -169,10 +162,10 @@ class Simulation:
         self.oom_kills = 0
         self.khugepaged = Khugepaged(self)
         self._balances = settings.balancing.mode != "off"
-        self._scratch = np.zeros(numa_balancing.SCRATCH, np.int64)
+        self._scratch = np.zeros(end_quantum.SCRATCH, np.int64)
         self._locality = Locality()
         # Snapshot times that are over; khugepaged's totals at the last epoch's end.
-        self._past, self._scanned = 0, np.zeros(len(k.ScanResult) + 2, np.int64)
+        self._past, self._scanned = 0, np.zeros(len(ScanResult) + 2, np.int64)
 
     def close(self) -> None:
         """Give the host its memory back; the simulation is over."""
@@ -193,8 +186,8 @@ class Simulation:
             memory = self._sync()
             for task in self.tasks:
                 if task.process.alive:
-                    numa_balancing.init_numa_balancing(
-                        memory, task.id, k.NONE, self.now // MS
+                    end_quantum.init_numa_balancing(
+                        memory, task.id, NONE, self.now // MS
                     )
 
     # --- processes and tasks ------------------------------------------------------
@@ -202,7 +195,7 @@ class Simulation:
     def spawn(self, name: str = "main", nbytes: int | None = None) -> Process:
         """Return a new process with ``nbytes`` of address space (default 4 x RAM)."""
         wanted = 4 * sum(self.machine.memory) if nbytes is None else nbytes
-        span = -(-wanted // (k.PAGE_SIZE * k.HPAGE_PMD_NR)) * k.HPAGE_PMD_NR
+        span = -(-wanted // (PAGE_SIZE * HPAGE_PMD_NR)) * HPAGE_PMD_NR
         first = self._reserve(span)
         family = 1 + max((one.family for one in self.processes), default=-1)
         process = Process(len(self.processes), name, family, first, span, 0, first)
@@ -239,8 +232,8 @@ class Simulation:
         row[st.TASK_NID], row[st.TASK_CPU] = self.machine.cpu_node[cpu], cpu
         if self._balances:
             others = [one.id for one in self.tasks[:-1] if one.process is process]
-            parent = others[0] if others else k.NONE
-            numa_balancing.init_numa_balancing(
+            parent = others[0] if others else NONE
+            end_quantum.init_numa_balancing(
                 self.memory, task.id, parent, self.now // MS
             )
         self.memory.mm[process.id, st.MM_USERS] += 1
@@ -251,7 +244,7 @@ class Simulation:
     def move_task(self, task: Task, cpu: int) -> None:
         """Move a task to another CPU."""
         task.cpu = self._checked_cpu(cpu)
-        numa_balancing.move_task(self._sync(), task.id, cpu)
+        end_quantum.move_task(self._sync(), task.id, cpu)
 
     def _checked_cpu(self, cpu: int) -> int:
         cpus = len(self.machine.cpu_node)
@@ -268,10 +261,8 @@ class Simulation:
         """Return a copy-on-write copy of a process, without tasks."""
         self._check_alive(process)
         relatives = [one for one in self.processes if one.family == process.family]
-        if sum(one.alive for one in relatives) >= k.MAPCOUNT_MAX:
-            raise BadInput(
-                f"a fork family must have at most {k.MAPCOUNT_MAX} processes"
-            )
+        if sum(one.alive for one in relatives) >= MAPCOUNT_MAX:
+            raise BadInput(f"a fork family must have at most {MAPCOUNT_MAX} processes")
         base = self._reserve(process.span)
         child = Process(
             len(self.processes),
@@ -291,12 +282,12 @@ class Simulation:
                 # The child faults its pages in again (vma_needs_copy).
                 continue
             for first, pages in _pieces(vma.start, vma.end):
-                mmap.copy_page_range(
+                fork.copy_page_range(
                     memory, first + process.delta, first + child.delta, pages, child.id
                 )
         self.flush_tlbs(process)
         self._fold()
-        self._event(k.Event.FORK, -1, child, process.id)
+        self._event(Event.FORK, -1, child, process.id)
         return child
 
     def exit(self, process: Process) -> None:
@@ -321,17 +312,17 @@ class Simulation:
             if task.process is process:
                 memory.task[task.id, st.TASK_ALIVE] = 0
                 if self._balances:
-                    numa_balancing.leave(memory, task.id)
+                    end_quantum.leave(memory, task.id)
         memory.mm[process.id, st.MM_USERS] = 0
         first = process.first_vpn + process.delta
         give_back(memory.pte, first, process.span)
-        order = k.HPAGE_PMD_ORDER
+        order = HPAGE_PMD_ORDER
         wipe(memory.pmd, first >> order, process.span >> order)
         self._release(process)
         self._give_back()
-        self._event(k.Event.EXIT, -1, process, 0)
+        self._event(Event.EXIT, -1, process, 0)
         if wedged[0]:
-            self._event(k.Event.WEDGED, -1, process, int(wedged[0]))
+            self._event(Event.WEDGED, -1, process, int(wedged[0]))
 
     def _release(self, process: Process) -> None:
         """Let others use the page tables of a process that is gone.
@@ -350,7 +341,7 @@ class Simulation:
     def _zap(self, process, start, end, exiting, wedged) -> int:
         zapped = 0
         for first, pages in _pieces(start, end):
-            zapped += mmap.zap_pte_range(
+            zapped += zap.zap_pte_range(
                 self.memory,
                 first + process.delta,
                 first,
@@ -386,7 +377,7 @@ class Simulation:
             # A page of a family is one of one object, whoever maps that.
             relatives = (one for one in self.processes if one.family == process.family)
             process.next_vpn = max(one.next_vpn for one in relatives)
-        pages = -(-nbytes // k.PAGE_SIZE)
+        pages = -(-nbytes // PAGE_SIZE)
         room = process.first_vpn + process.span - process.next_vpn
         if not 0 < pages <= room:
             raise BadInput(
@@ -394,10 +385,10 @@ class Simulation:
                 f" got {pages}"
             )
         first = process.next_vpn
-        process.next_vpn = -(-(first + pages) // k.HPAGE_PMD_NR) * k.HPAGE_PMD_NR
+        process.next_vpn = -(-(first + pages) // HPAGE_PMD_NR) * HPAGE_PMD_NR
         held = self._new_object(process, first, pages) if shared else None
         process.vmas.append(Vma(first, first + pages, write=write, shmem=held))
-        order = k.HPAGE_PMD_ORDER
+        order = HPAGE_PMD_ORDER
         blocks = slice(first >> order, process.next_vpn >> order)
         self.memory.vpn_family[blocks] = process.family + 1
         self._stale = True
@@ -465,9 +456,9 @@ class Simulation:
             return populate.populate(memory, task.id, first, pages, True)
         while at < end:
             blocks = self._populate_blocks(task, v, at, end)
-            count = blocks * k.HPAGE_PMD_NR
+            count = blocks * HPAGE_PMD_NR
             if not blocks:
-                aligned = (at // k.HPAGE_PMD_NR + 1) * k.HPAGE_PMD_NR
+                aligned = (at // HPAGE_PMD_NR + 1) * HPAGE_PMD_NR
                 count = min(end, aligned) - at
                 done = populate.populate(memory, task.id, at, count, True)
                 if done < count:
@@ -477,17 +468,17 @@ class Simulation:
 
     def _populate_blocks(self, task: Task, v: int, at: int, end: int) -> int:
         """Populate whole blocks from a block's first page; return how many."""
-        memory, wanted = self.memory, (end - at) // k.HPAGE_PMD_NR
-        if at % k.HPAGE_PMD_NR or not wanted or not memory.vma[v, st.VMA_WRITE]:
+        memory, wanted = self.memory, (end - at) // HPAGE_PMD_NR
+        if at % HPAGE_PMD_NR or not wanted or not memory.vma[v, st.VMA_WRITE]:
             return 0
         found = np.zeros(2, np.int64)
         populate.virgin_blocks(memory, task.id, v, found)
         nid, blocks = found.tolist()
         if not blocks:
             return 0
-        pfn = int(memory.node[nid, st.VIRGIN]) << k.HPAGE_PMD_ORDER
-        bits = k.PTE_PRESENT | k.PTE_WRITE | k.PTE_YOUNG | k.PTE_DIRTY
-        table = k.PMD_TABLE | int(memory.task[task.id, st.TASK_NID]) << k.PMD_NID_SHIFT
+        pfn = int(memory.node[nid, st.VIRGIN]) << HPAGE_PMD_ORDER
+        bits = PTE_PRESENT | PTE_WRITE | PTE_YOUNG | PTE_DIRTY
+        table = PMD_TABLE | int(memory.task[task.id, st.TASK_NID]) << PMD_NID_SHIFT
         done = populate_blocks(
             memory.pmd,
             memory.pte,
@@ -496,7 +487,7 @@ class Simulation:
             pfn,
             table,
             pfn | bits,
-            at | k.FRAME_MAPCOUNT_ONE | k.FRAME_IN_USE,
+            at | FRAME_MAPCOUNT_ONE | FRAME_IN_USE,
             min(blocks, wanted),
         )
         populate.account_blocks(memory, task.id, nid, done)
@@ -530,15 +521,15 @@ class Simulation:
 
     def _free_pgtables(self, process: Process, start: int, end: int) -> None:
         """Forget the page tables of blocks in which nothing is mapped any more."""
-        nr = k.HPAGE_PMD_NR
+        nr = HPAGE_PMD_NR
         first, last = start // nr * nr, -(-end // nr) * nr
         if any(vma.start < first + nr and vma.end > first for vma in process.vmas):
             first += nr
         if any(vma.start < last and vma.end > last - nr for vma in process.vmas):
             last -= nr
         if first < last:
-            block = (first + process.delta) >> k.HPAGE_PMD_ORDER
-            wipe(self.memory.pmd, block, (last - first) >> k.HPAGE_PMD_ORDER)
+            block = (first + process.delta) >> HPAGE_PMD_ORDER
+            wipe(self.memory.pmd, block, (last - first) >> HPAGE_PMD_ORDER)
 
     def mprotect(
         self,
@@ -563,7 +554,7 @@ class Simulation:
             memory = self._sync()
             for piece, count in _pieces(at, end):
                 piece += process.delta
-                changed += mmap.change_protection(memory, piece, count, read, write)
+                changed += mprotect.change_protection(memory, piece, count, read, write)
         merge(process)
         self._stale = True
         self.flush_tlbs(process)
@@ -579,10 +570,10 @@ class Simulation:
         pages: int | None = None,
     ) -> None:
         """Advise on a part of a region: ``hugepage``, ``nohugepage`` or ``none``."""
-        names = [one.name.lower() for one in k.Advice]
+        names = [one.name.lower() for one in Advice]
         if advice not in names:
             raise BadInput(f"advice must be one of {', '.join(names)}, got {advice!r}")
-        wanted = k.Advice(names.index(advice))
+        wanted = Advice(names.index(advice))
         start, pages = self._range(region, first, pages)
         self._change(region.process, start, pages, "advice", wanted)
         merge(region.process)
@@ -639,7 +630,7 @@ class Simulation:
 
     def swapon(self) -> None:
         """Make the swap space of the settings usable."""
-        self.memory.info[st.SLOTS + st.TOTAL] = self.settings.swap_bytes // k.PAGE_SIZE
+        self.memory.info[st.SLOTS + st.TOTAL] = self.settings.swap_bytes // PAGE_SIZE
 
     def swapoff(self, task: Task) -> None:
         """Bring back all that is swapped out, by the caller's policy, then end swap."""
@@ -710,7 +701,7 @@ class Simulation:
         move: bool = False,
         move_all: bool = False,
         strict: bool = False,
-        lazy: k.Mechanism | None = None,
+        lazy: Mechanism | None = None,
         first: int = 0,
         pages: int | None = None,
     ) -> int:
@@ -728,7 +719,7 @@ class Simulation:
         start, pages = self._range(region, first, pages)
         process, moving = region.process, move or move_all
         # do_mbind: there is nothing that the default policy could be strict about.
-        strict = strict and policy.mode != k.Mode.DEFAULT
+        strict = strict and policy.mode != Mode.DEFAULT
         if (
             strict
             and not moving
@@ -739,7 +730,7 @@ class Simulation:
         self._set_shared_policy(process, start, pages, policy)
         self._change(process, start, pages, "policy", policy)
         self._sync()
-        moved = np.array([0, 0, 0, 0, k.NONE, k.NONE])
+        moved = np.array([0, 0, 0, 0, NONE, NONE])
         if moving:
             self.lru_add_drain()
             for *piece, interleave in self._policies_in(process, start, pages):
@@ -780,7 +771,7 @@ class Simulation:
         self,
         task: Task,
         region: Region,
-        mechanism: k.Mechanism,
+        mechanism: Mechanism,
         policy: Policy | None = None,
         move_all: bool = False,
         first: int = 0,
@@ -803,29 +794,29 @@ class Simulation:
         memory = self._sync()
         marked, huge = 0, self._huge_marked()
         for v, at, count in self._rows(parts, region.process):
-            if mechanism == k.Mechanism.HINTING:
-                marked += mbind.change_prot_numa(memory, task.id, at, count)
+            if mechanism == Mechanism.HINTING:
+                marked += hinting.change_prot_numa(memory, task.id, at, count)
                 continue
-            swap = mechanism == k.Mechanism.SWAPCACHE
-            park = mbind.lazy_swapcache if swap else mbind.lazy_migcache
+            swap = mechanism == Mechanism.SWAPCACHE
+            park = mark.lazy_swapcache if swap else mark.lazy_migcache
             marked += park(memory, task.id, v, at, count, policy is not None, move_all)
         merge(region.process)
         self._stale = True
         self.flush_tlbs(region.process)
         huge = self._huge_marked() - huge
-        entries = marked - (k.HPAGE_PMD_NR - 1) * huge
+        entries = marked - (HPAGE_PMD_NR - 1) * huge
         self._charge(task, self._mark_cost(mechanism, entries, region.process))
         return marked
 
     def _huge_marked(self) -> int:
         """Return the huge entries that were marked since counters were folded."""
-        return int(self.memory.vm[-1, :, k.Vm.NUMA_HUGE_PTE_UPDATES].sum())
+        return int(self.memory.vm[-1, :, Vm.NUMA_HUGE_PTE_UPDATES].sum())
 
     def _mark_cost(self, mechanism, marked: int, process: Process) -> int:
         """Return what it costs to mark so many entries, ns."""
         flush = self._flush(process)
-        if mechanism == k.Mechanism.HINTING:
-            batches = -(-marked // k.HPAGE_PMD_NR)
+        if mechanism == Mechanism.HINTING:
+            batches = -(-marked // HPAGE_PMD_NR)
             return marked * self.costs.mark_pte_ns + batches * flush
         return marked * (self.costs.park_page_ns + flush)
 
@@ -847,7 +838,7 @@ class Simulation:
         moved = np.zeros(3, np.int64)
         for at, count in _pieces(start, start + pages):
             part = status[at - start : at - start + count]
-            mbind.move_pages(memory, task.id, at, node, move_all, part, moved)
+            move_pages.move_pages(memory, task.id, at, node, move_all, part, moved)
         self._charge_moves(task, region.process, moved)
         return status
 
@@ -870,7 +861,7 @@ class Simulation:
         for source, target in remap(sorted(from_nodes), sorted(to_nodes)):
             for vma in process.vmas:
                 for at, count in _pieces(vma.start, vma.end):
-                    mbind.migrate_to_node(
+                    move_pages.migrate_to_node(
                         memory, task.id, at, count, source, target, move_all, moved
                     )
         self._charge_moves(task, process, moved)
@@ -884,7 +875,7 @@ class Simulation:
         self._check_node(node)
         left = int(memory_hotplug.offline_pages(self._sync(), node))
         self._fold()
-        kind = k.Event.NODE_OFFLINE_FAILED if left else k.Event.NODE_OFFLINE
+        kind = Event.NODE_OFFLINE_FAILED if left else Event.NODE_OFFLINE
         self._event(kind, node, None, left)
         return left
 
@@ -909,7 +900,7 @@ class Simulation:
         cut = [
             at
             for at in (first, first + pages)
-            if at % k.HPAGE_PMD_NR
+            if at % HPAGE_PMD_NR
             and any(vma.start < at < vma.end for vma in process.vmas)
         ]
         parts = isolate(process, first, pages)
@@ -931,8 +922,8 @@ class Simulation:
     def _split_at(self, process: Process, cuts: Sequence[int]) -> None:
         """Split the huge entries that cuts go through."""
         for at in cuts:
-            if at % k.HPAGE_PMD_NR:
-                block = (at + process.delta) >> k.HPAGE_PMD_ORDER
+            if at % HPAGE_PMD_NR:
+                block = (at + process.delta) >> HPAGE_PMD_ORDER
                 vma_adjust_trans_huge(self.memory, process.id, block)
 
     def _rows_in(self, process: Process, first: int, pages: int):
@@ -993,7 +984,7 @@ class Simulation:
     def _charge(self, task: Task, syscall_ns: int, migration_ns: int = 0) -> None:
         memory = self._sync()
         splits = int(memory.info[st.SPLITS]) * self.costs.split_pmd_ns
-        mbind.charge_call(
+        charge.charge_call(
             memory, task.id, syscall_ns + splits + self.costs.syscall_ns, migration_ns
         )
         self._fold()
@@ -1042,7 +1033,7 @@ class Simulation:
                 task[st.TASK_MEAN] = max(1, task[st.TASK_REFS] * local)
 
     def _price(self, memory: st.Memory) -> None:
-        quantum.price(
+        price.price(
             memory,
             self._latency,
             self._bandwidth,
@@ -1052,7 +1043,7 @@ class Simulation:
             self.costs.core_bandwidth,
         )
         if self.settings.tlb.enabled:
-            quantum.price_walks(
+            price.price_walks(
                 memory,
                 self._latency,
                 self._utilisation,
@@ -1064,21 +1055,21 @@ class Simulation:
         """Simulate one quantum; return False where nothing was left to do."""
         memory = self._sync()
         settings = self.settings
-        start, end = quantum.plan(
+        start, end = plan.plan(
             memory.task, self.now, settings.quantum_ns, settings.quantum_accesses
         )
-        if end == k.NONE:
+        if end == NONE:
             return False
         memory.info[st.NOW_MS] = start // MS
         self._price(memory)
         accesses = self._lay_out(memory, loads)
-        quantum.open_quantum(memory)
+        fold.open_quantum(memory)
         if not settings.sequential:
             self._serve_shards(memory)
         self._serve_barrier(memory, accesses)
         self._fold()
         memory = self._sync()
-        quantum.utilise(
+        price.utilise(
             memory, self._bandwidth, self._utilisation, self._factor, end - start
         )
         self.now = self._end(int(end))
@@ -1101,7 +1092,7 @@ class Simulation:
         if self.settings.balancing.mode == "off":
             return
         memory = self.memory
-        numa_balancing.end_quantum(memory, start, self.now, self._scratch)
+        end_quantum.end_quantum(memory, start, self.now, self._scratch)
         for task, cpu in zip(self.tasks, memory.task[:, st.TASK_CPU], strict=True):
             task.cpu = int(cpu)
         self._fold()
@@ -1131,7 +1122,7 @@ class Simulation:
         """Make the quantum's accesses and deal them out; return their number."""
         accesses = int(acc.lay_out(memory.task, loads.starts))
         self._team.make_room(accesses, self.settings.quantum_accesses)
-        chunks = -(-accesses // acc.CHUNK)
+        chunks = -(-accesses // CHUNK)
         self._team.do(memory, Job.GENERATE, chunks)
         acc.queue(memory.info, memory.shard, self._team.work.tally, chunks)
         if not self.settings.sequential:
@@ -1139,29 +1130,29 @@ class Simulation:
         return accesses
 
     def _serve_shards(self, memory: st.Memory) -> None:
-        page_alloc.lend(memory)
+        allotment.lend(memory)
         self._team.work.limit[0] = max(1, self.batch // self.settings.shards)
-        left, for_shards = quantum.unserved(memory)
+        left, for_shards = fold.unserved(memory)
         while for_shards:
             before = left
             self._team.do(memory, Job.SERVE, 1 + self.settings.shards)
-            left, for_shards = quantum.unserved(memory)
+            left, for_shards = fold.unserved(memory)
             self.observer.progress(before - left, self.now)
-        page_alloc.take_back(memory)
+        allotment.take_back(memory)
         self._team.do(memory, Job.FREE, st.FREED_PARTS)
-        page_alloc.relist(memory)
+        allotment.relist(memory)
         swap_state.drain_freed(memory)
-        quantum.fold_lists(memory)
+        fold.fold_lists(memory)
 
     def _serve_barrier(self, memory: st.Memory, accesses: int) -> None:
         """Serve what was set aside, killing where memory runs out."""
         # Asked first: few runs wake daemons, and their kernel takes seconds to compile.
-        if quantum.is_daemon_woken(memory):
+        if fold.is_daemon_woken(memory):
             run_daemons(memory)
-        left, _ = quantum.unserved(memory)
+        left, _ = fold.unserved(memory)
         if left == 0:
             return
-        quantum.fold_processes(memory, self._touched)
+        fold.fold_processes(memory, self._touched)
         limit, work = min(self.batch, BARRIER_LIMIT), self._team.work
         stop = Stop.LIMIT
         while stop != Stop.DONE:
@@ -1179,23 +1170,23 @@ class Simulation:
     def _unstick(self, stop: int) -> int:
         """Kill for the access that found no memory, and serve it again."""
         word = int(self._team.work.layout[self.memory.info[st.POSITION] - 1])
-        task = self.tasks[word >> acc.ACCESS_TASK_SHIFT]
+        task = self.tasks[word >> ACCESS_TASK_SHIFT]
         if stop == Stop.SEGV:
-            page = (word & acc.ACCESS_VPN) - task.process.first_vpn
-            write = bool(word & acc.ACCESS_WRITE)
+            page = (word & ACCESS_VPN) - task.process.first_vpn
+            write = bool(word & ACCESS_WRITE)
             raise Segfault(task.id, task.process.name, page, write)
         self._oom_kill(task)
         return serve_one(self._sync(), word, self._team.work.counts[0, 0])
 
     def _oom_kill(self, task: Task) -> None:
         """Kill the process with the most to give (oom_badness, mm/oom_kill.c)."""
-        quantum.fold_processes(self._sync(), self._touched)
+        fold.fold_processes(self._sync(), self._touched)
         alive = [one for one in self.processes if one.alive]
         victim = max(alive, key=lambda one: (self._badness(one), one.id))
         nid = int(self.machine.cpu_node[task.cpu])
-        self.memory.vm[-1, nid, k.Vm.OOM_KILL] += 1
+        self.memory.vm[-1, nid, Vm.OOM_KILL] += 1
         self.oom_kills += 1
-        self._event(k.Event.OOM_KILL, nid, victim, self._badness(victim))
+        self._event(Event.OOM_KILL, nid, victim, self._badness(victim))
         self._leave(victim)
 
     def _badness(self, process: Process) -> int:
@@ -1203,9 +1194,9 @@ class Simulation:
         tables, counted = 0, 0
         for vma in process.vmas:
             # VMAs may share a block.
-            first = max(counted, vma.start // k.HPAGE_PMD_NR * k.HPAGE_PMD_NR)
-            counted = -(-vma.end // k.HPAGE_PMD_NR) * k.HPAGE_PMD_NR
-            tables += mmap.count_page_tables(
+            first = max(counted, vma.start // HPAGE_PMD_NR * HPAGE_PMD_NR)
+            counted = -(-vma.end // HPAGE_PMD_NR) * HPAGE_PMD_NR
+            tables += zap.count_page_tables(
                 self.memory, first + process.delta, counted - first
             )
         return int(row[st.MM_RSS] + row[st.MM_SWAPENTS] + tables)
@@ -1228,12 +1219,12 @@ class Simulation:
     def _fold(self) -> None:
         """Add what kernels charged and changed to clocks and processes."""
         memory = self.memory
-        quantum.fold_clocks(memory, self._spent)
-        quantum.fold_processes(memory, self._touched)
-        quantum.fold_lists(memory)
+        fold.fold_clocks(memory, self._spent)
+        fold.fold_processes(memory, self._touched)
+        fold.fold_lists(memory)
         memory.info[st.SPLITS] = 0
 
-    def _event(self, kind: k.Event, node: int, process: Process | None, value: int):
+    def _event(self, kind: Event, node: int, process: Process | None, value: int):
         who = process.id if process else -1
         self.observer.event(self.now, kind.name.lower(), node, who, int(value))
 
@@ -1251,9 +1242,9 @@ class Simulation:
 
     def total(self, name: str) -> int:
         """Return a counter by its /proc/vmstat name, over all nodes."""
-        if name.upper() not in k.Vm.__members__:
+        if name.upper() not in Vm.__members__:
             raise BadInput(f"counter must be one of kernels.constants.Vm, got {name!r}")
-        return int(self.counters()[:, k.Vm[name.upper()]].sum())
+        return int(self.counters()[:, Vm[name.upper()]].sum())
 
     def refusals(self) -> np.ndarray:
         """Return int64[len(Refusal)]: all refusals so far."""
@@ -1308,25 +1299,25 @@ class Simulation:
         totals = self.counters().sum(axis=0)
         refused = self.refusals()
         tail = self.memory.shard[:, [st.TAIL_LOCAL, st.TAIL_ALL]].sum(axis=0)
-        moved = totals[k.Vm.PGMIGRATE_SUCCESS]
+        moved = totals[Vm.PGMIGRATE_SUCCESS]
         return {
-            "accesses": int(totals[[k.Vm.ACCESSES_LOCAL, k.Vm.ACCESSES_REMOTE]].sum()),
-            "pages_marked": int(totals[k.Vm.LAZY_PAGES_MARKED]),
+            "accesses": int(totals[[Vm.ACCESSES_LOCAL, Vm.ACCESSES_REMOTE]].sum()),
+            "pages_marked": int(totals[Vm.LAZY_PAGES_MARKED]),
             "pages_migrated": int(moved),
-            "pages_moved": int(totals[k.Vm.PAGES_MOVED]),
-            "pages_paid": int(totals[k.Vm.PAGES_PAID]),
-            "pages_unpaid": int(totals[k.Vm.PAGES_MOVED] - totals[k.Vm.PAGES_PAID]),
-            "pages_moved_back": int(totals[k.Vm.PAGES_MOVED_BACK]),
+            "pages_moved": int(totals[Vm.PAGES_MOVED]),
+            "pages_paid": int(totals[Vm.PAGES_PAID]),
+            "pages_unpaid": int(totals[Vm.PAGES_MOVED] - totals[Vm.PAGES_PAID]),
+            "pages_moved_back": int(totals[Vm.PAGES_MOVED_BACK]),
             "converged_ns": self._locality.converged_ns(),
             "pages_refused": int(refused.sum()),
             "pages_refused_by": refused,
             "swap_slots_peak": self.slots_peak,
             "migcache_entries_peak": self.entries_peak,
-            "faults": int(totals[k.Vm.PGFAULT]),
+            "faults": int(totals[Vm.PGFAULT]),
             "oom_kills": self.oom_kills,
             "local_fraction": float(tail[0] / tail[1]) if tail[1] else float("nan"),
             "run_time_ns": max((self.clock(task) for task in self.tasks), default=0),
-            "thp_splits": int(totals[k.Vm.THP_SPLIT_PAGE]),
+            "thp_splits": int(totals[Vm.THP_SPLIT_PAGE]),
             "thp_collapses": self.pages_collapsed,
             **self._huge_shares(),
         }
@@ -1343,7 +1334,7 @@ class Simulation:
                 huge += int(by_node.sum())
                 local += int(by_node[list(homes)].sum())
         return {
-            "thp_share": huge * k.HPAGE_PMD_NR / mapped if mapped else 0.0,
+            "thp_share": huge * HPAGE_PMD_NR / mapped if mapped else 0.0,
             "huge_local_share": local / huge if huge else 0.0,
         }
 
@@ -1414,7 +1405,7 @@ class Simulation:
         if page.frame < 0:
             return 0
         if page.huge:
-            return int(self.memory.block_cpupid[page.frame >> k.HPAGE_PMD_ORDER])
+            return int(self.memory.block_cpupid[page.frame >> HPAGE_PMD_ORDER])
         return int(self.memory.frame_cpupid[page.frame])
 
     def tier_state(self, node: int) -> tuple[int, int]:
@@ -1426,7 +1417,7 @@ class Simulation:
     def has_pages(self, process: Process, vma: Vma) -> bool:
         """Tell whether pages of a VMA were ever faulted in and any are left."""
         first = vma.start + process.delta
-        return bool(mmap.maps_pages(self.memory, first, vma.end - vma.start))
+        return bool(zap.maps_pages(self.memory, first, vma.end - vma.start))
 
     def free(self, node: int) -> int:
         """Return the free frames of a node."""
@@ -1459,24 +1450,24 @@ class Simulation:
     def page(self, process: Process, vpn: int) -> Page:
         """Return what virtual page ``vpn`` of a process is."""
         memory = self._sync()
-        pmd = int(memory.pmd[(vpn + process.delta) >> k.HPAGE_PMD_ORDER])
-        huge = bool(pmd & k.PMD_LEAF)
+        pmd = int(memory.pmd[(vpn + process.delta) >> HPAGE_PMD_ORDER])
+        huge = bool(pmd & PMD_LEAF)
         pte = pmd if huge else int(memory.pte[vpn + process.delta])
-        payload = pte & k.PTE_PAYLOAD
+        payload = pte & PTE_PAYLOAD
         bits = {
-            "write": bool(pte & k.PTE_WRITE),
-            "young": bool(pte & k.PTE_YOUNG),
-            "dirty": bool(pte & k.PTE_DIRTY),
-            "protnone": bool(pte & k.PTE_PROTNONE),
+            "write": bool(pte & PTE_WRITE),
+            "young": bool(pte & PTE_YOUNG),
+            "dirty": bool(pte & PTE_DIRTY),
+            "protnone": bool(pte & PTE_PROTNONE),
             "pmd": huge,
         }
-        if pte & k.PTE_PRESENT:
-            pfn = payload + (vpn % k.HPAGE_PMD_NR if huge else 0)
+        if pte & PTE_PRESENT:
+            pfn = payload + (vpn % HPAGE_PMD_NR if huge else 0)
             return Page("present", **bits, **self._frame(pfn))
-        if pte & k.PTE_ZERO:
+        if pte & PTE_ZERO:
             return Page("zero", **bits)
-        if pte & (k.PTE_SWAP | k.PTE_PARKED):
-            return self._entry_page(payload, bool(pte & k.PTE_SWAP))
+        if pte & (PTE_SWAP | PTE_PARKED):
+            return self._entry_page(payload, bool(pte & PTE_SWAP))
         return Page("none")
 
     def _entry_page(self, entry: int, swap: bool) -> Page:
@@ -1484,24 +1475,24 @@ class Simulation:
         counts = memory.slot_count if swap else memory.entry_count
         frames = memory.slot_frame if swap else memory.entry_frame
         pfn, kind = int(frames[entry]), "swap" if swap else "parked"
-        if pfn != k.NONE:
+        if pfn != NONE:
             return Page(kind, **self._frame(pfn))
         return Page(kind, entry=entry, count=int(counts[entry]))
 
     def _frame(self, pfn: int) -> dict:
         memory = self.memory
-        folio = int(memory.block_huge[pfn >> k.HPAGE_PMD_ORDER])
-        whole = folio and not folio & k.FOLIO_COMPOUND
+        folio = int(memory.block_huge[pfn >> HPAGE_PMD_ORDER])
+        whole = folio and not folio & FOLIO_COMPOUND
         word = 0 if whole else int(memory.frame[pfn])
         found = {
             "node": pfn >> int(memory.info[st.NODE_SHIFT]),
             "frame": pfn,
-            "mapcount": ((word & k.FRAME_MAPCOUNT) + (folio & k.FRAME_MAPCOUNT))
-            >> k.FRAME_MAPCOUNT_SHIFT,
+            "mapcount": ((word & FRAME_MAPCOUNT) + (folio & FRAME_MAPCOUNT))
+            >> FRAME_MAPCOUNT_SHIFT,
             "huge": folio != 0,
         }
-        if word & (k.FRAME_SWAPCACHE | k.FRAME_MIGCACHE):
-            swap = bool(word & k.FRAME_SWAPCACHE)
+        if word & (FRAME_SWAPCACHE | FRAME_MIGCACHE):
+            swap = bool(word & FRAME_SWAPCACHE)
             entry = int(memory.frame_entry[pfn])
             counts = memory.slot_count if swap else memory.entry_count
             found |= {"entry": entry, "count": int(counts[entry])}
@@ -1510,7 +1501,7 @@ class Simulation:
 
     def check(self) -> None:
         """Prove the invariants of ``docs/model.md``, or raise AssertionError."""
-        from .check import check
+        from .state.check import check
 
         check(self)
 

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from ._arrays import Arrays
+from .jit.arrays import Arrays
 
 # --- columns of Memory.info, int64[INFO_WIDTH]: scalars -----------------------
 NODE_SHIFT: Final = 0  # log2 of the frame numbers that a node owns

@@ -25,16 +25,18 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ..engine import topology, workload
-from ..engine.balancing import Balancing
 from ..engine.errors import BadInput
-from ..engine.settings import Settings
-from ..engine.sizes import format_size
-from ..engine.study import SUMMARY, Column, Study, Variant, hide
-from ..engine.topology import Machine
-from ..engine.transparent_hugepage import Thp
-from ..kernels.constants import HPAGE_PMD_NR, PAGE_SIZE
-from .table import aligned, count, percent, seconds, table
+from ..engine.machine import presets
+from ..engine.machine.machine import Machine, cpus_of
+from ..engine.settings.numa_balancing import Balancing
+from ..engine.settings.settings import Settings
+from ..engine.settings.sizes import format_size
+from ..engine.settings.thp import Thp
+from ..engine.study.columns import SUMMARY, Column, hide
+from ..engine.study.study import Study, Variant
+from ..engine.workloads.kinds import Sweep
+from ..kernels.words import HPAGE_PMD_NR, PAGE_SIZE
+from .common.table import aligned, count, percent, seconds, table
 
 QUESTION = "What did it cost to split huge pages at hint faults, as in November 2012?"
 BLOCK = PAGE_SIZE * HPAGE_PMD_NR
@@ -193,7 +195,7 @@ def opteron(cpus: int, memory: int) -> Machine:
     if share < 2 * BLOCK:
         raise BadInput(f"memory must be at least 16 MiB, got {memory} bytes")
     local = np.eye(NODES, dtype=bool)
-    estimate = topology.uniform(
+    estimate = presets.uniform(
         NODES, share, cpus, system_bytes=BLOCK, name="4-node Opteron"
     )
     return replace(
@@ -241,7 +243,7 @@ _COUNTERS = {"thp_splits": "thp_split_page"}
 
 def spread(simulation, threads: int) -> list[int]:
     """Return a CPU for each thread: as many on each node, in an order that is drawn."""
-    by_node = [topology.cpus_of(simulation.machine, node) for node in range(NODES)]
+    by_node = [cpus_of(simulation.machine, node) for node in range(NODES)]
     cpus = [
         by_node[i % NODES][i // NODES % len(by_node[i % NODES])] for i in range(threads)
     ]
@@ -251,7 +253,7 @@ def spread(simulation, threads: int) -> list[int]:
 def _process(simulation, load: Load, stride: int, cpus: list[int]) -> list:
     """Start a process, touch its memory on node 0, spread it; return its workloads."""
     process = simulation.spawn(nbytes=2 * load.region_blocks * BLOCK)
-    home = topology.cpus_of(simulation.machine, 0)
+    home = cpus_of(simulation.machine, 0)
     tasks = [
         simulation.start_task(process, home[i % len(home)]) for i in range(len(cpus))
     ]
@@ -262,11 +264,11 @@ def _process(simulation, load: Load, stride: int, cpus: list[int]) -> list:
     return [_sweep(load, stride, i, task, region) for i, task in enumerate(tasks)]
 
 
-def _sweep(load: Load, stride: int, i: int, task, region) -> workload.Sweep:
+def _sweep(load: Load, stride: int, i: int, task, region) -> Sweep:
     """Return the passes of thread ``i`` of a process."""
     pages = load.blocks * HPAGE_PMD_NR
     first, start = (0, i * pages // load.threads) if load.shared else (i * pages, 0)
-    return workload.Sweep(
+    return Sweep(
         task=task,
         region=region,
         count=_accesses(load, stride),

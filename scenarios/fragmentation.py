@@ -9,15 +9,18 @@ against the share of the free memory that lay in whole blocks.
 
 from dataclasses import dataclass, field
 
-from ..engine import topology, workload
 from ..engine.errors import BadInput
-from ..engine.load import draw
-from ..engine.memory import arena_pages, usable_pages
-from ..engine.settings import Settings
-from ..engine.sizes import format_size
-from ..engine.study import Column, Study, Variant
-from ..engine.transparent_hugepage import ASLEEP, DEFRAG, Thp
-from ..kernels.constants import HPAGE_PMD_NR, PAGE_SIZE
+from ..engine.machine import presets
+from ..engine.machine.zones import watermarks
+from ..engine.settings.settings import Settings
+from ..engine.settings.sizes import format_size
+from ..engine.settings.thp import ASLEEP, DEFRAG, Thp
+from ..engine.state.allocate import arena_pages, usable_pages
+from ..engine.study.columns import Column
+from ..engine.study.study import Study, Variant
+from ..engine.workloads.kinds import Sweep
+from ..engine.workloads.rows import draw
+from ..kernels.words import HPAGE_PMD_NR, PAGE_SIZE
 
 QUESTION = "How often does a fault get a huge page, as free memory falls to pieces?"
 BLOCK = PAGE_SIZE * HPAGE_PMD_NR
@@ -68,7 +71,7 @@ def build(parameters: Parameters) -> Study:
             f"memory must be at least {format_size(JOBS * BLOCK)},"
             f" got {format_size(parameters.memory)}"
         )
-    machine = topology.uniform(1, parameters.memory, cpus_per_node=NEW)
+    machine = presets.uniform(1, parameters.memory, cpus_per_node=NEW)
     pages = parameters.memory // PAGE_SIZE
     span = _span(parameters, max(parameters.occupied)) + parameters.memory
     if span > arena_pages(machine) * PAGE_SIZE:
@@ -149,7 +152,7 @@ def _draws(seed: int):
 def _enter(simulation, tasks, mean: int, sizes) -> list:
     """Start a job for each task, half to one and a half of the mean; touch them all."""
     usable = usable_pages(simulation.machine, simulation.settings)
-    spare = simulation.free(0) - int(topology.watermarks(usable, True)[0, 2])
+    spare = simulation.free(0) - int(watermarks(usable, True)[0, 2])
     most = max(1, spare // len(tasks))
     jobs = []
     for task in tasks:
@@ -157,7 +160,7 @@ def _enter(simulation, tasks, mean: int, sizes) -> list:
         jobs.append(simulation.mmap(task.process, pages * PAGE_SIZE, "job"))
     simulation.run(
         [
-            workload.Sweep(task=task, region=job, count=job.pages)
+            Sweep(task=task, region=job, count=job.pages)
             for task, job in zip(tasks, jobs, strict=True)
         ]
     )
@@ -176,9 +179,7 @@ def _look(simulation) -> tuple[float, float, float]:
     task = simulation.start_task(probe, 0)
     region = simulation.mmap(probe, blocks * BLOCK)
     simulation.advise(task, region, "hugepage")
-    load = workload.Sweep(
-        task=task, region=region, count=blocks, stride=HPAGE_PMD_NR, refs=1
-    )
+    load = Sweep(task=task, region=region, count=blocks, stride=HPAGE_PMD_NR, refs=1)
     simulation.run([load])
     simulation.exit(probe)
     got, failed = (

@@ -6,11 +6,14 @@ again by its next touch.  The occupancy of the machine decides whether it works.
 
 from dataclasses import dataclass, field
 
-from ..engine import topology, workload
 from ..engine.errors import BadInput
-from ..engine.settings import Settings
-from ..engine.study import SUMMARY, VERDICT, Column, Study, Variant, hide
-from ..kernels.constants import PAGE_SIZE
+from ..engine.machine import spec
+from ..engine.machine.machine import cpus_of
+from ..engine.settings.settings import Settings
+from ..engine.study.columns import SUMMARY, VERDICT, Column, hide
+from ..engine.study.study import Study, Variant
+from ..engine.workloads.kinds import Uniform
+from ..kernels.words import PAGE_SIZE
 
 QUESTION = "Up to which occupancy can a node's memory be removed under running tasks?"
 
@@ -38,7 +41,7 @@ class Parameters:
 
 def build(parameters: Parameters) -> Study:
     """Return the study: one variant for each occupancy."""
-    machine = topology.machine(parameters.machine, parameters.memory)
+    machine = spec.machine(parameters.machine, parameters.memory)
     if not 0 <= parameters.node < machine.nodes or machine.nodes < 2:
         raise BadInput(
             f"node must be one of the machine's {machine.nodes}, got {parameters.node}"
@@ -65,7 +68,7 @@ def _steps(simulation, parameters: Parameters, pages: int) -> dict:
     process = simulation.spawn("job")
     nodes = [n for n in range(simulation.machine.nodes) if simulation.machine.cpus[n]]
     tasks = [
-        simulation.start_task(process, topology.cpus_of(simulation.machine, node)[0])
+        simulation.start_task(process, cpus_of(simulation.machine, node)[0])
         for node in nodes
     ]
     region = simulation.mmap(process, pages * PAGE_SIZE, "data")
@@ -77,9 +80,7 @@ def _steps(simulation, parameters: Parameters, pages: int) -> dict:
     on_node = simulation.free(parameters.node) - before + left
     simulation.run(
         [
-            workload.Uniform(
-                task=task, region=region, count=slab, first=i * slab, pages=slab
-            )
+            Uniform(task=task, region=region, count=slab, first=i * slab, pages=slab)
             for i, task in enumerate(tasks)
         ]
     )

@@ -8,15 +8,19 @@ NUMA balancing goes at its own pace: how far it gets depends on ``iterations``.
 
 from dataclasses import dataclass, field
 
-from ..engine import mechanism, topology, workload
-from ..engine.balancing import Balancing
 from ..engine.errors import BadInput
-from ..engine.settings import SNAPSHOTS, Settings, nanoseconds
-from ..engine.sizes import format_size
-from ..engine.study import SUMMARY, THP_SHARE, Study, Variant, hide
-from ..engine.tlb import Tlb
-from ..engine.transparent_hugepage import Thp
-from ..kernels.constants import PAGE_SIZE
+from ..engine.machine import spec
+from ..engine.machine.machine import cpus_of
+from ..engine.settings.numa_balancing import Balancing
+from ..engine.settings.settings import SNAPSHOTS, Settings, nanoseconds
+from ..engine.settings.sizes import format_size
+from ..engine.settings.thp import Thp
+from ..engine.settings.tlb_size import Tlb
+from ..engine.study.columns import SUMMARY, THP_SHARE, hide
+from ..engine.study.study import Study, Variant
+from ..engine.workloads.kinds import Stencil
+from ..kernels.words import PAGE_SIZE
+from .common import mechanism
 
 QUESTION = "What does serial initialisation cost, and which mechanism repairs it?"
 
@@ -46,7 +50,7 @@ class Parameters:
 
 def build(parameters: Parameters) -> Study:
     """Return the study: one variant a mechanism."""
-    machine = topology.machine(parameters.machine, parameters.memory)
+    machine = spec.machine(parameters.machine, parameters.memory)
     slab = parameters.mapped // PAGE_SIZE // parameters.ranks
     if slab <= parameters.halo:
         raise BadInput(
@@ -112,7 +116,7 @@ def _stencils(parameters: Parameters, tasks, region, slab: int):
         first = rank * slab
         ends = (rank > 0) + (rank < last)
         loads.append(
-            workload.Stencil(
+            Stencil(
                 task=task,
                 region=region,
                 count=(slab + ends * halo) * parameters.iterations,
@@ -129,7 +133,7 @@ def _stencils(parameters: Parameters, tasks, region, slab: int):
 def _spread(machine, ranks: int) -> list[int]:
     """Return a CPU for each rank: as many ranks on each node with CPUs."""
     nodes = [node for node in range(machine.nodes) if machine.cpus[node]]
-    cpus = [topology.cpus_of(machine, node) for node in nodes]
+    cpus = [cpus_of(machine, node) for node in nodes]
     share = -(-ranks // len(nodes))
     return [
         cpus[rank // share][rank % share % len(cpus[rank // share])]

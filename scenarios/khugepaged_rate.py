@@ -7,14 +7,17 @@ blocks of 2 MiB every 10 s, whatever comes of them: a terabyte takes a week.
 
 from dataclasses import dataclass, field
 
-from ..engine import topology
-from ..engine.costs import Costs
 from ..engine.errors import BadInput
-from ..engine.settings import SNAPSHOTS, Settings, nanoseconds
-from ..engine.sizes import format_size
-from ..engine.study import THP, Column, Study, Variant
-from ..engine.transparent_hugepage import UINT_MAX, Khugepaged, Thp
-from ..kernels.constants import HPAGE_PMD_NR, PAGE_SIZE, ScanResult
+from ..engine.machine import spec
+from ..engine.machine.machine import cpus_of
+from ..engine.settings.costs import Costs
+from ..engine.settings.settings import SNAPSHOTS, Settings, nanoseconds
+from ..engine.settings.sizes import format_size
+from ..engine.settings.thp import UINT_MAX, Khugepaged, Thp
+from ..engine.study.columns import THP, Column
+from ..engine.study.study import Study, Variant
+from ..kernels.counters import ScanResult
+from ..kernels.words import HPAGE_PMD_NR, PAGE_SIZE
 
 QUESTION = "How long does khugepaged take, and what does tuning it change?"
 BLOCK = PAGE_SIZE * HPAGE_PMD_NR
@@ -70,7 +73,7 @@ def build(parameters: Parameters) -> Study:
         raise BadInput(
             f"mapped must be at least 2 MiB, got {format_size(parameters.mapped)}"
         )
-    machine = topology.machine(parameters.machine, 2 * parameters.mapped)
+    machine = spec.machine(parameters.machine, 2 * parameters.mapped)
     nodes = sum(1 for cpus in machine.cpus if cpus)
     blocks = parameters.mapped // BLOCK // nodes * nodes
     if not blocks:
@@ -113,7 +116,7 @@ def _steps(simulation, blocks: int, step: int) -> dict:
     nodes = [n for n, cpus in enumerate(simulation.machine.cpus) if cpus]
     share = region.pages // len(nodes)
     for i, node in enumerate(nodes):
-        cpu = topology.cpus_of(simulation.machine, node)[0]
+        cpu = cpus_of(simulation.machine, node)[0]
         task = simulation.start_task(process, cpu)
         simulation.populate(task, region, i * share, share)
     simulation.advise(task, region, "hugepage")

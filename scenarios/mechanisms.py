@@ -11,15 +11,18 @@ the two caches split them, the others move them whole.
 
 from dataclasses import dataclass, field
 
-from ..engine import mechanism, topology, workload
-from ..engine.balancing import Balancing
 from ..engine.errors import BadInput
-from ..engine.settings import SNAPSHOTS, Settings, nanoseconds
-from ..engine.study import SUMMARY, THP_SHARE, Column, Study, Variant, hide
-from ..engine.tlb import Tlb
-from ..engine.transparent_hugepage import Khugepaged, Thp
-from ..kernels.constants import PAGE_SIZE
-from .table import count, percent, seconds, table
+from ..engine.machine.machine import Machine, cpus_of
+from ..engine.settings.numa_balancing import Balancing
+from ..engine.settings.settings import SNAPSHOTS, Settings, nanoseconds
+from ..engine.settings.thp import Khugepaged, Thp
+from ..engine.settings.tlb_size import Tlb
+from ..engine.study.columns import SUMMARY, THP_SHARE, Column, hide
+from ..engine.study.study import Study, Variant
+from ..engine.workloads.kinds import Sweep, Uniform
+from ..kernels.words import PAGE_SIZE
+from .common import mechanism
+from .common.table import count, percent, seconds, table
 
 QUESTION = "Which mechanism brings memory after threads that move, and at what price?"
 HOME, AWAY = 0, 2
@@ -98,9 +101,9 @@ def build(parameters: Parameters) -> Study:
     )
 
 
-def machine_of(spec: str, memory: int) -> topology.Machine:
+def machine_of(spec: str, memory: int) -> Machine:
     """Return a machine of ``memory`` bytes; BadInput where a node has no CPUs."""
-    machine = topology.machine(spec, memory)
+    machine = spec.machine(spec, memory)
     if machine.nodes <= AWAY or not machine.cpus[HOME] or not machine.cpus[AWAY]:
         raise BadInput(
             f"machine must have CPUs on nodes {HOME} and {AWAY}, got {machine.name}"
@@ -128,7 +131,7 @@ def steps(simulation, parameters, name: str, pages: int) -> dict:
     parameters  has ``tasks``, ``touches`` and ``refs``; ``pages``: 4 KiB, in all
     """
     process = simulation.spawn("job")
-    cpus = topology.cpus_of(simulation.machine, HOME)
+    cpus = cpus_of(simulation.machine, HOME)
     tasks = [
         simulation.start_task(process, cpus[i % len(cpus)])
         for i in range(parameters.tasks)
@@ -138,7 +141,7 @@ def steps(simulation, parameters, name: str, pages: int) -> dict:
     slab = pages // parameters.tasks
     simulation.run(
         [
-            workload.Sweep(
+            Sweep(
                 task=task,
                 region=region,
                 count=slab,
@@ -155,9 +158,7 @@ def steps(simulation, parameters, name: str, pages: int) -> dict:
     count = slab * parameters.touches
     simulation.run(
         [
-            workload.Uniform(
-                task=task, region=region, count=count, refs=parameters.refs
-            )
+            Uniform(task=task, region=region, count=count, refs=parameters.refs)
             for task in tasks
         ],
         tail=(slab + count) // 10,
@@ -167,7 +168,7 @@ def steps(simulation, parameters, name: str, pages: int) -> dict:
 
 def _move(simulation, tasks) -> None:
     """Move the threads, which stop for it together."""
-    cpus = topology.cpus_of(simulation.machine, AWAY)
+    cpus = cpus_of(simulation.machine, AWAY)
     for i, task in enumerate(tasks):
         simulation.move_task(task, cpus[i % len(cpus)])
     simulation.synchronize()

@@ -8,11 +8,15 @@ asked for by name only (``mechanisms=none,eager,hinting,balancing``).
 
 from dataclasses import dataclass, field
 
-from ..engine import mechanism, topology, workload
 from ..engine.errors import BadInput
-from ..engine.settings import Settings
-from ..engine.study import SUMMARY, Study, Variant, hide
-from ..kernels.constants import PAGE_SIZE
+from ..engine.machine import spec
+from ..engine.machine.machine import cpus_of
+from ..engine.settings.settings import Settings
+from ..engine.study.columns import SUMMARY, hide
+from ..engine.study.study import Study, Variant
+from ..engine.workloads.kinds import NextTouch
+from ..kernels.words import PAGE_SIZE
+from .common import mechanism
 
 QUESTION = "From which touched fraction on does moving everything at once pay?"
 AWAY = 1
@@ -44,7 +48,7 @@ class Parameters:
 
 def build(parameters: Parameters) -> Study:
     """Return the study: one variant for each mechanism and fraction."""
-    machine = topology.machine(parameters.machine, parameters.memory)
+    machine = spec.machine(parameters.machine, parameters.memory)
     if machine.nodes <= AWAY or not machine.cpus[0] or not machine.cpus[AWAY]:
         raise BadInput(f"machine must have CPUs on nodes 0 and 1, got {machine.name}")
     pages = parameters.memory // 8 // PAGE_SIZE // parameters.tasks * parameters.tasks
@@ -76,8 +80,8 @@ def build(parameters: Parameters) -> Study:
 
 def _steps(simulation, parameters, name: str, pages: int, touched: int) -> None:
     process = simulation.spawn("job")
-    home = topology.cpus_of(simulation.machine, 0)
-    away = topology.cpus_of(simulation.machine, AWAY)
+    home = cpus_of(simulation.machine, 0)
+    away = cpus_of(simulation.machine, AWAY)
     tasks = [
         simulation.start_task(process, home[i % len(home)])
         for i in range(parameters.tasks)
@@ -93,7 +97,7 @@ def _steps(simulation, parameters, name: str, pages: int, touched: int) -> None:
     for _ in range(parameters.times):
         simulation.run(
             [
-                workload.NextTouch(
+                NextTouch(
                     task=task,
                     region=region,
                     count=touched,

@@ -20,17 +20,21 @@ from functools import partial
 
 import numpy as np
 
-from ..engine import mechanism, topology, workload
-from ..engine.costs import Costs
 from ..engine.errors import BadInput
-from ..engine.settings import Settings
-from ..engine.sizes import format_size
-from ..engine.study import Column, Study, Variant
-from ..engine.tlb import Tlb
-from ..engine.transparent_hugepage import Thp
-from ..kernels.constants import HPAGE_PMD_NR, PAGE_SIZE, Cause
+from ..engine.machine.machine import cpus_of
+from ..engine.settings.costs import Costs
+from ..engine.settings.settings import Settings
+from ..engine.settings.sizes import format_size
+from ..engine.settings.thp import Thp
+from ..engine.settings.tlb_size import Tlb
+from ..engine.study.columns import Column
+from ..engine.study.study import Study, Variant
+from ..engine.workloads.kinds import Gups, Stencil, Stream, Zipf
+from ..kernels.counters import Cause
+from ..kernels.words import HPAGE_PMD_NR, PAGE_SIZE
 from . import mechanisms
-from .table import aligned, percent, seconds
+from .common import mechanism
+from .common.table import aligned, percent, seconds
 
 QUESTION = "What do the wrong node and small pages cost, and which constants matter?"
 #: Van Riel, linux-mm, 6 July 2012.
@@ -98,16 +102,16 @@ def build(parameters: Parameters) -> Study:
 
 
 def _gups(task, region, count):
-    return workload.Gups(task=task, region=region, count=count)
+    return Gups(task=task, region=region, count=count)
 
 
 def _stream(task, region, count):
-    return workload.Stream(task=task, region=region, count=count)
+    return Stream(task=task, region=region, count=count)
 
 
 def _stencil(task, region, count):
     third = region.pages // 3
-    return workload.Stencil(
+    return Stencil(
         task=task,
         region=region,
         count=count,
@@ -120,7 +124,7 @@ def _stencil(task, region, count):
 
 
 def _zipf(task, region, count):
-    return workload.Zipf(task=task, region=region, count=count, refs=16)
+    return Zipf(task=task, region=region, count=count, refs=16)
 
 
 WORKLOADS: dict[str, Callable] = {
@@ -149,11 +153,11 @@ def _measure(simulation, parameters, case: tuple, pages: int, times: dict) -> di
     load, size, place = case
     process = simulation.spawn("job")
     task = simulation.start_task(
-        process, topology.cpus_of(simulation.machine, mechanisms.HOME)[0]
+        process, cpus_of(simulation.machine, mechanisms.HOME)[0]
     )
     region = simulation.mmap(process, pages * PAGE_SIZE, "data")
     simulation.populate(task, region)
-    cpu = topology.cpus_of(simulation.machine, PLACES[place])[0]
+    cpu = cpus_of(simulation.machine, PLACES[place])[0]
     simulation.move_task(task, cpu)
     work = WORKLOADS[load](task, region, parameters.accesses)
     simulation.run([work])

@@ -15,18 +15,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..engine import workload
-from ..engine.balancing import Balancing
 from ..engine.errors import BadInput
-from ..engine.mechanism import check_knobs, settings_for
-from ..engine.settings import Settings
-from ..engine.sizes import format_size
-from ..engine.snapshot import BlockKind
-from ..engine.study import SUMMARY, Column, Study, Variant, hide
-from ..engine.transparent_hugepage import Thp
-from ..kernels.constants import CACHE_LINE, PAGE_SIZE
+from ..engine.settings.numa_balancing import Balancing
+from ..engine.settings.settings import Settings
+from ..engine.settings.sizes import format_size
+from ..engine.settings.thp import Thp
+from ..engine.state.snapshot import BlockKind
+from ..engine.study.columns import SUMMARY, Column, hide
+from ..engine.study.study import Study, Variant
+from ..engine.workloads.kinds import Sweep
+from ..kernels.words import CACHE_LINE, PAGE_SIZE
 from .autonuma_benchmark import BLOCK, NODES, opteron, spread
-from .table import aligned, table
+from .common.mechanism import check_knobs, settings_for
+from .common.table import aligned, table
 
 QUESTION = "Do the threads of a process and its memory come together, and how soon?"
 CPUS = 8
@@ -232,11 +233,11 @@ class _Work:
         return np.array([clock(job.tasks[i]) for job, i in self.tasks])
 
     @staticmethod
-    def _sweep(job: Job, i: int, count: int, done: int) -> workload.Sweep:
+    def _sweep(job: Job, i: int, count: int, done: int) -> Sweep:
         """Return what thread ``i`` clears next; each began in a part of its own."""
         pages = job.region.pages
         begin = i * pages // len(job.tasks) // STRIDE * STRIDE
-        return workload.Sweep(
+        return Sweep(
             task=job.tasks[i],
             region=job.region,
             count=count,

@@ -13,14 +13,18 @@ random.  The scheduler leaves them where they are (``balancing.placement``).
 
 from dataclasses import dataclass, field, replace
 
-from ..engine import topology, workload
-from ..engine.balancing import Balancing
 from ..engine.errors import BadInput
-from ..engine.mechanism import BALANCING, check_knobs, settings_for
-from ..engine.settings import Settings
-from ..engine.study import SUMMARY, Column, Study, Variant, hide
-from ..engine.transparent_hugepage import Thp
-from ..kernels.constants import HPAGE_PMD_NR, PAGE_SIZE, Refusal
+from ..engine.machine import spec
+from ..engine.machine.machine import cpus_of
+from ..engine.settings.numa_balancing import Balancing
+from ..engine.settings.settings import Settings
+from ..engine.settings.thp import Thp
+from ..engine.study.columns import SUMMARY, Column, hide
+from ..engine.study.study import Study, Variant
+from ..engine.workloads.kinds import Uniform
+from ..kernels.counters import Refusal
+from ..kernels.words import HPAGE_PMD_NR, PAGE_SIZE
+from .common.mechanism import BALANCING, check_knobs, settings_for
 
 QUESTION = "Tasks on two nodes share pages: which rules stop these from bouncing?"
 #: (filter, groups) by the name of the variant.
@@ -75,7 +79,7 @@ def build(parameters: Parameters) -> Study:
                 f"balancing.{name} must be left alone, the variants try every rule,"
                 f" got {value}"
             )
-    machine = topology.machine(parameters.machine, 8 * parameters.mapped)
+    machine = spec.machine(parameters.machine, 8 * parameters.mapped)
     if machine.nodes < 2 or not all(machine.cpus[:2]):
         raise BadInput(f"machine must have CPUs on nodes 0 and 1, got {machine.name}")
     pages = parameters.mapped // PAGE_SIZE // HPAGE_PMD_NR * HPAGE_PMD_NR
@@ -114,7 +118,7 @@ def _steps(simulation, parameters: Parameters, pages: int) -> dict:
     process = simulation.spawn("shared")
     tasks = [
         simulation.start_task(process, cpus[i % len(cpus)])
-        for cpus in (topology.cpus_of(simulation.machine, node) for node in (0, 1))
+        for cpus in (cpus_of(simulation.machine, node) for node in (0, 1))
         for i in range(parameters.tasks)
     ]
     region = simulation.mmap(process, pages * PAGE_SIZE, "data")
@@ -122,7 +126,7 @@ def _steps(simulation, parameters: Parameters, pages: int) -> dict:
     simulation.synchronize()
     simulation.run(
         [
-            workload.Uniform(task=task, region=region, count=pages * parameters.touches)
+            Uniform(task=task, region=region, count=pages * parameters.touches)
             for task in tasks
         ]
     )

@@ -13,16 +13,19 @@ once, whatever the size: an access stands for as many lines as that takes.
 
 from dataclasses import dataclass, field
 
-from ..engine import topology, workload
-from ..engine.balancing import Balancing
 from ..engine.errors import BadInput
-from ..engine.mechanism import BALANCING, check_knobs, settings_for
-from ..engine.settings import Settings
-from ..engine.sizes import format_size
-from ..engine.study import SUMMARY, Column, Study, Variant, hide
-from ..engine.transparent_hugepage import Thp
-from ..kernels.constants import HPAGE_PMD_NR, PAGE_SIZE
-from .table import table
+from ..engine.machine import spec
+from ..engine.machine.machine import cpus_of
+from ..engine.settings.numa_balancing import Balancing
+from ..engine.settings.settings import Settings
+from ..engine.settings.sizes import format_size
+from ..engine.settings.thp import Thp
+from ..engine.study.columns import SUMMARY, Column, hide
+from ..engine.study.study import Study, Variant
+from ..engine.workloads.kinds import Sweep
+from ..kernels.words import HPAGE_PMD_NR, PAGE_SIZE
+from .common.mechanism import BALANCING, check_knobs, settings_for
+from .common.table import table
 
 QUESTION = "How long until NUMA balancing notices that threads have moved?"
 BLOCK = PAGE_SIZE * HPAGE_PMD_NR
@@ -98,7 +101,7 @@ def build(parameters: Parameters) -> Study:
         if size < BLOCK:
             raise BadInput(f"sizes must be at least 2 MiB, got {format_size(size)}")
         # Room for all of it on either node.
-        machine = topology.machine(parameters.machine, 4 * size)
+        machine = spec.machine(parameters.machine, 4 * size)
         if machine.nodes != 2 or not all(machine.cpus):
             raise BadInput(
                 f"machine must have two nodes with CPUs, got {machine.name} with"
@@ -166,7 +169,7 @@ def _steps(simulation, blocks: int, threads: int, passes: int) -> dict:
 def _moved(simulation, blocks: int, threads: int) -> tuple:
     """Return (process, region, tasks) of a process that was moved off its memory."""
     process = simulation.spawn(nbytes=2 * blocks * BLOCK)
-    home, away = (topology.cpus_of(simulation.machine, n) for n in (HOME, AWAY))
+    home, away = (cpus_of(simulation.machine, n) for n in (HOME, AWAY))
     tasks = [
         simulation.start_task(process, home[i % len(home)]) for i in range(threads)
     ]
@@ -200,7 +203,7 @@ class _Work:
         for i, task in enumerate(self.tasks):
             at = (i * blocks // len(self.tasks) + self.done) % blocks
             loads.append(
-                workload.Sweep(
+                Sweep(
                     task=task,
                     region=self.region,
                     count=self.count,

@@ -15,14 +15,20 @@ huge pages that the swap cache has to split.
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
-from ..engine import mechanism, topology, workload
 from ..engine.errors import BadInput
-from ..engine.memory import managed_pages, usable_pages
-from ..engine.settings import Settings
-from ..engine.sizes import format_size
-from ..engine.study import SUMMARY, THP_SHARE, Column, Study, Variant, hide
-from ..engine.transparent_hugepage import Thp
-from ..kernels.constants import HPAGE_PMD_NR, PAGE_SIZE, Refusal
+from ..engine.machine import spec
+from ..engine.machine.machine import cpus_of
+from ..engine.machine.zones import watermarks
+from ..engine.settings.settings import Settings
+from ..engine.settings.sizes import format_size
+from ..engine.settings.thp import Thp
+from ..engine.state.allocate import managed_pages, usable_pages
+from ..engine.study.columns import SUMMARY, THP_SHARE, Column, hide
+from ..engine.study.study import Study, Variant
+from ..engine.workloads.kinds import Sweep, Uniform
+from ..kernels.counters import Refusal
+from ..kernels.words import HPAGE_PMD_NR, PAGE_SIZE
+from .common import mechanism
 
 QUESTION = (
     "Where does lazy migration through the swap cache stop, and whom does it kill?"
@@ -72,7 +78,7 @@ def build(parameters: Parameters) -> Study:
     """Return the study: one variant for each RAM, swap size and mechanism."""
     variants = []
     for memory in parameters.memory:
-        machine = topology.machine(parameters.machine, memory)
+        machine = spec.machine(parameters.machine, memory)
         if parameters.mapped < BLOCK or memory // 8 < BLOCK:
             raise BadInput(f"mapped must be at least 2MiB, got {parameters.mapped}")
         scale = min(Fraction(1), Fraction(parameters.mapped, memory // 8))
@@ -123,7 +129,7 @@ def _ballast(machine, pages: int) -> tuple[int, ...]:
 
 def _steps(simulation, name: str, job: int, swapped: int, scale: Fraction) -> dict:
     cpus = [
-        topology.cpus_of(simulation.machine, node)[0]
+        cpus_of(simulation.machine, node)[0]
         for node in range(simulation.machine.nodes)
         if simulation.machine.cpus[node]
     ]
@@ -137,7 +143,7 @@ def _steps(simulation, name: str, job: int, swapped: int, scale: Fraction) -> di
     marked = simulation.summary()["pages_marked"]
     _grow(simulation, cpus[0], swapped // 2)
     if process.alive:
-        load = workload.Uniform(task=task, region=region, count=job)
+        load = Uniform(task=task, region=region, count=job)
         simulation.run([load])
     refused = simulation.refusals()
     slotless = refused[[Refusal.NO_SWAP_SLOT, Refusal.MIGCACHE_NO_SWAP_SLOT]]
@@ -152,7 +158,7 @@ def _steps(simulation, name: str, job: int, swapped: int, scale: Fraction) -> di
 def _grow(simulation, cpu: int, beyond: int) -> None:
     """Let a second job take all that is above the watermarks, and ``beyond`` more."""
     usable = usable_pages(simulation.machine, simulation.settings)
-    high = topology.watermarks(usable)[:, 2]
+    high = watermarks(usable)[:, 2]
     free = sum(
         max(0, simulation.free(node) - int(high[node]))
         for node in range(simulation.machine.nodes)
@@ -164,5 +170,5 @@ def _grow(simulation, cpu: int, beyond: int) -> None:
     simulation.advise(task, region, "hugepage")
     simulation.populate(task, region, 0, free)
     if beyond:
-        load = workload.Sweep(task=task, region=region, count=beyond, first=free)
+        load = Sweep(task=task, region=region, count=beyond, first=free)
         simulation.run([load])

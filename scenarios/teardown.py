@@ -9,10 +9,13 @@ Afterwards every frame, slot and entry must be back.
 from dataclasses import dataclass, field
 from itertools import permutations
 
-from ..engine import mechanism, topology, workload
-from ..engine.settings import Settings
-from ..engine.study import SUMMARY, VERDICT, Column, Study, Variant, hide
-from ..kernels.constants import PAGE_SIZE
+from ..engine.machine import presets
+from ..engine.settings.settings import Settings
+from ..engine.study.columns import SUMMARY, VERDICT, Column, hide
+from ..engine.study.study import Study, Variant
+from ..engine.workloads.kinds import Sweep
+from ..kernels.words import PAGE_SIZE
+from .common import mechanism
 
 QUESTION = "Do fork trees with parked pages leave anything behind when they exit?"
 #: When the pages are parked: before the forks, between them, after them.
@@ -46,7 +49,7 @@ class Parameters:
 def build(parameters: Parameters) -> Study:
     """Return the study: each lazy mechanism, and the migration cache with the race."""
     nbytes = max(64 << 20, 16 * parameters.pages * PAGE_SIZE) >> 21 << 21
-    machine = topology.uniform(2, nbytes, cpus_per_node=2)
+    machine = presets.uniform(2, nbytes, cpus_per_node=2)
     cases = [(name, name, 0) for name in mechanism.LAZY]
     cases.append(("lazy_migcache_race", "lazy_migcache", parameters.wedge_ppm))
     return Study(
@@ -109,5 +112,5 @@ def _park(simulation, task, region, name: str) -> None:
 
 
 def _sweep(simulation, task, region, count: int, write: float) -> None:
-    load = workload.Sweep(task=task, region=region, count=count, write=write)
+    load = Sweep(task=task, region=region, count=count, write=write)
     simulation.run([load])

@@ -17,14 +17,15 @@ builds on the old node, nothing brings the huge page back.
 from dataclasses import dataclass, field, replace
 
 from ..engine.errors import BadInput
-from ..engine.settings import SNAPSHOTS, Settings, nanoseconds
-from ..engine.sizes import format_size
-from ..engine.study import SUMMARY, THP, Study, Variant, hide
-from ..engine.tlb import Tlb
-from ..engine.transparent_hugepage import ASLEEP, TARGETS, Khugepaged, Thp
-from ..kernels.constants import HPAGE_PMD_NR, PAGE_SIZE
+from ..engine.settings.settings import SNAPSHOTS, Settings, nanoseconds
+from ..engine.settings.sizes import format_size
+from ..engine.settings.thp import ASLEEP, TARGETS, Khugepaged, Thp
+from ..engine.settings.tlb_size import Tlb
+from ..engine.study.columns import SUMMARY, THP, hide
+from ..engine.study.study import Study, Variant
+from ..kernels.words import HPAGE_PMD_NR, PAGE_SIZE
 from . import mechanisms
-from .table import table
+from .common.table import table
 
 QUESTION = "Huge pages on the wrong node: move them whole, or split and rebuild them?"
 # 64 blocks, which take it 24 ms, and a nap.

@@ -19,14 +19,17 @@ run of minutes has some.
 
 from dataclasses import dataclass, field, replace
 
-from ..engine import topology, workload
-from ..engine.balancing import Balancing
 from ..engine.errors import BadInput
-from ..engine.settings import Settings
-from ..engine.sizes import format_size
-from ..engine.study import SUMMARY, Column, Study, Variant, hide
-from ..kernels.constants import PAGE_SIZE
-from .table import aligned, percent, table
+from ..engine.machine import spec
+from ..engine.machine.machine import cpus_of
+from ..engine.settings.numa_balancing import Balancing
+from ..engine.settings.settings import Settings
+from ..engine.settings.sizes import format_size
+from ..engine.study.columns import SUMMARY, Column, hide
+from ..engine.study.study import Study, Variant
+from ..engine.workloads.kinds import HotCold
+from ..kernels.words import PAGE_SIZE
+from .common.table import aligned, percent, table
 
 QUESTION = "Do hot pages get to DRAM and cold ones out of it, and at what price?"
 #: The longest that any knob takes: no fault is too late, no threshold ever adjusted.
@@ -97,7 +100,7 @@ class Parameters:
 
 def build(parameters: Parameters) -> Study:
     """Return the study: each way to use the tiers."""
-    machine = topology.machine(parameters.machine, parameters.memory)
+    machine = spec.machine(parameters.machine, parameters.memory)
     slow = machine.nodes - 1
     if machine.tier[slow] == 0 or any(machine.tier[:slow]):
         raise BadInput(
@@ -148,7 +151,7 @@ def _ways(parameters: Parameters) -> dict[str, Balancing]:
 def _steps(simulation, parameters: Parameters, pages: int, hot: int) -> dict:
     process = simulation.spawn("job")
     cpus = [
-        topology.cpus_of(simulation.machine, node)
+        cpus_of(simulation.machine, node)
         for node in range(simulation.machine.nodes - 1)
     ]
     tasks = [
@@ -165,7 +168,7 @@ def _steps(simulation, parameters: Parameters, pages: int, hot: int) -> dict:
     half = parameters.accesses // 2
     simulation.run(
         [
-            workload.HotCold(
+            HotCold(
                 task=task,
                 region=region,
                 count=2 * half,

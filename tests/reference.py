@@ -12,13 +12,13 @@ import numpy as np
 from reference_balancing import Balancing, Noted
 from reference_shmem import SharedMappings
 
-from lazynuma.engine.costs import Costs
-from lazynuma.engine.memory import managed_pages, node_shift, usable_pages
-from lazynuma.engine.policy import checked
-from lazynuma.engine.process import Process, Region, Task, Vma, isolate, merge
-from lazynuma.engine.settings import Settings
-from lazynuma.engine.topology import watermarks
-from lazynuma.engine.workload import (
+from lazynuma.engine.machine.zones import watermarks
+from lazynuma.engine.settings.costs import Costs
+from lazynuma.engine.settings.settings import Settings
+from lazynuma.engine.state.allocate import managed_pages, node_shift, usable_pages
+from lazynuma.engine.state.policies import checked
+from lazynuma.engine.state.process import Process, Region, Task, Vma, isolate, merge
+from lazynuma.engine.workloads.kinds import (
     HotCold,
     NextTouch,
     Recorded,
@@ -27,15 +27,8 @@ from lazynuma.engine.workload import (
     Sweep,
     Zipf,
 )
-from lazynuma.kernels.constants import (
-    Advice,
-    Cause,
-    Mechanism,
-    Mode,
-    Refusal,
-    ScanResult,
-    Vm,
-)
+from lazynuma.kernels.counters import Cause, Refusal, ScanResult, Vm
+from lazynuma.kernels.knobs import Advice, Mechanism, Mode
 
 BLOCK = 512
 GOLDEN, U64 = 0x9E3779B97F4A7C15, (1 << 64) - 1

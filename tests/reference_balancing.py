@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from lazynuma.engine.numa import NumaGroup, NumaTask
-from lazynuma.kernels.constants import Cause, Mode, Refusal, ScanSkip, Vm
+from lazynuma.engine.state.numa_tasks import NumaGroup, NumaTask
+from lazynuma.kernels.counters import Cause, Refusal, ScanSkip, Vm
+from lazynuma.kernels.knobs import Mode
 
 BLOCK = 512
 MS = 10**6

@@ -1,7 +1,7 @@
 """Shared mappings of the slow model (``docs/model.md`` §5.11)."""
 
-from lazynuma.engine.process import Shmem, Vma
-from lazynuma.kernels.constants import Cause, Refusal, Vm
+from lazynuma.engine.state.process import Shmem, Vma
+from lazynuma.kernels.counters import Cause, Refusal, Vm
 
 BLOCK, AROUND, BATCH = 512, 16, 1024
 

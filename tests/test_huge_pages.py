@@ -23,9 +23,9 @@ from lazynuma.engine import (
     Tlb,
     uniform,
 )
-from lazynuma.engine.topology import from_slit
+from lazynuma.engine.machine.machine import from_slit
 from lazynuma.kernels import state as st
-from lazynuma.kernels.constants import Cause, Refusal, Vm
+from lazynuma.kernels.counters import Cause, Refusal, Vm
 
 PAGE, BLOCK = 4096, 512
 HUGE = BLOCK * PAGE

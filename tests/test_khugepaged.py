@@ -22,13 +22,8 @@ from lazynuma.engine import (
     Thp,
     uniform,
 )
-from lazynuma.kernels.constants import (
-    PMD_NID,
-    PMD_NID_SHIFT,
-    Cause,
-    ScanResult,
-    Vm,
-)
+from lazynuma.kernels.counters import Cause, ScanResult, Vm
+from lazynuma.kernels.words import PMD_NID, PMD_NID_SHIFT
 
 EINVAL, ENOMEM = 22, 12
 MILLISECOND, WAKE = 1_000_000, 10_000_000_000

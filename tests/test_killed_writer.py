@@ -12,7 +12,8 @@ import pytest
 import xarray as xr
 
 from lazynuma.engine.errors import BadInput
-from lazynuma.engine.run_file import RunFile, RunState, describe, recover
+from lazynuma.engine.output.describe import describe
+from lazynuma.engine.output.reader import RunFile, RunState, recover
 
 SWMR = {"driver_kwds": {"swmr": True}}
 WRITE = """

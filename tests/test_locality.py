@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from lazynuma.engine.locality import Locality
+from lazynuma.engine.quantum.convergence import Locality
 
 
 def converged(shares, accesses=100, start=1000):

@@ -23,14 +23,9 @@ from lazynuma.engine import (
     preset,
     uniform,
 )
-from lazynuma.engine.locality import Locality
-from lazynuma.kernels.constants import (
-    OWES_MAX,
-    PMD_OWES,
-    PTE_OWES,
-    PTE_OWES_ONE,
-    Vm,
-)
+from lazynuma.engine.quantum.convergence import Locality
+from lazynuma.kernels.counters import Vm
+from lazynuma.kernels.words import OWES_MAX, PMD_OWES, PTE_OWES, PTE_OWES_ONE
 
 #: 4096 * 10^9 / 3,184,000,000 is 1286.
 COPY = 1286

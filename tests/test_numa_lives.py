@@ -21,9 +21,10 @@ from lazynuma.engine import (
     preset,
     uniform,
 )
-from lazynuma.engine.topology import from_slit
+from lazynuma.engine.machine.machine import from_slit
 from lazynuma.kernels import state as st
-from lazynuma.kernels.constants import PTE_PROTNONE, Vm
+from lazynuma.kernels.counters import Vm
+from lazynuma.kernels.words import PTE_PROTNONE
 
 REFS = 462
 

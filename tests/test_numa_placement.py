@@ -10,10 +10,12 @@ import pytest
 from numa_world import HUGE, NEVER_MS, World
 
 from lazynuma.engine import Mode, Policy, Sweep, preset
-from lazynuma.engine.memory import topology_type
-from lazynuma.engine.topology import PRESETS, from_slit
+from lazynuma.engine.machine.machine import from_slit
+from lazynuma.engine.machine.presets import PRESETS
+from lazynuma.engine.state.allocate import topology_type
 from lazynuma.kernels import state as st
-from lazynuma.kernels.constants import Topology, Vm
+from lazynuma.kernels.counters import Vm
+from lazynuma.kernels.knobs import Topology
 
 GB = 1 << 18
 #: (47742 << 16) / 47743: the weight of a task that was never placed before.

@@ -11,9 +11,12 @@ import pytest
 from numa_world import BLOCK, HUGE, MS, World
 
 from lazynuma.engine import Mode, Policy
-from lazynuma.engine.topology import Machine, from_slit, preset, watermarks
+from lazynuma.engine.machine.machine import Machine, from_slit
+from lazynuma.engine.machine.presets import preset
+from lazynuma.engine.machine.zones import watermarks
 from lazynuma.kernels import state as st
-from lazynuma.kernels.constants import PTE_YOUNG, Vm
+from lazynuma.kernels.counters import Vm
+from lazynuma.kernels.words import PTE_YOUNG
 
 GIB = 1 << 30
 

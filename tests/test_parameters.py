@@ -6,9 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lazynuma.engine.costs import Costs
 from lazynuma.engine.errors import BadInput
-from lazynuma.engine.parameters import describe, fill, parse_settings, split_costs
+from lazynuma.engine.settings.costs import Costs
+from lazynuma.engine.settings.parameters import (
+    describe,
+    fill,
+    parse_settings,
+    split_costs,
+)
 
 
 @dataclass(frozen=True)

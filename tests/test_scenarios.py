@@ -8,11 +8,10 @@ import pytest
 import xarray as xr
 
 from lazynuma.engine import BadInput, Balancing, Costs, Khugepaged, Thp, Tlb
-from lazynuma.engine.mechanism import MECHANISMS
 from lazynuma.engine.run import run_study
-from lazynuma.engine.snapshot import BlockKind
-from lazynuma.engine.study import named
-from lazynuma.engine.transparent_hugepage import TARGETS
+from lazynuma.engine.settings.thp import TARGETS
+from lazynuma.engine.state.snapshot import BlockKind
+from lazynuma.engine.study.study import named
 from lazynuma.scenarios import (
     autonuma_benchmark,
     fragmentation,
@@ -30,7 +29,8 @@ from lazynuma.scenarios import (
     thp_unit,
     tiering,
 )
-from lazynuma.scenarios.table import table
+from lazynuma.scenarios.common.mechanism import MECHANISMS
+from lazynuma.scenarios.common.table import table
 
 MIB, GIB = 1 << 20, 1 << 30
 GOLDEN = Path(__file__).with_name("golden")

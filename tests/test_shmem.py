@@ -15,8 +15,8 @@ from lazynuma.engine import (
     Uniform,
     uniform,
 )
-from lazynuma.engine.observation import observe
 from lazynuma.engine.simulation import EINVAL
+from lazynuma.engine.state.observation import observe
 
 MIB = 1 << 20
 PAGES = 64

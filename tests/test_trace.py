@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lazynuma.engine.errors import BadInput
-from lazynuma.engine.trace import CHUNK, AddressMap, ThreadMap, open_trace
+from lazynuma.engine.traces.trace import open_trace
+from lazynuma.engine.traces.window import CHUNK
+from lazynuma.scenarios.recorded.dense import AddressMap, ThreadMap
 
 DATA = Path(__file__).parent / "data"
 FAULT = b"  wl 7/8 [001]  75.907651870: page-faults: 7f3ec0fb5000  556ce70830d0\n"

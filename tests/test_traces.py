@@ -14,7 +14,7 @@ from lazynuma.engine import (
     Sweep,
     uniform,
 )
-from lazynuma.kernels.constants import Refusal, Vm
+from lazynuma.kernels.counters import Refusal, Vm
 
 TRACES = sorted(Path(__file__).with_name("traces").glob("*.trace"))
 BLOCK = 2 << 20

@@ -10,12 +10,13 @@ import sys
 from functools import cache
 from pathlib import Path
 
-from lazynuma.engine.memory_script import read
-from lazynuma.scenarios.memory_script import Player
+import compare
+
+from lazynuma.scenarios.script.grammar import read
+from lazynuma.scenarios.script.player import Player
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "recorder"))
-import compare  # noqa: E402
 
 CASES = HERE / "cases"
 

@@ -1,0 +1,338 @@
+"""The machine: its nodes, their memory, CPUs and distances, and where it comes from.
+
+A machine is a preset, the running one (sysfs), or the output of ``numactl --hardware``.
+SLIT distances order the nodes, as in Linux; they are not nanoseconds, so latency and
+bandwidth are matrices of their own.
+
+Figures: SPR-class two-socket, 108.2 ns local and 195.7 ns remote at SLIT 21
+(stevescargall.com); 225 GB/s over the two sockets of a Platinum 8269, and 69.3 against
+34.4 GB/s local and remote on another two-socket Xeon (Intel MLC outputs); CXL 170 to
+250 ns (Hot Chips 34); DRAM and CXL sizes and distances 10/32/50/60 of an AMD Zen 5 host
+(linux-mm, pghot series); a PCIe 5.0 x16 link moves 64 GB/s.
+"""
+
+import operator
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ...kernels.words import HPAGE_PMD_NR, PAGE_SIZE
+from ..errors import BadInput
+from ..settings.sizes import format_size
+from .zones import fallback_order
+
+MAX_NODES = 64
+#: NR_CPUS of Linux on x86-64 with MAXSMP.
+MAX_CPUS = 8192
+#: Frame numbers have 40 bits.
+MAX_MEMORY = PAGE_SIZE << 40
+
+MIB = 1 << 20
+GIB = 1 << 30
+#: Node sizes are whole pageblocks, one of them for the system and one to use at least.
+BLOCK = HPAGE_PMD_NR * PAGE_SIZE
+LEAST_NODE = 2 * BLOCK
+
+LOCAL_DISTANCE = 10
+_MAX_DISTANCE = 255
+
+_DRAM_BANDWIDTH = 112_500_000_000
+_CXL_BANDWIDTH = 64_000_000_000
+_LINK_BANDWIDTH = 56_000_000_000
+_LINK_DISTANCE = 21
+
+
+@dataclass(frozen=True, eq=False)
+class Machine:
+    """A NUMA machine of N nodes; everything is indexed by node number, from 0.
+
+    name        what the output calls it
+    memory      bytes of RAM of each node, a multiple of 4096
+    system      bytes of it that no process gets (kernel, init), a multiple of 4096
+    cpus        CPUs of each node; 0 for a node of memory only, such as CXL
+    distance    int64[N, N], SLIT: row the node of the CPU, column that of the memory
+    latency_ns  int64[N, N], ns of one unloaded access, rows and columns as above
+    bandwidth   int64[N, N], bytes/s: of the node's memory on the diagonal, of the link
+                between the nodes elsewhere
+    tier        memory tier of each node, 0 the fastest
+    cpu_lists   the numbers of each node's CPUs; None: counted node by node
+
+    Raises BadInput, naming the field, where one is malformed or out of range.  Warns
+    (UserWarning) where the SLIT is not symmetric, which ACPI and Linux allow.
+    """
+
+    name: str
+    memory: tuple[int, ...]
+    system: tuple[int, ...]
+    cpus: tuple[int, ...]
+    distance: np.ndarray = field(repr=False)
+    latency_ns: np.ndarray = field(repr=False)
+    bandwidth: np.ndarray = field(repr=False)
+    tier: tuple[int, ...]
+    cpu_lists: tuple[tuple[int, ...], ...] | None = field(default=None, repr=False)
+
+    def __post_init__(self):
+        self._set("memory", _memory(self.memory))
+        self._set("system", _system(self.system, self.memory))
+        self._set("cpus", _cpus(self.cpus, self.nodes))
+        self._set("distance", slit_matrix(self.distance, self.nodes))
+        for name in ("latency_ns", "bandwidth"):
+            self._set(name, _positive_matrix(getattr(self, name), name, self.nodes))
+        tier = _per_node(self.tier, "tier", self.nodes)
+        _refuse_negative(tier, "tier")
+        self._set("tier", tier)
+        if self.cpu_lists is not None:
+            self._set("cpu_lists", _cpu_lists(self.cpu_lists, self.cpus))
+        _warn_if_asymmetric(self.distance)
+
+    def _set(self, name, value):
+        object.__setattr__(self, name, value)
+
+    @property
+    def nodes(self) -> int:
+        """Number of nodes."""
+        return len(self.memory)
+
+    @property
+    def pages(self) -> np.ndarray:
+        """Frames of each node, those of the system included: int64[N]."""
+        return np.array(self.memory, dtype=np.int64) // PAGE_SIZE
+
+    @property
+    def cpu_node(self) -> np.ndarray:
+        """Node of each CPU: int64[highest CPU number + 1], -1 where there is no CPU."""
+        if self.cpu_lists is None:
+            return np.repeat(np.arange(self.nodes), self.cpus)
+        nodes = np.full(1 + max(map(max, filter(None, self.cpu_lists))), -1, np.int64)
+        for node, cpus in enumerate(self.cpu_lists):
+            nodes[list(cpus)] = node
+        return nodes
+
+    @property
+    def top_tier(self) -> int:
+        """The slowest tier with CPUs: it and faster ones are top tier.
+
+        ``top_tier_adistance`` (mm/memory-tiers.c, Linux 6.12).
+        """
+        tiers = [t for t, n in zip(self.tier, self.cpus, strict=True) if n]
+        return max(tiers, default=0)
+
+    def zonelist(self) -> np.ndarray:
+        """Return each node's fallback order: int64[N, N], row the preferred node.
+
+        As ``build_zonelists`` and ``find_next_best_node`` (Linux 6.12,
+        mm/page_alloc.c) do it when all lists are built from node 0 on: the node
+        itself, then by distance; a node below the local one and a node with CPUs count
+        one more each, and equals take turns by ``node_load``, which all lists share.
+        """
+        nodes = np.arange(self.nodes)
+        below = (nodes < nodes[:, None]).astype(np.int64)
+        has_cpus = (np.array(self.cpus) > 0).astype(np.int64)
+        node_load = np.zeros(self.nodes, dtype=np.int64)
+        # No node gets a load above the number of nodes: it decides between equals only.
+        score = (self.distance + below + has_cpus) * (MAX_NODES + 1)
+        return np.array(
+            [
+                fallback_order(node, self.distance[node], score[node], node_load)
+                for node in nodes
+            ]
+        )
+
+
+def cpus_of(machine: Machine, node: int) -> list[int]:
+    """Return the CPU numbers of a node, in order."""
+    return np.flatnonzero(machine.cpu_node == node).tolist()
+
+
+def from_slit(
+    name: str,
+    memory: Sequence[int],
+    cpus: Sequence[int],
+    distance,
+    system: Sequence[int] | None = None,
+    cpu_lists: Sequence[Sequence[int]] | None = None,
+) -> Machine:
+    """Return a machine of which only the SLIT is known; arguments as in ``Machine``.
+
+    Estimates: latency is 108 ns and 8 ns for each unit of distance above 10, which
+    gives 196 ns at 21 (measured: 108.2 and 195.7); a link has 56 GB/s at distance 21
+    and less in proportion farther off, and never more than the memory behind it, which
+    has 112.5 GB/s.  A node without CPUs is taken for CXL: 64 GB/s, tier 1.
+
+    ``system`` is 1/64 of each node unless given, in whole pageblocks: the kernel's
+    64-byte ``struct page`` for each 4096 bytes.  Raises BadInput as ``Machine`` does.
+    """
+    memory = _memory(memory)
+    cpus = _cpus(cpus, len(memory))
+    distance = slit_matrix(distance, len(memory))
+    own = np.where(np.array(cpus) > 0, _DRAM_BANDWIDTH, _CXL_BANDWIDTH)
+    bandwidth = np.minimum(_LINK_BANDWIDTH * _LINK_DISTANCE // distance, own)
+    np.fill_diagonal(bandwidth, own)
+    return Machine(
+        name=name,
+        memory=memory,
+        system=default_system(memory) if system is None else system,
+        cpus=cpus,
+        distance=distance,
+        latency_ns=108 + 8 * (distance - LOCAL_DISTANCE),
+        bandwidth=bandwidth,
+        tier=tuple(int(n == 0) for n in cpus),
+        cpu_lists=cpu_lists,
+    )
+
+
+# --- sizes ------------------------------------------------------------------
+
+
+def split_cpus(total: int, shares: Sequence[int], name: str) -> tuple[int, ...]:
+    """Return ``total`` bytes split in the proportions of ``shares``, in pageblocks."""
+    least = -(-LEAST_NODE * sum(shares) // min(shares))
+    if total < least:
+        raise BadInput(
+            f"memory must be at least {format_size(least)} for the {len(shares)} nodes "
+            f"of {name}, got {format_size(total)}"
+        )
+    return tuple(total * share // sum(shares) // BLOCK * BLOCK for share in shares)
+
+
+def default_system(memory: Sequence[int]) -> tuple[int, ...]:
+    return tuple(-(-size // 64 // BLOCK) * BLOCK for size in memory)
+
+
+# --- checks of the fields ---------------------------------------------------
+
+
+def _per_node(values, name: str, nodes: int) -> tuple[int, ...]:
+    try:
+        numbers = tuple(operator.index(value) for value in values)
+    except TypeError:
+        raise BadInput(
+            f"{name} must be whole numbers, one for each node, got {values!r}"
+        ) from None
+    if len(numbers) != nodes:
+        raise BadInput(
+            f"{name} must have {nodes} entries, one for each node, got {len(numbers)}"
+        )
+    return numbers
+
+
+def _refuse_negative(numbers: tuple[int, ...], name: str):
+    for node, number in enumerate(numbers):
+        if number < 0:
+            raise BadInput(f"{name}[{node}] must not be negative, got {number}")
+
+
+def _memory(values) -> tuple[int, ...]:
+    try:
+        nodes = len(values)
+    except TypeError:
+        raise BadInput(
+            f"memory must be bytes, one number for each node, got {values!r}"
+        ) from None
+    if not 1 <= nodes <= MAX_NODES:
+        raise BadInput(f"memory must be of 1 to {MAX_NODES} nodes, got {nodes}")
+    memory = _per_node(values, "memory", nodes)
+    for node, size in enumerate(memory):
+        if size <= 0 or size % PAGE_SIZE:
+            raise BadInput(
+                f"memory[{node}] must be a positive multiple of {PAGE_SIZE}, got {size}"
+            )
+    if sum(memory) > MAX_MEMORY:
+        raise BadInput(
+            f"memory must be {format_size(MAX_MEMORY)} in all at most, "
+            f"got {format_size(sum(memory))}"
+        )
+    return memory
+
+
+def _system(values, memory: tuple[int, ...]) -> tuple[int, ...]:
+    system = _per_node(values, "system", len(memory))
+    for node, (taken, size) in enumerate(zip(system, memory, strict=True)):
+        if not 0 <= taken < size or taken % PAGE_SIZE:
+            raise BadInput(
+                f"system[{node}] must be a multiple of {PAGE_SIZE} below the node's "
+                f"memory of {size}, got {taken}"
+            )
+    return system
+
+
+def _cpus(values, nodes: int) -> tuple[int, ...]:
+    cpus = _per_node(values, "cpus", nodes)
+    _refuse_negative(cpus, "cpus")
+    if not 1 <= sum(cpus) <= MAX_CPUS:
+        raise BadInput(f"cpus must be 1 to {MAX_CPUS} in all, got {sum(cpus)}")
+    return cpus
+
+
+def _cpu_lists(values, cpus: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+    try:
+        lists = tuple(tuple(map(operator.index, numbers)) for numbers in values)
+    except TypeError:
+        raise BadInput(
+            f"cpu_lists must be a list of CPU numbers for each node, got {values!r}"
+        ) from None
+    if tuple(map(len, lists)) != cpus:
+        raise BadInput(f"cpu_lists must have {cpus} CPUs, got {tuple(map(len, lists))}")
+    numbers = [cpu for one in lists for cpu in one]
+    if len(set(numbers)) != len(numbers):
+        raise BadInput("cpu_lists must name each CPU once, got one that comes twice")
+    if not 0 <= min(numbers) <= max(numbers) < MAX_CPUS:
+        raise BadInput(
+            f"cpu_lists must have numbers from 0 to {MAX_CPUS - 1}, "
+            f"got {min(numbers)} to {max(numbers)}"
+        )
+    return lists
+
+
+def _matrix(values, name: str, nodes: int) -> np.ndarray:
+    try:
+        matrix = np.array(values)
+    except ValueError:
+        raise BadInput(
+            f"{name} must have shape {(nodes, nodes)}, got rows of unequal length"
+        ) from None
+    if matrix.shape != (nodes, nodes):
+        raise BadInput(
+            f"{name} must have shape {(nodes, nodes)}, got shape {matrix.shape}"
+        )
+    if matrix.dtype.kind not in "iu":
+        raise BadInput(f"{name} must hold 64-bit integers, got {matrix.dtype}")
+    return matrix.astype(np.int64)
+
+
+def _refuse_first(matrix: np.ndarray, bad: np.ndarray, name: str, rule: str):
+    if bad.any():
+        i, j = np.argwhere(bad)[0]
+        raise BadInput(f"{name}[{i}][{j}] must be {rule}, got {matrix[i, j]}")
+
+
+def _positive_matrix(values, name: str, nodes: int) -> np.ndarray:
+    matrix = _matrix(values, name, nodes)
+    _refuse_first(matrix, matrix <= 0, name, "positive")
+    return matrix
+
+
+def slit_matrix(values, nodes: int) -> np.ndarray:
+    matrix = _matrix(values, "distance", nodes)
+    outside = (matrix < LOCAL_DISTANCE) | (matrix > _MAX_DISTANCE)
+    _refuse_first(matrix, outside, "distance", f"{LOCAL_DISTANCE} to {_MAX_DISTANCE}")
+    local = np.eye(nodes, dtype=bool)
+    rule = f"{LOCAL_DISTANCE} (ACPI: a node to itself)"
+    _refuse_first(matrix, local & (matrix != LOCAL_DISTANCE), "distance", rule)
+    return matrix
+
+
+def _warn_if_asymmetric(distance: np.ndarray):
+    pairs = np.argwhere(np.triu(distance != distance.T))
+    if len(pairs) == 0:
+        return
+    i, j = pairs[0]
+    more = f" (and {len(pairs) - 1} more such pairs)" if len(pairs) > 1 else ""
+    warnings.warn(
+        f"distance should be symmetric, got {distance[i, j]} from node {i} to node {j} "
+        f"and {distance[j, i]} back{more}",
+        UserWarning,
+        stacklevel=4,
+    )

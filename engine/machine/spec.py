@@ -1,0 +1,37 @@
+"""The machine that a user's text names: a preset, a file, or this host."""
+
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+from ..settings.sizes import parse_size
+from .machine import Machine, default_system, split_cpus
+from .numactl import from_numactl, numactl_file
+from .presets import PRESETS, preset
+from .sysfs import from_sysfs
+
+# --- the machine at hand ----------------------------------------------------
+
+
+def machine(spec: str, memory: str | int | None = None) -> Machine:
+    """Return the machine that ``spec`` means: a preset, ``"host"``, or a file.
+
+    The file has the output of ``numactl --hardware``.  With ``memory``, a size, the
+    machine has that much RAM in all, split in the proportions of its nodes.
+
+    Raises BadInput where nothing is found, with the nearest names, or what is found
+    cannot be used.
+    """
+    if spec in PRESETS:
+        return preset(spec, memory)
+    if spec == "host":
+        found = from_sysfs()
+    else:
+        found = from_numactl(numactl_file(spec), Path(spec).name)
+    if memory is None:
+        return found
+    sizes = split_cpus(parse_size(memory, "memory"), found.memory, found.name)
+    with warnings.catch_warnings():
+        # An asymmetric SLIT was warned about when the machine was found.
+        warnings.simplefilter("ignore", UserWarning)
+        return replace(found, memory=sizes, system=default_system(sizes))

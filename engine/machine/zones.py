@@ -1,0 +1,57 @@
+"""Watermarks and fallback order of a machine's nodes."""
+
+from collections.abc import Sequence
+from math import isqrt
+
+import numpy as np
+
+from ...kernels.words import HPAGE_PMD_NR, PAGE_SIZE
+
+
+def watermarks(managed_pages: Sequence[int], thp: bool = False) -> np.ndarray:
+    """Return min, low, high and promo of each node's NORMAL zone: int64[N, 4], pages.
+
+    ``managed_pages`` (N, at least one page in all) is what the buddy allocator has on
+    each node.  With ``thp`` the reserve is what transparent huge pages ask for, if that
+    is more.  Linux 6.12: ``calculate_min_free_kbytes``, ``__setup_per_zone_wmarks``
+    (mm/page_alloc.c), ``set_recommended_min_free_kbytes`` (mm/khugepaged.c), with
+    ``watermark_scale_factor`` 10 and no boost.
+    """
+    managed = np.array(managed_pages, dtype=np.int64)
+    lowmem_kbytes = int(managed.sum()) * (PAGE_SIZE // 1024)
+    min_free_kbytes = min(max(isqrt(lowmem_kbytes * 16), 128), 262144)
+    marks = _zone_watermarks(managed, min_free_kbytes)
+    if not thp:
+        return marks
+
+    # nr_free_buffer_pages() leaves out what lies below the marks set a moment before.
+    buffers = int(np.maximum(managed - marks[:, 2], 0).sum())
+    wanted = HPAGE_PMD_NR * np.count_nonzero(managed) * (2 + 3 * 3)
+    recommended = min(wanted, buffers // 20) * (PAGE_SIZE // 1024)
+    return _zone_watermarks(managed, max(min_free_kbytes, int(recommended)))
+
+
+# --- zonelist and watermarks ------------------------------------------------
+
+
+def fallback_order(local: int, distance, score, node_load) -> np.ndarray:
+    """Return the order of the nodes seen from ``local``; add to ``node_load``."""
+    order = np.empty(len(distance), dtype=np.int64)
+    left = np.ones(len(distance), dtype=bool)
+    node = previous = local
+    for place in range(len(order)):
+        if place > 0:
+            # The first of the lowest, as the kernel's strict comparison has it.
+            node = np.argmin(np.where(left, score + node_load, np.iinfo(np.int64).max))
+        if distance[node] != distance[previous]:
+            node_load[node] += 1
+        order[place] = previous = node
+        left[node] = False
+    return order
+
+
+def _zone_watermarks(managed: np.ndarray, min_free_kbytes: int) -> np.ndarray:
+    pages_min = min_free_kbytes // (PAGE_SIZE // 1024)
+    minimum = pages_min * managed // managed.sum()
+    gap = np.maximum(minimum // 4, managed * 10 // 10000)
+    return minimum[:, None] + gap[:, None] * np.arange(4)

@@ -1,0 +1,99 @@
+"""The threads of a simulation, and what they work on together."""
+
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+
+import numba
+import numpy as np
+
+from ...kernels import state as st
+from ...kernels.quantum import team as tm
+from ...kernels.quantum import tlb
+from ...kernels.quantum.accesses import CHUNK, LOAD_WIDTH
+from ...kernels.quantum.jobs import Job, Work, share
+from ..workloads.rows import Loads
+
+#: Fewest accesses of a quantum that other threads are woken for.
+FEWEST = 2 * CHUNK
+
+
+class Team:
+    """Threads that share the jobs of a quantum (``kernels/jobs.py``)."""
+
+    def __init__(self, threads: int, nodes: int, shards: int) -> None:
+        # The interpreter has no atomic operations: the leader works alone.
+        others = 0 if numba.config.DISABLE_JIT else threads - 1
+        self._pool = ThreadPoolExecutor(others) if others else None
+        self._followers: list[Future | None] = [None] * others
+        self._memory: st.Memory | None = None
+        self.work = Work(
+            load=np.zeros((0, LOAD_WIDTH), np.int64),
+            exponent=np.ones(0),
+            recorded=np.zeros(1, np.int64),
+            start=np.zeros(1, np.int64),
+            layout=np.zeros(1, np.int64),
+            queued=np.zeros(1, np.int64),
+            tally=np.zeros((1, shards), np.int64),
+            limit=np.zeros(1, np.int64),
+            counts=np.zeros((threads, 2, tlb.CACHED * nodes + 3), np.int64),
+            team=np.zeros(tm.TEAM_WIDTH, np.int64),
+        )
+
+    def begin(self, loads: Loads) -> None:
+        """Take up the workloads of a run."""
+        self.dismiss()
+        self.work = self.work.replace(
+            load=loads.rows,
+            exponent=loads.exponent,
+            recorded=loads.recorded,
+            start=loads.starts,
+        )
+
+    def make_room(self, accesses: int, most: int) -> None:
+        """Have room for so many accesses; a quantum has ``most``."""
+        if accesses <= self.work.layout.size:
+            return
+        self.dismiss()
+        size = max(accesses, min(2 * accesses, most))
+        shape = -(-size // CHUNK), self.work.tally.shape[1]
+        self.work = self.work.replace(
+            layout=np.zeros(size, np.int64),
+            queued=np.zeros(size, np.int64),
+            tally=np.zeros(shape, np.int64),
+        )
+
+    def do(self, memory: st.Memory, job: Job, units: int) -> None:
+        """Do a job with all threads that are there."""
+        if memory is not self._memory:
+            self.dismiss()
+            self._memory = memory
+        if self.work.start[-1] >= FEWEST:
+            self._call()
+        share(memory, self.work, int(job), units, 0)
+
+    def _call(self) -> None:
+        """Wake the followers that went home."""
+        team = self.work.team
+        if team[tm.PRESENT] >= len(self._followers):
+            return
+        for i, follower in enumerate(self._followers):
+            if follower is None or follower.done():
+                # Counted here: who wakes slowly must not be woken twice.
+                tm.join(team)
+                self._followers[i] = self._pool.submit(
+                    share, self._memory, self.work, 0, 0, i + 1
+                )
+
+    def dismiss(self) -> None:
+        """Send the followers home: what they work on changes."""
+        tm.dismiss(self.work.team)
+        wait([follower for follower in self._followers if follower])
+        self.work.team[tm.TICKET] = 0
+
+    def close(self) -> None:
+        """End the threads, and forget what they worked on; again is fine."""
+        if self.work is None:
+            return
+        self.dismiss()
+        if self._pool:
+            self._pool.shutdown()
+        self.work = self._memory = None

@@ -1,0 +1,285 @@
+"""Settings as people type them, checked and turned into a dataclass of parameters.
+
+A field's annotation gives its type; its ``metadata`` may say more:
+
+help       one phrase, shown by ``lazynuma scenarios``
+kind       ``"size"``: bytes, read by ``engine.sizes.parse_size``
+choices    the strings (or numbers) that are allowed
+min, max   bounds, both included; ``min`` is 0 for numbers unless given
+
+A field whose type is a dataclass is a group: ``khugepaged.defrag=false`` sets a field
+of it, and the group's own name (``thp=always``) its first field.  A field that only one
+group has goes by its own name, too: ``max_ptes_none=0``.
+"""
+
+import math
+import tomllib
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, Field, fields, is_dataclass, replace
+from difflib import get_close_matches
+from typing import Any
+
+from ..errors import BadInput
+from .sizes import format_size, parse_size
+
+_INT64_MAX = 2**63 - 1
+_COST = "cost."
+
+
+def parse_settings(pairs: Iterable[str]) -> dict[str, Any]:
+    """Return the settings of ``KEY=VALUE`` texts; of a repeated key the last counts.
+
+    A value is read as TOML (``8``, ``true``, ``1e-3``, ``[1, 2]``, ``"x y"``) and is a
+    plain string if it is none.  Raises BadInput for a text without a key or a ``=``.
+    """
+    settings = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not key.strip() or not equals:
+            raise BadInput(f"a setting must read KEY=VALUE, got {pair!r}")
+        settings[key.strip()] = _toml(value)
+    return settings
+
+
+def split_costs(settings: Mapping[str, Any]) -> tuple[dict, dict]:
+    """Return the settings proper, and those named ``cost.NAME`` under their NAME."""
+    costs = {k[len(_COST) :]: v for k, v in settings.items() if k.startswith(_COST)}
+    rest = {k: v for k, v in settings.items() if not k.startswith(_COST)}
+    return rest, costs
+
+
+def fill(parameters: type, settings: Mapping[str, Any], prefix: str = "") -> Any:
+    """Return an instance of the dataclass ``parameters`` with ``settings`` converted.
+
+    ``prefix`` goes before the names in messages (``"cost."``).  Raises BadInput for an
+    unknown key, a value of the wrong type or out of bounds, a field left without value.
+    """
+    hints = typing.get_type_hints(parameters)
+    known = {field.name: field for field in fields(parameters) if field.init}
+    settings, groups = _grouped(settings, known, hints)
+    _check_names([*settings, *groups], known, hints, prefix)
+    for name, field in known.items():
+        if name not in settings and name not in groups and _default(field) is MISSING:
+            raise BadInput(f"{prefix}{name} must be given, got no value")
+    converted = {
+        name: _convert(value, hints[name], known[name].metadata, prefix + name)
+        for name, value in settings.items()
+    }
+    for name, inner in groups.items():
+        own, inside = _default(known[name]), f"{prefix}{name}."
+        converted[name] = replace(own, **_converted(type(own), inner, inside))
+    return parameters(**converted)
+
+
+def _converted(group: type, settings: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """Return the settings of a group as its fields' types."""
+    filled = fill(group, settings, prefix)
+    return {name: getattr(filled, name) for name in settings}
+
+
+def _grouped(
+    settings: Mapping[str, Any], known: Mapping, hints: Mapping
+) -> tuple[dict[str, Any], dict[str, dict]]:
+    """Return the settings of plain fields, and those of each group by its name."""
+    plain, groups = {}, {}
+    for key, value in settings.items():
+        name, _, inner = (key if key in known else _full(key, known, hints)).partition(
+            "."
+        )
+        if name not in known or not is_dataclass(hints[name]):
+            plain[key] = value
+            continue
+        inner = inner or fields(hints[name])[0].name
+        groups.setdefault(name, {})[inner] = value
+    return plain, groups
+
+
+def _full(key: str, known: Mapping, hints: Mapping) -> str:
+    """Return the full name of a field that only one group has, else ``key``."""
+    owners = [
+        name
+        for name in known
+        if is_dataclass(hints[name])
+        and key in (one.name for one in fields(hints[name]))
+    ]
+    return f"{owners[0]}.{key}" if len(owners) == 1 else key
+
+
+def _check_names(
+    names: Iterable[str], known: Mapping, hints: Mapping, prefix: str
+) -> None:
+    """Raise BadInput where a name is not known, and say which are."""
+    choices = [
+        f"{name}.{inner.name}" if inner else name
+        for name in known
+        for inner in (fields(hints[name]) if is_dataclass(hints[name]) else (None,))
+    ]
+    for name in names:
+        if name not in known:
+            raise BadInput(
+                f"setting {prefix + name!r} must be one of "
+                f"{', '.join(prefix + n for n in choices) or 'none at all'}, "
+                f"got {prefix + name!r}{did_you_mean(name, choices, prefix)}"
+            )
+
+
+def describe(parameters: type) -> list[tuple[str, str, str]]:
+    """Return (name, default as it would be typed, help) for each field."""
+    return _described(parameters, {}, "")
+
+
+def _described(parameters: type, defaults: Mapping, prefix: str) -> list:
+    """Do ``describe``; ``defaults`` are a group's, where its type has others."""
+    lines = []
+    for field in fields(parameters):
+        default = defaults.get(field.name, _default(field))
+        if is_dataclass(default):
+            inner = f"{prefix}{field.name}."
+            lines += _described(type(default), vars(default), inner)
+        elif field.init:
+            text = _default_text(default, field)
+            lines.append((prefix + field.name, text, field.metadata.get("help", "")))
+    return lines
+
+
+def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
+    """Return " (did you mean ...?)" with the names nearest to ``name``, or nothing."""
+    near = get_close_matches(name, list(known), n=3, cutoff=0.5)
+    if not near:
+        return ""
+    return f" (did you mean {' or '.join(prefix + n for n in near)}?)"
+
+
+def _toml(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except ValueError:  # not TOML, or an integer of more digits than Python reads
+        return text.strip()
+
+
+def _convert(value: Any, hint: Any, metadata: Mapping, name: str) -> Any:
+    """Return ``value`` as the annotated type ``hint``, or raise BadInput."""
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        return _convert_union(value, typing.get_args(hint), metadata, name)
+    if hint in (tuple, list) or origin in (tuple, list):
+        return _convert_items(value, hint, metadata, name)
+    if metadata.get("kind") == "size":
+        converted = _size(value, name)
+    elif hint in _CONVERTERS:
+        converted = _CONVERTERS[hint](value, name)
+    else:
+        converted = value
+    _check_bounds(converted, metadata, name)
+    return converted
+
+
+def _convert_union(value: Any, hints: tuple, metadata: Mapping, name: str) -> Any:
+    """Take the first member that fits; ``None`` is written ``none``."""
+    if value == "none" and types.NoneType in hints:
+        return None
+    members = [hint for hint in hints if hint is not types.NoneType]
+    for hint in members[:-1]:
+        try:
+            return _convert(value, hint, metadata, name)
+        except BadInput:
+            continue
+    return _convert(value, members[-1], metadata, name)
+
+
+def _convert_items(value: Any, hint: Any, metadata: Mapping, name: str) -> Any:
+    """Convert a list, ``1,2,3`` or a single value, item by item."""
+    if isinstance(value, str):
+        value = [_toml(item) for item in value.strip("[]() ").split(",")]
+    if not isinstance(value, list | tuple):
+        value = [value]
+    if not value or value == [""]:
+        raise BadInput(f"{name} must have at least one item, got none")
+    item_hint = (typing.get_args(hint) or (Any,))[0]
+    container = typing.get_origin(hint) or hint
+    return container(_convert(item, item_hint, metadata, name) for item in value)
+
+
+def _size(value: Any, name: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise BadInput(f"{name} must be a size such as 64GiB, got {value!r}")
+    return parse_size(value, name)
+
+
+def _int(value: Any, name: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise BadInput(f"{name} must be an integer, got {value!r}")
+    return value
+
+
+def _float(value: Any, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise BadInput(f"{name} must be a number, got {value!r}")
+    if not math.isfinite(value):
+        raise BadInput(f"{name} must be a finite number, got {value!r}")
+    return float(value)
+
+
+def _bool(value: Any, name: str) -> bool:
+    if not isinstance(value, bool):
+        raise BadInput(f"{name} must be true or false, got {value!r}")
+    return value
+
+
+def _str(value: Any, name: str) -> str:
+    """Take scalars too: ``machine=2`` is read as a number but may be a name."""
+    if isinstance(value, list | dict):
+        raise BadInput(f"{name} must be a text, got {value!r}")
+    return str(value)
+
+
+_CONVERTERS = {int: _int, float: _float, bool: _bool, str: _str}
+
+
+def _check_bounds(value: Any, metadata: Mapping, name: str) -> None:
+    choices = metadata.get("choices")
+    if choices is not None and value not in choices:
+        names = [str(choice) for choice in choices]
+        raise BadInput(
+            f"{name} must be one of {', '.join(names)}, "
+            f"got {value!r}{did_you_mean(str(value), names)}"
+        )
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return
+    show = format_size if metadata.get("kind") == "size" else str
+    low = metadata.get("min", 0)
+    high = metadata.get("max", _INT64_MAX)
+    if low <= value <= high:
+        return
+    if "max" in metadata:
+        raise BadInput(
+            f"{name} must be from {show(low)} to {show(high)}, got {show(value)}"
+        )
+    if value < low:
+        raise BadInput(f"{name} must be at least {show(low)}, got {show(value)}")
+    raise BadInput(f"{name} must be at most {show(high)}, got {show(value)}")
+
+
+def _default(field: Field) -> Any:
+    if field.default_factory is not MISSING:
+        return field.default_factory()
+    return field.default
+
+
+def _default_text(default: Any, field: Field) -> str:
+    if default is MISSING:
+        return ""
+    return _text(default, field.metadata.get("kind") == "size")
+
+
+def _text(value: Any, is_size: bool) -> str:
+    if isinstance(value, tuple | list):
+        return ",".join(_text(item, is_size) for item in value)
+    if isinstance(value, bool) or value is None:
+        return str(value).lower()
+    if is_size:
+        short = format_size(int(value)).replace(" ", "")
+        return short if parse_size(short) == value else str(value)
+    return str(value)

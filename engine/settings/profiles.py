@@ -1,0 +1,48 @@
+"""Which rules a kernel has: settings by the kernel's name.
+
+A profile says what cannot be changed while the kernel runs, and what its knobs are at
+the start; ``docs/model.md`` says what each switch means.
+"""
+
+from dataclasses import replace
+
+from .numa_balancing import Balancing
+from .settings import Settings
+from .thp import Khugepaged, Thp
+
+#: 6.1, with THP always, as Debian builds it.
+_LINUX_6_1 = Settings(
+    # mbind(2) refuses MPOL_MF_LAZY with EINVAL: hidden from users since 3.8.
+    mpol_mf_lazy=False,
+    lru_batches=True,
+    thp=Thp(enabled="always", defrag="always", min_free=True),
+    khugepaged=Khugepaged(target="majority_mask"),
+    # The scanner's memory of who used a VMA came in 6.4, tiering's knobs are off.
+    balancing=Balancing(vma_pids=False),
+)
+
+#: 6.12: as 6.1, and the scanner asks who used a VMA (6.4, reworked in 6.7).
+_LINUX_6_12 = replace(_LINUX_6_1, balancing=Balancing())
+
+#: 3.8: the first NUMA balancing, by the node of the last fault, at most 1280 MB/s to a
+#: node; system calls split huge pages that they move; khugepaged goes by a first page.
+_LINUX_3_8 = replace(
+    _LINUX_6_1,
+    thp=replace(_LINUX_6_1.thp, unit_migration=False),
+    khugepaged=Khugepaged(target="first_page"),
+    balancing=Balancing(
+        filter="last_nid",
+        local_last_cpupid=True,
+        vma_pids=False,
+        groups=False,
+        placement=False,
+        migrate_rate_limit_mbps=1280,
+    ),
+)
+
+DEFAULT = "linux-6.1"
+PROFILES = {
+    "linux-3.8": _LINUX_3_8,
+    "linux-6.1": _LINUX_6_1,
+    "linux-6.12": _LINUX_6_12,
+}

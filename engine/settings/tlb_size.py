@@ -1,0 +1,26 @@
+"""The TLB of a task's CPU, and what a miss may find in the caches."""
+
+from dataclasses import dataclass, field
+
+from .knob import check_ranges
+
+
+@dataclass(frozen=True)
+class Tlb:
+    """Second-level TLB (``docs/model.md`` §10.8); BadInput where a value is bad.
+
+    Defaults are of a Skylake-SP core (Intel optimization reference manual): 1536
+    entries shared by both sizes, modelled apart; 1 MiB L2 and its 1.375 MiB of the last
+    level hold entries of page tables.
+    """
+
+    enabled: bool = field(default=False, metadata={"help": "model TLBs"})
+    entries_4k: int = field(default=1536, metadata={"help": "4 KiB entries", "min": 4})
+    entries_2m: int = field(default=1536, metadata={"help": "2 MiB entries", "min": 4})
+    walk_cache_bytes: int = field(
+        default=2432 << 10,
+        metadata={"help": "caches of a core that hold page tables", "min": 1},
+    )
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "tlb.")

@@ -1,0 +1,254 @@
+"""Allocation and checking of the state that ``kernels/state.py`` declares."""
+
+import numpy as np
+
+from ...kernels import state as st
+from ...kernels.counters import Cause, Refusal, ScanSkip, Vm
+from ...kernels.frames.page_alloc import WORD_BITS
+from ...kernels.knobs import Topology
+from ...kernels.words import HPAGE_PMD_NR, HPAGE_PMD_ORDER, NONE, PAGE_SIZE
+from ..errors import BadInput
+from ..machine.machine import Machine
+from ..machine.zones import watermarks
+from ..settings.costs import Costs
+from ..settings.knob_columns import COSTS, set_knobs
+from ..settings.settings import Settings
+from .host_memory import sparse
+
+#: Page-table space as a multiple of RAM: host address space, not host memory.
+ARENA_FACTOR = 64
+ARENA_PAGES_MIN = 1 << 20
+ARENA_PAGES_MAX = 1 << 36
+#: Nodes that fit the sign-free masks of the kernels.
+NODES_MAX = 62
+
+
+def managed_pages(machine: Machine) -> list[int]:
+    """Return the frames of each node that processes may use, in whole 2 MiB blocks."""
+    return [
+        (memory - system) // (PAGE_SIZE * HPAGE_PMD_NR) * HPAGE_PMD_NR
+        for memory, system in zip(machine.memory, machine.system, strict=True)
+    ]
+
+
+def node_shift(pages: list[int]) -> int:
+    """Return log2 of the frame numbers that every node owns."""
+    return max(HPAGE_PMD_ORDER, (max(pages) - 1).bit_length())
+
+
+def ballast_pages(settings: Settings, pages: list[int]) -> list[int]:
+    """Return the frames of each node that are out of use; BadInput where it is bad."""
+    wanted = settings.ballast or (0,) * len(pages)
+    if len(wanted) != len(pages):
+        raise BadInput(
+            f"ballast must give bytes for {len(pages)} nodes, got {len(wanted)}"
+        )
+    block = PAGE_SIZE * HPAGE_PMD_NR
+    taken = [nbytes // block * HPAGE_PMD_NR for nbytes in wanted]
+    for nid, (out, managed) in enumerate(zip(taken, pages, strict=True)):
+        if not 0 <= out <= managed:
+            raise BadInput(
+                f"ballast of node {nid} must be from 0 to {managed * PAGE_SIZE}"
+                f" bytes, got {wanted[nid]}"
+            )
+    return taken
+
+
+def usable_pages(machine: Machine, settings: Settings) -> list[int]:
+    """Return the frames of each node without its ballast."""
+    pages = managed_pages(machine)
+    taken = ballast_pages(settings, pages)
+    return [managed - out for managed, out in zip(pages, taken, strict=True)]
+
+
+def arena_pages(machine: Machine) -> int:
+    """Return how many virtual pages all address spaces together may have."""
+    wanted = ARENA_FACTOR * sum(managed_pages(machine))
+    return min(max(wanted, ARENA_PAGES_MIN), ARENA_PAGES_MAX)
+
+
+def _node_table(machine: Machine, settings: Settings, shift: int) -> np.ndarray:
+    pages = usable_pages(machine, settings)
+    table = np.zeros((len(pages), st.NODE_WIDTH), np.int64)
+    for nid, usable in enumerate(pages):
+        first = nid << (shift - HPAGE_PMD_ORDER)
+        row = table[nid]
+        row[st.FREE] = row[st.SPAN] = usable
+        row[st.VIRGIN] = first
+        row[st.END_BLOCK] = first + usable // HPAGE_PMD_NR
+        row[st.PARTIAL_HEAD] = row[st.RETURNED_HEAD] = NONE
+        row[st.ONLINE] = 1
+        row[st.WHOLE] = usable // HPAGE_PMD_NR
+        row[st.TIER], row[st.CPUS] = machine.tier[nid], machine.cpus[nid]
+        row[st.SLOW] = machine.tier[nid] > machine.top_tier
+    set_watermarks(table, machine, settings)
+    return table
+
+
+def set_watermarks(table: np.ndarray, machine: Machine, settings: Settings) -> None:
+    """Set the watermarks of the nodes, which the knobs of huge pages may raise."""
+    thp = settings.thp
+    raised = thp.min_free and thp.enabled != "never"
+    marks = watermarks(usable_pages(machine, settings), raised)
+    table[:, st.MIN : st.HIGH + 1] = marks[:, :3]
+    # __setup_per_zone_wmarks (6.12): promo is one gap above high.
+    table[:, st.PROMO] = 2 * marks[:, 2] - marks[:, 1]
+
+
+def _info(settings: Settings, seed: int, shift: int, frames: int) -> np.ndarray:
+    info = np.zeros(st.INFO_WIDTH, np.int64)
+    info[st.NODE_SHIFT] = shift
+    info[st.SHARDS] = settings.shards
+    info[st.SEED] = seed
+    info[st.WEDGE_PPM] = settings.wedge_ppm
+    info[st.SLOTS + st.TOTAL] = settings.swap_bytes // PAGE_SIZE
+    info[st.ENTRIES + st.TOTAL] = frames
+    info[st.SLOTS + st.STACK] = info[st.ENTRIES + st.STACK] = NONE
+    set_knobs(info, settings)
+    tlb = settings.tlb
+    if tlb.enabled:
+        entries = tlb.entries_4k, tlb.entries_2m
+        sets = [max(1, count // st.WAYS // settings.shards) for count in entries]
+        info[st.TLB_SETS_4K], info[st.TLB_SETS_2M] = sets
+    return info
+
+
+def topology_type(machine: Machine) -> tuple[Topology, int]:
+    """Return the type of a machine and the greatest distance between its CPU nodes.
+
+    init_numa_topology_type (kernel/sched/topology.c, 6.12).
+    """
+    nodes = [nid for nid in range(machine.nodes) if machine.cpus[nid]]
+    distance = machine.distance[np.ix_(nodes, nodes)]
+    furthest = int(distance.max())
+    if len(np.unique(distance)) <= 2:
+        return Topology.DIRECT, furthest
+    a, b = np.argwhere(distance >= furthest)[0]
+    near = (distance[a] < furthest) & (distance[b] < furthest)
+    return Topology.GLUELESS_MESH if near.any() else Topology.BACKPLANE, furthest
+
+
+def copy_costs(machine: Machine, costs: Costs) -> np.ndarray:
+    """Return int64[nodes, nodes] ns: the copy of one page from node to node."""
+    rate = np.minimum(costs.copy_bandwidth, machine.bandwidth)
+    return PAGE_SIZE * 1_000_000_000 // rate
+
+
+def allocate(
+    machine: Machine, settings: Settings, costs: Costs, seed: int
+) -> st.Memory:
+    """Return the state of a machine on which nothing has run yet."""
+    nodes, shards = len(machine.memory), settings.shards
+    if nodes > NODES_MAX:
+        raise BadInput(f"nodes must be at most {NODES_MAX}, got {nodes}")
+    pages = managed_pages(machine)
+    info = _info(settings, seed, node_shift(pages), sum(pages))
+    info[st.TOPOLOGY], info[st.MAX_DISTANCE] = topology_type(machine)
+    sets = int(info[st.TLB_SETS_4K] + info[st.TLB_SETS_2M])
+    return st.Memory(
+        info=info,
+        tlb=np.zeros((0, shards, sets * st.WAYS + 2), np.int64),
+        **_sparse_arrays(machine, settings, pages),
+        **_machine_tables(machine, settings, costs),
+        **_empty_tables(nodes),
+        **_shard_tables(nodes, shards, settings.quantum_accesses),
+        **_balancing_tables(nodes, shards),
+    )
+
+
+def _sparse_arrays(machine: Machine, settings: Settings, pages: list[int]) -> dict:
+    """Return what there is of each virtual page, frame, pageblock, slot and entry."""
+    frames = len(pages) << node_shift(pages)
+    blocks = frames >> HPAGE_PMD_ORDER
+    slots = settings.swap_bytes // PAGE_SIZE
+    arena = arena_pages(machine)
+    # Host huge pages pay where tables are dense: whole GiB mapped by small pages, and
+    # the PMD entries of any machine that is not tiny.
+    large = sum(pages) >= 1 << 18
+    dense = large and settings.thp.enabled == "never"
+    return dict(
+        pte=sparse(arena, np.int64, dense),
+        pmd=sparse(arena >> HPAGE_PMD_ORDER, np.int64, large),
+        frame=sparse(frames, np.int64, dense),
+        frame_entry=sparse(frames, np.int32, False),
+        block_huge=sparse(blocks, np.int64, False),
+        block_used=sparse(blocks, np.int16, False),
+        block_mapped=sparse(blocks, np.int16, False),
+        block_free=sparse(frames // WORD_BITS, np.int64, dense),
+        block_list=sparse(blocks, np.int8, False),
+        block_next=sparse(blocks, np.int32, False),
+        block_prev=sparse(blocks, np.int32, False),
+        block_owes=sparse(blocks, np.int32, False),
+        frame_cpupid=sparse(frames, np.int32, False),
+        block_cpupid=sparse(blocks, np.int32, False),
+        slot_count=sparse(slots, np.int16, False),
+        slot_frame=sparse(slots, np.int64, False),
+        entry_count=sparse(frames, np.int16, False),
+        entry_frame=sparse(frames, np.int64, False),
+        vpn_family=sparse(arena >> HPAGE_PMD_ORDER, np.int32, False),
+    )
+
+
+def _machine_tables(machine: Machine, settings: Settings, costs: Costs) -> dict:
+    """Return the tables of nodes and CPUs, and what things cost."""
+    return dict(
+        zonelist=np.ascontiguousarray(machine.zonelist(), np.int64),
+        cpu_node=np.ascontiguousarray(machine.cpu_node, np.int64),
+        distance=np.ascontiguousarray(machine.distance, np.int64),
+        latency=np.ascontiguousarray(machine.latency_ns, np.int64),
+        copy_ns=copy_costs(machine, costs),
+        cost=np.array([getattr(costs, name) for name in COSTS.values()], np.int64),
+        node=_node_table(machine, settings, node_shift(managed_pages(machine))),
+    )
+
+
+def _empty_tables(nodes: int) -> dict:
+    """Return the tables of processes, VMAs and tasks, of which there are none."""
+    return dict(
+        mm=np.zeros((0, st.MM_WIDTH), np.int64),
+        family=np.zeros((0, st.FAMILY_WIDTH), np.int64),
+        vma=np.zeros((0, st.VMA_WIDTH), np.int64),
+        task=np.zeros((0, st.TASK_WIDTH), np.int64),
+        weights=np.zeros((1, nodes + 1), np.int64),
+        access_ns=np.zeros((0, nodes), np.int64),
+        walk_ns=np.zeros((0, 2, nodes), np.int64),
+    )
+
+
+def _shard_tables(nodes: int, shards: int, accesses: int) -> dict:
+    """Return what each shard holds and notes, and serial work after them."""
+    shard = np.zeros((shards + 1, st.SHARD_WIDTH), np.int64)
+    chains = st.FREED_BLOCK_HEAD, st.FREED_BLOCK_TAIL
+    chains += st.FREED_SLOTS + st.NEWEST, st.FREED_ENTRIES + st.NEWEST
+    shard[:, chains] = NONE
+    pool = np.zeros((shards, nodes, st.POOL_WIDTH), np.int64)
+    pool[:, :, [st.POOL_HEAD, st.POOL_HUGE_HEAD]] = NONE
+    parts = st.FREED_PARTS
+    return dict(
+        shard=shard,
+        pool=pool,
+        freed=sparse(parts * accesses, np.int64, True).reshape(parts, accesses),
+        freed_count=np.zeros((shards, 2 * parts), np.int64),
+        vm=np.zeros((shards + 1, nodes, len(Vm)), np.int64),
+        refused=np.zeros((shards + 1, len(Refusal)), np.int64),
+        cause=np.zeros((shards + 1, 0, len(Cause)), np.int64),
+        mm_change=np.zeros((shards + 1, 0, st.CHANGE_WIDTH), np.int64),
+        lru_change=np.zeros((shards + 1, nodes, 3), np.int64),
+        traffic=np.zeros((shards + 1, nodes, nodes), np.int64),
+    )
+
+
+def _balancing_tables(nodes: int, shards: int) -> dict:
+    """Return what NUMA balancing keeps of VMAs, tasks, groups and nodes."""
+    return dict(
+        numab=np.zeros((0, st.NUMAB_WIDTH), np.int64),
+        numa=np.zeros((0, st.NUMA_WIDTH), np.int64),
+        numa_faults=np.zeros((0, 4, nodes, 2), np.int64),
+        group=np.zeros((0, st.GROUP_WIDTH), np.int64),
+        group_faults=np.zeros((0, 2, nodes, 2), np.int64),
+        scan_skips=np.zeros(len(ScanSkip), np.int64),
+        numa_seen=np.zeros((shards + 1, 0, st.SEEN_FAULTS + 2 * nodes), np.int64),
+        numa_met=np.zeros((shards + 1, 0, 0), np.int8),
+        numa_pids=np.zeros((shards + 1, 0), np.int64),
+        node_seen=np.zeros((shards + 1, nodes, 2), np.int64),
+    )

@@ -1,0 +1,299 @@
+"""Proof of the invariants: every count is made again from the page tables."""
+
+import numpy as np
+
+from ...kernels import state as st
+from ...kernels.words import (
+    FOLIO_COMPOUND,
+    FOLIO_DEFERRED,
+    FRAME_ACTIVE,
+    FRAME_COMPOUND,
+    FRAME_IN_USE,
+    FRAME_MAPCOUNT,
+    FRAME_MAPCOUNT_SHIFT,
+    FRAME_MIGCACHE,
+    FRAME_SHMEM,
+    FRAME_SWAPCACHE,
+    FRAME_VPN,
+    FRAME_WEDGED,
+    HPAGE_PMD_NR,
+    HPAGE_PMD_ORDER,
+    NONE,
+    PMD_LEAF,
+    PMD_TABLE,
+    PTE_PARKED,
+    PTE_PAYLOAD,
+    PTE_PRESENT,
+    PTE_SWAP,
+    PTE_ZERO,
+)
+
+
+def check(simulation) -> None:
+    """Raise AssertionError where a count, a list or a mapping is wrong.
+
+    Frames are conserved, no frame is mapped at two pages, mapcounts equal PTEs and PMD
+    entries, slots and entries equal the PTEs that hold them, lists hold what they
+    count, free pages remember no faults, groups' statistics are the sums of their
+    tasks'.  Walks all memory that was ever used: for tests and for doubts.
+    """
+    memory = simulation._sync()
+    simulation._fold()
+    _check_blocks(memory)
+    _check_free_counts(memory)
+    mapped, slots, entries, huge = _walk_processes(simulation, memory)
+    _walk_page_caches(simulation, memory, mapped, slots)
+    _check_frames(memory, mapped)
+    _check_folios(memory, huge, mapped)
+    _check_lists(memory)
+    _check_entries(memory, slots, "slot", st.SLOTS, memory.slot_count)
+    _check_entries(memory, entries, "entry", st.ENTRIES, memory.entry_count)
+    _check_cached(memory)
+    _check_cpupids(memory)
+    _check_numa(memory)
+
+
+def _frames(memory: st.Memory) -> np.ndarray:
+    """Return the numbers of all frames in blocks that were ever used."""
+    used = []
+    for nid, row in enumerate(memory.node):
+        first = nid << int(memory.info[st.NODE_SHIFT])
+        used.append(np.arange(first, int(row[st.VIRGIN]) << HPAGE_PMD_ORDER))
+    return np.concatenate(used)
+
+
+def _small(memory: st.Memory) -> np.ndarray:
+    """Return the numbers of all frames ever used but those of huge pages."""
+    frames = _frames(memory)
+    return frames[memory.block_list[frames >> HPAGE_PMD_ORDER] != st.HUGE]
+
+
+def _folios(memory: st.Memory) -> list[int]:
+    """Return the pageblocks that huge pages fill."""
+    blocks = np.unique(_frames(memory) >> HPAGE_PMD_ORDER)
+    return blocks[memory.block_list[blocks] == st.HUGE].tolist()
+
+
+def _chain(memory: st.Memory, head: int) -> list[int]:
+    blocks = []
+    while head != NONE:
+        blocks.append(head)
+        head = int(memory.block_next[head])
+    return blocks
+
+
+def _check_blocks(memory: st.Memory) -> None:
+    frames = _small(memory)
+    in_use = (memory.frame[frames] & FRAME_IN_USE) != 0
+    blocks = np.unique(frames >> HPAGE_PMD_ORDER)
+    recount = np.bincount(
+        np.searchsorted(blocks, frames >> HPAGE_PMD_ORDER),
+        weights=in_use,
+        minlength=len(blocks),
+    )
+    wrong = blocks[memory.block_used[blocks] != recount]
+    assert not wrong.size, f"block_used is wrong in blocks {wrong[:5]}"
+
+
+def _check_free_counts(memory: st.Memory) -> None:
+    for nid, row in enumerate(memory.node):
+        partial = _chain(memory, int(row[st.PARTIAL_HEAD]))
+        returned = _chain(memory, int(row[st.RETURNED_HEAD]))
+        used = memory.block_used
+        assert all(0 < used[b] < HPAGE_PMD_NR for b in partial), "partial list"
+        assert all(used[b] == 0 for b in returned), "returned list"
+        free = sum(HPAGE_PMD_NR - int(used[b]) for b in partial)
+        virgin = int(row[st.END_BLOCK] - row[st.VIRGIN])
+        free += (len(returned) + virgin) * HPAGE_PMD_NR
+        whole = len(returned) + virgin
+        assert whole == row[st.WHOLE], f"node {nid}: {whole} whole, {row[st.WHOLE]}"
+        assert free == row[st.FREE], f"node {nid}: {free} free, counted {row[st.FREE]}"
+
+
+def _walk_processes(simulation, memory: st.Memory):
+    """Return what all page tables hold, and check each process's counts.
+
+    {frame: (page, PTEs)}, {slot: PTEs}, {entry: PTEs}, {block: (page, PMD entries)}
+    """
+    mapped, slots, entries, huge = {}, {}, {}, {}
+    for process in simulation.processes:
+        rss = swapents = whole = 0
+        for vma in process.vmas:
+            whole += _walk_pmds(memory, process, vma, huge)
+            ptes = memory.pte[vma.start + process.delta : vma.end + process.delta]
+            for at in np.flatnonzero(ptes):
+                pte, vpn = int(ptes[at]), vma.start + int(at)
+                payload = pte & PTE_PAYLOAD
+                kinds = (PTE_PRESENT, PTE_ZERO, PTE_SWAP, PTE_PARKED)
+                assert sum(bool(pte & kind) for kind in kinds) == 1, f"PTE {pte:x}"
+                pmd = memory.pmd[(vpn + process.delta) >> HPAGE_PMD_ORDER]
+                assert pmd & PMD_TABLE, f"page {vpn} has a PTE, no page table"
+                if pte & PTE_PRESENT:
+                    rss += 1
+                    page, count = mapped.get(payload, (vpn, 0))
+                    assert page == vpn, f"frame {payload} is at pages {page}, {vpn}"
+                    mapped[payload] = (vpn, count + 1)
+                elif not pte & PTE_ZERO:
+                    swapents += 1
+                    held = slots if pte & PTE_SWAP else entries
+                    held[payload] = held.get(payload, 0) + 1
+        row, rss = memory.mm[process.id], rss + whole
+        assert row[st.MM_RSS] == rss, f"rss of {process.name}: {row[st.MM_RSS]}, {rss}"
+        assert row[st.MM_HUGE] == whole, f"huge pages of {process.name}"
+        assert row[st.MM_SWAPENTS] == swapents, f"swapents of {process.name}"
+    return mapped, slots, entries, huge
+
+
+def _walk_page_caches(simulation, memory: st.Memory, mapped: dict, slots: dict) -> None:
+    """Add to what is held what the objects of shared mappings hold."""
+    shared = set()
+    for one in simulation._objects:
+        cache = simulation._caches[one.family]
+        held = memory.pte[one.first + cache : one.first + one.pages + cache]
+        for at in np.flatnonzero(held):
+            entry, vpn = int(held[at]), one.first + int(at)
+            payload = entry & PTE_PAYLOAD
+            if entry & PTE_SWAP:
+                slots[payload] = slots.get(payload, 0) + 1
+                continue
+            assert entry == payload | PTE_PRESENT, f"page cache holds {entry:x}"
+            page, count = mapped.get(payload, (vpn, 0))
+            assert page == vpn, f"frame {payload} is at pages {page}, {vpn}"
+            mapped[payload] = (vpn, count)
+            shared.add(payload)
+    frames = _small(memory)
+    flagged = frames[(memory.frame[frames] & FRAME_SHMEM) != 0]
+    flagged = flagged[(memory.frame[flagged] & FRAME_IN_USE) != 0]
+    assert set(flagged.tolist()) == shared, "shared pages that no object holds"
+
+
+def _walk_pmds(memory: st.Memory, process, vma, huge: dict) -> int:
+    """Add a VMA's huge entries to ``huge``; return the pages they map."""
+    pages, nr = 0, HPAGE_PMD_NR
+    for block in range(
+        (vma.start + process.delta) // nr, -(-(vma.end + process.delta) // nr)
+    ):
+        pmd = int(memory.pmd[block])
+        if not pmd & PMD_LEAF:
+            continue
+        vpn = block * nr - process.delta
+        assert vma.start <= vpn and vpn + nr <= vma.end, f"huge entry at page {vpn}"
+        assert not memory.pte[block * nr : (block + 1) * nr].any(), f"table at {vpn}"
+        if pmd & PTE_PRESENT:
+            pages += nr
+            b = (pmd & PTE_PAYLOAD) >> HPAGE_PMD_ORDER
+            page, count = huge.get(b, (vpn, 0))
+            assert page == vpn, f"huge page {b} is at pages {page} and {vpn}"
+            huge[b] = (vpn, count + 1)
+    return pages
+
+
+def _mapcount(word: int) -> int:
+    return (word & FRAME_MAPCOUNT) >> FRAME_MAPCOUNT_SHIFT
+
+
+def _check_frames(memory: st.Memory, mapped: dict) -> None:
+    frames = _small(memory)
+    words = memory.frame[frames]
+    live = (words & FRAME_IN_USE) != 0
+    cached = FRAME_SWAPCACHE | FRAME_MIGCACHE | FRAME_SHMEM
+    small = {}
+    for pfn, word in zip(frames[live].tolist(), words[live].tolist(), strict=True):
+        page, count = small[pfn] = mapped.get(pfn, (word & FRAME_VPN, 0))
+        found = _mapcount(word)
+        assert found == count, f"mapcount of frame {pfn} is {found}, has {count} PTEs"
+        assert word & FRAME_VPN == page, f"reverse map of frame {pfn}"
+        assert count or word & cached, f"frame {pfn} leaked"
+        assert not word & FRAME_COMPOUND, f"frame {pfn} is of no huge page"
+    for pfn in set(mapped) - set(small):
+        b = pfn >> HPAGE_PMD_ORDER
+        assert memory.block_list[b] == st.HUGE, f"frame {pfn} is mapped, not in use"
+
+
+def _check_folios(memory: st.Memory, huge: dict, mapped: dict) -> None:
+    folios, deferred = _folios(memory), np.zeros(len(memory.node), np.int64)
+    assert set(huge) <= set(folios), "a PMD entry maps what is no huge page"
+    for b in folios:
+        word, first = int(memory.block_huge[b]), b << HPAGE_PMD_ORDER
+        page, count = huge.get(b, (word & FRAME_VPN, 0))
+        assert word & FRAME_IN_USE and memory.block_used[b] == HPAGE_PMD_NR
+        assert word & FRAME_VPN == page, f"reverse map of huge page {b}"
+        assert _mapcount(word) == count, f"huge page {b} has {count} PMD entries"
+        ptes = [mapped.get(first + i, (0, 0))[1] for i in range(HPAGE_PMD_NR)]
+        if word & FOLIO_COMPOUND:
+            words = memory.frame[first : first + HPAGE_PMD_NR].tolist()
+            assert [_mapcount(one) for one in words] == ptes, f"PTEs of huge page {b}"
+            assert memory.block_mapped[b] == sum(one > 0 for one in ptes)
+        else:
+            assert not any(ptes), f"huge page {b} is mapped by PTEs"
+        assert count or any(ptes), f"huge page {b} leaked"
+        nid = first >> int(memory.info[st.NODE_SHIFT])
+        deferred[nid] += bool(word & FOLIO_DEFERRED)
+    assert (deferred == memory.node[:, st.DEFERRED]).all(), "deferred splits"
+
+
+def _check_lists(memory: st.Memory) -> None:
+    """Count the pages on every list again, from the words of frames and folios."""
+    frames, folios = _small(memory), np.array(_folios(memory), np.int64)
+    words = np.concatenate([memory.frame[frames], memory.block_huge[folios]])
+    first = np.concatenate([frames, folios << HPAGE_PMD_ORDER])
+    pages = np.repeat([1, HPAGE_PMD_NR], [frames.size, folios.size])
+    wedged = FRAME_WEDGED | FRAME_MIGCACHE
+    pages[(words & FRAME_IN_USE == 0) | (words & wedged == wedged)] = 0
+    nodes = first >> int(memory.info[st.NODE_SHIFT])
+    active = (words & FRAME_ACTIVE) != 0
+    for nid, row in enumerate(memory.node):
+        here = nodes == nid
+        assert pages[here & active].sum() == row[st.ACTIVE], f"active list of {nid}"
+        assert pages[here & ~active].sum() == row[st.INACTIVE], f"inactive of {nid}"
+
+
+def _check_entries(memory: st.Memory, held: dict, what: str, first: int, count) -> None:
+    free, at = set(), int(memory.info[first + st.STACK])
+    frames = memory.slot_frame if what == "slot" else memory.entry_frame
+    while at != NONE:
+        free.add(at)
+        at = int(frames[at])
+    given = set(range(int(memory.info[first + st.VIRGIN_ID]))) - free
+    used = int(memory.info[first + st.IN_USE])
+    assert len(given) == used, f"{what}s in use: {used}, found {len(given)}"
+    assert set(held) <= given, f"a free {what} is held by a PTE"
+    for one in given:
+        found = int(count[one])
+        assert found == held.get(one, 0), (
+            f"{what} {one}: count {found}, {held.get(one)}"
+        )
+
+
+def _check_cached(memory: st.Memory) -> None:
+    for pfn in _small(memory).tolist():
+        word = int(memory.frame[pfn])
+        if not word & FRAME_IN_USE:
+            continue
+        entry = int(memory.frame_entry[pfn])
+        if word & FRAME_SWAPCACHE:
+            assert memory.slot_frame[entry] == pfn, f"slot {entry} and frame {pfn}"
+        if word & FRAME_MIGCACHE:
+            assert memory.entry_frame[entry] == pfn, f"entry {entry} and frame {pfn}"
+            dead = memory.entry_count[entry] == 0
+            assert dead == bool(word & FRAME_WEDGED), f"entry {entry} outlived its PTEs"
+
+
+def _check_cpupids(memory: st.Memory) -> None:
+    frames = _small(memory)
+    free = frames[(memory.frame[frames] & FRAME_IN_USE) == 0]
+    assert not memory.frame_cpupid[free].any(), "a free frame remembers a fault"
+    blocks = np.unique(frames >> HPAGE_PMD_ORDER)
+    assert not memory.block_cpupid[blocks].any(), "a block of no folio remembers one"
+
+
+def _check_numa(memory: st.Memory) -> None:
+    """Compare the statistics of tasks and groups with what they are sums of."""
+    totals = memory.numa_faults[:, st.MEM].sum(axis=(1, 2))
+    assert (memory.numa[:, st.NUMA_TOTAL] == totals).all(), "a task's total"
+    for number, group in enumerate(memory.group):
+        members = memory.numa[:, st.NUMA_GROUP] == number
+        assert group[st.GROUP_TASKS] == members.sum(), f"tasks of group {number}"
+        if members.any():
+            faults = memory.numa_faults[members, : st.MEMBUF].sum(axis=0)
+            assert (memory.group_faults[number] == faults).all(), f"group {number}"

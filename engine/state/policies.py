@@ -1,0 +1,49 @@
+"""Memory policies as callers give them."""
+
+from typing import NamedTuple
+
+from ...kernels.knobs import Mode
+from ..errors import BadInput
+
+
+class Policy(NamedTuple):
+    """A memory policy: mode, nodes, and weights for weighted interleave.
+
+    ``numa_balancing`` is MPOL_F_NUMA_BALANCING, for bind and preferred_many.
+    """
+
+    mode: Mode
+    nodes: tuple[int, ...] = ()
+    weights: tuple[int, ...] = ()
+    numa_balancing: bool = False
+
+
+DEFAULT = Policy(Mode.DEFAULT)
+
+
+def checked(policy: Policy, nodes: int) -> Policy:
+    """Return ``policy`` with its nodes sorted; BadInput where it makes no sense."""
+    mode, mask = Mode(policy.mode), tuple(sorted(set(policy.nodes)))
+    if any(not 0 <= nid < nodes for nid in mask):
+        raise BadInput(f"policy nodes must be below {nodes}, got {policy.nodes}")
+    if mode in (Mode.DEFAULT, Mode.LOCAL) and mask:
+        raise BadInput(f"policy {mode.name.lower()} must have no nodes, got {mask}")
+    if mode not in (Mode.DEFAULT, Mode.LOCAL, Mode.PREFERRED) and not mask:
+        raise BadInput(f"policy {mode.name.lower()} must have nodes, got none")
+    if policy.numa_balancing and mode not in (Mode.BIND, Mode.PREFERRED_MANY):
+        raise BadInput(
+            "numa_balancing must go with policy bind or preferred_many,"
+            f" got {mode.name.lower()}"
+        )
+    if mode == Mode.PREFERRED and not mask:
+        return Policy(Mode.LOCAL)
+    if mode != Mode.WEIGHTED_INTERLEAVE:
+        return Policy(mode, mask, numa_balancing=policy.numa_balancing)
+    given = policy.weights or (1,) * len(policy.nodes)
+    if len(given) != len(policy.nodes) or any(not 1 <= w <= 255 for w in given):
+        raise BadInput(
+            f"policy weights must be {len(policy.nodes)} numbers from 1 to 255,"
+            f" got {policy.weights}"
+        )
+    order = dict(zip(policy.nodes, given, strict=True))
+    return Policy(mode, mask, tuple(order[nid] for nid in mask))

@@ -1,0 +1,152 @@
+"""Processes, tasks, regions and VMAs: the small objects that callers hold."""
+
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from ...kernels.knobs import Advice
+from ..errors import BadInput
+from .policies import DEFAULT, Policy
+
+
+@dataclass(eq=False)
+class Process:
+    """An address space (mm); ``first_vpn`` is where its family's pages begin."""
+
+    id: int
+    name: str
+    family: int
+    first_vpn: int
+    span: int
+    delta: int
+    next_vpn: int
+    alive: bool = True
+    vmas: list["Vma"] = field(default_factory=list, repr=False)
+
+
+@dataclass(eq=False)
+class Task:
+    """A thread, pinned to a CPU; ``policy`` is that of set_mempolicy."""
+
+    id: int
+    process: Process
+    cpu: int
+    policy: Policy = DEFAULT
+
+
+class Region(NamedTuple):
+    """A mapping of ``pages`` pages from virtual page ``first`` of a process."""
+
+    process: Process
+    first: int
+    pages: int
+    name: str = ""
+
+    def of(self, child: Process) -> "Region":
+        """Return the same range in a relative by fork."""
+        if child.family != self.process.family:
+            raise BadInput(
+                f"process {child.name} must be a relative of {self.process.name}"
+            )
+        return self._replace(process=child)
+
+
+@dataclass(eq=False)
+class Shmem:
+    """The object behind a shared mapping: pages [first, first + pages) of a family.
+
+    ino   of its inode, which the interleaving of its pages begins with
+    vmas  the ranges of its policies (struct shared_policy)
+    row   of the first of them in the kernels' table
+    """
+
+    family: int
+    first: int
+    pages: int
+    ino: int
+    vmas: list["Vma"] = field(repr=False)
+    row: int = -1
+    name: str = "of a shared mapping"
+
+    def interleave(self, first_vpn: int) -> int:
+        """Return what a vpn lacks to be what its page's allocation is interleaved by.
+
+        first_vpn  where the family's pages begin, from which kernels count
+        """
+        return first_vpn - self.first + self.ino
+
+    def set_policy(self, first: int, pages: int, policy: Policy) -> None:
+        """Set the policy of a range for all who map it (mpol_set_shared_policy)."""
+        for part in isolate(self, first, pages):
+            part.policy = policy
+        merge(self)
+
+
+@dataclass
+class Vma:
+    """Virtual pages [start, end) with one protection, one policy, one advice.
+
+    shmem   the object of a shared mapping, whose pages are placed by its policies
+    """
+
+    start: int
+    end: int
+    read: bool = True
+    write: bool = True
+    mof: bool = False
+    policy: Policy = DEFAULT
+    advice: Advice = Advice.NONE
+    shmem: Shmem | None = None
+    #: Row of what the scanner of NUMA balancing knows of it; none yet: -1.
+    numab: int = field(default=-1, compare=False)
+
+    def copy(self, start: int, end: int) -> "Vma":
+        """Return the part [start, end) of this VMA, which the scanner never saw."""
+        return replace(self, start=start, end=end, numab=-1)
+
+
+def overlapping(process: Process | Shmem, first: int, pages: int) -> list[Vma]:
+    """Return the VMAs of a range; BadInput names the first gap in it."""
+    at, end = first, first + pages
+    found = [vma for vma in process.vmas if vma.start < end and vma.end > first]
+    for vma in found:
+        if vma.start > at:
+            break
+        at = vma.end
+    if at < end:
+        gap = min([end, *(vma.start for vma in found if vma.start > at)])
+        raise BadInput(
+            f"pages {first} to {end} of process {process.name} must all be mapped,"
+            f" got none at {at} to {gap}"
+        )
+    return found
+
+
+def isolate(process: Process | Shmem, first: int, pages: int) -> list[Vma]:
+    """Split the VMAs at the ends of a range and return those that lie in it.
+
+    Raises BadInput where a page of the range is not mapped.
+    """
+    overlapping(process, first, pages)
+    end, inside, out = first + pages, [], []
+    for vma in process.vmas:
+        cuts = [vma.start, *(at for at in (first, end) if vma.start < at < vma.end)]
+        parts = [
+            vma.copy(a, b) for a, b in zip(cuts, [*cuts[1:], vma.end], strict=True)
+        ]
+        parts[0].numab = vma.numab
+        out += parts
+        inside += [part for part in parts if first <= part.start and part.end <= end]
+    process.vmas = out
+    return inside
+
+
+def merge(process: Process | Shmem) -> None:
+    """Join adjacent VMAs that are alike in all but range (vma_merge)."""
+    merged: list[Vma] = []
+    for vma in process.vmas:
+        last = merged[-1] if merged else None
+        if last and last.end == vma.start and last == vma.copy(last.start, last.end):
+            last.end = vma.end
+        else:
+            merged.append(vma)
+    process.vmas = merged

@@ -1,0 +1,170 @@
+"""The kernels' tables of processes, VMAs and tasks, made from the objects."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ...kernels import state as st
+from ...kernels.knobs import Mode
+from ...kernels.words import NONE
+from .policies import Policy
+from .process import Process, Shmem, Task, Vma
+
+
+class Tables:
+    """Rows of Memory.mm, family, vma, task and weights for the objects of a run.
+
+    Rows of processes and tasks are kept from table to table; VMAs are written anew.
+    """
+
+    def __init__(self, nodes: int, balancing: bool) -> None:
+        self.nodes, self.balancing = nodes, balancing
+        self._numab = 0
+
+    def weights(self, owners: Sequence[Process | Shmem], tasks: Sequence[Task]):
+        """Return ({policy: row}, int64[rows, nodes + 1] of cumulated weights)."""
+        policies = [vma.policy for one in owners for vma in one.vmas]
+        policies += [task.policy for task in tasks]
+        rows, table = {}, [np.zeros(self.nodes + 1, np.int64)]
+        for policy in policies:
+            if policy.mode == Mode.WEIGHTED_INTERLEAVE and policy not in rows:
+                given = np.zeros(self.nodes + 1, np.int64)
+                given[list(policy.nodes)] = policy.weights
+                rows[policy] = len(table)
+                table.append(np.cumsum(given))
+        return rows, np.array(table)
+
+    def update(
+        self,
+        memory: st.Memory,
+        processes: Sequence[Process],
+        tasks: Sequence[Task],
+        objects: Sequence[Shmem],
+        caches: dict[int, int],
+    ) -> st.Memory:
+        """Return ``memory`` with tables that hold all processes, tasks and objects.
+
+        caches  {family: FAMILY_CACHE}
+        """
+        rows, weights = self.weights([*processes, *objects], tasks)
+        mm = _grown(memory.mm, len(processes))
+        family = _families(processes, mm)
+        lines = self._vmas(mm, processes, rows)
+        lines += _pseudo_vmas(family, objects, caches, rows, len(lines))
+        vma = np.array(lines, np.int64).reshape(-1, st.VMA_WIDTH)
+        task = _grown(memory.task, len(tasks))
+        for one in tasks:
+            row = task[one.id]
+            row[st.TASK_MODE], row[st.TASK_MASK] = one.policy.mode, mask(one.policy)
+            row[st.TASK_WEIGHTS] = rows.get(one.policy, 0)
+            row[st.TASK_BALANCING] = one.policy.numa_balancing
+        scanned = len(tasks) if self.balancing else 0
+        return memory.replace(
+            mm=mm,
+            vma=vma,
+            task=task,
+            weights=weights,
+            family=family,
+            access_ns=_grown(memory.access_ns, len(tasks)),
+            walk_ns=_grown(memory.walk_ns, len(tasks)),
+            tlb=_grown(memory.tlb, len(tasks)),
+            cause=_widened(memory.cause, len(tasks)),
+            mm_change=_widened(memory.mm_change, len(processes)),
+            numab=_grown(memory.numab, self._numab),
+            numa=_grown(memory.numa, scanned),
+            numa_faults=_grown(memory.numa_faults, scanned),
+            group=_grown(memory.group, scanned),
+            group_faults=_grown(memory.group_faults, scanned),
+            numa_seen=_widened(memory.numa_seen, scanned),
+            numa_met=_squared(memory.numa_met, scanned),
+            numa_pids=_widened(memory.numa_pids[..., None], self._numab)[..., 0],
+        )
+
+    def _vmas(self, mm: np.ndarray, processes: Sequence[Process], rows) -> list:
+        lines: list[tuple] = []
+        for one in processes:
+            mm[one.id, st.MM_DELTA] = one.delta
+            mm[one.id, st.MM_FAMILY] = one.family
+            mm[one.id, st.MM_FIRST_VMA] = len(lines)
+            for vma in one.vmas:
+                if self.balancing and vma.numab < 0:
+                    vma.numab, self._numab = self._numab, self._numab + 1
+                lines.append(_row(vma, rows, one.first_vpn))
+            mm[one.id, st.MM_END_VMA] = len(lines)
+        return lines
+
+
+def _row(vma: Vma, rows: dict[Policy, int], first_vpn: int) -> tuple:
+    """Return a VMA's row; ``first_vpn`` is where its family's pages begin."""
+    policy, shmem = vma.policy, vma.shmem
+    return (
+        *(vma.start, vma.end, vma.read, vma.write, vma.mof),
+        *(policy.mode, mask(policy), rows.get(policy, 0)),
+        *(vma.advice, policy.numa_balancing, vma.numab),
+        *(shmem is not None, shmem.interleave(first_vpn) if shmem else 0),
+    )
+
+
+def _pseudo_vmas(
+    family: np.ndarray,
+    objects: Sequence[Shmem],
+    caches: dict[int, int],
+    rows: dict[Policy, int],
+    at: int,
+) -> list:
+    """Return the rows of the objects' policies, by family, the first being ``at``."""
+    lines: list[tuple] = []
+    for number, cache in caches.items():
+        family[number, st.FAMILY_CACHE] = cache
+        family[number, st.FAMILY_FIRST_VMA] = at + len(lines)
+        for one in objects:
+            if one.family == number:
+                one.row = at + len(lines)
+                lines += [_row(vma, rows, 0) for vma in one.vmas]
+        family[number, st.FAMILY_END_VMA] = at + len(lines)
+    return lines
+
+
+def mask(policy: Policy) -> int:
+    """Return the nodes of a policy as a bit mask."""
+    return sum(1 << nid for nid in policy.nodes)
+
+
+def _grown(table: np.ndarray, rows: int) -> np.ndarray:
+    grown = np.zeros((rows, *table.shape[1:]), np.int64)
+    grown[: len(table)] = table
+    return grown
+
+
+def _widened(table: np.ndarray, columns: int) -> np.ndarray:
+    """Return a per-shard table for more tasks or processes; what it holds stays."""
+    shards, held, width = table.shape
+    wide = np.zeros((shards, columns, width), np.int64)
+    wide[:, :held] = table
+    return wide
+
+
+def _squared(table: np.ndarray, tasks: int) -> np.ndarray:
+    """Return a per-shard table of pairs for more tasks; what it holds stays."""
+    held = table.shape[1]
+    wide = np.zeros((table.shape[0], tasks, tasks), np.int8)
+    wide[:, :held, :held] = table
+    return wide
+
+
+def _families(processes: Sequence[Process], mm: np.ndarray) -> np.ndarray:
+    """Chain the live processes of each family in order of creation."""
+    count = 1 + max((one.family for one in processes), default=-1)
+    family = np.full((count, st.FAMILY_WIDTH), NONE, np.int64)
+    last: dict[int, int] = {}
+    for one in processes:
+        family[one.family, st.FAMILY_FIRST_VPN] = one.first_vpn
+        mm[one.id, st.MM_NEXT] = NONE
+        if not one.alive:
+            continue
+        if one.family in last:
+            mm[last[one.family], st.MM_NEXT] = one.id
+        else:
+            family[one.family, st.FAMILY_HEAD] = one.id
+        last[one.family] = one.id
+    return family

@@ -1,0 +1,159 @@
+"""Columns of the table that a study prints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True)
+class Column:
+    """One variable of ``/summary``, and one column of the table on the screen.
+
+    name       variable name in the file, ``[a-z0-9_]``
+    heading    short heading in the table
+    unit       ``"1"``, ``"page"``, ``"ns"``, ...
+    long_name  one phrase that says what is counted
+    dtype      ``"i8"`` or ``"f8"``
+    by_reason  whether there is a value for each name of ``kernels.constants.Refusal``
+    style      how the table shows it: ``count``, ``percent`` (of a fraction),
+               ``seconds`` (of nanoseconds; NaN: never), ``ratio`` (nanoseconds, shown
+               in seconds and as a multiple of the smallest) or ``hidden``
+    """
+
+    name: str
+    heading: str
+    unit: str
+    long_name: str
+    dtype: str = "i8"
+    by_reason: bool = False
+    style: str = "count"
+
+
+@dataclass(frozen=True)
+class Field:
+    """One variable of a study's own records.
+
+    dtype  ``"i8"``, ``"i1"``, ``"f8"``, or ``"S64"``: UTF-8, cut to so many bytes
+    flags  what the values 0, 1, .. mean, where they are not numbers
+    """
+
+    name: str
+    unit: str
+    long_name: str
+    dtype: str = "i8"
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Records:
+    """A group of the file that the study's own steps fill: ``Simulation.record``.
+
+    Each row has the simulated time and the variant before its fields.  Where rows of
+    two records belong together, the record that is declared first is written first.
+    """
+
+    name: str
+    dimension: str
+    long_name: str
+    fields: tuple[Field, ...]
+
+
+#: The columns that ``Simulation.summary`` fills for every variant.
+SUMMARY = (
+    Column("accesses", "accesses", "1", "access events served", style="hidden"),
+    Column("pages_marked", "marked", "page", "pages marked for lazy migration"),
+    Column("pages_refused", "refused", "page", "pages refused, for any reason"),
+    Column(
+        "pages_refused_by",
+        "refused",
+        "page",
+        "pages refused, by the reason given",
+        by_reason=True,
+    ),
+    Column("swap_slots_peak", "swap peak", "page", "most swap slots in use at once"),
+    Column(
+        "migcache_entries_peak",
+        "migcache peak",
+        "page",
+        "most migration-cache entries in use at once",
+    ),
+    Column("faults", "faults", "1", "page faults of every kind"),
+    Column("pages_migrated", "migrated", "page", "pages moved to another node"),
+    Column(
+        "pages_moved",
+        "moved",
+        "page",
+        "pages moved for their users' sake",
+        style="hidden",
+    ),
+    Column(
+        *("pages_paid", "paid off", "page"),
+        "pages that moved and were used enough to pay for it",
+    ),
+    Column(
+        *("pages_unpaid", "not paid", "page"),
+        "pages that moved and were not used enough to pay for it",
+    ),
+    Column(
+        *("pages_moved_back", "moved back", "page"),
+        "pages that moved to the node that they had left last",
+    ),
+    Column(
+        "converged_ns",
+        "converged",
+        "ns",
+        "until nine in ten accesses were local for good, NaN: never",
+        dtype="f8",
+        style="seconds",
+    ),
+    Column(
+        "local_fraction",
+        "local",
+        "1",
+        "share of local accesses over the last tenth of the accesses",
+        dtype="f8",
+        style="percent",
+    ),
+    Column("oom_kills", "OOM kills", "1", "processes killed for want of memory"),
+    Column(
+        "run_time_ns",
+        "simulated time",
+        "ns",
+        "simulated time from start to end",
+        style="ratio",
+    ),
+)
+
+
+def hide(columns: Sequence[Column], *names: str) -> tuple[Column, ...]:
+    """Return the columns; those that have nothing to say only in the file."""
+    return tuple(
+        replace(column, style="hidden") if column.name in names else column
+        for column in columns
+    )
+
+
+#: The columns of §5.9, for a scenario whose moves are not for the users' sake.
+VERDICT = ("pages_paid", "pages_unpaid", "pages_moved_back", "converged_ns")
+
+
+THP_SHARE = Column(
+    *("thp_share", "THP", "1", "share of mapped pages that are part of huge pages"),
+    dtype="f8",
+    style="percent",
+)
+#: What ``Simulation.summary`` says of huge pages at the end.
+THP = (
+    THP_SHARE,
+    Column(
+        "huge_local_share",
+        "THP local",
+        "1",
+        "share of huge pages on a node where their process has a task",
+        dtype="f8",
+        style="percent",
+    ),
+    Column("thp_splits", "THP splits", "1", "huge pages split (thp_split_page)"),
+    Column("thp_collapses", "collapses", "1", "huge pages that khugepaged made"),
+)

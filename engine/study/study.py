@@ -1,0 +1,108 @@
+"""What a scenario hands to the runner: one question, several variants, some columns.
+
+A study is plain data.  Its variants differ in one thing (the mechanism, the swap size
+...) and are run one after the other by ``engine.run.run_study``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING
+
+from ..errors import BadInput
+from ..settings.costs import Costs
+from .columns import Column, Records
+
+if TYPE_CHECKING:
+    from ..machine.machine import Machine
+    from ..settings.settings import Settings
+    from ..simulation import Simulation
+
+
+#: A name, or one for each of two dimensions.
+Name = str | tuple[str, str]
+
+
+def scales(dimension: Name, variants: Sequence[Name]) -> dict[str, list[str]]:
+    """Return the dimensions, and the values of each in order.
+
+    Raises BadInput where variants of two dimensions are not every value of the first
+    with every value of the second, the second running fastest.
+    """
+    if isinstance(dimension, str):
+        return {dimension: list(variants)}
+    values = [list(dict.fromkeys(names)) for names in zip(*variants, strict=True)]
+    if list(product(*values)) != list(variants):
+        raise BadInput(
+            f"{label(dimension)} must have every value of the one with every value of"
+            f" the other, in order, got {', '.join(map(label, variants))}"
+        )
+    return dict(zip(dimension, values, strict=True))
+
+
+def named(dimension: Name, variant: Name) -> dict[str, str]:
+    """Return a variant's value of each dimension."""
+    if isinstance(dimension, str):
+        return {dimension: variant}
+    return dict(zip(dimension, variant, strict=True))
+
+
+def label(name: Name) -> str:
+    """Return a name as one text."""
+    return name if isinstance(name, str) else ", ".join(name)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One run of a study.
+
+    ``name`` is its value of the study's dimension, or its two where that has two.
+    ``steps`` drives the simulation and returns the values of the study's own columns,
+    by name, if it has any.  ``accesses`` (events expected) feeds the progress bar,
+    ``mapped_pages`` (most 4 KiB pages mapped at once) the estimate of the host memory
+    needed.  ``costs`` changes the cost model of the run for this variant alone.
+    """
+
+    name: Name
+    machine: Machine
+    settings: Settings
+    steps: Callable[[Simulation], dict | None]
+    accesses: int
+    mapped_pages: int
+    costs: Callable[[Costs], Costs] | None = None
+
+
+@dataclass(frozen=True)
+class Study:
+    """A question, the variants that answer it, and what is shown of each.
+
+    ``question`` is one sentence: the title of the file and of the table.
+    ``dimension`` names what the variants differ in, and the dimension of ``/summary``.
+    It may be two: the variants then are every value of the first with every value of
+    the second, in that order.
+    ``report`` makes the text for the screen where the plain table will not do.
+    ``records`` are more groups of the file.
+    Raises BadInput where there is no variant, two have one name, or one of two
+    dimensions lacks a value of the other.
+    """
+
+    question: str
+    dimension: Name
+    variants: tuple[Variant, ...]
+    columns: tuple[Column, ...]
+    report: Callable[[Study, list[dict]], str] | None = None
+    records: tuple[Records, ...] = ()
+
+    def __post_init__(self) -> None:
+        names = [variant.name for variant in self.variants]
+        if not names:
+            raise BadInput(
+                f"{label(self.dimension)} must have at least one value, got none"
+            )
+        if len(set(names)) < len(names):
+            raise BadInput(
+                f"{label(self.dimension)} must have different values, got {names}"
+            )
+        scales(self.dimension, names)

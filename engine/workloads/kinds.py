@@ -1,0 +1,154 @@
+"""What tasks do: streams of accesses, made inside the kernels from these parameters.
+
+Every class is one kind of ``docs/model.md`` §9.  ``task`` is a Task, ``region`` a
+Region, ``count`` the number of accesses, ``refs`` the cache-line references that an
+access stands for, ``write`` the share of writes.  ``first`` and ``pages`` restrict it
+to a part of the region (4 KiB pages; None: to its end).
+"""
+
+from dataclasses import dataclass
+from math import gcd
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..errors import BadInput
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workload:
+    """What all kinds have in common."""
+
+    task: Any
+    region: Any
+    count: int
+    refs: int = 64
+    write: float = 0.5
+    first: int = 0
+    pages: int | None = None
+    #: Paid by bandwidth, as what prefetchers foresee; else by latency.
+    streamed: ClassVar[bool] = False
+
+    @property
+    def length(self) -> int:
+        """Pages that the workload covers."""
+        return self.region.pages - self.first if self.pages is None else self.pages
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep(Workload):
+    """Pages in order, ``stride`` apart, round and round.
+
+    ``streamed``: paid by bandwidth, as bzero is; else by latency.
+    """
+
+    start: int = 0
+    stride: int = 1
+    write: float = 1.0
+    streamed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Uniform(Workload):
+    """Pages at random, all alike."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gups(Workload):
+    """Random updates of single words (RandomAccess of the HPC Challenge suite)."""
+
+    refs: int = 1
+    write: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Zipf(Workload):
+    """Rank k with probability about 1 / k**exponent; ranks are scattered."""
+
+    exponent: float = 1.0
+
+    @property
+    def odd(self) -> int:
+        """Multiplier that scatters the ranks over the pages."""
+        return coprime(self.length)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HotCold(Workload):
+    """``hot_share`` of the accesses go to ``hot_pages`` pages.
+
+    The hot window moves ``step`` pages on after every ``period`` accesses.
+    """
+
+    hot_pages: int
+    hot_share: float = 0.9
+    period: int = 1 << 62
+    step: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stream(Workload):
+    """Triad a = b + s c over three thirds of the region, paid by bandwidth."""
+
+    streamed: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stencil(Workload):
+    """A slab that is swept again and again, with its neighbours' ``halo`` pages.
+
+    ``lower`` and ``upper`` are the first page offsets of the neighbours' halo pages
+    in the region, or None at an end.
+    """
+
+    halo: int = 1
+    lower: int | None = None
+    upper: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NextTouch(Workload):
+    """Every page once in scattered order, then again from the start."""
+
+    shift: int = 0
+    write: float = 1.0
+
+    @property
+    def odd(self) -> int:
+        """Step between successive pages."""
+        return coprime(self.length)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorded(Workload):
+    """Accesses from a trace: ``vpn`` int64[count] offsets in the region, ``writes``."""
+
+    vpn: np.ndarray
+    writes: np.ndarray
+
+
+def coprime(n: int) -> int:
+    """Return an odd number near the golden section of ``n`` with no common divisor."""
+    odd = int(n * 0.6180339887498949) | 1
+    while gcd(odd, n) != 1:
+        odd += 2
+    return odd
+
+
+def _check(load: Workload) -> None:
+    if load.count < 0:
+        raise BadInput(f"count must be at least 0, got {load.count}")
+    if load.refs < 1:
+        raise BadInput(f"refs must be at least 1, got {load.refs}")
+    if not 0 <= load.write <= 1:
+        raise BadInput(f"write must be from 0 to 1, got {load.write}")
+    if load.length < 1 or load.first < 0:
+        raise BadInput(f"pages must be at least 1, got {load.length}")
+    if load.first + load.length > load.region.pages:
+        raise BadInput(
+            f"pages {load.first} to {load.first + load.length} must lie in the region"
+            f" of {load.region.pages} pages"
+        )

@@ -1,0 +1,126 @@
+"""Workloads as the rows that the generator of ``kernels/accesses.py`` reads."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ...kernels import state as st
+from ...kernels.quantum.accesses import (
+    HOTCOLD,
+    LOAD_A,
+    LOAD_FIRST,
+    LOAD_KEY,
+    LOAD_KIND,
+    LOAD_PAGES,
+    LOAD_WIDTH,
+    LOAD_WRITE,
+    STENCIL,
+    STREAM,
+    SWEEP,
+    TRACE,
+    UNIFORM,
+    ZIPF,
+)
+from ...kernels.words import ACCESS_WRITE
+from ..errors import BadInput
+from .kinds import HotCold, NextTouch, Recorded, Stencil, Stream, Sweep, Workload, Zipf
+
+_GOLDEN = 0x9E3779B97F4A7C15
+_U64 = (1 << 64) - 1
+
+
+def _mix(z: int) -> int:
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 & _U64
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EB & _U64
+    return z ^ (z >> 31)
+
+
+def stream_key(seed: int, stream: int) -> int:
+    """Return the key of a stream of draws as a signed 64-bit number."""
+    key = _mix((seed + _GOLDEN * (stream + 1)) & _U64)
+    return key - (1 << 64) if key >> 63 else key
+
+
+def draw(seed: int, stream: int, number: int) -> int:
+    """Return a draw of a stream, from 0 to 2^64 - 1 (``docs/model.md`` §9)."""
+    key = _mix((seed + _GOLDEN * (stream + 1)) & _U64)
+    return _mix((key + _GOLDEN * (number + 1)) & _U64)
+
+
+class Loads:
+    """The workloads of one run: one row a task, zero where a task has none."""
+
+    def __init__(
+        self, workloads: Sequence[Workload], tasks: int, seed: int, run: int
+    ) -> None:
+        self.workloads = workloads
+        self.rows = np.zeros((tasks, LOAD_WIDTH), np.int64)
+        self.exponent = np.ones(tasks)
+        self.starts = np.zeros(tasks + 1, np.int64)
+        self.recorded = np.zeros(1, np.int64)
+        busy = [load.task.id for load in workloads]
+        if len(set(busy)) != len(busy):
+            raise BadInput("workloads must be one for each task, got two for one")
+        for load in workloads:
+            if load.region.process is not load.task.process:
+                raise BadInput(
+                    f"region {load.region.name!r} must belong to the process of task"
+                    f" {load.task.id}"
+                )
+            self._fill(load, stream_key(seed, run << 32 | load.task.id))
+
+    def _fill(self, load: Workload, key: int) -> None:
+        row = self.rows[load.task.id]
+        row[LOAD_FIRST] = load.region.first + load.first
+        row[LOAD_PAGES] = load.length
+        row[LOAD_WRITE] = round(load.write * 2048)
+        row[LOAD_KEY] = key
+        kind, parameters = self._parameters(load)
+        row[LOAD_KIND] = kind
+        row[LOAD_A : LOAD_A + len(parameters)] = parameters
+
+    def _parameters(self, load: Workload) -> tuple[int, tuple[int, ...]]:
+        match load:
+            case Sweep():
+                return SWEEP, (load.start, load.stride)
+            case Zipf():
+                self.exponent[load.task.id] = load.exponent
+                return ZIPF, (load.odd,)
+            case HotCold():
+                hot = round(load.hot_share * 2048)
+                return HOTCOLD, (load.hot_pages, hot, load.period, load.step)
+            case Stream():
+                return STREAM, (load.length // 3,)
+            case Stencil():
+                return STENCIL, _stencil(load)
+            case NextTouch():
+                return SWEEP, (load.shift, load.odd)
+            case Recorded():
+                return TRACE, (self._record(load),)
+        return UNIFORM, ()
+
+    def _record(self, load: Recorded) -> int:
+        """Append a recorded stream; return where it begins."""
+        words = np.multiply(load.writes, ACCESS_WRITE, dtype=np.int64)
+        words |= np.asarray(load.vpn, np.int64)
+        first = self.recorded.size
+        self.recorded = np.concatenate([self.recorded, words])
+        return first
+
+    def start(self, task: np.ndarray, tail: int | None) -> None:
+        """Set the task table for the run: counts, references, tails."""
+        task[:, st.TASK_NUMBER : st.TASK_TAIL + 1] = 0
+        for load in self.workloads:
+            row = task[load.task.id]
+            counted = max(1, load.count // 10) if tail is None else tail
+            row[st.TASK_COUNT] = load.count
+            row[st.TASK_TAIL] = load.count - counted
+            row[st.TASK_REFS] = load.refs
+            row[st.TASK_STREAM] = load.streamed
+
+
+def _stencil(load: Stencil) -> tuple[int, ...]:
+    lower = 0 if load.lower is None else load.lower - load.first
+    upper = 0 if load.upper is None else load.upper - load.first
+    ends = (load.lower is not None) | (load.upper is not None) << 1
+    return load.halo, lower, upper, ends

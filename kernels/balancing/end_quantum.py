@@ -1,0 +1,264 @@
+"""NUMA balancing at a quantum's end: sums, groups, placement, scans, limits.
+
+``docs/model.md`` §11.3: serial, by tasks in order of their numbers.
+"""
+
+from typing import Final
+
+from ..jit.compile import called, inlined, kernel
+from ..state import (
+    ASKED,
+    CANDIDATES,
+    CPUBUF,
+    HOT_THRESHOLD,
+    MEMBUF,
+    MIGRATE_PAGES,
+    MIGRATE_START,
+    MM_NEXT_SCAN,
+    MM_SCAN_SEQ,
+    MM_USERS,
+    NUMA_COUNTED,
+    NUMA_FAILED,
+    NUMA_FAULTED,
+    NUMA_GROUP,
+    NUMA_LOCAL,
+    NUMA_PERIOD,
+    NUMA_PREFERRED,
+    NUMA_REMOTE,
+    NUMA_RETRY,
+    NUMA_SEQ,
+    NUMA_STAMP,
+    NUMAB_PIDS,
+    PROMOTE_BASE,
+    PROMOTE_LIMIT,
+    PROMOTE_START,
+    ROOMY,
+    SCAN_DELAY,
+    SCAN_PERIOD_MAX,
+    SEEN_CANDIDATES,
+    SEEN_FAILED,
+    SEEN_FAULTS,
+    SEEN_LOCAL,
+    SEEN_MIGRATED,
+    TASK_ALIVE,
+    TASK_CLOCK,
+    TASK_MM,
+    TASK_NID,
+    TASK_RAN,
+    TASK_RUNTIME,
+    THRESHOLD,
+    THRESHOLD_CANDIDATES,
+    THRESHOLD_START,
+    TICK_NS,
+)
+from ..words import NONE
+from .numa_scan_period import task_scan_max
+from .task_numa_migrate import (
+    ENV_WIDTH,
+    is_running,
+    numa_migrate_preferred,
+    set_task_cpu,
+)
+from .task_numa_placement import (
+    join_numa_group,
+    make_numa_group,
+    task_numa_free,
+    task_numa_placement,
+)
+from .task_numa_work import task_tick_numa
+
+_MS: Final = 1_000_000
+_SECOND_MS: Final = 1000
+#: migrate_interval_millisecs (mm/migrate.c, 3.8).
+_MIGRATE_WINDOW_MS: Final = 100
+#: NUMA_MIGRATION_ADJUST_STEPS
+_STEPS: Final = 16
+_LOW_32: Final = (1 << 32) - 1
+
+#: int64 scratch of ``end_quantum``: task_numa_env, then what is left of a scan.
+SCRATCH: Final = ENV_WIDTH + 3
+
+
+@inlined
+def _fold_faults(m, task):
+    """Add what shards noted of a task's faults; return whether there were any."""
+    numa = m.numa[task]
+    nodes = m.node.shape[0]
+    d = m.task[task, TASK_NID]
+    total, local, failed = 0, 0, 0
+    for s in range(m.numa_seen.shape[0]):
+        seen = m.numa_seen[s, task]
+        local += seen[SEEN_LOCAL]
+        failed += seen[SEEN_FAILED]
+        for n in range(nodes):
+            for private in range(2):
+                pages = seen[SEEN_FAULTS + 2 * n + private]
+                m.numa_faults[task, MEMBUF, n, private] += pages
+                m.numa_faults[task, CPUBUF, d, private] += pages
+                total += pages
+        seen[:] = 0
+    numa[NUMA_LOCAL] += local
+    numa[NUMA_REMOTE] += total - local
+    numa[NUMA_FAILED] += failed
+    if total > 0:
+        numa[NUMA_COUNTED] = 1
+    return total > 0
+
+
+@inlined
+def _fold_pids(m):
+    for s in range(m.numa_pids.shape[0]):
+        for i in range(m.numa_pids.shape[1]):
+            m.numab[i, NUMAB_PIDS] |= m.numa_pids[s, i]
+            m.numa_pids[s, i] = 0
+
+
+@inlined
+def _has_met(m, task, other):
+    """Tell whether a task met another in any shard, and forget it."""
+    met = 0
+    for s in range(m.numa_met.shape[0]):
+        met |= m.numa_met[s, task, other]
+        m.numa_met[s, task, other] = 0
+    return met != 0
+
+
+@called
+def _task_numa_group(m, task):
+    """Let a task make a group, and join those of whom it met."""
+    if not _has_met(m, task, task):
+        return
+    alive = m.task[task, TASK_ALIVE] == 1
+    if alive:
+        make_numa_group(m, task)
+    for other in range(m.task.shape[0]):
+        if _has_met(m, task, other) and alive:
+            join_numa_group(m, task, other)
+
+
+@inlined
+def _adjust_threshold(m, n, now_ms):
+    """Adapt a node's hot threshold (numa_promotion_adjust_threshold)."""
+    node = m.node[n]
+    if now_ms - node[THRESHOLD_START] <= m.info[SCAN_PERIOD_MAX]:
+        return
+    node[THRESHOLD_START] = now_ms
+    ref = m.info[PROMOTE_LIMIT] * m.info[SCAN_PERIOD_MAX] // _SECOND_MS
+    found = node[CANDIDATES] - node[THRESHOLD_CANDIDATES]
+    hot = m.info[HOT_THRESHOLD]
+    unit = hot * 2 // _STEPS
+    threshold = node[THRESHOLD] if node[THRESHOLD] else hot
+    if found > ref * 11 // 10:
+        threshold = max(threshold - unit, unit)
+    elif found < ref * 9 // 10:
+        threshold = min(threshold + unit, hot * 2)
+    node[THRESHOLD_CANDIDATES] = node[CANDIDATES]
+    node[THRESHOLD] = threshold
+
+
+@called
+def _fold_node(m, n, now_ms):
+    """Add up the candidates and migrations of a quantum, and move the windows on."""
+    node = m.node[n]
+    found, moved = 0, 0
+    for s in range(m.node_seen.shape[0]):
+        found += m.node_seen[s, n, SEEN_CANDIDATES]
+        moved += m.node_seen[s, n, SEEN_MIGRATED]
+        m.node_seen[s, n, :] = 0
+    node[CANDIDATES] += found
+    node[MIGRATE_PAGES] += moved
+    if node[ROOMY]:
+        node[THRESHOLD] = 0
+    if node[ASKED]:
+        _adjust_threshold(m, n, now_ms)
+    node[ROOMY] = 0
+    node[ASKED] = 0
+    if found > 0 and now_ms - node[PROMOTE_START] > _SECOND_MS:
+        node[PROMOTE_START] = now_ms
+        node[PROMOTE_BASE] = node[CANDIDATES]
+    if now_ms - node[MIGRATE_START] > _MIGRATE_WINDOW_MS:
+        node[MIGRATE_START] = now_ms
+        node[MIGRATE_PAGES] = 0
+
+
+@inlined
+def _runs_at(m, task, at):
+    if m.task[task, TASK_ALIVE] == 0:
+        return False
+    return is_running(m, task) or (
+        m.task[task, TASK_RAN] == 1 and m.task[task, TASK_CLOCK] >= at
+    )
+
+
+@called
+def _tick(m, start, end, left):
+    """Let every task look after its scans at the ticks of (start, end]."""
+    tick = m.info[TICK_NS]
+    at = (start // tick + 1) * tick
+    while at <= end:
+        for task in range(m.task.shape[0]):
+            if _runs_at(m, task, at):
+                ahead = max(0, m.task[task, TASK_CLOCK] - at)
+                runtime = m.task[task, TASK_RUNTIME] - ahead
+                task_tick_numa(m, task, at // _MS, runtime, left)
+        at += tick
+
+
+@kernel
+def end_quantum(m, start, end, scratch):
+    """Do what NUMA balancing does at the end of a quantum of [start, end) ns.
+
+    scratch  int64[SCRATCH], contents do not matter
+    """
+    now_ms = end // _MS
+    for task in range(m.task.shape[0]):
+        m.numa[task, NUMA_FAULTED] = _fold_faults(m, task)
+    _fold_pids(m)
+    for n in range(m.node.shape[0]):
+        _fold_node(m, n, now_ms)
+    for task in range(m.task.shape[0]):
+        _task_numa_group(m, task)
+    for task in range(m.task.shape[0]):
+        alive = m.task[task, TASK_ALIVE] == 1
+        faulted = m.numa[task, NUMA_FAULTED] == 1
+        if faulted and alive and now_ms > m.numa[task, NUMA_RETRY]:
+            task_numa_placement(m, task, end)
+            numa_migrate_preferred(m, scratch[:ENV_WIDTH], task, now_ms)
+    _tick(m, start, end, scratch[ENV_WIDTH:])
+
+
+@kernel
+def init_numa_balancing(m, task, parent, now_ms):
+    """Set up a new task (init_numa_balancing, fair.c).
+
+    parent  oldest live task of the process, or NONE; MM_USERS counts the others yet
+    """
+    mm = m.task[task, TASK_MM]
+    users = m.mm[mm, MM_USERS]
+    if users <= 1:
+        m.mm[mm, MM_NEXT_SCAN] = now_ms + m.info[SCAN_DELAY]
+        m.mm[mm, MM_SCAN_SEQ] = 0
+    numa = m.numa[task]
+    numa[:] = 0
+    numa[NUMA_PERIOD] = m.info[SCAN_DELAY]
+    numa[NUMA_SEQ] = m.mm[mm, MM_SCAN_SEQ]
+    numa[NUMA_PREFERRED] = NONE
+    numa[NUMA_GROUP] = NONE
+    if parent == NONE:
+        return
+    numa[NUMA_PREFERRED] = m.numa[parent, NUMA_PREFERRED]
+    # Milliseconds and nanoseconds are compared there, in 32 bits.
+    delay = m.numa[parent, NUMA_PERIOD] * users * _MS & _LOW_32
+    numa[NUMA_STAMP] = min(task_scan_max(m, parent), delay) + 2 * m.info[TICK_NS]
+
+
+@kernel
+def move_task(m, task, cpu):
+    """Put a task on a CPU, as a scheduler would."""
+    set_task_cpu(m, task, cpu)
+
+
+@kernel
+def leave(m, task):
+    """Take a task that ends out of its group."""
+    task_numa_free(m, task)

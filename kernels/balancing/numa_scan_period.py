@@ -1,0 +1,115 @@
+"""How often a task's memory is scanned (task_scan_min and others, fair.c, 6.12).
+
+Milliseconds; ``docs/model.md`` §11.3.
+"""
+
+from typing import Final
+
+from ..jit.compile import called, inlined
+from ..state import (
+    GROUP_TASKS,
+    MEM,
+    MM_NEXT_SCAN,
+    MM_RSS,
+    NUMA_FAILED,
+    NUMA_GROUP,
+    NUMA_LOCAL,
+    NUMA_PERIOD,
+    NUMA_PERIOD_MAX,
+    NUMA_REMOTE,
+    SCAN_PERIOD_MAX,
+    SCAN_PERIOD_MIN,
+    SCAN_SIZE_MB,
+    TASK_MM,
+)
+from ..words import NONE, PAGE_SHIFT
+
+#: MB/s, the most that one process's memory is scanned.
+MAX_SCAN_WINDOW: Final = 2560
+NUMA_PERIOD_SLOTS: Final = 10
+NUMA_PERIOD_THRESHOLD: Final = 7
+
+
+@inlined
+def scan_size(m):
+    """Return the pages that one scan marks."""
+    return m.info[SCAN_SIZE_MB] << (20 - PAGE_SHIFT)
+
+
+@inlined
+def _task_nr_scan_windows(m, task):
+    rss = m.mm[m.task[task, TASK_MM], MM_RSS]
+    return max(1, (rss + scan_size(m) - 1) // scan_size(m))
+
+
+@called
+def task_scan_min(m, task):
+    """Return the shortest period of a task."""
+    floor = 1000 // max(1, MAX_SCAN_WINDOW // m.info[SCAN_SIZE_MB])
+    return max(floor, m.info[SCAN_PERIOD_MIN] // _task_nr_scan_windows(m, task))
+
+
+@inlined
+def _by_group(m, task, period):
+    """Return a period for a task of a group: longer, the more it shares."""
+    group = m.numa[task, NUMA_GROUP]
+    if group == NONE:
+        return period
+    shared = 0
+    private = 0
+    for n in range(m.node.shape[0]):
+        shared += m.group_faults[group, MEM, n, 0]
+        private += m.group_faults[group, MEM, n, 1]
+    period *= m.group[group, GROUP_TASKS] * (shared + 1)
+    return period // (private + shared + 1)
+
+
+@called
+def task_scan_start(m, task):
+    """Return the period that a task begins with."""
+    least = task_scan_min(m, task)
+    return max(least, _by_group(m, task, least))
+
+
+@called
+def task_scan_max(m, task):
+    """Return the longest period of a task."""
+    most = m.info[SCAN_PERIOD_MAX] // _task_nr_scan_windows(m, task)
+    return max(task_scan_min(m, task), most, _by_group(m, task, most))
+
+
+@inlined
+def _ratio(part, rest):
+    total = part + rest
+    return part * NUMA_PERIOD_SLOTS // total if total > 0 else 0
+
+
+@inlined
+def _change(local_ratio, private_ratio, slot):
+    if private_ratio >= NUMA_PERIOD_THRESHOLD:
+        return max(1, private_ratio - NUMA_PERIOD_THRESHOLD) * slot
+    if local_ratio >= NUMA_PERIOD_THRESHOLD:
+        return max(1, local_ratio - NUMA_PERIOD_THRESHOLD) * slot
+    return -(NUMA_PERIOD_THRESHOLD - max(local_ratio, private_ratio)) * slot
+
+
+@called
+def update_task_scan_period(m, task, shared, private, now_ms):
+    """Adapt a task's period to the faults since its last placement.
+
+    shared, private  pages of the faults, by kind
+    """
+    numa = m.numa[task]
+    period = numa[NUMA_PERIOD]
+    remote, local = numa[NUMA_REMOTE], numa[NUMA_LOCAL]
+    if local + shared == 0 or numa[NUMA_FAILED] > 0:
+        # The counts stay: Linux returns before it clears them.
+        period = min(numa[NUMA_PERIOD_MAX], 2 * period)
+        numa[NUMA_PERIOD] = period
+        m.mm[m.task[task, TASK_MM], MM_NEXT_SCAN] = now_ms + period
+        return
+    slot = (period + NUMA_PERIOD_SLOTS - 1) // NUMA_PERIOD_SLOTS
+    period += _change(_ratio(local, remote), _ratio(private, shared), slot)
+    most, least = task_scan_max(m, task), task_scan_min(m, task)
+    numa[NUMA_PERIOD] = min(max(period, least), most)
+    numa[NUMA_REMOTE : NUMA_FAILED + 1] = 0

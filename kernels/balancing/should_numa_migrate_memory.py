@@ -1,0 +1,245 @@
+"""Whether a hint fault may move the page: the filters and limits of NUMA balancing.
+
+mpol_misplaced (mm/mempolicy.c) and should_numa_migrate_memory (kernel/sched/fair.c),
+6.12; ``docs/model.md`` §11.2.  Asking changes nothing, for the fault may have to be set
+aside; ``note_filter`` does what the question would have done.
+"""
+
+from typing import Final
+
+from ..counters import Refusal, Vm
+from ..frames.last_cpupid import (
+    TIME_MASK,
+    cpupid_nid,
+    cpupid_of,
+    cpupid_pid,
+    folio_last_cpupid,
+    pid_of,
+    set_last_cpupid,
+    uses_access_time,
+)
+from ..jit.compile import called, inlined
+from ..knobs import Balancing, Filter, Mode
+from ..placement.mempolicy import in_mask, mpol_misplaced, policy_of
+from ..state import (
+    ASKED,
+    BALANCING,
+    CANDIDATES,
+    CPU,
+    FILTER,
+    FREE,
+    HOT_THRESHOLD,
+    LOCAL_CPUPID,
+    MEM,
+    MIGRATE_LIMIT,
+    MIGRATE_PAGES,
+    NOW_MS,
+    NUMA_GROUP,
+    NUMA_PREFERRED,
+    NUMA_SEQ,
+    PROMO,
+    PROMOTE_BASE,
+    PROMOTE_LIMIT,
+    ROOMY,
+    SEEN_CANDIDATES,
+    SEEN_MIGRATED,
+    SHARDS,
+    SLOW,
+    SPAN,
+    TASK_BALANCING,
+    TASK_MODE,
+    TASK_NID,
+    THRESHOLD,
+    VMA_BALANCING,
+    VMA_MODE,
+    VMA_MOF,
+    VMA_SHARED,
+)
+from ..words import NONE
+
+#: Answers: go ahead, go ahead for there is much room, or the Refusal.
+MIGRATE: Final = -1
+_ROOMY: Final = -2
+_TWO_STAGE, _GROUP_WEIGHT = int(Refusal.TWO_STAGE), int(Refusal.GROUP_WEIGHT)
+_COLD, _RATE_LIMIT = int(Refusal.COLD), int(Refusal.RATE_LIMIT)
+_TIERING: Final = int(Balancing.TIERING)
+#: ACTIVE_NODE_FRACTION
+FRACTION: Final = 3
+#: A task's first scans, in which private pages move at once.
+_EARLY_SEQ: Final = 4
+_GIB_PAGES: Final = 1 << 18
+
+
+@inlined
+def vma_policy_mof(m, task, v):
+    """Tell whether pages of a VMA may migrate on fault (vma_policy_mof)."""
+    if m.vma[v, VMA_SHARED]:
+        # Its object has no policy that says so (shmem_get_policy).
+        return False
+    if m.vma[v, VMA_MOF]:
+        return True
+    if m.vma[v, VMA_MODE] != Mode.DEFAULT:
+        return m.vma[v, VMA_BALANCING] == 1
+    return m.task[task, TASK_MODE] == Mode.DEFAULT or m.task[task, TASK_BALANCING] == 1
+
+
+@inlined
+def _noted(m, s, n, column):
+    """Return what counts against a limit beyond the total of the quantum's start.
+
+    A shard does not see the others: it takes them to be like itself.
+    """
+    if s < m.info[SHARDS]:
+        return m.node_seen[s, n, column] * m.info[SHARDS]
+    pages = 0
+    for i in range(m.node_seen.shape[0]):
+        pages += m.node_seen[i, n, column]
+    return pages
+
+
+@inlined
+def _pgdat_free_space_enough(m, n):
+    spare = max(_GIB_PAGES, m.node[n, SPAN] // 16)
+    return m.node[n, FREE] > m.node[n, PROMO] + spare
+
+
+@inlined
+def _threshold(m, n):
+    threshold = m.node[n, THRESHOLD]
+    return threshold if threshold else m.info[HOT_THRESHOLD]
+
+
+@inlined
+def _is_hot(m, n, word):
+    """Tell whether a page was used soon after its mark (numa_hint_fault_latency)."""
+    marked = word - 1 if word else 0
+    return (m.info[NOW_MS] - marked) & TIME_MASK < _threshold(m, n)
+
+
+@inlined
+def _promotes(m, s, n, word, pages):
+    """Answer for a page of a slow node."""
+    if _pgdat_free_space_enough(m, n):
+        return _ROOMY
+    if not _is_hot(m, n, word):
+        return _COLD
+    share = pages * (m.info[SHARDS] if s < m.info[SHARDS] else 1)
+    counted = m.node[n, CANDIDATES] + _noted(m, s, n, SEEN_CANDIDATES) + share
+    if counted - m.node[n, PROMOTE_BASE] >= m.info[PROMOTE_LIMIT]:
+        return _RATE_LIMIT
+    return MIGRATE
+
+
+@inlined
+def group_faults(m, group, kind, n):
+    """Return the faults of a group on a node (MEM), or from one (CPU)."""
+    faults = m.group_faults[group, kind, n]
+    return faults[0] + faults[1]
+
+
+@inlined
+def _group_gains(m, group, source, target):
+    """Weigh use and memory of two nodes, with 3/4 hysteresis."""
+    used_here = group_faults(m, group, CPU, target)
+    used_there = group_faults(m, group, CPU, source)
+    if used_here > FRACTION * used_there:
+        return True
+    held_here = group_faults(m, group, MEM, target)
+    held_there = group_faults(m, group, MEM, source)
+    return used_here * held_there * 3 > used_there * held_here * 4
+
+
+@inlined
+def _filtered(m, task, n, last):
+    """Answer by the last fault on the page and by the task's group."""
+    d = m.task[task, TASK_NID]
+    here = last != 0 and cpupid_nid(m, last) == d
+    if m.info[FILTER] == Filter.LAST_NID:
+        return MIGRATE if here else _TWO_STAGE
+    if m.info[BALANCING] & _TIERING == 0 and m.node[n, SLOW] and last == 0:
+        return _TWO_STAGE
+    private = last != 0 and cpupid_pid(last) == pid_of(task)
+    numa = m.numa[task]
+    early = numa[NUMA_PREFERRED] == NONE or numa[NUMA_SEQ] <= _EARLY_SEQ
+    if early and (private or last == 0):
+        return MIGRATE
+    if last != 0 and not here:
+        return _TWO_STAGE
+    if private or numa[NUMA_GROUP] == NONE:
+        return MIGRATE
+    return MIGRATE if _group_gains(m, numa[NUMA_GROUP], n, d) else _GROUP_WEIGHT
+
+
+@called
+def should_numa_migrate_memory(m, s, task, n, word, pages):
+    """Return MIGRATE, _ROOMY or the Refusal for a page of node ``n``.
+
+    word  its last cpupid or access time
+    """
+    if uses_access_time(m, n):
+        return _promotes(m, s, m.task[task, TASK_NID], word, pages)
+    if m.info[FILTER] == Filter.NONE:
+        return MIGRATE
+    return _filtered(m, task, n, word)
+
+
+@called
+def numa_misplaced(m, s, task, v, vpn, pfn, n, pages):
+    """Return (node that a page should be on or NONE, answer, whether the filter ran).
+
+    With the answer a Refusal the page should be on the task's node, but stays; if it
+    is there already, the answer matters to the candidates for promotion alone.
+    """
+    d = m.task[task, TASK_NID]
+    if not vma_policy_mof(m, task, v):
+        return NONE, MIGRATE, False
+    if m.vma[v, VMA_MOF]:
+        return mpol_misplaced(m, task, v, vpn, pfn), MIGRATE, False
+    mode, mask, _, _ = policy_of(m, task, v)
+    if mode == Mode.DEFAULT:
+        if n == d and not m.info[LOCAL_CPUPID]:
+            return NONE, MIGRATE, False
+    elif not in_mask(mask, d):
+        return NONE, MIGRATE, False
+    if m.node[d, SPAN] == 0:
+        return NONE, MIGRATE, False
+    word = folio_last_cpupid(m, pfn)
+    answer = should_numa_migrate_memory(m, s, task, n, word, pages)
+    if n == d:
+        return NONE, answer, True
+    return d if answer < 0 else NONE, answer, True
+
+
+@called
+def note_filter(m, s, task, pfn, n, pages, answer):
+    """Do what the filter does to the page and its node, now that it is certain."""
+    d = m.task[task, TASK_NID]
+    if answer >= 0 and n != d:
+        m.refused[s, answer] += pages
+    if not uses_access_time(m, n):
+        set_last_cpupid(m, pfn, cpupid_of(m, task))
+        return
+    if answer == _ROOMY:
+        m.node[d, ROOMY] = 1
+        return
+    m.node[d, ASKED] = 1
+    set_last_cpupid(m, pfn, (m.info[NOW_MS] & TIME_MASK) + 1)
+    if answer != _COLD:
+        m.node_seen[s, d, SEEN_CANDIDATES] += pages
+        m.vm[s, d, Vm.PGPROMOTE_CANDIDATE] += pages
+
+
+@inlined
+def numamigrate_update_ratelimit(m, s, n):
+    """Tell whether a node's migrations of this window are used up (3.8 to 4.18)."""
+    limit = m.info[MIGRATE_LIMIT]
+    if limit == 0:
+        return False
+    return m.node[n, MIGRATE_PAGES] + _noted(m, s, n, SEEN_MIGRATED) > limit
+
+
+@inlined
+def note_migration(m, s, n, pages):
+    """Count a migration to a node against its limit, whether there is room or not."""
+    if m.info[MIGRATE_LIMIT]:
+        m.node_seen[s, n, SEEN_MIGRATED] += pages

@@ -1,0 +1,122 @@
+"""What a hint fault tells the scheduler (task_numa_fault, kernel/sched/fair.c, 6.12).
+
+Faults only note; the statistics, groups and placements change at the quantum's end
+(``docs/model.md`` §11.2, ``task_numa_placement``).
+"""
+
+from typing import Final
+
+from ..frames.last_cpupid import cpupid_cpu, cpupid_pid, pid_of, uses_access_time
+from ..jit.compile import called, inlined
+from ..state import (
+    CPU,
+    GROUP_ACTIVE,
+    GROUP_MAX_CPU,
+    GROUP_TASKS,
+    NUMA_GROUP,
+    NUMA_GROUPS,
+    SEEN_FAILED,
+    SEEN_FAULTS,
+    SEEN_LOCAL,
+    SLOW,
+    TASK_ALIVE,
+    TASK_CPU,
+    TASK_MM,
+    TASK_NID,
+    VMA_NUMAB,
+)
+from ..words import NONE
+from .should_numa_migrate_memory import FRACTION, group_faults
+
+_HASH: Final = 0x61C88647
+_LOW_32: Final = (1 << 32) - 1
+_SIGN: Final = -(1 << 63)
+
+
+@inlined
+def pid_bit(task):
+    """Return the bit of a task's pid in a VMA's bitmaps (hash_32, 6 bits)."""
+    index = ((task + 1) * _HASH & _LOW_32) >> 26
+    return 1 << index if index < 63 else _SIGN
+
+
+@inlined
+def vma_set_access_pid_bit(m, s, v, task):
+    m.numa_pids[s, m.vma[v, VMA_NUMAB]] |= pid_bit(task)
+
+
+@inlined
+def _task_on(m, word):
+    """Return the task of a last fault if it is still on that CPU, or NONE."""
+    cpu, pid = cpupid_cpu(word), cpupid_pid(word)
+    for t in range(m.task.shape[0]):
+        if m.task[t, TASK_CPU] == cpu and pid_of(t) == pid and m.task[t, TASK_ALIVE]:
+            return t
+    return NONE
+
+
+@inlined
+def group_joins(m, task, other):
+    """Tell whether a task would move to another's group: it has the smaller one."""
+    group = m.numa[other, NUMA_GROUP]
+    own = m.numa[task, NUMA_GROUP]
+    if group == NONE or group == own:
+        return False
+    tasks = 1 if own == NONE else m.group[own, GROUP_TASKS]
+    number = task if own == NONE else own
+    if tasks != m.group[group, GROUP_TASKS]:
+        return tasks < m.group[group, GROUP_TASKS]
+    return number < group
+
+
+@inlined
+def _task_numa_group(m, s, task, word):
+    """Note the group that a shared fault makes, and whom it met; return private."""
+    m.numa_met[s, task, task] = 1
+    other = _task_on(m, word)
+    if other == NONE or other == task:
+        return 0
+    m.numa_met[s, task, other] = 1
+    same = m.task[task, TASK_MM] == m.task[other, TASK_MM]
+    return 1 if not same and group_joins(m, task, other) else 0
+
+
+@inlined
+def numa_is_active_node(m, group, n):
+    return group_faults(m, group, CPU, n) * FRACTION > m.group[group, GROUP_MAX_CPU]
+
+
+@inlined
+def _shared_is_local(m, task, nid):
+    """Tell whether a shared fault lies within the nodes that the group uses."""
+    group = m.numa[task, NUMA_GROUP]
+    if group == NONE or m.group[group, GROUP_ACTIVE] <= 1:
+        return False
+    here = m.task[task, TASK_NID]
+    return numa_is_active_node(m, group, here) and numa_is_active_node(m, group, nid)
+
+
+@called
+def task_numa_fault(m, s, task, last, local, nid, pages, writable, failed):
+    """Note a fault on a page that lies on ``nid`` now.
+
+    last      word of the fault before, 0 for unset and for times of marks
+    local     whether the page was on the task's node
+    writable  whether the mapping is, so that the task may join a group
+    failed    whether a migration was tried in vain
+    """
+    if m.node[nid, SLOW] and (uses_access_time(m, nid) or last == 0):
+        return
+    private = 1
+    if last != 0:
+        private = 1 if cpupid_pid(last) == pid_of(task) else 0
+        if private == 0 and writable and m.info[NUMA_GROUPS]:
+            private = _task_numa_group(m, s, task, last)
+    if private == 0 and not local:
+        local = _shared_is_local(m, task, nid)
+    seen = m.numa_seen[s, task]
+    if local:
+        seen[SEEN_LOCAL] += pages
+    if failed:
+        seen[SEEN_FAILED] += pages
+    seen[SEEN_FAULTS + 2 * nid + private] += pages

@@ -1,0 +1,328 @@
+"""Moving a task to its memory, or swapping it with another (fair.c, 6.12).
+
+``docs/model.md`` §11.3.  Every running task weighs the same and fills a CPU; there is
+no load balancer.  ``env`` is Linux's task_numa_env in int64[ENV_WIDTH].
+"""
+
+from typing import Final
+
+from ..counters import Vm
+from ..jit.compile import called, inlined
+from ..knobs import Topology
+from ..state import (
+    CPUS,
+    GROUP_ACTIVE,
+    NUMA_COUNTED,
+    NUMA_GROUP,
+    NUMA_PERIOD,
+    NUMA_PLACEMENT,
+    NUMA_PREFERRED,
+    NUMA_RETRY,
+    NUMA_SEQ,
+    SHARDS,
+    TASK_ALIVE,
+    TASK_COUNT,
+    TASK_CPU,
+    TASK_NID,
+    TASK_NUMBER,
+    TOPOLOGY,
+)
+from ..words import NONE
+from .numa_scan_period import task_scan_start
+from .numa_weight import group_weight, task_weight
+
+SMALLIMP: Final = 30
+_IMBALANCE_MIN: Final = 2
+#: 100 + (sd->imbalance_pct - 100) / 2, of 125.
+_IMBALANCE_PCT: Final = 112
+_RETRY_MS: Final = 1000
+
+# --- env ---------------------------------------------------------------------------
+ENV_SRC: Final = 0  # nodes
+ENV_DST: Final = 1
+ENV_DISTANCE: Final = 2
+ENV_SRC_RUNNING: Final = 3
+ENV_DST_RUNNING: Final = 4
+ENV_DST_SPARE: Final = 5  # 1: has spare
+ENV_IDLE_CPU: Final = 6
+ENV_BEST_CPU: Final = 7
+ENV_BEST_TASK: Final = 8
+ENV_BEST_IMP: Final = 9
+ENV_MAY_MOVE: Final = 10
+ENV_TASK_IMP: Final = 11
+ENV_GROUP_IMP: Final = 12
+ENV_WIDTH: Final = 13
+
+
+@inlined
+def is_running(m, t):
+    """Tell whether a task has work to do."""
+    left = m.task[t, TASK_NUMBER] < m.task[t, TASK_COUNT]
+    return left and m.task[t, TASK_ALIVE] == 1
+
+
+@inlined
+def _current(m, cpu):
+    """Return the lowest running task of a CPU, or NONE: it is idle."""
+    for t in range(m.task.shape[0]):
+        if m.task[t, TASK_CPU] == cpu and is_running(m, t):
+            return t
+    return NONE
+
+
+@inlined
+def _running_on(m, n):
+    running = 0
+    for t in range(m.task.shape[0]):
+        if m.task[t, TASK_NID] == n and is_running(m, t):
+            running += 1
+    return running
+
+
+@inlined
+def _idle_cpu(m, n):
+    for cpu in range(m.cpu_node.size):
+        if m.cpu_node[cpu] == n and _current(m, cpu) == NONE:
+            return cpu
+    return NONE
+
+
+@inlined
+def _has_spare(cpus, running):
+    """Classify a node (numa_classify): whether another task would find room."""
+    util = min(running, cpus)
+    if running > cpus and cpus * 100 < util * _IMBALANCE_PCT:
+        return False
+    if running > cpus and cpus * _IMBALANCE_PCT < running * 100:
+        return False
+    if running < cpus:
+        return True
+    return cpus * 100 > util * _IMBALANCE_PCT and cpus * _IMBALANCE_PCT > running * 100
+
+
+@inlined
+def _set_destination(m, env, n):
+    """Look at a node (update_numa_stats)."""
+    env[ENV_DST] = n
+    env[ENV_DST_RUNNING] = _running_on(m, n)
+    env[ENV_DST_SPARE] = _has_spare(m.node[n, CPUS], env[ENV_DST_RUNNING])
+    env[ENV_IDLE_CPU] = _idle_cpu(m, n)
+
+
+@inlined
+def _too_imbalanced(m, env):
+    """Tell whether a move would make the loads less equal (load_too_imbalanced)."""
+    source, target = m.node[env[ENV_SRC], CPUS], m.node[env[ENV_DST], CPUS]
+    there, here = env[ENV_DST_RUNNING], env[ENV_SRC_RUNNING]
+    after = abs((there + 1) * source - (here - 1) * target)
+    return after > abs(there * source - here * target)
+
+
+@inlined
+def _assign(env, task, cpu, imp):
+    env[ENV_BEST_TASK] = task
+    env[ENV_BEST_CPU] = cpu
+    env[ENV_BEST_IMP] = imp
+
+
+@inlined
+def _swap_imp(m, env, task, cur):
+    """Return what a swap with ``cur`` is worth; NONE-like minimum: not allowed."""
+    source, target, limit = env[ENV_SRC], env[ENV_DST], env[ENV_DISTANCE]
+    own, other = m.numa[task, NUMA_GROUP], m.numa[cur, NUMA_GROUP]
+    if own == other:
+        imp = env[ENV_TASK_IMP]
+        imp += task_weight(m, cur, source, limit) - task_weight(m, cur, target, limit)
+        return imp - _part(imp, 16) if own != NONE else imp
+    imp = env[ENV_GROUP_IMP] if own != NONE else env[ENV_TASK_IMP]
+    if own != NONE and other != NONE:
+        gain = group_weight(m, cur, source, limit)
+        return imp + gain - group_weight(m, cur, target, limit)
+    gain = task_weight(m, cur, source, limit)
+    return imp + gain - task_weight(m, cur, target, limit)
+
+
+@inlined
+def _part(value, parts):
+    """Divide as C does, towards zero."""
+    return value // parts if value >= 0 else -(-value // parts)
+
+
+@inlined
+def _take_idle(env, cpu, imp):
+    """Choose an idle CPU; return whether the search is over (it always is)."""
+    _assign(env, NONE, cpu, imp)
+    return True
+
+
+@inlined
+def _compare_swap(m, env, task, cpu, cur, move_imp):
+    """Weigh a swap with the task of a CPU; return whether the search is over."""
+    same = m.numa[task, NUMA_GROUP] == m.numa[cur, NUMA_GROUP]
+    if same and env[ENV_DST_SPARE]:
+        return False
+    imp = _swap_imp(m, env, task, cur)
+    preferred = m.numa[cur, NUMA_PREFERRED]
+    if preferred == env[ENV_DST]:
+        imp -= _part(imp, 16)
+    goes_home = preferred == env[ENV_SRC]
+    if goes_home:
+        imp += _part(imp, 8)
+    may_move = env[ENV_MAY_MOVE] == 1
+    if may_move and move_imp > imp and move_imp > env[ENV_BEST_IMP]:
+        # The move is worth more; it needs an idle CPU, if the node has one.
+        idle = env[ENV_IDLE_CPU]
+        if idle == NONE and env[ENV_BEST_CPU] != NONE:
+            # The best CPU of a node looked at before, if that is idle.
+            if _current(m, env[ENV_BEST_CPU]) == NONE:
+                idle = env[ENV_BEST_CPU]
+        _assign(env, NONE, cpu if idle == NONE else idle, move_imp)
+        return idle != NONE
+    best = env[ENV_BEST_TASK]
+    best_goes_home = best != NONE and m.numa[best, NUMA_PREFERRED] == env[ENV_SRC]
+    if not (best != NONE and goes_home and not best_goes_home):
+        if imp < SMALLIMP or imp <= env[ENV_BEST_IMP] + SMALLIMP // 2:
+            return False
+    _assign(env, cur, cpu, imp)
+    return not may_move and goes_home
+
+
+@inlined
+def _task_numa_compare(m, env, task, cpu):
+    """Consider a CPU; return whether the search on this node is over."""
+    cur = _current(m, cpu)
+    if cur == task:
+        return True
+    grouped = m.numa[task, NUMA_GROUP] != NONE
+    move_imp = env[ENV_GROUP_IMP] if grouped else env[ENV_TASK_IMP]
+    if cur == NONE:
+        if env[ENV_MAY_MOVE] and move_imp >= env[ENV_BEST_IMP]:
+            return _take_idle(env, cpu, move_imp)
+        return False
+    best = env[ENV_BEST_TASK]
+    if best != NONE and m.numa[best, NUMA_PREFERRED] == env[ENV_SRC]:
+        if m.numa[cur, NUMA_PREFERRED] != env[ENV_SRC]:
+            return False
+    return _compare_swap(m, env, task, cpu, cur, move_imp)
+
+
+@inlined
+def _imbalance(m, env):
+    """Return by how much the target would be the fuller (adjust_numa_imbalance)."""
+    running = env[ENV_DST_RUNNING] + 1
+    imbalance = max(0, running - (env[ENV_SRC_RUNNING] - 1))
+    allowed = max(1, m.node[env[ENV_SRC], CPUS] // 8)
+    if running <= allowed and imbalance <= _IMBALANCE_MIN:
+        return 0
+    return imbalance
+
+
+@called
+def _task_numa_find_cpu(m, env, task):
+    """Look for a CPU of the target node."""
+    env[ENV_MAY_MOVE] = 0
+    if env[ENV_DST_SPARE]:
+        if _imbalance(m, env) == 0:
+            env[ENV_MAY_MOVE] = 1
+            if env[ENV_IDLE_CPU] != NONE:
+                _assign(env, NONE, env[ENV_IDLE_CPU], 0)
+                return
+    elif not _too_imbalanced(m, env):
+        env[ENV_MAY_MOVE] = 1
+    for cpu in range(m.cpu_node.size):
+        if m.cpu_node[cpu] == env[ENV_DST] and _task_numa_compare(m, env, task, cpu):
+            return
+
+
+@inlined
+def _weigh(m, env, task, n):
+    """Set what a move to a node is worth to the task and to its group."""
+    source, limit = env[ENV_SRC], env[ENV_DISTANCE]
+    here = task_weight(m, task, source, limit)
+    env[ENV_TASK_IMP] = task_weight(m, task, n, limit) - here
+    here = group_weight(m, task, source, limit)
+    env[ENV_GROUP_IMP] = group_weight(m, task, n, limit) - here
+
+
+@inlined
+def _try_other_nodes(m, env, task):
+    preferred = m.numa[task, NUMA_PREFERRED]
+    for n in range(m.node.shape[0]):
+        if m.node[n, CPUS] == 0 or n == env[ENV_SRC] or n == preferred:
+            continue
+        # Linux takes the distance of the last target here, not of this node.
+        distance = m.distance[env[ENV_SRC], env[ENV_DST]]
+        if m.info[TOPOLOGY] != Topology.BACKPLANE:
+            distance = env[ENV_DISTANCE]
+        env[ENV_DISTANCE] = distance
+        _weigh(m, env, task, n)
+        if env[ENV_TASK_IMP] < 0 and env[ENV_GROUP_IMP] < 0:
+            continue
+        _set_destination(m, env, n)
+        _task_numa_find_cpu(m, env, task)
+
+
+@called
+def set_task_cpu(m, task, cpu):
+    """Put a task on a CPU; of another node, its scans may start anew.
+
+    update_scan_period (fair.c).
+    """
+    source, target = m.task[task, TASK_NID], m.cpu_node[cpu]
+    m.task[task, TASK_CPU] = cpu
+    m.task[task, TASK_NID] = target
+    if m.numa.shape[0] == 0 or source == target or not m.numa[task, NUMA_COUNTED]:
+        return
+    preferred = m.numa[task, NUMA_PREFERRED]
+    if m.numa[task, NUMA_SEQ]:
+        if target == preferred or (preferred != NONE and source != preferred):
+            return
+    m.numa[task, NUMA_PERIOD] = task_scan_start(m, task)
+
+
+@called
+def _move(m, env, task):
+    """Do what was found to be best."""
+    cpu, other = env[ENV_BEST_CPU], env[ENV_BEST_TASK]
+    s = m.info[SHARDS]
+    old = m.task[task, TASK_CPU]
+    set_task_cpu(m, task, cpu)
+    if other == NONE:
+        m.vm[s, env[ENV_SRC], Vm.NUMA_TASK_MIGRATED] += 1
+        return
+    set_task_cpu(m, other, old)
+    m.vm[s, env[ENV_SRC], Vm.NUMA_TASK_SWAPPED] += 1
+
+
+@called
+def _task_numa_migrate(m, env, task):
+    """Find a better CPU for a task that is not on its preferred node."""
+    source, target = m.task[task, TASK_NID], m.numa[task, NUMA_PREFERRED]
+    env[ENV_SRC] = source
+    env[ENV_SRC_RUNNING] = _running_on(m, source)
+    env[ENV_DISTANCE] = m.distance[source, target]
+    _assign(env, NONE, NONE, 0)
+    _set_destination(m, env, target)
+    _weigh(m, env, task, target)
+    _task_numa_find_cpu(m, env, task)
+    group = m.numa[task, NUMA_GROUP]
+    spread = group != NONE and m.group[group, GROUP_ACTIVE] > 1
+    if env[ENV_BEST_CPU] == NONE or spread:
+        _try_other_nodes(m, env, task)
+    if group != NONE:
+        cpu = env[ENV_BEST_CPU]
+        m.numa[task, NUMA_PREFERRED] = source if cpu == NONE else m.cpu_node[cpu]
+    if env[ENV_BEST_CPU] != NONE:
+        _move(m, env, task)
+
+
+@called
+def numa_migrate_preferred(m, env, task, now_ms):
+    """Bring a task to its preferred node, if it can be done, now and then."""
+    preferred = m.numa[task, NUMA_PREFERRED]
+    if preferred == NONE:
+        return
+    interval = min(_RETRY_MS, m.numa[task, NUMA_PERIOD] // 16)
+    m.numa[task, NUMA_RETRY] = now_ms + interval
+    if m.task[task, TASK_NID] != preferred and m.info[NUMA_PLACEMENT]:
+        _task_numa_migrate(m, env, task)

@@ -1,0 +1,328 @@
+"""The scanner of NUMA balancing (task_tick_numa, task_numa_work; fair.c, 6.12).
+
+``docs/model.md`` §11.3 and §11.4.  It marks some of a process's memory, so that the
+next touch faults and tells who uses it.  Times are ms unless they say ns.
+"""
+
+from typing import Final
+
+from ..counters import Cause, ScanSkip, Vm
+from ..frames.folio import page_mapcount, split_huge_pmd
+from ..frames.last_cpupid import TIME_MASK, set_last_cpupid, uses_access_time
+from ..frames.lru_batch import in_batch
+from ..frames.page_alloc import node_of
+from ..jit.compile import called, inlined
+from ..knobs import Balancing
+from ..state import (
+    BALANCING,
+    COST_MARK_PTE,
+    COST_TLB_FLUSH,
+    COST_TLB_FLUSH_CPU,
+    MM_DELTA,
+    MM_END_VMA,
+    MM_FIRST_VMA,
+    MM_NEXT_SCAN,
+    MM_SCAN_OFFSET,
+    MM_SCAN_SEQ,
+    MM_USERS,
+    NUMA_PERIOD,
+    NUMA_PERIOD_MAX,
+    NUMA_STAMP,
+    NUMAB_MET,
+    NUMAB_NEXT_SCAN,
+    NUMAB_OLD_PIDS,
+    NUMAB_PIDS,
+    NUMAB_PREV_SEQ,
+    NUMAB_RESET,
+    NUMAB_START_SEQ,
+    SCAN_DELAY,
+    SHARDS,
+    SLOW,
+    SPLITS,
+    TASK_MM,
+    TASK_NID,
+    TICK_NS,
+    TLB_SETS_4K,
+    VMA_END,
+    VMA_NUMAB,
+    VMA_PIDS,
+    VMA_READ,
+    VMA_START,
+)
+from ..words import (
+    HPAGE_PMD_NR,
+    HPAGE_PMD_ORDER,
+    NONE,
+    PMD_LEAF,
+    PTE_PAYLOAD,
+    PTE_PRESENT,
+    PTE_PROTNONE,
+)
+from .numa_scan_period import scan_size, task_scan_max, task_scan_start
+from .should_numa_migrate_memory import vma_policy_mof
+from .task_numa_fault import pid_bit
+
+_NORMAL: Final = int(Balancing.NORMAL)
+_UNSUITABLE, _INACCESSIBLE = int(ScanSkip.UNSUITABLE), int(ScanSkip.INACCESSIBLE)
+_SCAN_DELAY, _SEQ_COMPLETED = int(ScanSkip.SCAN_DELAY), int(ScanSkip.SEQ_COMPLETED)
+_PID_INACTIVE: Final = int(ScanSkip.PID_INACTIVE)
+_SCANNED: Final = -1
+#: Virtual pages that a scan may pass for each that it may mark.
+_VIRTUAL: Final = 8
+#: VMAs forget who used them after so many scan delays.
+_PID_RESETS: Final = 4
+#: A scan of 1 ms holds the next one off for 32 ms.
+_OVERHEAD: Final = 32
+
+
+@inlined
+def _exempt(m, n):
+    """Tell whether pages of a node are never marked: fast ones, to be promoted to."""
+    return m.info[BALANCING] & _NORMAL == 0 and m.node[n, SLOW] == 0
+
+
+@inlined
+def _mark(m, entries, at, pages, n, now):
+    """Set PROT_NONE on an entry that maps so many pages of node ``n``."""
+    s = m.info[SHARDS]
+    pfn = entries[at] & PTE_PAYLOAD
+    if uses_access_time(m, n):
+        set_last_cpupid(m, pfn, (now & TIME_MASK) + 1)
+    entries[at] |= PTE_PROTNONE
+    m.vm[s, n, Vm.NUMA_PTE_UPDATES] += pages
+    return 1
+
+
+@inlined
+def _change_ptes(m, at, end, local, now):
+    """Mark the PTEs of a part of a block; return how many.
+
+    local  node whose pages are left alone, or NONE
+    """
+    marked = 0
+    for i in range(at, end):
+        pte = m.pte[i]
+        if pte & (PTE_PRESENT | PTE_PROTNONE) != PTE_PRESENT:
+            continue
+        pfn = pte & PTE_PAYLOAD
+        n = node_of(m, pfn)
+        if n == local or _exempt(m, n) or page_mapcount(m, pfn) > 1:
+            continue
+        # page_count(page) != 1 of a private mapping: it may be shared.
+        if in_batch(m, pfn):
+            continue
+        marked += _mark(m, m.pte, i, 1, n, now)
+    return marked
+
+
+@inlined
+def _change_huge_pmd(m, block, now):
+    pmd = m.pmd[block]
+    if pmd & (PTE_PRESENT | PTE_PROTNONE) != PTE_PRESENT:
+        return 0
+    n = node_of(m, pmd & PTE_PAYLOAD)
+    if _exempt(m, n):
+        return 0
+    m.vm[m.info[SHARDS], n, Vm.NUMA_HUGE_PTE_UPDATES] += 1
+    return _mark(m, m.pmd, block, HPAGE_PMD_NR, n, now)
+
+
+@called
+def change_prot_numa(m, task, start, end, now):
+    """Mark the entries of a range of vpns for hint faults; return how many.
+
+    As change_pte_range and change_huge_pmd do it (6.12), and what they leave out.
+    """
+    mm = m.task[task, TASK_MM]
+    delta = m.mm[mm, MM_DELTA]
+    local = m.task[task, TASK_NID] if m.mm[mm, MM_USERS] == 1 else NONE
+    marked = 0
+    at, end = start + delta, end + delta
+    while at < end:
+        block = at >> HPAGE_PMD_ORDER
+        stop = min(end, (block + 1) << HPAGE_PMD_ORDER)
+        if m.pmd[block] & PMD_LEAF and stop - at < HPAGE_PMD_NR:
+            split_huge_pmd(m, m.info[SHARDS], mm, block)
+            m.info[SPLITS] = 0
+        if m.pmd[block] & PMD_LEAF:
+            marked += _change_huge_pmd(m, block, now)
+        elif m.pmd[block]:
+            marked += _change_ptes(m, at, stop, local, now)
+        at = stop
+    return marked
+
+
+@inlined
+def _flush_tlb(m, mm):
+    if m.info[TLB_SETS_4K]:
+        for t in range(m.task.shape[0]):
+            if m.task[t, TASK_MM] == mm:
+                m.tlb[t, :] = 0
+
+
+@called
+def _scan_chunk(m, task, start, end, now):
+    """Mark one chunk and charge it; return how many entries were marked."""
+    marked = change_prot_numa(m, task, start, end, now)
+    if marked == 0:
+        return 0
+    mm = m.task[task, TASK_MM]
+    ns = marked * m.cost[COST_MARK_PTE] + m.cost[COST_TLB_FLUSH]
+    ns += m.cost[COST_TLB_FLUSH_CPU] * (m.mm[mm, MM_USERS] - 1)
+    m.cause[m.info[SHARDS], task, Cause.SCAN] += ns
+    m.numa[task, NUMA_STAMP] += _OVERHEAD * ns
+    _flush_tlb(m, mm)
+    return marked
+
+
+@inlined
+def _meet_vma(m, mm, state, now):
+    """Begin a VMA's state at its first scan."""
+    seq = m.mm[mm, MM_SCAN_SEQ]
+    state[NUMAB_MET] = 1
+    state[NUMAB_START_SEQ] = seq
+    state[NUMAB_NEXT_SCAN] = now + m.info[SCAN_DELAY]
+    state[NUMAB_RESET] = state[NUMAB_NEXT_SCAN] + _PID_RESETS * m.info[SCAN_DELAY]
+    state[NUMAB_PREV_SEQ] = seq - 1
+    # Faults before it was met are not remembered (vma_set_access_pid_bit).
+    state[NUMAB_OLD_PIDS] = 0
+    state[NUMAB_PIDS] = 0
+
+
+@inlined
+def _vma_is_accessed(m, mm, v, state, task):
+    """Tell whether a task like this one used a VMA of late."""
+    seq = m.mm[mm, MM_SCAN_SEQ]
+    if seq - state[NUMAB_START_SEQ] < 2:
+        return True
+    if (state[NUMAB_OLD_PIDS] | state[NUMAB_PIDS]) & pid_bit(task):
+        return True
+    if m.mm[mm, MM_SCAN_OFFSET] > m.vma[v, VMA_START]:
+        return True
+    return seq > state[NUMAB_PREV_SEQ] + m.mm[mm, MM_USERS]
+
+
+@inlined
+def _skips_state(m, mm, v, task, now, forced):
+    """Return why a VMA is passed over by its state, or _SCANNED."""
+    state = m.numab[m.vma[v, VMA_NUMAB]]
+    if state[NUMAB_MET] == 0:
+        _meet_vma(m, mm, state, now)
+    seq = m.mm[mm, MM_SCAN_SEQ]
+    if seq != 0 and now < state[NUMAB_NEXT_SCAN]:
+        return _SCAN_DELAY
+    if seq != 0 and now > state[NUMAB_RESET]:
+        state[NUMAB_RESET] += _PID_RESETS * m.info[SCAN_DELAY]
+        state[NUMAB_OLD_PIDS] = state[NUMAB_PIDS]
+        state[NUMAB_PIDS] = 0
+    if state[NUMAB_PREV_SEQ] == seq:
+        m.mm[mm, MM_SCAN_OFFSET] = m.vma[v, VMA_END]
+        return _SEQ_COMPLETED
+    if not forced and not _vma_is_accessed(m, mm, v, state, task):
+        return _PID_INACTIVE
+    return _SCANNED
+
+
+@inlined
+def _skips(m, mm, v, task, now, forced):
+    """Return why a VMA is passed over (numa_vmaskip_reason), or _SCANNED."""
+    if not vma_policy_mof(m, task, v):
+        return _UNSUITABLE
+    if not m.vma[v, VMA_READ]:
+        return _INACCESSIBLE
+    if not m.info[VMA_PIDS]:
+        return _SCANNED
+    return _skips_state(m, mm, v, task, now, forced)
+
+
+@inlined
+def _next_seq(m, mm):
+    """Begin the next pass over a process (reset_ptenuma_scan)."""
+    m.mm[mm, MM_SCAN_SEQ] += 1
+    m.mm[mm, MM_SCAN_OFFSET] = 0
+
+
+@inlined
+def _first_vma(m, mm):
+    """Return the VMA in which a scan goes on; the first one begins a new pass."""
+    for v in range(m.mm[mm, MM_FIRST_VMA], m.mm[mm, MM_END_VMA]):
+        if m.vma[v, VMA_END] > m.mm[mm, MM_SCAN_OFFSET]:
+            return v
+    _next_seq(m, mm)
+    return m.mm[mm, MM_FIRST_VMA]
+
+
+@called
+def _scan_vmas(m, task, now, left, forced):
+    """Scan VMAs in order; return whether any was passed over for its pids.
+
+    left    int64[3]  pages and virtual pages left of the scan, then set to 1 where it
+            ended within the list
+    """
+    mm = m.task[task, TASK_MM]
+    inactive = False
+    v = _first_vma(m, mm)
+    start = m.mm[mm, MM_SCAN_OFFSET]
+    while v < m.mm[mm, MM_END_VMA]:
+        reason = _skips(m, mm, v, task, now, forced)
+        if reason != _SCANNED:
+            m.scan_skips[reason] += 1
+            inactive = inactive or reason == _PID_INACTIVE
+            v += 1
+            continue
+        last = m.vma[v, VMA_END]
+        start = max(start, m.vma[v, VMA_START])
+        while start < last and left[2] == 0:
+            end = start + left[0] + HPAGE_PMD_NR - 1 & ~(HPAGE_PMD_NR - 1)
+            end = min(end, last)
+            if _scan_chunk(m, task, start, end, now) > 0:
+                left[0] -= end - start
+            left[1] -= end - start
+            start = end
+            if left[0] <= 0 or left[1] <= 0:
+                left[2] = 1
+        if left[2] == 0:
+            m.numab[m.vma[v, VMA_NUMAB], NUMAB_PREV_SEQ] = m.mm[mm, MM_SCAN_SEQ]
+            left[2] = 1 if forced else 0
+        if left[2]:
+            m.mm[mm, MM_SCAN_OFFSET] = start
+            break
+        v += 1
+    return inactive
+
+
+@called
+def task_numa_work(m, task, now, left):
+    """Scan a part of a task's process; ``left``: int64[3], scratch."""
+    mm = m.task[task, TASK_MM]
+    if m.numa[task, NUMA_PERIOD] == 0:
+        m.numa[task, NUMA_PERIOD_MAX] = task_scan_max(m, task)
+        m.numa[task, NUMA_PERIOD] = task_scan_start(m, task)
+    m.mm[mm, MM_NEXT_SCAN] = now + m.numa[task, NUMA_PERIOD]
+    m.numa[task, NUMA_STAMP] += 2 * m.info[TICK_NS]
+    if m.mm[mm, MM_FIRST_VMA] == m.mm[mm, MM_END_VMA]:
+        return
+    left[0] = scan_size(m)
+    left[1] = _VIRTUAL * left[0]
+    left[2] = 0
+    inactive = _scan_vmas(m, task, now, left, False)
+    if left[2] == 0 and inactive:
+        _scan_vmas(m, task, now, left, True)
+    if left[2] == 0:
+        _next_seq(m, mm)
+
+
+@called
+def task_tick_numa(m, task, now, runtime, left):
+    """Let a task scan if its period is over.
+
+    runtime  ns that it has run
+    """
+    period = m.numa[task, NUMA_PERIOD] * 1_000_000
+    if runtime <= m.numa[task, NUMA_STAMP] + period:
+        return
+    if m.numa[task, NUMA_STAMP] == 0:
+        m.numa[task, NUMA_PERIOD] = task_scan_start(m, task)
+    m.numa[task, NUMA_STAMP] += period
+    if now >= m.mm[m.task[task, TASK_MM], MM_NEXT_SCAN]:
+        task_numa_work(m, task, now, left)

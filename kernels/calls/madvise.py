@@ -1,0 +1,249 @@
+"""Advice that acts at once (mm/madvise.c, 6.1): free, cold, pageout; and swapoff.
+
+``docs/model.md`` §5.10.  Ranges are indices of PTEs of the process ``mm``, in one VMA;
+all of it is serial work.
+"""
+
+from ..counters import Vm
+from ..frames.folio import folio_nid, huge_mapcount, page_mapcount, split_huge_page
+from ..frames.lru_batch import in_batch
+from ..frames.page_alloc import node_of
+from ..frames.rmap import mapcount
+from ..frames.swap_state import drop_slot
+from ..jit.compile import inlined, kernel
+from ..placement.mempolicy import alloc_page_vma
+from ..placement.migrate import lru_add
+from ..reclaim.vmscan import (
+    deactivate_folio,
+    deactivate_page,
+    lazyfree_folio,
+    lazyfree_page,
+    reclaim_folio,
+    reclaim_page,
+)
+from ..state import (
+    CHANGE_RSS,
+    CHANGE_SWAPENTS,
+    IN_USE,
+    NO_MEMORY,
+    SHARDS,
+    SLOTS,
+    STACK,
+    TOTAL,
+    VIRGIN_ID,
+)
+from ..words import (
+    FOLIO_COMPOUND,
+    FOLIO_LAZYFREE,
+    FRAME_ACTIVE,
+    FRAME_COMPOUND,
+    FRAME_DIRTY,
+    FRAME_IN_USE,
+    FRAME_LAZYFREE,
+    FRAME_MAPCOUNT_ONE,
+    FRAME_MIGCACHE,
+    FRAME_REFERENCED,
+    FRAME_SWAPCACHE,
+    HPAGE_PMD_NR,
+    HPAGE_PMD_ORDER,
+    NONE,
+    PMD_LEAF,
+    PTE_DIRTY,
+    PTE_PAYLOAD,
+    PTE_PRESENT,
+    PTE_SWAP,
+    PTE_YOUNG,
+    PTE_ZERO,
+)
+from .zap import zap_pte
+
+#: What an advice makes of pages.
+COLD, PAGEOUT, FREE = 0, 1, 2
+
+
+@inlined
+def _advise_folio(m, block, b, kind):
+    """Take an advice to a folio that one huge entry maps, and nothing else."""
+    if kind == FREE:
+        m.pmd[block] &= ~(PTE_YOUNG | PTE_DIRTY)
+        if not m.block_huge[b] & FOLIO_LAZYFREE:
+            lazyfree_folio(m, folio_nid(m, b), b)
+        return
+    m.pmd[block] &= ~PTE_YOUNG
+    m.block_huge[b] &= ~FRAME_REFERENCED
+    if kind == PAGEOUT:
+        reclaim_folio(m, folio_nid(m, b), b)
+    elif m.block_huge[b] & FRAME_ACTIVE:
+        deactivate_folio(m, folio_nid(m, b), b)
+
+
+@inlined
+def _may_be_cleaned(m, pfn):
+    """Make a page of its own clean, out of the swap cache; False where it must stay.
+
+    Others may map a page, as long as none of it was ever written to elsewhere.
+    """
+    word = m.frame[pfn]
+    if word & FRAME_MIGCACHE:
+        return False
+    if word & (FRAME_SWAPCACHE | FRAME_DIRTY):
+        if mapcount(word) != 1:
+            return False
+        if word & FRAME_SWAPCACHE:
+            if m.slot_count[m.frame_entry[pfn]] > 0:
+                return False
+            drop_slot(m, m.info[SHARDS], pfn)
+        m.frame[pfn] &= ~FRAME_DIRTY
+    return True
+
+
+@inlined
+def _free_page(m, at, pfn):
+    """Let reclaim forget a page of its own (madvise_free_pte_range)."""
+    if _may_be_cleaned(m, pfn):
+        m.pte[at] &= ~(PTE_YOUNG | PTE_DIRTY)
+        if not m.frame[pfn] & FRAME_LAZYFREE and not in_batch(m, pfn):
+            lazyfree_page(m, node_of(m, pfn), pfn)
+
+
+@inlined
+def _advise_page(m, at, pfn, kind):
+    """Take an advice, not FREE, to a page of its own that one PTE maps."""
+    m.pte[at] &= ~PTE_YOUNG
+    m.frame[pfn] &= ~FRAME_REFERENCED
+    if kind == PAGEOUT:
+        reclaim_page(m, node_of(m, pfn), pfn)
+    elif m.frame[pfn] & FRAME_ACTIVE:
+        deactivate_page(m, node_of(m, pfn), pfn)
+
+
+@inlined
+def _shared(m, b, kind):
+    """Tell whether a folio that a huge entry maps is too shared for an advice.
+
+    FREE asks for all entries, the others for those of the first page.
+    """
+    if kind == FREE:
+        return mapcount(m.block_huge[b]) != 1 or m.block_huge[b] & FOLIO_COMPOUND != 0
+    return huge_mapcount(m, b) != 1
+
+
+@inlined
+def _splits(m, at, whole, kind):
+    """Decide on the huge entry of a block; return whether its PTEs are to be walked.
+
+    ``whole``: the range covers the block.  A shared page is left alone.
+    """
+    pmd = m.pmd[at >> HPAGE_PMD_ORDER]
+    if pmd & PTE_ZERO:
+        return False
+    b = (pmd & PTE_PAYLOAD) >> HPAGE_PMD_ORDER
+    if _shared(m, b, kind):
+        return False
+    if not whole:
+        split_huge_page(m, m.info[SHARDS], b, 0)
+    return not whole
+
+
+@inlined
+def _advise_ptes(m, mm, delta, at, stop, kind):
+    """Walk PTEs; the first part of a shared folio ends the walk of the block."""
+    s = m.info[SHARDS]
+    for i in range(at, stop):
+        pte = m.pte[i]
+        if pte & PTE_SWAP and kind == FREE:
+            m.pte[i] = 0
+            zap_pte(m, s, pte, i - delta, mm, False)
+        if not pte & PTE_PRESENT:
+            continue
+        pfn = pte & PTE_PAYLOAD
+        count = page_mapcount(m, pfn)
+        if m.frame[pfn] & FRAME_COMPOUND:
+            if count != 1:
+                return
+            split_huge_page(m, s, pfn >> HPAGE_PMD_ORDER, 0)
+        if kind == FREE:
+            _free_page(m, i, pfn)
+        elif count == 1 and not in_batch(m, pfn):
+            _advise_page(m, i, pfn, kind)
+
+
+@kernel
+def madvise_range(m, mm, delta, first, pages, kind):
+    """Take an advice to a range: COLD, PAGEOUT or FREE.
+
+    delta  index of a PTE of the process minus its virtual page
+    """
+    at, end = first, first + pages
+    while at < end:
+        stop = min(end, (at // HPAGE_PMD_NR + 1) * HPAGE_PMD_NR)
+        block = at >> HPAGE_PMD_ORDER
+        pmd = m.pmd[block]
+        whole = stop - at == HPAGE_PMD_NR
+        if pmd & PMD_LEAF:
+            if _splits(m, at, whole, kind):
+                _advise_ptes(m, mm, delta, at, stop, kind)
+            elif whole and pmd & PTE_PRESENT:
+                b = (pmd & PTE_PAYLOAD) >> HPAGE_PMD_ORDER
+                if not _shared(m, b, kind):
+                    _advise_folio(m, block, b, kind)
+        elif pmd:
+            _advise_ptes(m, mm, delta, at, stop, kind)
+        at = stop
+
+
+@inlined
+def _swap_in(m, task, v, vpn, slot):
+    """Return the frame of a slot, read if it is only on disk; or NO_MEMORY."""
+    pfn = m.slot_frame[slot]
+    if pfn != NONE:
+        return pfn
+    pfn = alloc_page_vma(m, m.info[SHARDS], task, v, vpn, True)
+    if pfn < 0:
+        return pfn
+    m.frame[pfn] = vpn | FRAME_IN_USE | FRAME_SWAPCACHE
+    m.frame_entry[pfn] = slot
+    m.slot_frame[slot] = pfn
+    lru_add(m, m.info[SHARDS], pfn, 1)
+    m.vm[m.info[SHARDS], node_of(m, pfn), Vm.PSWPIN] += 1
+    return pfn
+
+
+@kernel
+def unuse_pte_range(m, task, mm, v, delta, first, pages):
+    """Map every swapped page of a range again (swapoff); return whether memory was.
+
+    task  the caller, by whose policy memory comes; ``v``: row of the range's VMA
+    """
+    s = m.info[SHARDS]
+    for i in range(first, first + pages):
+        if m.pmd[i >> HPAGE_PMD_ORDER] & PMD_LEAF or not m.pte[i] & PTE_SWAP:
+            continue
+        slot = m.pte[i] & PTE_PAYLOAD
+        pfn = _swap_in(m, task, v, i - delta, slot)
+        if pfn == NO_MEMORY:
+            return False
+        m.frame[pfn] += FRAME_MAPCOUNT_ONE
+        m.pte[i] = pfn | PTE_PRESENT
+        m.mm_change[s, mm, CHANGE_RSS] += 1
+        m.mm_change[s, mm, CHANGE_SWAPENTS] -= 1
+        m.slot_count[slot] -= 1
+        if m.slot_count[slot] == 0:
+            drop_slot(m, s, pfn)
+    return True
+
+
+@kernel
+def swapoff(m):
+    """Take the pages that linger in the swap cache out of it, then all slots away."""
+    s = m.info[SHARDS]
+    for slot in range(m.info[SLOTS + VIRGIN_ID]):
+        pfn = m.slot_frame[slot]
+        if pfn < 0 or pfn >= m.frame.size or not m.frame[pfn] & FRAME_SWAPCACHE:
+            continue
+        if m.frame_entry[pfn] == slot:
+            drop_slot(m, s, pfn)
+    m.info[SLOTS + TOTAL] = 0
+    m.info[SLOTS + VIRGIN_ID] = 0
+    m.info[SLOTS + IN_USE] = 0
+    m.info[SLOTS + STACK] = NONE

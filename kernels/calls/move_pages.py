@@ -1,0 +1,136 @@
+"""Move pages to a node: move_pages and migrate_pages (mm/migrate.c)."""
+
+from ..counters import Refusal
+from ..frames.account import refuse
+from ..frames.folio import folio_nid, huge_mapcount, page_mapcount
+from ..frames.page_alloc import node_of
+from ..frames.page_table import next_block
+from ..frames.rmap import mapcount
+from ..jit.compile import inlined, kernel
+from ..placement.mempolicy import alloc_on_node
+from ..state import LOW, SHARDS, TASK_DELTA, TASK_NID
+from ..words import (
+    HPAGE_PMD_NR,
+    HPAGE_PMD_ORDER,
+    NONE,
+    PMD_LEAF,
+    PTE_PAYLOAD,
+    PTE_PRESENT,
+    PTE_ZERO,
+)
+from .mbind import (
+    EACCES,
+    EFAULT,
+    ENOENT,
+    ENOMEM,
+    MOVED_WHOLE,
+    account_move,
+    count_failure,
+    folio_of,
+    move_and_judge,
+    move_folio_to_node,
+)
+
+
+@inlined
+def _move_to_node(m, task, pfn, nid, move_all):
+    """Move one page to a node; return the node it is on then, or -errno."""
+    if node_of(m, pfn) == nid:
+        return nid
+    s = m.info[SHARDS]
+    if not move_all and mapcount(m.frame[pfn]) > 1:
+        refuse(m, Refusal.SHARED)
+        return -EACCES
+    new = alloc_on_node(m, s, nid, m.task[task, TASK_NID], LOW, 0)
+    if new < 0:
+        count_failure(m, pfn)
+        return -ENOMEM
+    move_and_judge(m, task, pfn, new)
+    return nid
+
+
+@inlined
+def _move_folio(m, task, b, pfn, pages, nid, move_all, moved):
+    """Move a folio to a node; return the node, -EACCES, or NONE where it was split.
+
+    pfn    the page that is asked for, of the ``pages`` that the entry maps
+    """
+    if folio_nid(m, b) == nid:
+        return nid
+    count = huge_mapcount(m, b) if pages > 1 else page_mapcount(m, pfn)
+    if not move_all and count > 1:
+        m.refused[m.info[SHARDS], Refusal.SHARED] += pages
+        return -EACCES
+    became = move_folio_to_node(m, task, b, nid)
+    account_move(moved, became)
+    return nid if became == MOVED_WHOLE else NONE
+
+
+@inlined
+def _move_page(m, task, at, nid, move_all, moved):
+    """Move the page of a PTE; return the node it is on then, or -errno."""
+    pte = m.pte[at]
+    if pte & PTE_ZERO:
+        return -EFAULT
+    if not pte & PTE_PRESENT:
+        return -ENOENT
+    before = node_of(m, pte & PTE_PAYLOAD)
+    after = _move_to_node(m, task, pte & PTE_PAYLOAD, nid, move_all)
+    if after == nid and before != nid:
+        moved[0] += 1
+        moved[2] += 1
+    return after
+
+
+@kernel
+def move_pages(m, task, first, nid, move_all, status, moved):
+    """Move pages to a node (move_pages(2)).
+
+    status  int64[pages]  set to the page's node or -errno, page by page
+    moved   int64[3]      pages moved, pages not moved, TLB flushes; added to
+    """
+    i = 0
+    while i < status.size:
+        at = first + i + m.task[task, TASK_DELTA]
+        pmd = m.pmd[at >> HPAGE_PMD_ORDER]
+        step = min(status.size - i, next_block(at) - at) if pmd & PMD_LEAF else 1
+        b = folio_of(m, at)
+        if b != NONE:
+            pfn = (b << HPAGE_PMD_ORDER) + at % HPAGE_PMD_NR
+            mapped = HPAGE_PMD_NR if pmd & PMD_LEAF else 1
+            got = _move_folio(m, task, b, pfn, mapped, nid, move_all, moved)
+            if got == NONE:
+                continue
+            status[i : i + step] = got
+        elif pmd & PMD_LEAF:
+            status[i : i + step] = -EFAULT
+        else:
+            status[i] = _move_page(m, task, at, nid, move_all, moved)
+        i += step
+
+
+@kernel
+def migrate_to_node(m, task, first, pages, source, nid, move_all, moved):
+    """Move the pages of a range that are on ``source`` to ``nid`` (migrate_pages(2)).
+
+    moved  int64[3]  pages moved, pages not moved, TLB flushes; added to
+    """
+    delta = m.task[task, TASK_DELTA]
+    at, end = first + delta, first + pages + delta
+    while at < end:
+        pmd = m.pmd[at >> HPAGE_PMD_ORDER]
+        step = min(end, next_block(at)) - at if pmd & PMD_LEAF else 1
+        b = folio_of(m, at)
+        entry = pmd if pmd & PMD_LEAF else m.pte[at]
+        if not entry & PTE_PRESENT or node_of(m, entry & PTE_PAYLOAD) != source:
+            at += step
+            continue
+        if b != NONE:
+            pfn = (b << HPAGE_PMD_ORDER) + at % HPAGE_PMD_NR
+            got = _move_folio(m, task, b, pfn, step, nid, move_all, moved)
+            if got == NONE:
+                continue
+            moved[1] += 0 if got == nid else step
+        elif _move_page(m, task, at, nid, move_all, moved) != nid:
+            moved[1] += 1
+        at += step

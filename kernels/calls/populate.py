@@ -1,0 +1,97 @@
+"""MADV_POPULATE_READ and WRITE: faults for a range, without accesses."""
+
+from ..counters import Cause, Vm
+from ..fault.memory import handle_mm_fault
+from ..frames.page_table import entry_of, is_hit
+from ..jit.compile import kernel
+from ..knobs import Mode
+from ..placement.mempolicy import (
+    first_candidate,
+    policy_of,
+    zone_statistics,
+    zonelist_of,
+)
+from ..placement.migrate import lru_add
+from ..state import (
+    CHANGE_RSS,
+    COST_MINOR_FAULT,
+    END_BLOCK,
+    FREE,
+    LOW,
+    PARTIAL_HEAD,
+    RETURNED_HEAD,
+    SERVED,
+    SHARDS,
+    TASK_DELTA,
+    TASK_MM,
+    TASK_NID,
+    VIRGIN,
+    WHOLE,
+)
+from ..words import HPAGE_PMD_NR, HPAGE_PMD_ORDER, NONE, PMD_LEAF
+
+
+@kernel
+def virgin_blocks(m, task, v, found):
+    """Find blocks that per-page faults of a VMA would use up one after the other.
+
+    found  int64[2]  set to (node, blocks); (NONE, 0) where the faults would differ
+    """
+    found[0] = NONE
+    found[1] = 0
+    mode, mask, row, own = policy_of(m, task, v)
+    if mode == Mode.INTERLEAVE or mode == Mode.WEIGHTED_INTERLEAVE:
+        return
+    base, mask = zonelist_of(m, task, 0, 0, mode, mask, row, own)
+    nid = first_candidate(m, base, mask)
+    if nid == NONE or m.node[nid, PARTIAL_HEAD] != NONE:
+        return
+    if m.node[nid, RETURNED_HEAD] != NONE:
+        return
+    above = (m.node[nid, FREE] - m.node[nid, LOW]) // HPAGE_PMD_NR
+    blocks = min(above, m.node[nid, END_BLOCK] - m.node[nid, VIRGIN])
+    if blocks > 0:
+        found[0] = nid
+        found[1] = blocks
+
+
+@kernel
+def account_blocks(m, task, nid, blocks):
+    """Count what populating virgin blocks of a node's has done."""
+    s = m.info[SHARDS]
+    pages = blocks * HPAGE_PMD_NR
+    first = m.node[nid, VIRGIN]
+    for b in range(first, first + blocks):
+        m.block_used[b] = HPAGE_PMD_NR
+    lru_add(m, s, first * HPAGE_PMD_NR, pages)
+    m.node[nid, VIRGIN] = first + blocks
+    m.node[nid, WHOLE] -= blocks
+    m.node[nid, FREE] -= pages
+    cpu_nid = m.task[task, TASK_NID]
+    before = m.vm[s, nid, Vm.PGALLOC_NORMAL]
+    zone_statistics(m, s, nid, nid, cpu_nid, Mode.DEFAULT)
+    m.vm[s, nid, Vm.PGALLOC_NORMAL] = before + pages
+    m.vm[s, nid, Vm.NUMA_HIT] += pages - 1
+    here = Vm.NUMA_LOCAL if nid == cpu_nid else Vm.NUMA_OTHER
+    m.vm[s, nid, here] += pages - 1
+    m.vm[s, cpu_nid, Vm.PGFAULT] += pages
+    m.mm_change[s, m.task[task, TASK_MM], CHANGE_RSS] += pages
+    m.cause[s, task, Cause.MINOR_FAULT] += pages * m.cost[COST_MINOR_FAULT]
+
+
+@kernel
+def populate(m, task, first, pages, write):
+    """Fault a range in page by page; return how many pages are usable."""
+    s = m.info[SHARDS]
+    delta = m.task[task, TASK_DELTA]
+    vpn, end = first, first + pages
+    while vpn < end:
+        at = vpn + delta
+        while not is_hit(entry_of(m, at), write):
+            if handle_mm_fault(m, s, task, at, vpn, write) != SERVED:
+                return vpn - first
+        if m.pmd[at >> HPAGE_PMD_ORDER] & PMD_LEAF:
+            vpn = min(end, (vpn // HPAGE_PMD_NR + 1) * HPAGE_PMD_NR)
+        else:
+            vpn += 1
+    return pages

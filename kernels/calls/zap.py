@@ -1,0 +1,257 @@
+"""Page tables copied, changed and torn down: fork, mprotect, munmap, exit.
+
+``docs/model.md`` §5.6.  Ranges are indices of PTEs; all of it is serial work.
+"""
+
+import numpy as np
+
+from ..counters import Vm
+from ..draws import draw, stream_key
+from ..fault.shmem import shmem_unmapped
+from ..frames.folio import folio_unmapped, subpage_unmapped
+from ..frames.last_cpupid import reset_last_cpupids
+from ..frames.page_alloc import free_frames, node_of, put_page
+from ..frames.page_table import bits_of, maps_in_order
+from ..frames.rmap import mapcount
+from ..frames.swap_state import drop_entry, migration_free_entry, swap_free_slot
+from ..jit.compile import inlined, kernel
+from ..placement.migrate import lru_add
+from ..state import (
+    CHANGE_HUGE,
+    CHANGE_RSS,
+    CHANGE_SWAPENTS,
+    INACTIVE,
+    SEED,
+    SHARDS,
+    WEDGE_PPM,
+)
+from ..words import (
+    FRAME_ACTIVE,
+    FRAME_COMPOUND,
+    FRAME_MAPCOUNT,
+    FRAME_MAPCOUNT_ONE,
+    FRAME_MIGCACHE,
+    FRAME_SHMEM,
+    FRAME_SWAPCACHE,
+    FRAME_WEDGED,
+    HPAGE_PMD_NR,
+    HPAGE_PMD_ORDER,
+    NONE,
+    PMD_LEAF,
+    PTE_PARKED,
+    PTE_PAYLOAD,
+    PTE_PRESENT,
+    PTE_PROTNONE,
+    PTE_SWAP,
+    PTE_YOUNG,
+    PTE_ZERO,
+)
+
+#: Stream of the draws that decide whether an exit loses the race.
+WEDGE_STREAM = np.uint64(1 << 63)
+
+
+@inlined
+def _free_page(m, s, pfn):
+    lru_add(m, s, pfn, -1)
+    put_page(m, s, pfn)
+
+
+@inlined
+def _zap_present(m, s, pte):
+    pfn = pte & PTE_PAYLOAD
+    m.frame[pfn] -= FRAME_MAPCOUNT_ONE
+    word = m.frame[pfn]
+    if word & (FRAME_COMPOUND | FRAME_SHMEM):
+        if word & FRAME_SHMEM:
+            shmem_unmapped(m, s, pte)
+        else:
+            subpage_unmapped(m, s, pfn)
+        return
+    if mapcount(word) > 0 or word & FRAME_MIGCACHE:
+        return
+    if word & FRAME_SWAPCACHE:
+        slot = int(m.frame_entry[pfn])
+        if m.slot_count[slot] > 0:
+            return
+        swap_free_slot(m, s, slot)
+    _free_page(m, s, pfn)
+
+
+@inlined
+def _zap_swap(m, s, slot):
+    m.slot_count[slot] -= 1
+    if m.slot_count[slot] > 0:
+        return
+    pfn = m.slot_frame[slot]
+    if pfn != NONE:
+        if mapcount(m.frame[pfn]) > 0:
+            return
+        _free_page(m, s, pfn)
+    swap_free_slot(m, s, slot)
+
+
+@inlined
+def _loses_race(m, vpn):
+    if m.info[WEDGE_PPM] == 0:
+        return False
+    key = stream_key(m.info[SEED], WEDGE_STREAM)
+    return draw(key, vpn) % np.uint64(1_000_000) < np.uint64(m.info[WEDGE_PPM])
+
+
+@inlined
+def _zap_parked(m, s, entry, vpn, exiting):
+    """Zap a parked PTE; return 1 where the entry and its page are left wedged."""
+    m.entry_count[entry] -= 1
+    if m.entry_count[entry] > 0:
+        return 0
+    pfn = m.entry_frame[entry]
+    if mapcount(m.frame[pfn]) > 0:
+        drop_entry(m, s, pfn)
+        return 0
+    if exiting and _loses_race(m, vpn):
+        lru_add(m, s, pfn, -1)
+        m.frame[pfn] = (m.frame[pfn] | FRAME_WEDGED) & ~FRAME_ACTIVE
+        return 1
+    migration_free_entry(m, s, entry)
+    _free_page(m, s, pfn)
+    return 0
+
+
+@inlined
+def zap_pte(m, s, pte, vpn, mm, exiting):
+    """Drop what an entry held that is not none; return pages left wedged."""
+    if pte & PTE_PRESENT:
+        m.mm_change[s, mm, CHANGE_RSS] -= 1
+        _zap_present(m, s, pte)
+    elif pte & PTE_SWAP:
+        m.mm_change[s, mm, CHANGE_SWAPENTS] -= 1
+        _zap_swap(m, s, pte & PTE_PAYLOAD)
+    elif pte & PTE_PARKED:
+        m.mm_change[s, mm, CHANGE_SWAPENTS] -= 1
+        return _zap_parked(m, s, pte & PTE_PAYLOAD, vpn, exiting)
+    return 0
+
+
+@inlined
+def _zap_huge_pmd(m, s, block, mm):
+    """Unmap the huge entry of a block (zap_huge_pmd)."""
+    pmd = m.pmd[block]
+    m.pmd[block] = 0
+    if not pmd & PTE_PRESENT:
+        return
+    b = (pmd & PTE_PAYLOAD) >> HPAGE_PMD_ORDER
+    m.mm_change[s, mm, CHANGE_RSS] -= HPAGE_PMD_NR
+    m.mm_change[s, mm, CHANGE_HUGE] -= HPAGE_PMD_NR
+    m.block_huge[b] -= FRAME_MAPCOUNT_ONE
+    folio_unmapped(m, s, b)
+
+
+@inlined
+def _free_alike(m, s, frames, pfn, active):
+    """Free frames in a row that nothing maps, all on the same list."""
+    n = node_of(m, pfn)
+    m.node[n, INACTIVE + active] -= frames.size
+    m.vm[s, n, Vm.PGFREE] += frames.size
+    frames[:] = 0
+    reset_last_cpupids(m, pfn, frames.size)
+    free_frames(m, pfn, frames.size)
+
+
+@inlined
+def _zap_alike(m, s, ptes, mm):
+    """Unmap a slice of PTEs; return False if that is not for all of them the same.
+
+    They must map frames in a row of one block, which are alike.
+    """
+    every, _ = bits_of(ptes)
+    if not every & PTE_PRESENT or not maps_in_order(ptes):
+        return False
+    pfn = ptes[0] & PTE_PAYLOAD
+    if pfn % HPAGE_PMD_NR + ptes.size > HPAGE_PMD_NR:
+        return False
+    frames = m.frame[pfn : pfn + ptes.size]
+    every, some = bits_of(frames)
+    differ = every ^ some
+    if some & (FRAME_COMPOUND | FRAME_SWAPCACHE | FRAME_MIGCACHE | FRAME_SHMEM):
+        return False
+    if differ & (FRAME_MAPCOUNT | FRAME_ACTIVE):
+        return False
+    ptes[:] = 0
+    m.mm_change[s, mm, CHANGE_RSS] -= ptes.size
+    if mapcount(some) == 1:
+        _free_alike(m, s, frames, pfn, 1 if some & FRAME_ACTIVE else 0)
+        return True
+    for i in range(frames.size):
+        frames[i] -= FRAME_MAPCOUNT_ONE
+    return True
+
+
+@inlined
+def _zap_ptes(m, s, at, stop, vpn, mm, exiting, wedged):
+    """Unmap the PTEs of a table; return how many there were."""
+    if _zap_alike(m, s, m.pte[at:stop], mm):
+        return stop - at
+    zapped = 0
+    for i in range(at, stop):
+        pte = m.pte[i]
+        if pte == 0:
+            continue
+        zapped += 1
+        m.pte[i] = 0
+        wedged[0] += zap_pte(m, s, pte, vpn + i - at, mm, exiting)
+    return zapped
+
+
+@kernel
+def zap_pte_range(m, first, vpn, pages, mm, exiting, wedged):
+    """Unmap a range of a process (munmap, exit); no huge entry sticks out of it.
+
+    first  index of the range's first PTE, ``vpn`` its virtual page
+    wedged  int64[1]  pages lost to the exit race; added to
+    Return entries zapped.
+    """
+    s = m.info[SHARDS]
+    zapped = 0
+    at, end = first, first + pages
+    while at < end:
+        stop = min(end, at + HPAGE_PMD_NR - at % HPAGE_PMD_NR)
+        pmd = m.pmd[at >> HPAGE_PMD_ORDER]
+        if pmd & PMD_LEAF:
+            _zap_huge_pmd(m, s, at >> HPAGE_PMD_ORDER, mm)
+            zapped += 1
+        elif pmd:
+            page = vpn + at - first
+            zapped += _zap_ptes(m, s, at, stop, page, mm, exiting, wedged)
+        at = stop
+    return zapped
+
+
+#: Bits of an entry that maps the zero page.
+_ZERO_PAGE = PTE_ZERO | PTE_YOUNG | PTE_PROTNONE
+
+
+@kernel
+def maps_pages(m, first, pages):
+    """Tell whether a range maps anything but small zero pages."""
+    for at in range(first, first + pages):
+        pmd = m.pmd[at >> HPAGE_PMD_ORDER]
+        if pmd & PMD_LEAF or (pmd and m.pte[at] & ~_ZERO_PAGE != 0):
+            return True
+    return False
+
+
+@kernel
+def count_page_tables(m, first, pages):
+    """Return how many 2 MiB blocks of a range hold an entry that is not none."""
+    tables = 0
+    for at in range(first, first + pages, HPAGE_PMD_NR):
+        pmd = m.pmd[at >> HPAGE_PMD_ORDER]
+        if pmd & PMD_LEAF:
+            tables += 1
+        elif pmd:
+            for i in range(at, min(at + HPAGE_PMD_NR, first + pages)):
+                if m.pte[i] != 0:
+                    tables += 1
+                    break
+    return tables

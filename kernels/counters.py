@@ -1,0 +1,172 @@
+"""What is counted, and the names of what happens."""
+
+from enum import IntEnum
+
+
+class Vm(IntEnum):
+    """Event counters; the lower-case name is that of /proc/vmstat, or ours.
+
+    A fault counts on the node of the CPU that took it, a page on its own node.
+    """
+
+    PGFAULT = 0
+    PGMAJFAULT = 1
+    PGALLOC_NORMAL = 2
+    PGFREE = 3
+    NUMA_HIT = 4
+    NUMA_MISS = 5
+    NUMA_FOREIGN = 6
+    NUMA_LOCAL = 7
+    NUMA_OTHER = 8
+    NUMA_INTERLEAVE = 9
+    NUMA_PTE_UPDATES = 10
+    NUMA_HINT_FAULTS = 11
+    NUMA_HINT_FAULTS_LOCAL = 12
+    NUMA_PAGES_MIGRATED = 13
+    PGMIGRATE_SUCCESS = 14
+    PGMIGRATE_FAIL = 15
+    PGSCAN_KSWAPD = 16
+    PGSCAN_DIRECT = 17
+    PGSTEAL_KSWAPD = 18
+    PGSTEAL_DIRECT = 19
+    PGREFILL = 20
+    PGACTIVATE = 21
+    PGDEACTIVATE = 22
+    ALLOCSTALL_NORMAL = 23
+    PAGEOUTRUN = 24
+    PSWPIN = 25
+    PSWPOUT = 26
+    OOM_KILL = 27
+    NUMA_HUGE_PTE_UPDATES = 28
+    THP_FAULT_ALLOC = 29
+    THP_FAULT_FALLBACK = 30
+    THP_COLLAPSE_ALLOC = 31
+    THP_COLLAPSE_ALLOC_FAILED = 32
+    THP_SPLIT_PAGE = 33
+    THP_DEFERRED_SPLIT_PAGE = 34
+    THP_SPLIT_PMD = 35
+    THP_SCAN_EXCEED_NONE_PTE = 36
+    THP_SCAN_EXCEED_SWAP_PTE = 37
+    THP_SCAN_EXCEED_SHARE_PTE = 38
+    THP_ZERO_PAGE_ALLOC = 39
+    THP_SWPOUT = 40
+    THP_SWPOUT_FALLBACK = 41
+    THP_MIGRATION_SUCCESS = 42
+    THP_MIGRATION_FAIL = 43
+    THP_MIGRATION_SPLIT = 44
+    COMPACT_STALL = 45
+    COMPACT_SUCCESS = 46
+    COMPACT_FAIL = 47
+    COMPACT_MIGRATE_SCANNED = 48
+    COMPACT_FREE_SCANNED = 49
+    COMPACT_ISOLATED = 50
+    #: Ours from here on.
+    ACCESSES_LOCAL = 51
+    ACCESSES_REMOTE = 52
+    LAZY_PAGES_MARKED = 53
+    LAZY_FAULTS = 54
+    LAZY_PAGES_MIGRATED = 55
+    MIGCACHE_TO_SWAP = 56
+    COW_FAULTS = 57
+    ZERO_PAGE_FAULTS = 58
+    TLB_MISSES_4K = 59
+    TLB_MISSES_2M = 60
+    #: Moved for the users' sake; paid for by use; moved to where they came from.
+    PAGES_MOVED = 61
+    PAGES_PAID = 62
+    PAGES_MOVED_BACK = 63
+    #: Of /proc/vmstat again.
+    NUMA_TASK_MIGRATED = 64
+    NUMA_TASK_SWAPPED = 65
+    PGPROMOTE_SUCCESS = 66
+    PGPROMOTE_CANDIDATE = 67
+    PGDEMOTE_KSWAPD = 68
+    PGDEMOTE_DIRECT = 69
+    PGDEMOTE_KHUGEPAGED = 70
+    PGLAZYFREE = 71
+    PGLAZYFREED = 72
+
+
+class Refusal(IntEnum):
+    """Why a page was not marked, not migrated or not reclaimed."""
+
+    #: Marking: mapped by others and MOVE_ALL was not asked for.
+    SHARED = 0
+    #: Marking or reclaim: no swap slot was free.
+    NO_SWAP_SLOT = 1
+    #: Marking or reclaim: the page is wedged, or already in the cache.
+    BUSY = 2
+    #: Lazy fault: another page table maps the page already (mapcount > 0).
+    NOT_FIRST_TOUCH = 3
+    #: Migration: the target node has no frame above its watermark.
+    TARGET_FULL = 4
+    #: Reclaim: a parked page of the migration cache found no swap slot.
+    MIGCACHE_NO_SWAP_SLOT = 5
+    #: Hint fault: the page is part of a huge page that PTEs map (before 6.10).
+    PTE_MAPPED_THP = 6
+    #: Hint fault: the last one was of another node (should_numa_migrate_memory).
+    TWO_STAGE = 7
+    #: Hint fault: the group uses the page's node enough.
+    GROUP_WEIGHT = 8
+    #: Hint fault on a slow node: too long after the mark.
+    COLD = 9
+    #: Hint fault: the limit of migrations or promotions is used up.
+    RATE_LIMIT = 10
+
+
+class Cause(IntEnum):
+    """Where a task's simulated time goes."""
+
+    ACCESS_LOCAL = 0
+    ACCESS_REMOTE = 1
+    MINOR_FAULT = 2
+    COW = 3
+    HINT_FAULT = 4
+    LAZY_FAULT = 5
+    MIGRATION = 6
+    SWAP_IN = 7
+    RECLAIM = 8
+    SYSCALL = 9
+    HUGE_FAULT = 10
+    COMPACTION = 11
+    PAGE_WALK = 12
+    SCAN = 13
+
+
+class ScanResult(IntEnum):
+    """What khugepaged says of a block (enum scan_result, mm/khugepaged.c)."""
+
+    SUCCEED = 0
+    PMD_NONE = 1
+    PMD_MAPPED = 2
+    EXCEED_NONE_PTE = 3
+    EXCEED_SWAP_PTE = 4
+    EXCEED_SHARED_PTE = 5
+    PTE_NON_PRESENT = 6
+    PAGE_RO = 7
+    LACK_REFERENCED_PAGE = 8
+    SCAN_ABORT = 9
+    ALLOC_HUGE_PAGE_FAIL = 10
+    VMA_CHECK = 11
+
+
+class ScanSkip(IntEnum):
+    """Why task_numa_work passes over a VMA (enum numa_vmaskip_reason, 6.7)."""
+
+    UNSUITABLE = 0
+    INACCESSIBLE = 1
+    SCAN_DELAY = 2
+    SEQ_COMPLETED = 3
+    PID_INACTIVE = 4
+
+
+class Event(IntEnum):
+    """Rare things that the run file keeps with their time."""
+
+    OOM_KILL = 0
+    SEGV = 1
+    WEDGED = 2
+    NODE_OFFLINE = 3
+    NODE_OFFLINE_FAILED = 4
+    FORK = 5
+    EXIT = 6

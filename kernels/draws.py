@@ -1,0 +1,48 @@
+"""Random numbers that depend on a key and a counter alone (splitmix64)."""
+
+import numpy as np
+
+from .jit.compile import inlined
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_MIX_A = np.uint64(0xBF58476D1CE4E5B9)
+_MIX_B = np.uint64(0x94D049BB133111EB)
+_U30, _U27, _U31 = np.uint64(30), np.uint64(27), np.uint64(31)
+_U11 = np.uint64(11)
+_UNIT = 2.0**-53
+
+
+@inlined
+def mix(z):
+    """Return splitmix64's finaliser of a uint64."""
+    z = (z ^ (z >> _U30)) * _MIX_A
+    z = (z ^ (z >> _U27)) * _MIX_B
+    return z ^ (z >> _U31)
+
+
+@inlined
+def stream_key(seed, stream):
+    """Return the uint64 key of a stream of draws."""
+    return mix(np.uint64(seed) + _GOLDEN * (np.uint64(stream) + np.uint64(1)))
+
+
+@inlined
+def draw(key, number):
+    """Return the uint64 of a stream's draw ``number``."""
+    return mix(key + _GOLDEN * (np.uint64(number) + np.uint64(1)))
+
+
+@inlined
+def unit(r):
+    return np.float64(np.int64(r >> _U11)) * _UNIT
+
+
+@inlined
+def uniform(r, n):
+    """Return a number in [0, n) from the top 53 bits of ``r``."""
+    return int(unit(r) * n)
+
+
+@inlined
+def low_bits(r):
+    return np.int64(r & np.uint64(2047))

@@ -1,0 +1,247 @@
+"""Faults on whole blocks, and their migration (do_huge_pmd_*, mm/huge_memory.c).
+
+``docs/model.md`` §10.2 and §10.5.  ``at`` is the index of the PTE of the page that was
+touched, ``v`` the row of the VMA; words of blocks that are split are Cython's.
+"""
+
+from ..balancing.should_numa_migrate_memory import (
+    note_filter,
+    note_migration,
+    numamigrate_update_ratelimit,
+)
+from ..balancing.task_numa_fault import task_numa_fault, vma_set_access_pid_bit
+from ..counters import Cause, Refusal, Vm
+from ..frames.account import add_rss, charge
+from ..frames.folio import (
+    folio_nid,
+    huge_mapcount,
+    map_folio,
+    split_huge_page,
+    split_huge_pmd,
+)
+from ..frames.lru_batch import lru_add_drain
+from ..frames.rmap import mapcount
+from ..jit.compile import called, inlined
+from ..knobs import Advice, ThpEnabled
+from ..lazy.misplaced import (
+    count_hint_fault,
+    count_numa_migration,
+    last_cpupid,
+    mapping_is_writable,
+    misplaced,
+    wake_demotion,
+)
+from ..placement.mempolicy import alloc_page_vma
+from ..placement.migrate_huge import migrate_huge
+from ..placement.moves import note_move_huge
+from ..placement.vma_alloc_folio import alloc_huge_on_node, vma_alloc_folio
+from ..state import (
+    BALANCING,
+    COST_HUGE_FAULT,
+    COST_MINOR_FAULT,
+    COST_SPLIT_PMD,
+    HIGH,
+    HUGE_ZERO,
+    NO_MEMORY,
+    PUT_ASIDE,
+    SERVED,
+    SHARDS,
+    SPLITS,
+    TASK_MM,
+    TASK_NID,
+    THP_ENABLED,
+    UNIT_HINTING,
+    USE_ZERO_PAGE,
+    VMA_ADVICE,
+    VMA_END,
+    VMA_START,
+    VMA_WRITE,
+)
+from ..words import (
+    FOLIO_COMPOUND,
+    HPAGE_PMD_NR,
+    HPAGE_PMD_ORDER,
+    NONE,
+    PMD_EXCLUSIVE,
+    PMD_NID_SHIFT,
+    PTE_DIRTY,
+    PTE_PAYLOAD,
+    PTE_PROTNONE,
+    PTE_WRITE,
+    PTE_YOUNG,
+    PTE_ZERO,
+)
+from .anon_page import map_copied_page, map_new_page
+
+
+@inlined
+def thp_vma_allowable(m, v, vpn):
+    """Tell whether a fault may map the whole block (thp_vma_allowable_order)."""
+    enabled = m.info[THP_ENABLED]
+    if enabled == ThpEnabled.NEVER:
+        return False
+    advice = m.vma[v, VMA_ADVICE]
+    if advice == Advice.NOHUGEPAGE:
+        return False
+    if enabled == ThpEnabled.MADVISE and advice != Advice.HUGEPAGE:
+        return False
+    first = vpn & ~(HPAGE_PMD_NR - 1)
+    return m.vma[v, VMA_START] <= first and first + HPAGE_PMD_NR <= m.vma[v, VMA_END]
+
+
+@inlined
+def _nid_bits(m, task):
+    """Return the bits of a new PMD entry that say where its page table lies."""
+    return m.task[task, TASK_NID] << PMD_NID_SHIFT
+
+
+@inlined
+def _set_huge_zero_page(m, s, task, block):
+    cpu_nid = m.task[task, TASK_NID]
+    if not m.info[HUGE_ZERO]:
+        if s != m.info[SHARDS]:
+            return PUT_ASIDE
+        m.info[HUGE_ZERO] = 1
+        m.vm[s, cpu_nid, Vm.THP_ZERO_PAGE_ALLOC] += 1
+    m.pmd[block] = PTE_ZERO | PTE_YOUNG | _nid_bits(m, task)
+    m.vm[s, cpu_nid, Vm.ZERO_PAGE_FAULTS] += 1
+    charge(m, s, task, Cause.MINOR_FAULT, m.cost[COST_MINOR_FAULT])
+    return SERVED
+
+
+@called
+def do_huge_pmd_anonymous_page(m, s, task, at, v, vpn, write):
+    """Serve the first fault of a block with 2 MiB.
+
+    SERVED, PUT_ASIDE, or FALLBACK where it takes small pages.
+    """
+    block = at >> HPAGE_PMD_ORDER
+    if not write and m.info[USE_ZERO_PAGE]:
+        return _set_huge_zero_page(m, s, task, block)
+    b = vma_alloc_folio(m, s, task, v, vpn)
+    if b < 0:
+        return b
+    bits = _nid_bits(m, task)
+    bits |= PTE_WRITE if m.vma[v, VMA_WRITE] else PMD_EXCLUSIVE
+    map_folio(m, s, m.task[task, TASK_MM], block, vpn, b, bits)
+    lru_add_drain(m, m.task[task, TASK_NID])
+    add_rss(m, s, task, HPAGE_PMD_NR, 0)
+    m.vm[s, m.task[task, TASK_NID], Vm.THP_FAULT_ALLOC] += 1
+    charge(m, s, task, Cause.HUGE_FAULT, m.cost[COST_HUGE_FAULT])
+    return SERVED
+
+
+@inlined
+def _charge_splits(m, s, task, splits):
+    """Let a faulting task pay for PMD splits."""
+    if s == m.info[SHARDS]:
+        m.info[SPLITS] -= splits
+    charge(m, s, task, Cause.HUGE_FAULT, splits * m.cost[COST_SPLIT_PMD])
+
+
+@inlined
+def _split_for_fault(m, s, task, block):
+    split_huge_pmd(m, s, m.task[task, TASK_MM], block)
+    _charge_splits(m, s, task, 1)
+
+
+@inlined
+def _do_huge_zero_wp_page(m, s, task, at, v, vpn):
+    new = alloc_page_vma(m, s, task, v, vpn, True)
+    if new < 0:
+        return new
+    _split_for_fault(m, s, task, at >> HPAGE_PMD_ORDER)
+    map_new_page(m, s, task, at, vpn, new)
+    return SERVED
+
+
+@inlined
+def _do_huge_pmd_wp_page(m, s, task, at, v, vpn):
+    block = at >> HPAGE_PMD_ORDER
+    word = m.block_huge[(m.pmd[block] & PTE_PAYLOAD) >> HPAGE_PMD_ORDER]
+    if mapcount(word) == 1 and not word & FOLIO_COMPOUND:
+        m.pmd[block] |= PTE_WRITE | PTE_YOUNG | PTE_DIRTY
+        charge(m, s, task, Cause.MINOR_FAULT, m.cost[COST_MINOR_FAULT])
+        return SERVED
+    new = alloc_page_vma(m, s, task, v, vpn, True)
+    if new < 0:
+        return new
+    _split_for_fault(m, s, task, block)
+    map_copied_page(m, s, task, at, vpn, m.pte[at] & PTE_PAYLOAD, new)
+    return SERVED
+
+
+@called
+def _split_for_hint(m, s, task, b):
+    """Split a folio whose pages move one by one; they stay marked (AutoNUMA, 2012)."""
+    splits = mapcount(m.block_huge[b])
+    split_huge_page(m, s, b, PTE_PROTNONE)
+    _charge_splits(m, s, task, splits)
+
+
+@inlined
+def _migrate_misplaced_folio(m, s, task, block, b, new):
+    """Move a folio by a hint fault to the pageblock ``new``, and judge that."""
+    page_nid, target = folio_nid(m, b), folio_nid(m, new)
+    ns = migrate_huge(m, s, task, b, new)
+    note_move_huge(m, s, task, block, page_nid, new, ns)
+    count_numa_migration(m, s, page_nid, target, HPAGE_PMD_NR)
+
+
+@inlined
+def _do_huge_pmd_numa_page(m, s, task, at, v, vpn):
+    block = at >> HPAGE_PMD_ORDER
+    b = (m.pmd[block] & PTE_PAYLOAD) >> HPAGE_PMD_ORDER
+    page_nid = folio_nid(m, b)
+    first = b << HPAGE_PMD_ORDER
+    target, answer, asked = misplaced(m, s, task, v, vpn, first, page_nid, HPAGE_PMD_NR)
+    if target != NONE and not m.info[UNIT_HINTING]:
+        if asked:
+            note_filter(m, s, task, first, page_nid, HPAGE_PMD_NR, answer)
+        _split_for_hint(m, s, task, b)
+        count_hint_fault(m, s, task, page_nid)
+        return SERVED
+    new = NO_MEMORY
+    limited = target != NONE and numamigrate_update_ratelimit(m, s, target)
+    if target != NONE and not limited:
+        # migrate_balanced_pgdat: above high plus the pages that come.
+        cpu_nid = m.task[task, TASK_NID]
+        new = alloc_huge_on_node(m, s, target, cpu_nid, HIGH, HPAGE_PMD_NR)
+        if new == PUT_ASIDE:
+            return PUT_ASIDE
+    last, writable = 0, False
+    if m.info[BALANCING]:
+        last = last_cpupid(m, first, page_nid)
+        mappings = huge_mapcount(m, b) + (m.block_huge[b] & FOLIO_COMPOUND != 0)
+        writable = mapping_is_writable(m, v, m.pmd[block], mappings)
+        if asked:
+            note_filter(m, s, task, first, page_nid, HPAGE_PMD_NR, answer)
+        if target != NONE and not limited:
+            note_migration(m, s, target, HPAGE_PMD_NR)
+    if new >= 0:
+        _migrate_misplaced_folio(m, s, task, block, b, new)
+    elif limited:
+        m.refused[s, Refusal.RATE_LIMIT] += HPAGE_PMD_NR
+    elif target != NONE:
+        m.refused[s, Refusal.TARGET_FULL] += HPAGE_PMD_NR
+        wake_demotion(m, target)
+    m.pmd[block] = (m.pmd[block] & ~PTE_PROTNONE) | PTE_YOUNG
+    count_hint_fault(m, s, task, page_nid)
+    if m.info[BALANCING]:
+        local = page_nid == m.task[task, TASK_NID]
+        nid = target if new >= 0 else page_nid
+        failed = target != NONE and new < 0
+        vma_set_access_pid_bit(m, s, v, task)
+        task_numa_fault(m, s, task, last, local, nid, HPAGE_PMD_NR, writable, failed)
+    return SERVED
+
+
+@called
+def handle_huge_pmd_fault(m, s, task, at, v, vpn):
+    """Serve a fault on an entry that maps 2 MiB: SERVED, NO_MEMORY or PUT_ASIDE."""
+    pmd = m.pmd[at >> HPAGE_PMD_ORDER]
+    if pmd & PTE_ZERO:
+        return _do_huge_zero_wp_page(m, s, task, at, v, vpn)
+    if pmd & PTE_PROTNONE:
+        return _do_huge_pmd_numa_page(m, s, task, at, v, vpn)
+    return _do_huge_pmd_wp_page(m, s, task, at, v, vpn)

@@ -1,0 +1,151 @@
+"""Page faults (mm/memory.c): what happens when an access finds no usable PTE.
+
+One call serves one fault; the caller looks at the PTE again.  A fault that must be
+set aside or finds no memory changes nothing.  ``m`` Memory, ``s`` shard (S: serial),
+``at`` index of the PTE, ``v`` row of the VMA.
+"""
+
+from ..counters import Cause, Vm
+from ..frames.account import charge
+from ..frames.rmap import mapcount
+from ..frames.swap_state import drop_slot
+from ..frames.vma import find_vma
+from ..jit.compile import called, inlined
+from ..lazy.hinting import do_numa_page
+from ..lazy.migcache import do_parked_page
+from ..lazy.swapcache import do_swap_page
+from ..placement.mempolicy import alloc_page_vma
+from ..state import (
+    COST_MINOR_FAULT,
+    FALLBACK,
+    SEGV,
+    SERVED,
+    TASK_MM,
+    TASK_NID,
+    VMA_READ,
+    VMA_SHARED,
+    VMA_WRITE,
+)
+from ..words import (
+    FRAME_COMPOUND,
+    FRAME_MIGCACHE,
+    FRAME_SWAPCACHE,
+    HPAGE_PMD_ORDER,
+    NONE,
+    PMD_LEAF,
+    PMD_NID_SHIFT,
+    PMD_TABLE,
+    PTE_DIRTY,
+    PTE_PARKED,
+    PTE_PAYLOAD,
+    PTE_PROTNONE,
+    PTE_SWAP,
+    PTE_WRITE,
+    PTE_YOUNG,
+    PTE_ZERO,
+)
+from .anon_page import map_copied_page, map_new_page
+from .huge_pmd import (
+    do_huge_pmd_anonymous_page,
+    handle_huge_pmd_fault,
+    thp_vma_allowable,
+)
+from .shmem import shmem_fault
+
+
+@inlined
+def permits(m, v, write):
+    if write:
+        return m.vma[v, VMA_WRITE] == 1
+    return m.vma[v, VMA_READ] == 1
+
+
+@inlined
+def _do_zero_page(m, s, task, at):
+    m.pte[at] = PTE_ZERO | PTE_YOUNG
+    m.vm[s, m.task[task, TASK_NID], Vm.ZERO_PAGE_FAULTS] += 1
+    charge(m, s, task, Cause.MINOR_FAULT, m.cost[COST_MINOR_FAULT])
+    return SERVED
+
+
+@inlined
+def _do_anonymous_page(m, s, task, at, v, vpn):
+    pfn = alloc_page_vma(m, s, task, v, vpn, True)
+    if pfn < 0:
+        return pfn
+    map_new_page(m, s, task, at, vpn, pfn)
+    return SERVED
+
+
+@inlined
+def _reusable(m, pfn):
+    """Tell whether a write may keep the page: nobody else can ever map it."""
+    word = m.frame[pfn]
+    if mapcount(word) != 1 or word & (FRAME_MIGCACHE | FRAME_COMPOUND):
+        return False
+    return not word & FRAME_SWAPCACHE or m.slot_count[m.frame_entry[pfn]] == 0
+
+
+@inlined
+def _do_wp_page(m, s, task, at, v, vpn):
+    pte = m.pte[at]
+    old = pte & PTE_PAYLOAD
+    if _reusable(m, old):
+        if m.frame[old] & FRAME_SWAPCACHE:
+            drop_slot(m, s, old)
+        m.pte[at] = pte | PTE_WRITE | PTE_YOUNG | PTE_DIRTY
+        charge(m, s, task, Cause.MINOR_FAULT, m.cost[COST_MINOR_FAULT])
+        return SERVED
+    new = alloc_page_vma(m, s, task, v, vpn, True)
+    if new < 0:
+        return new
+    map_copied_page(m, s, task, at, vpn, old, new)
+    return SERVED
+
+
+@inlined
+def _handle_pte_fault(m, s, task, at, v, vpn, write):
+    pte = m.pte[at]
+    if pte == 0 and not write:
+        return _do_zero_page(m, s, task, at)
+    if pte == 0 or pte & PTE_ZERO:
+        return _do_anonymous_page(m, s, task, at, v, vpn)
+    if pte & PTE_SWAP:
+        return do_swap_page(m, s, task, at, v, vpn, write)
+    if pte & PTE_PARKED:
+        return do_parked_page(m, s, task, at, v, vpn, write)
+    if pte & PTE_PROTNONE:
+        return do_numa_page(m, s, task, at, v, vpn)
+    return _do_wp_page(m, s, task, at, v, vpn)
+
+
+@inlined
+def _pte_alloc(m, s, task, at, v, vpn):
+    """Note that the block has a page table now, instead of a huge page."""
+    nid = m.task[task, TASK_NID]
+    m.pmd[at >> HPAGE_PMD_ORDER] = PMD_TABLE | nid << PMD_NID_SHIFT
+    if thp_vma_allowable(m, v, vpn):
+        m.vm[s, nid, Vm.THP_FAULT_FALLBACK] += 1
+
+
+@called
+def handle_mm_fault(m, s, task, at, vpn, write):
+    """Serve one fault: SERVED, NO_MEMORY, PUT_ASIDE or SEGV."""
+    v = find_vma(m, m.task[task, TASK_MM], vpn)
+    if v == NONE or not permits(m, v, write):
+        return SEGV
+    pmd = m.pmd[at >> HPAGE_PMD_ORDER]
+    status = FALLBACK
+    if m.vma[v, VMA_SHARED]:
+        status = shmem_fault(m, s, task, at, v, vpn, write)
+    elif pmd & PMD_LEAF:
+        status = handle_huge_pmd_fault(m, s, task, at, v, vpn)
+    elif pmd == 0 and thp_vma_allowable(m, v, vpn):
+        status = do_huge_pmd_anonymous_page(m, s, task, at, v, vpn, write)
+    if status == FALLBACK:
+        status = _handle_pte_fault(m, s, task, at, v, vpn, write)
+        if status == SERVED and pmd == 0:
+            _pte_alloc(m, s, task, at, v, vpn)
+    if status == SERVED:
+        m.vm[s, m.task[task, TASK_NID], Vm.PGFAULT] += 1
+    return status

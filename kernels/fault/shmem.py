@@ -1,0 +1,220 @@
+"""Shared anonymous memory (mm/shmem.c, 6.1): pages of an object, not of a process.
+
+``docs/model.md`` §5.11.  What an object holds, its page cache, is a range of
+``Memory.pte`` that no process walks: PRESENT and a frame, SWAP and a slot, or none.
+``m`` Memory, ``s`` shard (S: serial), ``at`` index of the PTE, ``v`` row of the VMA.
+"""
+
+from typing import Final
+
+from ..counters import Cause, Refusal, Vm
+from ..frames.account import add_rss, charge
+from ..frames.page_alloc import node_of, put_page
+from ..frames.rmap import cache_index
+from ..frames.swap_state import get_id, swap_free_slot
+from ..frames.vma import pseudo_vma
+from ..jit.compile import called, inlined, kernel
+from ..placement.mempolicy import alloc_page_vma
+from ..placement.migrate import lru_add
+from ..state import (
+    COST_MINOR_FAULT,
+    COST_SWAP_IN,
+    SERVED,
+    SHARDS,
+    SLOTS,
+    TASK_NID,
+    VMA_END,
+    VMA_START,
+    VMA_WRITE,
+    WRITTEN,
+)
+from ..words import (
+    FRAME_ACTIVE,
+    FRAME_DIRTY,
+    FRAME_IN_USE,
+    FRAME_MAPCOUNT_ONE,
+    FRAME_REFERENCED,
+    FRAME_SHMEM,
+    HPAGE_PMD_NR,
+    HPAGE_PMD_ORDER,
+    NONE,
+    PMD_NID_SHIFT,
+    PMD_TABLE,
+    PTE_DIRTY,
+    PTE_PAYLOAD,
+    PTE_PRESENT,
+    PTE_SWAP,
+    PTE_WRITE,
+    PTE_YOUNG,
+)
+
+#: Pages that a read fault maps at most: fault_around_bytes, 64 KiB (mm/memory.c).
+FAULT_AROUND: Final = 16
+
+
+@inlined
+def _add_to_page_cache(m, s, vpn, pfn, dirty):
+    """Put a frame into the page cache, mapped by nobody yet."""
+    m.frame[pfn] = vpn | FRAME_IN_USE | FRAME_SHMEM | dirty
+    lru_add(m, s, pfn, 1)
+    m.pte[cache_index(m, vpn)] = PTE_PRESENT | pfn
+
+
+@inlined
+def _swapin_folio(m, s, vpn, pfn, slot):
+    """Read a page from its slot, which is free then: no one else holds it."""
+    m.slot_count[slot] = 0
+    swap_free_slot(m, s, slot)
+    _add_to_page_cache(m, s, vpn, pfn, FRAME_DIRTY)
+    m.vm[s, node_of(m, pfn), Vm.PSWPIN] += 1
+
+
+@inlined
+def _get_folio(m, s, task, v, vpn):
+    """Return the frame of a page: found, read from swap or new (shmem_get_folio).
+
+    The fault is charged here; NO_MEMORY or PUT_ASIDE where there is no frame.
+    """
+    entry = m.pte[cache_index(m, vpn)]
+    if entry & PTE_PRESENT:
+        charge(m, s, task, Cause.MINOR_FAULT, m.cost[COST_MINOR_FAULT])
+        return entry & PTE_PAYLOAD
+    row, page = pseudo_vma(m, v, vpn)
+    pfn = alloc_page_vma(m, s, task, row, page, True)
+    if pfn < 0:
+        return pfn
+    if entry & PTE_SWAP:
+        _swapin_folio(m, s, vpn, pfn, entry & PTE_PAYLOAD)
+        m.vm[s, m.task[task, TASK_NID], Vm.PGMAJFAULT] += 1
+        charge(m, s, task, Cause.SWAP_IN, m.cost[COST_SWAP_IN])
+    else:
+        _add_to_page_cache(m, s, vpn, pfn, 0)
+        charge(m, s, task, Cause.MINOR_FAULT, m.cost[COST_MINOR_FAULT])
+    return pfn
+
+
+@inlined
+def _set_pte(m, s, task, at, v, pfn, dirty):
+    """Map a page of the object (do_set_pte): for writing at once, if that is allowed.
+
+    Nobody wants to know of the first write (vma_wants_writenotify: shmem has no
+    page_mkwrite and no writeback).
+    """
+    write = PTE_WRITE if m.vma[v, VMA_WRITE] else 0
+    m.pte[at] = pfn | PTE_PRESENT | PTE_YOUNG | write | dirty
+    m.frame[pfn] += FRAME_MAPCOUNT_ONE
+    add_rss(m, s, task, 1, 0)
+
+
+@inlined
+def _fault_around(m, s, task, at, v, vpn):
+    """Map the resident pages around a page, itself included (do_fault_around).
+
+    Within its VMA, its page table and 64 KiB from the first of them.
+    """
+    first = max(vpn & ~(FAULT_AROUND - 1), m.vma[v, VMA_START])
+    end = min(first + FAULT_AROUND, m.vma[v, VMA_END])
+    end = min(end, (vpn | (HPAGE_PMD_NR - 1)) + 1)
+    cache = cache_index(m, vpn) - vpn
+    for page in range(first, end):
+        entry = m.pte[page + cache]
+        i = at + page - vpn
+        if entry & PTE_PRESENT and m.pte[i] == 0:
+            _set_pte(m, s, task, i, v, entry & PTE_PAYLOAD, 0)
+
+
+@called
+def shmem_fault(m, s, task, at, v, vpn, write):
+    """Serve a fault in a shared VMA (do_fault): SERVED, NO_MEMORY or PUT_ASIDE."""
+    if m.pte[at] & PTE_PRESENT:
+        # wp_page_shared: there is never a copy.
+        m.pte[at] |= PTE_WRITE | PTE_YOUNG | PTE_DIRTY
+        charge(m, s, task, Cause.MINOR_FAULT, m.cost[COST_MINOR_FAULT])
+        return SERVED
+    pfn = _get_folio(m, s, task, v, vpn)
+    if pfn < 0:
+        return pfn
+    if write:
+        _set_pte(m, s, task, at, v, pfn, PTE_DIRTY)
+    else:
+        _fault_around(m, s, task, at, v, vpn)
+    if m.pmd[at >> HPAGE_PMD_ORDER] == 0:
+        nid = m.task[task, TASK_NID]
+        m.pmd[at >> HPAGE_PMD_ORDER] = PMD_TABLE | nid << PMD_NID_SHIFT
+    return SERVED
+
+
+@inlined
+def _mark_page_accessed(m, s, pfn):
+    """Note a use that a PTE remembered: at the second the page becomes active."""
+    word = m.frame[pfn]
+    if not word & FRAME_REFERENCED:
+        m.frame[pfn] = word | FRAME_REFERENCED
+    elif not word & FRAME_ACTIVE:
+        lru_add(m, s, pfn, -1)
+        m.frame[pfn] = (word | FRAME_ACTIVE) & ~FRAME_REFERENCED
+        lru_add(m, s, pfn, 1)
+        m.vm[s, node_of(m, pfn), Vm.PGACTIVATE] += 1
+
+
+@called
+def shmem_unmapped(m, s, pte):
+    """Note what an entry knew of a shared page (zap_pte_range), which stays cached."""
+    pfn = pte & PTE_PAYLOAD
+    if pte & PTE_DIRTY:
+        m.frame[pfn] |= FRAME_DIRTY
+    if pte & PTE_YOUNG:
+        _mark_page_accessed(m, s, pfn)
+
+
+@inlined
+def shmem_writepage(m, n, vpn):
+    """Let a slot take a page's place in the page cache; False: none was free."""
+    s = m.info[SHARDS]
+    slot = get_id(m.info, SLOTS, m.slot_frame)
+    if slot == NONE:
+        m.refused[s, Refusal.NO_SWAP_SLOT] += 1
+        return False
+    m.slot_count[slot] = 1
+    m.slot_frame[slot] = NONE
+    m.pte[cache_index(m, vpn)] = PTE_SWAP | slot
+    m.vm[s, n, Vm.PSWPOUT] += 1
+    m.info[WRITTEN] += 1
+    return True
+
+
+@kernel
+def shmem_undo_range(m, first, pages):
+    """Free what a part of a page cache holds; nobody maps it (shmem_evict_inode).
+
+    first  index of its first entry
+    """
+    s = m.info[SHARDS]
+    for i in range(first, first + pages):
+        entry = m.pte[i]
+        m.pte[i] = 0
+        if entry & PTE_PRESENT:
+            lru_add(m, s, entry & PTE_PAYLOAD, -1)
+            put_page(m, s, entry & PTE_PAYLOAD)
+        elif entry & PTE_SWAP:
+            m.slot_count[entry & PTE_PAYLOAD] = 0
+            swap_free_slot(m, s, entry & PTE_PAYLOAD)
+
+
+@kernel
+def shmem_unuse(m, task, v, first, pages, interleave):
+    """Read back what a part of an object has in swap (swapoff); False: no memory.
+
+    v           pseudo VMA of the part, ``first`` its vpn
+    interleave  as VMA_INTERLEAVE
+    """
+    s = m.info[SHARDS]
+    for vpn in range(first, first + pages):
+        entry = m.pte[cache_index(m, vpn)]
+        if not entry & PTE_SWAP:
+            continue
+        pfn = alloc_page_vma(m, s, task, v, vpn + interleave, True)
+        if pfn < 0:
+            return False
+        _swapin_folio(m, s, vpn, pfn, entry & PTE_PAYLOAD)
+    return True

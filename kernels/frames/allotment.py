@@ -1,0 +1,362 @@
+"""Free frames that a quantum lends to shards, and takes back."""
+
+from typing import Final
+
+from ..jit.bits import bit, lowest, without_lowest
+from ..jit.compile import inlined, kernel
+from ..jit.prefetch import prefetchw
+from ..knobs import ThpEnabled
+from ..state import (
+    END_BLOCK,
+    FREE,
+    FREED_BLOCK_HEAD,
+    FREED_BLOCK_TAIL,
+    FREED_PARTS,
+    LENT,
+    LOW,
+    PARTIAL_HEAD,
+    POOL_FREED,
+    POOL_GIVEN,
+    POOL_HEAD,
+    POOL_HUGE_GIVEN,
+    POOL_HUGE_HEAD,
+    POOL_HUGE_LEFT,
+    POOL_HUGE_USED,
+    POOL_LEFT,
+    POOL_WANTED,
+    PUT_ASIDE,
+    QUEUE_END,
+    QUEUE_FIRST,
+    SHARDS,
+    THP_ENABLED,
+    UNLISTED,
+    VIRGIN,
+    WHOLE,
+    WHOLE_AT_START,
+)
+from ..words import HPAGE_PMD_NR, HPAGE_PMD_ORDER, NONE
+from .page_alloc import (
+    ALL_FREE,
+    FREE_WORDS,
+    WORD_BITS,
+    free_huge,
+    make_huge,
+    node_of,
+    push_partial,
+    push_returned,
+    set_free,
+    take_frame,
+    take_free_block,
+    unlink_partial,
+)
+
+#: Frames that a shard may always have of a node, if it has so many accesses.
+ALLOTMENT: Final = 64
+#: Whole blocks that a shard may always have, if it has so many accesses.
+HUGE_ALLOTMENT: Final = 16
+#: Blocks whose frames' words fill a huge page of the host.
+HOST_BLOCKS: Final = 512
+#: Frames that are freed between a prefetch and its use, at least.
+DISTANCE: Final = 32
+
+
+@inlined
+def rmqueue_shard(m, s, n):
+    """Take a frame of the shard's allotment; PUT_ASIDE where it is used up."""
+    if m.pool[s, n, POOL_LEFT] == 0:
+        return PUT_ASIDE
+    b = m.pool[s, n, POOL_HEAD]
+    pfn = take_frame(m, b)
+    m.pool[s, n, POOL_LEFT] -= 1
+    if m.block_used[b] == HPAGE_PMD_NR:
+        m.pool[s, n, POOL_HEAD] = m.block_next[b]
+        m.block_list[b] = UNLISTED
+    return pfn
+
+
+# --- a row of frames from a shard's allotment -----------------------------------------
+#
+# What ``rmqueue_shard`` gives, one after the other, but a word of ``block_free`` is
+# read and written once for all its frames.  A row is (the word's index, what is free of
+# it, frames taken of it, frames that the allotment had left when it was opened).
+
+
+@inlined
+def open_row(m, s, n):
+    """Begin a row of frames of node ``n``."""
+    left = m.pool[s, n, POOL_LEFT]
+    if left == 0:
+        return 0, 0, 0, 0
+    i = m.pool[s, n, POOL_HEAD] * FREE_WORDS
+    while m.block_free[i] == 0:
+        i += 1
+    return i, m.block_free[i], 0, left
+
+
+@inlined
+def has_frame(row):
+    """Tell whether the allotment has another frame."""
+    _, _, taken, left = row
+    return taken < left
+
+
+@inlined
+def take_next(m, s, n, row):
+    """Return the next frame of a row that has one, and the row without it."""
+    i, free, taken, left = row
+    if free == 0:
+        close_row(m, s, n, row)
+        i, free, taken, left = open_row(m, s, n)
+    return i * WORD_BITS + lowest(free), (i, without_lowest(free), taken + 1, left)
+
+
+@inlined
+def close_row(m, s, n, row):
+    """Note what was taken since the row's word was opened."""
+    i, free, taken, left = row
+    if taken == 0:
+        return
+    b = i // FREE_WORDS
+    m.block_free[i] = free
+    m.block_used[b] += taken
+    m.pool[s, n, POOL_LEFT] = left - taken
+    if m.block_used[b] == HPAGE_PMD_NR:
+        m.pool[s, n, POOL_HEAD] = m.block_next[b]
+        m.block_list[b] = UNLISTED
+
+
+@inlined
+def rmqueue_huge_shard(m, s, n):
+    """Take a block of the shard's allotment; PUT_ASIDE where it is used up."""
+    if m.pool[s, n, POOL_HUGE_LEFT] == 0:
+        return PUT_ASIDE
+    b = m.pool[s, n, POOL_HUGE_HEAD]
+    m.pool[s, n, POOL_HUGE_HEAD] = m.block_next[b]
+    m.pool[s, n, POOL_HUGE_LEFT] -= 1
+    return make_huge(m, b)
+
+
+@inlined
+def _lend_to(m, s, n, allotment):
+    """Lend blocks to a shard until their free frames reach its allotment.
+
+    No more than it wants by what it took: where blocks have a free frame each, a node
+    that nobody takes from would cost more than all faults.
+    """
+    allotment = min(allotment, max(ALLOTMENT, m.pool[s, n, POOL_WANTED]))
+    lent = 0
+    last = NONE
+    while lent < allotment:
+        b = m.node[n, PARTIAL_HEAD]
+        if b != NONE:
+            unlink_partial(m, n, b)
+        else:
+            b = take_free_block(m, n)
+            if b != NONE:
+                set_free(m, b, ALL_FREE)
+        if b == NONE:
+            break
+        m.block_list[b] = LENT
+        m.block_next[b] = NONE
+        if last == NONE:
+            m.pool[s, n, POOL_HEAD] = b
+        else:
+            m.block_next[last] = b
+        last = b
+        lent += HPAGE_PMD_NR - m.block_used[b]
+    given = min(lent, allotment)
+    m.pool[s, n, POOL_LEFT] = given
+    m.pool[s, n, POOL_GIVEN] = given
+
+
+@inlined
+def _lend_huge_to(m, s, n, allotment):
+    """Lend wholly free blocks to a shard, as many of its allotment as there are.
+
+    Twice what it took last is enough: most accesses are hits.
+    """
+    allotment = min(allotment, max(HUGE_ALLOTMENT, 2 * m.pool[s, n, POOL_HUGE_USED]))
+    last = NONE
+    given = 0
+    while given < allotment:
+        b = take_free_block(m, n)
+        if b == NONE:
+            break
+        m.block_list[b] = LENT
+        m.block_next[b] = NONE
+        if last == NONE:
+            m.pool[s, n, POOL_HUGE_HEAD] = b
+        else:
+            m.block_next[last] = b
+        last = b
+        given += 1
+    m.pool[s, n, POOL_HUGE_LEFT] = given
+    m.pool[s, n, POOL_HUGE_GIVEN] = given
+
+
+@inlined
+def _queue_length(m, s):
+    return m.shard[s, QUEUE_END] - m.shard[s, QUEUE_FIRST]
+
+
+@kernel
+def lend(m):
+    """Give every shard its allotment of every node's free frames for a quantum."""
+    shards = m.info[SHARDS]
+    part = 8 if m.info[THP_ENABLED] == ThpEnabled.NEVER else 16
+    for n in range(m.node.shape[0]):
+        m.node[n, WHOLE_AT_START] = m.node[n, WHOLE]
+        free = m.node[n, FREE]
+        share = max(0, min(free // part, free - m.node[n, LOW])) // shards
+        for s in range(shards):
+            _lend_to(m, s, n, min(share, _queue_length(m, s)))
+    if m.info[THP_ENABLED] == ThpEnabled.NEVER:
+        return
+    for n in range(m.node.shape[0]):
+        free = m.node[n, FREE]
+        blocks = max(0, min(free // part, free - m.node[n, LOW])) // HPAGE_PMD_NR
+        share = blocks // shards
+        for s in range(shards):
+            _lend_huge_to(m, s, n, min(share, _queue_length(m, s)))
+
+
+@inlined
+def touch_ahead(m):
+    """Have the host back the frame words of blocks that will be lent next.
+
+    It clears a huge page of them at the first touch, while every thread waits that
+    needs one; here one thread does, and the others serve.
+    """
+    for n in range(m.node.shape[0]):
+        lent = m.node[n, WHOLE_AT_START] - m.node[n, WHOLE]
+        b = -(-m.node[n, VIRGIN] // HOST_BLOCKS) * HOST_BLOCKS
+        end = min(b + lent, m.node[n, END_BLOCK])
+        while b < end:
+            m.frame[b << HPAGE_PMD_ORDER] = 0
+            b += HOST_BLOCKS
+
+
+@inlined
+def _take_back(m, s, n):
+    b = m.pool[s, n, POOL_HEAD]
+    while b != NONE:
+        after = m.block_next[b]
+        if m.block_used[b] == 0:
+            push_returned(m, n, b)
+        else:
+            push_partial(m, n, b)
+        b = after
+    m.pool[s, n, POOL_HEAD] = NONE
+    given, left = m.pool[s, n, POOL_GIVEN], m.pool[s, n, POOL_LEFT]
+    m.node[n, FREE] += m.pool[s, n, POOL_FREED] - (given - left)
+    m.pool[s, n, POOL_FREED] = 0
+    wanted = 4 * (_queue_length(m, s) if left == 0 else given - left)
+    m.pool[s, n, POOL_WANTED] = max(wanted, m.pool[s, n, POOL_WANTED] // 2)
+
+
+@inlined
+def _take_back_huge(m, s, n):
+    b = m.pool[s, n, POOL_HUGE_HEAD]
+    while b != NONE:
+        after = m.block_next[b]
+        push_returned(m, n, b)
+        b = after
+    used = m.pool[s, n, POOL_HUGE_GIVEN] - m.pool[s, n, POOL_HUGE_LEFT]
+    m.node[n, FREE] -= used * HPAGE_PMD_NR
+    m.pool[s, n, POOL_HUGE_HEAD] = NONE
+    m.pool[s, n, POOL_HUGE_LEFT] = 0
+    m.pool[s, n, POOL_HUGE_GIVEN] = 0
+    m.pool[s, n, POOL_HUGE_USED] = used
+
+
+@inlined
+def _free_huge_chain(m, s):
+    b = m.shard[s, FREED_BLOCK_HEAD]
+    tail = m.shard[s, FREED_BLOCK_TAIL]
+    while b != NONE:
+        after = NONE if b == tail else m.block_next[b]
+        free_huge(m, b)
+        b = after
+    m.shard[s, FREED_BLOCK_HEAD] = NONE
+    m.shard[s, FREED_BLOCK_TAIL] = NONE
+
+
+@kernel
+def take_back(m):
+    """End the allotments: lent blocks go back, and what was freed is free.
+
+    Frames that shards freed are free in their nodes' counts; ``free_part`` frees them.
+    """
+    shards = m.info[SHARDS]
+    for s in range(shards):
+        for n in range(m.node.shape[0]):
+            _take_back(m, s, n)
+    for s in range(shards):
+        for n in range(m.node.shape[0]):
+            _take_back_huge(m, s, n)
+
+
+@inlined
+def _ask_for_blocks(m, s, part, i):
+    """Prefetch what a part's frees from the ``i``-th one of a shard will change."""
+    first = m.shard[s, QUEUE_FIRST]
+    for j in range(first + i, first + min(i + DISTANCE, m.freed_count[s, part])):
+        prefetchw(m.block_free, m.freed[part, j] // WORD_BITS)
+        prefetchw(m.block_used, m.freed[part, j] >> HPAGE_PMD_ORDER)
+
+
+@inlined
+def _free_part_of(m, s, part):
+    """Free what a shard freed of a part; keep the frames whose block changed lists."""
+    first, kept = m.shard[s, QUEUE_FIRST], 0
+    for i in range(m.freed_count[s, part]):
+        if i % DISTANCE == 0:
+            _ask_for_blocks(m, s, part, i + DISTANCE)
+        pfn = m.freed[part, first + i]
+        b = pfn >> HPAGE_PMD_ORDER
+        m.block_free[pfn // WORD_BITS] |= bit(pfn % WORD_BITS)
+        used = m.block_used[b] - 1
+        m.block_used[b] = used
+        if used == HPAGE_PMD_NR - 1 or used == 0:
+            m.freed[part, first + kept] = pfn
+            kept += 1
+    m.freed_count[s, part] = kept
+
+
+@inlined
+def free_part(m, part):
+    """Free the frames of a part that shards freed, but for the lists of blocks.
+
+    No two parts have a block in common: threads may free parts side by side.
+    """
+    shards = m.info[SHARDS]
+    _ask_for_blocks(m, 0, part, 0)
+    for s in range(shards):
+        if s + 1 < shards:
+            _ask_for_blocks(m, s + 1, part, 0)
+        _free_part_of(m, s, part)
+
+
+@inlined
+def _relist(m, pfn):
+    """Put a block on the list that its free frames ask for."""
+    n, b = node_of(m, pfn), pfn >> HPAGE_PMD_ORDER
+    if m.block_list[b] == UNLISTED:
+        push_partial(m, n, b)
+    else:
+        unlink_partial(m, n, b)
+        push_returned(m, n, b)
+
+
+@kernel
+def relist(m):
+    """Put blocks that frames were freed in on their lists, and free huge pages."""
+    shards = m.info[SHARDS]
+    for part in range(FREED_PARTS):
+        for s in range(shards):
+            first = m.shard[s, QUEUE_FIRST]
+            for i in range(first, first + m.freed_count[s, part]):
+                _relist(m, m.freed[part, i])
+            m.freed_count[s, part] = 0
+    for s in range(shards):
+        _free_huge_chain(m, s)

@@ -1,0 +1,287 @@
+"""Huge pages as folios: who maps them, their splits, and splits that are put off.
+
+``docs/model.md`` §10.3.  ``b`` is the pageblock that the folio fills, ``block`` the
+index of a PMD entry.
+"""
+
+from ..counters import Vm
+from ..jit.compile import called, inlined, kernel
+from ..state import (
+    CHANGE_HUGE,
+    DEFERRED,
+    INACTIVE,
+    MM_DELTA,
+    MM_NEXT,
+    SHARDS,
+    SPLITS,
+    UNLISTED,
+)
+from ..words import (
+    FOLIO_COMPOUND,
+    FOLIO_DEFERRED,
+    FOLIO_LAZYFREE,
+    FOLIO_REMAPPED,
+    FRAME_ACTIVE,
+    FRAME_COMPOUND,
+    FRAME_DIRTY,
+    FRAME_FROM,
+    FRAME_IN_USE,
+    FRAME_LAZYFREE,
+    FRAME_MAPCOUNT_ONE,
+    FRAME_VPN,
+    HPAGE_PMD_NR,
+    HPAGE_PMD_ORDER,
+    NONE,
+    PMD_LEAF,
+    PMD_NID,
+    PMD_NID_SHIFT,
+    PTE_DIRTY,
+    PTE_PAYLOAD,
+    PTE_PRESENT,
+    PTE_YOUNG,
+)
+from .huge_memory_call import split_folio, split_pmd
+from .last_cpupid import split_last_cpupid
+from .page_alloc import node_of, put_huge, put_page, set_free
+from .rmap import first_mm, mapcount, maps_frame
+from .vma import vm_page_prot
+
+
+@inlined
+def folio_nid(m, b):
+    """Return the node of a folio."""
+    return node_of(m, b << HPAGE_PMD_ORDER)
+
+
+@inlined
+def page_mapcount(m, pfn):
+    """Return how many PTEs and PMD entries map a frame in use (page_mapcount)."""
+    word = m.frame[pfn]
+    count = mapcount(word)
+    if word & FRAME_COMPOUND:
+        count += mapcount(m.block_huge[pfn >> HPAGE_PMD_ORDER])
+    return count
+
+
+@inlined
+def huge_mapcount(m, b):
+    """Return how many PTEs and PMD entries map a folio's first page."""
+    word = m.block_huge[b]
+    count = mapcount(word)
+    if word & FOLIO_COMPOUND:
+        count += mapcount(m.frame[b << HPAGE_PMD_ORDER])
+    return count
+
+
+@inlined
+def maps_folio(pmd, b):
+    """Tell whether a PMD entry maps the folio of block ``b``."""
+    return pmd & PTE_PRESENT != 0 and pmd & PTE_PAYLOAD == b << HPAGE_PMD_ORDER
+
+
+@inlined
+def lru_add_huge(m, s, b, change):
+    """Count a folio in (1) or out (-1) of its node's active or inactive list."""
+    active = 1 if m.block_huge[b] & FRAME_ACTIVE else 0
+    _lru_add(m, s, folio_nid(m, b), active, change * HPAGE_PMD_NR)
+
+
+@inlined
+def _lru_add(m, s, n, active, pages):
+    if s == m.info[SHARDS]:
+        m.node[n, INACTIVE + active] += pages
+    else:
+        m.lru_change[s, n, active] += pages
+
+
+@inlined
+def _count_deferred(m, s, n, change):
+    if s == m.info[SHARDS]:
+        m.node[n, DEFERRED] += change
+    else:
+        m.lru_change[s, n, 2] += change
+
+
+@inlined
+def undefer(m, s, b):
+    """Take a folio off the queue of those that wait to be split, if it is on it."""
+    if m.block_huge[b] & FOLIO_DEFERRED:
+        m.block_huge[b] &= ~FOLIO_DEFERRED
+        _count_deferred(m, s, folio_nid(m, b), -1)
+
+
+@inlined
+def defer(m, s, b):
+    """Queue a folio to be split, if it is not queued."""
+    if m.block_huge[b] & FOLIO_DEFERRED:
+        return
+    n = folio_nid(m, b)
+    m.block_huge[b] |= FOLIO_DEFERRED
+    _count_deferred(m, s, n, 1)
+    m.vm[s, n, Vm.THP_DEFERRED_SPLIT_PAGE] += 1
+
+
+@called
+def folio_unmapped(m, s, b):
+    """Free or defer a folio that has just lost an entry (folio_remove_rmap)."""
+    word = m.block_huge[b]
+    if mapcount(word) > 0:
+        return
+    left = int(m.block_mapped[b]) if word & FOLIO_COMPOUND else 0
+    if left == 0:
+        lru_add_huge(m, s, b, -1)
+        undefer(m, s, b)
+        put_huge(m, s, b)
+    elif left < HPAGE_PMD_NR and not word & FOLIO_REMAPPED:
+        defer(m, s, b)
+    m.block_huge[b] &= ~FOLIO_REMAPPED
+
+
+@inlined
+def subpage_unmapped(m, s, pfn):
+    """Take note that a COMPOUND frame has lost a PTE, which its word shows already."""
+    if mapcount(m.frame[pfn]) > 0:
+        return
+    b = pfn >> HPAGE_PMD_ORDER
+    m.block_mapped[b] -= 1
+    if m.block_huge[b] & FOLIO_REMAPPED:
+        # Without PG_double_map the page counts as unmapped, whoever maps the whole.
+        defer(m, s, b)
+    if m.block_mapped[b] == 0 and mapcount(m.block_huge[b]) > 0:
+        # PMD entries alone map it again: nobody may take it for shared.
+        m.block_huge[b] &= ~(FOLIO_COMPOUND | FOLIO_REMAPPED)
+        first = b << HPAGE_PMD_ORDER
+        m.frame[first : first + HPAGE_PMD_NR] = 0
+        return
+    folio_unmapped(m, s, b)
+
+
+@inlined
+def _mark_ptes(m, block, bits):
+    """Set bits in all PTEs of a block."""
+    first = block << HPAGE_PMD_ORDER
+    for at in range(first, first + HPAGE_PMD_NR):
+        m.pte[at] |= bits
+
+
+@called
+def split_huge_pmd(m, s, mm, block):
+    """Split the huge entry ``block`` of process ``mm`` (__split_huge_pmd)."""
+    pmd = m.pmd[block]
+    m.vm[s, (pmd & PMD_NID) >> PMD_NID_SHIFT, Vm.THP_SPLIT_PMD] += 1
+    if s == m.info[SHARDS]:
+        m.info[SPLITS] += 1
+    if pmd & PTE_PRESENT:
+        m.mm_change[s, mm, CHANGE_HUGE] -= HPAGE_PMD_NR
+        m.block_huge[(pmd & PTE_PAYLOAD) >> HPAGE_PMD_ORDER] &= ~FOLIO_REMAPPED
+    split_pmd(m.pmd, m.pte, m.frame, m.block_huge, m.block_mapped, block)
+    vpn = (block << HPAGE_PMD_ORDER) - m.mm[mm, MM_DELTA]
+    kept = vm_page_prot(m, mm, vpn, pmd)
+    if kept:
+        _mark_ptes(m, block, kept)
+
+
+@kernel
+def vma_adjust_trans_huge(m, mm, block):
+    """Split the entry of a block, if it is huge: a VMA is going to end inside it."""
+    if m.pmd[block] & PMD_LEAF:
+        split_huge_pmd(m, m.info[SHARDS], mm, block)
+
+
+@inlined
+def _unmap_folio(m, s, b, kept):
+    """Split every PMD entry that maps a folio, the oldest process's first.
+
+    kept  PROTNONE, if PTEs are to be marked as their PMD entry was; else 0
+    """
+    vpn = m.block_huge[b] & FRAME_VPN
+    mm = first_mm(m, vpn)
+    while mm != NONE:
+        block = (vpn + m.mm[mm, MM_DELTA]) >> HPAGE_PMD_ORDER
+        pmd = m.pmd[block]
+        if maps_folio(pmd, b):
+            split_huge_pmd(m, s, mm, block)
+            if pmd & kept:
+                _mark_ptes(m, block, kept)
+        mm = m.mm[mm, MM_NEXT]
+
+
+@called
+def _take_over_from(m, b, moved):
+    """Let the pages of a folio that was split remember which node it left last."""
+    first = b << HPAGE_PMD_ORDER
+    for pfn in range(first, first + HPAGE_PMD_NR):
+        if m.frame[pfn] != 0:
+            m.frame[pfn] |= moved
+
+
+@called
+def _any_dirty(m, b):
+    """Tell whether an entry that maps a folio, by PTEs alone now, has been written."""
+    first = b << HPAGE_PMD_ORDER
+    vpn = m.block_huge[b] & FRAME_VPN
+    mm = first_mm(m, vpn)
+    while mm != NONE:
+        at = vpn + m.mm[mm, MM_DELTA]
+        for i in range(HPAGE_PMD_NR):
+            if maps_frame(m.pte[at + i], first + i) and m.pte[at + i] & PTE_DIRTY:
+                return True
+        mm = m.mm[mm, MM_NEXT]
+    return False
+
+
+@called
+def _take_over_lazyfree(m, b, dirty):
+    """Let the pages of a folio that was freed by advice be so too, and as clean."""
+    first = b << HPAGE_PMD_ORDER
+    for pfn in range(first, first + HPAGE_PMD_NR):
+        if m.frame[pfn] != 0:
+            m.frame[pfn] |= FRAME_LAZYFREE
+            if not dirty:
+                m.frame[pfn] &= ~FRAME_DIRTY
+
+
+@called
+def split_huge_page(m, s, b, kept):
+    """Make ordinary pages of a folio; return how many of them were freed.
+
+    kept  PROTNONE, where hinting marks outlive the split; else 0
+    """
+    _unmap_folio(m, s, b, kept)
+    # The PTEs give way to migration entries one by one: that queues it (before 6.8).
+    defer(m, s, b)
+    undefer(m, s, b)
+    n = folio_nid(m, b)
+    active = 1 if m.block_huge[b] & FRAME_ACTIVE else 0
+    moved = m.block_huge[b] & FRAME_FROM
+    lazyfree = m.block_huge[b] & FOLIO_LAZYFREE != 0
+    dirty = lazyfree and _any_dirty(m, b)
+    freed = split_folio(m.frame, m.block_huge, b)
+    if lazyfree:
+        _take_over_lazyfree(m, b, dirty)
+    if moved:
+        _take_over_from(m, b, moved)
+    split_last_cpupid(m, b)
+    m.block_list[b] = UNLISTED
+    set_free(m, b, 0)
+    _lru_add(m, s, n, active, -freed)
+    m.vm[s, n, Vm.THP_SPLIT_PAGE] += 1
+    if freed > 0:
+        first = b << HPAGE_PMD_ORDER
+        for pfn in range(first, first + HPAGE_PMD_NR):
+            if m.frame[pfn] == 0:
+                put_page(m, s, pfn)
+    return freed
+
+
+@inlined
+def map_folio(m, s, mm, block, vpn, b, bits):
+    """Map a new folio, young and dirty; ``vpn`` is any of its pages.
+
+    bits  WRITE, where the VMA has it, and the node of the page table
+    """
+    m.block_huge[b] = vpn & ~(HPAGE_PMD_NR - 1) | FRAME_MAPCOUNT_ONE | FRAME_IN_USE
+    lru_add_huge(m, s, b, 1)
+    bits |= PTE_PRESENT | PTE_YOUNG | PTE_DIRTY
+    m.pmd[block] = b << HPAGE_PMD_ORDER | bits
+    m.mm_change[s, mm, CHANGE_HUGE] += HPAGE_PMD_NR

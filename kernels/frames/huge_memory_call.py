@@ -1,0 +1,66 @@
+"""Cython's functions as Numba kernels call them: by address, without Python.
+
+``add_symbol`` with ``ExternalFunction`` keeps the kernels' on-disk cache valid from
+process to process.  The symbols' names carry a version: it must grow with a signature,
+since an old cached kernel would call the new function blindly.  Without the JIT the
+same names are the functions' Python wrappers.
+"""
+
+import llvmlite.binding as llvm
+import numba
+from numba import types
+from numba.extending import get_cython_function_address, intrinsic
+
+from ..jit.compile import inlined
+from . import huge_memory
+
+_WORDS = types.CPointer(types.int64)
+_SHORTS = types.CPointer(types.int16)
+
+
+@intrinsic
+def _data(context, array):
+    """Return the address of an array's first item."""
+
+    def generate(context, builder, signature, args):
+        made = context.make_array(signature.args[0])(context, builder, args[0])
+        return made.data
+
+    return types.CPointer(array.dtype)(array), generate
+
+
+def _bind(name: str, version: int, signature):
+    symbol = f"lazynuma_{name}_v{version}"
+    address = get_cython_function_address(huge_memory.__name__, name)
+    llvm.add_symbol(symbol, address)
+    return types.ExternalFunction(symbol, signature)
+
+
+_split_pmd = _bind(
+    "split_pmd_api",
+    1,
+    types.void(_WORDS, _WORDS, _WORDS, _WORDS, _SHORTS, types.int64),
+)
+_split_folio = _bind("split_folio_api", 1, types.int64(_WORDS, _WORDS, types.int64))
+
+if numba.config.DISABLE_JIT:
+    split_pmd = huge_memory.split_pmd
+    split_folio = huge_memory.split_folio
+else:
+
+    @inlined
+    def split_pmd(pmd, pte, frame, block_huge, block_mapped, block):
+        """Do ``huge_memory.split_pmd``."""
+        _split_pmd(
+            _data(pmd),
+            _data(pte),
+            _data(frame),
+            _data(block_huge),
+            _data(block_mapped),
+            block,
+        )
+
+    @inlined
+    def split_folio(frame, block_huge, block):
+        """Do ``huge_memory.split_folio``."""
+        return _split_folio(_data(frame), _data(block_huge), block)

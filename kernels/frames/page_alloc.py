@@ -1,0 +1,235 @@
+"""Free frames: pageblocks, their lists, and the allotments of shards.
+
+The rules are those of ``docs/model.md`` §3 and §6, steps 3 and 5.  ``m`` is the
+Memory, ``n`` a node, ``b`` a pageblock, ``s`` a shard.
+"""
+
+from typing import Final
+
+from ..counters import Vm
+from ..jit.bits import bit, lowest, without_lowest
+from ..jit.compile import inlined
+from ..state import (
+    END_BLOCK,
+    FREE,
+    FREED_BLOCK_HEAD,
+    FREED_BLOCK_TAIL,
+    FREED_PARTS,
+    HUGE,
+    NODE_SHIFT,
+    PARTIAL,
+    PARTIAL_HEAD,
+    POOL_FREED,
+    QUEUE_FIRST,
+    RETURNED,
+    RETURNED_HEAD,
+    SHARDS,
+    UNLISTED,
+    VIRGIN,
+    WHOLE,
+)
+from ..words import FOLIO_COMPOUND, HPAGE_PMD_NR, HPAGE_PMD_ORDER, NONE
+from .last_cpupid import reset_last_cpupid, reset_last_cpupid_huge
+
+#: Words of ``block_free`` of a block, and what they are where it is wholly free.
+WORD_BITS: Final = 64
+FREE_WORDS: Final = HPAGE_PMD_NR // WORD_BITS
+ALL_FREE: Final = -1
+#: Blocks in a row that one part frees: their bits are a page of the host.
+FREED_SHIFT: Final = 6
+
+
+@inlined
+def node_of(m, pfn):
+    """Return the node of a frame."""
+    return pfn >> m.info[NODE_SHIFT]
+
+
+@inlined
+def push_partial(m, n, b):
+    head = m.node[n, PARTIAL_HEAD]
+    m.block_next[b] = head
+    m.block_prev[b] = NONE
+    if head != NONE:
+        m.block_prev[head] = b
+    m.node[n, PARTIAL_HEAD] = b
+    m.block_list[b] = PARTIAL
+
+
+@inlined
+def unlink_partial(m, n, b):
+    after = m.block_next[b]
+    before = m.block_prev[b]
+    if before == NONE:
+        m.node[n, PARTIAL_HEAD] = after
+    else:
+        m.block_next[before] = after
+    if after != NONE:
+        m.block_prev[after] = before
+    m.block_list[b] = UNLISTED
+
+
+@inlined
+def push_returned(m, n, b):
+    m.block_next[b] = m.node[n, RETURNED_HEAD]
+    m.node[n, RETURNED_HEAD] = b
+    m.node[n, WHOLE] += 1
+    m.block_list[b] = RETURNED
+
+
+@inlined
+def set_free(m, b, word):
+    """Make all frames of a block free (ALL_FREE) or not (0).
+
+    Only a block of small pages has bits; they cost huge pages nothing.
+    """
+    for i in range(b * FREE_WORDS, (b + 1) * FREE_WORDS):
+        m.block_free[i] = word
+
+
+@inlined
+def take_free_block(m, n):
+    """Take a wholly free block off its list; NONE where there is none."""
+    b = m.node[n, RETURNED_HEAD]
+    if b != NONE:
+        m.node[n, RETURNED_HEAD] = m.block_next[b]
+        m.node[n, WHOLE] -= 1
+        return b
+    b = m.node[n, VIRGIN]
+    if b >= m.node[n, END_BLOCK]:
+        return NONE
+    m.node[n, VIRGIN] = b + 1
+    m.node[n, WHOLE] -= 1
+    return b
+
+
+@inlined
+def take_frame(m, b):
+    """Take the lowest free frame of a block that has one."""
+    m.block_used[b] += 1
+    i = b * FREE_WORDS
+    while m.block_free[i] == 0:
+        i += 1
+    word = m.block_free[i]
+    m.block_free[i] = without_lowest(word)
+    return i * WORD_BITS + lowest(word)
+
+
+@inlined
+def rmqueue(m, n):
+    """Take a frame of node ``n``, which has one, outside of any shard."""
+    b = m.node[n, PARTIAL_HEAD]
+    if b == NONE:
+        b = take_free_block(m, n)
+        set_free(m, b, ALL_FREE)
+        push_partial(m, n, b)
+    return rmqueue_block(m, n, b)
+
+
+@inlined
+def rmqueue_block(m, n, b):
+    """Take a frame of a block on the partial list of node ``n``."""
+    pfn = take_frame(m, b)
+    if m.block_used[b] == HPAGE_PMD_NR:
+        unlink_partial(m, n, b)
+    m.node[n, FREE] -= 1
+    return pfn
+
+
+@inlined
+def free_frame(m, pfn):
+    """Give a frame back to its block, outside of any shard."""
+    n = node_of(m, pfn)
+    b = pfn >> HPAGE_PMD_ORDER
+    m.block_free[pfn // WORD_BITS] |= bit(pfn % WORD_BITS)
+    used = m.block_used[b] - 1
+    m.block_used[b] = used
+    m.node[n, FREE] += 1
+    if used == HPAGE_PMD_NR - 1:
+        push_partial(m, n, b)
+    if used == 0:
+        unlink_partial(m, n, b)
+        push_returned(m, n, b)
+
+
+@inlined
+def _part_of(b):
+    """Return the part that frees a block's frames: 64 blocks in a row."""
+    return (b >> FREED_SHIFT) % FREED_PARTS
+
+
+@inlined
+def free_later(m, s, pfn):
+    """Note a frame that a shard frees; its node's POOL_FREED is for the caller."""
+    part = _part_of(pfn >> HPAGE_PMD_ORDER)
+    # An access frees one frame at most: the positions of the queue are enough.
+    m.freed[part, m.shard[s, QUEUE_FIRST] + m.freed_count[s, part]] = pfn
+    m.freed_count[s, part] += 1
+
+
+@inlined
+def put_page(m, s, pfn):
+    """Free a frame: at once, or at the barrier where a shard frees it."""
+    m.vm[s, node_of(m, pfn), Vm.PGFREE] += 1
+    reset_last_cpupid(m, pfn)
+    m.frame[pfn] = 0
+    if s == m.info[SHARDS]:
+        free_frame(m, pfn)
+        return
+    m.pool[s, node_of(m, pfn), POOL_FREED] += 1
+    free_later(m, s, pfn)
+
+
+@inlined
+def make_huge(m, b):
+    """Hand out all frames of a wholly free block that is on no list."""
+    m.block_used[b] = HPAGE_PMD_NR
+    m.block_mapped[b] = 0
+    m.block_list[b] = HUGE
+    return b
+
+
+@inlined
+def rmqueue_huge(m, n):
+    """Take a block of node ``n``, which has a wholly free one, outside of any shard."""
+    m.node[n, FREE] -= HPAGE_PMD_NR
+    return make_huge(m, take_free_block(m, n))
+
+
+@inlined
+def free_huge(m, b):
+    """Give the block of a huge page back, outside of any shard."""
+    n = node_of(m, b << HPAGE_PMD_ORDER)
+    m.block_used[b] = 0
+    m.node[n, FREE] += HPAGE_PMD_NR
+    push_returned(m, n, b)
+
+
+@inlined
+def free_frames(m, pfn, frames):
+    """Free frames in a row, all in use and of one block, outside of any shard."""
+    if frames == HPAGE_PMD_NR:
+        free_huge(m, pfn >> HPAGE_PMD_ORDER)
+        return
+    for i in range(frames):
+        free_frame(m, pfn + i)
+
+
+@inlined
+def put_huge(m, s, b):
+    """Free a huge page: at once, or at the barrier where a shard frees it."""
+    m.vm[s, node_of(m, b << HPAGE_PMD_ORDER), Vm.PGFREE] += HPAGE_PMD_NR
+    if m.block_huge[b] & FOLIO_COMPOUND:
+        first = b << HPAGE_PMD_ORDER
+        m.frame[first : first + HPAGE_PMD_NR] = 0
+    m.block_huge[b] = 0
+    reset_last_cpupid_huge(m, b)
+    if s == m.info[SHARDS]:
+        free_huge(m, b)
+        return
+    tail = m.shard[s, FREED_BLOCK_TAIL]
+    if tail == NONE:
+        m.shard[s, FREED_BLOCK_HEAD] = b
+    else:
+        m.block_next[tail] = b
+    m.shard[s, FREED_BLOCK_TAIL] = b

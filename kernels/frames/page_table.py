@@ -1,0 +1,66 @@
+"""Page tables in bulk: what the entries of one have in common, and changing them all.
+
+Most of a terabyte is alike.  Loops over slices without a branch become vector code; the
+callers go entry by entry only where a table is not alike.
+"""
+
+from ..jit.compile import inlined
+from ..words import (
+    HPAGE_PMD_NR,
+    HPAGE_PMD_ORDER,
+    PMD_LEAF,
+    PTE_PAYLOAD,
+    PTE_PRESENT,
+    PTE_PROTNONE,
+    PTE_WRITE,
+    PTE_ZERO,
+)
+
+
+@inlined
+def bits_of(words):
+    """Return (the bits that all words of a slice have, the bits that any has)."""
+    every, some = -1, 0
+    for i in range(words.size):
+        every &= words[i]
+        some |= words[i]
+    return every, some
+
+
+@inlined
+def change_bits(words, cleared, added):
+    """Clear bits of all words of a slice, then set others."""
+    for i in range(words.size):
+        words[i] = words[i] & ~cleared | added
+
+
+@inlined
+def maps_in_order(ptes):
+    """Tell whether the payloads of a slice of PTEs follow each other."""
+    first = ptes[0] & PTE_PAYLOAD
+    wrong = 0
+    for i in range(ptes.size):
+        wrong |= (ptes[i] & PTE_PAYLOAD) ^ (first + i)
+    return wrong == 0
+
+
+@inlined
+def next_block(at):
+    """Return the index of the first PTE of the block after."""
+    return (at // HPAGE_PMD_NR + 1) * HPAGE_PMD_NR
+
+
+@inlined
+def entry_of(m, at):
+    """Return the entry that maps a page: the block's PMD entry or the page's PTE."""
+    pmd = m.pmd[at >> HPAGE_PMD_ORDER]
+    return pmd if pmd & PMD_LEAF else m.pte[at]
+
+
+@inlined
+def is_hit(pte, write):
+    """Tell whether the hardware serves an access without a fault."""
+    if pte & PTE_ZERO:
+        return not write and not pte & PTE_PROTNONE
+    need = PTE_PRESENT | PTE_WRITE if write else PTE_PRESENT
+    return pte & (need | PTE_PROTNONE) == need

@@ -1,0 +1,165 @@
+"""The reverse map: all PTEs of an anonymous frame, found by fork family and page."""
+
+from ..jit.compile import inlined
+from ..state import (
+    CHANGE_RSS,
+    CHANGE_SWAPENTS,
+    FAMILY_CACHE,
+    FAMILY_HEAD,
+    MM_DELTA,
+    MM_NEXT,
+)
+from ..words import (
+    FRAME_DIRTY,
+    FRAME_LAZYFREE,
+    FRAME_MAPCOUNT,
+    FRAME_MAPCOUNT_ONE,
+    FRAME_MAPCOUNT_SHIFT,
+    FRAME_MIGCACHE,
+    FRAME_VPN,
+    HPAGE_PMD_ORDER,
+    NONE,
+    PTE_DIRTY,
+    PTE_PAYLOAD,
+    PTE_PRESENT,
+    PTE_PROTNONE,
+    PTE_SWAP,
+    PTE_YOUNG,
+)
+from .vma import vm_page_prot
+
+
+@inlined
+def mapcount(word):
+    return (word & FRAME_MAPCOUNT) >> FRAME_MAPCOUNT_SHIFT
+
+
+@inlined
+def is_lazyfree(word):
+    """Tell whether a frame in no cache was freed by advice and not written since."""
+    return word & (FRAME_LAZYFREE | FRAME_MIGCACHE) == FRAME_LAZYFREE
+
+
+@inlined
+def first_mm(m, vpn):
+    """Return the oldest live process of the family that owns a page."""
+    family = int(m.vpn_family[vpn >> HPAGE_PMD_ORDER]) - 1
+    return m.family[family, FAMILY_HEAD]
+
+
+@inlined
+def cache_index(m, vpn):
+    """Return where in ``Memory.pte`` the page cache of a shared page is."""
+    family = int(m.vpn_family[vpn >> HPAGE_PMD_ORDER]) - 1
+    return vpn + m.family[family, FAMILY_CACHE]
+
+
+@inlined
+def maps_frame(pte, pfn):
+    return pte & PTE_PRESENT != 0 and pte & PTE_PAYLOAD == pfn
+
+
+@inlined
+def try_to_unmap(m, s, pfn, kind, given, count):
+    """Replace every PTE of a frame by an entry of ``kind`` (PTE_SWAP, PTE_PARKED).
+
+    ``given`` is the slot or entry, ``count`` its array of PTE counts.
+    """
+    vpn = m.frame[pfn] & FRAME_VPN
+    mm = first_mm(m, vpn)
+    while mm != NONE:
+        pte = m.pte[vpn + m.mm[mm, MM_DELTA]]
+        if maps_frame(pte, pfn):
+            m.pte[vpn + m.mm[mm, MM_DELTA]] = kind | given
+            count[given] += 1
+            m.frame[pfn] -= FRAME_MAPCOUNT_ONE
+            if pte & PTE_DIRTY:
+                m.frame[pfn] |= FRAME_DIRTY
+            m.mm_change[s, mm, CHANGE_RSS] -= 1
+            m.mm_change[s, mm, CHANGE_SWAPENTS] += 1
+        mm = m.mm[mm, MM_NEXT]
+
+
+@inlined
+def try_to_discard(m, s, pfn):
+    """Zap every PTE of a page that was freed by advice (try_to_unmap_one, 6.1).
+
+    The first that was written keeps it, and the page is an ordinary one again.
+    """
+    vpn = m.frame[pfn] & FRAME_VPN
+    mm = first_mm(m, vpn)
+    while mm != NONE:
+        at = vpn + m.mm[mm, MM_DELTA]
+        pte = m.pte[at]
+        if maps_frame(pte, pfn):
+            if pte & PTE_DIRTY:
+                m.frame[pfn] |= FRAME_DIRTY
+            if m.frame[pfn] & FRAME_DIRTY:
+                m.frame[pfn] &= ~FRAME_LAZYFREE
+                return
+            m.pte[at] = 0
+            m.frame[pfn] -= FRAME_MAPCOUNT_ONE
+            m.mm_change[s, mm, CHANGE_RSS] -= 1
+        mm = m.mm[mm, MM_NEXT]
+
+
+@inlined
+def remove_migration_ptes(m, old, new):
+    """Point every PTE of frame ``old`` at ``new``; hinting marks are lost.
+
+    What a PTE knew of writes the page knows now (try_to_migrate_one).
+    """
+    vpn = m.frame[new] & FRAME_VPN
+    mm = first_mm(m, vpn)
+    while mm != NONE:
+        at = vpn + m.mm[mm, MM_DELTA]
+        pte = m.pte[at]
+        if maps_frame(pte, old):
+            kept = vm_page_prot(m, mm, vpn, pte)
+            m.pte[at] = (pte & ~(PTE_PAYLOAD | PTE_PROTNONE)) | new | kept
+            if pte & PTE_DIRTY:
+                m.frame[new] |= FRAME_DIRTY
+        mm = m.mm[mm, MM_NEXT]
+
+
+@inlined
+def clear_young(m, pfn):
+    """Clear the young bits of a frame's PTEs; return how many were set."""
+    young = 0
+    vpn = m.frame[pfn] & FRAME_VPN
+    mm = first_mm(m, vpn)
+    while mm != NONE:
+        at = vpn + m.mm[mm, MM_DELTA]
+        pte = m.pte[at]
+        if maps_frame(pte, pfn) and pte & PTE_YOUNG:
+            m.pte[at] = pte & ~PTE_YOUNG
+            young += 1
+        mm = m.mm[mm, MM_NEXT]
+    return young
+
+
+@inlined
+def entries_to_slots(m, vpn, parked, slot):
+    """Rewrite every PTE that holds a migration-cache entry to a swap slot."""
+    mm = first_mm(m, vpn)
+    while mm != NONE:
+        at = vpn + m.mm[mm, MM_DELTA]
+        if m.pte[at] == parked:
+            m.pte[at] = PTE_SWAP | slot
+        mm = m.mm[mm, MM_NEXT]
+
+
+@inlined
+def try_to_unmap_shmem(m, s, pfn):
+    """Replace every PTE of a shared page by none: the page cache knows where it is."""
+    vpn = m.frame[pfn] & FRAME_VPN
+    mm = first_mm(m, vpn)
+    while mm != NONE:
+        pte = m.pte[vpn + m.mm[mm, MM_DELTA]]
+        if maps_frame(pte, pfn):
+            m.pte[vpn + m.mm[mm, MM_DELTA]] = 0
+            m.frame[pfn] -= FRAME_MAPCOUNT_ONE
+            if pte & PTE_DIRTY:
+                m.frame[pfn] |= FRAME_DIRTY
+            m.mm_change[s, mm, CHANGE_RSS] -= 1
+        mm = m.mm[mm, MM_NEXT]

@@ -1,0 +1,60 @@
+"""VMAs as kernels find them: rows of ``Memory.vma``, sorted within a process."""
+
+from ..jit.compile import called, inlined
+from ..state import (
+    FAMILY_END_VMA,
+    FAMILY_FIRST_VMA,
+    MM_END_VMA,
+    MM_FIRST_VMA,
+    VMA_END,
+    VMA_INTERLEAVE,
+    VMA_READ,
+    VMA_START,
+)
+from ..words import HPAGE_PMD_ORDER, NONE, PTE_PROTNONE
+
+
+@inlined
+def _search(m, low, end, vpn):
+    """Return the row from ``low`` to ``end`` that holds a page, or NONE."""
+    high = end
+    while low < high:
+        middle = (low + high) >> 1
+        if m.vma[middle, VMA_END] <= vpn:
+            low = middle + 1
+        else:
+            high = middle
+    if low < end and m.vma[low, VMA_START] <= vpn:
+        return low
+    return NONE
+
+
+@inlined
+def find_vma(m, mm, vpn):
+    """Return the row of the VMA that holds a page, or NONE."""
+    return _search(m, m.mm[mm, MM_FIRST_VMA], m.mm[mm, MM_END_VMA], vpn)
+
+
+@inlined
+def pseudo_vma(m, v, vpn):
+    """Return (row, page) by which a page of a shared VMA ``v`` is allocated.
+
+    The row has the object's policy there, the page is what is interleaved by
+    (shmem_pseudo_vma_init, mm/shmem.c, 6.1).
+    """
+    family = int(m.vpn_family[vpn >> HPAGE_PMD_ORDER]) - 1
+    first, end = m.family[family, FAMILY_FIRST_VMA], m.family[family, FAMILY_END_VMA]
+    return _search(m, first, end, vpn), vpn + m.vma[v, VMA_INTERLEAVE]
+
+
+@called
+def _inaccessible(m, mm, vpn):
+    return m.vma[find_vma(m, mm, vpn), VMA_READ] == 0
+
+
+@inlined
+def vm_page_prot(m, mm, vpn, entry):
+    """Return PROTNONE if an entry that is made anew has it: a hinting mark is lost."""
+    if entry & PTE_PROTNONE and _inaccessible(m, mm, vpn):
+        return PTE_PROTNONE
+    return 0

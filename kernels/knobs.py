@@ -1,0 +1,87 @@
+"""What is set: the values that settings may have, as kernels see them."""
+
+from enum import IntEnum
+
+
+class Mode(IntEnum):
+    """Memory policies, with the values of include/uapi/linux/mempolicy.h (6.12)."""
+
+    DEFAULT = 0
+    PREFERRED = 1
+    BIND = 2
+    INTERLEAVE = 3
+    LOCAL = 4
+    PREFERRED_MANY = 5
+    WEIGHTED_INTERLEAVE = 6
+
+
+class Mechanism(IntEnum):
+    """How MPOL_MF_LAZY makes the next touch of a page fault."""
+
+    SWAPCACHE = 0
+    MIGCACHE = 1
+    HINTING = 2
+
+
+class ThpEnabled(IntEnum):
+    """/sys/kernel/mm/transparent_hugepage/enabled."""
+
+    NEVER = 0
+    MADVISE = 1
+    ALWAYS = 2
+
+
+class Advice(IntEnum):
+    """What madvise(2) said of a VMA."""
+
+    NONE = 0
+    HUGEPAGE = 1
+    NOHUGEPAGE = 2
+
+
+class ThpDefrag(IntEnum):
+    """/sys/kernel/mm/transparent_hugepage/defrag."""
+
+    NEVER = 0
+    MADVISE = 1
+    DEFER_MADVISE = 2
+    DEFER = 3
+    ALWAYS = 4
+
+
+class TargetRule(IntEnum):
+    """How khugepaged chooses the node of a collapse.
+
+    ``first_page`` 2.6.38 to 3.12, ``majority_round_robin`` 3.13, ``majority_mask`` 6.1;
+    ``random`` is what van Riel feared in July 2012.
+    """
+
+    FIRST_PAGE = 0
+    MAJORITY_ROUND_ROBIN = 1
+    MAJORITY_MASK = 2
+    RANDOM = 3
+
+
+class Balancing(IntEnum):
+    """kernel.numa_balancing."""
+
+    OFF = 0
+    NORMAL = 1
+    TIERING = 2
+    BOTH = 3
+
+
+class Filter(IntEnum):
+    """What a hint fault must pass: nothing, ``last_nid`` of 3.8, or 6.12's rules."""
+
+    NONE = 0
+    LAST_NID = 1
+    LAST_CPUPID = 2
+
+
+class Topology(IntEnum):
+    """init_numa_topology_type (kernel/sched/topology.c)."""
+
+    DIRECT = 0
+    GLUELESS_MESH = 1
+    BACKPLANE = 2

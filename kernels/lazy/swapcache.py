@@ -1,0 +1,96 @@
+"""Lazy migration through the swap cache (do_swap_page)."""
+
+from ..counters import Cause, Refusal, Vm
+from ..frames.account import charge, refuse
+from ..frames.lru_batch import folio_add_lru
+from ..frames.page_alloc import node_of
+from ..frames.swap_state import add_to_swap, drop_slot, get_id
+from ..jit.compile import called, inlined
+from ..placement.mempolicy import alloc_page_vma
+from ..placement.migrate import lru_add
+from ..state import (
+    COST_SWAP_IN,
+    FREED_SLOTS,
+    IN_USE,
+    IN_USE_AT_START,
+    SERVED,
+    SHARDS,
+    SLOTS,
+    TASK_NID,
+    TOTAL,
+)
+from ..words import (
+    FRAME_IN_USE,
+    FRAME_MIGCACHE,
+    FRAME_SWAPCACHE,
+    NONE,
+    PTE_PAYLOAD,
+    PTE_SWAP,
+)
+from .parked import check_migrate_misplaced_page, judge, lazy_faults, map_cached, park
+
+
+@called
+def swapcache_faults(m, s, queued, k, end, last, run, counts):
+    parked = PTE_SWAP, m.slot_count, m.slot_frame, FREED_SLOTS
+    return lazy_faults(m, s, queued, k, end, last, run, counts, parked)
+
+
+@inlined
+def swapcache_park(m, pfn):
+    """Park one page in the swap cache; return 1, or 0 where it is refused."""
+    word = m.frame[pfn]
+    if word & FRAME_MIGCACHE:
+        return refuse(m, Refusal.BUSY)
+    if not word & FRAME_SWAPCACHE:
+        slot = get_id(m.info, SLOTS, m.slot_frame)
+        if slot == NONE:
+            return refuse(m, Refusal.NO_SWAP_SLOT)
+        m.slot_count[slot] = 0
+        add_to_swap(m, pfn, slot)
+    park(m, pfn, PTE_SWAP, int(m.frame_entry[pfn]), m.slot_count)
+    return 1
+
+
+@inlined
+def _swapin_page(m, s, task, v, vpn, slot):
+    """Read a page that is only on disk; return its frame."""
+    pfn = alloc_page_vma(m, s, task, v, vpn, True)
+    if pfn < 0:
+        return pfn
+    m.frame[pfn] = vpn | FRAME_IN_USE | FRAME_SWAPCACHE
+    m.frame_entry[pfn] = slot
+    m.slot_frame[slot] = pfn
+    lru_add(m, s, pfn, 1)
+    folio_add_lru(m, m.task[task, TASK_NID], pfn)
+    m.vm[s, m.task[task, TASK_NID], Vm.PGMAJFAULT] += 1
+    m.vm[s, node_of(m, pfn), Vm.PSWPIN] += 1
+    charge(m, s, task, Cause.SWAP_IN, m.cost[COST_SWAP_IN])
+    return pfn
+
+
+@inlined
+def _vm_swap_full(m, s):
+    """Tell whether more than half of the slots are in use."""
+    column = IN_USE if s == m.info[SHARDS] else IN_USE_AT_START
+    return 2 * m.info[SLOTS + column] > m.info[SLOTS + TOTAL]
+
+
+@inlined
+def do_swap_page(m, s, task, at, v, vpn, write):
+    slot = m.pte[at] & PTE_PAYLOAD
+    cached = m.slot_frame[slot]
+    if cached == NONE:
+        pfn = _swapin_page(m, s, task, v, vpn, slot)
+    else:
+        pfn = check_migrate_misplaced_page(m, s, task, v, vpn, cached)
+    if pfn < 0:
+        return pfn
+    m.slot_count[slot] -= 1
+    left = m.slot_count[slot]
+    exclusive = map_cached(m, s, task, at, pfn, left, write)
+    if cached != NONE:
+        judge(m, s, task, at, cached, pfn)
+    if left == 0 and (exclusive or _vm_swap_full(m, s)):
+        drop_slot(m, s, pfn)
+    return SERVED

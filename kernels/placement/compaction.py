@@ -1,0 +1,131 @@
+"""Direct compaction (mm/compaction.c), bounded: one pageblock a call.
+
+``docs/model.md`` §10.6.  The migrate scanner goes up, the free scanner down; pages of
+the block that the first finds move to the blocks that the second finds.  Serial work.
+"""
+
+from typing import Final
+
+from ..counters import Cause, Vm
+from ..frames.page_alloc import rmqueue_block
+from ..jit.compile import called, inlined
+from ..state import (
+    COMPACT_CONSIDERED,
+    COMPACT_SHIFT,
+    COST_MIGRATE_PAGE,
+    END_BLOCK,
+    FREE,
+    HAND_FREE,
+    HAND_MIGRATE,
+    LOW,
+    NODE_SHIFT,
+    PARTIAL,
+    SHARDS,
+)
+from ..words import (
+    FRAME_IN_USE,
+    FRAME_MIGCACHE,
+    FRAME_SWAPCACHE,
+    HPAGE_PMD_NR,
+    HPAGE_PMD_ORDER,
+    NONE,
+)
+from .migrate import migrate_folio_move
+
+COMPACT_MAX_DEFER_SHIFT: Final = 6
+
+
+@inlined
+def _compaction_deferred(m, n):
+    considered = m.node[n, COMPACT_CONSIDERED] + 1
+    if considered >= 1 << m.node[n, COMPACT_SHIFT]:
+        return False
+    m.node[n, COMPACT_CONSIDERED] = considered
+    return True
+
+
+@inlined
+def _room(m, b):
+    """Return the free frames of a block that pages may move to."""
+    if m.block_list[b] != PARTIAL:
+        return 0
+    return HPAGE_PMD_NR - int(m.block_used[b])
+
+
+@inlined
+def _movable(m, b):
+    if m.block_list[b] != PARTIAL:
+        return False
+    held = FRAME_SWAPCACHE | FRAME_MIGCACHE
+    first = b << HPAGE_PMD_ORDER
+    for pfn in range(first, first + HPAGE_PMD_NR):
+        word = m.frame[pfn]
+        if word & FRAME_IN_USE and word & held:
+            return False
+    return True
+
+
+@inlined
+def _find_source(m, n, source, target):
+    """Return the lowest movable block with room for its pages above it, or NONE."""
+    room = 0
+    for b in range(source, target + 1):
+        room += _room(m, b)
+    while source < target:
+        m.vm[m.info[SHARDS], n, Vm.COMPACT_MIGRATE_SCANNED] += HPAGE_PMD_NR
+        room -= _room(m, source)
+        if m.block_used[source] <= room and _movable(m, source):
+            return source
+        source += 1
+    return NONE
+
+
+@inlined
+def _move_pages_up(m, n, source, target, task):
+    """Empty a block into the highest ones with room; return the last that was used."""
+    s = m.info[SHARDS]
+    first = source << HPAGE_PMD_ORDER
+    for pfn in range(first, first + HPAGE_PMD_NR):
+        if not m.frame[pfn] & FRAME_IN_USE:
+            continue
+        while _room(m, target) == 0:
+            target -= 1
+            m.vm[s, n, Vm.COMPACT_FREE_SCANNED] += HPAGE_PMD_NR
+        m.vm[s, n, Vm.COMPACT_ISOLATED] += 1
+        migrate_folio_move(m, s, pfn, rmqueue_block(m, n, target))
+        if task != NONE:
+            ns = m.cost[COST_MIGRATE_PAGE] + m.copy_ns[n, n]
+            m.cause[s, task, Cause.COMPACTION] += ns
+    return target
+
+
+@called
+def compact_zone(m, n, task):
+    """Try to make one block of a node wholly free, at the expense of ``task``.
+
+    ``task`` NONE: kcompactd, free of charge.
+    """
+    s = m.info[SHARDS]
+    if _compaction_deferred(m, n):
+        return
+    if m.node[n, FREE] <= m.node[n, LOW] + 2 * HPAGE_PMD_NR:
+        return
+    m.vm[s, n, Vm.COMPACT_STALL] += 1
+    first = n << (m.info[NODE_SHIFT] - HPAGE_PMD_ORDER)
+    last = m.node[n, END_BLOCK] - 1
+    target = last - m.node[n, HAND_FREE]
+    source = _find_source(m, n, first + m.node[n, HAND_MIGRATE], target)
+    m.node[n, COMPACT_CONSIDERED] = 0
+    if source == NONE:
+        m.node[n, HAND_MIGRATE] = 0
+        m.node[n, HAND_FREE] = 0
+        m.node[n, COMPACT_SHIFT] = min(
+            m.node[n, COMPACT_SHIFT] + 1, COMPACT_MAX_DEFER_SHIFT
+        )
+        m.vm[s, n, Vm.COMPACT_FAIL] += 1
+        return
+    target = _move_pages_up(m, n, source, target, task)
+    m.node[n, HAND_MIGRATE] = source + 1 - first
+    m.node[n, HAND_FREE] = last - target
+    m.node[n, COMPACT_SHIFT] = 0
+    m.vm[s, n, Vm.COMPACT_SUCCESS] += 1

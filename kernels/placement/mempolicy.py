@@ -1,0 +1,312 @@
+"""Which node a page should come from, and whether it lies on the wrong one.
+
+Policies are those of mm/mempolicy.c (6.12): ``docs/model.md`` §3 for allocation,
+§5.4 for ``mpol_misplaced``.  A policy is (mode, mask of nodes, row of weights).
+"""
+
+from ..counters import Vm
+from ..frames.allotment import rmqueue_shard
+from ..frames.page_alloc import node_of, rmqueue
+from ..jit.compile import inlined
+from ..knobs import Mode
+from ..state import (
+    FAMILY_FIRST_VPN,
+    FREE,
+    HIGH,
+    KSWAPD_WOKEN,
+    LOW,
+    MIN,
+    MM_FAMILY,
+    NO_MEMORY,
+    ONLINE,
+    PUT_ASIDE,
+    SHARDS,
+    TASK_IL_LEFT,
+    TASK_IL_PREV,
+    TASK_MASK,
+    TASK_MM,
+    TASK_MODE,
+    TASK_NID,
+    TASK_WEIGHTS,
+    VMA_MASK,
+    VMA_MODE,
+    VMA_WEIGHTS,
+)
+from ..words import HPAGE_PMD_ORDER, NONE
+
+ALL_NODES = -1
+
+
+@inlined
+def in_mask(mask, nid):
+    return (mask >> nid) & 1 == 1
+
+
+@inlined
+def policy_of(m, task, v):
+    """Return (mode, mask, row of weights, 1 if it is the task's policy)."""
+    mode = m.vma[v, VMA_MODE]
+    if mode != Mode.DEFAULT:
+        return mode, m.vma[v, VMA_MASK], m.vma[v, VMA_WEIGHTS], 0
+    mode = m.task[task, TASK_MODE]
+    return mode, m.task[task, TASK_MASK], m.task[task, TASK_WEIGHTS], 1
+
+
+@inlined
+def is_interleave(mode):
+    return mode == Mode.INTERLEAVE or mode == Mode.WEIGHTED_INTERLEAVE
+
+
+@inlined
+def _nth_node(mask, k):
+    """Return the k-th node of a mask that has more than k."""
+    nid = 0
+    while True:
+        if in_mask(mask, nid):
+            if k == 0:
+                return nid
+            k -= 1
+        nid += 1
+
+
+@inlined
+def _nodes_in(m, mask):
+    count = 0
+    for nid in range(m.node.shape[0]):
+        if in_mask(mask, nid):
+            count += 1
+    return count
+
+
+@inlined
+def _interleave_nid(m, mode, mask, row, ilx):
+    """Return the node of page ``ilx`` (interleave_nid, weighted_interleave_nid)."""
+    if mode == Mode.INTERLEAVE:
+        return _nth_node(mask, ilx % _nodes_in(m, mask))
+    last = m.weights.shape[1] - 1
+    offset = ilx % m.weights[row, last]
+    nid = 0
+    while m.weights[row, nid] <= offset:
+        nid += 1
+    return nid
+
+
+@inlined
+def _weight(m, row, nid):
+    return m.weights[row, nid] - (m.weights[row, nid - 1] if nid > 0 else 0)
+
+
+@inlined
+def _next_interleave(m, task, mode, mask):
+    """Return the node of the task's round robin (interleave_nodes), unchanged."""
+    prev = m.task[task, TASK_IL_PREV]
+    if mode == Mode.WEIGHTED_INTERLEAVE and m.task[task, TASK_IL_LEFT] > 0:
+        return prev
+    nodes = m.node.shape[0]
+    nid = (prev + 1) % nodes
+    while not in_mask(mask, nid):
+        nid = (nid + 1) % nodes
+    return nid
+
+
+@inlined
+def advance_interleave(m, task, mode, row, nid):
+    """Note that the task's round robin has given ``nid``."""
+    if mode == Mode.WEIGHTED_INTERLEAVE:
+        left = m.task[task, TASK_IL_LEFT]
+        m.task[task, TASK_IL_LEFT] = (left if left > 0 else _weight(m, row, nid)) - 1
+    m.task[task, TASK_IL_PREV] = nid
+
+
+@inlined
+def _page_index(m, task, vpn):
+    family = m.mm[m.task[task, TASK_MM], MM_FAMILY]
+    return vpn - m.family[family, FAMILY_FIRST_VPN]
+
+
+@inlined
+def first_candidate(m, base, mask):
+    """Return the first online node of a zonelist that is in the mask, or NONE."""
+    for j in range(m.node.shape[0]):
+        nid = m.zonelist[base, j]
+        if in_mask(mask, nid) and m.node[nid, ONLINE]:
+            return nid
+    return NONE
+
+
+@inlined
+def preferred_node(m, base, mask, nid):
+    """Return the first candidate, which ``nid`` is most often."""
+    return nid if nid == m.zonelist[base, 0] else first_candidate(m, base, mask)
+
+
+@inlined
+def _above(m, base, mask, mark):
+    """Return the first candidate with more free frames than its watermark."""
+    for j in range(m.node.shape[0]):
+        nid = m.zonelist[base, j]
+        if not in_mask(mask, nid) or not m.node[nid, ONLINE]:
+            continue
+        if m.node[nid, FREE] > m.node[nid, mark]:
+            return nid
+    return NONE
+
+
+@inlined
+def node_above_low(m, base, mask):
+    """Return the node that a shard allocates on, or NONE."""
+    return _above(m, base, mask, LOW)
+
+
+@inlined
+def _wake_kswapds(m, base, mask):
+    for j in range(m.node.shape[0]):
+        nid = m.zonelist[base, j]
+        if in_mask(mask, nid) and m.node[nid, ONLINE]:
+            m.node[nid, KSWAPD_WOKEN] = 1
+
+
+@inlined
+def count_allocations(m, s, nid, preferred, cpu_nid, mode, pages):
+    """Count allocations of a page each as mm/page_alloc.c does."""
+    m.vm[s, nid, Vm.PGALLOC_NORMAL] += pages
+    if nid == preferred:
+        m.vm[s, nid, Vm.NUMA_HIT] += pages
+        if mode == Mode.INTERLEAVE:
+            m.vm[s, nid, Vm.NUMA_INTERLEAVE] += pages
+    else:
+        m.vm[s, nid, Vm.NUMA_MISS] += pages
+        m.vm[s, preferred, Vm.NUMA_FOREIGN] += pages
+    if nid == cpu_nid:
+        m.vm[s, nid, Vm.NUMA_LOCAL] += pages
+    else:
+        m.vm[s, nid, Vm.NUMA_OTHER] += pages
+
+
+@inlined
+def zone_statistics(m, s, nid, preferred, cpu_nid, mode):
+    """Count one allocation."""
+    count_allocations(m, s, nid, preferred, cpu_nid, mode, 1)
+
+
+@inlined
+def zonelist_of(m, task, vpn, order, mode, mask, row, own):
+    """Return (node whose zonelist is used, mask of its first pass).
+
+    ``order`` 9: for a huge page, of which interleaving counts whole ones.
+    """
+    cpu_nid = m.task[task, TASK_NID]
+    if mode == Mode.PREFERRED:
+        return _nth_node(mask, 0), ALL_NODES
+    if mode == Mode.BIND or mode == Mode.PREFERRED_MANY:
+        return cpu_nid, mask
+    if not is_interleave(mode):
+        return cpu_nid, ALL_NODES
+    if own:
+        return _next_interleave(m, task, mode, mask), ALL_NODES
+    ilx = _page_index(m, task, vpn) >> order
+    return _interleave_nid(m, mode, mask, row, ilx), ALL_NODES
+
+
+@inlined
+def choose_serial(m, base, mask, wake):
+    nid = _above(m, base, mask, LOW)
+    if nid != NONE:
+        return nid
+    if wake:
+        _wake_kswapds(m, base, mask)
+    return _above(m, base, mask, MIN)
+
+
+@inlined
+def _alloc_serial(m, task, base, mask, mode, wake):
+    """Allocate by the serial rules; ``wake``: kswapd may be woken."""
+    s = m.info[SHARDS]
+    nid = choose_serial(m, base, mask, wake)
+    if nid == NONE and mode == Mode.PREFERRED_MANY:
+        mask = ALL_NODES
+        nid = choose_serial(m, base, mask, wake)
+    if nid == NONE:
+        return NO_MEMORY
+    preferred = preferred_node(m, base, mask, nid)
+    zone_statistics(m, s, nid, preferred, m.task[task, TASK_NID], mode)
+    return rmqueue(m, nid)
+
+
+@inlined
+def _alloc_shard(m, s, task, base, mask, mode):
+    nid = node_above_low(m, base, mask)
+    if nid == NONE:
+        return PUT_ASIDE
+    pfn = rmqueue_shard(m, s, nid)
+    if pfn < 0:
+        return PUT_ASIDE
+    preferred = preferred_node(m, base, mask, nid)
+    zone_statistics(m, s, nid, preferred, m.task[task, TASK_NID], mode)
+    return pfn
+
+
+@inlined
+def alloc_page_vma(m, s, task, v, vpn, wake):
+    """Allocate a frame for a page by policy; NO_MEMORY or PUT_ASIDE where it fails."""
+    mode, mask, row, own = policy_of(m, task, v)
+    own = own == 1 and is_interleave(mode)
+    if s != m.info[SHARDS]:
+        if own:
+            return PUT_ASIDE
+        base, mask = zonelist_of(m, task, vpn, 0, mode, mask, row, 0)
+        return _alloc_shard(m, s, task, base, mask, mode)
+    base, mask = zonelist_of(m, task, vpn, 0, mode, mask, row, own)
+    pfn = _alloc_serial(m, task, base, mask, mode, wake)
+    if own and pfn >= 0:
+        advance_interleave(m, task, mode, row, base)
+    return pfn
+
+
+@inlined
+def alloc_on_node(m, s, nid, cpu_nid, mark, margin):
+    """Allocate on exactly one node, above a watermark plus ``margin``.
+
+    NO_MEMORY where it is offline or below, PUT_ASIDE where the allotment is used up.
+    """
+    if not m.node[nid, ONLINE] or m.node[nid, FREE] <= m.node[nid, mark] + margin:
+        return NO_MEMORY
+    if s == m.info[SHARDS]:
+        pfn = rmqueue(m, nid)
+    else:
+        pfn = rmqueue_shard(m, s, nid)
+    if pfn >= 0:
+        zone_statistics(m, s, nid, nid, cpu_nid, Mode.DEFAULT)
+    return pfn
+
+
+@inlined
+def alloc_hinted(m, s, nid, cpu_nid):
+    """Allocate the target of a hint fault (migrate_balanced_pgdat: above high + 1)."""
+    return alloc_on_node(m, s, nid, cpu_nid, HIGH, 1)
+
+
+@inlined
+def mpol_misplaced(m, task, v, vpn, pfn):
+    """Return the node that a page should be on, or NONE where it is well placed.
+
+    mpol_misplaced (mm/mempolicy.c, 6.12) without MPOL_F_MORON.  ``pfn`` is the page's
+    frame; a part of a huge page belongs where the whole of it does.
+    """
+    mode, mask, row, own = policy_of(m, task, v)
+    nid = m.task[task, TASK_NID]
+    page_nid = node_of(m, pfn)
+    if is_interleave(mode):
+        if own:
+            return NONE
+        order = HPAGE_PMD_ORDER if m.block_huge[pfn >> HPAGE_PMD_ORDER] else 0
+        ilx = _page_index(m, task, vpn) >> order
+        nid = _interleave_nid(m, mode, mask, row, ilx)
+    elif mode != Mode.DEFAULT and mode != Mode.LOCAL:
+        if in_mask(mask, page_nid):
+            return NONE
+        if mode == Mode.PREFERRED:
+            nid = _nth_node(mask, 0)
+        else:
+            nid = first_candidate(m, nid, mask)
+    return NONE if nid == page_nid else nid

@@ -1,0 +1,94 @@
+"""Moving one page to another node, and the LRU counts that go with it."""
+
+from ..counters import Cause, Vm
+from ..frames.last_cpupid import migrate_last_cpupid
+from ..frames.page_alloc import node_of, put_page
+from ..frames.rmap import cache_index, mapcount, remove_migration_ptes
+from ..jit.compile import called, inlined
+from ..state import COST_MIGRATE_PAGE, INACTIVE, SHARDS
+from ..words import (
+    FRAME_ACTIVE,
+    FRAME_DIRTY,
+    FRAME_MIGCACHE,
+    FRAME_SHMEM,
+    FRAME_SWAPCACHE,
+    FRAME_VPN,
+    PTE_DIRTY,
+    PTE_OWES,
+    PTE_PAYLOAD,
+    PTE_PRESENT,
+)
+
+
+@inlined
+def lru_add(m, s, pfn, change):
+    """Count a frame in (1) or out (-1) of its node's active or inactive list."""
+    n = node_of(m, pfn)
+    active = 1 if m.frame[pfn] & FRAME_ACTIVE else 0
+    if s == m.info[SHARDS]:
+        m.node[n, INACTIVE + active] += change
+    else:
+        m.lru_change[s, n, active] += change
+
+
+@called
+def _replace_in_cache(m, word, old, new):
+    """Let frame ``new`` take the place of ``old`` in the cache that holds it."""
+    if word & FRAME_SHMEM:
+        m.pte[cache_index(m, word & FRAME_VPN)] = PTE_PRESENT | new
+        return
+    given = m.frame_entry[old]
+    m.frame_entry[new] = given
+    if word & FRAME_SWAPCACHE:
+        m.slot_frame[given] = new
+    else:
+        m.entry_frame[given] = new
+
+
+@inlined
+def migrate_folio_move(m, s, old, new):
+    """Let frame ``new`` take the place of ``old``, which is freed."""
+    _migrate_frame(m, s, old, new)
+    if mapcount(m.frame[new]) > 0:
+        remove_migration_ptes(m, old, new)
+    put_page(m, s, old)
+
+
+@inlined
+def migrate_page_of(m, s, at, old, new):
+    """Do ``migrate_folio_move`` where the PTE ``at`` is all that maps the page.
+
+    A hinting mark is kept, for the fault that moves the page to take off.
+    """
+    _migrate_frame(m, s, old, new)
+    if m.pte[at] & PTE_DIRTY:
+        m.frame[new] |= FRAME_DIRTY
+    m.pte[at] = m.pte[at] & ~(PTE_PAYLOAD | PTE_OWES) | new
+    put_page(m, s, old)
+
+
+@inlined
+def _migrate_frame(m, s, old, new):
+    """Move what is known of a page, but for its PTEs."""
+    migrate_last_cpupid(m, old, new, node_of(m, old), node_of(m, new))
+    lru_add(m, s, old, -1)
+    word = m.frame[old]
+    m.frame[new] = word
+    lru_add(m, s, new, 1)
+    if word & (FRAME_SWAPCACHE | FRAME_MIGCACHE | FRAME_SHMEM):
+        _replace_in_cache(m, word, old, new)
+    m.vm[s, node_of(m, new), Vm.PGMIGRATE_SUCCESS] += 1
+
+
+@inlined
+def migration_ns(m, old, new):
+    """Return what a migration costs: the kernel's work and the copy."""
+    return m.cost[COST_MIGRATE_PAGE] + m.copy_ns[node_of(m, old), node_of(m, new)]
+
+
+@inlined
+def migration_cost(m, s, task, old, new):
+    """Charge a migration; return the ns."""
+    ns = migration_ns(m, old, new)
+    m.cause[s, task, Cause.MIGRATION] += ns
+    return ns

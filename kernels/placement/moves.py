@@ -1,0 +1,115 @@
+"""The verdict on a move: was the page used enough on its new node to pay for it?
+
+``docs/model.md`` §5.9.  The entry through which a page moved counts the uses that are
+still owed; a hit from a CPU of the page's node takes one off.
+"""
+
+from typing import Final
+
+from ..counters import Vm
+from ..frames.folio import folio_nid, maps_folio
+from ..frames.page_alloc import node_of
+from ..frames.rmap import first_mm, maps_frame
+from ..jit.compile import called, inlined
+from ..state import CPUS, MM_DELTA, MM_NEXT, TASK_REFS
+from ..words import (
+    FRAME_FROM,
+    FRAME_FROM_SHIFT,
+    FRAME_VPN,
+    HPAGE_PMD_NR,
+    HPAGE_PMD_ORDER,
+    NONE,
+    OWES_MAX,
+    PMD_OWES,
+    PTE_OWES,
+    PTE_OWES_ONE,
+)
+
+#: Most uses that a folio may owe.
+_HUGE_OWES_MAX: Final = 1 << 30
+
+
+@inlined
+def uses_to_pay(m, task, old, new, ns, most):
+    """Return after how many uses a move of ``ns`` from node to node has paid."""
+    saved = m.task[task, TASK_REFS] * (m.latency[new, old] - m.latency[new, new])
+    if saved <= 0 or m.node[new, CPUS] == 0:
+        return most
+    return min(most, max(1, (ns + saved - 1) // saved))
+
+
+@inlined
+def _moved_from(m, s, word, old, new, pages):
+    """Count a move; return the page's word with the node that it left."""
+    m.vm[s, new, Vm.PAGES_MOVED] += pages
+    if (word & FRAME_FROM) >> FRAME_FROM_SHIFT == new + 1:
+        m.vm[s, new, Vm.PAGES_MOVED_BACK] += pages
+    return word & ~FRAME_FROM | (old + 1) << FRAME_FROM_SHIFT
+
+
+@inlined
+def _forgive(m, pfn):
+    """End the accounts of a page's PTEs; return the first of them, or NONE."""
+    first = NONE
+    vpn = m.frame[pfn] & FRAME_VPN
+    mm = first_mm(m, vpn)
+    while mm != NONE:
+        at = vpn + m.mm[mm, MM_DELTA]
+        if maps_frame(m.pte[at], pfn):
+            m.pte[at] &= ~PTE_OWES
+            first = at if first == NONE else first
+        mm = m.mm[mm, MM_NEXT]
+    return first
+
+
+@called
+def note_move(m, s, task, at, old, pfn, ns):
+    """Judge the move of a page from node ``old`` to frame ``pfn``, which cost ``ns``.
+
+    at  the PTE through which it moved; NONE: the first that maps it
+    """
+    first = _forgive(m, pfn)
+    at = first if at == NONE else at
+    if at == NONE:
+        m.frame[pfn] = _moved_from(m, s, m.frame[pfn], old, node_of(m, pfn), 1)
+    else:
+        note_move_of(m, s, task, at, old, pfn, ns)
+
+
+@inlined
+def note_move_of(m, s, task, at, old, pfn, ns):
+    """Do ``note_move`` where no PTE of the page owes anything; ``at`` maps it."""
+    new = node_of(m, pfn)
+    m.frame[pfn] = _moved_from(m, s, m.frame[pfn], old, new, 1)
+    m.pte[at] |= uses_to_pay(m, task, old, new, ns, OWES_MAX) * PTE_OWES_ONE
+
+
+@inlined
+def _forgive_huge(m, b):
+    """End the accounts of a folio's PMD entries; return the first, or NONE."""
+    first = NONE
+    vpn = m.block_huge[b] & FRAME_VPN
+    mm = first_mm(m, vpn)
+    while mm != NONE:
+        block = (vpn + m.mm[mm, MM_DELTA]) >> HPAGE_PMD_ORDER
+        if maps_folio(m.pmd[block], b):
+            m.pmd[block] &= ~PMD_OWES
+            first = block if first == NONE else first
+        mm = m.mm[mm, MM_NEXT]
+    return first
+
+
+@called
+def note_move_huge(m, s, task, block, old, b, ns):
+    """Judge the move of a folio from node ``old`` to pageblock ``b``.
+
+    block  the PMD entry through which it moved; NONE: the first that maps it
+    """
+    new = folio_nid(m, b)
+    m.block_huge[b] = _moved_from(m, s, m.block_huge[b], old, new, HPAGE_PMD_NR)
+    first = _forgive_huge(m, b)
+    if block == NONE:
+        block = first
+    if block != NONE:
+        m.pmd[block] |= PMD_OWES
+        m.block_owes[b] = uses_to_pay(m, task, old, new, ns, _HUGE_OWES_MAX)

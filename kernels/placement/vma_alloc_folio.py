@@ -1,0 +1,192 @@
+"""Blocks of 512 frames by policy, local first (alloc_pages_mpol, mm/mempolicy.c, 6.12).
+
+``docs/model.md`` §10.1.
+"""
+
+from ..counters import Vm
+from ..frames.allotment import rmqueue_huge_shard
+from ..frames.page_alloc import rmqueue_huge
+from ..jit.compile import called, inlined
+from ..knobs import Advice, Mode, ThpDefrag
+from ..state import (
+    FALLBACK,
+    FREE,
+    KCOMPACTD_WOKEN,
+    KSWAPD_WOKEN,
+    LOW,
+    MIN,
+    NO_MEMORY,
+    ONLINE,
+    PUT_ASIDE,
+    SHARDS,
+    TASK_NID,
+    THP_DEFRAG,
+    VMA_ADVICE,
+    WHOLE,
+    WHOLE_AT_START,
+)
+from ..words import HPAGE_PMD_NR, NONE
+from .compaction import compact_zone
+from .mempolicy import (
+    ALL_NODES,
+    advance_interleave,
+    first_candidate,
+    in_mask,
+    is_interleave,
+    policy_of,
+    zone_statistics,
+    zonelist_of,
+)
+
+
+@inlined
+def _above(m, n, mark, margin):
+    """Tell whether a node stays above a watermark without 512 frames."""
+    return m.node[n, FREE] - (HPAGE_PMD_NR - 1) > m.node[n, mark] + margin
+
+
+@inlined
+def has_room(m, n, mark):
+    """Tell whether a node may give a whole block."""
+    return m.node[n, WHOLE] > 0 and _above(m, n, mark, 0)
+
+
+@inlined
+def _may_reclaim(m, v):
+    """Tell whether a fault may compact (GFP_TRANSHUGE against GFP_TRANSHUGE_LIGHT)."""
+    defrag = m.info[THP_DEFRAG]
+    if defrag == ThpDefrag.MADVISE or defrag == ThpDefrag.DEFER_MADVISE:
+        return m.vma[v, VMA_ADVICE] == Advice.HUGEPAGE
+    return defrag == ThpDefrag.ALWAYS
+
+
+@inlined
+def _wakes(m, direct):
+    """Tell whether a failed first look wakes the daemons (__GFP_KSWAPD_RECLAIM)."""
+    defrag = m.info[THP_DEFRAG]
+    return defrag == ThpDefrag.DEFER or (
+        defrag == ThpDefrag.DEFER_MADVISE and not direct
+    )
+
+
+@inlined
+def _statistics(m, s, n, preferred, cpu_nid, mode):
+    zone_statistics(m, s, n, preferred, cpu_nid, mode)
+    m.vm[s, n, Vm.PGALLOC_NORMAL] += HPAGE_PMD_NR - 1
+
+
+@inlined
+def _first_with_room(m, base, mask, mark):
+    for j in range(m.node.shape[0]):
+        n = m.zonelist[base, j]
+        if in_mask(mask, n) and m.node[n, ONLINE] and has_room(m, n, mark):
+            return n
+    return NONE
+
+
+@inlined
+def _wake(m, base, mask):
+    for j in range(m.node.shape[0]):
+        n = m.zonelist[base, j]
+        if in_mask(mask, n) and m.node[n, ONLINE]:
+            m.node[n, KSWAPD_WOKEN] = 1
+            m.node[n, KCOMPACTD_WOKEN] = 1
+
+
+@inlined
+def _choose(m, base, mask, wakes):
+    """Return the node that gives a block from the free lists, or NONE."""
+    n = _first_with_room(m, base, mask, LOW)
+    if n != NONE:
+        return n
+    if wakes:
+        _wake(m, base, mask)
+    return _first_with_room(m, base, mask, MIN)
+
+
+@inlined
+def _anywhere(m, base, mask):
+    n = _first_with_room(m, base, mask, LOW)
+    return n if n != NONE else _first_with_room(m, base, mask, MIN)
+
+
+@called
+def alloc_huge_serial(m, task, v, vpn, direct, wakes):
+    """Allocate a block by policy, outside of any shard; FALLBACK where it fails.
+
+    direct  whether it may compact; ``wakes``: whether it wakes kswapd and kcompactd
+    """
+    mode, mask, row, own = policy_of(m, task, v)
+    interleaved = is_interleave(mode)
+    own = own == 1 and interleaved
+    base, mask = zonelist_of(m, task, vpn, 9, mode, mask, row, own)
+    preferred = first_candidate(m, base, mask)
+    if preferred == NONE:
+        return FALLBACK
+    if interleaved:
+        n = _choose(m, base, mask, wakes)
+    else:
+        local = 1 << preferred
+        n = _choose(m, base, local, wakes)
+        if n == NONE and direct:
+            compact_zone(m, preferred, task)
+            n = _first_with_room(m, base, local, MIN)
+        if n == NONE and direct:
+            if mode == Mode.PREFERRED_MANY:
+                mask = ALL_NODES
+                preferred = first_candidate(m, base, mask)
+            n = _anywhere(m, base, mask)
+    if n == NONE:
+        return FALLBACK
+    _statistics(m, m.info[SHARDS], n, preferred, m.task[task, TASK_NID], mode)
+    if own:
+        advance_interleave(m, task, mode, row, base)
+    return rmqueue_huge(m, n)
+
+
+@inlined
+def _alloc_shard(m, s, task, v, vpn, direct, wakes):
+    mode, mask, row, own = policy_of(m, task, v)
+    if is_interleave(mode):
+        return PUT_ASIDE
+    base, mask = zonelist_of(m, task, vpn, 9, mode, mask, row, own)
+    n = first_candidate(m, base, mask)
+    if n == NONE:
+        return PUT_ASIDE
+    if m.node[n, WHOLE_AT_START] == 0 and not direct:
+        if wakes:
+            # Shards may race here: all of them write the same.
+            _wake(m, base, 1 << n)
+        return FALLBACK
+    if not _above(m, n, LOW, 0):
+        return PUT_ASIDE
+    b = rmqueue_huge_shard(m, s, n)
+    if b >= 0:
+        _statistics(m, s, n, n, m.task[task, TASK_NID], mode)
+    return b
+
+
+@inlined
+def vma_alloc_folio(m, s, task, v, vpn):
+    """Allocate a block for a fault; FALLBACK or PUT_ASIDE where there is none."""
+    direct = _may_reclaim(m, v)
+    wakes = _wakes(m, direct)
+    if s != m.info[SHARDS]:
+        return _alloc_shard(m, s, task, v, vpn, direct, wakes)
+    return alloc_huge_serial(m, task, v, vpn, direct, wakes)
+
+
+@inlined
+def alloc_huge_on_node(m, s, n, cpu_nid, mark, margin):
+    """Allocate a block on exactly one node, above a watermark plus ``margin``.
+
+    NO_MEMORY where it is offline, below or fragmented, PUT_ASIDE where the allotment is
+    used up.
+    """
+    whole = WHOLE if s == m.info[SHARDS] else WHOLE_AT_START
+    if not m.node[n, ONLINE] or m.node[n, whole] == 0 or not _above(m, n, mark, margin):
+        return NO_MEMORY
+    b = rmqueue_huge(m, n) if s == m.info[SHARDS] else rmqueue_huge_shard(m, s, n)
+    if b >= 0:
+        _statistics(m, s, n, n, cpu_nid, Mode.DEFAULT)
+    return b

@@ -1,0 +1,358 @@
+"""Accesses: made by a counter-based generator, then dealt out to the shards.
+
+An access is one int64: bits 0-35 virtual page, 36 write, 37 in the tail that is
+counted apart, 38-61 task.  The page of access number i depends on (seed, run, task, i)
+alone, so a batch or a thread changes nothing (``docs/model.md`` §9).
+"""
+
+from math import log2
+from typing import Final
+
+import numpy as np
+
+from ..draws import draw, low_bits, mix, uniform, unit
+from ..jit.arrays import from_start
+from ..jit.compile import inlined, kernel
+from ..state import (
+    QUEUE_END,
+    QUEUE_FIRST,
+    QUEUE_SERVED,
+    SET_ASIDE,
+    SHARDS,
+    TASK_NUMBER,
+    TASK_QUOTA,
+    TASK_TAIL,
+)
+from ..words import (
+    ACCESS_TAIL,
+    ACCESS_TASK_SHIFT,
+    ACCESS_VPN,
+    ACCESS_WRITE,
+    HPAGE_PMD_ORDER,
+)
+
+# --- kinds of workload ----------------------------------------------------------
+SWEEP: Final = 0
+UNIFORM: Final = 1
+ZIPF: Final = 2
+HOTCOLD: Final = 3
+STREAM: Final = 4
+STENCIL: Final = 5
+TRACE: Final = 6
+
+# --- columns of load, int64[tasks, LOAD_WIDTH] ------------------------------------
+LOAD_KIND: Final = 0
+LOAD_FIRST: Final = 1  # vpn
+LOAD_PAGES: Final = 2
+LOAD_WRITE: Final = 3  # writes in 2048 accesses
+LOAD_KEY: Final = 4  # bits of the stream's key
+LOAD_A: Final = 5  # parameters of the kind
+LOAD_B: Final = 6
+LOAD_C: Final = 7
+LOAD_D: Final = 8
+LOAD_WIDTH: Final = 9
+
+#: Accesses of one chunk of the layout, the unit of work of a thread.
+CHUNK: Final = 1 << 12
+
+#: Fibonacci hashing: 2^32 over the golden ratio.
+_SCATTER: Final = 0x9E3779B1
+_LOW_32: Final = (1 << 32) - 1
+#: An int64 shifted by so much is -1 if it is negative, else 0.
+_SIGN: Final = 63
+
+
+@inlined
+def shard_of(word, shards):
+    """Return the shard of an access: its 2 MiB block, scattered.
+
+    Scattered, because tasks that sweep slabs of equal size meet in few of S shards
+    otherwise.
+    """
+    block = (word & ACCESS_VPN) >> HPAGE_PMD_ORDER
+    return (block * _SCATTER & _LOW_32) * shards >> 32
+
+
+@inlined
+def _exp2(x):
+    """Return 2^x for x in [0, 62), to 2e-12 of it, by arithmetic alone.
+
+    A Chebyshev fit of 2^f for the fraction f, so that all machines agree.
+    """
+    whole = np.int64(x)
+    f = x - np.float64(whole)
+    p = 1.8751874794044035e-06
+    p = p * f + 1.4150973686206239e-05
+    p = p * f + 0.0001551827330438416
+    p = p * f + 0.0013326675384478374
+    p = p * f + 0.00961837020004113
+    p = p * f + 0.055504061386260725
+    p = p * f + 0.24022651159353886
+    p = p * f + 0.6931471803852967
+    p = p * f + 1.000000000001082
+    return p * np.float64(np.int64(1) << whole)
+
+
+@inlined
+def _within(rank, n):
+    """Return a rank that rounding may have put outside [0, n): no branch."""
+    over = rank - (n - 1)
+    rank -= over & ~(over >> _SIGN)
+    return rank & ~(rank >> _SIGN)
+
+
+@inlined
+def _zipf_rank_1(u, n, doublings):
+    """Return the rank of exponent 1; ``doublings``: log2(n + 1)."""
+    return _within(np.int64(_exp2(u * doublings)) - 1, n)
+
+
+@inlined
+def _zipf_rank(u, n, exponent):
+    base = u * ((n + 1.0) ** (1.0 - exponent) - 1.0) + 1.0
+    return _within(np.int64(base ** (1.0 / (1.0 - exponent))) - 1, n)
+
+
+@inlined
+def _hotcold_page(load, t, i, r):
+    pages = load[t, LOAD_PAGES]
+    if low_bits(mix(r)) >= load[t, LOAD_B]:
+        return uniform(r, pages)
+    window = i // load[t, LOAD_C] * load[t, LOAD_D] % pages
+    return (window + uniform(r, load[t, LOAD_A])) % pages
+
+
+@inlined
+def _stream_page(load, t, i):
+    """Return (page, write) of a triad's access; LOAD_A is the pages of an array."""
+    pages = load[t, LOAD_A]
+    which = i % 3
+    array = 0 if which == 2 else which + 1
+    return array * pages + i // 3 % pages, which == 2
+
+
+@inlined
+def _stencil_page(load, t, i):
+    """Return (page, write); LOAD_A halo, LOAD_B, LOAD_C the neighbours or -1.
+
+    Pages are relative to the slab's first, neighbours' too.
+    """
+    halo = load[t, LOAD_A]
+    below = halo if load[t, LOAD_D] & 1 else 0
+    above = halo if load[t, LOAD_D] & 2 else 0
+    slab = load[t, LOAD_PAGES]
+    j = i % (below + slab + above)
+    if j < below:
+        return load[t, LOAD_B] + j, False
+    j -= below
+    if j < slab:
+        return j, True
+    return load[t, LOAD_C] + j - slab, False
+
+
+@inlined
+def _page_of(load, exponent, t, i):
+    """Return (vpn relative to LOAD_FIRST, write) of access ``i`` of task ``t``."""
+    kind = load[t, LOAD_KIND]
+    if kind == STREAM:
+        return _stream_page(load, t, i)
+    if kind == STENCIL:
+        return _stencil_page(load, t, i)
+    pages = load[t, LOAD_PAGES]
+    r = draw(np.uint64(load[t, LOAD_KEY]), i)
+    write = low_bits(r) < load[t, LOAD_WRITE]
+    if kind == ZIPF:
+        rank = _zipf_rank(unit(r), pages, exponent[t])
+        return rank * load[t, LOAD_A] % pages, write
+    return _hotcold_page(load, t, i, r), write
+
+
+@inlined
+def _write_bit(r, write):
+    """Return the bit of an access if it writes: computed, since writes come at random.
+
+    r  draw of the access; ``write``: how many of 2048 write
+    """
+    return ((low_bits(r) - write) >> _SIGN) & ACCESS_WRITE
+
+
+@inlined
+def _remainder(x, n, inverse):
+    """Return x % n of 0 <= x < 2^62, n < 2^36, by the reciprocal of n.
+
+    The quotient is wrong by one at most: its own error is n / 2^53.
+    """
+    rest = x - np.int64(np.float64(x) * inverse) * n
+    rest += n & (rest >> _SIGN)
+    over = rest - n
+    return over + (n & (over >> _SIGN))
+
+
+@inlined
+def _lay_uniform(load, t, i, bits, layout, first, end):
+    """Lay out accesses [first, end) of a uniform workload: vector code."""
+    key = np.uint64(load[t, LOAD_KEY])
+    pages = load[t, LOAD_PAGES]
+    write = load[t, LOAD_WRITE]
+    bits += load[t, LOAD_FIRST]
+    for k in range(end - first):
+        r = draw(key, i + k)
+        layout[first + k] = bits + uniform(r, pages) | _write_bit(r, write)
+
+
+@inlined
+def _lay_zipf(load, t, i, bits, layout, first, end):
+    """Lay out accesses [first, end) of a Zipf workload of exponent 1: vector code."""
+    key = np.uint64(load[t, LOAD_KEY])
+    pages = load[t, LOAD_PAGES]
+    write = load[t, LOAD_WRITE]
+    spread = load[t, LOAD_A]
+    doublings = log2(pages + 1.0)
+    inverse = 1.0 / pages
+    bits += load[t, LOAD_FIRST]
+    for k in range(end - first):
+        r = draw(key, i + k)
+        page = _remainder(
+            _zipf_rank_1(unit(r), pages, doublings) * spread, pages, inverse
+        )
+        layout[first + k] = bits + page | _write_bit(r, write)
+
+
+@inlined
+def _lay_sweep(load, t, i, bits, layout, first, end):
+    """Lay out accesses [first, end) of a sweep, without a division."""
+    key = np.uint64(load[t, LOAD_KEY])
+    pages = load[t, LOAD_PAGES]
+    write = load[t, LOAD_WRITE]
+    step = load[t, LOAD_B] % pages
+    page = (load[t, LOAD_A] + i % pages * step) % pages
+    bits += load[t, LOAD_FIRST]
+    drawn = 0 < write and write < 2048
+    if write == 2048:
+        bits |= ACCESS_WRITE
+    for k in range(first, end):
+        word = bits + page
+        if drawn:
+            word |= _write_bit(draw(key, i + k - first), write)
+        layout[k] = word
+        page += step
+        if page >= pages:
+            page -= pages
+
+
+@inlined
+def _lay_trace(load, recorded, t, i, bits, layout, first, end):
+    """Lay out accesses [first, end) of a trace."""
+    bits += load[t, LOAD_FIRST]
+    start = load[t, LOAD_A] + i
+    for k in range(end - first):
+        layout[first + k] = bits + recorded[start + k]
+
+
+@inlined
+def _lay_other(load, exponent, t, i, bits, layout, first, end):
+    """Lay out accesses [first, end) of the other kinds."""
+    bits += load[t, LOAD_FIRST]
+    for k in range(first, end):
+        page, write = _page_of(load, exponent, t, i + k - first)
+        word = bits + page
+        if write:
+            word |= ACCESS_WRITE
+        layout[k] = word
+
+
+@inlined
+def _lay_run(task, load, exponent, recorded, t, i, layout, first, end):
+    """Lay out one task's accesses from number ``i``, all in the tail or none."""
+    bits = t << ACCESS_TASK_SHIFT
+    if i >= task[t, TASK_TAIL]:
+        bits |= ACCESS_TAIL
+    kind = load[t, LOAD_KIND]
+    if kind == UNIFORM:
+        _lay_uniform(load, t, i, bits, layout, first, end)
+    elif kind == SWEEP:
+        _lay_sweep(load, t, i, bits, layout, first, end)
+    elif kind == TRACE:
+        _lay_trace(load, recorded, t, i, bits, layout, first, end)
+    elif kind == ZIPF and exponent[t] == 1.0:
+        _lay_zipf(load, t, i, bits, layout, first, end)
+    else:
+        _lay_other(load, exponent, t, i, bits, layout, first, end)
+
+
+@inlined
+def _lay_out_chunk(task, load, exponent, recorded, start, layout, chunk):
+    """Lay out the accesses of one chunk."""
+    k = chunk * CHUNK
+    end = min(k + CHUNK, start[start.size - 1])
+    t = np.searchsorted(start, k, "right") - 1
+    while k < end:
+        while start[t + 1] <= k:
+            t += 1
+        i = task[t, TASK_NUMBER] + k - start[t]
+        stop = min(end, start[t + 1])
+        if i < task[t, TASK_TAIL]:
+            stop = min(stop, k + task[t, TASK_TAIL] - i)
+        _lay_run(task, load, exponent, recorded, t, i, layout, k, stop)
+        k = stop
+
+
+@inlined
+def _count_chunk(layout, end, counts, chunk):
+    """Count the accesses of one chunk by shard."""
+    for s in range(counts.size):
+        counts[s] = 0
+    for k in range(chunk * CHUNK, min((chunk + 1) * CHUNK, end)):
+        counts[shard_of(layout[k], counts.size)] += 1
+
+
+@inlined
+def generate_chunk(task, load, exponent, recorded, start, layout, tally, chunk):
+    """Lay out the accesses of a chunk and count them by shard.
+
+    start   int64[tasks + 1]     where each task's accesses begin in the layout
+    layout  int64[accesses]      the accesses by (task, number)
+    tally   int64[chunks, S]     accesses of the chunk that each shard gets
+    """
+    _lay_out_chunk(task, load, exponent, recorded, start, layout, chunk)
+    _count_chunk(layout, start[start.size - 1], from_start(tally[chunk]), chunk)
+
+
+@kernel
+def lay_out(task, start):
+    """Set where each task's accesses begin from the quotas; return their number."""
+    at = 0
+    for t in range(task.shape[0]):
+        start[t] = at
+        at += task[t, TASK_QUOTA]
+    start[task.shape[0]] = at
+    return at
+
+
+@kernel
+def queue(m_info, shard, tally, chunks):
+    """Turn the tally into positions in the shards' queues, and open the queues."""
+    at = 0
+    for s in range(m_info[SHARDS]):
+        shard[s, QUEUE_FIRST] = at
+        shard[s, QUEUE_SERVED] = at
+        shard[s, SET_ASIDE] = 0
+        for chunk in range(chunks):
+            count = tally[chunk, s]
+            tally[chunk, s] = at
+            at += count
+        shard[s, QUEUE_END] = at
+
+
+@inlined
+def deal_chunk(start, layout, tally, queued, chunk):
+    """Copy a chunk of the layout to its shards' queues, in order."""
+    place, end = (
+        from_start(tally[chunk]),
+        min((chunk + 1) * CHUNK, start[start.size - 1]),
+    )
+    for k in range(chunk * CHUNK, end):
+        word = layout[k]
+        s = shard_of(word, place.size)
+        queued[place[s]] = word
+        place[s] += 1

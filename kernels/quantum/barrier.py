@@ -1,0 +1,224 @@
+"""What happens between quanta, one access at a time: the serial half of the engine."""
+
+from enum import IntEnum
+from typing import Final
+
+from ..counters import Cause
+from ..fault.memory import handle_mm_fault
+from ..frames.page_table import entry_of, is_hit
+from ..frames.vma import find_vma, pseudo_vma
+from ..jit.arrays import from_start
+from ..jit.compile import inlined, kernel
+from ..jit.prefetch import prefetchw
+from ..knobs import Mode
+from ..placement.compaction import compact_zone
+from ..placement.mempolicy import ALL_NODES, policy_of, zonelist_of
+from ..reclaim.vmscan import MAX_RECLAIM_RETRIES, balance_pgdat, try_to_free_pages
+from ..state import (
+    COST_RECLAIM_PAGE,
+    COST_SWAP_OUT,
+    KCOMPACTD_WOKEN,
+    KSWAPD_WOKEN,
+    NO_MEMORY,
+    NO_PROGRESS,
+    POSITION,
+    QUEUE_FIRST,
+    QUEUE_SERVED,
+    SCANNED,
+    SERVED,
+    SHARD_SEEN,
+    SHARDS,
+    TASK_ALIVE,
+    TASK_DELTA,
+    TASK_MM,
+    TLB_SETS_4K,
+    VMA_SHARED,
+    WRITTEN,
+)
+from ..words import ACCESS_TAIL, ACCESS_TASK_SHIFT, ACCESS_VPN, ACCESS_WRITE, NONE
+from .accesses import shard_of
+from .hits import hit_node, settle_run, touch, translate
+
+
+class Stop(IntEnum):
+    """Why the barrier gave control back to Python."""
+
+    #: All accesses set aside are served.
+    DONE = 0
+    #: The limit of one call is reached; call again.
+    LIMIT = 1
+    #: The access at POSITION found no memory; kill something and call again.
+    OOM = 2
+    #: The access at POSITION is outside every mapping, or not permitted.
+    SEGV = 3
+
+
+#: Accesses between the prefetch of a PTE and its use.
+DISTANCE: Final = 16
+_SERVED: Final = -1
+_DONE, _LIMIT = int(Stop.DONE), int(Stop.LIMIT)
+_OOM, _SEGV = int(Stop.OOM), int(Stop.SEGV)
+
+
+@inlined
+def _reclaim(m, task, vpn):
+    """Reclaim for an access that found no memory; return whether to try again."""
+    v = find_vma(m, m.task[task, TASK_MM], vpn)
+    if m.vma[v, VMA_SHARED]:
+        v, vpn = pseudo_vma(m, v, vpn)
+    mode, mask, row, own = policy_of(m, task, v)
+    base, mask = zonelist_of(m, task, vpn, 0, mode, mask, row, own)
+    if mode == Mode.PREFERRED_MANY:
+        mask = ALL_NODES
+    reclaimed = try_to_free_pages(m, base, mask)
+    ns = m.info[SCANNED] * m.cost[COST_RECLAIM_PAGE]
+    ns += m.info[WRITTEN] * m.cost[COST_SWAP_OUT]
+    m.cause[m.info[SHARDS], task, Cause.RECLAIM] += ns
+    m.info[SCANNED] = 0
+    m.info[WRITTEN] = 0
+    if reclaimed > 0:
+        m.info[NO_PROGRESS] = 0
+        return True
+    m.info[NO_PROGRESS] += 1
+    return m.info[NO_PROGRESS] <= MAX_RECLAIM_RETRIES
+
+
+@inlined
+def _serve_serially(m, task, at, vpn, write):
+    """Serve one access; return _SERVED, OOM or SEGV."""
+    s = m.info[SHARDS]
+    m.info[NO_PROGRESS] = 0
+    while not is_hit(entry_of(m, at), write):
+        status = handle_mm_fault(m, s, task, at, vpn, write)
+        if status == SERVED:
+            m.info[NO_PROGRESS] = 0
+        elif status == NO_MEMORY:
+            if not _reclaim(m, task, vpn):
+                return _OOM
+        else:
+            return _SEGV
+    return _SERVED
+
+
+@inlined
+def _run_daemons(m):
+    for n in range(m.node.shape[0]):
+        if m.node[n, KSWAPD_WOKEN]:
+            m.node[n, KSWAPD_WOKEN] = 0
+            balance_pgdat(m, n)
+        if m.node[n, KCOMPACTD_WOKEN]:
+            m.node[n, KCOMPACTD_WOKEN] = 0
+            compact_zone(m, n, NONE)
+
+
+@kernel
+def run_daemons(m):
+    """Let kswapd and kcompactd of the nodes work that were woken."""
+    _run_daemons(m)
+
+
+@inlined
+def _passed_in_shard(m, word):
+    """Tell whether a shard has served this access of the layout already."""
+    s = shard_of(word, m.info[SHARDS])
+    seen = m.shard[s, SHARD_SEEN]
+    m.shard[s, SHARD_SEEN] = seen + 1
+    return seen < m.shard[s, QUEUE_SERVED] - m.shard[s, QUEUE_FIRST]
+
+
+@inlined
+def _ask_ahead(m, word):
+    """Prefetch the PTE of an access to come."""
+    delta = m.task[word >> ACCESS_TASK_SHIFT, TASK_DELTA]
+    prefetchw(m.pte, (word & ACCESS_VPN) + delta)
+
+
+@inlined
+def _hit(m, word, counts):
+    """Do what the hardware does for an access that needs no fault."""
+    task = word >> ACCESS_TASK_SHIFT
+    at = (word & ACCESS_VPN) + m.task[task, TASK_DELTA]
+    counts[hit_node(m, task, entry_of(m, at))] += 1
+    touch(m, task, at, word & ACCESS_WRITE != 0, counts)
+    if m.info[TLB_SETS_4K]:
+        translate(m, task, shard_of(word, m.info[SHARDS]), at, counts)
+
+
+@inlined
+def _serve_again(m, word, counts):
+    """Serve one access of the layout, and let the daemons work after a fault."""
+    task = word >> ACCESS_TASK_SHIFT
+    vpn = word & ACCESS_VPN
+    write = word & ACCESS_WRITE != 0
+    at = vpn + m.task[task, TASK_DELTA]
+    if is_hit(entry_of(m, at), write):
+        _hit(m, word, counts)
+        return _SERVED
+    stop = _serve_serially(m, task, at, vpn, write)
+    if stop == _SERVED:
+        _hit(m, word, counts)
+        _run_daemons(m)
+    return stop
+
+
+@inlined
+def _settle(m, word, counts):
+    """Charge the hits of the run of accesses that ends with ``word``."""
+    tail = word & ACCESS_TAIL != 0
+    settle_run(m, m.info[SHARDS], word >> ACCESS_TASK_SHIFT, tail, counts)
+
+
+@inlined
+def _is_alive(m, word):
+    return m.task[word >> ACCESS_TASK_SHIFT, TASK_ALIVE] == 1
+
+
+@inlined
+def _is_other_run(word, last):
+    return (word ^ last) & ~(ACCESS_VPN | ACCESS_WRITE) != 0
+
+
+@kernel
+def serve_set_aside(m, layout, accesses, limit, counts):
+    """Serve what the shards set aside, in the order of the layout; return a Stop.
+
+    layout  int64[>= accesses]  the quantum's accesses by (task, number)
+    limit   most accesses to serve in this call
+    counts  int64[3 * nodes + 3]  scratch (``kernels/tlb.py``), zero before and after
+    """
+    stop = _DONE
+    layout, counts = from_start(layout), from_start(counts)
+    served, last = 0, layout[min(m.info[POSITION], accesses - 1)]
+    for position in range(m.info[POSITION], accesses):
+        word = layout[position]
+        if position + DISTANCE < accesses:
+            _ask_ahead(m, layout[position + DISTANCE])
+        m.info[POSITION] = position + 1
+        if _passed_in_shard(m, word) or not _is_alive(m, word):
+            continue
+        if _is_other_run(word, last):
+            _settle(m, last, counts)
+        last = word
+        stop = _serve_again(m, word, counts)
+        if stop != _SERVED:
+            break
+        served += 1
+        stop = _LIMIT if served == limit else _DONE
+        if stop == _LIMIT:
+            break
+    _settle(m, last, counts)
+    return stop
+
+
+@kernel
+def serve_one(m, word, counts):
+    """Serve again the access that stopped the barrier; return a Stop (LIMIT: served).
+
+    word  int64  the access, as in the layout
+    """
+    if not _is_alive(m, word):
+        return _LIMIT
+    counts = from_start(counts)
+    stop = _serve_again(m, word, counts)
+    _settle(m, word, counts)
+    return _LIMIT if stop == _SERVED else stop

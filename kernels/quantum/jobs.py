@@ -1,0 +1,109 @@
+"""The jobs of a quantum that threads share: accesses are made, dealt, served, freed.
+
+A unit of a job touches nothing that another unit of it changes, so who does which unit,
+and when, changes nothing.  All jobs are one kernel: it is compiled once, and a thread
+stays in it from job to job (``kernels/team.py``).
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+from ..frames.allotment import free_part, touch_ahead
+from ..jit.arrays import Arrays, from_start
+from ..jit.compile import inlined, kernel
+from ..words import NONE
+from .accesses import deal_chunk, generate_chunk
+from .serve import serve_shard
+from .team import KIND, UNITS, is_dismissed, is_over, note_done, post, take
+
+
+class Job(IntEnum):
+    """What a team does, and the unit it is done by."""
+
+    #: Lay out a chunk of the accesses and count them by shard.
+    GENERATE = 0
+    #: Copy a chunk of the layout to its shards' queues.
+    DEAL = 1
+    #: Touch host memory that will be needed (unit 0), serve accesses of a shard.
+    SERVE = 2
+    #: Free the frames of a part that shards freed.
+    FREE = 3
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Work(Arrays):
+    """What a team works on besides the Memory."""
+
+    #: The workloads of the run (``engine/load.py``).
+    load: np.ndarray
+    exponent: np.ndarray
+    recorded: np.ndarray
+    #: int64[tasks + 1]: where each task's accesses begin in the layout.
+    start: np.ndarray
+    #: int64[most accesses]: by (task, number), and by shard.
+    layout: np.ndarray
+    queued: np.ndarray
+    #: int64[chunks, S]: accesses of a chunk that each shard gets, then where they go.
+    tally: np.ndarray
+    #: int64[1]: accesses of a shard that one job serves at most.
+    limit: np.ndarray
+    #: int64[threads, 2, 3 * nodes + 3]: scratch of each (``kernels/tlb.py``), zero
+    #: before and after, and as much that keeps it from the next one's.
+    counts: np.ndarray
+    #: int64[TEAM_WIDTH] (``kernels/team.py``).
+    team: np.ndarray
+
+
+_GENERATE, _DEAL, _SERVE = int(Job.GENERATE), int(Job.DEAL), int(Job.SERVE)
+
+
+@inlined
+def _apart(unit, units):
+    """Return which unit the ``unit``-th one taken is: neighbours share cache lines.
+
+    The first of one half, the first of the other, the second of one half ...
+    """
+    return unit % 2 * ((units + 1) // 2) + unit // 2
+
+
+@inlined
+def _do(m, w, kind, unit, counts):
+    if kind == _GENERATE:
+        generate_chunk(
+            m.task, w.load, w.exponent, w.recorded, w.start, w.layout, w.tally, unit
+        )
+    elif kind == _DEAL:
+        deal_chunk(w.start, w.layout, w.tally, w.queued, unit)
+    elif kind == _SERVE and unit == 0:
+        touch_ahead(m)
+    elif kind == _SERVE:
+        serve_shard(m, unit - 1, w.queued, w.limit[0], counts)
+    else:
+        free_part(m, unit)
+
+
+@kernel
+def share(m, w, kind, units, member):
+    """Lead a job until it is done (``member`` 0), or follow until dismissed.
+
+    kind    Job, and ``units`` how many there are of it: what the leader says counts
+    """
+    counts = from_start(w.counts[member, 0])
+    if member == 0:
+        post(w.team, kind, units)
+    waited = 0
+    while True:
+        unit = take(w.team)
+        if unit != NONE:
+            _do(m, w, w.team[KIND], _apart(unit, w.team[UNITS]), counts)
+            note_done(w.team)
+            waited = 0
+        elif member == 0:
+            if is_over(w.team, units):
+                break
+        else:
+            if is_dismissed(w.team, waited):
+                break
+            waited += 1

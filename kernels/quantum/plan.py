@@ -1,0 +1,92 @@
+"""How many accesses each task contributes to a quantum."""
+
+from typing import Final
+
+from ..jit.compile import inlined, kernel
+from ..state import (
+    TASK_ALIVE,
+    TASK_CLOCK,
+    TASK_COUNT,
+    TASK_MEAN,
+    TASK_NUMBER,
+    TASK_QUOTA,
+    TASK_RAN,
+)
+from ..words import NONE
+
+#: Accesses that a task may contribute to its first quantum of a run.
+FIRST_ACCESSES: Final = 4
+
+
+@inlined
+def _left(task, t):
+    if not task[t, TASK_ALIVE]:
+        return 0
+    return task[t, TASK_COUNT] - task[t, TASK_NUMBER]
+
+
+@inlined
+def _assign(task, now, end):
+    """Set every task's quota of a quantum; return their sum."""
+    total = 0
+    for t in range(task.shape[0]):
+        task[t, TASK_QUOTA] = 0
+        task[t, TASK_RAN] = 0
+        left = _left(task, t)
+        if left <= 0:
+            continue
+        clock = max(task[t, TASK_CLOCK], now)
+        task[t, TASK_CLOCK] = clock
+        if clock < end:
+            quota = min(left, max(1, (end - clock) // task[t, TASK_MEAN]))
+            task[t, TASK_QUOTA] = quota
+            total += quota
+    return total
+
+
+@inlined
+def _pace(task, now, end):
+    """Return the end of a quantum in which no task doubles what it has done.
+
+    What faults will cost is not known before: a task that found none yet would else
+    be given so many accesses that it took all of them.
+    """
+    for t in range(task.shape[0]):
+        if _left(task, t) <= 0:
+            continue
+        clock = max(task[t, TASK_CLOCK], now)
+        if clock < end:
+            allowed = max(FIRST_ACCESSES, task[t, TASK_NUMBER])
+            end = min(end, clock + allowed * task[t, TASK_MEAN])
+    return end
+
+
+@inlined
+def _earliest(task):
+    found = NONE
+    for t in range(task.shape[0]):
+        if _left(task, t) > 0:
+            clock = task[t, TASK_CLOCK]
+            if found == NONE or clock < found:
+                found = clock
+    return found
+
+
+@kernel
+def plan(task, now, quantum, most):
+    """Fix how many accesses each task contributes to the next quantum.
+
+    Return (start, end) of the quantum in ns, or (now, NONE) where nothing is left.
+    """
+    end = _pace(task, now, now + quantum)
+    total = _assign(task, now, end)
+    if total == 0:
+        now = _earliest(task)
+        if now == NONE:
+            return now, NONE
+        end = _pace(task, now, now + quantum)
+        total = _assign(task, now, end)
+    if total > most:
+        end = now + max(1, (end - now) * most // total)
+        _assign(task, now, end)
+    return now, end

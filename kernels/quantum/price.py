@@ -1,0 +1,107 @@
+"""What an access and a page walk cost in this quantum."""
+
+from typing import Final
+
+from ..jit.compile import inlined, kernel
+from ..state import (
+    COST_WALK,
+    MM_HUGE,
+    MM_RSS,
+    TASK_MM,
+    TASK_NID,
+    TASK_REFS,
+    TASK_STREAM,
+)
+from ..words import CACHE_LINE, HPAGE_PMD_NR
+
+SECOND: Final = 1_000_000_000
+UTILISATION_MAX: Final = 950
+STREAM_FACTOR_ONE: Final = 1000
+STREAM_FACTOR_MAX: Final = 1_000_000
+
+
+@inlined
+def _loaded(latency, utilisation, queueing, c, n):
+    u = utilisation[c, n]
+    return latency[c, n] * (1000 + queueing * u // (1000 - u)) // 1000
+
+
+@inlined
+def _streamed(latency, bandwidth, factor, core_bandwidth, refs, c, n):
+    rate = min(bandwidth[c, n], core_bandwidth * latency[c, c] // latency[c, n])
+    return max(1, refs * CACHE_LINE * SECOND // rate * factor[c, n] // 1000)
+
+
+@kernel
+def price(m, latency, bandwidth, utilisation, factor, queueing, core_bandwidth):
+    """Set what an access of each task to each node costs in this quantum, ns.
+
+    latency, bandwidth, utilisation (thousandths), factor (thousandths)
+        int64[nodes, nodes], row: node of the CPU
+    """
+    for t in range(m.task.shape[0]):
+        c = m.task[t, TASK_NID]
+        refs = m.task[t, TASK_REFS]
+        for n in range(m.node.shape[0]):
+            if m.task[t, TASK_STREAM]:
+                m.access_ns[t, n] = _streamed(
+                    latency, bandwidth, factor, core_bandwidth, refs, c, n
+                )
+            else:
+                m.access_ns[t, n] = refs * _loaded(latency, utilisation, queueing, c, n)
+
+
+@inlined
+def _miss_permille(cache, entries):
+    """Return how many of 1000 walks find their entry in memory only."""
+    return 1000 - min(1000, cache * 1000 // max(1, entries * 8))
+
+
+@kernel
+def price_walks(m, latency, utilisation, queueing, cache):
+    """Set what a page walk of each task costs in this quantum, ns.
+
+    cache  bytes of a core's caches that hold entries of page tables
+    """
+    for t in range(m.task.shape[0]):
+        mm = m.task[t, TASK_MM]
+        c = m.task[t, TASK_NID]
+        huge = m.mm[mm, MM_HUGE]
+        small = _miss_permille(cache, m.mm[mm, MM_RSS] - huge)
+        large = _miss_permille(cache, huge // HPAGE_PMD_NR)
+        for n in range(m.node.shape[0]):
+            loaded = _loaded(latency, utilisation, queueing, c, n)
+            m.walk_ns[t, 0, n] = m.cost[COST_WALK] + loaded * small // 1000
+            m.walk_ns[t, 1, n] = m.cost[COST_WALK] + loaded * large // 1000
+
+
+@inlined
+def _permille(refs, bandwidth, length):
+    capacity = bandwidth // 1000 * length // 1_000_000
+    return refs * CACHE_LINE * 1000 // max(1, capacity)
+
+
+@kernel
+def utilise(m, bandwidth, utilisation, factor, length):
+    """Turn the quantum's traffic into the next quantum's utilisation.
+
+    length  of the quantum, ns
+    """
+    nodes = m.node.shape[0]
+    for n in range(nodes):
+        into = 0
+        for c in range(nodes):
+            for s in range(m.traffic.shape[0]):
+                into += m.traffic[s, c, n]
+        for c in range(nodes):
+            refs = 0
+            for s in range(m.traffic.shape[0]):
+                refs += m.traffic[s, c, n]
+                m.traffic[s, c, n] = 0
+            u = _permille(into, bandwidth[n, n], length)
+            if c != n:
+                u = max(u, _permille(refs, bandwidth[c, n], length))
+            utilisation[c, n] = min(u, UTILISATION_MAX)
+            # Half a step: a whole one swings for ever, as prices come a quantum late.
+            grown = factor[c, n] * (1000 + u) // 2000
+            factor[c, n] = min(max(grown, STREAM_FACTOR_ONE), STREAM_FACTOR_MAX)

@@ -1,0 +1,59 @@
+"""The hot loop: a shard serves its queue up to the first access it must set aside."""
+
+from ..fault.fault_row import serve_row
+from ..fault.memory import handle_mm_fault
+from ..frames.look_ahead import look_ahead, look_at_first
+from ..frames.page_table import entry_of, is_hit
+from ..jit.compile import inlined
+from ..state import QUEUE_END, QUEUE_SERVED, SERVED, SET_ASIDE, TASK_DELTA
+from ..words import ACCESS_TAIL, ACCESS_TASK_SHIFT, ACCESS_VPN, ACCESS_WRITE
+from .hits import hits_from, is_plain, settle_run
+
+
+@inlined
+def _serve_miss(m, s, word):
+    """Serve an access that the hardware cannot; return whether its PTE is usable."""
+    task = word >> ACCESS_TASK_SHIFT
+    vpn = word & ACCESS_VPN
+    write = word & ACCESS_WRITE != 0
+    at = vpn + m.task[task, TASK_DELTA]
+    status = SERVED
+    while status == SERVED and not is_hit(entry_of(m, at), write):
+        status = handle_mm_fault(m, s, task, at, vpn, write)
+    return status == SERVED
+
+
+@inlined
+def _serve_run(m, s, queued, k, end, last, run, counts):
+    """Serve one task's accesses from ``k``; return the first that is not served."""
+    while True:
+        k = hits_from(m, s, queued, k, end, last, run, counts)
+        if k == end or queued[k] & ~(ACCESS_VPN | ACCESS_WRITE) != run:
+            break
+        if is_plain(m):
+            after = serve_row(m, s, queued, k, end, last, run, counts)
+            if after > k:
+                k = after
+                continue
+        look_ahead(m, queued, k, last)
+        if not _serve_miss(m, s, queued[k]):
+            m.shard[s, SET_ASIDE] = 1
+            break
+    settle_run(m, s, run >> ACCESS_TASK_SHIFT, run & ACCESS_TAIL != 0, counts)
+    return k
+
+
+@inlined
+def serve_shard(m, s, queued, limit, counts):
+    """Serve at most ``limit`` accesses of a shard, up to one it must set aside.
+
+    queued  int64[accesses]  the shards' queues, back to back
+    counts  int64[3 * nodes + 3]  scratch (``kernels/tlb.py``), zero before and after
+    """
+    k, last = m.shard[s, QUEUE_SERVED], m.shard[s, QUEUE_END]
+    end = min(last, k + limit)
+    look_at_first(m, queued, k, end)
+    while k < end and m.shard[s, SET_ASIDE] == 0:
+        run = queued[k] & ~(ACCESS_VPN | ACCESS_WRITE)
+        k = _serve_run(m, s, queued, k, end, last, run, counts)
+    m.shard[s, QUEUE_SERVED] = k

@@ -1,0 +1,61 @@
+"""Second-level TLBs: one a task and shard, sets of 4 tags in true LRU order.
+
+``docs/model.md`` §10.8.  A row of ``Memory.tlb`` holds the sets for 4 KiB, the sets for
+2 MiB, then for each size the 64-byte line of page-table entries of the last miss.
+"""
+
+from typing import Final
+
+from ..jit.compile import inlined
+from ..state import WAYS
+
+_SCATTER: Final = 0x85EBCA6B
+_LOW_32: Final = (1 << 32) - 1
+
+# --- counts of a run, int64[CACHED * nodes + 3]: parts of ``nodes`` columns ---------
+#: Hits by the page's node, walks that went to memory by the table's node and the size,
+#: then the walks that found their line, 4 KiB and 2 MiB, then the pages that
+#: have paid for their move.
+WALKS_4K: Final = 1
+WALKS_2M: Final = 2
+CACHED: Final = 3
+
+
+@inlined
+def tlb_miss(row, first, sets, tag):
+    """Look a tag up and put it first in its set; return whether it was missing.
+
+    first  where the sets of the size begin in the row; entries are tag + 1, 0 is empty
+    """
+    at = first + ((tag * _SCATTER & _LOW_32) * sets >> 32) * WAYS
+    entry = tag + 1
+    t0 = row[at]
+    if t0 == entry:
+        return False
+    t1 = row[at + 1]
+    row[at] = entry
+    row[at + 1] = t0
+    if t1 == entry:
+        return False
+    t2 = row[at + 2]
+    row[at + 2] = t1
+    if t2 == entry:
+        return False
+    t3 = row[at + 3]
+    row[at + 3] = t2
+    return t3 != entry
+
+
+@inlined
+def walk(row, size, tag, nid, nodes, counts):
+    """Count a page walk: to memory on ``nid``, or to the line of the last one.
+
+    size  0: 4 KiB, 1: 2 MiB
+    """
+    last = row.size - 2 + size
+    line = (tag >> 3) + 1
+    if row[last] == line:
+        counts[CACHED * nodes + size] += 1
+    else:
+        row[last] = line
+        counts[(WALKS_4K + size) * nodes + nid] += 1

@@ -1,0 +1,535 @@
+"""Reclaim (mm/vmscan.c): two clock hands a node, kswapd and direct reclaim.
+
+The LRU lists of Linux are bits of the frame words here and the hands visit frames in
+frame order (``docs/model.md`` §8).  All of it is serial work.
+"""
+
+from math import sqrt
+from typing import Final
+
+from ..counters import Refusal, Vm
+from ..fault.shmem import shmem_writepage
+from ..frames.folio import lru_add_huge, split_huge_page
+from ..frames.lru_batch import lru_add_drain
+from ..frames.page_alloc import put_page
+from ..frames.rmap import (
+    cache_index,
+    clear_young,
+    entries_to_slots,
+    is_lazyfree,
+    mapcount,
+    try_to_discard,
+    try_to_unmap,
+    try_to_unmap_shmem,
+)
+from ..frames.swap_state import (
+    add_to_swap,
+    get_id,
+    migration_free_entry,
+    swap_free_slot,
+)
+from ..jit.compile import called, inlined
+from ..knobs import Balancing
+from ..placement.mempolicy import first_candidate, in_mask
+from ..placement.migrate import lru_add
+from ..state import (
+    ACTIVE,
+    BALANCING,
+    DEFERRED,
+    FREE,
+    HAND_ACTIVE,
+    HAND_INACTIVE,
+    HIGH,
+    HUGE,
+    IN_USE,
+    INACTIVE,
+    KSWAPD_FAILURES,
+    LAZYFREE,
+    NODE_SHIFT,
+    ONLINE,
+    PROMO,
+    SCANNED,
+    SHARDS,
+    SLOTS,
+    SPAN,
+    TOTAL,
+    VIRGIN_ID,
+    WRITTEN,
+)
+from ..words import (
+    FOLIO_COMPOUND,
+    FOLIO_DEFERRED,
+    FOLIO_LAZYFREE,
+    FRAME_ACTIVE,
+    FRAME_DIRTY,
+    FRAME_IN_USE,
+    FRAME_LAZYFREE,
+    FRAME_MIGCACHE,
+    FRAME_REFERENCED,
+    FRAME_SHMEM,
+    FRAME_SWAPCACHE,
+    FRAME_VPN,
+    FRAME_WEDGED,
+    HPAGE_PMD_NR,
+    HPAGE_PMD_ORDER,
+    NONE,
+    PTE_PARKED,
+    PTE_SWAP,
+)
+from .demotion import can_demote, demote_folio, demote_page
+from .vmscan_huge import clear_young_huge, discard_huge, set_active_huge, swap_out_whole
+
+SWAP_CLUSTER_MAX: Final = 32
+DEF_PRIORITY: Final = 12
+_TIERING: Final = int(Balancing.TIERING)
+MAX_RECLAIM_RETRIES: Final = 16
+
+
+@inlined
+def _nowhere_to_go(m, n):
+    """Tell whether pages of a node can neither be swapped out nor demoted."""
+    if m.info[SLOTS + IN_USE] < m.info[SLOTS + TOTAL]:
+        return False
+    return not can_demote(m, n)
+
+
+@inlined
+def _activate(m, n, pfn):
+    s = m.info[SHARDS]
+    lru_add(m, s, pfn, -1)
+    m.frame[pfn] = (m.frame[pfn] | FRAME_ACTIVE) & ~FRAME_REFERENCED
+    lru_add(m, s, pfn, 1)
+    m.vm[s, n, Vm.PGACTIVATE] += 1
+
+
+@inlined
+def _move_to_swap(m, n, pfn, slot):
+    """Convert a migration-cache page to swap: every PTE gets the slot."""
+    s = m.info[SHARDS]
+    entry = int(m.frame_entry[pfn])
+    entries_to_slots(m, m.frame[pfn] & FRAME_VPN, PTE_PARKED | entry, slot)
+    m.slot_count[slot] = m.entry_count[entry]
+    m.entry_count[entry] = 0
+    migration_free_entry(m, s, entry)
+    m.frame[pfn] &= ~FRAME_MIGCACHE
+    m.vm[s, n, Vm.MIGCACHE_TO_SWAP] += 1
+
+
+@inlined
+def _get_slot_for(m, n, pfn):
+    """Put a page into the swap cache if it is not; False where no slot is free."""
+    word = m.frame[pfn]
+    if word & FRAME_SWAPCACHE:
+        return True
+    slot = get_id(m.info, SLOTS, m.slot_frame)
+    if slot == NONE:
+        reason = Refusal.NO_SWAP_SLOT
+        if word & FRAME_MIGCACHE:
+            reason = Refusal.MIGCACHE_NO_SWAP_SLOT
+        m.refused[m.info[SHARDS], reason] += 1
+        return False
+    m.slot_count[slot] = 0
+    if word & FRAME_MIGCACHE:
+        _move_to_swap(m, n, pfn, slot)
+    add_to_swap(m, pfn, slot)
+    return True
+
+
+@called
+def _discard_page(m, n, pfn, steal):
+    """Forget a page that was freed by advice; return 1, or 0 where it was written."""
+    s = m.info[SHARDS]
+    try_to_discard(m, s, pfn)
+    if mapcount(m.frame[pfn]) > 0:
+        _activate(m, n, pfn)
+        return 0
+    m.vm[s, n, Vm.PGLAZYFREED] += 1
+    if steal != NONE:
+        m.vm[s, n, steal] += 1
+    lru_add(m, s, pfn, -1)
+    put_page(m, s, pfn)
+    return 1
+
+
+@called
+def _reclaim_shmem(m, n, pfn, steal):
+    """Take a shared page out of its object, to swap or, if clean, to nowhere.
+
+    A page that was only read is not kept: it is all zeros.  One that finds no slot is
+    unmapped all the same.
+    """
+    s = m.info[SHARDS]
+    vpn = m.frame[pfn] & FRAME_VPN
+    try_to_unmap_shmem(m, s, pfn)
+    if not m.frame[pfn] & FRAME_DIRTY:
+        m.pte[cache_index(m, vpn)] = 0
+    elif not shmem_writepage(m, n, vpn):
+        _activate(m, n, pfn)
+        return 0
+    lru_add(m, s, pfn, -1)
+    put_page(m, s, pfn)
+    if steal != NONE:
+        m.vm[s, n, steal] += 1
+    return 1
+
+
+@inlined
+def _reclaim_page(m, n, pfn, steal):
+    """Swap a page out and free it; return 1, or 0 where it had to be activated.
+
+    steal  the counter, a Vm; NONE: for MADV_PAGEOUT, which neither counts nor demotes
+    """
+    s = m.info[SHARDS]
+    m.frame[pfn] &= ~FRAME_REFERENCED
+    if steal != NONE and demote_page(m, n, pfn, steal):
+        return 1
+    if is_lazyfree(m.frame[pfn]):
+        return _discard_page(m, n, pfn, steal)
+    if m.frame[pfn] & FRAME_SHMEM:
+        return _reclaim_shmem(m, n, pfn, steal)
+    if not _get_slot_for(m, n, pfn):
+        _activate(m, n, pfn)
+        return 0
+    slot = int(m.frame_entry[pfn])
+    try_to_unmap(m, s, pfn, PTE_SWAP, slot, m.slot_count)
+    if m.frame[pfn] & FRAME_DIRTY:
+        m.vm[s, n, Vm.PSWPOUT] += 1
+        m.info[WRITTEN] += 1
+    lru_add(m, s, pfn, -1)
+    put_page(m, s, pfn)
+    m.slot_frame[slot] = NONE
+    if m.slot_count[slot] == 0:
+        swap_free_slot(m, s, slot)
+    if steal != NONE:
+        m.vm[s, n, steal] += 1
+    return 1
+
+
+@inlined
+def _reclaim_huge(m, n, b, steal):
+    """Swap a folio out, whole if it can be; return pages freed so."""
+    m.block_huge[b] &= ~FRAME_REFERENCED
+    if steal != NONE:
+        demoted = demote_folio(m, n, b, steal)
+        if demoted > 0:
+            return demoted
+    if m.block_huge[b] & FOLIO_LAZYFREE:
+        return discard_huge(m, n, b, steal)
+    if not m.block_huge[b] & FOLIO_COMPOUND:
+        slot = m.info[SLOTS + VIRGIN_ID]
+        if slot + HPAGE_PMD_NR <= m.info[SLOTS + TOTAL]:
+            return swap_out_whole(m, n, b, slot, steal)
+        m.vm[m.info[SHARDS], n, Vm.THP_SWPOUT_FALLBACK] += 1
+    split_huge_page(m, m.info[SHARDS], b, 0)
+    reclaimed = 0
+    first = b << HPAGE_PMD_ORDER
+    for pfn in range(first, first + HPAGE_PMD_NR):
+        if m.frame[pfn] & FRAME_IN_USE:
+            reclaimed += _reclaim_page(m, n, pfn, steal)
+    return reclaimed
+
+
+@called
+def reclaim_folio(m, n, b):
+    """Swap a folio out for MADV_PAGEOUT, unless other entries have used it."""
+    return _shrink_huge(m, n, b, NONE)
+
+
+@called
+def reclaim_page(m, n, pfn):
+    """Swap a page out for MADV_PAGEOUT, used or not."""
+    return _reclaim_page(m, n, pfn, NONE)
+
+
+@called
+def deactivate_folio(m, n, b):
+    """Move an active folio to the inactive list (lru_deactivate)."""
+    set_active_huge(m, n, b, False, Vm.PGDEACTIVATE)
+
+
+@called
+def lazyfree_folio(m, n, b):
+    """Let reclaim forget a folio (lru_lazyfree_fn, mm/swap.c, 6.1)."""
+    s = m.info[SHARDS]
+    m.info[LAZYFREE] = 1
+    lru_add_huge(m, s, b, -1)
+    m.block_huge[b] &= ~(FRAME_ACTIVE | FRAME_REFERENCED)
+    m.block_huge[b] |= FOLIO_LAZYFREE
+    lru_add_huge(m, s, b, 1)
+    m.vm[s, n, Vm.PGLAZYFREE] += HPAGE_PMD_NR
+
+
+@inlined
+def lazyfree_page(m, n, pfn):
+    """Let reclaim forget a page (lru_lazyfree_fn, mm/swap.c, 6.1)."""
+    s = m.info[SHARDS]
+    m.info[LAZYFREE] = 1
+    lru_add(m, s, pfn, -1)
+    m.frame[pfn] &= ~(FRAME_ACTIVE | FRAME_REFERENCED)
+    m.frame[pfn] |= FRAME_LAZYFREE
+    lru_add(m, s, pfn, 1)
+    m.vm[s, n, Vm.PGLAZYFREE] += 1
+
+
+@called
+def _shrink_huge(m, n, b, steal):
+    """Decide on one inactive folio; return pages freed."""
+    young = clear_young_huge(m, b)
+    if young == 0:
+        return _reclaim_huge(m, n, b, steal)
+    if young > 1 or m.block_huge[b] & FRAME_REFERENCED:
+        set_active_huge(m, n, b, True, Vm.PGACTIVATE)
+    else:
+        m.block_huge[b] |= FRAME_REFERENCED
+    return 0
+
+
+@called
+def _deactivate_huge(m, n, b):
+    clear_young_huge(m, b)
+    set_active_huge(m, n, b, False, Vm.PGDEACTIVATE)
+    m.vm[m.info[SHARDS], n, Vm.PGREFILL] += HPAGE_PMD_NR
+
+
+@called
+def deferred_split_scan(m, n):
+    """Split up to 32 of a node's deferred folios; return pages freed."""
+    freed = 0
+    done = 0
+    b = n << (m.info[NODE_SHIFT] - HPAGE_PMD_ORDER)
+    while done < SWAP_CLUSTER_MAX and m.node[n, DEFERRED] > 0:
+        if m.block_huge[b] & FOLIO_DEFERRED:
+            freed += split_huge_page(m, m.info[SHARDS], b, 0)
+            done += 1
+        b += 1
+    return freed
+
+
+@inlined
+def _shrink_folio(m, n, pfn, steal):
+    """Decide on one inactive page (folio_check_references); return 1 if it is freed."""
+    young = clear_young(m, pfn)
+    if young == 0:
+        return _reclaim_page(m, n, pfn, steal)
+    if young > 1 or m.frame[pfn] & FRAME_REFERENCED:
+        _activate(m, n, pfn)
+    else:
+        m.frame[pfn] |= FRAME_REFERENCED
+    return 0
+
+
+@inlined
+def deactivate_page(m, n, pfn):
+    """Move an active page to the inactive list (lru_deactivate)."""
+    s = m.info[SHARDS]
+    lru_add(m, s, pfn, -1)
+    m.frame[pfn] &= ~FRAME_ACTIVE
+    lru_add(m, s, pfn, 1)
+    m.vm[s, n, Vm.PGDEACTIVATE] += 1
+
+
+@inlined
+def _deactivate(m, n, pfn):
+    clear_young(m, pfn)
+    deactivate_page(m, n, pfn)
+    m.vm[m.info[SHARDS], n, Vm.PGREFILL] += 1
+
+
+@inlined
+def _next_on_list(m, n, hand, active, budget):
+    """Advance a hand to the next frame, or first frame of a folio, of a list.
+
+    Return (frame or NONE, hand after it, frames passed).
+    """
+    span = m.node[n, SPAN]
+    first = n << m.info[NODE_SHIFT]
+    want = FRAME_IN_USE | FRAME_ACTIVE if active else FRAME_IN_USE
+    passed = 0
+    while passed < budget:
+        b = (first + hand) >> HPAGE_PMD_ORDER
+        if m.block_used[b] == 0 or m.block_list[b] == HUGE:
+            step = HPAGE_PMD_NR - (hand & (HPAGE_PMD_NR - 1))
+            pfn = first + hand
+            passed += step
+            hand += step
+            listed = m.block_huge[b] & (FRAME_IN_USE | FRAME_ACTIVE) == want
+            if step == HPAGE_PMD_NR and m.block_list[b] == HUGE and listed:
+                return pfn, hand if hand < span else 0, passed
+        else:
+            pfn = first + hand
+            passed += 1
+            hand += 1
+            if m.frame[pfn] & (FRAME_IN_USE | FRAME_ACTIVE | FRAME_WEDGED) == want:
+                return pfn, hand if hand < span else 0, passed
+        if hand >= span:
+            hand = 0
+    return NONE, hand, passed
+
+
+@inlined
+def _shrink_inactive_list(m, n, count, scan, steal):
+    reclaimed = 0
+    passed = 0
+    for _ in range(count):
+        pfn, hand, step = _next_on_list(
+            m, n, m.node[n, HAND_INACTIVE], False, m.node[n, SPAN] - passed
+        )
+        m.node[n, HAND_INACTIVE] = hand
+        passed += step
+        if pfn == NONE:
+            break
+        b = pfn >> HPAGE_PMD_ORDER
+        pages = HPAGE_PMD_NR if m.block_list[b] == HUGE else 1
+        m.vm[m.info[SHARDS], n, scan] += pages
+        m.info[SCANNED] += pages
+        if pages > 1:
+            return reclaimed + _shrink_huge(m, n, b, steal)
+        reclaimed += _shrink_folio(m, n, pfn, steal)
+    return reclaimed
+
+
+@called
+def _shrink_lazyfree(m, n, target, scan, steal):
+    """Scan pages that were freed by advice, from the node's first frame on.
+
+    They are on the list of files' pages, which is scanned before that of anonymous ones
+    and without swap too (get_scan_count).  Return pages freed.
+    """
+    reclaimed = 0
+    pfn = n << m.info[NODE_SHIFT]
+    end = pfn + m.node[n, SPAN]
+    while pfn < end and reclaimed < target:
+        b = pfn >> HPAGE_PMD_ORDER
+        huge = m.block_list[b] == HUGE
+        if huge and m.block_huge[b] & FOLIO_LAZYFREE:
+            m.vm[m.info[SHARDS], n, scan] += HPAGE_PMD_NR
+            m.info[SCANNED] += HPAGE_PMD_NR
+            reclaimed += _shrink_huge(m, n, b, steal)
+        if huge or m.block_used[b] == 0:
+            pfn = (b + 1) << HPAGE_PMD_ORDER
+            continue
+        if is_lazyfree(m.frame[pfn]):
+            m.vm[m.info[SHARDS], n, scan] += 1
+            m.info[SCANNED] += 1
+            reclaimed += _shrink_folio(m, n, pfn, steal)
+        pfn += 1
+    return reclaimed
+
+
+@inlined
+def _shrink_active_list(m, n, count):
+    passed = 0
+    for _ in range(count):
+        pfn, hand, step = _next_on_list(
+            m, n, m.node[n, HAND_ACTIVE], True, m.node[n, SPAN] - passed
+        )
+        m.node[n, HAND_ACTIVE] = hand
+        passed += step
+        if pfn == NONE:
+            break
+        b = pfn >> HPAGE_PMD_ORDER
+        if m.block_list[b] == HUGE:
+            m.info[SCANNED] += HPAGE_PMD_NR
+            _deactivate_huge(m, n, b)
+            break
+        m.info[SCANNED] += 1
+        _deactivate(m, n, pfn)
+
+
+@inlined
+def _isqrt(x):
+    root = int(sqrt(float(x)))
+    while root * root > x:
+        root -= 1
+    while (root + 1) * (root + 1) <= x:
+        root += 1
+    return root
+
+
+@inlined
+def _inactive_is_low(m, n):
+    inactive = m.node[n, INACTIVE]
+    active = m.node[n, ACTIVE]
+    gb = (inactive + active) >> 18
+    ratio = _isqrt(10 * gb) if gb else 1
+    return inactive * ratio < active
+
+
+@inlined
+def _shrink_node(m, n, priority, target, scan, steal):
+    """Scan a node's lists at a priority; return how many pages were freed."""
+    reclaimed = deferred_split_scan(m, n) if m.node[n, DEFERRED] > 0 else 0
+    if m.info[LAZYFREE]:
+        reclaimed += _shrink_lazyfree(m, n, target, scan, steal)
+    if reclaimed > 0:
+        m.node[n, KSWAPD_FAILURES] = 0
+    if _nowhere_to_go(m, n) or (m.info[LAZYFREE] and reclaimed >= target):
+        return reclaimed
+    active = m.node[n, ACTIVE] >> priority
+    inactive = m.node[n, INACTIVE] >> priority
+    while active > 0 or inactive > 0:
+        if active > 0:
+            count = min(SWAP_CLUSTER_MAX, active)
+            if _inactive_is_low(m, n):
+                _shrink_active_list(m, n, count)
+            active -= count
+        if inactive > 0:
+            count = min(SWAP_CLUSTER_MAX, inactive)
+            reclaimed += _shrink_inactive_list(m, n, count, scan, steal)
+            inactive -= count
+        if reclaimed >= target or _nowhere_to_go(m, n):
+            break
+    if reclaimed > 0:
+        m.node[n, KSWAPD_FAILURES] = 0
+    return reclaimed
+
+
+@inlined
+def balance_pgdat(m, n):
+    """Run kswapd of a node until it is above its high, or promo, watermark."""
+    if m.node[n, KSWAPD_FAILURES] >= MAX_RECLAIM_RETRIES:
+        return
+    m.vm[m.info[SHARDS], n, Vm.PAGEOUTRUN] += 1
+    reclaimed = 0
+    priority = DEF_PRIORITY
+    mark = PROMO if m.info[BALANCING] & _TIERING else HIGH
+    lru_add_drain(m, n)
+    while priority >= 1 and m.node[n, FREE] <= m.node[n, mark]:
+        target = max(m.node[n, HIGH], SWAP_CLUSTER_MAX)
+        reclaimed += _shrink_node(
+            m, n, priority, target, Vm.PGSCAN_KSWAPD, Vm.PGSTEAL_KSWAPD
+        )
+        priority -= 1
+    if reclaimed == 0:
+        m.node[n, KSWAPD_FAILURES] += 1
+    m.info[SCANNED] = 0
+    m.info[WRITTEN] = 0
+
+
+@inlined
+def try_to_free_pages(m, base, mask):
+    """Reclaim directly from the candidates of an allocation; return pages freed."""
+    s = m.info[SHARDS]
+    first = first_candidate(m, base, mask)
+    if first == NONE:
+        return 0
+    m.vm[s, first, Vm.ALLOCSTALL_NORMAL] += 1
+    reclaimed = 0
+    priority = DEF_PRIORITY
+    while priority >= 0:
+        for j in range(m.node.shape[0]):
+            n = m.zonelist[base, j]
+            if not in_mask(mask, n) or not m.node[n, ONLINE]:
+                continue
+            reclaimed += _shrink_node(
+                m,
+                n,
+                priority,
+                SWAP_CLUSTER_MAX - reclaimed,
+                Vm.PGSCAN_DIRECT,
+                Vm.PGSTEAL_DIRECT,
+            )
+            if reclaimed >= SWAP_CLUSTER_MAX:
+                return reclaimed
+        priority -= 1
+    return reclaimed

@@ -1,0 +1,122 @@
+"""Collapse (mm/khugepaged.c): 512 pages of one block become a huge page.
+
+``docs/model.md`` §10.7.  khugepaged decides (``khugepaged.pyx``); here memory is
+allocated, what the PTEs held is let go, and the folio is mapped.  Serial work.
+"""
+
+from ..calls.zap import zap_pte
+from ..counters import Vm
+from ..frames.folio import map_folio
+from ..frames.page_alloc import free_huge, node_of, rmqueue_huge
+from ..jit.compile import inlined, kernel
+from ..knobs import Mode
+from ..placement.compaction import compact_zone
+from ..placement.mempolicy import zone_statistics
+from ..placement.vma_alloc_folio import has_room
+from ..state import (
+    ACTIVE,
+    BALANCING,
+    CHANGE_RSS,
+    INACTIVE,
+    LOW,
+    MIN,
+    ONLINE,
+    SHARDS,
+    TASK_NID,
+)
+from ..words import (
+    HPAGE_PMD_NR,
+    HPAGE_PMD_ORDER,
+    NONE,
+    PMD_NID,
+    PTE_PAYLOAD,
+    PTE_SWAP,
+    PTE_WRITE,
+    PTE_ZERO,
+)
+
+
+@inlined
+def _find_room(m, target, ties, defrag, task):
+    """Return the node with a block for a collapse, nearest to its target; or NONE.
+
+    Above low, else above min, else after compaction (get_page_from_freelist and
+    __alloc_pages_direct_compact over the nodes of ``ties``).
+    """
+    for attempt in range(3 if defrag else 2):
+        mark = LOW if attempt == 0 else MIN
+        for i in range(m.zonelist.shape[1]):
+            n = m.zonelist[target, i]
+            if not m.node[n, ONLINE] or not (ties >> n) & 1:
+                continue
+            if attempt == 2:
+                compact_zone(m, n, task)
+            if has_room(m, n, mark):
+                return n
+    return NONE
+
+
+@kernel
+def alloc_charge_hpage(m, target, ties, defrag, task):
+    """Allocate the block of a collapse; NONE where it fails.
+
+    target  its node; ``ties``: mask of it and the nodes that may stand in for it
+    defrag  whether to compact, at the expense of ``task`` (NONE: of nobody)
+    """
+    s = m.info[SHARDS]
+    # khugepaged runs where it allocates.
+    cpu_nid = NONE if task == NONE else m.task[task, TASK_NID]
+    n = _find_room(m, target, ties, defrag, task)
+    if n == NONE:
+        m.vm[s, target, Vm.THP_COLLAPSE_ALLOC_FAILED] += 1
+        return NONE
+    here = n if cpu_nid == NONE else cpu_nid
+    zone_statistics(m, s, n, n, here, Mode.DEFAULT)
+    m.vm[s, n, Vm.PGALLOC_NORMAL] += HPAGE_PMD_NR - 1
+    m.vm[s, n, Vm.THP_COLLAPSE_ALLOC] += 1
+    return rmqueue_huge(m, n)
+
+
+@inlined
+def _free_whole(m, mm, b, active):
+    """Free a pageblock whose pages' words are empty already, as one by one."""
+    s = m.info[SHARDS]
+    n = node_of(m, b << HPAGE_PMD_ORDER)
+    m.node[n, INACTIVE] -= HPAGE_PMD_NR - active
+    m.node[n, ACTIVE] -= active
+    m.vm[s, n, Vm.PGFREE] += HPAGE_PMD_NR
+    m.mm_change[s, mm, CHANGE_RSS] -= HPAGE_PMD_NR
+    if m.info[BALANCING]:
+        first = b << HPAGE_PMD_ORDER
+        m.frame_cpupid[first : first + HPAGE_PMD_NR] = 0
+    free_huge(m, b)
+
+
+@inlined
+def _zap_taken(m, mm, vpn, nid, taken):
+    s = m.info[SHARDS]
+    for i in range(HPAGE_PMD_NR):
+        pte = taken[i]
+        if pte == 0 or pte & PTE_ZERO:
+            continue
+        if pte & PTE_SWAP and m.slot_frame[pte & PTE_PAYLOAD] == NONE:
+            m.vm[s, nid, Vm.PSWPIN] += 1
+            m.vm[s, nid, Vm.PGMAJFAULT] += 1
+        zap_pte(m, s, pte, vpn + i, mm, False)
+
+
+@kernel
+def collapse_huge_page(m, mm, block, vpn, b, nid, taken, whole, active):
+    """Map a new huge page in place of the PTEs that were taken out of its block.
+
+    block   index of the PMD entry, ``vpn`` its first page, ``b`` the new pageblock
+    nid     node of that
+    taken, whole, active  what ``khugepaged.collapse_ptes`` found
+    """
+    s = m.info[SHARDS]
+    if whole != NONE:
+        _free_whole(m, mm, whole, active)
+    else:
+        _zap_taken(m, mm, vpn, nid, taken)
+    map_folio(m, s, mm, block, vpn, b, PTE_WRITE | m.pmd[block] & PMD_NID)
+    m.mm_change[s, mm, CHANGE_RSS] += HPAGE_PMD_NR

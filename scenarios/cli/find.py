@@ -1,0 +1,61 @@
+"""Find a scenario by its name or its file."""
+
+import importlib.util
+import os
+import sys
+from dataclasses import is_dataclass
+from pathlib import Path
+from types import ModuleType
+
+from ...engine.errors import BadInput
+from .say import located
+
+
+# --- scenarios by name or file --------------------------------------------------------
+
+
+def scenario_names() -> list[str]:
+    """Return the names of our scenarios, without importing one."""
+    stems = (path.stem for path in Path(__file__).parents[1].glob("*.py"))
+    return sorted(stem for stem in stems if stem != "__init__")
+
+
+def scenario_module(name: str) -> ModuleType:
+    return importlib.import_module(f"...{name}", __name__)
+
+
+def find_scenario(name: str) -> ModuleType:
+    """Return the scenario called ``name``, or the one in the file of that path."""
+    from ...engine.settings.parameters import did_you_mean
+
+    if name.endswith(".py") or os.sep in name:
+        return _load(Path(name))
+    names = scenario_names()
+    if name not in names:
+        raise BadInput(
+            f"scenario must be one of {', '.join(names)} or a FILE.py, "
+            f"got {name!r}{did_you_mean(name, names)}"
+        )
+    return scenario_module(name)
+
+
+def _load(path: Path) -> ModuleType:
+    """Import a user's file; raise BadInput where it is no scenario."""
+    if not path.is_file():
+        raise BadInput(f"scenario must be a file that exists, got {path}")
+    spec = importlib.util.spec_from_file_location(f"scenario_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses look for annotations
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise BadInput(f"{path} must import, got {located(error)}") from error
+    if not is_dataclass(getattr(module, "Parameters", None)):
+        raise BadInput(f"{path} must define a dataclass Parameters, got none")
+    if not callable(getattr(module, "build", None)):
+        raise BadInput(f"{path} must define build(parameters), got none")
+    return module
+
+
+def first_line(module: ModuleType) -> str:
+    return (module.__doc__ or "").strip().partition("\n")[0]

@@ -1,0 +1,87 @@
+"""The progress bar and the heartbeat of a run."""
+
+import sys
+import time
+from typing import Any
+
+from ...engine.study.study import label
+from ..common.table import count, seconds
+
+_HEARTBEAT_S = 10
+
+
+# --- progress, signals, errors --------------------------------------------------------
+
+
+class Progress:
+    """A bar on a terminal; in a log, a line every ten seconds."""
+
+    def __init__(self, study: Any, stop_if_asked) -> None:
+        from tqdm import tqdm
+
+        self.variants = study.variants
+        self.stop_if_asked = stop_if_asked
+        self.index = -1
+        self.served = 0
+        self.begin: float | None = None
+        self.before = 0
+        self.last_beat = time.monotonic()
+        self.total = sum(variant.accesses for variant in study.variants)
+        self.bar = tqdm(
+            total=self.total or None,  # a trace does not say how long it is
+            unit=" accesses",
+            unit_scale=True,
+            dynamic_ncols=True,
+            disable=None,  # where stderr is no terminal
+        )
+
+    def __call__(self, variant: Any, accesses: int, now_ns: int) -> None:
+        self.stop_if_asked()
+        if self.index < 0 or variant is not self.variants[self.index]:
+            self._next()
+        self.served += accesses
+        if accesses and self.begin is None:
+            # What came before was mostly the compiler's time.
+            self.begin, self.before = time.monotonic(), self.served
+        if self.bar.disable:
+            self._beat(now_ns)
+            return
+        self.bar.set_postfix_str(f"simulated {seconds(now_ns)}", refresh=False)
+        self.bar.update(accesses)
+
+    def close(self) -> None:
+        self.bar.close()
+
+    def _next(self) -> None:
+        """Go on to the next variant, whatever the last one really served."""
+        self.index += 1
+        self.served = sum(v.accesses for v in self.variants[: self.index])
+        self.bar.n = self.served
+        self.bar.set_description(self._name())
+
+    def _name(self) -> str:
+        name = label(self.variants[self.index].name)
+        return f"{name} ({self.index + 1}/{len(self.variants)})"
+
+    def _beat(self, now_ns: int) -> None:
+        now = time.monotonic()
+        if now - self.last_beat < _HEARTBEAT_S or not (self.served or now_ns):
+            return
+        self.last_beat = now
+        share, ends = self._pace(now)
+        print(
+            f"lazynuma: {self._name()}: {share}simulated {seconds(now_ns)}{ends}",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    def _pace(self, now: float) -> tuple[str, str]:
+        """Return what is done and how fast, and what is left, as far as it is known."""
+        share = f"{100 * self.served / self.total:.0f} %, " if self.total else ""
+        if self.begin is None or self.served <= self.before:
+            return share, ""
+        rate = (self.served - self.before) / (now - self.begin)
+        share += f"{count(rate)} accesses/s, "
+        if not self.total:
+            return share, ""
+        return share, f", {max(self.total - self.served, 0) / rate:.0f} s left"

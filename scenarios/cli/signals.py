@@ -1,0 +1,79 @@
+"""Stop a run on Ctrl-C and SIGTERM."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
+from typing import Any, NoReturn
+
+from .say import fail
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+#: How long a run may take to reach the next kernel call and to close its file.
+_GRACE_S = 0.6
+#: The compiler recurses deeply, and ``ulimit -s unlimited`` leaves threads 2 MiB.
+_STACK = 64 << 20
+
+
+class Stopped(BaseException):
+    """A signal asked for the end of the run."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.signum = signum
+
+
+class Stop:
+    """What the waiting thread and the running one share: who asked, what to close."""
+
+    def __init__(self) -> None:
+        self.signum: int | None = None
+        self.close = lambda: None
+
+    def ask(self, signum: int, frame: Any) -> None:
+        """Handle a signal; only the first one counts."""
+        if self.signum is None:
+            self.signum = signum
+            raise Stopped(signum)
+
+    def check(self) -> None:
+        """End the running thread if that was asked for."""
+        if self.signum is not None:
+            raise Stopped(self.signum)
+
+    def opened(self, close: Callable[[], None]) -> None:
+        self.close = close
+
+    def leave(self) -> NoReturn:
+        """End the process, for a running thread that does not come back."""
+        with suppress(OSError):  # a full disk: the process has to end all the same
+            self.close()
+        os._exit(stopped(self.signum))
+
+
+def interruptible(work: Callable, *arguments: Any) -> Any:
+    """Return ``work(stop, *arguments)``, done in a thread; raise _Stopped at a signal.
+
+    Python handles a signal in the main thread, and only between two calls of C code.
+    The compiler may take half a minute, so the main thread has to be free of it.
+    """
+    stop = Stop()
+    before = {signum: signal.signal(signum, stop.ask) for signum in _SIGNALS}
+    threading.stack_size(_STACK)
+    running = ThreadPoolExecutor(1).submit(work, stop, *arguments)
+    try:
+        return running.result()
+    except Stopped:
+        if not wait([running], _GRACE_S).done:
+            stop.leave()
+        raise
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+
+def stopped(signum: int) -> int:
+    """Say that a signal ended the run; return the exit status."""
+    return fail(128 + signum, f"stopped by {signal.Signals(signum).name}")

@@ -1,0 +1,82 @@
+"""The mechanisms that are held against each other, by the names users type."""
+
+from dataclasses import replace
+
+from ...engine.errors import BadInput
+from ...engine.settings.numa_balancing import Balancing
+from ...engine.settings.settings import Settings
+from ...engine.simulation import Simulation
+from ...engine.state.policies import Policy
+from ...engine.state.process import Region, Task
+from ...kernels.knobs import Mechanism, Mode
+from ...kernels.words import PAGE_SIZE
+
+LAZY = {
+    "lazy_swapcache": Mechanism.SWAPCACHE,
+    "lazy_migcache": Mechanism.MIGCACHE,
+    "hinting": Mechanism.HINTING,
+}
+BALANCING = "balancing"
+#: Nothing, move at once, the three ways to move on the next touch, and NUMA balancing,
+#: which finds out by itself.
+MECHANISMS = ("none", "eager", *LAZY, BALANCING)
+
+
+def check_mechanism(name: str) -> str:
+    """Return ``name`` if it is a mechanism; BadInput otherwise."""
+    if name not in MECHANISMS:
+        raise BadInput(
+            f"mechanism must be one of {', '.join(MECHANISMS)}, got {name!r}"
+        )
+    return name
+
+
+def check_knobs(balancing: Balancing) -> None:
+    """Raise BadInput where the knobs of balancing say whether it is on."""
+    if balancing.mode != "off":
+        raise BadInput(
+            "balancing.mode must be left alone, the mechanism of that name sets it,"
+            f" got {balancing.mode}"
+        )
+
+
+def settings_for(name: str, settings: Settings) -> Settings:
+    """Return the settings of a variant: NUMA balancing is on only by its name."""
+    if name != BALANCING:
+        return settings
+    return replace(settings, balancing=replace(settings.balancing, mode="normal"))
+
+
+def repair(
+    simulation: Simulation,
+    task: Task,
+    region: Region,
+    name: str,
+    node: int,
+    first: int = 0,
+    pages: int | None = None,
+) -> None:
+    """Let a mechanism bring a part of a region to its users.
+
+    ``eager`` moves it to ``node`` at once (mbind MOVE); the lazy ones mark it, and each
+    page goes to the node of its first toucher (MPOL_NOOP, next-touch).  Nothing is to
+    be done for ``balancing``.
+    """
+    check_mechanism(name)
+    if name == "eager":
+        policy = Policy(Mode.PREFERRED, (node,))
+        simulation.mbind(task, region, policy, move=True, first=first, pages=pages)
+    elif name in LAZY:
+        simulation.mark(task, region, LAZY[name], first=first, pages=pages)
+
+
+def pages_by_ptes(name: str, pages: int, settings: Settings) -> int:
+    """Return how many of ``pages`` a mechanism may leave mapped by PTEs.
+
+    For the estimate of the host's memory: pages of huge pages take next to none.
+    """
+    if settings.thp.enabled == "never" or name == "lazy_migcache":
+        return pages
+    if name == "lazy_swapcache":
+        return min(pages, settings.swap_bytes // PAGE_SIZE)
+    return pages if name == "eager" and not settings.thp.unit_migration else 0

@@ -1,0 +1,202 @@
+"""A recorded trace on another machine: where do its pages land, what does it cost?
+
+Each process of the trace becomes a process, the 2 MiB blocks that it touches one
+region, each thread a task on the CPU of the trace, modulo the machine's CPUs (the
+thread's number where the trace does not say).  After every ``repair_every`` accesses
+the mechanism is applied to everything mapped; ``eager`` moves to the node of the
+process's first task.  The trace is read as a stream.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ...engine.errors import BadInput
+from ...engine.machine import spec
+from ...engine.settings.settings import Settings
+from ...engine.state.process import Process, Region, Task
+from ...engine.study.columns import SUMMARY, Column, hide
+from ...engine.study.study import Study, Variant
+from ...engine.traces import trace
+from ...engine.workloads.kinds import Recorded
+from ...kernels.words import HPAGE_PMD_NR, PAGE_SIZE
+from ..common import mechanism
+from . import dense
+
+COLUMNS = (
+    *hide(SUMMARY, "converged_ns"),
+    Column("lines", "lines", "1", "lines of the trace"),
+    Column("bad_lines", "bad lines", "1", "malformed lines left out"),
+    Column("skipped", "skipped", "1", "lines that are no access to user data"),
+    Column("distinct_pages", "pages", "page", "distinct pages that the trace touches"),
+)
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What can be set."""
+
+    file: str = field(metadata={"help": "perf.data, perf script or lackey text"})
+    machine: str = field(
+        default="4s", metadata={"help": "machine preset, or a file of numactl output"}
+    )
+    memory: int = field(
+        default=64 << 30, metadata={"kind": "size", "help": "RAM of the machine"}
+    )
+    mechanism: str = field(
+        default="none",
+        metadata={"choices": mechanism.MECHANISMS, "help": "lazy-migration mechanism"},
+    )
+    repair_every: int = field(
+        default=4096, metadata={"min": 1, "help": "accesses between its applications"}
+    )
+    access: str = field(
+        default="w",
+        metadata={"choices": ("w", "r"), "help": "what page-faults are taken for"},
+    )
+    refs: int = field(
+        default=1, metadata={"min": 1, "help": "cache lines that an access stands for"}
+    )
+    skip_bad_lines: bool = field(
+        default=False, metadata={"help": "count malformed lines, go on"}
+    )
+
+
+def build(parameters: Parameters) -> Study:
+    """Return the study; BadInput where the file or the machine does not fit."""
+    machine = spec.machine(parameters.machine, parameters.memory)
+    if not len(machine.cpu_node):
+        raise BadInput(f"machine must have CPUs, got {machine.name}")
+    recorded = trace.open_trace(
+        parameters.file,
+        access=parameters.access,
+        skip_bad_lines=parameters.skip_bad_lines,
+    )
+    variant = Variant(
+        parameters.mechanism,
+        machine,
+        mechanism.settings_for(
+            parameters.mechanism, Settings(swap_bytes=parameters.memory // 128)
+        ),
+        lambda simulation: _Replay(simulation, parameters).play(recorded),
+        accesses=0,
+        mapped_pages=0,
+    )
+    return Study(
+        f"What does {parameters.file} cost on {machine.name}?",
+        "mechanism",
+        (variant,),
+        COLUMNS,
+    )
+
+
+class _Replay:
+    """The simulated side of a trace: its processes, tasks and pages."""
+
+    def __init__(self, simulation, parameters: Parameters) -> None:
+        self.simulation, self.parameters = simulation, parameters
+        self.addresses, self.threads = dense.AddressMap(), dense.ThreadMap()
+        self.processes: dict[int, Process] = {}
+        self.tasks: dict[tuple[int, int], Task] = {}
+        self.touched: dict[int, np.ndarray] = {}
+        self.done = 0
+
+    def play(self, recorded: trace.Trace) -> dict:
+        for chunk in recorded:
+            self._chunk(chunk)
+        pages = sum(int(seen.sum()) for seen in self.touched.values())
+        return {
+            "lines": recorded.lines,
+            "bad_lines": recorded.bad_lines,
+            "skipped": recorded.skipped,
+            "distinct_pages": pages,
+        }
+
+    def _chunk(self, chunk: trace.TraceChunk) -> None:
+        """Run a chunk, cut where the mechanism is due."""
+        every, at = self.parameters.repair_every, 0
+        while at < chunk.vpn.size:
+            end = min(at + every - self.done % every, chunk.vpn.size)
+            self._piece(trace.TraceChunk(*(array[at:end] for array in chunk)))
+            self.done += end - at
+            at = end
+            if self.done % every == 0:
+                self._repair()
+
+    def _piece(self, piece: trace.TraceChunk) -> None:
+        loads = []
+        for pid in map(int, np.unique(piece.process)):
+            mine = piece.process == pid
+            offsets = self.addresses.translate(pid, piece.vpn[mine])
+            region = self._grow(pid)
+            self._note(pid, offsets)
+            if region is None:
+                continue
+            part = [piece.thread[mine], piece.cpu[mine], offsets, piece.write[mine]]
+            loads += self._loads(pid, region, part)
+        if loads:
+            self.simulation.run(loads)
+
+    def _loads(self, pid: int, region: Region, part) -> list[Recorded]:
+        thread, cpu, offsets, write = part
+        loads = []
+        for tid in map(int, np.unique(thread)):
+            mine = thread == tid
+            load = Recorded(
+                task=self._task(pid, tid, int(cpu[mine][0])),
+                region=region,
+                count=int(mine.sum()),
+                refs=self.parameters.refs,
+                vpn=offsets[mine],
+                writes=write[mine],
+            )
+            loads.append(load)
+        return loads
+
+    def _grow(self, pid: int) -> Region | None:
+        """Map the new blocks of a process; None where the OOM killer took it."""
+        if pid not in self.processes:
+            self.processes[pid] = self.simulation.spawn(f"pid {pid}")
+        process = self.processes[pid]
+        if not process.alive:
+            return None
+        mapped = process.next_vpn - process.first_vpn
+        new = self.addresses.blocks(pid) * HPAGE_PMD_NR - mapped
+        if new:
+            self.simulation.mmap(process, new * PAGE_SIZE, "trace")
+        return self._region(process)
+
+    @staticmethod
+    def _region(process: Process) -> Region:
+        pages = process.next_vpn - process.first_vpn
+        return Region(process, process.first_vpn, pages, "trace")
+
+    def _task(self, pid: int, tid: int, cpu: int) -> Task:
+        """Return the task of a thread, on the CPU where the trace has it."""
+        number = self.threads.number(pid, tid)
+        cpu = (number if cpu < 0 else cpu) % len(self.simulation.machine.cpu_node)
+        task = self.tasks.get((pid, tid))
+        if task is None:
+            task = self.simulation.start_task(self.processes[pid], cpu)
+            self.tasks[pid, tid] = task
+        elif task.cpu != cpu:
+            self.simulation.move_task(task, cpu)
+        return task
+
+    def _note(self, pid: int, offsets: np.ndarray) -> None:
+        """Remember the pages that were touched, a byte each."""
+        seen = self.touched.get(pid, np.zeros(0, bool))
+        pages = self.addresses.blocks(pid) * HPAGE_PMD_NR
+        if seen.size < pages:
+            seen = np.concatenate([seen, np.zeros(pages - seen.size, bool)])
+        seen[offsets] = True
+        self.touched[pid] = seen
+
+    def _repair(self) -> None:
+        first = {task.process.id: task for task in reversed(self.tasks.values())}
+        for task in first.values():
+            if task.process.alive:
+                node = int(self.simulation.machine.cpu_node[task.cpu])
+                region = self._region(task.process)
+                name = self.parameters.mechanism
+                mechanism.repair(self.simulation, task, region, name, node)

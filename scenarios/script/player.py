@@ -1,0 +1,371 @@
+"""A memory script (``.mm``) on the model: what Linux would say of its pages.
+
+``docs/model.md`` §13.  The player holds one process ``main`` of one thread, and the
+children that it forks; accesses are served one by one, in the script's order.
+"""
+
+import errno
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ...engine.errors import BadInput, Segfault, SimulationError
+from ...engine.machine.machine import Machine, from_slit
+from ...engine.settings.profiles import DEFAULT, PROFILES
+from ...engine.settings.settings import Settings
+from ...engine.simulation import Simulation
+from ...engine.state.observation import observe
+from ...engine.state.policies import Policy
+from ...engine.state.process import Region, Task
+from ...engine.workloads.kinds import Recorded
+from ...kernels.counters import Vm
+from ...kernels.knobs import Mechanism, Mode
+from ...kernels.words import HPAGE_PMD_NR, PAGE_SHIFT, PAGE_SIZE
+from .grammar import MAIN, Operation, changed, pages, refusal
+
+SWAP_BYTES = 512 << 20
+SIGKILL, SIGSEGV = 9, 11
+NS_PER_MS = 1_000_000
+#: Cache lines that one access of ``settle`` stands for: a page read once.
+SETTLE_REFS = 64
+#: Sweeps of ``settle`` between two looks at the clock.
+SETTLE_SWEEPS = 16
+#: What the recorded machines' kernels had for themselves: on each node, on that of the
+#: first CPU besides, and for the kernel's image, which KASLR puts on any node.
+SYSTEM_BYTES, BOOT_BYTES, IMAGE_BYTES = 14 << 20, 10 << 20, 40 << 20
+#: Pages left unmapped above each region.
+GUARD = HPAGE_PMD_NR
+_KIB_PER_PAGE = PAGE_SIZE >> 10
+#: Counters of /proc/vmstat; the others are the model's own.
+COUNTERS = [one for one in Vm if not Vm.ACCESSES_LOCAL <= one <= Vm.PAGES_MOVED_BACK]
+
+
+class Player:
+    """One script on one machine.
+
+    ``threads``: accesses are served in quanta by so many, where Linux serves them one
+    by one; None: in the script's order.
+    ``simulation``: of the machine and the settings of this script, not used yet; None:
+    one is made.
+    """
+
+    def __init__(
+        self,
+        operations: list[Operation],
+        profile: str = DEFAULT,
+        threads: int | None = None,
+        simulation: Simulation | None = None,
+    ) -> None:
+        self._operations = operations
+        self._profile = profile
+        self._threads = threads
+        self._sim = simulation
+        self._tasks: dict[str, Task] = {}
+        self._regions: dict[str, dict[str, Region]] = {MAIN: {}}
+        self._signals: dict[str, int] = {}
+        self._counted = np.zeros(len(Vm), np.int64)
+
+    def play(self) -> Iterator[dict[str, Any]]:
+        """Yield the records of the script, line by line.
+
+        Raises BadInput where ``main`` accesses what it has not mapped, SimulationError
+        where it is killed; both name the line.
+        """
+        for operation in self._operations:
+            for record in self._do(operation):
+                yield {"line": operation.line} | record
+
+    def _do(self, operation: Operation) -> list[dict]:
+        name = operation.process
+        if name in self._signals:
+            return [self._death(name)]
+        try:
+            method = getattr(self, f"_{operation.name}")
+            records = method(name, **operation.arguments) or []
+        except Segfault as fault:
+            if name == MAIN:
+                raise self._refusal(operation, fault) from None
+            self._sim.exit(self._tasks[name].process)
+            self._signals[name] = SIGSEGV
+            return [self._death(name)]
+        except BadInput as error:
+            raise refusal(operation.line, operation.text, str(error)) from None
+        self._note_killed()
+        if MAIN in self._signals:
+            raise SimulationError(
+                f"line {operation.line} {operation.text!r} must leave main alive,"
+                " got it killed for want of memory"
+            )
+        return [self._death(name)] if name in self._signals else records
+
+    def _refusal(self, operation: Operation, fault: Segfault) -> BadInput:
+        access = "write" if fault.write else "read"
+        return refusal(
+            operation.line,
+            operation.text,
+            f"must {access} mapped memory, got address {fault.page << PAGE_SHIFT:#x}",
+        )
+
+    def _death(self, name: str) -> dict:
+        return {"killed": name, "signal": self._signals[name]}
+
+    def _note_killed(self) -> None:
+        for name, task in self._tasks.items():
+            if not task.process.alive and name not in self._signals:
+                self._signals[name] = SIGKILL
+
+    # --- ranges -----------------------------------------------------------------------
+
+    def _mapped(self, process: str, region: str, offset: int, length: int | None):
+        """Return (region, [(first page, pages)] that are mapped, whether all is)."""
+        found = self._regions[process][region]
+        if length is None:
+            length = max(0, (found.pages << PAGE_SHIFT) - offset)
+        first, count = pages(offset, length)
+        start = found.first + first
+        end = min(start + count, found.first + found.pages)
+        parts: list[tuple[int, int]] = []
+        for vma in found.process.vmas:
+            low, high = max(vma.start, start) - found.first, min(vma.end, end)
+            high -= found.first
+            if low >= high:
+                continue
+            if parts and sum(parts[-1]) == low:
+                low = parts.pop()[0]
+            parts.append((low, high - low))
+        return found, parts, parts == [(first, count)] or count == 0
+
+    # --- machine, settings, processes -------------------------------------------------
+
+    def _machine(self, process: str, memory, distance) -> None:
+        if self._sim is None:
+            machine = script_machine(memory, distance)
+            settings = script_settings(self._profile, self._threads is None)
+            self._sim = Simulation(machine, settings, threads=self._threads or 1)
+        founder = self._sim.spawn(MAIN)
+        self._tasks[MAIN] = self._sim.start_task(founder, 0)
+        self._sim.swapoff(self._tasks[MAIN])
+
+    def _set(self, process: str, setting: str, value: str) -> None:
+        self._sim.configure(changed(self._sim.settings, setting, value))
+
+    def _fork(self, process: str, child: str) -> None:
+        parent = self._tasks[process]
+        forked = self._sim.fork(parent.process, child)
+        task = self._sim.start_task(forked, parent.cpu)
+        self._sim.set_mempolicy(task, parent.policy)
+        self._tasks[child] = task
+        self._regions[child] = {
+            name: region.of(forked) for name, region in self._regions[process].items()
+        }
+
+    def _exit(self, process: str, child: str) -> None:
+        if child not in self._signals:
+            self._sim.exit(self._tasks[child].process)
+        del self._tasks[child]
+
+    def _cpu(self, process: str, cpu: int) -> None:
+        self._sim.move_task(self._tasks[process], cpu)
+
+    def _taskpolicy(self, process: str, mode, nodes, balancing: bool) -> None:
+        policy = Policy(Mode[mode.upper()], nodes, numa_balancing=balancing)
+        self._sim.set_mempolicy(self._tasks[process], policy)
+
+    def _swapon(self, process: str) -> None:
+        self._sim.swapon()
+
+    def _swapoff(self, process: str) -> None:
+        self._sim.swapoff(self._tasks[process])
+
+    # --- memory -----------------------------------------------------------------------
+
+    def _map(self, process: str, region: str, length: int, shared: bool) -> None:
+        owner = self._tasks[process].process
+        mapped = self._sim.mmap(owner, length, region, shared=shared)
+        # Nothing else is mapped beside it, so that it never becomes one VMA with that.
+        owner.next_vpn += GUARD
+        self._regions[process][region] = mapped
+
+    def _unmap(self, process: str, region: str, offset: int, length) -> None:
+        found, parts, _ = self._mapped(process, region, offset, length)
+        for first, count in parts:
+            self._sim.munmap(self._tasks[process], found, first, count)
+
+    def _advise(self, process: str, region: str, advice: str, offset, length):
+        found, parts, whole = self._mapped(process, region, offset, length)
+        task, sim = self._tasks[process], self._sim
+        failed = 0
+        for first, count in parts:
+            if advice in ("hugepage", "nohugepage"):
+                sim.advise(task, found, advice, first, count)
+            elif advice == "populate_write":
+                if sim.populate(task, found, first, count) < count:
+                    failed = errno.EINVAL
+            elif advice == "collapse":
+                failed = sim.collapse(task, found, first, count)
+            else:
+                failed = sim.madvise(task, found, advice, first, count)
+            if failed:
+                break
+        return _result(failed or (0 if whole else errno.ENOMEM))
+
+    def _policy(self, process: str, region: str, mode: str, nodes, **given):
+        offset, length = given.pop("offset"), given.pop("length")
+        found, parts, whole = self._mapped(process, region, offset, length)
+        policy = Policy(Mode[mode.upper()], nodes)
+        lazy = Mechanism.HINTING if given.pop("lazy") else None
+        if not whole:
+            return _result(errno.EFAULT)
+        for first, count in parts:
+            failed = self._sim.mbind(
+                self._tasks[process],
+                found,
+                policy,
+                **given,
+                lazy=lazy,
+                first=first,
+                pages=count,
+            )
+            if failed:
+                return _result(failed)
+        return []
+
+    def _touch(self, process: str, region, offset, length, stride, write, times):
+        self._run(process, region, offset, length, stride, write, times, 1)
+
+    def _run(self, process, region, offset, length, stride, write, times, refs):
+        found = self._regions[process][region]
+        at = (offset + np.arange(0, length, stride)) >> PAGE_SHIFT
+        vpn = np.tile(at, times)
+        if vpn.size:
+            writes = np.full(vpn.size, write)
+            load = Recorded(
+                task=self._tasks[process],
+                region=found,
+                count=vpn.size,
+                refs=refs,
+                vpn=vpn,
+                writes=writes,
+            )
+            self._sim.run([load])
+
+    def _settle(self, process: str, seconds: int, **sweep) -> None:
+        end = self._sim.now + seconds * 1000 * NS_PER_MS
+        while self._sim.now < end:
+            self._run(process, **sweep, times=SETTLE_SWEEPS, refs=SETTLE_REFS)
+        # A sweep takes much less time than there is between two scans: the last one
+        # meets what the last scan has marked.
+        self._run(process, **sweep, times=1, refs=1)
+
+    def _move(self, process: str, region: str, offset, length, node: int) -> None:
+        found, parts, _ = self._mapped(process, region, offset, length)
+        for first, count in parts:
+            self._sim.move_pages(
+                self._tasks[process], found, node, first=first, pages=count
+            )
+
+    def _migrate(self, process: str, sources, targets) -> None:
+        # Scripts run as root.
+        task = self._tasks[process]
+        self._sim.migrate_pages(task, sources, targets, move_all=True)
+
+    def _protect(self, process: str, region: str, offset, length, protection: str):
+        found, parts, whole = self._mapped(process, region, offset, length)
+        for first, count in parts:
+            self._sim.mprotect(self._tasks[process], found, protection, first, count)
+        return _result(0 if whole else errno.ENOMEM)
+
+    # --- time -------------------------------------------------------------------------
+
+    def _khugepaged(self, process: str, scans: int) -> None:
+        """Let khugepaged finish so many scans, and go on while it collapses."""
+        daemon = self._sim.khugepaged
+        done, before = 0, -1
+        while done < scans or daemon.pages_collapsed > before:
+            before = daemon.pages_collapsed
+            daemon.finish_scan()
+            done += 1
+
+    def _drop(self, process: str) -> None:
+        """Do what compacting begins with; nothing is ever out of order, or cached."""
+        self._sim.lru_add_drain()
+
+    def _sleep(self, process: str, milliseconds: int) -> None:
+        self._sim.idle(milliseconds * NS_PER_MS)
+
+    # --- observations -----------------------------------------------------------------
+
+    def _observe(self, process: str, region: str) -> list[dict]:
+        # Who looks unmaps what it looked with.
+        self._sim.lru_add_drain(self._tasks[process])
+        seen = observe(self._sim.memory, self._regions[process][region])
+        record = {"proc": process, "region": region}
+        record["runs"] = [list(run) for run in seen.runs]
+        record["pmd_mapped_kb"] = seen.huge_pages * _KIB_PER_PAGE
+        record["rss_kb"] = seen.present * _KIB_PER_PAGE
+        record["swap_kb"] = seen.swapped * _KIB_PER_PAGE
+        return [record]
+
+    def _counters(self, process: str) -> list[dict]:
+        totals = self._sim.counters().sum(axis=0)
+        new, self._counted = totals - self._counted, totals
+        found = {one.name.lower(): int(new[one]) for one in COUNTERS if new[one]}
+        return [{"counters": found}]
+
+    def _nodefree(self, process: str) -> list[dict]:
+        nodes = range(self._sim.machine.nodes)
+        return [
+            {"node": node, "free_kb": self._sim.free(node) * _KIB_PER_PAGE}
+            for node in nodes
+        ]
+
+
+def script_machine(memory: tuple[int, ...], distance: tuple) -> Machine:
+    """Return the machine of a script: bytes of each node, rows of the SLIT."""
+    nodes = len(memory)
+    return from_slit("script", memory, (1,) * nodes, distance, _system(nodes))
+
+
+def script_settings(profile: str, in_order: bool = True) -> Settings:
+    """Return the settings that a script begins with."""
+    return replace(PROFILES[profile], sequential=in_order, swap_bytes=SWAP_BYTES)
+
+
+def _system(nodes: int) -> tuple[int, ...]:
+    """Return the bytes of each node that the recorded machines' kernel and init had."""
+    image = {3: 2}.get(nodes, min(1, nodes - 1))
+    taken = [SYSTEM_BYTES] * nodes
+    taken[0] += BOOT_BYTES
+    taken[image] += IMAGE_BYTES
+    return tuple(taken)
+
+
+def _result(number: int) -> list[dict]:
+    return [{"result": errno.errorcode[number]}] if number else []
+
+
+def readable(record: dict[str, Any]) -> str:
+    """Return a record as people read it."""
+    line = f"{record['line']:>4}  "
+    if "runs" in record:
+        runs = "  ".join(_run_text(*run) for run in record["runs"])
+        sizes = ", ".join(
+            f"{text} {record[key]} KiB"
+            for key, text in (
+                ("pmd_mapped_kb", "PMD-mapped"),
+                ("rss_kb", "resident"),
+                ("swap_kb", "in swap"),
+            )
+        )
+        return f"{line}{record['proc']} {record['region']}: {runs}  ({sizes})"
+    if "counters" in record:
+        counts = record["counters"].items()
+        return f"{line}{' '.join(f'{name} +{n}' for name, n in counts) or 'no change'}"
+    return line + ", ".join(f"{key} {record[key]}" for key in record if key != "line")
+
+
+def _run_text(count: int, state: str, node: int | None, huge: bool) -> str:
+    where = f" on {node}" if node is not None else ""
+    return f"{count} {state}{where}{' huge' if huge else ''}"
