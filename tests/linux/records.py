@@ -10,13 +10,12 @@ import sys
 from functools import cache
 from pathlib import Path
 
-import compare
-
 from lazynuma.scenarios.script.grammar import read
 from lazynuma.scenarios.script.player import Player
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "recorder"))
+import compare  # noqa: E402
 
 CASES = HERE / "cases"
 
