@@ -14,8 +14,9 @@ from lazynuma.engine import (
     Thp,
     Tlb,
     preset,
-    workload,
 )
+from lazynuma.engine.workloads import kinds
+from lazynuma.engine.workloads.kinds import NextTouch, Sweep, Uniform, Zipf
 from lazynuma.kernels.frames.folio import split_huge_pmd
 from lazynuma.kernels.jit.compile import kernel
 from lazynuma.kernels.state import SHARDS
@@ -103,10 +104,10 @@ class World:
         part = [
             {"first": i * slab, "pages": slab} if slabs else {} for i in range(TASKS)
         ]
-        if kind is workload.NextTouch and not slabs:
+        if kind is NextTouch and not slabs:
             # Each task goes on where the one before it ends: no page comes twice.
             pages = self.region.pages
-            step = workload.coprime(pages)
+            step = kinds.coprime(pages)
             part = [{"shift": i * each * step % pages} for i in range(TASKS)]
         return [
             kind(task=task, region=self.region, count=each, **part[i], **options)
@@ -149,7 +150,7 @@ def _fault(mechanism: Mechanism):
         world.move()
         world.sim.mark(world.tasks[0], world.region, mechanism)
         count = min(ACCESSES, world.region.pages)
-        loads = world.loads(workload.NextTouch, count, slabs=True)
+        loads = world.loads(NextTouch, count, slabs=True)
         return world.timed(lambda: world.sim.run(loads), count)
 
     return run
@@ -186,7 +187,7 @@ def _shmem_fault(size: int, threads: int) -> Timing:
     world.tasks = [world.sim.start_task(child, cpu) for cpu in range(TASKS)]
     world.region = world.region.of(child)
     count = world.region.pages
-    loads = world.loads(workload.NextTouch, count, write=1.0)
+    loads = world.loads(NextTouch, count, write=1.0)
     return world.timed(lambda: world.sim.run(loads), count)
 
 
@@ -196,7 +197,7 @@ def _reclaim(size: int, threads: int) -> Timing:
     world = World(size * 11 // 10, threads, ram=size, settings=swap)
     world.sim.populate(world.tasks[0], world.region)
     count = world.region.pages
-    loads = world.loads(workload.Uniform, count)
+    loads = world.loads(Uniform, count)
     return world.timed(lambda: world.sim.run(loads), count)
 
 
@@ -209,7 +210,7 @@ def _thp_touch(size: int, threads: int) -> Timing:
     """Uniform touches of huge pages, with the TLB model."""
     world = World(size, threads, settings=Settings(thp=ALWAYS, tlb=Tlb(enabled=True)))
     world.sim.populate(world.tasks[0], world.region)
-    loads = world.loads(workload.Uniform, ACCESSES)
+    loads = world.loads(Uniform, ACCESSES)
     return world.timed(
         lambda: world.sim.run(loads), ACCESSES, REPEATS, world.region.pages // HUGE
     )
@@ -221,7 +222,7 @@ def _balance(size: int, threads: int) -> Timing:
     world.sim.populate(world.tasks[0], world.region)
     for i, task in enumerate(world.tasks):
         world.sim.move_task(task, task.cpu + i % 4 * TASKS)
-    loads = world.loads(workload.Uniform, BALANCED, slabs=True)
+    loads = world.loads(Uniform, BALANCED, slabs=True)
     return world.timed(lambda: world.sim.run(loads), BALANCED)
 
 
@@ -296,20 +297,20 @@ def _split(warm: bool):
 
 
 CASES = (
-    Case("touch_uniform_1TiB", 1024 * GIB, _touch(workload.Uniform)),
-    Case("touch_uniform_64GiB", 64 * GIB, _touch(workload.Uniform)),
-    Case("touch_zipf_64GiB", 64 * GIB, _touch(workload.Zipf)),
+    Case("touch_uniform_1TiB", 1024 * GIB, _touch(Uniform)),
+    Case("touch_uniform_64GiB", 64 * GIB, _touch(Uniform)),
+    Case("touch_zipf_64GiB", 64 * GIB, _touch(Zipf)),
     Case(
         "first_touch_order_64GiB",
         64 * GIB,
-        _first_touch(workload.Sweep, True),
+        _first_touch(Sweep, True),
         True,
         True,
     ),
     Case(
         "first_touch_random_64GiB",
         64 * GIB,
-        _first_touch(workload.NextTouch, False),
+        _first_touch(NextTouch, False),
         False,
         True,
     ),

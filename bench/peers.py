@@ -21,7 +21,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lazynuma.engine import probe, workload
+from lazynuma.engine.calibrate import probe
+from lazynuma.engine.workloads.kinds import Recorded, Sweep, Uniform, Zipf
 
 from .cases import GIB, World
 from .machine import as_line, machine
@@ -107,7 +108,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
 
 def _sections(options: argparse.Namespace) -> Iterator[tuple[str, list[Rate]]]:
     """Yield (what is measured, rates); of each, lazynuma's come first."""
-    for kind, draw in ((workload.Uniform, _uniform), (workload.Zipf, _zipf)):
+    for kind, draw in ((Uniform, _uniform), (Zipf, _zipf)):
         name = kind.__name__.lower()
         trace = draw(np.random.default_rng(1), options.accesses)
         rates = [
@@ -183,7 +184,7 @@ def _recorded(trace: np.ndarray, threads: int) -> Rate:
 
     def work() -> None:
         for part in _chunks(trace, STREAMED):
-            recorded = workload.Recorded(
+            recorded = Recorded(
                 task=world.tasks[0],
                 region=world.region,
                 count=part.size,
@@ -210,7 +211,7 @@ def _mapped(threads: int) -> World:
     """Return a world whose pages are mapped and whose kernels are compiled."""
     world = World(PAGES * PAGE, threads)
     world.sim.populate(world.tasks[0], world.region)
-    world.sim.run(world.loads(workload.Uniform, STREAMED))
+    world.sim.run(world.loads(Uniform, STREAMED))
     return world
 
 
@@ -219,7 +220,7 @@ def _first_touch(threads: int) -> Rate:
 
     def once() -> Seconds:
         world = World(FIRST_TOUCH, threads)
-        loads = world.loads(workload.Sweep, world.region.pages, slabs=True)
+        loads = world.loads(Sweep, world.region.pages, slabs=True)
         seconds = _seconds(lambda: world.sim.run(loads))
         world.sim.close()
         return seconds

@@ -15,9 +15,10 @@ from lazynuma.engine import (
     Tlb,
     uniform,
 )
-from lazynuma.kernels import constants as k
-from lazynuma.kernels import numa_balancing
 from lazynuma.kernels import state as st
+from lazynuma.kernels.balancing import end_quantum
+from lazynuma.kernels.counters import Refusal, ScanSkip, Vm
+from lazynuma.kernels.words import HPAGE_PMD_ORDER, PMD_LEAF, PTE_PRESENT, PTE_PROTNONE
 
 PAGE, BLOCK, MS = 4096, 512, 1_000_000
 HUGE = BLOCK * PAGE
@@ -52,7 +53,7 @@ class Watch:
 
     def epoch(self, time_ns, counters, processes, khugepaged):
         """Note what the scanner is at."""
-        marked = int(counters[:, k.Vm.NUMA_PTE_UPDATES].sum())
+        marked = int(counters[:, Vm.NUMA_PTE_UPDATES].sum())
         state = self.sim.scan_state(self.process)
         self.rows.append((time_ns // MS, *state, marked))
 
@@ -108,7 +109,7 @@ class World:
         self.process = self.watch.process = self.sim.spawn(nbytes=span)
         self.tasks = [self.sim.start_task(self.process, cpu) for cpu in cpus]
         self.task = self.tasks[0]
-        self._scratch = np.zeros(numa_balancing.SCRATCH, np.int64)
+        self._scratch = np.zeros(end_quantum.SCRATCH, np.int64)
 
     @property
     def memory(self):
@@ -168,12 +169,12 @@ class World:
         """Mark pages as the scanner would."""
         memory, at = self.memory, region.first + region.process.delta + first
         for index in range(at, at + pages):
-            block = index >> k.HPAGE_PMD_ORDER
-            if memory.pmd[block] & k.PMD_LEAF:
-                memory.pmd[block] |= k.PTE_PROTNONE
+            block = index >> HPAGE_PMD_ORDER
+            if memory.pmd[block] & PMD_LEAF:
+                memory.pmd[block] |= PTE_PROTNONE
             else:
-                assert memory.pte[index] & k.PTE_PRESENT
-                memory.pte[index] |= k.PTE_PROTNONE
+                assert memory.pte[index] & PTE_PRESENT
+                memory.pte[index] |= PTE_PROTNONE
 
     def page(self, region, at=0, process=None):
         """Return what a page of a region is."""
@@ -198,7 +199,7 @@ class World:
         """Set a page's word of its last hint fault."""
         page = self.page(region, at)
         if page.huge:
-            self.memory.block_cpupid[page.frame >> k.HPAGE_PMD_ORDER] = word
+            self.memory.block_cpupid[page.frame >> HPAGE_PMD_ORDER] = word
         else:
             self.memory.frame_cpupid[page.frame] = word
 
@@ -238,12 +239,12 @@ class World:
     def refused(self):
         """Return {name: pages} of what was refused so far."""
         refused = self.sim.refusals()
-        return {one.name: int(refused[one]) for one in k.Refusal if refused[one]}
+        return {one.name: int(refused[one]) for one in Refusal if refused[one]}
 
     def skips(self):
         """Return {name: VMAs} that scans passed over so far."""
         skips = self.sim.scan_skips()
-        return {one.name: int(skips[one]) for one in k.ScanSkip if skips[one]}
+        return {one.name: int(skips[one]) for one in ScanSkip if skips[one]}
 
     def saw(self, task=None, faults=(), local=0, failed=0):
         """Note hint faults as a quantum would: {(node, priv): pages}."""
@@ -267,6 +268,6 @@ class World:
         """End a quantum at a time: placement for the tasks that saw faults."""
         start = now_ms if start_ms is None else start_ms
         memory = self.memory
-        numa_balancing.end_quantum(memory, start * MS, now_ms * MS, self._scratch)
+        end_quantum.end_quantum(memory, start * MS, now_ms * MS, self._scratch)
         for task in self.tasks:
             task.cpu = int(memory.task[task.id, st.TASK_CPU])

@@ -7,11 +7,11 @@ from dataclasses import asdict, fields
 import h5py
 import pytest
 
-from lazynuma.engine import calibrate, probe
+from lazynuma.engine.calibrate import calibrate, probe
 from lazynuma.engine.errors import BadInput
 from lazynuma.engine.settings.cost_file import Finding, cost_text, read_costs
 from lazynuma.engine.settings.costs import Costs
-from lazynuma.scenarios import cli
+from lazynuma.scenarios.cli import commands
 
 NAMES = {field.name for field in fields(Costs)}
 SCENARIO = '''
@@ -177,7 +177,7 @@ def test_bad_file_is_refused_in_one_line(folder, capsys, text, message):
         (folder / "bad.toml").write_bytes(
             text if type(text) is bytes else text.encode()
         )
-    assert cli.main(["run", "mine.py", "--costs", "bad.toml", "-o", "out.h5"]) == 2
+    assert commands.main(["run", "mine.py", "--costs", "bad.toml", "-o", "out.h5"]) == 2
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
     assert "bad.toml" in err and message in err
@@ -195,31 +195,33 @@ def test_folder_is_no_file_of_costs(tmp_path):
 def test_setting_comes_after_the_file_and_the_file_after_the_default(folder):
     (folder / "costs.toml").write_text("[cost]\nsyscall_ns = 7\nzap_pte_ns = 8\n")
     arguments = "run mine.py --costs costs.toml --set cost.zap_pte_ns=9 -o out.h5"
-    assert cli.main(arguments.split()) == 0
+    assert commands.main(arguments.split()) == 0
     expected = Costs(syscall_ns=7, zap_pte_ns=9)
     assert costs_of("out.h5") == asdict(expected)
 
 
 def test_memory_script_takes_no_costs(folder, capsys):
     (folder / "costs.toml").write_text("")
-    assert cli.main(["replay", "script.mm", "--costs", "costs.toml"]) == 2
+    assert commands.main(["replay", "script.mm", "--costs", "costs.toml"]) == 2
     assert "--costs must be left out" in capsys.readouterr().err
 
 
 def test_calibrate_writes_what_run_reads(folder, capsys):
-    assert cli.main(["calibrate", "-o", "costs.toml"]) == 0
+    assert commands.main(["calibrate", "-o", "costs.toml"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == "written to costs.toml"
     assert {line.split()[0] for line in lines[4:-2]} == NAMES
-    assert cli.main(["run", "mine.py", "--costs", "costs.toml", "-o", "out.h5"]) == 0
+    assert (
+        commands.main(["run", "mine.py", "--costs", "costs.toml", "-o", "out.h5"]) == 0
+    )
     measured = read_costs("costs.toml")
     assert measured and costs_of("out.h5").items() >= measured.items()
 
 
 def test_calibrate_replaces_no_file_unasked(folder, capsys):
     (folder / "costs.toml").write_text("old")
-    assert cli.main(["calibrate", "-o", "costs.toml"]) == 2
+    assert commands.main(["calibrate", "-o", "costs.toml"]) == 2
     assert "unless --force" in capsys.readouterr().err
     assert (folder / "costs.toml").read_text() == "old"
-    assert cli.main(["calibrate", "-o", "costs.toml", "--force"]) == 0
+    assert commands.main(["calibrate", "-o", "costs.toml", "--force"]) == 0
     assert read_costs("costs.toml")

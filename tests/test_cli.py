@@ -22,7 +22,9 @@ from lazynuma.engine.study import host_limits
 from lazynuma.engine.study.columns import SUMMARY
 from lazynuma.engine.study.study import Study, Variant
 from lazynuma.kernels.counters import Refusal
-from lazynuma.scenarios import cli
+from lazynuma.scenarios.cli import commands, find, progress
+from lazynuma.scenarios.cli.progress import Progress
+from lazynuma.scenarios.cli.signals import Stop, Stopped
 from lazynuma.scenarios.common.table import count, seconds, table
 
 SCENARIO = '''
@@ -32,9 +34,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lazynuma.engine.settings import Settings
-from lazynuma.engine.study import SUMMARY, Study, Variant
-from lazynuma.engine.topology import preset
+from lazynuma.engine import SUMMARY, Settings, Study, Variant, preset
 
 
 @dataclass(frozen=True)
@@ -111,20 +111,20 @@ def test_help_needs_no_heavy_import():
 
 
 def test_version_names_the_libraries(capsys):
-    assert cli.main(["--version"]) == 0
+    assert commands.main(["--version"]) == 0
     assert "numba" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["mine.py", "./mine.py"])
 def test_own_file_runs_to_a_table(folder, capsys, name):
-    assert cli.main(["run", name, "--set", "memory=2GiB"]) == 0
+    assert commands.main(["run", name, "--set", "memory=2GiB"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "Does it run?"
     assert [line.split()[0] for line in lines[-2:]] == ["none", "eager"]
 
 
 def test_run_writes_the_file_it_was_asked_for(folder, capsys):
-    assert cli.main(["run", "mine.py", "-o", "out.h5", "--seed", "7"]) == 0
+    assert commands.main(["run", "mine.py", "-o", "out.h5", "--seed", "7"]) == 0
     assert capsys.readouterr().out.endswith("\nwritten to out.h5\n")
     with h5py.File("out.h5") as file:
         assert file.attrs["seed"] == 7
@@ -137,7 +137,7 @@ def test_run_writes_the_file_it_was_asked_for(folder, capsys):
 
 def test_force_replaces_a_file(folder):
     (folder / "out.h5").write_text("old")
-    assert cli.main(["run", "mine.py", "-o", "out.h5", "--force"]) == 0
+    assert commands.main(["run", "mine.py", "-o", "out.h5", "--force"]) == 0
     assert state_of("out.h5") == 1
 
 
@@ -145,23 +145,25 @@ def test_example_of_the_readme_runs(folder, capsys):
     examples = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
     (example,) = [text for text in examples if "def build" in text]
     (folder / "readme.py").write_text(example)
-    assert cli.main(["run", "readme.py", "--set", "size=4MiB"]) == 0
+    assert commands.main(["run", "readme.py", "--set", "size=4MiB"]) == 0
     none, hinting = capsys.readouterr().out.splitlines()[-2:]
     assert none.split()[:2] == ["none", "0"]
     assert hinting.split()[:2] == ["hinting", "1,024"]
 
 
 def test_scenarios_lists_each_with_its_parameters(monkeypatch, folder, capsys):
-    monkeypatch.setattr(cli, "_names", lambda: ["mine"])
-    monkeypatch.setattr(cli, "_module", lambda name: cli._scenario(f"{name}.py"))
-    assert cli.main(["scenarios"]) == 0
+    monkeypatch.setattr(commands, "scenario_names", lambda: ["mine"])
+    monkeypatch.setattr(
+        commands, "scenario_module", lambda name: find.find_scenario(f"{name}.py")
+    )
+    assert commands.main(["scenarios"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "mine  Ask whether a scenario file runs."
     assert lines[1] == f"    {'memory=1GiB':<15}  RAM"
 
 
 def test_our_scenarios_are_not_the_modules_beside_them():
-    assert not {"cli", "table", "replay", "__init__"} & set(cli._names())
+    assert not {"cli", "table", "replay", "__init__"} & set(find.scenario_names())
 
 
 def test_replay_prints_one_json_object(folder, capsys, monkeypatch):
@@ -170,8 +172,10 @@ def test_replay_prints_one_json_object(folder, capsys, monkeypatch):
         .replace("failure: str", "machine: str = '2s'\n    failure: str", 1)
         .replace("failure: str", "skip_bad_lines: bool = False\n    failure: str", 1)
     )
-    monkeypatch.setattr(cli, "_module", lambda name: cli._scenario("trace.py"))
-    assert cli.main(["replay", "some.txt", "--machine", "4s", "--json"]) == 0
+    monkeypatch.setattr(
+        commands, "scenario_module", lambda name: find.find_scenario("trace.py")
+    )
+    assert commands.main(["replay", "some.txt", "--machine", "4s", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)["rows"]
     assert [row["mechanism"] for row in rows] == ["none", "eager"]
     assert rows[0]["pages_refused_by"]["no_swap_slot"] == 0
@@ -226,7 +230,7 @@ def test_bad_input_is_one_line_and_leaves_no_file(folder, capsys, arguments, mes
     (folder / "there.h5").write_text("old")
     if "-o" not in arguments and "mine.py" in arguments:
         arguments += " -o out.h5"
-    assert cli.main(arguments.split()) == 2
+    assert commands.main(arguments.split()) == 2
     assert message in one_line(capsys)
     assert not (folder / "out.h5").exists()
     assert (folder / "there.h5").read_text() == "old"
@@ -239,15 +243,15 @@ def test_directory_without_write_permission_is_refused(folder, monkeypatch):
 
 
 def test_near_scenario_is_offered(monkeypatch, capsys):
-    monkeypatch.setattr(cli, "_names", lambda: ["mechanisms", "next_touch"])
-    assert cli.main(["run", "mecanism"]) == 2
+    monkeypatch.setattr(find, "scenario_names", lambda: ["mechanisms", "next_touch"])
+    assert commands.main(["run", "mecanism"]) == 2
     assert "(did you mean mechanisms?)" in one_line(capsys)
 
 
 def test_warning_is_one_line(folder, capsys):
     text = "import warnings\nwarnings.warn('SLIT is\\nodd')\n" + SCENARIO
     (folder / "mine.py").write_text(text)
-    assert cli.main(["run", "mine.py"]) == 0
+    assert commands.main(["run", "mine.py"]) == 0
     assert capsys.readouterr().err == "lazynuma: warning: SLIT is odd\n"
 
 
@@ -264,7 +268,7 @@ def test_warning_is_one_line(folder, capsys):
 )
 def test_failure_in_mid_run_leaves_a_readable_file(folder, capsys, failure, message):
     arguments = ["run", "mine.py", "-o", "out.h5", "--set", f"failure={failure}"]
-    assert cli.main(arguments) == 1
+    assert commands.main(arguments) == 1
     assert message in one_line(capsys)
     assert state_of("out.h5") == 3
 
@@ -288,16 +292,16 @@ def test_signal_ends_the_run_with_the_file_closed(folder, signum, failure):
 
 def test_signal_handlers_are_put_back(folder):
     before = signal.getsignal(signal.SIGINT)
-    assert cli.main(["run", "mine.py"]) == 0
+    assert commands.main(["run", "mine.py"]) == 0
     assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_second_signal_changes_nothing():
-    stop = cli._Stop()
-    with pytest.raises(cli._Stopped):
+    stop = Stop()
+    with pytest.raises(Stopped):
         stop.ask(signal.SIGTERM, None)
     stop.ask(signal.SIGINT, None)
-    with pytest.raises(cli._Stopped) as stopped:
+    with pytest.raises(Stopped) as stopped:
         stop.check()
     assert stopped.value.signum == signal.SIGTERM
 
@@ -403,18 +407,18 @@ def test_available_memory_respects_the_cgroup(tmp_path):
 
 
 def test_log_gets_a_line_now_and_then(monkeypatch, capsys):
-    monkeypatch.setattr(cli, "_HEARTBEAT_S", 0)
+    monkeypatch.setattr(progress, "_HEARTBEAT_S", 0)
     study = study_of("none", "eager")
     study = replace(
         study, variants=tuple(replace(v, accesses=100) for v in study.variants)
     )
-    progress = cli._Progress(study, lambda: None)
+    bar = Progress(study, lambda: None)
     first, second = study.variants
-    progress(first, 0, 0)
-    progress(first, 60, 1_500_000_000)
-    progress(second, 0, 0)
-    progress(second, 50, 2_000_000_000)
-    progress.close()
+    bar(first, 0, 0)
+    bar(first, 60, 1_500_000_000)
+    bar(second, 0, 0)
+    bar(second, 50, 2_000_000_000)
+    bar.close()
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith("lazynuma: none (1/2): 30 %, ")
     # The rate counts from the first accesses on: before them kernels are compiled.
@@ -424,11 +428,11 @@ def test_log_gets_a_line_now_and_then(monkeypatch, capsys):
 
 
 def test_log_tells_the_time_of_a_run_without_accesses(monkeypatch, capsys):
-    monkeypatch.setattr(cli, "_HEARTBEAT_S", 0)
-    progress = cli._Progress(study_of("idle"), lambda: None)
-    progress(progress.variants[0], 0, 0)
-    progress(progress.variants[0], 0, 3_000_000_000)
-    progress.close()
+    monkeypatch.setattr(progress, "_HEARTBEAT_S", 0)
+    bar = Progress(study_of("idle"), lambda: None)
+    bar(bar.variants[0], 0, 0)
+    bar(bar.variants[0], 0, 3_000_000_000)
+    bar.close()
     lines = capsys.readouterr().err.splitlines()
     assert lines == ["lazynuma: idle (1/1): simulated 3.00 s"]
 

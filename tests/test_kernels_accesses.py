@@ -22,12 +22,15 @@ from lazynuma.engine import (
     uniform,
 )
 from lazynuma.engine.workloads.rows import Loads, stream_key
-from lazynuma.kernels import accesses as acc
+from lazynuma.kernels import draws
+from lazynuma.kernels.quantum import accesses as acc
+from lazynuma.kernels.quantum.accesses import CHUNK
 from lazynuma.kernels.state import TASK_NUMBER, TASK_QUOTA
+from lazynuma.kernels.words import ACCESS_VPN, ACCESS_WRITE
 
 GOLDEN, U64 = 0x9E3779B97F4A7C15, (1 << 64) - 1
 
-drawn = from_python(acc.draw)
+drawn = from_python(draws.draw)
 generate_chunk = from_python(acc.generate_chunk)
 deal_chunk = from_python(acc.deal_chunk)
 
@@ -73,7 +76,7 @@ def world():
     return simulation, task, simulation.mmap(process, 600 * 4096)
 
 
-def laid_out(world, load, first, count, size=acc.CHUNK):
+def laid_out(world, load, first, count, size=CHUNK):
     """Return the accesses [first, first + count) of a workload, and their shards."""
     simulation, task, region = world
     loads = Loads([load], 1, simulation.seed, 0)
@@ -91,8 +94,8 @@ def laid_out(world, load, first, count, size=acc.CHUNK):
 
 def pages_and_writes(world, load, count=700, first=0):
     layout, _, _ = laid_out(world, load, first, count)
-    pages = (layout & acc.ACCESS_VPN) - world[2].first
-    return pages.tolist(), ((layout & acc.ACCESS_WRITE) != 0).tolist()
+    pages = (layout & ACCESS_VPN) - world[2].first
+    return pages.tolist(), ((layout & ACCESS_WRITE) != 0).tolist()
 
 
 def expected_random(i, share=0.5):
@@ -196,7 +199,7 @@ def test_accesses_do_not_depend_on_where_the_quantum_begins(world):
 
 def test_every_access_is_dealt_to_its_shard_in_order(world):
     simulation, task, region = world
-    count = 2 * acc.CHUNK + 77
+    count = 2 * CHUNK + 77
     load = Uniform(task=task, region=region, count=count)
     layout, tally, loads = laid_out(world, load, 0, count)
     shard = simulation.memory.shard
@@ -204,7 +207,7 @@ def test_every_access_is_dealt_to_its_shard_in_order(world):
     queued = np.zeros(count, np.int64)
     for chunk in reversed(range(len(tally))):
         deal_chunk(loads.starts, layout, tally, queued, chunk)
-    block = (layout & acc.ACCESS_VPN) >> 9
+    block = (layout & ACCESS_VPN) >> 9
     shards = ((block * 0x9E3779B1) & 0xFFFFFFFF) * 4 >> 32
     for s in range(4):
         first, end = shard[s, 0], shard[s, 1]

@@ -6,16 +6,44 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as hst
 
-from lazynuma.kernels import _cython, huge_memory, khugepaged
-from lazynuma.kernels import constants as k
+from lazynuma.kernels import words as k
 from lazynuma.kernels.counters import ScanResult
+from lazynuma.kernels.frames import huge_memory, huge_memory_call
 from lazynuma.kernels.knobs import TargetRule
+from lazynuma.kernels.thp import khugepaged
+from lazynuma.kernels.words import (
+    FOLIO_COMPOUND,
+    FOLIO_DEFERRED,
+    FRAME_ACTIVE,
+    FRAME_COMPOUND,
+    FRAME_DIRTY,
+    FRAME_IN_USE,
+    FRAME_MAPCOUNT_ONE,
+    FRAME_MAPCOUNT_SHIFT,
+    FRAME_MIGCACHE,
+    FRAME_REFERENCED,
+    FRAME_SWAPCACHE,
+    FRAME_WEDGED,
+    HPAGE_PMD_NR,
+    HPAGE_PMD_ORDER,
+    PMD_NID_SHIFT,
+    PMD_TABLE,
+    PTE_DIRTY,
+    PTE_PARKED,
+    PTE_PAYLOAD,
+    PTE_PRESENT,
+    PTE_PROTNONE,
+    PTE_SWAP,
+    PTE_WRITE,
+    PTE_YOUNG,
+    PTE_ZERO,
+)
 
-NR, ORDER = k.HPAGE_PMD_NR, k.HPAGE_PMD_ORDER
+NR, ORDER = HPAGE_PMD_NR, HPAGE_PMD_ORDER
 #: log2 of the frames of a node, and nodes, of the machines below.
 SHIFT, NODES = 10, 3
 FRAMES = NODES << SHIFT
-MAPPED = k.PTE_PRESENT | k.PTE_WRITE | k.PTE_YOUNG
+MAPPED = PTE_PRESENT | PTE_WRITE | PTE_YOUNG
 
 
 @pytest.mark.parametrize("module", [huge_memory, khugepaged])
@@ -71,13 +99,13 @@ def test_cython_and_python_agree_on_the_results_of_a_scan():
 @numba.njit
 def split_in_a_kernel(pmd, pte, frame, block_huge, block_mapped, block):
     """Split a huge entry through the C pointer."""
-    _cython.split_pmd(pmd, pte, frame, block_huge, block_mapped, block)
+    huge_memory_call.split_pmd(pmd, pte, frame, block_huge, block_mapped, block)
 
 
 @numba.njit
 def split_folio_in_a_kernel(frame, block_huge, block):
     """Split a folio through the C pointer."""
-    return _cython.split_folio(frame, block_huge, block)
+    return huge_memory_call.split_folio(frame, block_huge, block)
 
 
 def tables(blocks=3):
@@ -90,31 +118,31 @@ def tables(blocks=3):
 
 
 def folio_word(mapcount, flags=0, vpn=5 * NR):
-    return vpn | mapcount << k.FRAME_MAPCOUNT_SHIFT | k.FRAME_IN_USE | flags
+    return vpn | mapcount << FRAME_MAPCOUNT_SHIFT | FRAME_IN_USE | flags
 
 
 PMDS = [
-    k.PTE_PRESENT | k.PTE_WRITE | k.PTE_YOUNG | k.PTE_DIRTY,
-    k.PTE_PRESENT | k.PTE_PROTNONE | k.PTE_YOUNG,
-    k.PTE_PRESENT | k.PTE_PROTNONE | k.PTE_WRITE,
-    k.PTE_PRESENT | k.PTE_DIRTY,
-    k.PTE_ZERO | k.PTE_YOUNG,
+    PTE_PRESENT | PTE_WRITE | PTE_YOUNG | PTE_DIRTY,
+    PTE_PRESENT | PTE_PROTNONE | PTE_YOUNG,
+    PTE_PRESENT | PTE_PROTNONE | PTE_WRITE,
+    PTE_PRESENT | PTE_DIRTY,
+    PTE_ZERO | PTE_YOUNG,
 ]
 
 
 @pytest.mark.parametrize("entry", PMDS)
-@pytest.mark.parametrize("flags", [0, k.FOLIO_COMPOUND, k.FOLIO_DEFERRED])
+@pytest.mark.parametrize("flags", [0, FOLIO_COMPOUND, FOLIO_DEFERRED])
 @pytest.mark.parametrize("split", [huge_memory.split_pmd, split_in_a_kernel])
 def test_a_pmd_split_is_the_same_from_everywhere(entry, flags, split):
     given, block, b = tables(), 1, 2
     pmd, pte, frame, huge, bump = given
-    present = entry & k.PTE_PRESENT
-    pmd[block] = entry | (b * NR if present else 0) | 9 << k.PMD_NID_SHIFT
+    present = entry & PTE_PRESENT
+    pmd[block] = entry | (b * NR if present else 0) | 9 << PMD_NID_SHIFT
     huge[b] = folio_word(2, flags)
-    if flags & k.FOLIO_COMPOUND:
-        first = 5 * NR | k.FRAME_IN_USE | k.FRAME_COMPOUND
+    if flags & FOLIO_COMPOUND:
+        first = 5 * NR | FRAME_IN_USE | FRAME_COMPOUND
         frame[b * NR :] = first + np.arange(NR)
-        frame[b * NR + 3] += k.FRAME_MAPCOUNT_ONE
+        frame[b * NR + 3] += FRAME_MAPCOUNT_ONE
         bump[b] = 1
     want = [one.copy() for one in given]
     _split_by_hand(*want, block, b)
@@ -126,34 +154,34 @@ def test_a_pmd_split_is_the_same_from_everywhere(entry, flags, split):
 def _split_by_hand(pmd, pte, frame, huge, bump, block, b):
     """The rule of docs/model.md §10.3, page by page."""
     entry = int(pmd[block])
-    pmd[block] = k.PMD_TABLE | 9 << k.PMD_NID_SHIFT
-    kept = entry & (k.PTE_PRESENT | k.PTE_WRITE | k.PTE_YOUNG | k.PTE_DIRTY)
+    pmd[block] = PMD_TABLE | 9 << PMD_NID_SHIFT
+    kept = entry & (PTE_PRESENT | PTE_WRITE | PTE_YOUNG | PTE_DIRTY)
     for i in range(NR):
-        if entry & k.PTE_ZERO:
-            pte[block * NR + i] = k.PTE_ZERO
+        if entry & PTE_ZERO:
+            pte[block * NR + i] = PTE_ZERO
             continue
         pte[block * NR + i] = kept | (b * NR + i)
-        if not huge[b] & k.FOLIO_COMPOUND:
-            frame[b * NR + i] = 5 * NR + i | k.FRAME_IN_USE | k.FRAME_COMPOUND
-        frame[b * NR + i] += k.FRAME_MAPCOUNT_ONE
-    if entry & k.PTE_PRESENT:
-        huge[b] = int(huge[b]) - k.FRAME_MAPCOUNT_ONE | k.FOLIO_COMPOUND
+        if not huge[b] & FOLIO_COMPOUND:
+            frame[b * NR + i] = 5 * NR + i | FRAME_IN_USE | FRAME_COMPOUND
+        frame[b * NR + i] += FRAME_MAPCOUNT_ONE
+    if entry & PTE_PRESENT:
+        huge[b] = int(huge[b]) - FRAME_MAPCOUNT_ONE | FOLIO_COMPOUND
         bump[b] = NR
 
 
-@pytest.mark.parametrize("active", [0, k.FRAME_ACTIVE])
+@pytest.mark.parametrize("active", [0, FRAME_ACTIVE])
 @pytest.mark.parametrize("split", [huge_memory.split_folio, split_folio_in_a_kernel])
 def test_a_folio_split_is_the_same_from_everywhere(active, split):
     _, _, frame, huge, _ = tables()
     before, b = frame.copy(), 1
-    huge[b] = folio_word(0, active | k.FOLIO_COMPOUND | k.FOLIO_DEFERRED)
+    huge[b] = folio_word(0, active | FOLIO_COMPOUND | FOLIO_DEFERRED)
     mapped = np.arange(NR) % 3 == 0
-    words = 5 * NR + np.arange(NR) | k.FRAME_IN_USE | k.FRAME_COMPOUND
-    words[mapped] += 2 * k.FRAME_MAPCOUNT_ONE
+    words = 5 * NR + np.arange(NR) | FRAME_IN_USE | FRAME_COMPOUND
+    words[mapped] += 2 * FRAME_MAPCOUNT_ONE
     frame[b * NR : 2 * NR] = words
     assert split(frame, huge, b) == NR - mapped.sum()
-    kept = active | k.FRAME_DIRTY
-    want = np.where(mapped, words & ~k.FRAME_COMPOUND | kept, 0)
+    kept = active | FRAME_DIRTY
+    want = np.where(mapped, words & ~FRAME_COMPOUND | kept, 0)
     assert (frame[b * NR : 2 * NR] == want).all()
     assert huge.tolist() == [0, 0, 0]
     others = np.r_[0:NR, 2 * NR : 3 * NR]
@@ -163,22 +191,22 @@ def test_a_folio_split_is_the_same_from_everywhere(active, split):
 def test_populate_stops_at_the_first_block_that_maps_something():
     pmd, pte, frame, _, _ = tables(4)
     pte[:] = frame[:] = 0
-    pte[3 * NR + 511] = k.PTE_ZERO
-    table = k.PMD_TABLE | 2 << k.PMD_NID_SHIFT
-    words = table, MAPPED | NR, k.FRAME_IN_USE | 7
+    pte[3 * NR + 511] = PTE_ZERO
+    table = PMD_TABLE | 2 << PMD_NID_SHIFT
+    words = table, MAPPED | NR, FRAME_IN_USE | 7
     got = huge_memory.populate_blocks(pmd, pte, frame, NR, NR, *words, 3)
     assert got == 2 and pmd.tolist() == [0, table, table, 0]
     assert (pte[NR : 3 * NR] == MAPPED | NR + np.arange(2 * NR)).all()
-    assert (frame[NR : 3 * NR] == (k.FRAME_IN_USE | 7) + np.arange(2 * NR)).all()
+    assert (frame[NR : 3 * NR] == (FRAME_IN_USE | 7) + np.arange(2 * NR)).all()
     assert not pte[:NR].any() and np.count_nonzero(pte[3 * NR :]) == 1
 
 
-@pytest.mark.parametrize("leaf", [k.PTE_PRESENT, k.PTE_ZERO])
+@pytest.mark.parametrize("leaf", [PTE_PRESENT, PTE_ZERO])
 def test_populate_stops_at_a_huge_entry(leaf):
     pmd, pte, frame, _, _ = tables(2)
     pte[:] = 0
     pmd[1] = leaf
-    words = k.PMD_TABLE, MAPPED, k.FRAME_IN_USE
+    words = PMD_TABLE, MAPPED, FRAME_IN_USE
     assert huge_memory.populate_blocks(pmd, pte, frame, 0, 0, *words, 2) == 1
     assert pmd[1] == leaf and not pte[NR:].any()
 
@@ -197,10 +225,10 @@ def plain():
     """Return (pte, frame): table 1 maps pageblock 2, every third page is active."""
     pte, frame = np.zeros(3 * NR, np.int64), np.zeros(4 * NR, np.int64)
     page = np.arange(NR)
-    pte[NR : 2 * NR] = (2 * NR + page) | k.PTE_PRESENT | k.PTE_WRITE
-    word = (NR + page) | k.FRAME_MAPCOUNT_ONE | k.FRAME_IN_USE
-    frame[2 * NR : 3 * NR] = word | np.where(page % 3 == 0, k.FRAME_ACTIVE, 0)
-    frame[2 * NR + 5] |= k.FRAME_REFERENCED | k.FRAME_DIRTY
+    pte[NR : 2 * NR] = (2 * NR + page) | PTE_PRESENT | PTE_WRITE
+    word = (NR + page) | FRAME_MAPCOUNT_ONE | FRAME_IN_USE
+    frame[2 * NR : 3 * NR] = word | np.where(page % 3 == 0, FRAME_ACTIVE, 0)
+    frame[2 * NR + 5] |= FRAME_REFERENCED | FRAME_DIRTY
     frame[NR], frame[3 * NR] = 7, 8
     return pte, frame
 
@@ -217,11 +245,11 @@ def test_a_pageblock_of_plain_pages_is_emptied_at_once():
 @pytest.mark.parametrize(
     "bits",
     [
-        k.FRAME_MAPCOUNT_ONE << 1,
-        k.FRAME_SWAPCACHE,
-        k.FRAME_MIGCACHE,
-        k.FRAME_WEDGED,
-        k.FRAME_COMPOUND,
+        FRAME_MAPCOUNT_ONE << 1,
+        FRAME_SWAPCACHE,
+        FRAME_MIGCACHE,
+        FRAME_WEDGED,
+        FRAME_COMPOUND,
     ],
 )
 def test_a_page_that_others_have_is_left_to_the_caller(bits):
@@ -233,7 +261,7 @@ def test_a_page_that_others_have_is_left_to_the_caller(bits):
 
 
 @pytest.mark.parametrize("at", [0, 1, 511])
-@pytest.mark.parametrize("entry", [0, k.PTE_ZERO, 5 | k.PTE_SWAP, 5 | k.PTE_PRESENT])
+@pytest.mark.parametrize("entry", [0, PTE_ZERO, 5 | PTE_SWAP, 5 | PTE_PRESENT])
 def test_a_table_that_maps_anything_else_is_left_to_the_caller(at, entry):
     pte, frame = plain()
     pte[NR + at] = entry
@@ -252,29 +280,29 @@ def scan_by_hand(pmd, ptes, mapcount, far, limits, load):
     writable = False
     if pmd == 0:
         return ScanResult.PMD_NONE
-    if pmd & (k.PTE_PRESENT | k.PTE_ZERO):
+    if pmd & (PTE_PRESENT | PTE_ZERO):
         return ScanResult.PMD_MAPPED
     for pte in ptes:
-        if pte & k.PTE_SWAP:
+        if pte & PTE_SWAP:
             swap += 1
             if swap > max_swap:
                 return ScanResult.EXCEED_SWAP_PTE
-        elif pte & k.PTE_PARKED:
+        elif pte & PTE_PARKED:
             return ScanResult.PTE_NON_PRESENT
-        elif not pte & k.PTE_PRESENT:
+        elif not pte & PTE_PRESENT:
             none += 1
             if none > max_none:
                 return ScanResult.EXCEED_NONE_PTE
         else:
-            writable |= bool(pte & k.PTE_WRITE and not pte & k.PTE_PROTNONE)
-            shared += mapcount[pte & k.PTE_PAYLOAD] > 1
+            writable |= bool(pte & PTE_WRITE and not pte & PTE_PROTNONE)
+            shared += mapcount[pte & PTE_PAYLOAD] > 1
             if shared > max_shared:
                 return ScanResult.EXCEED_SHARED_PTE
-            nid = (pte & k.PTE_PAYLOAD) >> shift
+            nid = (pte & PTE_PAYLOAD) >> shift
             if any(far[nid][other] for other in load):
                 return ScanResult.SCAN_ABORT
             load[nid] = load.get(nid, 0) + 1
-            young += bool(pte & k.PTE_YOUNG)
+            young += bool(pte & PTE_YOUNG)
     if not writable:
         return ScanResult.PAGE_RO
     if referenced and (young == 0 or (swap and young < NR // 2)):
@@ -286,14 +314,14 @@ def scan_by_hand(pmd, ptes, mapcount, far, limits, load):
 #: keeps the rule that a writable page has no second mapping.
 KINDS = {
     "none": 0,
-    "zero": k.PTE_ZERO,
-    "swap": k.PTE_SWAP,
-    "parked": k.PTE_PARKED,
+    "zero": PTE_ZERO,
+    "swap": PTE_SWAP,
+    "parked": PTE_PARKED,
     "used": MAPPED,
-    "idle": k.PTE_PRESENT | k.PTE_WRITE,
-    "read-only": k.PTE_PRESENT | k.PTE_YOUNG,
-    "shared": k.PTE_PRESENT | k.PTE_YOUNG,
-    "marked": MAPPED | k.PTE_PROTNONE,
+    "idle": PTE_PRESENT | PTE_WRITE,
+    "read-only": PTE_PRESENT | PTE_YOUNG,
+    "shared": PTE_PRESENT | PTE_YOUNG,
+    "marked": MAPPED | PTE_PROTNONE,
 }
 #: Lengths near the borders, and any.
 PAGES = hst.one_of(
@@ -314,7 +342,7 @@ LIMITS = hst.tuples(
     hst.sampled_from([0, 255, 256, 512]),
     hst.sampled_from([0, 1]),
 )
-ENTRIES = hst.sampled_from([k.PMD_TABLE] * 20 + [0, k.PTE_PRESENT, k.PTE_ZERO])
+ENTRIES = hst.sampled_from([PMD_TABLE] * 20 + [0, PTE_PRESENT, PTE_ZERO])
 
 
 def filled(runs):
@@ -323,7 +351,7 @@ def filled(runs):
     for pages, kind, node in runs:
         for _ in range(pages):
             offset = len(words) % NR + (NR if kind == "shared" else 0)
-            present = KINDS[kind] & k.PTE_PRESENT
+            present = KINDS[kind] & PTE_PRESENT
             words.append(KINDS[kind] | ((node << SHIFT) + offset if present else 0))
     return (words + NR * words[-1:])[:NR]
 
@@ -332,12 +360,12 @@ def frames():
     """Return (frame words, folio words, mapcounts): odd shared ones by a folio."""
     frame, huge = np.zeros(FRAMES, np.int64), np.zeros(FRAMES // NR, np.int64)
     counts = np.where(np.arange(FRAMES) >> ORDER & 1, 2, 1)
-    frame[:] = counts << k.FRAME_MAPCOUNT_SHIFT | k.FRAME_IN_USE
+    frame[:] = counts << FRAME_MAPCOUNT_SHIFT | FRAME_IN_USE
     # On node 1 the second mapping is a PMD entry of the folio.
     b = (1 << SHIFT) // NR + 1
-    frame[b * NR : (b + 1) * NR] -= k.FRAME_MAPCOUNT_ONE
-    frame[b * NR : (b + 1) * NR] |= k.FRAME_COMPOUND
-    huge[b] = folio_word(1, k.FOLIO_COMPOUND)
+    frame[b * NR : (b + 1) * NR] -= FRAME_MAPCOUNT_ONE
+    frame[b * NR : (b + 1) * NR] |= FRAME_COMPOUND
+    huge[b] = folio_word(1, FOLIO_COMPOUND)
     return frame, huge, counts
 
 
@@ -354,7 +382,7 @@ def test_scan_is_the_plain_scan(blocks, limits, reclaim):
     far = apart if reclaim else np.zeros((0, 0), np.uint8)
     nids = [at % NODES for at in range(len(blocks))]
     entries = [
-        entry | nid << k.PMD_NID_SHIFT if entry else 0
+        entry | nid << PMD_NID_SHIFT if entry else 0
         for (entry, _), nid in zip(blocks, nids, strict=True)
     ]
     words = [filled(runs) for _, runs in blocks]
@@ -362,8 +390,8 @@ def test_scan_is_the_plain_scan(blocks, limits, reclaim):
     by_table = np.zeros((len(ScanResult), NODES), np.int64)
     seen = np.full(NODES + 1, -7, np.int64)
     # One block ahead of the range must stay unread.
-    pmd = np.array([k.PTE_PRESENT, *entries], np.int64)
-    pte = np.array([k.PTE_PARKED] * NR + sum(words, []), np.int64)
+    pmd = np.array([PTE_PRESENT, *entries], np.int64)
+    pte = np.array([PTE_PARKED] * NR + sum(words, []), np.int64)
     given = pmd, pte, frame, huge, far, np.array(limits, np.int64)
     done = khugepaged.scan_blocks(*given, 1, len(blocks), tally, by_table, seen)
 
@@ -374,11 +402,11 @@ def test_scan_is_the_plain_scan(blocks, limits, reclaim):
             entry, ptes, counts, apart if reclaim else apart * 0, limits, load
         )
         want[result] += 1
-        table[result, (entry >> k.PMD_NID_SHIFT) & 63] += 1
+        table[result, (entry >> PMD_NID_SHIFT) & 63] += 1
         if result == ScanResult.SUCCEED:
             assert seen[:NODES].tolist() == [load.get(nid, 0) for nid in range(NODES)]
-            first = next((p for p in ptes if p & k.PTE_PRESENT), None)
-            assert seen[NODES] == (first & k.PTE_PAYLOAD) >> SHIFT
+            first = next((p for p in ptes if p & PTE_PRESENT), None)
+            assert seen[NODES] == (first & PTE_PAYLOAD) >> SHIFT
             break
     assert done == want.sum()
     assert (tally == want).all() and (by_table == table).all()

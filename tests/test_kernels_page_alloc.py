@@ -7,21 +7,21 @@ from kernel_parts import from_python
 
 from lazynuma.engine import Costs, Settings, uniform
 from lazynuma.engine.state.allocate import allocate
-from lazynuma.kernels import page_alloc
 from lazynuma.kernels import state as s
+from lazynuma.kernels.frames import allotment, page_alloc
 from lazynuma.kernels.words import FRAME_IN_USE, NONE
 
 BLOCK = 512
 
 rmqueue = from_python(page_alloc.rmqueue)
-rmqueue_shard = from_python(page_alloc.rmqueue_shard)
+rmqueue_shard = from_python(allotment.rmqueue_shard)
 free_frame = from_python(page_alloc.free_frame)
-free_part = from_python(page_alloc.free_part)
+free_part = from_python(allotment.free_part)
 put_page = from_python(page_alloc.put_page)
-open_row = from_python(page_alloc.open_row)
-has_frame = from_python(page_alloc.has_frame)
-take_next = from_python(page_alloc.take_next)
-close_row = from_python(page_alloc.close_row)
+open_row = from_python(allotment.open_row)
+has_frame = from_python(allotment.has_frame)
+take_next = from_python(allotment.take_next)
+close_row = from_python(allotment.close_row)
 
 
 def world(nodes=2, blocks=4, shards=2, **options):
@@ -94,12 +94,12 @@ def test_allotments_are_an_eighth_together_and_come_back():
     memory = world(nodes=1, blocks=8, shards=2)
     queue_of(memory, [1000, 3])
     before = memory.node[0, s.FREE]
-    page_alloc.lend(memory)
+    allotment.lend(memory)
     assert min(before // 8, before - memory.node[0, s.LOW]) // 2 > 64
     assert memory.pool[:, 0, s.POOL_LEFT].tolist() == [64, 3]
     frames = [rmqueue_shard(memory, 1, 0) for _ in range(4)]
     assert frames == [BLOCK, BLOCK + 1, BLOCK + 2, s.PUT_ASIDE]
-    page_alloc.take_back(memory)
+    allotment.take_back(memory)
     assert memory.node[0, s.FREE] == before - 3
     assert memory.block_list[:2].tolist() == [s.RETURNED, s.PARTIAL]
 
@@ -108,25 +108,25 @@ def test_a_shard_frees_at_the_barrier():
     memory = world(nodes=1, blocks=4, shards=2)
     frames = [take(memory, 0) for _ in range(4)]
     queue_of(memory, [10, 10])
-    page_alloc.lend(memory)
+    allotment.lend(memory)
     for pfn in (frames[2], frames[0]):
         put_page(memory, 1, pfn)
     assert memory.node[0, s.FREE] == 4 * BLOCK - 4
-    page_alloc.take_back(memory)
+    allotment.take_back(memory)
     for part in range(s.FREED_PARTS):
         free_part(memory, part)
-    page_alloc.relist(memory)
+    allotment.relist(memory)
     assert memory.node[0, s.FREE] == 4 * BLOCK - 2
     assert [take(memory, 0), take(memory, 0)] == [frames[0], frames[2]]
 
 
 def lend_and_take(memory, frames):
     """Lend to shard 0 of one, take so many frames; return what it was lent."""
-    page_alloc.lend(memory)
+    allotment.lend(memory)
     lent = int(memory.pool[0, 0, s.POOL_LEFT])
     for _ in range(frames):
         assert rmqueue_shard(memory, 0, 0) != s.PUT_ASIDE
-    page_alloc.take_back(memory)
+    allotment.take_back(memory)
     return lent
 
 
@@ -154,7 +154,7 @@ def test_rows_give_the_frames_that_single_faults_would_get():
             free_frame(memory, pfn)
         queue_of(memory, [600])
         memory.pool[0, 0, s.POOL_WANTED] = 600
-        page_alloc.lend(memory)
+        allotment.lend(memory)
     singly = [rmqueue_shard(one, 0, 0) for _ in range(200)]
     cursor, got = open_row(row, 0, 0), []
     for _ in range(200):
@@ -172,7 +172,7 @@ def test_below_the_low_watermark_nothing_is_allotted():
     while memory.node[0, s.FREE] > memory.node[0, s.LOW]:
         take(memory, 0)
     queue_of(memory, [100])
-    page_alloc.lend(memory)
+    allotment.lend(memory)
     assert rmqueue_shard(memory, 0, 0) == s.PUT_ASIDE
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from lazynuma.engine import Costs, Settings, Simulation, Stream, Sweep, uniform
-from lazynuma.kernels import quantum
 from lazynuma.kernels import state as s
 from lazynuma.kernels.counters import Cause
+from lazynuma.kernels.quantum import plan, price
 from lazynuma.kernels.words import NONE
 
 
@@ -31,46 +31,46 @@ def quotas(table):
 
 def test_a_task_gets_what_fits_its_mean_cost():
     table = tasks((0, 50, 1050, 30), (500, 50, 1050, 30), (0, 9998, 10000, 1))
-    assert quantum.plan(table, 0, 1000, 10**6) == (0, 1000)
+    assert plan.plan(table, 0, 1000, 10**6) == (0, 1000)
     assert quotas(table) == [33, 16, 2]
 
 
 def test_a_task_that_overshot_sits_out():
     table = tasks((2500, 0, 10, 7), (900, 0, 10, 5000))
-    assert quantum.plan(table, 0, 1000, 10**6) == (0, 1000)
+    assert plan.plan(table, 0, 1000, 10**6) == (0, 1000)
     assert quotas(table) == [0, 1]
 
 
 def test_with_nothing_to_run_the_clock_jumps():
     table = tasks((5000, 10, 20, 100), (7000, 10, 20, 100), (0, 10, 10, 1))
-    assert quantum.plan(table, 1000, 1000, 10**6) == (5000, 6000)
+    assert plan.plan(table, 1000, 1000, 10**6) == (5000, 6000)
     assert quotas(table) == [10, 0, 0]
 
 
 def test_too_many_accesses_shorten_the_quantum():
     table = tasks((0, 1000, 10**6, 1), (0, 1000, 10**6, 1))
-    assert quantum.plan(table, 0, 1000, 500) == (0, 250)
+    assert plan.plan(table, 0, 1000, 500) == (0, 250)
     assert quotas(table) == [250, 250]
 
 
 def test_a_task_left_behind_catches_up_first():
     table = tasks((100, 20, 70, 10))
-    assert quantum.plan(table, 3000, 200, 10**6) == (3000, 3200)
+    assert plan.plan(table, 3000, 200, 10**6) == (3000, 3200)
     assert quotas(table) == [20] and table[0, s.TASK_CLOCK] == 3000
 
 
 def test_no_task_doubles_what_it_has_done():
     """The one that has done least, by time, ends the quantum; it may do 4 at first."""
     table = tasks((0, 0, 1000, 30), (0, 6, 1000, 10), (50, 100, 1000, 1))
-    assert quantum.plan(table, 0, 1000, 10**6) == (0, 60)
+    assert plan.plan(table, 0, 1000, 10**6) == (0, 60)
     assert quotas(table) == [2, 6, 10]
     table = tasks((0, 0, 1000, 10), (0, 500, 1000, 10))
-    assert quantum.plan(table, 0, 1000, 10**6) == (0, 40)
+    assert plan.plan(table, 0, 1000, 10**6) == (0, 40)
     assert quotas(table) == [4, 4]
 
 
 def test_the_end():
-    assert quantum.plan(tasks((5, 9, 9, 1)), 10, 100, 10)[1] == NONE
+    assert plan.plan(tasks((5, 9, 9, 1)), 10, 100, 10)[1] == NONE
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def test_latency_grows_with_load(world):
     load = np.array([[0, 500], [0, 950]], np.int64)
     one = np.full((2, 2), 1000, np.int64)
     width = np.full((2, 2), 10**10, np.int64)
-    quantum.price(memory, latency, width, load, one, 150, 10**10)
+    price.price(memory, latency, width, load, one, 150, 10**10)
     # 1 + 0.15 * 0.5 / 0.5 = 1.15
     assert memory.access_ns[0].tolist() == [200, 230]
 
@@ -121,10 +121,10 @@ def test_utilisation_is_the_larger_of_node_and_link(world):
     memory.traffic[0] = [[0, 1000], [0, 3000]]
     width = np.array([[10**9, 10**9], [10**9, 2 * 10**9]], np.int64)
     use, factor = np.zeros((2, 2), np.int64), np.full((2, 2), 1000, np.int64)
-    quantum.utilise(memory, width, use, factor, 10**6)
+    price.utilise(memory, width, use, factor, 10**6)
     # Node 1: 4000 lines of 64 bytes in 1 ms of 2 GB/s; link 0-1: 1000 lines of 1 GB/s.
     assert use.tolist() == [[0, 128], [0, 128]]
     assert factor.tolist() == [[1000, 1000], [1000, 1000]]
     memory.traffic[0] = [[0, 40_000], [0, 0]]
-    quantum.utilise(memory, width, use, factor, 10**6)
-    assert use[0, 1] == quantum.UTILISATION_MAX and factor[0, 1] == 1780
+    price.utilise(memory, width, use, factor, 10**6)
+    assert use[0, 1] == price.UTILISATION_MAX and factor[0, 1] == 1780

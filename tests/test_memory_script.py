@@ -8,7 +8,7 @@ import json
 import pytest
 
 from lazynuma.engine import BadInput
-from lazynuma.scenarios import cli
+from lazynuma.scenarios.cli import commands
 from lazynuma.scenarios.script.grammar import parse
 from lazynuma.scenarios.script.player import Player
 
@@ -148,10 +148,10 @@ def test_listing_and_json(tmp_path, capsys):
     """JSON has a line for each record and nothing else; without it there is a text."""
     script = tmp_path / "script.mm"
     script.write_text(MACHINE + SMALL + "touch A 0 1p 4K w\nobserve A\nnodefree\n")
-    assert cli.main(["replay", str(script), "--json"]) == 0
+    assert commands.main(["replay", str(script), "--json"]) == 0
     records = [json.loads(one) for one in capsys.readouterr().out.splitlines()]
     assert [one["line"] for one in records] == [5, 6, 6]
-    assert cli.main(["replay", str(script)]) == 0
+    assert commands.main(["replay", str(script)]) == 0
     text = capsys.readouterr().out.splitlines()
     assert text[0].startswith(
         "   5  main A: 1 present on 0  15 none  (PMD-mapped 0 KiB"
@@ -164,7 +164,7 @@ def test_main_killed_for_want_of_memory_is_a_failed_run(tmp_path, capsys):
     script.write_text(
         "machine nodes=1 mem=128M distance=10\nmap A 200M\ntouch A 0 200M 4K w\n"
     )
-    assert cli.main(["replay", str(script), "--json"]) == 1
+    assert commands.main(["replay", str(script), "--json"]) == 1
     assert "line 3" in capsys.readouterr().err
 
 
@@ -176,8 +176,8 @@ def test_profiles_differ_in_their_rules(tmp_path, capsys):
         "map A 2M\ntouch A 0 2M 4K w\npolicy A bind 1 move\nobserve A\n"
     )
     for profile, huge in (("linux-3.8", False), ("linux-6.12", True)):
-        assert cli.main(["replay", str(path), "--json", "--profile", profile]) == 0
+        assert commands.main(["replay", str(path), "--json", "--profile", profile]) == 0
         (record,) = map(json.loads, capsys.readouterr().out.splitlines())
         assert record["runs"] == [[512, "present", 1, huge]], profile
-    assert cli.main(["replay", str(path), "--profile", "linux-2.6"]) == 2
+    assert commands.main(["replay", str(path), "--profile", "linux-2.6"]) == 2
     assert "linux-3.8, linux-6.1, linux-6.12" in capsys.readouterr().err

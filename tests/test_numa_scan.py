@@ -12,8 +12,8 @@ from kernel_parts import from_python
 from numa_world import BLOCK, FREE, HUGE, MS, World
 
 from lazynuma.engine import Balancing, Mechanism, Mode, Policy, Sweep, preset, uniform
-from lazynuma.kernels import numa_scan_period
 from lazynuma.kernels import state as st
+from lazynuma.kernels.balancing import numa_scan_period
 from lazynuma.kernels.counters import Cause
 
 #: An access of 49,896 ns: 20 fit in a quantum of 1 ms, and leave 2 us of it.

@@ -14,17 +14,17 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from lazynuma.engine import output
 from lazynuma.engine.errors import BadInput
+from lazynuma.engine.output import space
 from lazynuma.engine.output.describe import describe
 from lazynuma.engine.output.growing import ROWS
 from lazynuma.engine.output.lock import is_locked
-from lazynuma.engine.output.reader import RunFile, recover
+from lazynuma.engine.output.reader import RunFile, RunState, recover
 from lazynuma.engine.output.superblock import lookup3
-from lazynuma.engine.output.writer import RunState, RunWriter
+from lazynuma.engine.output.writer import RunWriter
 from lazynuma.engine.study.columns import SUMMARY, Column
 from lazynuma.kernels.counters import Cause, Event, Refusal, ScanResult, Vm
-from lazynuma.scenarios import cli
+from lazynuma.scenarios.cli import commands
 from lazynuma.scenarios.script.player import COUNTERS
 from lazynuma.scenarios.script.records import RECORDS
 
@@ -506,7 +506,7 @@ def test_a_close_that_loses_rows_says_so(tmp_path, monkeypatch):
     def full(self, size):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(output._Space, "reserve", full)
+    monkeypatch.setattr(space.Space, "reserve", full)
     with pytest.raises(OSError, match="No space left"):
         file.close(RunState.DONE)
     file.close(RunState.DONE)  # once more does nothing
@@ -527,7 +527,7 @@ def test_a_disk_that_is_full_from_the_start_is_refused(tmp_path):
 def test_a_run_of_mechanisms_ends_in_its_file(tmp_path, capsys):
     path = tmp_path / "mechanisms.h5"
     arguments = ["run", "mechanisms", "--set", "memory=64MiB", "-o", str(path)]
-    assert cli.main(arguments) == 0, capsys.readouterr().err
+    assert commands.main(arguments) == 0, capsys.readouterr().err
     summary = group(path, "summary")
     assert summary.mechanism.values.tolist() == [
         "none",
@@ -545,5 +545,5 @@ def test_a_run_of_mechanisms_ends_in_its_file(tmp_path, capsys):
     totals = served.groupby(epochs.variant).sum()
     assert totals.values.tolist() == summary.accesses.values.tolist()
     capsys.readouterr()
-    assert cli.main(["info", str(path)]) == 0
+    assert commands.main(["info", str(path)]) == 0
     assert "lazy_migcache" in capsys.readouterr().out

@@ -33,8 +33,36 @@ from lazynuma.engine import (
 )
 from lazynuma.engine.machine.machine import from_slit
 from lazynuma.engine.settings.thp import DEFRAG, TARGETS
-from lazynuma.kernels import constants as k
+from lazynuma.kernels.counters import Refusal, ScanResult, ScanSkip, Vm
 from lazynuma.kernels.quantum.barrier import serve_set_aside
+from lazynuma.kernels.words import (
+    FOLIO_DEFERRED,
+    FOLIO_REMAPPED,
+    FRAME_ACTIVE,
+    FRAME_COMPOUND,
+    FRAME_FROM,
+    FRAME_FROM_SHIFT,
+    FRAME_IN_USE,
+    FRAME_MAPCOUNT,
+    FRAME_MAPCOUNT_SHIFT,
+    FRAME_REFERENCED,
+    FRAME_VPN,
+    NONE,
+    PMD_EXCLUSIVE,
+    PMD_NID_SHIFT,
+    PMD_OWES,
+    PMD_TABLE,
+    PTE_DIRTY,
+    PTE_EXCLUSIVE,
+    PTE_OWES_ONE,
+    PTE_PARKED,
+    PTE_PRESENT,
+    PTE_PROTNONE,
+    PTE_SWAP,
+    PTE_WRITE,
+    PTE_YOUNG,
+    PTE_ZERO,
+)
 
 MIB = 1 << 20
 KINDS = (Sweep, Uniform, Gups, Zipf, NextTouch, HotCold, Stream, Stencil)
@@ -103,7 +131,7 @@ class Pair:
             if model.process.alive:
                 alike(engine.numa(fast), slow.numa(model), f"task {fast.id}")
         alive = [model for _, model in self.tasks if model.process.alive]
-        for number in {slow.numa(task).group for task in alive} - {k.NONE}:
+        for number in {slow.numa(task).group for task in alive} - {NONE}:
             got, want = engine.numa_group(number), slow.numa_group(number)
             alike(got, want, f"group {number}")
         for fast, model in self.processes:
@@ -152,45 +180,45 @@ def sample(vma):
 
 
 ENTRY_KINDS = {
-    "present": k.PTE_PRESENT,
-    "zero": k.PTE_ZERO,
-    "swap": k.PTE_SWAP,
-    "parked": k.PTE_PARKED,
-    "table": k.PMD_TABLE,
+    "present": PTE_PRESENT,
+    "zero": PTE_ZERO,
+    "swap": PTE_SWAP,
+    "parked": PTE_PARKED,
+    "table": PMD_TABLE,
 }
 #: What a frame's word holds that both sides keep alike.
-FRAME_BITS = k.FRAME_VPN | k.FRAME_MAPCOUNT | k.FRAME_IN_USE | k.FRAME_COMPOUND
-FRAME_BITS |= k.FRAME_ACTIVE | k.FRAME_REFERENCED | k.FRAME_FROM
+FRAME_BITS = FRAME_VPN | FRAME_MAPCOUNT | FRAME_IN_USE | FRAME_COMPOUND
+FRAME_BITS |= FRAME_ACTIVE | FRAME_REFERENCED | FRAME_FROM
 
 
 def pte_word(pte):
     """Return the word of one of the reference's PTEs."""
     word = ENTRY_KINDS[pte.kind] | max(0, pte.payload)
-    word |= pte.write * k.PTE_WRITE | pte.young * k.PTE_YOUNG
-    word |= pte.dirty * k.PTE_DIRTY | pte.protnone * k.PTE_PROTNONE
-    owes, exclusive = k.PTE_OWES_ONE, k.PTE_EXCLUSIVE
+    word |= pte.write * PTE_WRITE | pte.young * PTE_YOUNG
+    word |= pte.dirty * PTE_DIRTY | pte.protnone * PTE_PROTNONE
+    owes, exclusive = PTE_OWES_ONE, PTE_EXCLUSIVE
     if isinstance(pte, Pmd):
-        owes, exclusive = k.PMD_OWES, k.PMD_EXCLUSIVE
+        owes, exclusive = PMD_OWES, PMD_EXCLUSIVE
     return word | pte.owes * owes | pte.exclusive * exclusive
 
 
 def pmd_word(pmd):
     """Return the word of one of the reference's PMD entries, which may be None."""
-    return pte_word(pmd) | pmd.nid << k.PMD_NID_SHIFT if pmd else 0
+    return pte_word(pmd) | pmd.nid << PMD_NID_SHIFT if pmd else 0
 
 
 def frame_word(frame):
     """Return the word of one of the reference's frames or folios."""
-    word = frame.vpn | frame.mapcount << k.FRAME_MAPCOUNT_SHIFT | k.FRAME_IN_USE
-    word |= frame.active * k.FRAME_ACTIVE | frame.referenced * k.FRAME_REFERENCED
-    word |= frame.moved_from << k.FRAME_FROM_SHIFT
-    return word | frame.compound * k.FRAME_COMPOUND
+    word = frame.vpn | frame.mapcount << FRAME_MAPCOUNT_SHIFT | FRAME_IN_USE
+    word |= frame.active * FRAME_ACTIVE | frame.referenced * FRAME_REFERENCED
+    word |= frame.moved_from << FRAME_FROM_SHIFT
+    return word | frame.compound * FRAME_COMPOUND
 
 
 def folio_word(folio):
     """Return the word of one of the reference's folios."""
-    word = frame_word(folio) | folio.remapped * k.FOLIO_REMAPPED
-    return word | folio.deferred * k.FOLIO_DEFERRED
+    word = frame_word(folio) | folio.remapped * FOLIO_REMAPPED
+    return word | folio.deferred * FOLIO_DEFERRED
 
 
 def words(memory, slow, model, vma):
@@ -918,10 +946,10 @@ def test_the_stories_reach_every_counter():
     pairs += [balanced_story(seed, 25, seed % 2 == 1) for seed in BALANCED]
     pairs.append(starved())
     for names, reached in (
-        (k.Vm, sum(pair.sims[0].counters().sum(axis=0) for pair in pairs)),
-        (k.Refusal, sum(pair.sims[0].refusals() for pair in pairs)),
-        (k.ScanResult, sum(pair.sims[0].scan_results() for pair in pairs)),
-        (k.ScanSkip, sum(pair.sims[0].scan_skips() for pair in pairs)),
+        (Vm, sum(pair.sims[0].counters().sum(axis=0) for pair in pairs)),
+        (Refusal, sum(pair.sims[0].refusals() for pair in pairs)),
+        (ScanResult, sum(pair.sims[0].scan_results() for pair in pairs)),
+        (ScanSkip, sum(pair.sims[0].scan_skips() for pair in pairs)),
     ):
         never = [one.name for one, n in zip(names, reached, strict=True) if not n]
         assert set(never) <= UNREACHABLE
@@ -931,7 +959,7 @@ def test_the_stories_reach_every_counter():
 
 
 def _names():
-    return [one.name.lower() for one in k.Vm]
+    return [one.name.lower() for one in Vm]
 
 
 @given(st.integers(0, 1 << 32))

@@ -9,8 +9,9 @@ import pytest
 
 from lazynuma.engine.errors import BadInput
 from lazynuma.engine.run import run_study
-from lazynuma.scenarios import cli, replay
+from lazynuma.scenarios.cli import commands
 from lazynuma.scenarios.common.mechanism import MECHANISMS
+from lazynuma.scenarios.recorded import replay
 
 DATA = Path(__file__).parent / "data"
 SAMPLES = ("page-faults", "exceptions", "lackey")
@@ -115,7 +116,7 @@ def test_bad_lines_are_refused_or_counted(tmp_path):
 def test_command_line_prints_one_json_object(capsys):
     name = str(DATA / "page-faults.txt.gz")
     options = ["--json", "--machine", "8s", "--mechanism", "lazy_migcache"]
-    status = cli.main(["replay", name, *options, "--set", "trace.access=r"])
+    status = commands.main(["replay", name, *options, "--set", "trace.access=r"])
     assert status == 0
     (row,) = json.loads(capsys.readouterr().out)["rows"]
     assert (row["mechanism"], row["accesses"]) == ("lazy_migcache", 150)
@@ -128,6 +129,6 @@ def test_command_line_prints_one_json_object(capsys):
 def test_command_line_fails_in_one_line(tmp_path, capsys, content, status):
     path = tmp_path / "t"
     path.write_text(content)
-    assert cli.main(["replay", str(path)]) == status
+    assert commands.main(["replay", str(path)]) == status
     out, err = capsys.readouterr()
     assert out == "" and err.count("\n") == 1 and "Traceback" not in err

@@ -12,7 +12,7 @@ import xarray as xr
 from lazynuma.engine import BadInput, RunFile
 from lazynuma.engine.output.describe import describe
 from lazynuma.engine.output.reader import RunState
-from lazynuma.scenarios import cli
+from lazynuma.scenarios.cli import commands
 
 SCRIPT = """\
 machine nodes=2 mem=512M distance=10,21/21,10
@@ -46,7 +46,7 @@ def played(tmp_path_factory):
     script, output = folder / "a.mm", folder / "a.h5"
     script.write_text(SCRIPT)
     with redirect_stdout(io.StringIO()) as out:
-        assert cli.main(["replay", str(script), "-o", str(output), "--json"]) == 0
+        assert commands.main(["replay", str(script), "-o", str(output), "--json"]) == 0
     return output, [json.loads(line) for line in out.getvalue().splitlines()]
 
 
@@ -114,12 +114,12 @@ def test_the_file_says_what_was_played_and_is_one_of_a_run(played):
 def test_without_json_the_last_line_names_the_file(tmp_path, capsys):
     (tmp_path / "a.mm").write_text("map A 4K\ntouch A 0 4K 4K w\nobserve A\n")
     line = f"replay {tmp_path}/a.mm -o {tmp_path}/a.h5 --profile linux-3.8"
-    assert cli.main(line.split()) == 0
+    assert commands.main(line.split()) == 0
     out = capsys.readouterr().out
     assert "main A: 1 present on 0" in out and out.endswith(f"to {tmp_path}/a.h5\n")
     with RunFile(tmp_path / "a.h5") as file:
         assert file.variants == ["linux-3.8"]
-    assert cli.main(line.split()) == 2  # it is there
+    assert commands.main(line.split()) == 2  # it is there
 
 
 @pytest.mark.parametrize(
@@ -129,14 +129,14 @@ def test_a_script_that_is_refused_leaves_no_file(tmp_path, capsys, line):
     """Whether the line is read or played when that is found out."""
     (tmp_path / "a.mm").write_text(f"map A 4K\nobserve A\n{line}\n")
     files = [f"{tmp_path}/a.mm", "-o", f"{tmp_path}/a.h5"]
-    assert cli.main(["replay", *files]) == 2
+    assert commands.main(["replay", *files]) == 2
     assert "line 3" in capsys.readouterr().err
     assert [one.name for one in tmp_path.iterdir()] == ["a.mm"]
 
 
 def test_a_machine_that_cannot_be_is_refused_with_its_line(tmp_path, capsys):
     (tmp_path / "a.mm").write_text("machine nodes=2 distance=10,5/5,10\n")
-    assert cli.main(["replay", f"{tmp_path}/a.mm", "-o", f"{tmp_path}/a.h5"]) == 2
+    assert commands.main(["replay", f"{tmp_path}/a.mm", "-o", f"{tmp_path}/a.h5"]) == 2
     assert "line 1" in capsys.readouterr().err
     assert not (tmp_path / "a.h5").exists()
 
@@ -145,7 +145,7 @@ def test_main_killed_ends_with_a_file_that_can_be_read(tmp_path, capsys):
     """A run that fails, not an input that is refused: exit status 1."""
     script = "machine nodes=1 mem=128M\nmap A 256M\nobserve A\ntouch A 0 256M 4K w\n"
     (tmp_path / "a.mm").write_text(script)
-    assert cli.main(["replay", f"{tmp_path}/a.mm", "-o", f"{tmp_path}/a.h5"]) == 1
+    assert commands.main(["replay", f"{tmp_path}/a.mm", "-o", f"{tmp_path}/a.h5"]) == 1
     with RunFile(tmp_path / "a.h5") as file:
         assert file.state == RunState.FAILED
         assert file.records["observations"].rows == 1
@@ -154,7 +154,7 @@ def test_main_killed_ends_with_a_file_that_can_be_read(tmp_path, capsys):
 def test_a_long_script_is_kept_whole(tmp_path):
     text = "# é\n" * 40_000 + "map A 4K\n"
     (tmp_path / "a.mm").write_text(text)
-    assert cli.main(["replay", f"{tmp_path}/a.mm", "-o", f"{tmp_path}/a.h5"]) == 0
+    assert commands.main(["replay", f"{tmp_path}/a.mm", "-o", f"{tmp_path}/a.h5"]) == 0
     with h5py.File(tmp_path / "a.h5") as file:
         assert file.attrs["script"] == text
     assert group(tmp_path / "a.h5", "runs").sizes["run"] == 0

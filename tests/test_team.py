@@ -19,9 +19,9 @@ from lazynuma.engine import (
     Zipf,
     uniform,
 )
-from lazynuma.kernels import accesses as acc
-from lazynuma.kernels import team as tm
 from lazynuma.kernels.counters import Vm
+from lazynuma.kernels.quantum import team as tm
+from lazynuma.kernels.quantum.accesses import CHUNK
 from lazynuma.kernels.words import NONE
 
 MIB = 1 << 20
@@ -95,7 +95,7 @@ def test_no_more_units_than_a_ticket_can_number(name):
     with pytest.raises(BadInput, match=name):
         Settings(**{name: 1 << 40})
     most = Settings(shards=1 << 16, quantum_accesses=1 << 31)
-    assert max(1 + most.shards, most.quantum_accesses // acc.CHUNK) <= tm.UNITS_MAX
+    assert max(1 + most.shards, most.quantum_accesses // CHUNK) <= tm.UNITS_MAX
 
 
 def story(threads, batch, settings):

@@ -6,7 +6,7 @@ import trace_reference as reference
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from lazynuma.engine import trace_text as tt
+from lazynuma.engine.traces import trace_text as tt
 
 READERS = {
     tt.PAGE_FAULTS: (reference.perf, reference.FAULT),

@@ -221,7 +221,9 @@ def _replay(options: argparse.Namespace) -> None:
     for name in ("machine", "mechanism"):
         if getattr(options, name) is not None:
             settings[name] = getattr(options, name)
-    study, rows = interruptible(_execute, scenario_module("replay"), settings, options)
+    study, rows = interruptible(
+        _execute, scenario_module("recorded.replay"), settings, options
+    )
     if options.json:
         print(json.dumps(_plain(study, rows)))
     else:
