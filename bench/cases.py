@@ -19,7 +19,7 @@ from lazynuma.engine.workloads import kinds
 from lazynuma.engine.workloads.kinds import NextTouch, Sweep, Uniform, Zipf
 from lazynuma.kernels.frames.folio import split_huge_pmd
 from lazynuma.kernels.jit.compile import kernel
-from lazynuma.kernels.state import SHARDS
+from lazynuma.kernels.state import Info
 from lazynuma.kernels.words import PTE_YOUNG
 
 GIB = 1 << 30
@@ -273,7 +273,7 @@ def _collapse(size: int, threads: int) -> Timing:
 def _split_pmds(m, mm, first, blocks):
     """Split the PMD entries of a range of blocks."""
     for i in range(blocks):
-        split_huge_pmd(m, m.info[SHARDS], mm, first + i)
+        split_huge_pmd(m, m.info[Info.SHARDS], mm, first + i)
 
 
 def _split(warm: bool):

@@ -104,7 +104,11 @@ BARRIER_LIMIT = 1 << 15
 GIVE_BACK_BLOCKS = 512
 #: Pages that one call of a range operation walks.
 RANGE_LIMIT = 1 << 20
-_ACTIONS = {"cold": madvise.COLD, "pageout": madvise.PAGEOUT, "free": madvise.FREE}
+_ACTIONS = {
+    "cold": madvise.PageAdvice.COLD,
+    "pageout": madvise.PageAdvice.PAGEOUT,
+    "free": madvise.PageAdvice.FREE,
+}
 
 
 class Simulation:
@@ -226,19 +230,19 @@ class Simulation:
         self._stale = True
         self._sync()
         row = self.memory.task[task.id]
-        row[st.TASK_MM], row[st.TASK_DELTA] = process.id, process.delta
-        row[st.TASK_ALIVE], row[st.TASK_REFS], row[st.TASK_CLOCK] = 1, 1, self.now
-        row[st.TASK_IL_PREV] = len(self.machine.memory) - 1
-        row[st.TASK_NID], row[st.TASK_CPU] = self.machine.cpu_node[cpu], cpu
+        row[st.Task.MM], row[st.Task.DELTA] = process.id, process.delta
+        row[st.Task.ALIVE], row[st.Task.REFS], row[st.Task.CLOCK] = 1, 1, self.now
+        row[st.Task.IL_PREV] = len(self.machine.memory) - 1
+        row[st.Task.NID], row[st.Task.CPU] = self.machine.cpu_node[cpu], cpu
         if self._balances:
             others = [one.id for one in self.tasks[:-1] if one.process is process]
             parent = others[0] if others else NONE
             end_quantum.init_numa_balancing(
                 self.memory, task.id, parent, self.now // MS
             )
-        self.memory.mm[process.id, st.MM_USERS] += 1
+        self.memory.mm[process.id, st.Mm.USERS] += 1
         if not any(one.process is process for one in self.tasks[:-1]):
-            self.memory.mm[process.id, st.MM_PGD_NID] = row[st.TASK_NID]
+            self.memory.mm[process.id, st.Mm.PGD_NID] = row[st.Task.NID]
         return task
 
     def move_task(self, task: Task, cpu: int) -> None:
@@ -310,10 +314,10 @@ class Simulation:
         self._stale = True
         for task in self.tasks:
             if task.process is process:
-                memory.task[task.id, st.TASK_ALIVE] = 0
+                memory.task[task.id, st.Task.ALIVE] = 0
                 if self._balances:
                     end_quantum.leave(memory, task.id)
-        memory.mm[process.id, st.MM_USERS] = 0
+        memory.mm[process.id, st.Mm.USERS] = 0
         first = process.first_vpn + process.delta
         give_back(memory.pte, first, process.span)
         order = HPAGE_PMD_ORDER
@@ -358,7 +362,7 @@ class Simulation:
         """Put new pages on the LRU: those of a task's CPU, or of all CPUs."""
         node = self._sync().node
         rows = slice(None) if task is None else self.machine.cpu_node[task.cpu]
-        node[rows, st.BATCHED] = 0
+        node[rows, st.Node.BATCHED] = 0
 
     def mmap(
         self,
@@ -439,7 +443,7 @@ class Simulation:
         Return how many pages could be populated before memory ran out.
         """
         start, pages = self._range(region, first, pages)
-        self._sync().info[st.NOW_MS] = self.now // MS
+        self._sync().info[st.Info.NOW_MS] = self.now // MS
         done = 0
         for v, at, count in self._rows_in(region.process, start, pages):
             got = self._populate_piece(task, v, at, count)
@@ -452,7 +456,7 @@ class Simulation:
     def _populate_piece(self, task: Task, v: int, first: int, pages: int) -> int:
         """Populate a piece of a VMA: whole blocks at once where that is the same."""
         memory, at, end = self.memory, first, first + pages
-        if memory.vma[v, st.VMA_SHARED] or self._may_be_huge(v):
+        if memory.vma[v, st.Vma.SHARED] or self._may_be_huge(v):
             return populate.populate(memory, task.id, first, pages, True)
         while at < end:
             blocks = self._populate_blocks(task, v, at, end)
@@ -469,16 +473,16 @@ class Simulation:
     def _populate_blocks(self, task: Task, v: int, at: int, end: int) -> int:
         """Populate whole blocks from a block's first page; return how many."""
         memory, wanted = self.memory, (end - at) // HPAGE_PMD_NR
-        if at % HPAGE_PMD_NR or not wanted or not memory.vma[v, st.VMA_WRITE]:
+        if at % HPAGE_PMD_NR or not wanted or not memory.vma[v, st.Vma.WRITE]:
             return 0
         found = np.zeros(2, np.int64)
         populate.virgin_blocks(memory, task.id, v, found)
         nid, blocks = found.tolist()
         if not blocks:
             return 0
-        pfn = int(memory.node[nid, st.VIRGIN]) << HPAGE_PMD_ORDER
+        pfn = int(memory.node[nid, st.Node.VIRGIN]) << HPAGE_PMD_ORDER
         bits = PTE_PRESENT | PTE_WRITE | PTE_YOUNG | PTE_DIRTY
-        table = PMD_TABLE | int(memory.task[task.id, st.TASK_NID]) << PMD_NID_SHIFT
+        table = PMD_TABLE | int(memory.task[task.id, st.Task.NID]) << PMD_NID_SHIFT
         done = populate_blocks(
             memory.pmd,
             memory.pte,
@@ -495,7 +499,7 @@ class Simulation:
 
     def _may_be_huge(self, v: int) -> bool:
         """Tell whether faults in a VMA may map huge pages."""
-        return eligible(self.settings.thp.enabled, self.memory.vma[v, st.VMA_ADVICE])
+        return eligible(self.settings.thp.enabled, self.memory.vma[v, st.Vma.ADVICE])
 
     def munmap(
         self, task: Task, region: Region, first: int = 0, pages: int | None = None
@@ -604,8 +608,8 @@ class Simulation:
         zapped = failed = 0
         for v, at, count in self._rows_in(region.process, start, pages):
             row = self.memory.vma[v]
-            unread = advice == "populate_read" and not row[st.VMA_READ]
-            if unread or (advice == "free" and row[st.VMA_SHARED]):
+            unread = advice == "populate_read" and not row[st.Vma.READ]
+            if unread or (advice == "free" and row[st.Vma.SHARED]):
                 failed = EINVAL
                 break
             zapped += self._madvise_piece(task, region.process, advice, at, count)
@@ -630,14 +634,16 @@ class Simulation:
 
     def swapon(self) -> None:
         """Make the swap space of the settings usable."""
-        self.memory.info[st.SLOTS + st.TOTAL] = self.settings.swap_bytes // PAGE_SIZE
+        self.memory.info[st.Info.SLOTS + st.Ids.TOTAL] = (
+            self.settings.swap_bytes // PAGE_SIZE
+        )
 
     def swapoff(self, task: Task) -> None:
         """Bring back all that is swapped out, by the caller's policy, then end swap."""
         memory = self._sync()
         self._shmem_unuse(memory, task)
         for process in self.processes:
-            row, delta = int(memory.mm[process.id, st.MM_FIRST_VMA]), process.delta
+            row, delta = int(memory.mm[process.id, st.Mm.FIRST_VMA]), process.delta
             for i, vma in enumerate(process.vmas):
                 for at, pages in _pieces(vma.start, vma.end):
                     if not madvise.unuse_pte_range(
@@ -660,7 +666,7 @@ class Simulation:
 
     def _first_vpn(self, held: Shmem) -> int:
         """Return where the pages of an object's family begin."""
-        return int(self._sync().family[held.family, st.FAMILY_FIRST_VPN])
+        return int(self._sync().family[held.family, st.Family.FIRST_VPN])
 
     def collapse(
         self, task: Task, region: Region, first: int = 0, pages: int | None = None
@@ -689,8 +695,8 @@ class Simulation:
         """Set the policy of a task."""
         task.policy = checked(policy, len(self.machine.memory))
         memory = self._sync()
-        memory.task[task.id, st.TASK_IL_PREV] = len(self.machine.memory) - 1
-        memory.task[task.id, st.TASK_IL_LEFT] = 0
+        memory.task[task.id, st.Task.IL_PREV] = len(self.machine.memory) - 1
+        memory.task[task.id, st.Task.IL_LEFT] = 0
         self._stale = True
 
     def mbind(
@@ -928,7 +934,7 @@ class Simulation:
 
     def _rows_in(self, process: Process, first: int, pages: int):
         """Yield (VMA row, vpn, pages) of a range, without cutting a VMA."""
-        row = int(self.memory.mm[process.id, st.MM_FIRST_VMA])
+        row = int(self.memory.mm[process.id, st.Mm.FIRST_VMA])
         overlapping(process, first, pages)
         for i, vma in enumerate(process.vmas):
             start, end = max(vma.start, first), min(vma.end, first + pages)
@@ -941,7 +947,7 @@ class Simulation:
         interleave: what the pages' numbers lack to be what moves are interleaved by.
         The rows of shared memory are its object's.
         """
-        row = int(self.memory.mm[process.id, st.MM_FIRST_VMA])
+        row = int(self.memory.mm[process.id, st.Mm.FIRST_VMA])
         for i, vma in enumerate(process.vmas):
             start, end = max(vma.start, first), min(vma.end, first + pages)
             held, at, interleave = [vma], row + i, 0
@@ -968,7 +974,7 @@ class Simulation:
 
     def _rows(self, parts: Sequence[Vma], process: Process):
         """Yield (VMA row, vpn, pages) of VMAs, in pieces that a kernel call walks."""
-        row = int(self.memory.mm[process.id, st.MM_FIRST_VMA])
+        row = int(self.memory.mm[process.id, st.Mm.FIRST_VMA])
         at = {id(vma): row + i for i, vma in enumerate(process.vmas)}
         for vma in parts:
             for first, pages in _pieces(vma.start, vma.end):
@@ -976,14 +982,14 @@ class Simulation:
 
     def _flush(self, process: Process) -> int:
         """Return what one TLB flush of a process costs, ns."""
-        alive = self.memory.task[:, st.TASK_ALIVE]
-        owner = self.memory.task[:, st.TASK_MM]
+        alive = self.memory.task[:, st.Task.ALIVE]
+        owner = self.memory.task[:, st.Task.MM]
         others = int(np.count_nonzero((owner == process.id) & (alive == 1))) - 1
         return self.costs.tlb_flush_ns + self.costs.tlb_flush_cpu_ns * max(0, others)
 
     def _charge(self, task: Task, syscall_ns: int, migration_ns: int = 0) -> None:
         memory = self._sync()
-        splits = int(memory.info[st.SPLITS]) * self.costs.split_pmd_ns
+        splits = int(memory.info[st.Info.SPLITS]) * self.costs.split_pmd_ns
         charge.charge_call(
             memory, task.id, syscall_ns + splits + self.costs.syscall_ns, migration_ns
         )
@@ -994,9 +1000,9 @@ class Simulation:
     def synchronize(self) -> None:
         """Let every live task wait for the slowest."""
         task = self._sync().task
-        alive = task[:, st.TASK_ALIVE] == 1
+        alive = task[:, st.Task.ALIVE] == 1
         if alive.any():
-            task[alive, st.TASK_CLOCK] = task[alive, st.TASK_CLOCK].max()
+            task[alive, st.Task.CLOCK] = task[alive, st.Task.CLOCK].max()
 
     def run(self, workloads: Sequence[Workload], tail: int | None = None) -> None:
         """Let tasks work until they are done; one workload a task.
@@ -1008,7 +1014,7 @@ class Simulation:
         loads = Loads(workloads, len(self.tasks), self.seed, self._runs)
         loads.start(memory.task, tail)
         self._first_means(memory)
-        memory.shard[:, st.TAIL_LOCAL : st.TAIL_ALL + 1] = 0
+        memory.shard[:, st.Shard.TAIL_LOCAL : st.Shard.TAIL_ALL + 1] = 0
         self._runs += 1
         self._team.begin(loads)
         self._locality.start(self.now, self._touched)
@@ -1028,9 +1034,9 @@ class Simulation:
         """Expect tasks that never ran to find everything on their own node."""
         self._price(memory)
         for task in memory.task:
-            if task[st.TASK_MEAN] == 0 and task[st.TASK_COUNT]:
-                local = self._latency[task[st.TASK_NID], task[st.TASK_NID]]
-                task[st.TASK_MEAN] = max(1, task[st.TASK_REFS] * local)
+            if task[st.Task.MEAN] == 0 and task[st.Task.COUNT]:
+                local = self._latency[task[st.Task.NID], task[st.Task.NID]]
+                task[st.Task.MEAN] = max(1, task[st.Task.REFS] * local)
 
     def _price(self, memory: st.Memory) -> None:
         price.price(
@@ -1060,7 +1066,7 @@ class Simulation:
         )
         if end == NONE:
             return False
-        memory.info[st.NOW_MS] = start // MS
+        memory.info[st.Info.NOW_MS] = start // MS
         self._price(memory)
         accesses = self._lay_out(memory, loads)
         fold.open_quantum(memory)
@@ -1082,10 +1088,10 @@ class Simulation:
     def _end(self, end: int) -> int:
         """Return when a quantum was over: the last one with its last task."""
         task = self.memory.task
-        left = task[:, st.TASK_NUMBER] < task[:, st.TASK_COUNT]
-        if (left & (task[:, st.TASK_ALIVE] == 1)).any():
+        left = task[:, st.Task.NUMBER] < task[:, st.Task.COUNT]
+        if (left & (task[:, st.Task.ALIVE] == 1)).any():
             return end
-        return min(end, int(task[:, st.TASK_CLOCK].max(initial=0)))
+        return min(end, int(task[:, st.Task.CLOCK].max(initial=0)))
 
     def _balance(self, start: int) -> None:
         """Let the tasks that ran since ``start`` scan, and move to their memory."""
@@ -1093,7 +1099,7 @@ class Simulation:
             return
         memory = self.memory
         end_quantum.end_quantum(memory, start, self.now, self._scratch)
-        for task, cpu in zip(self.tasks, memory.task[:, st.TASK_CPU], strict=True):
+        for task, cpu in zip(self.tasks, memory.task[:, st.Task.CPU], strict=True):
             task.cpu = int(cpu)
         self._fold()
 
@@ -1157,19 +1163,19 @@ class Simulation:
         stop = Stop.LIMIT
         while stop != Stop.DONE:
             memory = self._sync()
-            before = int(memory.info[st.POSITION])
+            before = int(memory.info[st.Info.POSITION])
             stop = serve_set_aside(
                 memory, work.layout, accesses, limit, work.counts[0, 0]
             )
             while stop in (Stop.OOM, Stop.SEGV):
                 stop = self._unstick(stop)
-            done = int(self.memory.info[st.POSITION]) - before
+            done = int(self.memory.info[st.Info.POSITION]) - before
             self.observer.progress(min(done, left), self.now)
             left -= min(done, left)
 
     def _unstick(self, stop: int) -> int:
         """Kill for the access that found no memory, and serve it again."""
-        word = int(self._team.work.layout[self.memory.info[st.POSITION] - 1])
+        word = int(self._team.work.layout[self.memory.info[st.Info.POSITION] - 1])
         task = self.tasks[word >> ACCESS_TASK_SHIFT]
         if stop == Stop.SEGV:
             page = (word & ACCESS_VPN) - task.process.first_vpn
@@ -1199,7 +1205,7 @@ class Simulation:
             tables += zap.count_page_tables(
                 self.memory, first + process.delta, counted - first
             )
-        return int(row[st.MM_RSS] + row[st.MM_SWAPENTS] + tables)
+        return int(row[st.Mm.RSS] + row[st.Mm.SWAPENTS] + tables)
 
     def _sync(self) -> st.Memory:
         """Return the memory with tables that fit the processes and tasks."""
@@ -1222,7 +1228,7 @@ class Simulation:
         fold.fold_clocks(memory, self._spent)
         fold.fold_processes(memory, self._touched)
         fold.fold_lists(memory)
-        memory.info[st.SPLITS] = 0
+        memory.info[st.Info.SPLITS] = 0
 
     def _event(self, kind: Event, node: int, process: Process | None, value: int):
         who = process.id if process else -1
@@ -1298,7 +1304,9 @@ class Simulation:
         """Return the variables that /summary has for every scenario."""
         totals = self.counters().sum(axis=0)
         refused = self.refusals()
-        tail = self.memory.shard[:, [st.TAIL_LOCAL, st.TAIL_ALL]].sum(axis=0)
+        tail = self.memory.shard[:, [st.Shard.TAIL_LOCAL, st.Shard.TAIL_ALL]].sum(
+            axis=0
+        )
         moved = totals[Vm.PGMIGRATE_SUCCESS]
         return {
             "accesses": int(totals[[Vm.ACCESSES_LOCAL, Vm.ACCESSES_REMOTE]].sum()),
@@ -1340,7 +1348,7 @@ class Simulation:
 
     def clock(self, task: Task) -> int:
         """Return a task's simulated time, ns."""
-        return int(self._sync().task[task.id, st.TASK_CLOCK])
+        return int(self._sync().task[task.id, st.Task.CLOCK])
 
     def times(self, process: Process) -> np.ndarray:
         """Return int64[len(Cause)] ns: where the time of a process's tasks went."""
@@ -1350,11 +1358,11 @@ class Simulation:
 
     def rss(self, process: Process) -> int:
         """Return the pages that a process maps."""
-        return int(self._sync().mm[process.id, st.MM_RSS])
+        return int(self._sync().mm[process.id, st.Mm.RSS])
 
     def swapents(self, process: Process) -> int:
         """Return the pages of a process behind slots and entries."""
-        return int(self._sync().mm[process.id, st.MM_SWAPENTS])
+        return int(self._sync().mm[process.id, st.Mm.SWAPENTS])
 
     def scan_results(self) -> np.ndarray:
         """Return int64[len(ScanResult)]: what khugepaged's scans came to."""
@@ -1372,7 +1380,7 @@ class Simulation:
 
     def huge_pages(self, process: Process) -> int:
         """Return the 4 KiB pages of a process that PMD entries map."""
-        return int(self._sync().mm[process.id, st.MM_HUGE])
+        return int(self._sync().mm[process.id, st.Mm.HUGE])
 
     def snapshot(self, process: Process) -> tuple[np.ndarray, np.ndarray]:
         """Return (node, kind), int8[blocks], of the 2 MiB blocks of a process's VMAs.
@@ -1392,8 +1400,8 @@ class Simulation:
     def scan_state(self, process: Process) -> tuple[int, int, int]:
         """Return a process's (passes, page where its scan goes on, next scan in ms)."""
         row = self._sync().mm[process.id]
-        offset = max(0, int(row[st.MM_SCAN_OFFSET]) - process.first_vpn)
-        return int(row[st.MM_SCAN_SEQ]), offset, int(row[st.MM_NEXT_SCAN])
+        offset = max(0, int(row[st.Mm.SCAN_OFFSET]) - process.first_vpn)
+        return int(row[st.Mm.SCAN_SEQ]), offset, int(row[st.Mm.NEXT_SCAN])
 
     def scan_skips(self) -> np.ndarray:
         """Return int64[len(ScanSkip)]: VMAs that scans passed over, by reason."""
@@ -1411,8 +1419,10 @@ class Simulation:
     def tier_state(self, node: int) -> tuple[int, int]:
         """Return a node's (hot threshold in ms, candidates for promotion to it)."""
         row = self.memory.node[node]
-        threshold = int(row[st.THRESHOLD]) or self.settings.balancing.hot_threshold_ms
-        return threshold, int(row[st.CANDIDATES])
+        threshold = (
+            int(row[st.Node.THRESHOLD]) or self.settings.balancing.hot_threshold_ms
+        )
+        return threshold, int(row[st.Node.CANDIDATES])
 
     def has_pages(self, process: Process, vma: Vma) -> bool:
         """Tell whether pages of a VMA were ever faulted in and any are left."""
@@ -1421,31 +1431,31 @@ class Simulation:
 
     def free(self, node: int) -> int:
         """Return the free frames of a node."""
-        return int(self.memory.node[node, st.FREE])
+        return int(self.memory.node[node, st.Node.FREE])
 
     def whole_blocks(self, node: int) -> int:
         """Return the blocks of 2 MiB of a node that are wholly free."""
-        return int(self.memory.node[node, st.WHOLE])
+        return int(self.memory.node[node, st.Node.WHOLE])
 
     @property
     def slots_in_use(self) -> int:
         """Swap slots in use."""
-        return int(self.memory.info[st.SLOTS + st.IN_USE])
+        return int(self.memory.info[st.Info.SLOTS + st.Ids.IN_USE])
 
     @property
     def slots_peak(self) -> int:
         """Most swap slots that were in use at a time."""
-        return int(self.memory.info[st.SLOTS + st.PEAK])
+        return int(self.memory.info[st.Info.SLOTS + st.Ids.PEAK])
 
     @property
     def entries_in_use(self) -> int:
         """Migration-cache entries in use."""
-        return int(self.memory.info[st.ENTRIES + st.IN_USE])
+        return int(self.memory.info[st.Info.ENTRIES + st.Ids.IN_USE])
 
     @property
     def entries_peak(self) -> int:
         """Most migration-cache entries that were in use at a time."""
-        return int(self.memory.info[st.ENTRIES + st.PEAK])
+        return int(self.memory.info[st.Info.ENTRIES + st.Ids.PEAK])
 
     def page(self, process: Process, vpn: int) -> Page:
         """Return what virtual page ``vpn`` of a process is."""
@@ -1485,7 +1495,7 @@ class Simulation:
         whole = folio and not folio & FOLIO_COMPOUND
         word = 0 if whole else int(memory.frame[pfn])
         found = {
-            "node": pfn >> int(memory.info[st.NODE_SHIFT]),
+            "node": pfn >> int(memory.info[st.Info.NODE_SHIFT]),
             "frame": pfn,
             "mapcount": ((word & FRAME_MAPCOUNT) + (folio & FRAME_MAPCOUNT))
             >> FRAME_MAPCOUNT_SHIFT,

@@ -1,285 +1,353 @@
 """The state of a simulation: every array, with dtype, shape, unit and bytes a page.
 
-This is the only declaration; ``engine/memory.py`` allocates it.  Tables are int64
-matrices whose columns are the constants below.
+This is the only declaration; ``engine/state/allocate.py`` allocates it.  Tables are
+int64 matrices whose columns are the enumerations below.
 """
 
 from dataclasses import dataclass
+from enum import IntEnum, auto
 from typing import Final
 
 import numpy as np
 
 from .jit.arrays import Arrays
 
-# --- columns of Memory.info, int64[INFO_WIDTH]: scalars -----------------------
-NODE_SHIFT: Final = 0  # log2 of the frame numbers that a node owns
-SHARDS: Final = 1  # S; row S of a per-shard table belongs to serial work
-SEED: Final = 2
-WEDGE_PPM: Final = 3
-POSITION: Final = 4  # next access of the layout that the barrier looks at
-NO_PROGRESS: Final = 5  # direct reclaims in a row that gave nothing
-SCANNED: Final = 6  # pages scanned by direct reclaim, not yet charged
-WRITTEN: Final = 7  # pages written by direct reclaim, not yet charged
-#: First column of the swap slots' and of the migration entries' allocator ...
-SLOTS: Final = 8
-ENTRIES: Final = 14
-#: ... and their columns from there.
-TOTAL: Final = 0
-VIRGIN_ID: Final = 1
-STACK: Final = 2
-IN_USE: Final = 3
-PEAK: Final = 4
-IN_USE_AT_START: Final = 5
-# Huge pages: settings, and what was ever done.
-THP_ENABLED: Final = 20  # ThpEnabled
-THP_DEFRAG: Final = 21  # ThpDefrag
-USE_ZERO_PAGE: Final = 22
-UNIT_MIGRATION: Final = 23
-HUGE_ZERO: Final = 24  # 1: the huge zero page exists
-MAY_BE_HUGE: Final = 25  # 1: some PMD entry may map 2 MiB
-TLB_SETS_4K: Final = 26  # sets of a task's TLB in a shard; 0: no TLBs
-TLB_SETS_2M: Final = 27
-SPLITS: Final = 28  # PMD splits of an operation, not yet charged
-UNIT_HINTING: Final = 29
-# NUMA balancing: settings, the machine's shape, and the time.
-BALANCING: Final = 30  # Balancing
-FILTER: Final = 31  # Filter
-LOCAL_CPUPID: Final = 32
-VMA_PIDS: Final = 33
-NUMA_GROUPS: Final = 34
-NUMA_PLACEMENT: Final = 35
-SCAN_SIZE_MB: Final = 36
-SCAN_PERIOD_MIN: Final = 37  # ms, as the next three
-SCAN_PERIOD_MAX: Final = 38
-SCAN_DELAY: Final = 39
-HOT_THRESHOLD: Final = 40
-PROMOTE_LIMIT: Final = 41  # pages a second
-MIGRATE_LIMIT: Final = 42  # pages in 100 ms; 0: none
-DEMOTION: Final = 43
-TICK_NS: Final = 44
-TOPOLOGY: Final = 45  # Topology
-MAX_DISTANCE: Final = 46  # SLIT, between nodes with CPUs
-NOW_MS: Final = 47  # at the quantum's start, or of the operation
-LAZYFREE: Final = 48  # 1: some page may have been freed by advice
-LRU_BATCHES: Final = 49  # 1: new pages wait in batches
-INFO_WIDTH: Final = 50
+#: New pages that a CPU's batch holds (mm/pagevec.h, 6.1).
+PAGEVEC_SIZE: Final = 15
 
-# --- columns of Memory.node, int64[nodes, NODE_WIDTH] ---------------------------
-FREE: Final = 0  # frames
-MIN: Final = 1
-LOW: Final = 2
-HIGH: Final = 3
-SPAN: Final = 4  # frames from the node's first to its ballast
-END_BLOCK: Final = 5  # first block that may never be used
-VIRGIN: Final = 6  # lowest never-used block
-PARTIAL_HEAD: Final = 7
-RETURNED_HEAD: Final = 8
-INACTIVE: Final = 9  # pages on the LRU lists
-ACTIVE: Final = 10
-HAND_INACTIVE: Final = 11  # offsets in frames
-HAND_ACTIVE: Final = 12
-KSWAPD_FAILURES: Final = 13
-KSWAPD_WOKEN: Final = 14
-ONLINE: Final = 15
-WHOLE: Final = 16  # wholly free blocks
-WHOLE_AT_START: Final = 17  # of the quantum
-DEFERRED: Final = 18  # folios that wait to be split
-HAND_MIGRATE: Final = 19  # compaction: blocks up from the node's first
-HAND_FREE: Final = 20  # blocks down from its last
-COMPACT_CONSIDERED: Final = 21
-COMPACT_SHIFT: Final = 22
-KCOMPACTD_WOKEN: Final = 23
-PROMO: Final = 24
-TIER: Final = 25
-SLOW: Final = 26  # 1: below every tier that has CPUs
-CPUS: Final = 27
-# Tiering: threshold in ms (0: hot_threshold), windows in ms, counts in pages.
-THRESHOLD: Final = 28
-THRESHOLD_START: Final = 29
-THRESHOLD_CANDIDATES: Final = 30
-PROMOTE_START: Final = 31
-PROMOTE_BASE: Final = 32
-CANDIDATES: Final = 33
-ROOMY: Final = 34  # noted by faults of the quantum
-ASKED: Final = 35
-MIGRATE_START: Final = 36
-MIGRATE_PAGES: Final = 37
-BATCHED: Final = 38  # new pages that are not on the LRU yet, ...
-BATCH: Final = 39  # ... and which (15 columns)
-NODE_WIDTH: Final = 54
 
-# --- Memory.block_list ------------------------------------------------------------
-UNLISTED: Final = 0
-PARTIAL: Final = 1
-RETURNED: Final = 2
-LENT: Final = 3
-BALLAST: Final = 4
-HUGE: Final = 5
+class Columns(IntEnum):
+    """Columns of a table, numbered from 0 in the order in which they are declared."""
 
-# --- columns of Memory.mm, int64[processes, MM_WIDTH] -----------------------------
-MM_DELTA: Final = 0  # index of a PTE minus its vpn
-MM_FAMILY: Final = 1
-MM_NEXT: Final = 2  # next live process of the family, or NONE
-MM_FIRST_VMA: Final = 3
-MM_END_VMA: Final = 4
-MM_RSS: Final = 5
-MM_SWAPENTS: Final = 6
-MM_HUGE: Final = 7  # pages mapped by PMD entries
-MM_PGD_NID: Final = 8  # node of the upper page tables
-MM_USERS: Final = 9  # live tasks
-MM_SCAN_SEQ: Final = 10
-MM_SCAN_OFFSET: Final = 11  # vpn
-MM_NEXT_SCAN: Final = 12  # ms
-MM_WIDTH: Final = 13
+    @staticmethod
+    def _generate_next_value_(name, start, count, last_values):
+        return last_values[-1] + 1 if last_values else 0
 
-# --- columns of Memory.family, int64[families, FAMILY_WIDTH] ----------------------
-FAMILY_HEAD: Final = 0  # oldest live process, or NONE
-FAMILY_FIRST_VPN: Final = 1
-FAMILY_CACHE: Final = 2  # index of a page-cache entry minus its vpn, or NONE
-FAMILY_FIRST_VMA: Final = 3  # pseudo VMAs: the policies of its shared mappings
-FAMILY_END_VMA: Final = 4
-FAMILY_WIDTH: Final = 5
 
-# --- columns of Memory.vma, int64[vmas, VMA_WIDTH] --------------------------------
-VMA_START: Final = 0  # vpn
-VMA_END: Final = 1
-VMA_READ: Final = 2
-VMA_WRITE: Final = 3
-VMA_MOF: Final = 4
-VMA_MODE: Final = 5
-VMA_MASK: Final = 6
-VMA_WEIGHTS: Final = 7  # row of Memory.weights
-VMA_ADVICE: Final = 8
-VMA_BALANCING: Final = 9  # MPOL_F_NUMA_BALANCING
-VMA_NUMAB: Final = 10  # row of Memory.numab
-VMA_SHARED: Final = 11  # 1: MAP_SHARED
-VMA_INTERLEAVE: Final = 12  # of a shared one: vpn + this is what is interleaved by
-VMA_WIDTH: Final = 13
+class Ids(Columns):
+    """Columns of an allocator of identities, from Info.SLOTS or Info.ENTRIES on."""
 
-# --- columns of Memory.numab, int64[VMAs ever, NUMAB_WIDTH] ------------------------
-NUMAB_MET: Final = 0  # 1: the scanner has seen it
-NUMAB_START_SEQ: Final = 1
-NUMAB_NEXT_SCAN: Final = 2  # ms
-NUMAB_RESET: Final = 3  # ms
-NUMAB_PREV_SEQ: Final = 4
-NUMAB_OLD_PIDS: Final = 5  # bits
-NUMAB_PIDS: Final = 6
-NUMAB_WIDTH: Final = 7
+    TOTAL = auto()
+    VIRGIN_ID = auto()
+    STACK = auto()
+    IN_USE = auto()
+    PEAK = auto()
+    IN_USE_AT_START = auto()
 
-# --- columns of Memory.task, int64[tasks, TASK_WIDTH] -----------------------------
-TASK_MM: Final = 0
-TASK_NID: Final = 1  # node of its CPU
-TASK_DELTA: Final = 2  # its process's MM_DELTA
-TASK_ALIVE: Final = 3
-TASK_MODE: Final = 4
-TASK_MASK: Final = 5
-TASK_WEIGHTS: Final = 6
-TASK_IL_PREV: Final = 7
-TASK_IL_LEFT: Final = 8  # weighted interleave: pages left on il_prev
-TASK_CLOCK: Final = 9  # ns
-TASK_NUMBER: Final = 10  # accesses served of the current workload
-TASK_COUNT: Final = 11  # accesses of the current workload
-TASK_TAIL: Final = 12  # access number from which the tail is counted
-TASK_MEAN: Final = 13  # ns an access cost in the last quantum
-TASK_REFS: Final = 14  # cache-line references an access stands for
-TASK_STREAM: Final = 15  # 1: paid by bandwidth
-TASK_QUOTA: Final = 16  # accesses of this quantum
-TASK_CPU: Final = 17
-TASK_RUNTIME: Final = 18  # ns, all that was charged
-TASK_BALANCING: Final = 19  # MPOL_F_NUMA_BALANCING
-TASK_RAN: Final = 20  # 1: had accesses in the last quantum
-TASK_WIDTH: Final = 21
 
-# --- columns of Memory.numa, int64[tasks, NUMA_WIDTH] -------------------------------
-NUMA_PERIOD: Final = 0  # ms
-NUMA_PERIOD_MAX: Final = 1
-NUMA_STAMP: Final = 2  # ns of runtime
-NUMA_SEQ: Final = 3
-NUMA_PREFERRED: Final = 4  # node, or NONE
-NUMA_RETRY: Final = 5  # ms
-NUMA_GROUP: Final = 6  # row of Memory.group, or NONE
-NUMA_TOTAL: Final = 7  # MEM faults
-NUMA_REMOTE: Final = 8  # numa_faults_locality
-NUMA_LOCAL: Final = 9
-NUMA_FAILED: Final = 10
-NUMA_LAST_RUNTIME: Final = 11  # ns, at the last placement
-NUMA_LAST_PLACEMENT: Final = 12  # ns, 0: never
-NUMA_COUNTED: Final = 13  # 1: has statistics
-NUMA_FAULTED: Final = 14  # 1: had hint faults in the last quantum
-NUMA_WIDTH: Final = 15
+class Info(Columns):
+    """Columns of ``Memory.info``, int64[INFO_WIDTH]: scalars."""
 
-# --- Memory.numa_faults, int64[tasks, kinds, nodes, 2], and of groups ----------------
-MEM: Final = 0
-CPU: Final = 1
-MEMBUF: Final = 2
-CPUBUF: Final = 3
+    NODE_SHIFT = auto()  # log2 of the frame numbers that a node owns
+    SHARDS = auto()  # S; row S of a per-shard table belongs to serial work
+    SEED = auto()
+    WEDGE_PPM = auto()
+    POSITION = auto()  # next access of the layout that the barrier looks at
+    NO_PROGRESS = auto()  # direct reclaims in a row that gave nothing
+    SCANNED = auto()  # pages scanned by direct reclaim, not yet charged
+    WRITTEN = auto()  # pages written by direct reclaim, not yet charged
+    # Huge pages: settings, and what was ever done.
+    THP_ENABLED = auto()  # ThpEnabled
+    THP_DEFRAG = auto()  # ThpDefrag
+    USE_ZERO_PAGE = auto()
+    UNIT_MIGRATION = auto()
+    HUGE_ZERO = auto()  # 1: the huge zero page exists
+    MAY_BE_HUGE = auto()  # 1: some PMD entry may map 2 MiB
+    TLB_SETS_4K = auto()  # sets of a task's TLB in a shard; 0: no TLBs
+    TLB_SETS_2M = auto()
+    SPLITS = auto()  # PMD splits of an operation, not yet charged
+    UNIT_HINTING = auto()
+    # NUMA balancing: settings, the machine's shape, and the time.
+    BALANCING = auto()  # Balancing
+    FILTER = auto()  # Filter
+    LOCAL_CPUPID = auto()
+    VMA_PIDS = auto()
+    NUMA_GROUPS = auto()
+    NUMA_PLACEMENT = auto()
+    SCAN_SIZE_MB = auto()
+    SCAN_PERIOD_MIN = auto()  # ms, as the next three
+    SCAN_PERIOD_MAX = auto()
+    SCAN_DELAY = auto()
+    HOT_THRESHOLD = auto()
+    PROMOTE_LIMIT = auto()  # pages a second
+    MIGRATE_LIMIT = auto()  # pages in 100 ms; 0: none
+    DEMOTION = auto()
+    TICK_NS = auto()
+    TOPOLOGY = auto()  # Topology
+    MAX_DISTANCE = auto()  # SLIT, between nodes with CPUs
+    NOW_MS = auto()  # at the quantum's start, or of the operation
+    LAZYFREE = auto()  # 1: some page may have been freed by advice
+    LRU_BATCHES = auto()  # 1: new pages wait in batches
+    #: First column of the swap slots' and of the migration entries' allocator (Ids).
+    SLOTS = auto()
+    ENTRIES = SLOTS + len(Ids)
 
-# --- columns of Memory.group, int64[tasks, GROUP_WIDTH]; row of the task that made it -
-GROUP_TASKS: Final = 0
-GROUP_TOTAL: Final = 1
-GROUP_MAX_CPU: Final = 2
-GROUP_ACTIVE: Final = 3
-GROUP_WIDTH: Final = 4
 
-# --- columns of Memory.numa_seen, int64[S + 1, tasks, 2 * nodes + SEEN_WIDTH] ---------
-SEEN_LOCAL: Final = 0
-SEEN_FAILED: Final = 1
-#: ... then MEMBUF by node and kind: 2 * node + priv.
-SEEN_FAULTS: Final = 2
+INFO_WIDTH: Final = Info.ENTRIES + len(Ids)
 
-# --- columns of Memory.node_seen, int64[S + 1, nodes, 2] -----------------------------
-SEEN_CANDIDATES: Final = 0
-SEEN_MIGRATED: Final = 1
 
-# --- columns of Memory.shard, int64[S + 1, SHARD_WIDTH] ---------------------------
-QUEUE_FIRST: Final = 0
-QUEUE_END: Final = 1
-QUEUE_SERVED: Final = 2  # position in the queue
-SET_ASIDE: Final = 3  # 1: the rest of the queue waits for the barrier
-FREED_BLOCK_HEAD: Final = 4  # chain of freed huge pages' blocks, oldest first
-FREED_BLOCK_TAIL: Final = 5
-#: First column of a chain of freed slots and of freed entries ...
-FREED_SLOTS: Final = 6
-FREED_ENTRIES: Final = 9
-#: ... and their columns from there.
-NEWEST: Final = 0
-OLDEST: Final = 1
-COUNT: Final = 2
-TAIL_LOCAL: Final = 12
-TAIL_ALL: Final = 13
-SHARD_SEEN: Final = 14  # barrier: accesses of the shard passed so far
+class Node(Columns):
+    """Columns of ``Memory.node``, int64[nodes, NODE_WIDTH]."""
+
+    FREE = auto()  # frames
+    MIN = auto()
+    LOW = auto()
+    HIGH = auto()
+    SPAN = auto()  # frames from the node's first to its ballast
+    END_BLOCK = auto()  # first block that may never be used
+    VIRGIN = auto()  # lowest never-used block
+    PARTIAL_HEAD = auto()
+    RETURNED_HEAD = auto()
+    INACTIVE = auto()  # pages on the LRU lists
+    ACTIVE = auto()
+    HAND_INACTIVE = auto()  # offsets in frames
+    HAND_ACTIVE = auto()
+    KSWAPD_FAILURES = auto()
+    KSWAPD_WOKEN = auto()
+    ONLINE = auto()
+    WHOLE = auto()  # wholly free blocks
+    WHOLE_AT_START = auto()  # of the quantum
+    DEFERRED = auto()  # folios that wait to be split
+    HAND_MIGRATE = auto()  # compaction: blocks up from the node's first
+    HAND_FREE = auto()  # blocks down from its last
+    COMPACT_CONSIDERED = auto()
+    COMPACT_SHIFT = auto()
+    KCOMPACTD_WOKEN = auto()
+    PROMO = auto()
+    TIER = auto()
+    SLOW = auto()  # 1: below every tier that has CPUs
+    CPUS = auto()
+    # Tiering: threshold in ms (0: hot_threshold), windows in ms, counts in pages.
+    THRESHOLD = auto()
+    THRESHOLD_START = auto()
+    THRESHOLD_CANDIDATES = auto()
+    PROMOTE_START = auto()
+    PROMOTE_BASE = auto()
+    CANDIDATES = auto()
+    ROOMY = auto()  # noted by faults of the quantum
+    ASKED = auto()
+    MIGRATE_START = auto()
+    MIGRATE_PAGES = auto()
+    BATCHED = auto()  # new pages that are not on the LRU yet, ...
+    BATCH = auto()  # ... and which (15 columns)
+
+
+NODE_WIDTH: Final = Node.BATCH + PAGEVEC_SIZE
+
+
+class BlockList(IntEnum):
+    """Values of ``Memory.block_list``: the list that a pageblock is on."""
+
+    UNLISTED = 0
+    PARTIAL = 1
+    RETURNED = 2
+    LENT = 3
+    BALLAST = 4
+    HUGE = 5
+
+
+class Mm(Columns):
+    """Columns of ``Memory.mm``, int64[processes, len(Mm)]."""
+
+    DELTA = auto()  # index of a PTE minus its vpn
+    FAMILY = auto()
+    NEXT = auto()  # next live process of the family, or NONE
+    FIRST_VMA = auto()
+    END_VMA = auto()
+    RSS = auto()
+    SWAPENTS = auto()
+    HUGE = auto()  # pages mapped by PMD entries
+    PGD_NID = auto()  # node of the upper page tables
+    USERS = auto()  # live tasks
+    SCAN_SEQ = auto()
+    SCAN_OFFSET = auto()  # vpn
+    NEXT_SCAN = auto()  # ms
+
+
+class Family(Columns):
+    """Columns of ``Memory.family``, int64[families, len(Family)]."""
+
+    HEAD = auto()  # oldest live process, or NONE
+    FIRST_VPN = auto()
+    CACHE = auto()  # index of a page-cache entry minus its vpn, or NONE
+    FIRST_VMA = auto()  # pseudo VMAs: the policies of its shared mappings
+    END_VMA = auto()
+
+
+class Vma(Columns):
+    """Columns of ``Memory.vma``, int64[vmas, len(Vma)]."""
+
+    START = auto()  # vpn
+    END = auto()
+    READ = auto()
+    WRITE = auto()
+    MOF = auto()
+    MODE = auto()
+    MASK = auto()
+    WEIGHTS = auto()  # row of Memory.weights
+    ADVICE = auto()
+    BALANCING = auto()  # MPOL_F_NUMA_BALANCING
+    NUMAB = auto()  # row of Memory.numab
+    SHARED = auto()  # 1: MAP_SHARED
+    INTERLEAVE = auto()  # of a shared one: vpn + this is what is interleaved by
+
+
+class Numab(Columns):
+    """Columns of ``Memory.numab``, int64[VMAs ever, len(Numab)]."""
+
+    MET = auto()  # 1: the scanner has seen it
+    START_SEQ = auto()
+    NEXT_SCAN = auto()  # ms
+    RESET = auto()  # ms
+    PREV_SEQ = auto()
+    OLD_PIDS = auto()  # bits
+    PIDS = auto()
+
+
+class Task(Columns):
+    """Columns of ``Memory.task``, int64[tasks, len(Task)]."""
+
+    MM = auto()
+    NID = auto()  # node of its CPU
+    DELTA = auto()  # its process's MM_DELTA
+    ALIVE = auto()
+    MODE = auto()
+    MASK = auto()
+    WEIGHTS = auto()
+    IL_PREV = auto()
+    IL_LEFT = auto()  # weighted interleave: pages left on il_prev
+    CLOCK = auto()  # ns
+    NUMBER = auto()  # accesses served of the current workload
+    COUNT = auto()  # accesses of the current workload
+    TAIL = auto()  # access number from which the tail is counted
+    MEAN = auto()  # ns an access cost in the last quantum
+    REFS = auto()  # cache-line references an access stands for
+    STREAM = auto()  # 1: paid by bandwidth
+    QUOTA = auto()  # accesses of this quantum
+    CPU = auto()
+    RUNTIME = auto()  # ns, all that was charged
+    BALANCING = auto()  # MPOL_F_NUMA_BALANCING
+    RAN = auto()  # 1: had accesses in the last quantum
+
+
+class Numa(Columns):
+    """Columns of ``Memory.numa``, int64[tasks, len(Numa)]."""
+
+    PERIOD = auto()  # ms
+    PERIOD_MAX = auto()
+    STAMP = auto()  # ns of runtime
+    SEQ = auto()
+    PREFERRED = auto()  # node, or NONE
+    RETRY = auto()  # ms
+    GROUP = auto()  # row of Memory.group, or NONE
+    TOTAL = auto()  # MEM faults
+    REMOTE = auto()  # numa_faults_locality
+    LOCAL = auto()
+    FAILED = auto()
+    LAST_RUNTIME = auto()  # ns, at the last placement
+    LAST_PLACEMENT = auto()  # ns, 0: never
+    COUNTED = auto()  # 1: has statistics
+    FAULTED = auto()  # 1: had hint faults in the last quantum
+
+
+class NumaFaults(Columns):
+    """Kinds of ``Memory.numa_faults``: int64[tasks, kinds, nodes, 2]."""
+
+    MEM = auto()
+    CPU = auto()
+    MEMBUF = auto()
+    CPUBUF = auto()
+
+
+class Group(Columns):
+    """Columns of ``Memory.group``, int64[tasks, len(Group)]: the maker's row."""
+
+    TASKS = auto()
+    TOTAL = auto()
+    MAX_CPU = auto()
+    ACTIVE = auto()
+
+
+class Seen(Columns):
+    """Columns of ``Memory.numa_seen``, int64[S + 1, tasks, Seen.FAULTS + 2 * nodes]."""
+
+    LOCAL = auto()
+    FAILED = auto()
+    #: ... then MEMBUF by node and kind: 2 * node + priv.
+    FAULTS = auto()
+
+
+class NodeSeen(Columns):
+    """Columns of ``Memory.node_seen``, int64[S + 1, nodes, 2]."""
+
+    CANDIDATES = auto()
+    MIGRATED = auto()
+
+
+class Chain(Columns):
+    """Columns of a chain of freed identities, from a column of Shard on."""
+
+    NEWEST = auto()
+    OLDEST = auto()
+    COUNT = auto()
+
+
+class Shard(Columns):
+    """Columns of ``Memory.shard``, int64[S + 1, SHARD_WIDTH]."""
+
+    QUEUE_FIRST = auto()
+    QUEUE_END = auto()
+    QUEUE_SERVED = auto()  # position in the queue
+    SET_ASIDE = auto()  # 1: the rest of the queue waits for the barrier
+    FREED_BLOCK_HEAD = auto()  # chain of freed huge pages' blocks, oldest first
+    FREED_BLOCK_TAIL = auto()
+    TAIL_LOCAL = auto()
+    TAIL_ALL = auto()
+    SEEN = auto()  # barrier: accesses of the shard passed so far
+    #: First column of a chain of freed slots and of freed entries (Chain).
+    FREED_SLOTS = auto()
+    FREED_ENTRIES = FREED_SLOTS + len(Chain)
+
+
+#: Two cache lines.
 SHARD_WIDTH: Final = 16
+
 
 #: Parts that frames are freed in, side by side.
 FREED_PARTS: Final = 8
 
-# --- columns of Memory.pool, int64[S, nodes, POOL_WIDTH] --------------------------
-POOL_HEAD: Final = 0  # first lent block with a free frame
-POOL_LEFT: Final = 1  # frames of the allotment not yet used
-POOL_GIVEN: Final = 2
-POOL_HUGE_HEAD: Final = 3  # first lent block that is wholly free
-POOL_HUGE_LEFT: Final = 4
-POOL_HUGE_GIVEN: Final = 5
-POOL_HUGE_USED: Final = 6  # blocks that the shard took in the last quantum
-POOL_WANTED: Final = 7  # frames that it may be lent
-POOL_FREED: Final = 8  # frames of the node that the shard freed in the quantum
-POOL_WIDTH: Final = 9
 
-# --- columns of Memory.cost, int64[COST_WIDTH]: ns ----------------------------------
-COST_MINOR_FAULT: Final = 0
-COST_HINT_FAULT: Final = 1
-COST_CACHE_LOOKUP: Final = 2
-COST_SWAP_IN: Final = 3
-COST_SWAP_OUT: Final = 4
-COST_MIGRATE_PAGE: Final = 5
-COST_RECLAIM_PAGE: Final = 6
-COST_HUGE_FAULT: Final = 7
-COST_SPLIT_PMD: Final = 8
-COST_WALK: Final = 9
-COST_MARK_PTE: Final = 10
-COST_TLB_FLUSH: Final = 11
-COST_TLB_FLUSH_CPU: Final = 12
-COST_WIDTH: Final = 13
+class Pool(Columns):
+    """Columns of ``Memory.pool``, int64[S, nodes, len(Pool)]."""
+
+    HEAD = auto()  # first lent block with a free frame
+    LEFT = auto()  # frames of the allotment not yet used
+    GIVEN = auto()
+    HUGE_HEAD = auto()  # first lent block that is wholly free
+    HUGE_LEFT = auto()
+    HUGE_GIVEN = auto()
+    HUGE_USED = auto()  # blocks that the shard took in the last quantum
+    WANTED = auto()  # frames that it may be lent
+    FREED = auto()  # frames of the node that the shard freed in the quantum
+
+
+class Cost(Columns):
+    """Columns of ``Memory.cost``, int64[len(Cost)]: ns."""
+
+    MINOR_FAULT = auto()
+    HINT_FAULT = auto()
+    CACHE_LOOKUP = auto()
+    SWAP_IN = auto()
+    SWAP_OUT = auto()
+    MIGRATE_PAGE = auto()
+    RECLAIM_PAGE = auto()
+    HUGE_FAULT = auto()
+    SPLIT_PMD = auto()
+    WALK = auto()
+    MARK_PTE = auto()
+    TLB_FLUSH = auto()
+    TLB_FLUSH_CPU = auto()
+
 
 # --- Memory.tlb, int64[tasks, S, width]: sets of WAYS tags, then the last lines -------
 WAYS: Final = 4
@@ -349,11 +417,11 @@ class Memory(Arrays):
     walk_ns: np.ndarray
     #: int64[tasks, S, TLB_SETS_4K * WAYS + TLB_SETS_2M * WAYS + 2]: tags, newest first.
     tlb: np.ndarray
-    #: int64[COST_WIDTH], ns.
+    #: int64[len(Cost)], ns.
     cost: np.ndarray
     #: int64[INFO_WIDTH].
     info: np.ndarray
-    #: int64[S + 1, SHARD_WIDTH], int64[S, nodes, POOL_WIDTH].
+    #: int64[S + 1, SHARD_WIDTH], int64[S, nodes, len(Pool)].
     shard: np.ndarray
     pool: np.ndarray
     #: int64[FREED_PARTS, most accesses of a quantum], sparse: frames that shards freed,
@@ -368,7 +436,7 @@ class Memory(Arrays):
     refused: np.ndarray
     #: int64[S + 1, tasks, len(Cause)], ns not yet folded into clocks.
     cause: np.ndarray
-    #: int64[S + 1, processes, CHANGE_WIDTH]: changes of rss, swapents and huge pages;
+    #: int64[S + 1, processes, len(Change)]: changes of rss, swapents and huge pages;
     #: accesses local and remote.
     mm_change: np.ndarray
     #: int64[S + 1, nodes, 3]: changes of the inactive, active and deferred lists.
@@ -392,13 +460,15 @@ class Memory(Arrays):
     node_seen: np.ndarray
 
 
-# --- columns of Memory.mm_change ---------------------------------------------------
-CHANGE_RSS: Final = 0
-CHANGE_SWAPENTS: Final = 1
-CHANGE_LOCAL: Final = 2
-CHANGE_REMOTE: Final = 3
-CHANGE_HUGE: Final = 4
-CHANGE_WIDTH: Final = 5
+class Change(Columns):
+    """Columns of ``Memory.mm_change``, int64[S + 1, processes, len(Change)]."""
+
+    RSS = auto()
+    SWAPENTS = auto()
+    LOCAL = auto()
+    REMOTE = auto()
+    HUGE = auto()
+
 
 # --- what a fault or an allocation says instead of a frame number ------------------
 NO_MEMORY: Final = -1

@@ -216,21 +216,21 @@ class World:
     def grown(self, task=None, preferred=2, seq=5):
         """Let a task's early life be over, with no placement due."""
         self.set(task, preferred=preferred, seq=seq)
-        self.memory.mm[self.process.id, st.MM_SCAN_SEQ] = seq
+        self.memory.mm[self.process.id, st.Mm.SCAN_SEQ] = seq
 
     def group(self, number, tasks, mem=None, cpu=None, active=1):
         """Make tasks a group; mem and cpu: (shared, private) of each node."""
         memory, nodes = self.memory, len(self.sim.machine.memory)
         none = [(0, 0)] * nodes
         mem, cpu = mem or none, cpu or none
-        memory.group_faults[number, st.MEM] = mem
-        memory.group_faults[number, st.CPU] = cpu
+        memory.group_faults[number, st.NumaFaults.MEM] = mem
+        memory.group_faults[number, st.NumaFaults.CPU] = cpu
         row = memory.group[number]
-        row[st.GROUP_TASKS], row[st.GROUP_ACTIVE] = len(tasks), active
-        row[st.GROUP_TOTAL] = int(np.sum(mem))
-        row[st.GROUP_MAX_CPU] = max(sum(pair) for pair in cpu)
+        row[st.Group.TASKS], row[st.Group.ACTIVE] = len(tasks), active
+        row[st.Group.TOTAL] = int(np.sum(mem))
+        row[st.Group.MAX_CPU] = max(sum(pair) for pair in cpu)
         for task in tasks:
-            memory.numa[task.id, [st.NUMA_GROUP, st.NUMA_COUNTED]] = number, 1
+            memory.numa[task.id, [st.Numa.GROUP, st.Numa.COUNTED]] = number, 1
 
     def counts(self, *names):
         """Return counters' totals."""
@@ -249,9 +249,9 @@ class World:
     def saw(self, task=None, faults=(), local=0, failed=0):
         """Note hint faults as a quantum would: {(node, priv): pages}."""
         row = self.memory.numa_seen[-1, (task or self.task).id]
-        row[st.SEEN_LOCAL], row[st.SEEN_FAILED] = local, failed
+        row[st.Seen.LOCAL], row[st.Seen.FAILED] = local, failed
         for (node, priv), pages in dict(faults).items():
-            row[st.SEEN_FAULTS + 2 * node + priv] = pages
+            row[st.Seen.FAULTS + 2 * node + priv] = pages
 
     def met(self, task, other):
         """Note that a task's fault was on a page last used by another."""
@@ -260,9 +260,9 @@ class World:
 
     def running(self, *tasks):
         """Let tasks have accesses left, and others none."""
-        self.memory.task[:, st.TASK_COUNT] = self.memory.task[:, st.TASK_NUMBER]
+        self.memory.task[:, st.Task.COUNT] = self.memory.task[:, st.Task.NUMBER]
         for task in tasks:
-            self.memory.task[task.id, st.TASK_COUNT] += 1
+            self.memory.task[task.id, st.Task.COUNT] += 1
 
     def end_quantum(self, now_ms, start_ms=None):
         """End a quantum at a time: placement for the tasks that saw faults."""
@@ -270,4 +270,4 @@ class World:
         memory = self.memory
         end_quantum.end_quantum(memory, start * MS, now_ms * MS, self._scratch)
         for task in self.tasks:
-            task.cpu = int(memory.task[task.id, st.TASK_CPU])
+            task.cpu = int(memory.task[task.id, st.Task.CPU])

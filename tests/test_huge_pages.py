@@ -456,10 +456,10 @@ def _collapse_remote(world):
 @pytest.mark.parametrize(
     ("act", "mark", "margin"),
     [
-        (_fault_bound, st.MIN, 0),
-        (_fault_then(lambda w, r: _mbind(w, r, 1)), st.MIN, 0),
-        (_fault_then(lambda w, r: _move_pages(w, r, 1)), st.LOW, 0),
-        (_fault_then(_hint), st.HIGH, BLOCK),
+        (_fault_bound, st.Node.MIN, 0),
+        (_fault_then(lambda w, r: _mbind(w, r, 1)), st.Node.MIN, 0),
+        (_fault_then(lambda w, r: _move_pages(w, r, 1)), st.Node.LOW, 0),
+        (_fault_then(_hint), st.Node.HIGH, BLOCK),
     ],
     ids=["fault", "mbind", "move_pages", "hint"],
 )
@@ -476,7 +476,7 @@ def test_how_much_must_stay_free_beside_a_huge_page(act, mark, margin, spare):
 def test_how_much_must_stay_free_beside_a_collapsed_page(spare):
     """One frame more: the page that is collapsed is on the node itself."""
     marks = World().sim.memory.node[1]
-    world = crowded(BLOCK + int(marks[st.MIN]) + spare)
+    world = crowded(BLOCK + int(marks[st.Node.MIN]) + spare)
     assert _collapse_remote(world).huge == bool(spare)
     world.sim.check()
 
@@ -1859,9 +1859,9 @@ def test_the_deferred_lists_are_empty_at_the_end():
     world.touch(region, 0, region.pages, stride=BLOCK)
     for block in range(4):
         world.sim.munmap(world.task, region, block * BLOCK + 1, 1)
-    assert world.sim.memory.node[:, st.DEFERRED].tolist() == [4, 0, 0, 0]
+    assert world.sim.memory.node[:, st.Node.DEFERRED].tolist() == [4, 0, 0, 0]
     world.sim.exit(world.process)
-    assert not world.sim.memory.node[:, st.DEFERRED].any()
+    assert not world.sim.memory.node[:, st.Node.DEFERRED].any()
     assert world.sim.free(0) == 32 * BLOCK
 
 

@@ -25,7 +25,7 @@ from lazynuma.engine.workloads.rows import Loads, stream_key
 from lazynuma.kernels import draws
 from lazynuma.kernels.quantum import accesses as acc
 from lazynuma.kernels.quantum.accesses import CHUNK
-from lazynuma.kernels.state import TASK_NUMBER, TASK_QUOTA
+from lazynuma.kernels.state import Task
 from lazynuma.kernels.words import ACCESS_VPN, ACCESS_WRITE
 
 GOLDEN, U64 = 0x9E3779B97F4A7C15, (1 << 64) - 1
@@ -82,7 +82,7 @@ def laid_out(world, load, first, count, size=CHUNK):
     loads = Loads([load], 1, simulation.seed, 0)
     table = simulation.memory.task.copy()
     loads.start(table, 0)
-    table[0, TASK_NUMBER], table[0, TASK_QUOTA] = first, count
+    table[0, Task.NUMBER], table[0, Task.QUOTA] = first, count
     assert acc.lay_out(table, loads.starts) == count
     layout = np.zeros(count, np.int64)
     tally = np.zeros((-(-count // size), 4), np.int64)

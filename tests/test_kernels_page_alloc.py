@@ -37,24 +37,27 @@ def take(memory, node):
 
 def test_the_lowest_free_frame_of_a_block_comes_first():
     memory = world()
-    first = 1 << memory.info[s.NODE_SHIFT]
+    first = 1 << memory.info[s.Info.NODE_SHIFT]
     assert [take(memory, 1) for _ in range(3)] == [first, first + 1, first + 2]
     free_frame(memory, first)
     free_frame(memory, first + 1)
     assert [take(memory, 1) for _ in range(3)] == [first, first + 1, first + 3]
-    assert memory.node[1, s.FREE] == 4 * BLOCK - 4
+    assert memory.node[1, s.Node.FREE] == 4 * BLOCK - 4
 
 
 def test_an_empty_block_is_wholly_free_again():
     memory = world()
     frames = [take(memory, 0) for _ in range(BLOCK + 1)]
-    assert memory.block_list[0] == s.UNLISTED and memory.block_list[1] == s.PARTIAL
+    assert (
+        memory.block_list[0] == s.BlockList.UNLISTED
+        and memory.block_list[1] == s.BlockList.PARTIAL
+    )
     free_frame(memory, frames[-1])
-    assert memory.block_list[1] == s.RETURNED
+    assert memory.block_list[1] == s.BlockList.RETURNED
     for pfn in frames[:-1]:
         free_frame(memory, pfn)
-    assert memory.node[0, s.RETURNED_HEAD] == 0
-    assert memory.node[0, s.PARTIAL_HEAD] == NONE
+    assert memory.node[0, s.Node.RETURNED_HEAD] == 0
+    assert memory.node[0, s.Node.PARTIAL_HEAD] == NONE
     assert [take(memory, 0), take(memory, 0)] == [0, 1]
 
 
@@ -62,7 +65,7 @@ def test_a_full_block_that_loses_a_frame_is_first_on_the_list():
     memory = world()
     frames = [take(memory, 0) for _ in range(2 * BLOCK + 5)]
     free_frame(memory, frames[7])
-    assert memory.node[0, s.PARTIAL_HEAD] == 0
+    assert memory.node[0, s.Node.PARTIAL_HEAD] == 0
     assert take(memory, 0) == 7
     assert take(memory, 0) == 2 * BLOCK + 5
 
@@ -77,7 +80,7 @@ def test_frames_are_conserved(choices):
         else:
             used.append(take(memory, 0))
     assert len(set(used)) == len(used)
-    assert memory.node[0, s.FREE] == 2 * BLOCK - len(used)
+    assert memory.node[0, s.Node.FREE] == 2 * BLOCK - len(used)
     recount = [sum(pfn // BLOCK == block for pfn in used) for block in (0, 1)]
     assert memory.block_used[:2].tolist() == recount
 
@@ -85,23 +88,23 @@ def test_frames_are_conserved(choices):
 def queue_of(memory, lengths):
     at = 0
     for shard, length in enumerate(lengths):
-        memory.shard[shard, s.QUEUE_FIRST] = at
+        memory.shard[shard, s.Shard.QUEUE_FIRST] = at
         at += length
-        memory.shard[shard, s.QUEUE_END] = at
+        memory.shard[shard, s.Shard.QUEUE_END] = at
 
 
 def test_allotments_are_an_eighth_together_and_come_back():
     memory = world(nodes=1, blocks=8, shards=2)
     queue_of(memory, [1000, 3])
-    before = memory.node[0, s.FREE]
+    before = memory.node[0, s.Node.FREE]
     allotment.lend(memory)
-    assert min(before // 8, before - memory.node[0, s.LOW]) // 2 > 64
-    assert memory.pool[:, 0, s.POOL_LEFT].tolist() == [64, 3]
+    assert min(before // 8, before - memory.node[0, s.Node.LOW]) // 2 > 64
+    assert memory.pool[:, 0, s.Pool.LEFT].tolist() == [64, 3]
     frames = [rmqueue_shard(memory, 1, 0) for _ in range(4)]
     assert frames == [BLOCK, BLOCK + 1, BLOCK + 2, s.PUT_ASIDE]
     allotment.take_back(memory)
-    assert memory.node[0, s.FREE] == before - 3
-    assert memory.block_list[:2].tolist() == [s.RETURNED, s.PARTIAL]
+    assert memory.node[0, s.Node.FREE] == before - 3
+    assert memory.block_list[:2].tolist() == [s.BlockList.RETURNED, s.BlockList.PARTIAL]
 
 
 def test_a_shard_frees_at_the_barrier():
@@ -111,19 +114,19 @@ def test_a_shard_frees_at_the_barrier():
     allotment.lend(memory)
     for pfn in (frames[2], frames[0]):
         put_page(memory, 1, pfn)
-    assert memory.node[0, s.FREE] == 4 * BLOCK - 4
+    assert memory.node[0, s.Node.FREE] == 4 * BLOCK - 4
     allotment.take_back(memory)
     for part in range(s.FREED_PARTS):
         free_part(memory, part)
     allotment.relist(memory)
-    assert memory.node[0, s.FREE] == 4 * BLOCK - 2
+    assert memory.node[0, s.Node.FREE] == 4 * BLOCK - 2
     assert [take(memory, 0), take(memory, 0)] == [frames[0], frames[2]]
 
 
 def lend_and_take(memory, frames):
     """Lend to shard 0 of one, take so many frames; return what it was lent."""
     allotment.lend(memory)
-    lent = int(memory.pool[0, 0, s.POOL_LEFT])
+    lent = int(memory.pool[0, 0, s.Pool.LEFT])
     for _ in range(frames):
         assert rmqueue_shard(memory, 0, 0) != s.PUT_ASIDE
     allotment.take_back(memory)
@@ -153,7 +156,7 @@ def test_rows_give_the_frames_that_single_faults_would_get():
         for pfn in [take(memory, 0) for _ in range(3 * BLOCK)][::3]:
             free_frame(memory, pfn)
         queue_of(memory, [600])
-        memory.pool[0, 0, s.POOL_WANTED] = 600
+        memory.pool[0, 0, s.Pool.WANTED] = 600
         allotment.lend(memory)
     singly = [rmqueue_shard(one, 0, 0) for _ in range(200)]
     cursor, got = open_row(row, 0, 0), []
@@ -169,7 +172,7 @@ def test_rows_give_the_frames_that_single_faults_would_get():
 
 def test_below_the_low_watermark_nothing_is_allotted():
     memory = world(nodes=1, blocks=2, shards=1)
-    while memory.node[0, s.FREE] > memory.node[0, s.LOW]:
+    while memory.node[0, s.Node.FREE] > memory.node[0, s.Node.LOW]:
         take(memory, 0)
     queue_of(memory, [100])
     allotment.lend(memory)
@@ -180,5 +183,5 @@ def test_below_the_low_watermark_nothing_is_allotted():
 def test_ballast_is_never_used(ballast):
     memory = world(nodes=1, blocks=4, shards=1, ballast=(ballast << 21,))
     usable = (4 - ballast) * BLOCK
-    assert memory.node[0, s.FREE] == usable == memory.node[0, s.SPAN]
+    assert memory.node[0, s.Node.FREE] == usable == memory.node[0, s.Node.SPAN]
     assert max(take(memory, 0) for _ in range(usable)) == usable - 1

@@ -17,16 +17,16 @@ def tasks(*rows):
 
     What tasks have done so far does not bind them unless ``number`` is small.
     """
-    table = np.zeros((len(rows), s.TASK_WIDTH), np.int64)
+    table = np.zeros((len(rows), len(s.Task)), np.int64)
     for row, (clock, number, count, mean) in zip(table, rows, strict=True):
-        row[s.TASK_ALIVE] = 1
-        row[s.TASK_CLOCK], row[s.TASK_NUMBER] = clock, number
-        row[s.TASK_COUNT], row[s.TASK_MEAN] = count, mean
+        row[s.Task.ALIVE] = 1
+        row[s.Task.CLOCK], row[s.Task.NUMBER] = clock, number
+        row[s.Task.COUNT], row[s.Task.MEAN] = count, mean
     return table
 
 
 def quotas(table):
-    return table[:, s.TASK_QUOTA].tolist()
+    return table[:, s.Task.QUOTA].tolist()
 
 
 def test_a_task_gets_what_fits_its_mean_cost():
@@ -56,7 +56,7 @@ def test_too_many_accesses_shorten_the_quantum():
 def test_a_task_left_behind_catches_up_first():
     table = tasks((100, 20, 70, 10))
     assert plan.plan(table, 3000, 200, 10**6) == (3000, 3200)
-    assert quotas(table) == [20] and table[0, s.TASK_CLOCK] == 3000
+    assert quotas(table) == [20] and table[0, s.Task.CLOCK] == 3000
 
 
 def test_no_task_doubles_what_it_has_done():
@@ -96,7 +96,7 @@ def test_an_access_costs_references_times_loaded_latency(world):
 def test_latency_grows_with_load(world):
     simulation, task, _ = world
     memory, latency = simulation.memory, np.full((2, 2), 100, np.int64)
-    memory.task[0, s.TASK_REFS] = 2
+    memory.task[0, s.Task.REFS] = 2
     load = np.array([[0, 500], [0, 950]], np.int64)
     one = np.full((2, 2), 1000, np.int64)
     width = np.full((2, 2), 10**10, np.int64)

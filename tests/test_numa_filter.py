@@ -333,8 +333,8 @@ def test_a_huge_page_is_one_fault_and_512_pages():
     seen = w.sim.numa(w.task)
     assert (seen.remote, seen.local) == (512, 0)
     # Counted where the page is now, as private.
-    assert seen.faults[st.MEMBUF].tolist() == [[0, 0], [0, 512], [0, 0]]
-    assert seen.faults[st.CPUBUF].tolist() == [[0, 0], [0, 512], [0, 0]]
+    assert seen.faults[st.NumaFaults.MEMBUF].tolist() == [[0, 0], [0, 512], [0, 0]]
+    assert seen.faults[st.NumaFaults.CPUBUF].tolist() == [[0, 0], [0, 512], [0, 0]]
 
 
 def test_a_refused_huge_page_counts_512_refusals():
@@ -376,9 +376,9 @@ def full(node=1, spare=0, **options):
     """Return a world where a node has ``spare`` pages above its high watermark."""
     w = World(**options)
     filler = w.map(16 * BLOCK)
-    pages = int(w.sim.free(node) - w.memory.node[node, st.HIGH] - spare)
+    pages = int(w.sim.free(node) - w.memory.node[node, st.Node.HIGH] - spare)
     w.place(filler, node, 0, pages)
-    assert w.sim.free(node) == w.memory.node[node, st.HIGH] + spare
+    assert w.sim.free(node) == w.memory.node[node, st.Node.HIGH] + spare
     return w
 
 
@@ -397,7 +397,7 @@ def test_a_full_target_is_a_failure(spare, moves):
         assert w.refused() == {"TARGET_FULL": 1}
         # It was remembered, and counts on the node where it stayed.
         assert w.last(region) == (ME, 2)
-        assert seen.faults[st.MEMBUF].tolist() == [[0, 1], [0, 0], [0, 0]]
+        assert seen.faults[st.NumaFaults.MEMBUF].tolist() == [[0, 1], [0, 0], [0, 0]]
 
 
 @pytest.mark.parametrize("thp", ["never", "always"])
@@ -455,7 +455,7 @@ def test_what_is_private(old, kind):
     w, node = fault(old)
     expected = [[0, 0]] * 3
     expected[node] = [1 - kind, kind]
-    assert w.sim.numa(w.task).faults[st.MEMBUF].tolist() == expected
+    assert w.sim.numa(w.task).faults[st.NumaFaults.MEMBUF].tolist() == expected
 
 
 def test_pids_are_compared_by_their_low_8_bits():
@@ -491,4 +491,4 @@ def test_pids_of_a_vma_by_hash_32():
     for task, bit in zip(w.tasks, (24, 48, 9), strict=True):
         w.touch(region, task.id, by=task)
         expected |= 1 << bit
-        assert int(w.memory.numab[row, st.NUMAB_PIDS]) == expected
+        assert int(w.memory.numab[row, st.Numab.PIDS]) == expected

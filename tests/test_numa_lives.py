@@ -59,7 +59,7 @@ def test_the_first_part_of_a_vma_keeps_what_the_scanner_knows():
     work(w, 13)
     vma = w.process.vmas[1]
     known = state_of(w, vma)
-    assert known[st.NUMAB_MET] == 1 and known[st.NUMAB_NEXT_SCAN] == 21
+    assert known[st.Numab.MET] == 1 and known[st.Numab.NEXT_SCAN] == 21
     w.sim.mprotect(w.task, region, "r", first=16, pages=16)
     parts = w.process.vmas[1:]
     assert [part.end - part.start for part in parts] == [16, 16, 32]
@@ -215,7 +215,7 @@ def swap_world(mem, preferred, groups=None, cpus=(0, 2, 3), nodes=2):
     """
     w = World(cpus=cpus, nodes=nodes)
     for task, pages, node in zip(w.tasks, mem, preferred, strict=True):
-        w.memory.numa_faults[task.id, st.MEM, :2, 1] = pages
+        w.memory.numa_faults[task.id, st.NumaFaults.MEM, :2, 1] = pages
         w.set(task, total=sum(pages), preferred=node, counted=1)
     for number, members in (groups or {}).items():
         tasks = [w.tasks[n] for n in members]
@@ -276,7 +276,7 @@ def test_nodes_that_are_worse_are_not_tried():
     w = World(cpus=(0, 2, 3))
     mem = [(300, 400, 200), (0, 1000, 0), (0, 1000, 0)]
     for task, pages in zip(w.tasks, mem, strict=True):
-        w.memory.numa_faults[task.id, st.MEM, :, 1] = pages
+        w.memory.numa_faults[task.id, st.NumaFaults.MEM, :, 1] = pages
         w.set(task, total=sum(pages), preferred=1, counted=1)
     w.running(*w.tasks)
     w.saw(w.task, {(1, 1): 1})
@@ -285,7 +285,7 @@ def test_nodes_that_are_worse_are_not_tried():
     assert w.task.cpu == 4
     w = World(cpus=(0, 2, 3))
     for task, pages in zip(w.tasks, mem, strict=True):
-        w.memory.numa_faults[task.id, st.MEM, :, 1] = pages
+        w.memory.numa_faults[task.id, st.NumaFaults.MEM, :, 1] = pages
         w.set(task, total=sum(pages), preferred=1, counted=1)
     w.group(0, [w.task], mem=[(0, 300), (0, 400), (0, 200)])
     w.running(*w.tasks)
@@ -380,7 +380,7 @@ def in_one_shard(pages, slow=False, spare=None, **knobs):
     if spare is not None:
         filler = w.map(64 * BLOCK)
         w.sim.mbind(w.task, filler, Policy(Mode.BIND, (0,)))
-        mark = int(w.memory.node[0, st.HIGH]) + spare
+        mark = int(w.memory.node[0, st.Node.HIGH]) + spare
         w.sim.populate(w.task, filler, 0, w.sim.free(0) - mark)
     w.hint(region, 0, pages)
     for page in range(pages if slow else 0):
@@ -456,15 +456,15 @@ def test_counters_agree_with_each_other(mode):
         for task in sim.tasks:
             seen = sim.numa(task)
             assert (seen.faults >= 0).all()
-            assert seen.total == seen.faults[st.MEM].sum()
+            assert seen.total == seen.faults[st.NumaFaults.MEM].sum()
         groups = {sim.numa(task).group for task in sim.tasks} - {-1}
         for number in groups:
             members = [t for t in sim.tasks if sim.numa(t).group == number]
             group = sim.numa_group(number)
             assert group.tasks == len(members)
-            sums = sum(sim.numa(t).faults[: st.CPU + 1] for t in members)
+            sums = sum(sim.numa(t).faults[: st.NumaFaults.CPU + 1] for t in members)
             assert np.array_equal(group.faults, sums)
-            assert group.total == group.faults[st.MEM].sum()
+            assert group.total == group.faults[st.NumaFaults.MEM].sum()
 
 
 def test_a_single_private_task_makes_all_of_its_memory_local():

@@ -27,7 +27,7 @@ def placed(
 ):
     """Let task 0 be placed after faults {(node, priv): pages}; return the world."""
     w = w or World(placement=False)
-    w.memory.mm[0, [st.MM_SCAN_SEQ, st.MM_RSS]] = 3, rss
+    w.memory.mm[0, [st.Mm.SCAN_SEQ, st.Mm.RSS]] = 3, rss
     w.set(period=period, seq=2, counted=1, **columns)
     w.saw(w.task, faults, local, failed)
     w.end_quantum(now_ms)
@@ -52,22 +52,25 @@ def placed(
 )
 def test_old_faults_count_half(before, new, after):
     w = World(placement=False)
-    w.memory.numa_faults[0, st.MEM, 1, 0] = before
+    w.memory.numa_faults[0, st.NumaFaults.MEM, 1, 0] = before
     w.set(total=before)
     # There must be some fault: a private one on node 2.
     placed({(1, 0): new, (2, 1): 1}, w=w)
     seen = w.sim.numa(w.task)
-    assert seen.faults[st.MEM].tolist() == [[0, 0], [after, 0], [0, 1]]
-    assert not seen.faults[st.MEMBUF].any() and not seen.faults[st.CPUBUF].any()
+    assert seen.faults[st.NumaFaults.MEM].tolist() == [[0, 0], [after, 0], [0, 1]]
+    assert (
+        not seen.faults[st.NumaFaults.MEMBUF].any()
+        and not seen.faults[st.NumaFaults.CPUBUF].any()
+    )
     assert (seen.total, seen.seq) == (after + 1, 3)
 
 
 def test_cpu_use_is_weighed_by_runtime_at_first_in_full():
     """65534 * 40 / 41, in integers; old use counts half, rounded up."""
     w = World(placement=False)
-    w.memory.numa_faults[0, st.CPU, 0, 1] = 1001
+    w.memory.numa_faults[0, st.NumaFaults.CPU, 0, 1] = 1001
     placed({(0, 1): 25, (1, 0): 15}, local=25, w=w)
-    cpu = w.sim.numa(w.task).faults[st.CPU].tolist()
+    cpu = w.sim.numa(w.task).faults[st.NumaFaults.CPU].tolist()
     # On node 0, whose CPU took all: 65534 * 15 / 41 and 65534 * 25 / 41 + 501.
     assert cpu == [[23_975, 39_959 + 501], [0, 0], [0, 0]]
 
@@ -75,40 +78,47 @@ def test_cpu_use_is_weighed_by_runtime_at_first_in_full():
 def test_cpu_use_of_a_task_that_ran_half_the_time():
     """(50 ms << 16) / (100 ms + 1 ns) is 32,767; * 9 / 10 is 29,490."""
     w = World(placement=False)
-    w.memory.task[0, st.TASK_RUNTIME] = 170_000_000
+    w.memory.task[0, st.Task.RUNTIME] = 170_000_000
     # Placed last at 400 ms with 120 ms of runtime.
     columns = {"last_runtime": 120_000_000, "last_placement": 400_000_000}
     placed({(0, 1): 9}, local=9, w=w, **columns)
     seen = w.sim.numa(w.task)
-    assert seen.faults[st.CPU].tolist() == [[0, 29_490], [0, 0], [0, 0]]
+    assert seen.faults[st.NumaFaults.CPU].tolist() == [[0, 29_490], [0, 0], [0, 0]]
     row = w.memory.numa[0]
-    assert row[st.NUMA_LAST_RUNTIME] == 170_000_000
-    assert row[st.NUMA_LAST_PLACEMENT] == 500_000_000
+    assert row[st.Numa.LAST_RUNTIME] == 170_000_000
+    assert row[st.Numa.LAST_PLACEMENT] == 500_000_000
 
 
 def test_no_placement_before_a_pass_is_over_or_the_retry_is_due():
     w = World(placement=False)
-    w.memory.mm[0, st.MM_SCAN_SEQ] = 2
+    w.memory.mm[0, st.Mm.SCAN_SEQ] = 2
     w.set(period=160, seq=2, preferred=1)
     w.saw(w.task, {(0, 1): 5}, 5)
     w.end_quantum(100)
     seen = w.sim.numa(w.task)
-    assert seen.faults[st.MEMBUF, 0, 1] == 5 and seen.faults[st.MEM, 0, 1] == 0
+    assert (
+        seen.faults[st.NumaFaults.MEMBUF, 0, 1] == 5
+        and seen.faults[st.NumaFaults.MEM, 0, 1] == 0
+    )
     # numa_migrate_preferred: now + min(1000, 160 / 16), whether there was a pass.
     assert seen.retry_ms == 110
-    w.memory.mm[0, st.MM_SCAN_SEQ] = 3
+    w.memory.mm[0, st.Mm.SCAN_SEQ] = 3
     w.saw(w.task, {(0, 1): 5}, 5)
     w.end_quantum(110)
     assert w.sim.numa(w.task).seq == 2
     w.saw(w.task, {(0, 1): 5}, 5)
     w.end_quantum(111)
     seen = w.sim.numa(w.task)
-    assert (seen.seq, seen.faults[st.MEM, 0, 1], seen.preferred) == (3, 15, 0)
+    assert (seen.seq, seen.faults[st.NumaFaults.MEM, 0, 1], seen.preferred) == (
+        3,
+        15,
+        0,
+    )
 
 
 def test_without_a_preferred_node_there_is_no_retry():
     w = World(placement=False)
-    w.memory.mm[0, st.MM_SCAN_SEQ] = 2
+    w.memory.mm[0, st.Mm.SCAN_SEQ] = 2
     w.set(period=160, seq=2)
     w.saw(w.task, {(0, 1): 5}, 5)
     w.end_quantum(100)
@@ -118,7 +128,7 @@ def test_without_a_preferred_node_there_is_no_retry():
 @pytest.mark.parametrize(("period", "retry"), [(1000, 62), (16_001, 1000), (7, 0)])
 def test_the_retry_is_a_sixteenth_of_the_period_or_a_second(period, retry):
     w = World(placement=False)
-    w.memory.mm[0, st.MM_SCAN_SEQ] = 2
+    w.memory.mm[0, st.Mm.SCAN_SEQ] = 2
     w.set(period=period, seq=2, preferred=1)
     w.saw(w.task, {(0, 1): 5}, 5)
     w.end_quantum(100)
@@ -178,7 +188,7 @@ def test_counts_that_stayed_are_there_the_next_time():
     w = placed({(1, 1): 10}, period=1000)
     assert w.sim.numa(w.task).period_ms == 2000
     # 10 remote of before, and 10 local: a half, less than 7 tenths, as 0 private.
-    w.memory.mm[0, st.MM_SCAN_SEQ] = 4
+    w.memory.mm[0, st.Mm.SCAN_SEQ] = 4
     w.set(retry=0)
     w.saw(w.task, {(0, 0): 10}, 10)
     w.end_quantum(700)
@@ -275,7 +285,7 @@ def preferred_of(machine, mem, **options):
     w = World(machine=machine, placement=False, span=HUGE, **options)
     faults = [(pages, 0) for pages in mem]
     w.group(0, w.tasks, mem=faults)
-    w.memory.numa_faults[0, st.MEM] = faults
+    w.memory.numa_faults[0, st.NumaFaults.MEM] = faults
     w.set(total=sum(mem))
     # 2 faults on the last node; its 0 before them stay what the decay makes of them.
     placed({(len(mem) - 1, 0): 2}, w=w)
@@ -325,16 +335,16 @@ def faulting(w, task, *others, pages=4):
 
 def test_a_group_begins_with_the_statistics_of_its_task():
     w = World(cpus=(0, 1))
-    w.memory.numa_faults[1, st.MEM] = [(1, 2), (3, 4), (5, 6)]
-    w.memory.numa_faults[1, st.CPU] = [(9, 8), (7, 6), (5, 4)]
+    w.memory.numa_faults[1, st.NumaFaults.MEM] = [(1, 2), (3, 4), (5, 6)]
+    w.memory.numa_faults[1, st.NumaFaults.CPU] = [(9, 8), (7, 6), (5, 4)]
     w.set(w.tasks[1], total=21, counted=1)
     faulting(w, w.tasks[1], w.tasks[0])
     w.end_quantum(100)
     assert w.sim.numa(w.tasks[1]).group == 1
     group = w.sim.numa_group(1)
     assert (group.tasks, group.total, group.active, group.max_cpu) == (1, 21, 1, 0)
-    assert group.faults[st.MEM].tolist() == [[1, 2], [3, 4], [5, 6]]
-    assert group.faults[st.CPU].tolist() == [[9, 8], [7, 6], [5, 4]]
+    assert group.faults[st.NumaFaults.MEM].tolist() == [[1, 2], [3, 4], [5, 6]]
+    assert group.faults[st.NumaFaults.CPU].tolist() == [[9, 8], [7, 6], [5, 4]]
     # The other task has no group yet: nothing to join.
     assert w.sim.numa(w.tasks[0]).group == -1
 
@@ -345,7 +355,7 @@ def three(own, other):
     for number, size in ((0, own), (own, other)):
         tasks = w.tasks[number : number + size]
         for task in tasks:
-            w.memory.numa_faults[task.id, st.MEM, 1, 0] = 10
+            w.memory.numa_faults[task.id, st.NumaFaults.MEM, 1, 0] = 10
             w.set(task, total=10)
         w.group(number, tasks, mem=[(0, 0), (10 * size, 0), (0, 0), (0, 0)])
     return w
@@ -363,7 +373,7 @@ def test_the_smaller_group_joins_the_bigger(own, other, joins):
     assert sizes == ([own - 1, other + 1] if joins else [own, other])
     totals = [w.sim.numa_group(n).total for n in (0, own)]
     assert totals == [10 * size for size in sizes]
-    mem = [int(w.sim.numa_group(n).faults[st.MEM, 1, 0]) for n in (0, own)]
+    mem = [int(w.sim.numa_group(n).faults[st.NumaFaults.MEM, 1, 0]) for n in (0, own)]
     assert mem == totals
 
 
@@ -397,7 +407,10 @@ def test_groups_are_a_setting():
     w.set_last(region, (2, 2))
     w.touch(region)
     assert [w.sim.numa(task).group for task in w.tasks] == [-1, -1]
-    assert w.sim.numa(w.task).faults[st.MEMBUF].sum(axis=0).tolist() == [1, 0]
+    assert w.sim.numa(w.task).faults[st.NumaFaults.MEMBUF].sum(axis=0).tolist() == [
+        1,
+        0,
+    ]
 
 
 def test_an_exit_takes_its_statistics_out_of_the_group():
@@ -405,12 +418,12 @@ def test_an_exit_takes_its_statistics_out_of_the_group():
     other = w.sim.start_task(w.sim.fork(w.process), 1)
     mem = [(10, 3), (0, 0), (0, 0)]
     w.group(0, [w.task, other], mem=[(25, 3), (0, 7), (0, 0)])
-    w.memory.numa_faults[other.id, st.MEM] = mem
+    w.memory.numa_faults[other.id, st.NumaFaults.MEM] = mem
     w.set(other, total=13)
     w.sim.exit(other.process)
     group = w.sim.numa_group(0)
     assert (group.tasks, group.total) == (1, 35 - 13)
-    assert group.faults[st.MEM].tolist() == [[15, 0], [0, 7], [0, 0]]
+    assert group.faults[st.NumaFaults.MEM].tolist() == [[15, 0], [0, 7], [0, 0]]
 
 
 def shared_fault(w, region, first, second):
@@ -453,7 +466,7 @@ def test_a_page_of_another_process_makes_no_shared_group_and_is_private():
     w.set_last(region, (2, 2))
     w.touch(region)
     seen = w.sim.numa(w.task)
-    assert seen.faults[st.MEMBUF].sum(axis=0).tolist() == [0, 1]
+    assert seen.faults[st.NumaFaults.MEMBUF].sum(axis=0).tolist() == [0, 1]
     assert [w.sim.numa(task).group for task in (w.task, other)] == [0, 1]
 
 
@@ -467,7 +480,10 @@ def test_a_task_that_left_the_cpu_is_not_met():
     w.set_last(region, (2, 3))
     w.touch(region)
     assert [w.sim.numa(task).group for task in w.tasks] == [0, 1]
-    assert w.sim.numa(w.task).faults[st.MEMBUF].sum(axis=0).tolist() == [1, 0]
+    assert w.sim.numa(w.task).faults[st.NumaFaults.MEMBUF].sum(axis=0).tolist() == [
+        1,
+        0,
+    ]
 
 
 def test_read_only_entries_make_no_group():
@@ -480,7 +496,10 @@ def test_read_only_entries_make_no_group():
     w.set_last(region, (2, 2))
     w.touch(region, write=False)
     assert w.sim.numa(w.task).group == -1
-    assert w.sim.numa(w.task).faults[st.MEMBUF].sum(axis=0).tolist() == [1, 0]
+    assert w.sim.numa(w.task).faults[st.NumaFaults.MEMBUF].sum(axis=0).tolist() == [
+        1,
+        0,
+    ]
 
 
 @pytest.mark.parametrize("after_fork", [True, False])
@@ -523,11 +542,11 @@ def wanting(cpus, wishes, running=None, **options):
     w = World(cpus=cpus, **options)
     for task, node in zip(w.tasks, wishes, strict=True):
         if node is not None:
-            w.memory.numa_faults[task.id, st.MEM, node, 1] = 100
+            w.memory.numa_faults[task.id, st.NumaFaults.MEM, node, 1] = 100
             w.set(task, total=100, preferred=node, counted=1)
     w.running(*(w.tasks if running is None else [w.tasks[n] for n in running]))
     w.set(seq=3)
-    w.memory.mm[0, st.MM_SCAN_SEQ] = 3
+    w.memory.mm[0, st.Mm.SCAN_SEQ] = 3
     w.saw(w.task, {(wishes[0], 1): 1})
     w.end_quantum(100)
     return w
@@ -604,7 +623,7 @@ def test_a_swap_must_be_worth_30():
     """No one's statistics: 1000 + 0 for task 0; content partners cost 1000 of 1000."""
     w = World(cpus=(0, 2, 3))
     for task, mem in zip(w.tasks, ((0, 100), (50, 50), (48, 52)), strict=True):
-        w.memory.numa_faults[task.id, st.MEM, :2, 1] = mem
+        w.memory.numa_faults[task.id, st.NumaFaults.MEM, :2, 1] = mem
         w.set(task, total=100, preferred=1, counted=1)
     # Task 0: +1000.  CPU 2: 500 - 500; CPU 3: 480 - 520: less by 40; both content:
     # a sixteenth less: 938 and 900.  The first is best.
@@ -620,7 +639,7 @@ def test_small_improvements_are_not_worth_a_swap(share, swaps):
     w = World(cpus=(0, 2, 3))
     mem = [(500 - share, 500 + share), (500, 500), (500, 500)]
     for task, pages in zip(w.tasks, mem, strict=True):
-        w.memory.numa_faults[task.id, st.MEM, :2, 1] = pages
+        w.memory.numa_faults[task.id, st.NumaFaults.MEM, :2, 1] = pages
         w.set(task, total=1000, preferred=1, counted=1)
     # 26 is less than SMALLIMP; 34 less a sixteenth (2) is 32.
     w.running(*w.tasks)
@@ -644,10 +663,10 @@ def test_a_group_prefers_where_its_task_is_in_the_end():
     """task_numa_migrate sets the preferred node of a grouped task to best or own."""
     w = World(cpus=(0, 2, 3), nodes=2)
     w.group(0, [w.task], mem=[(0, 0), (0, 100)])
-    w.memory.numa_faults[0, st.MEM, 1, 1] = 100
+    w.memory.numa_faults[0, st.NumaFaults.MEM, 1, 1] = 100
     w.set(total=100, preferred=1)
     for task in w.tasks[1:]:
-        w.memory.numa_faults[task.id, st.MEM, 1, 1] = 100
+        w.memory.numa_faults[task.id, st.NumaFaults.MEM, 1, 1] = 100
         w.set(task, total=100, preferred=1, counted=1)
     w.running(*w.tasks)
     w.saw(w.task, {(1, 1): 1})
@@ -680,7 +699,7 @@ def test_tasks_spread_over_their_memory_in_the_end():
     nodes = [int(w.sim.machine.cpu_node[task.cpu]) for task in w.tasks]
     homes = [set(w.nodes(region)) for region in regions]
     assert [{node} for node in nodes] == homes
-    assert np.all(w.memory.numa[:, st.NUMA_PREFERRED] == nodes)
+    assert np.all(w.memory.numa[:, st.Numa.PREFERRED] == nodes)
     assert w.sim.summary()["local_fraction"] == 1
 
 
@@ -694,12 +713,15 @@ def test_of_idle_nodes_the_last_wins_where_a_group_is_spread():
     use = FIRST * 2 // 3
     mem, cpu = [(0, 20), (0, 116), (0, 60)], [(0, 0), (0, 2 * use), (0, 0)]
     w.group(0, w.tasks, mem=mem, cpu=cpu)
-    w.memory.numa_faults[0, st.MEM], w.memory.numa_faults[0, st.CPU] = mem, cpu
+    (
+        w.memory.numa_faults[0, st.NumaFaults.MEM],
+        w.memory.numa_faults[0, st.NumaFaults.CPU],
+    ) = mem, cpu
     w.set(total=196)
     w.running(w.task)
     placed({(1, 1): 2}, w=w)
     group = w.sim.numa_group(0)
-    assert group.faults[st.MEM, :, 1].tolist() == [10, 60, 30]
+    assert group.faults[st.NumaFaults.MEM, :, 1].tolist() == [10, 60, 30]
     assert (group.active, group.max_cpu) == (2, use)
     assert (w.task.cpu, w.sim.numa(w.task).preferred) == (4, 2)
 
@@ -708,7 +730,7 @@ def test_a_group_on_one_node_goes_to_the_preferred_one():
     w = World()
     mem = [(0, 20), (0, 116), (0, 60)]
     w.group(0, w.tasks, mem=mem)
-    w.memory.numa_faults[0, st.MEM] = mem
+    w.memory.numa_faults[0, st.NumaFaults.MEM] = mem
     w.set(total=196)
     w.running(w.task)
     placed({(1, 1): 2}, w=w)

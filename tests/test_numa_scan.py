@@ -79,7 +79,7 @@ task_scan_max = from_python(numa_scan_period.task_scan_max)
 )
 def test_periods_by_rss(rss, least, most):
     w = World()
-    w.memory.mm[0, st.MM_RSS] = rss
+    w.memory.mm[0, st.Mm.RSS] = rss
     parts = task_scan_min, task_scan_start, task_scan_max
     got = [part(w.memory, 0) for part in parts]
     assert got == [least, least, most]
@@ -100,7 +100,7 @@ def test_periods_by_rss(rss, least, most):
 )
 def test_the_floor_is_2560_mb_a_second(size, rss, least):
     w = World(scan_size_mb=size)
-    w.memory.mm[0, st.MM_RSS] = rss
+    w.memory.mm[0, st.Mm.RSS] = rss
     assert task_scan_min(w.memory, 0) == least
 
 
@@ -121,7 +121,7 @@ def test_a_longest_period_below_the_shortest_is_as_long():
 )
 def test_groups_scan_slower_the_more_they_share(tasks, shared, private, start, most):
     w = World(cpus=range(tasks))
-    w.memory.mm[0, st.MM_RSS] = 3 * GB
+    w.memory.mm[0, st.Mm.RSS] = 3 * GB
     w.group(0, w.tasks, mem=[(shared // 3, 0), (0, private), (shared - shared // 3, 0)])
     parts = task_scan_min, task_scan_start, task_scan_max
     assert [part(w.memory, 0) for part in parts] == [100, start, most]
@@ -156,11 +156,11 @@ def test_a_second_thread_starts_the_delay_anew_a_third_does_not():
     """init_numa_balancing: mm_users is 1 before the second thread is one."""
     w = World(scan_delay_ms=1000)
     w.sim.idle(300 * MS)
-    w.memory.mm[0, st.MM_SCAN_SEQ] = 3
+    w.memory.mm[0, st.Mm.SCAN_SEQ] = 3
     w.sim.start_task(w.process, 1)
     assert w.sim.scan_state(w.process) == (0, 0, 1300)
     w.sim.idle(300 * MS)
-    w.memory.mm[0, st.MM_SCAN_SEQ] = 3
+    w.memory.mm[0, st.Mm.SCAN_SEQ] = 3
     w.sim.start_task(w.process, 2)
     assert w.sim.scan_state(w.process) == (3, 0, 1300)
 
@@ -218,7 +218,7 @@ def test_ticks_within_a_long_quantum_scan_as_those_between_short_ones():
 def test_a_scan_waits_for_the_mm_though_the_stamp_moves_on():
     w = slowly()
     remote(w, 8 * BLOCK)
-    w.memory.mm[0, st.MM_NEXT_SCAN] = 30
+    w.memory.mm[0, st.Mm.NEXT_SCAN] = 30
     work(w, 50)
     # The attempts at 11, 21 and 31 ms cost no ticks while nothing is scanned.
     assert [row[0] for row in w.watch.scans] == [31, 43]
@@ -417,7 +417,7 @@ def test_the_huge_zero_page_is_left_alone():
 
 def test_a_huge_page_that_is_partly_covered_is_split():
     w, region = huge(cpus=(0, 1))
-    w.memory.mm[0, st.MM_SCAN_OFFSET] = region.first + 100
+    w.memory.mm[0, st.Mm.SCAN_OFFSET] = region.first + 100
     one_scan(w)
     assert w.counts("thp_split_pmd", "thp_split_page") == [1, 0]
     assert w.counts("numa_pte_updates", "numa_huge_pte_updates") == [412, 0]
@@ -532,8 +532,8 @@ def test_a_new_vma_waits_for_the_delay_but_not_in_the_first_pass():
     # The old ones were met at 21, and wait until 41, too.
     assert passes(w) == {21: 1, 33: 2} and w.skips() == {"SCAN_DELAY": 3}
     state = w.memory.numab[late.process.vmas[-1].numab]
-    assert (state[st.NUMAB_START_SEQ], state[st.NUMAB_PREV_SEQ]) == (1, 0)
-    assert (state[st.NUMAB_NEXT_SCAN], state[st.NUMAB_RESET]) == (53, 133)
+    assert (state[st.Numab.START_SEQ], state[st.Numab.PREV_SEQ]) == (1, 0)
+    assert (state[st.Numab.NEXT_SCAN], state[st.Numab.RESET]) == (53, 133)
     assert w.marked(late) == 0
     work(w, 12)
     assert (w.skips(), w.marked(late)) == ({"SCAN_DELAY": 4}, 0)
@@ -573,12 +573,12 @@ def test_a_vma_that_nobody_uses_is_skipped_then_forced():
     work(w, 12)
     assert passes(w) == {11: 1, 23: 2} and w.skips() == {}
     # pid 1's bit says that the scrap is used.
-    w.memory.numab[used, st.NUMAB_PIDS] = 1 << 24
+    w.memory.numab[used, st.Numab.PIDS] = 1 << 24
     work(w, 12)
     # At 35: the idle one is passed over; once more: the scrap is done, it is forced.
     assert w.skips() == {"PID_INACTIVE": 1, "SEQ_COMPLETED": 1}
     assert w.sim.scan_state(w.process)[:2] == (2, idle.first + 64)
-    assert [int(row[st.NUMAB_PREV_SEQ]) for row in w.memory.numab] == [2, 2]
+    assert [int(row[st.Numab.PREV_SEQ]) for row in w.memory.numab] == [2, 2]
     work(w, 12)
     # At 47: nothing behind the offset: pass 3, and the same again.
     assert w.skips() == {"PID_INACTIVE": 2, "SEQ_COMPLETED": 2}
@@ -594,7 +594,7 @@ def test_a_vma_that_was_forced_first_leaves_the_others_done():
     w.place(w.scrap, 0)
     work(w, 25)
     assert passes(w) == {11: 1, 23: 2} and w.skips() == {}
-    w.memory.numab[w.process.vmas[1].numab, st.NUMAB_PIDS] = 1 << 24
+    w.memory.numab[w.process.vmas[1].numab, st.Numab.PIDS] = 1 << 24
     found = []
     for _ in range(3):
         work(w, 12)
@@ -618,7 +618,7 @@ def test_pids_from_before_a_vma_was_met_do_not_count():
     w.touch(w.scrap, 1)
     work(w, 13)
     row = w.memory.numab[w.process.vmas[0].numab]
-    assert (row[st.NUMAB_MET], row[st.NUMAB_PIDS], row[st.NUMAB_OLD_PIDS]) == (1, 0, 0)
+    assert (row[st.Numab.MET], row[st.Numab.PIDS], row[st.Numab.OLD_PIDS]) == (1, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -647,12 +647,12 @@ def test_who_is_active(pids, old, users, prev, offset, scanned):
     w.place(w.scrap, 0)
     w.sim.mbind(w.task, w.scrap, Policy(Mode.LOCAL))
     numab, rows = w.memory.numab, [vma.numab for vma in w.process.vmas[:2]]
-    numab[rows, st.NUMAB_MET], numab[rows, st.NUMAB_RESET] = 1, 1000
-    numab[rows, st.NUMAB_PREV_SEQ] = prev, 4
-    numab[rows, st.NUMAB_PIDS] = pids, 1 << 24
-    numab[rows, st.NUMAB_OLD_PIDS] = old, 0
+    numab[rows, st.Numab.MET], numab[rows, st.Numab.RESET] = 1, 1000
+    numab[rows, st.Numab.PREV_SEQ] = prev, 4
+    numab[rows, st.Numab.PIDS] = pids, 1 << 24
+    numab[rows, st.Numab.OLD_PIDS] = old, 0
     w.set(seq=5)
-    columns = [st.MM_SCAN_SEQ, st.MM_NEXT_SCAN, st.MM_SCAN_OFFSET]
+    columns = [st.Mm.SCAN_SEQ, st.Mm.NEXT_SCAN, st.Mm.SCAN_OFFSET]
     w.memory.mm[0, columns] = 5, 10, first.first + offset
     one_scan(w)
     # Passed over, it is forced, from where the scan began; the scan ends behind it.
@@ -671,20 +671,20 @@ def test_pids_are_forgotten_after_four_delays_and_four_more():
     row = w.scrap.process.vmas[0].numab
     work(w, 13)
     # Met at 11: reset at 11 + 10 + 40.
-    assert w.memory.numab[row, st.NUMAB_RESET] == 61
-    w.memory.numab[row, st.NUMAB_PIDS] = 5 | 1 << 24
+    assert w.memory.numab[row, st.Numab.RESET] == 61
+    w.memory.numab[row, st.Numab.PIDS] = 5 | 1 << 24
     work(w, 46)
     state = w.memory.numab[row]
-    assert (state[st.NUMAB_PIDS], state[st.NUMAB_OLD_PIDS]) == (5 | 1 << 24, 0)
+    assert (state[st.Numab.PIDS], state[st.Numab.OLD_PIDS]) == (5 | 1 << 24, 0)
     # Scans at 59, then 71: later than 61.
     work(w, 14)
     state = w.memory.numab[row]
-    assert (state[st.NUMAB_PIDS], state[st.NUMAB_OLD_PIDS]) == (0, 5 | 1 << 24)
-    assert state[st.NUMAB_RESET] == 101
+    assert (state[st.Numab.PIDS], state[st.Numab.OLD_PIDS]) == (0, 5 | 1 << 24)
+    assert state[st.Numab.RESET] == 101
     work(w, 36)
     state = w.memory.numab[row]
-    assert (state[st.NUMAB_PIDS], state[st.NUMAB_OLD_PIDS]) == (0, 0)
-    assert state[st.NUMAB_RESET] == 141
+    assert (state[st.Numab.PIDS], state[st.Numab.OLD_PIDS]) == (0, 0)
+    assert state[st.Numab.RESET] == 141
 
 
 # --- what it costs -----------------------------------------------------------------

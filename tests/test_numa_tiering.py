@@ -148,7 +148,7 @@ def test_statistics_are_of_fast_memory(promoted, priv):
     expected = [[0, 0], [0, 0], [0, 0]]
     if promoted:
         expected[0][priv] = 1
-    assert seen.faults[st.MEMBUF].tolist() == expected
+    assert seen.faults[st.NumaFaults.MEMBUF].tolist() == expected
     assert (seen.remote, seen.local) == (int(promoted), 0)
 
 
@@ -177,8 +177,8 @@ def roomy(spare):
     pages = int(machine.memory[0] - machine.system[0]) // 4096
     # promo is one gap above high, and 1 GiB is more than a 16th of 4 GiB.
     marks = watermarks([(m - s) // 4096 for m, s in _sizes(machine)])
-    assert row[st.PROMO] == marks[0, 3] and pages // 16 < 1 << 18
-    w.memory.node[0, st.FREE] = marks[0, 3] + (1 << 18) + spare
+    assert row[st.Node.PROMO] == marks[0, 3] and pages // 16 < 1 << 18
+    w.memory.node[0, st.Node.FREE] = marks[0, 3] + (1 << 18) + spare
     return w
 
 
@@ -191,8 +191,11 @@ def test_with_a_gib_to_spare_everything_is_hot(spare, moves):
     w = roomy(spare + 1)
     region = slow_pages(w)
     # Its frame went to node 2: what node 0 has free is as before.
-    w.memory.node[0, [st.FREE, st.THRESHOLD]] += [-1, 250]
-    assert w.memory.node[0, st.FREE] - w.memory.node[0, st.PROMO] == (1 << 18) + spare
+    w.memory.node[0, [st.Node.FREE, st.Node.THRESHOLD]] += [-1, 250]
+    assert (
+        w.memory.node[0, st.Node.FREE] - w.memory.node[0, st.Node.PROMO]
+        == (1 << 18) + spare
+    )
     at(w, 9000)
     stamp(w, region, 0)
     w.touch(region)
@@ -236,15 +239,18 @@ def test_a_promotion_window_ends_after_more_than_a_second():
         w.touch(region, page)
         nodes.append(w.page(region, page).node)
     assert nodes == [2, 2, 2, 0]
-    assert w.memory.node[0, [st.PROMOTE_START, st.PROMOTE_BASE]].tolist() == [1002, 303]
+    assert w.memory.node[0, [st.Node.PROMOTE_START, st.Node.PROMOTE_BASE]].tolist() == [
+        1002,
+        303,
+    ]
     assert w.refused() == {"RATE_LIMIT": 45 + 3}
 
 
 def candidates(w, node, new, now_ms):
     """Let a node have seen so many candidates more at a time, and be asked."""
     row = w.memory.node[node]
-    row[st.CANDIDATES] += new
-    row[st.ASKED] = 1
+    row[st.Node.CANDIDATES] += new
+    row[st.Node.ASKED] = 1
     w.end_quantum(now_ms)
     return w.sim.tier_state(node)[0]
 
@@ -307,7 +313,9 @@ def fill(w, leave, blocks=80):
 def marks(w, node):
     """Return (min, low, high, promo)."""
     row = w.memory.node[node]
-    return tuple(int(row[n]) for n in (st.MIN, st.LOW, st.HIGH, st.PROMO))
+    return tuple(
+        int(row[n]) for n in (st.Node.MIN, st.Node.LOW, st.Node.HIGH, st.Node.PROMO)
+    )
 
 
 def pressed(demotion=True, mode="both", **options):
@@ -387,7 +395,7 @@ def test_a_demoted_page_forgets_its_last_fault_where_its_word_means_another(mode
 def test_a_slow_node_at_min_takes_nothing(swap, stolen):
     w = tiers(demotion=True, swap_bytes=swap)
     region, taken = fill(w, marks(w, 0)[1])
-    w.memory.node[2, st.FREE] = marks(w, 2)[0]
+    w.memory.node[2, st.Node.FREE] = marks(w, 2)[0]
     w.touch(region, taken)
     assert w.counts("pgdemote_kswapd") == [0]
     assert (w.counts("pswpout")[0] > 0) == stolen
@@ -397,7 +405,7 @@ def test_a_slow_node_at_min_takes_nothing(swap, stolen):
 def test_a_slow_node_between_min_and_low_takes_what_min_allows():
     w = tiers(demotion=True)
     region, taken = fill(w, marks(w, 0)[1])
-    w.memory.node[2, st.FREE] = marks(w, 2)[0] + 10
+    w.memory.node[2, st.Node.FREE] = marks(w, 2)[0] + 10
     w.touch(region, taken)
     assert w.counts("pgdemote_kswapd") == [10]
 
@@ -431,7 +439,7 @@ def test_the_nearest_node_is_filled_to_min_before_another_is_asked():
     """alloc_demote_folio: first __GFP_THISNODE, which goes down to min, then others."""
     w = four((0, 0, 1, 1))
     region, taken = fill(w, marks(w, 0)[1])
-    w.memory.node[3, st.FREE] = marks(w, 3)[0] + 7
+    w.memory.node[3, st.Node.FREE] = marks(w, 3)[0] + 7
     w.touch(region, taken)
     where = w.nodes(region)
     assert where.count(3) == 7
@@ -441,7 +449,7 @@ def test_the_nearest_node_is_filled_to_min_before_another_is_asked():
 def test_another_node_of_the_tier_is_next():
     w = four((0, 0, 1, 1))
     region, taken = fill(w, marks(w, 0)[1])
-    w.memory.node[3, st.FREE] = marks(w, 3)[0]
+    w.memory.node[3, st.Node.FREE] = marks(w, 3)[0]
     w.touch(region, taken)
     assert w.nodes(region).count(2) == w.counts("pgdemote_kswapd")[0] > 0
 
@@ -450,7 +458,7 @@ def test_lower_tiers_are_next():
     """node_get_allowed_targets: every node of a lower tier."""
     w = four((0, 0, 2, 1))
     region, taken = fill(w, marks(w, 0)[1])
-    w.memory.node[3, st.FREE] = marks(w, 3)[0]
+    w.memory.node[3, st.Node.FREE] = marks(w, 3)[0]
     w.touch(region, taken)
     assert w.nodes(region).count(2) == w.counts("pgdemote_kswapd")[0] > 0
 
@@ -459,7 +467,7 @@ def test_demotion_below_low_wakes_kswapd_of_the_target():
     """GFP_NOWAIT has __GFP_KSWAPD_RECLAIM: the slow path wakes it."""
     w = tiers(demotion=True)
     region, taken = fill(w, marks(w, 0)[1])
-    w.memory.node[2, st.FREE] = marks(w, 2)[1]
+    w.memory.node[2, st.Node.FREE] = marks(w, 2)[1]
     w.touch(region, taken)
     assert w.sim.counters()[2, Vm.PAGEOUTRUN] >= 1
 
@@ -467,7 +475,7 @@ def test_demotion_below_low_wakes_kswapd_of_the_target():
 def test_direct_reclaim_demotes_32_and_what_is_left_of_a_batch():
     w = tiers(demotion=True)
     # As if kswapd had given up.
-    w.memory.node[0, st.KSWAPD_FAILURES] = 16
+    w.memory.node[0, st.Node.KSWAPD_FAILURES] = 16
     region, taken = fill(w, marks(w, 0)[0])
     w.touch(region, taken)
     gone = w.counts("pgdemote_direct")[0]

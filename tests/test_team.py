@@ -71,7 +71,7 @@ def test_every_unit_of_many_jobs_is_done_once(followers):
     for thread in threads:
         thread.join(timeout=60)
         assert not thread.is_alive()
-    assert team[tm.PRESENT] == 0
+    assert team[tm.Team.PRESENT] == 0
 
 
 @needs_jit
@@ -79,7 +79,7 @@ def test_followers_go_home_where_nothing_is_posted():
     team = np.zeros(tm.TEAM_WIDTH, np.int64)
     tm.join(team)
     _share(team, np.zeros(1, np.int64), 0, 1)
-    assert team[tm.PRESENT] == 0
+    assert team[tm.Team.PRESENT] == 0
 
 
 def test_a_leader_alone_does_the_job():

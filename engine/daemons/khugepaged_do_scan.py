@@ -65,7 +65,7 @@ class Khugepaged:
         far = distance if knobs.node_reclaim else distance[:0, :0]
         self._far = np.ascontiguousarray(far > RECLAIM_DISTANCE, np.uint8)
         limits = knobs.max_ptes_none, knobs.max_ptes_swap, knobs.max_ptes_shared
-        shift = int(self._simulation.memory.info[st.NODE_SHIFT])
+        shift = int(self._simulation.memory.info[st.Info.NODE_SHIFT])
         self._limits = np.array([*limits, 1, shift], np.int64)
 
     # --- the daemon -------------------------------------------------------------------
@@ -188,7 +188,7 @@ class Khugepaged:
         """Return (node of the collapse, mask of it and those that may stand in)."""
         load, rule = self._load, TARGETS.index(self.knobs.target)
         if rule == TargetRule.RANDOM:
-            online = np.flatnonzero(self._simulation.memory.node[:, st.ONLINE])
+            online = np.flatnonzero(self._simulation.memory.node[:, st.Node.ONLINE])
             drawn = draw(self._simulation.seed, STREAM, self._draws)
             self._draws += 1
             target = int(online[int((drawn >> 11) * 2.0**-53 * online.size)])
@@ -214,11 +214,11 @@ class Khugepaged:
         block = first >> HPAGE_PMD_ORDER
         taken = self._taken
         found = khugepaged.collapse_ptes(memory.pte, memory.frame, block, taken)
-        nid = b >> (int(memory.info[st.NODE_SHIFT]) - HPAGE_PMD_ORDER)
+        nid = b >> (int(memory.info[st.Info.NODE_SHIFT]) - HPAGE_PMD_ORDER)
         collapse.collapse_huge_page(
             memory, process.id, block, vpn, b, nid, taken, *found
         )
-        memory.info[st.MAY_BE_HUGE] = 1
+        memory.info[st.Info.MAY_BE_HUGE] = 1
         give_back(memory.pte, first, HPAGE_PMD_NR)
         # Small pages may have been there before, whose words are used no more.
         give_back(memory.frame, b << HPAGE_PMD_ORDER, HPAGE_PMD_NR)

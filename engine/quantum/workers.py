@@ -73,7 +73,7 @@ class Team:
     def _call(self) -> None:
         """Wake the followers that went home."""
         team = self.work.team
-        if team[tm.PRESENT] >= len(self._followers):
+        if team[tm.Team.PRESENT] >= len(self._followers):
             return
         for i, follower in enumerate(self._followers):
             if follower is None or follower.done():
@@ -87,7 +87,7 @@ class Team:
         """Send the followers home: what they work on changes."""
         tm.dismiss(self.work.team)
         wait([follower for follower in self._followers if follower])
-        self.work.team[tm.TICKET] = 0
+        self.work.team[tm.Team.TICKET] = 0
 
     def close(self) -> None:
         """End the threads, and forget what they worked on; again is fine."""

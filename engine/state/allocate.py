@@ -73,14 +73,14 @@ def _node_table(machine: Machine, settings: Settings, shift: int) -> np.ndarray:
     for nid, usable in enumerate(pages):
         first = nid << (shift - HPAGE_PMD_ORDER)
         row = table[nid]
-        row[st.FREE] = row[st.SPAN] = usable
-        row[st.VIRGIN] = first
-        row[st.END_BLOCK] = first + usable // HPAGE_PMD_NR
-        row[st.PARTIAL_HEAD] = row[st.RETURNED_HEAD] = NONE
-        row[st.ONLINE] = 1
-        row[st.WHOLE] = usable // HPAGE_PMD_NR
-        row[st.TIER], row[st.CPUS] = machine.tier[nid], machine.cpus[nid]
-        row[st.SLOW] = machine.tier[nid] > machine.top_tier
+        row[st.Node.FREE] = row[st.Node.SPAN] = usable
+        row[st.Node.VIRGIN] = first
+        row[st.Node.END_BLOCK] = first + usable // HPAGE_PMD_NR
+        row[st.Node.PARTIAL_HEAD] = row[st.Node.RETURNED_HEAD] = NONE
+        row[st.Node.ONLINE] = 1
+        row[st.Node.WHOLE] = usable // HPAGE_PMD_NR
+        row[st.Node.TIER], row[st.Node.CPUS] = machine.tier[nid], machine.cpus[nid]
+        row[st.Node.SLOW] = machine.tier[nid] > machine.top_tier
     set_watermarks(table, machine, settings)
     return table
 
@@ -90,26 +90,26 @@ def set_watermarks(table: np.ndarray, machine: Machine, settings: Settings) -> N
     thp = settings.thp
     raised = thp.min_free and thp.enabled != "never"
     marks = watermarks(usable_pages(machine, settings), raised)
-    table[:, st.MIN : st.HIGH + 1] = marks[:, :3]
+    table[:, st.Node.MIN : st.Node.HIGH + 1] = marks[:, :3]
     # __setup_per_zone_wmarks (6.12): promo is one gap above high.
-    table[:, st.PROMO] = 2 * marks[:, 2] - marks[:, 1]
+    table[:, st.Node.PROMO] = 2 * marks[:, 2] - marks[:, 1]
 
 
 def _info(settings: Settings, seed: int, shift: int, frames: int) -> np.ndarray:
     info = np.zeros(st.INFO_WIDTH, np.int64)
-    info[st.NODE_SHIFT] = shift
-    info[st.SHARDS] = settings.shards
-    info[st.SEED] = seed
-    info[st.WEDGE_PPM] = settings.wedge_ppm
-    info[st.SLOTS + st.TOTAL] = settings.swap_bytes // PAGE_SIZE
-    info[st.ENTRIES + st.TOTAL] = frames
-    info[st.SLOTS + st.STACK] = info[st.ENTRIES + st.STACK] = NONE
+    info[st.Info.NODE_SHIFT] = shift
+    info[st.Info.SHARDS] = settings.shards
+    info[st.Info.SEED] = seed
+    info[st.Info.WEDGE_PPM] = settings.wedge_ppm
+    info[st.Info.SLOTS + st.Ids.TOTAL] = settings.swap_bytes // PAGE_SIZE
+    info[st.Info.ENTRIES + st.Ids.TOTAL] = frames
+    info[st.Info.SLOTS + st.Ids.STACK] = info[st.Info.ENTRIES + st.Ids.STACK] = NONE
     set_knobs(info, settings)
     tlb = settings.tlb
     if tlb.enabled:
         entries = tlb.entries_4k, tlb.entries_2m
         sets = [max(1, count // st.WAYS // settings.shards) for count in entries]
-        info[st.TLB_SETS_4K], info[st.TLB_SETS_2M] = sets
+        info[st.Info.TLB_SETS_4K], info[st.Info.TLB_SETS_2M] = sets
     return info
 
 
@@ -143,8 +143,8 @@ def allocate(
         raise BadInput(f"nodes must be at most {NODES_MAX}, got {nodes}")
     pages = managed_pages(machine)
     info = _info(settings, seed, node_shift(pages), sum(pages))
-    info[st.TOPOLOGY], info[st.MAX_DISTANCE] = topology_type(machine)
-    sets = int(info[st.TLB_SETS_4K] + info[st.TLB_SETS_2M])
+    info[st.Info.TOPOLOGY], info[st.Info.MAX_DISTANCE] = topology_type(machine)
+    sets = int(info[st.Info.TLB_SETS_4K] + info[st.Info.TLB_SETS_2M])
     return st.Memory(
         info=info,
         tlb=np.zeros((0, shards, sets * st.WAYS + 2), np.int64),
@@ -205,10 +205,10 @@ def _machine_tables(machine: Machine, settings: Settings, costs: Costs) -> dict:
 def _empty_tables(nodes: int) -> dict:
     """Return the tables of processes, VMAs and tasks, of which there are none."""
     return dict(
-        mm=np.zeros((0, st.MM_WIDTH), np.int64),
-        family=np.zeros((0, st.FAMILY_WIDTH), np.int64),
-        vma=np.zeros((0, st.VMA_WIDTH), np.int64),
-        task=np.zeros((0, st.TASK_WIDTH), np.int64),
+        mm=np.zeros((0, len(st.Mm)), np.int64),
+        family=np.zeros((0, len(st.Family)), np.int64),
+        vma=np.zeros((0, len(st.Vma)), np.int64),
+        task=np.zeros((0, len(st.Task)), np.int64),
         weights=np.zeros((1, nodes + 1), np.int64),
         access_ns=np.zeros((0, nodes), np.int64),
         walk_ns=np.zeros((0, 2, nodes), np.int64),
@@ -218,11 +218,14 @@ def _empty_tables(nodes: int) -> dict:
 def _shard_tables(nodes: int, shards: int, accesses: int) -> dict:
     """Return what each shard holds and notes, and serial work after them."""
     shard = np.zeros((shards + 1, st.SHARD_WIDTH), np.int64)
-    chains = st.FREED_BLOCK_HEAD, st.FREED_BLOCK_TAIL
-    chains += st.FREED_SLOTS + st.NEWEST, st.FREED_ENTRIES + st.NEWEST
+    chains = st.Shard.FREED_BLOCK_HEAD, st.Shard.FREED_BLOCK_TAIL
+    chains += (
+        st.Shard.FREED_SLOTS + st.Chain.NEWEST,
+        st.Shard.FREED_ENTRIES + st.Chain.NEWEST,
+    )
     shard[:, chains] = NONE
-    pool = np.zeros((shards, nodes, st.POOL_WIDTH), np.int64)
-    pool[:, :, [st.POOL_HEAD, st.POOL_HUGE_HEAD]] = NONE
+    pool = np.zeros((shards, nodes, len(st.Pool)), np.int64)
+    pool[:, :, [st.Pool.HEAD, st.Pool.HUGE_HEAD]] = NONE
     parts = st.FREED_PARTS
     return dict(
         shard=shard,
@@ -232,7 +235,7 @@ def _shard_tables(nodes: int, shards: int, accesses: int) -> dict:
         vm=np.zeros((shards + 1, nodes, len(Vm)), np.int64),
         refused=np.zeros((shards + 1, len(Refusal)), np.int64),
         cause=np.zeros((shards + 1, 0, len(Cause)), np.int64),
-        mm_change=np.zeros((shards + 1, 0, st.CHANGE_WIDTH), np.int64),
+        mm_change=np.zeros((shards + 1, 0, len(st.Change)), np.int64),
         lru_change=np.zeros((shards + 1, nodes, 3), np.int64),
         traffic=np.zeros((shards + 1, nodes, nodes), np.int64),
     )
@@ -241,13 +244,13 @@ def _shard_tables(nodes: int, shards: int, accesses: int) -> dict:
 def _balancing_tables(nodes: int, shards: int) -> dict:
     """Return what NUMA balancing keeps of VMAs, tasks, groups and nodes."""
     return dict(
-        numab=np.zeros((0, st.NUMAB_WIDTH), np.int64),
-        numa=np.zeros((0, st.NUMA_WIDTH), np.int64),
+        numab=np.zeros((0, len(st.Numab)), np.int64),
+        numa=np.zeros((0, len(st.Numa)), np.int64),
         numa_faults=np.zeros((0, 4, nodes, 2), np.int64),
-        group=np.zeros((0, st.GROUP_WIDTH), np.int64),
+        group=np.zeros((0, len(st.Group)), np.int64),
         group_faults=np.zeros((0, 2, nodes, 2), np.int64),
         scan_skips=np.zeros(len(ScanSkip), np.int64),
-        numa_seen=np.zeros((shards + 1, 0, st.SEEN_FAULTS + 2 * nodes), np.int64),
+        numa_seen=np.zeros((shards + 1, 0, st.Seen.FAULTS + 2 * nodes), np.int64),
         numa_met=np.zeros((shards + 1, 0, 0), np.int8),
         numa_pids=np.zeros((shards + 1, 0), np.int64),
         node_seen=np.zeros((shards + 1, nodes, 2), np.int64),

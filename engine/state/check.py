@@ -46,8 +46,8 @@ def check(simulation) -> None:
     _check_frames(memory, mapped)
     _check_folios(memory, huge, mapped)
     _check_lists(memory)
-    _check_entries(memory, slots, "slot", st.SLOTS, memory.slot_count)
-    _check_entries(memory, entries, "entry", st.ENTRIES, memory.entry_count)
+    _check_entries(memory, slots, "slot", st.Info.SLOTS, memory.slot_count)
+    _check_entries(memory, entries, "entry", st.Info.ENTRIES, memory.entry_count)
     _check_cached(memory)
     _check_cpupids(memory)
     _check_numa(memory)
@@ -57,21 +57,21 @@ def _frames(memory: st.Memory) -> np.ndarray:
     """Return the numbers of all frames in blocks that were ever used."""
     used = []
     for nid, row in enumerate(memory.node):
-        first = nid << int(memory.info[st.NODE_SHIFT])
-        used.append(np.arange(first, int(row[st.VIRGIN]) << HPAGE_PMD_ORDER))
+        first = nid << int(memory.info[st.Info.NODE_SHIFT])
+        used.append(np.arange(first, int(row[st.Node.VIRGIN]) << HPAGE_PMD_ORDER))
     return np.concatenate(used)
 
 
 def _small(memory: st.Memory) -> np.ndarray:
     """Return the numbers of all frames ever used but those of huge pages."""
     frames = _frames(memory)
-    return frames[memory.block_list[frames >> HPAGE_PMD_ORDER] != st.HUGE]
+    return frames[memory.block_list[frames >> HPAGE_PMD_ORDER] != st.BlockList.HUGE]
 
 
 def _folios(memory: st.Memory) -> list[int]:
     """Return the pageblocks that huge pages fill."""
     blocks = np.unique(_frames(memory) >> HPAGE_PMD_ORDER)
-    return blocks[memory.block_list[blocks] == st.HUGE].tolist()
+    return blocks[memory.block_list[blocks] == st.BlockList.HUGE].tolist()
 
 
 def _chain(memory: st.Memory, head: int) -> list[int]:
@@ -97,17 +97,21 @@ def _check_blocks(memory: st.Memory) -> None:
 
 def _check_free_counts(memory: st.Memory) -> None:
     for nid, row in enumerate(memory.node):
-        partial = _chain(memory, int(row[st.PARTIAL_HEAD]))
-        returned = _chain(memory, int(row[st.RETURNED_HEAD]))
+        partial = _chain(memory, int(row[st.Node.PARTIAL_HEAD]))
+        returned = _chain(memory, int(row[st.Node.RETURNED_HEAD]))
         used = memory.block_used
         assert all(0 < used[b] < HPAGE_PMD_NR for b in partial), "partial list"
         assert all(used[b] == 0 for b in returned), "returned list"
         free = sum(HPAGE_PMD_NR - int(used[b]) for b in partial)
-        virgin = int(row[st.END_BLOCK] - row[st.VIRGIN])
+        virgin = int(row[st.Node.END_BLOCK] - row[st.Node.VIRGIN])
         free += (len(returned) + virgin) * HPAGE_PMD_NR
         whole = len(returned) + virgin
-        assert whole == row[st.WHOLE], f"node {nid}: {whole} whole, {row[st.WHOLE]}"
-        assert free == row[st.FREE], f"node {nid}: {free} free, counted {row[st.FREE]}"
+        assert whole == row[st.Node.WHOLE], (
+            f"node {nid}: {whole} whole, {row[st.Node.WHOLE]}"
+        )
+        assert free == row[st.Node.FREE], (
+            f"node {nid}: {free} free, counted {row[st.Node.FREE]}"
+        )
 
 
 def _walk_processes(simulation, memory: st.Memory):
@@ -138,9 +142,9 @@ def _walk_processes(simulation, memory: st.Memory):
                     held = slots if pte & PTE_SWAP else entries
                     held[payload] = held.get(payload, 0) + 1
         row, rss = memory.mm[process.id], rss + whole
-        assert row[st.MM_RSS] == rss, f"rss of {process.name}: {row[st.MM_RSS]}, {rss}"
-        assert row[st.MM_HUGE] == whole, f"huge pages of {process.name}"
-        assert row[st.MM_SWAPENTS] == swapents, f"swapents of {process.name}"
+        assert row[st.Mm.RSS] == rss, f"rss of {process.name}: {row[st.Mm.RSS]}, {rss}"
+        assert row[st.Mm.HUGE] == whole, f"huge pages of {process.name}"
+        assert row[st.Mm.SWAPENTS] == swapents, f"swapents of {process.name}"
     return mapped, slots, entries, huge
 
 
@@ -207,7 +211,9 @@ def _check_frames(memory: st.Memory, mapped: dict) -> None:
         assert not word & FRAME_COMPOUND, f"frame {pfn} is of no huge page"
     for pfn in set(mapped) - set(small):
         b = pfn >> HPAGE_PMD_ORDER
-        assert memory.block_list[b] == st.HUGE, f"frame {pfn} is mapped, not in use"
+        assert memory.block_list[b] == st.BlockList.HUGE, (
+            f"frame {pfn} is mapped, not in use"
+        )
 
 
 def _check_folios(memory: st.Memory, huge: dict, mapped: dict) -> None:
@@ -227,9 +233,9 @@ def _check_folios(memory: st.Memory, huge: dict, mapped: dict) -> None:
         else:
             assert not any(ptes), f"huge page {b} is mapped by PTEs"
         assert count or any(ptes), f"huge page {b} leaked"
-        nid = first >> int(memory.info[st.NODE_SHIFT])
+        nid = first >> int(memory.info[st.Info.NODE_SHIFT])
         deferred[nid] += bool(word & FOLIO_DEFERRED)
-    assert (deferred == memory.node[:, st.DEFERRED]).all(), "deferred splits"
+    assert (deferred == memory.node[:, st.Node.DEFERRED]).all(), "deferred splits"
 
 
 def _check_lists(memory: st.Memory) -> None:
@@ -240,22 +246,26 @@ def _check_lists(memory: st.Memory) -> None:
     pages = np.repeat([1, HPAGE_PMD_NR], [frames.size, folios.size])
     wedged = FRAME_WEDGED | FRAME_MIGCACHE
     pages[(words & FRAME_IN_USE == 0) | (words & wedged == wedged)] = 0
-    nodes = first >> int(memory.info[st.NODE_SHIFT])
+    nodes = first >> int(memory.info[st.Info.NODE_SHIFT])
     active = (words & FRAME_ACTIVE) != 0
     for nid, row in enumerate(memory.node):
         here = nodes == nid
-        assert pages[here & active].sum() == row[st.ACTIVE], f"active list of {nid}"
-        assert pages[here & ~active].sum() == row[st.INACTIVE], f"inactive of {nid}"
+        assert pages[here & active].sum() == row[st.Node.ACTIVE], (
+            f"active list of {nid}"
+        )
+        assert pages[here & ~active].sum() == row[st.Node.INACTIVE], (
+            f"inactive of {nid}"
+        )
 
 
 def _check_entries(memory: st.Memory, held: dict, what: str, first: int, count) -> None:
-    free, at = set(), int(memory.info[first + st.STACK])
+    free, at = set(), int(memory.info[first + st.Ids.STACK])
     frames = memory.slot_frame if what == "slot" else memory.entry_frame
     while at != NONE:
         free.add(at)
         at = int(frames[at])
-    given = set(range(int(memory.info[first + st.VIRGIN_ID]))) - free
-    used = int(memory.info[first + st.IN_USE])
+    given = set(range(int(memory.info[first + st.Ids.VIRGIN_ID]))) - free
+    used = int(memory.info[first + st.Ids.IN_USE])
     assert len(given) == used, f"{what}s in use: {used}, found {len(given)}"
     assert set(held) <= given, f"a free {what} is held by a PTE"
     for one in given:
@@ -289,11 +299,11 @@ def _check_cpupids(memory: st.Memory) -> None:
 
 def _check_numa(memory: st.Memory) -> None:
     """Compare the statistics of tasks and groups with what they are sums of."""
-    totals = memory.numa_faults[:, st.MEM].sum(axis=(1, 2))
-    assert (memory.numa[:, st.NUMA_TOTAL] == totals).all(), "a task's total"
+    totals = memory.numa_faults[:, st.NumaFaults.MEM].sum(axis=(1, 2))
+    assert (memory.numa[:, st.Numa.TOTAL] == totals).all(), "a task's total"
     for number, group in enumerate(memory.group):
-        members = memory.numa[:, st.NUMA_GROUP] == number
-        assert group[st.GROUP_TASKS] == members.sum(), f"tasks of group {number}"
+        members = memory.numa[:, st.Numa.GROUP] == number
+        assert group[st.Group.TASKS] == members.sum(), f"tasks of group {number}"
         if members.any():
-            faults = memory.numa_faults[members, : st.MEMBUF].sum(axis=0)
+            faults = memory.numa_faults[members, : st.NumaFaults.MEMBUF].sum(axis=0)
             assert (memory.group_faults[number] == faults).all(), f"group {number}"

@@ -60,8 +60,8 @@ def wipe(array: np.ndarray, first: int, items: int) -> None:
 def returned_blocks(memory: st.Memory) -> int:
     """Return how many blocks are wholly free that were in use once."""
     node = memory.node
-    virgin = np.maximum(node[:, st.END_BLOCK] - node[:, st.VIRGIN], 0)
-    return int((node[:, st.WHOLE] - virgin).sum())
+    virgin = np.maximum(node[:, st.Node.END_BLOCK] - node[:, st.Node.VIRGIN], 0)
+    return int((node[:, st.Node.WHOLE] - virgin).sum())
 
 
 def give_back_free(memory: st.Memory) -> None:
@@ -71,10 +71,10 @@ def give_back_free(memory: st.Memory) -> None:
     """
     arrays = memory.frame, memory.frame_entry, memory.frame_cpupid
     for nid, row in enumerate(memory.node):
-        first = nid << int(memory.info[st.NODE_SHIFT]) >> HPAGE_PMD_ORDER
-        lists = memory.block_list[first : int(row[st.VIRGIN])]
+        first = nid << int(memory.info[st.Info.NODE_SHIFT]) >> HPAGE_PMD_ORDER
+        lists = memory.block_list[first : int(row[st.Node.VIRGIN])]
         edges = np.diff(
-            np.concatenate([[0], lists == st.RETURNED, [0]]).astype(np.int8)
+            np.concatenate([[0], lists == st.BlockList.RETURNED, [0]]).astype(np.int8)
         )
         starts, ends = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
         for start, end in zip(starts.tolist(), ends.tolist(), strict=True):

@@ -39,7 +39,7 @@ class NumaGroup(NamedTuple):
 
 def numa_task(memory: st.Memory, task: int) -> NumaTask:
     """Return a task's row."""
-    row = memory.numa[task, : st.NUMA_FAILED + 1].tolist()
+    row = memory.numa[task, : st.Numa.FAILED + 1].tolist()
     return NumaTask(*row, memory.numa_faults[task].copy())
 
 

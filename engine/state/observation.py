@@ -54,7 +54,7 @@ def observe(memory: st.Memory, region: Region) -> Observation:
     hidden = leaf & (state == _MARKED)
     state[hidden] = _PRESENT
     seen = (state == _PRESENT) & ~hidden
-    node = np.where(seen, pfn >> int(memory.info[st.NODE_SHIFT]), -1)
+    node = np.where(seen, pfn >> int(memory.info[st.Info.NODE_SHIFT]), -1)
     return Observation(
         _runs(state, node, huge),
         int((leaf & mapped & ~hidden).sum()),
@@ -68,7 +68,7 @@ def _swapped_shmem(memory: st.Memory, region: Region) -> int:
     swapped, end = 0, region.first + region.pages
     for vma in region.process.vmas:
         if vma.shmem and vma.start < end and vma.end > region.first:
-            cache = int(memory.family[region.process.family, st.FAMILY_CACHE])
+            cache = int(memory.family[region.process.family, st.Family.CACHE])
             first = max(vma.start, region.first) + cache
             held = memory.pte[first : min(vma.end, end) + cache]
             swapped += int(np.count_nonzero(held & PTE_SWAP))

@@ -57,7 +57,10 @@ def take(memory: st.Memory, process: Process) -> tuple[np.ndarray, np.ndarray]:
 
 def huge_by_node(memory: st.Memory, process: Process) -> np.ndarray:
     """Return int64[nodes]: how many huge pages ``process`` maps on each node."""
-    moved, shift = process.delta >> HPAGE_PMD_ORDER, int(memory.info[st.NODE_SHIFT])
+    moved, shift = (
+        process.delta >> HPAGE_PMD_ORDER,
+        int(memory.info[st.Info.NODE_SHIFT]),
+    )
     counts = np.zeros(len(memory.node), np.int64)
     for first, end in _spans(process.vmas):
         pmd = memory.pmd[first + moved : end + moved]
@@ -81,7 +84,7 @@ def _look(memory: st.Memory, blocks: slice, node: np.ndarray, kind: np.ndarray) 
     pmd = memory.pmd[blocks]
     huge = (pmd & PTE_PRESENT) != 0
     kind[huge] = BlockKind.HUGE
-    node[huge] = (pmd[huge] & PTE_PAYLOAD) >> memory.info[st.NODE_SHIFT]
+    node[huge] = (pmd[huge] & PTE_PAYLOAD) >> memory.info[st.Info.NODE_SHIFT]
     kind[(pmd & PTE_ZERO) != 0] = BlockKind.HUGE_ZERO
     table = (pmd & (PMD_TABLE | PMD_LEAF)) == PMD_TABLE
     if not table.any():
@@ -90,7 +93,7 @@ def _look(memory: st.Memory, blocks: slice, node: np.ndarray, kind: np.ndarray) 
     ptes = memory.pte[blocks.start * nr : blocks.stop * nr].reshape(-1, nr)
     node[table], kind[table] = _look_at_tables(
         ptes if table.all() else ptes[table],
-        int(memory.info[st.NODE_SHIFT]),
+        int(memory.info[st.Info.NODE_SHIFT]),
         len(memory.node),
     )
 

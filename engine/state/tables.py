@@ -51,13 +51,13 @@ class Tables:
         family = _families(processes, mm)
         lines = self._vmas(mm, processes, rows)
         lines += _pseudo_vmas(family, objects, caches, rows, len(lines))
-        vma = np.array(lines, np.int64).reshape(-1, st.VMA_WIDTH)
+        vma = np.array(lines, np.int64).reshape(-1, len(st.Vma))
         task = _grown(memory.task, len(tasks))
         for one in tasks:
             row = task[one.id]
-            row[st.TASK_MODE], row[st.TASK_MASK] = one.policy.mode, mask(one.policy)
-            row[st.TASK_WEIGHTS] = rows.get(one.policy, 0)
-            row[st.TASK_BALANCING] = one.policy.numa_balancing
+            row[st.Task.MODE], row[st.Task.MASK] = one.policy.mode, mask(one.policy)
+            row[st.Task.WEIGHTS] = rows.get(one.policy, 0)
+            row[st.Task.BALANCING] = one.policy.numa_balancing
         scanned = len(tasks) if self.balancing else 0
         return memory.replace(
             mm=mm,
@@ -83,14 +83,14 @@ class Tables:
     def _vmas(self, mm: np.ndarray, processes: Sequence[Process], rows) -> list:
         lines: list[tuple] = []
         for one in processes:
-            mm[one.id, st.MM_DELTA] = one.delta
-            mm[one.id, st.MM_FAMILY] = one.family
-            mm[one.id, st.MM_FIRST_VMA] = len(lines)
+            mm[one.id, st.Mm.DELTA] = one.delta
+            mm[one.id, st.Mm.FAMILY] = one.family
+            mm[one.id, st.Mm.FIRST_VMA] = len(lines)
             for vma in one.vmas:
                 if self.balancing and vma.numab < 0:
                     vma.numab, self._numab = self._numab, self._numab + 1
                 lines.append(_row(vma, rows, one.first_vpn))
-            mm[one.id, st.MM_END_VMA] = len(lines)
+            mm[one.id, st.Mm.END_VMA] = len(lines)
         return lines
 
 
@@ -115,13 +115,13 @@ def _pseudo_vmas(
     """Return the rows of the objects' policies, by family, the first being ``at``."""
     lines: list[tuple] = []
     for number, cache in caches.items():
-        family[number, st.FAMILY_CACHE] = cache
-        family[number, st.FAMILY_FIRST_VMA] = at + len(lines)
+        family[number, st.Family.CACHE] = cache
+        family[number, st.Family.FIRST_VMA] = at + len(lines)
         for one in objects:
             if one.family == number:
                 one.row = at + len(lines)
                 lines += [_row(vma, rows, 0) for vma in one.vmas]
-        family[number, st.FAMILY_END_VMA] = at + len(lines)
+        family[number, st.Family.END_VMA] = at + len(lines)
     return lines
 
 
@@ -155,16 +155,16 @@ def _squared(table: np.ndarray, tasks: int) -> np.ndarray:
 def _families(processes: Sequence[Process], mm: np.ndarray) -> np.ndarray:
     """Chain the live processes of each family in order of creation."""
     count = 1 + max((one.family for one in processes), default=-1)
-    family = np.full((count, st.FAMILY_WIDTH), NONE, np.int64)
+    family = np.full((count, len(st.Family)), NONE, np.int64)
     last: dict[int, int] = {}
     for one in processes:
-        family[one.family, st.FAMILY_FIRST_VPN] = one.first_vpn
-        mm[one.id, st.MM_NEXT] = NONE
+        family[one.family, st.Family.FIRST_VPN] = one.first_vpn
+        mm[one.id, st.Mm.NEXT] = NONE
         if not one.alive:
             continue
         if one.family in last:
-            mm[last[one.family], st.MM_NEXT] = one.id
+            mm[last[one.family], st.Mm.NEXT] = one.id
         else:
-            family[one.family, st.FAMILY_HEAD] = one.id
+            family[one.family, st.Family.HEAD] = one.id
         last[one.family] = one.id
     return family

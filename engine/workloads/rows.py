@@ -5,22 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...kernels import state as st
-from ...kernels.quantum.accesses import (
-    HOTCOLD,
-    LOAD_A,
-    LOAD_FIRST,
-    LOAD_KEY,
-    LOAD_KIND,
-    LOAD_PAGES,
-    LOAD_WIDTH,
-    LOAD_WRITE,
-    STENCIL,
-    STREAM,
-    SWEEP,
-    TRACE,
-    UNIFORM,
-    ZIPF,
-)
+from ...kernels.quantum.accesses import LOAD_WIDTH, Load, LoadKind
 from ...kernels.words import ACCESS_WRITE
 from ..errors import BadInput
 from .kinds import HotCold, NextTouch, Recorded, Stencil, Stream, Sweep, Workload, Zipf
@@ -71,33 +56,33 @@ class Loads:
 
     def _fill(self, load: Workload, key: int) -> None:
         row = self.rows[load.task.id]
-        row[LOAD_FIRST] = load.region.first + load.first
-        row[LOAD_PAGES] = load.length
-        row[LOAD_WRITE] = round(load.write * 2048)
-        row[LOAD_KEY] = key
+        row[Load.FIRST] = load.region.first + load.first
+        row[Load.PAGES] = load.length
+        row[Load.WRITE] = round(load.write * 2048)
+        row[Load.KEY] = key
         kind, parameters = self._parameters(load)
-        row[LOAD_KIND] = kind
-        row[LOAD_A : LOAD_A + len(parameters)] = parameters
+        row[Load.KIND] = kind
+        row[Load.A : Load.A + len(parameters)] = parameters
 
     def _parameters(self, load: Workload) -> tuple[int, tuple[int, ...]]:
         match load:
             case Sweep():
-                return SWEEP, (load.start, load.stride)
+                return LoadKind.SWEEP, (load.start, load.stride)
             case Zipf():
                 self.exponent[load.task.id] = load.exponent
-                return ZIPF, (load.odd,)
+                return LoadKind.ZIPF, (load.odd,)
             case HotCold():
                 hot = round(load.hot_share * 2048)
-                return HOTCOLD, (load.hot_pages, hot, load.period, load.step)
+                return LoadKind.HOTCOLD, (load.hot_pages, hot, load.period, load.step)
             case Stream():
-                return STREAM, (load.length // 3,)
+                return LoadKind.STREAM, (load.length // 3,)
             case Stencil():
-                return STENCIL, _stencil(load)
+                return LoadKind.STENCIL, _stencil(load)
             case NextTouch():
-                return SWEEP, (load.shift, load.odd)
+                return LoadKind.SWEEP, (load.shift, load.odd)
             case Recorded():
-                return TRACE, (self._record(load),)
-        return UNIFORM, ()
+                return LoadKind.TRACE, (self._record(load),)
+        return LoadKind.UNIFORM, ()
 
     def _record(self, load: Recorded) -> int:
         """Append a recorded stream; return where it begins."""
@@ -109,14 +94,14 @@ class Loads:
 
     def start(self, task: np.ndarray, tail: int | None) -> None:
         """Set the task table for the run: counts, references, tails."""
-        task[:, st.TASK_NUMBER : st.TASK_TAIL + 1] = 0
+        task[:, st.Task.NUMBER : st.Task.TAIL + 1] = 0
         for load in self.workloads:
             row = task[load.task.id]
             counted = max(1, load.count // 10) if tail is None else tail
-            row[st.TASK_COUNT] = load.count
-            row[st.TASK_TAIL] = load.count - counted
-            row[st.TASK_REFS] = load.refs
-            row[st.TASK_STREAM] = load.streamed
+            row[st.Task.COUNT] = load.count
+            row[st.Task.TAIL] = load.count - counted
+            row[st.Task.REFS] = load.refs
+            row[st.Task.STREAM] = load.streamed
 
 
 def _stencil(load: Stencil) -> tuple[int, ...]:

@@ -6,51 +6,7 @@
 from typing import Final
 
 from ..jit.compile import called, inlined, kernel
-from ..state import (
-    ASKED,
-    CANDIDATES,
-    CPUBUF,
-    HOT_THRESHOLD,
-    MEMBUF,
-    MIGRATE_PAGES,
-    MIGRATE_START,
-    MM_NEXT_SCAN,
-    MM_SCAN_SEQ,
-    MM_USERS,
-    NUMA_COUNTED,
-    NUMA_FAILED,
-    NUMA_FAULTED,
-    NUMA_GROUP,
-    NUMA_LOCAL,
-    NUMA_PERIOD,
-    NUMA_PREFERRED,
-    NUMA_REMOTE,
-    NUMA_RETRY,
-    NUMA_SEQ,
-    NUMA_STAMP,
-    NUMAB_PIDS,
-    PROMOTE_BASE,
-    PROMOTE_LIMIT,
-    PROMOTE_START,
-    ROOMY,
-    SCAN_DELAY,
-    SCAN_PERIOD_MAX,
-    SEEN_CANDIDATES,
-    SEEN_FAILED,
-    SEEN_FAULTS,
-    SEEN_LOCAL,
-    SEEN_MIGRATED,
-    TASK_ALIVE,
-    TASK_CLOCK,
-    TASK_MM,
-    TASK_NID,
-    TASK_RAN,
-    TASK_RUNTIME,
-    THRESHOLD,
-    THRESHOLD_CANDIDATES,
-    THRESHOLD_START,
-    TICK_NS,
-)
+from ..state import Info, Mm, Node, NodeSeen, Numa, Numab, NumaFaults, Seen, Task
 from ..words import NONE
 from .numa_scan_period import task_scan_max
 from .task_numa_migrate import (
@@ -84,24 +40,24 @@ def _fold_faults(m, task):
     """Add what shards noted of a task's faults; return whether there were any."""
     numa = m.numa[task]
     nodes = m.node.shape[0]
-    d = m.task[task, TASK_NID]
+    d = m.task[task, Task.NID]
     total, local, failed = 0, 0, 0
     for s in range(m.numa_seen.shape[0]):
         seen = m.numa_seen[s, task]
-        local += seen[SEEN_LOCAL]
-        failed += seen[SEEN_FAILED]
+        local += seen[Seen.LOCAL]
+        failed += seen[Seen.FAILED]
         for n in range(nodes):
             for private in range(2):
-                pages = seen[SEEN_FAULTS + 2 * n + private]
-                m.numa_faults[task, MEMBUF, n, private] += pages
-                m.numa_faults[task, CPUBUF, d, private] += pages
+                pages = seen[Seen.FAULTS + 2 * n + private]
+                m.numa_faults[task, NumaFaults.MEMBUF, n, private] += pages
+                m.numa_faults[task, NumaFaults.CPUBUF, d, private] += pages
                 total += pages
         seen[:] = 0
-    numa[NUMA_LOCAL] += local
-    numa[NUMA_REMOTE] += total - local
-    numa[NUMA_FAILED] += failed
+    numa[Numa.LOCAL] += local
+    numa[Numa.REMOTE] += total - local
+    numa[Numa.FAILED] += failed
     if total > 0:
-        numa[NUMA_COUNTED] = 1
+        numa[Numa.COUNTED] = 1
     return total > 0
 
 
@@ -109,7 +65,7 @@ def _fold_faults(m, task):
 def _fold_pids(m):
     for s in range(m.numa_pids.shape[0]):
         for i in range(m.numa_pids.shape[1]):
-            m.numab[i, NUMAB_PIDS] |= m.numa_pids[s, i]
+            m.numab[i, Numab.PIDS] |= m.numa_pids[s, i]
             m.numa_pids[s, i] = 0
 
 
@@ -128,7 +84,7 @@ def _task_numa_group(m, task):
     """Let a task make a group, and join those of whom it met."""
     if not _has_met(m, task, task):
         return
-    alive = m.task[task, TASK_ALIVE] == 1
+    alive = m.task[task, Task.ALIVE] == 1
     if alive:
         make_numa_group(m, task)
     for other in range(m.task.shape[0]):
@@ -140,20 +96,20 @@ def _task_numa_group(m, task):
 def _adjust_threshold(m, n, now_ms):
     """Adapt a node's hot threshold (numa_promotion_adjust_threshold)."""
     node = m.node[n]
-    if now_ms - node[THRESHOLD_START] <= m.info[SCAN_PERIOD_MAX]:
+    if now_ms - node[Node.THRESHOLD_START] <= m.info[Info.SCAN_PERIOD_MAX]:
         return
-    node[THRESHOLD_START] = now_ms
-    ref = m.info[PROMOTE_LIMIT] * m.info[SCAN_PERIOD_MAX] // _SECOND_MS
-    found = node[CANDIDATES] - node[THRESHOLD_CANDIDATES]
-    hot = m.info[HOT_THRESHOLD]
+    node[Node.THRESHOLD_START] = now_ms
+    ref = m.info[Info.PROMOTE_LIMIT] * m.info[Info.SCAN_PERIOD_MAX] // _SECOND_MS
+    found = node[Node.CANDIDATES] - node[Node.THRESHOLD_CANDIDATES]
+    hot = m.info[Info.HOT_THRESHOLD]
     unit = hot * 2 // _STEPS
-    threshold = node[THRESHOLD] if node[THRESHOLD] else hot
+    threshold = node[Node.THRESHOLD] if node[Node.THRESHOLD] else hot
     if found > ref * 11 // 10:
         threshold = max(threshold - unit, unit)
     elif found < ref * 9 // 10:
         threshold = min(threshold + unit, hot * 2)
-    node[THRESHOLD_CANDIDATES] = node[CANDIDATES]
-    node[THRESHOLD] = threshold
+    node[Node.THRESHOLD_CANDIDATES] = node[Node.CANDIDATES]
+    node[Node.THRESHOLD] = threshold
 
 
 @called
@@ -162,44 +118,44 @@ def _fold_node(m, n, now_ms):
     node = m.node[n]
     found, moved = 0, 0
     for s in range(m.node_seen.shape[0]):
-        found += m.node_seen[s, n, SEEN_CANDIDATES]
-        moved += m.node_seen[s, n, SEEN_MIGRATED]
+        found += m.node_seen[s, n, NodeSeen.CANDIDATES]
+        moved += m.node_seen[s, n, NodeSeen.MIGRATED]
         m.node_seen[s, n, :] = 0
-    node[CANDIDATES] += found
-    node[MIGRATE_PAGES] += moved
-    if node[ROOMY]:
-        node[THRESHOLD] = 0
-    if node[ASKED]:
+    node[Node.CANDIDATES] += found
+    node[Node.MIGRATE_PAGES] += moved
+    if node[Node.ROOMY]:
+        node[Node.THRESHOLD] = 0
+    if node[Node.ASKED]:
         _adjust_threshold(m, n, now_ms)
-    node[ROOMY] = 0
-    node[ASKED] = 0
-    if found > 0 and now_ms - node[PROMOTE_START] > _SECOND_MS:
-        node[PROMOTE_START] = now_ms
-        node[PROMOTE_BASE] = node[CANDIDATES]
-    if now_ms - node[MIGRATE_START] > _MIGRATE_WINDOW_MS:
-        node[MIGRATE_START] = now_ms
-        node[MIGRATE_PAGES] = 0
+    node[Node.ROOMY] = 0
+    node[Node.ASKED] = 0
+    if found > 0 and now_ms - node[Node.PROMOTE_START] > _SECOND_MS:
+        node[Node.PROMOTE_START] = now_ms
+        node[Node.PROMOTE_BASE] = node[Node.CANDIDATES]
+    if now_ms - node[Node.MIGRATE_START] > _MIGRATE_WINDOW_MS:
+        node[Node.MIGRATE_START] = now_ms
+        node[Node.MIGRATE_PAGES] = 0
 
 
 @inlined
 def _runs_at(m, task, at):
-    if m.task[task, TASK_ALIVE] == 0:
+    if m.task[task, Task.ALIVE] == 0:
         return False
     return is_running(m, task) or (
-        m.task[task, TASK_RAN] == 1 and m.task[task, TASK_CLOCK] >= at
+        m.task[task, Task.RAN] == 1 and m.task[task, Task.CLOCK] >= at
     )
 
 
 @called
 def _tick(m, start, end, left):
     """Let every task look after its scans at the ticks of (start, end]."""
-    tick = m.info[TICK_NS]
+    tick = m.info[Info.TICK_NS]
     at = (start // tick + 1) * tick
     while at <= end:
         for task in range(m.task.shape[0]):
             if _runs_at(m, task, at):
-                ahead = max(0, m.task[task, TASK_CLOCK] - at)
-                runtime = m.task[task, TASK_RUNTIME] - ahead
+                ahead = max(0, m.task[task, Task.CLOCK] - at)
+                runtime = m.task[task, Task.RUNTIME] - ahead
                 task_tick_numa(m, task, at // _MS, runtime, left)
         at += tick
 
@@ -212,16 +168,16 @@ def end_quantum(m, start, end, scratch):
     """
     now_ms = end // _MS
     for task in range(m.task.shape[0]):
-        m.numa[task, NUMA_FAULTED] = _fold_faults(m, task)
+        m.numa[task, Numa.FAULTED] = _fold_faults(m, task)
     _fold_pids(m)
     for n in range(m.node.shape[0]):
         _fold_node(m, n, now_ms)
     for task in range(m.task.shape[0]):
         _task_numa_group(m, task)
     for task in range(m.task.shape[0]):
-        alive = m.task[task, TASK_ALIVE] == 1
-        faulted = m.numa[task, NUMA_FAULTED] == 1
-        if faulted and alive and now_ms > m.numa[task, NUMA_RETRY]:
+        alive = m.task[task, Task.ALIVE] == 1
+        faulted = m.numa[task, Numa.FAULTED] == 1
+        if faulted and alive and now_ms > m.numa[task, Numa.RETRY]:
             task_numa_placement(m, task, end)
             numa_migrate_preferred(m, scratch[:ENV_WIDTH], task, now_ms)
     _tick(m, start, end, scratch[ENV_WIDTH:])
@@ -233,23 +189,23 @@ def init_numa_balancing(m, task, parent, now_ms):
 
     parent  oldest live task of the process, or NONE; MM_USERS counts the others yet
     """
-    mm = m.task[task, TASK_MM]
-    users = m.mm[mm, MM_USERS]
+    mm = m.task[task, Task.MM]
+    users = m.mm[mm, Mm.USERS]
     if users <= 1:
-        m.mm[mm, MM_NEXT_SCAN] = now_ms + m.info[SCAN_DELAY]
-        m.mm[mm, MM_SCAN_SEQ] = 0
+        m.mm[mm, Mm.NEXT_SCAN] = now_ms + m.info[Info.SCAN_DELAY]
+        m.mm[mm, Mm.SCAN_SEQ] = 0
     numa = m.numa[task]
     numa[:] = 0
-    numa[NUMA_PERIOD] = m.info[SCAN_DELAY]
-    numa[NUMA_SEQ] = m.mm[mm, MM_SCAN_SEQ]
-    numa[NUMA_PREFERRED] = NONE
-    numa[NUMA_GROUP] = NONE
+    numa[Numa.PERIOD] = m.info[Info.SCAN_DELAY]
+    numa[Numa.SEQ] = m.mm[mm, Mm.SCAN_SEQ]
+    numa[Numa.PREFERRED] = NONE
+    numa[Numa.GROUP] = NONE
     if parent == NONE:
         return
-    numa[NUMA_PREFERRED] = m.numa[parent, NUMA_PREFERRED]
+    numa[Numa.PREFERRED] = m.numa[parent, Numa.PREFERRED]
     # Milliseconds and nanoseconds are compared there, in 32 bits.
-    delay = m.numa[parent, NUMA_PERIOD] * users * _MS & _LOW_32
-    numa[NUMA_STAMP] = min(task_scan_max(m, parent), delay) + 2 * m.info[TICK_NS]
+    delay = m.numa[parent, Numa.PERIOD] * users * _MS & _LOW_32
+    numa[Numa.STAMP] = min(task_scan_max(m, parent), delay) + 2 * m.info[Info.TICK_NS]
 
 
 @kernel

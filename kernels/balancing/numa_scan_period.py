@@ -6,22 +6,7 @@ Milliseconds; ``docs/model.md`` §11.3.
 from typing import Final
 
 from ..jit.compile import called, inlined
-from ..state import (
-    GROUP_TASKS,
-    MEM,
-    MM_NEXT_SCAN,
-    MM_RSS,
-    NUMA_FAILED,
-    NUMA_GROUP,
-    NUMA_LOCAL,
-    NUMA_PERIOD,
-    NUMA_PERIOD_MAX,
-    NUMA_REMOTE,
-    SCAN_PERIOD_MAX,
-    SCAN_PERIOD_MIN,
-    SCAN_SIZE_MB,
-    TASK_MM,
-)
+from ..state import Group, Info, Mm, Numa, NumaFaults, Task
 from ..words import NONE, PAGE_SHIFT
 
 #: MB/s, the most that one process's memory is scanned.
@@ -33,34 +18,34 @@ NUMA_PERIOD_THRESHOLD: Final = 7
 @inlined
 def scan_size(m):
     """Return the pages that one scan marks."""
-    return m.info[SCAN_SIZE_MB] << (20 - PAGE_SHIFT)
+    return m.info[Info.SCAN_SIZE_MB] << (20 - PAGE_SHIFT)
 
 
 @inlined
 def _task_nr_scan_windows(m, task):
-    rss = m.mm[m.task[task, TASK_MM], MM_RSS]
+    rss = m.mm[m.task[task, Task.MM], Mm.RSS]
     return max(1, (rss + scan_size(m) - 1) // scan_size(m))
 
 
 @called
 def task_scan_min(m, task):
     """Return the shortest period of a task."""
-    floor = 1000 // max(1, MAX_SCAN_WINDOW // m.info[SCAN_SIZE_MB])
-    return max(floor, m.info[SCAN_PERIOD_MIN] // _task_nr_scan_windows(m, task))
+    floor = 1000 // max(1, MAX_SCAN_WINDOW // m.info[Info.SCAN_SIZE_MB])
+    return max(floor, m.info[Info.SCAN_PERIOD_MIN] // _task_nr_scan_windows(m, task))
 
 
 @inlined
 def _by_group(m, task, period):
     """Return a period for a task of a group: longer, the more it shares."""
-    group = m.numa[task, NUMA_GROUP]
+    group = m.numa[task, Numa.GROUP]
     if group == NONE:
         return period
     shared = 0
     private = 0
     for n in range(m.node.shape[0]):
-        shared += m.group_faults[group, MEM, n, 0]
-        private += m.group_faults[group, MEM, n, 1]
-    period *= m.group[group, GROUP_TASKS] * (shared + 1)
+        shared += m.group_faults[group, NumaFaults.MEM, n, 0]
+        private += m.group_faults[group, NumaFaults.MEM, n, 1]
+    period *= m.group[group, Group.TASKS] * (shared + 1)
     return period // (private + shared + 1)
 
 
@@ -74,7 +59,7 @@ def task_scan_start(m, task):
 @called
 def task_scan_max(m, task):
     """Return the longest period of a task."""
-    most = m.info[SCAN_PERIOD_MAX] // _task_nr_scan_windows(m, task)
+    most = m.info[Info.SCAN_PERIOD_MAX] // _task_nr_scan_windows(m, task)
     return max(task_scan_min(m, task), most, _by_group(m, task, most))
 
 
@@ -100,16 +85,16 @@ def update_task_scan_period(m, task, shared, private, now_ms):
     shared, private  pages of the faults, by kind
     """
     numa = m.numa[task]
-    period = numa[NUMA_PERIOD]
-    remote, local = numa[NUMA_REMOTE], numa[NUMA_LOCAL]
-    if local + shared == 0 or numa[NUMA_FAILED] > 0:
+    period = numa[Numa.PERIOD]
+    remote, local = numa[Numa.REMOTE], numa[Numa.LOCAL]
+    if local + shared == 0 or numa[Numa.FAILED] > 0:
         # The counts stay: Linux returns before it clears them.
-        period = min(numa[NUMA_PERIOD_MAX], 2 * period)
-        numa[NUMA_PERIOD] = period
-        m.mm[m.task[task, TASK_MM], MM_NEXT_SCAN] = now_ms + period
+        period = min(numa[Numa.PERIOD_MAX], 2 * period)
+        numa[Numa.PERIOD] = period
+        m.mm[m.task[task, Task.MM], Mm.NEXT_SCAN] = now_ms + period
         return
     slot = (period + NUMA_PERIOD_SLOTS - 1) // NUMA_PERIOD_SLOTS
     period += _change(_ratio(local, remote), _ratio(private, shared), slot)
     most, least = task_scan_max(m, task), task_scan_min(m, task)
-    numa[NUMA_PERIOD] = min(max(period, least), most)
-    numa[NUMA_REMOTE : NUMA_FAILED + 1] = 0
+    numa[Numa.PERIOD] = min(max(period, least), most)
+    numa[Numa.REMOTE : Numa.FAILED + 1] = 0

@@ -8,16 +8,7 @@ from typing import Final
 
 from ..jit.compile import called, inlined
 from ..knobs import Topology
-from ..state import (
-    CPUS,
-    GROUP_TOTAL,
-    MAX_DISTANCE,
-    MEM,
-    NUMA_GROUP,
-    NUMA_TOTAL,
-    ONLINE,
-    TOPOLOGY,
-)
+from ..state import Group, Info, Node, Numa, NumaFaults
 from ..words import NONE
 
 _LOCAL_DISTANCE: Final = 10
@@ -26,27 +17,27 @@ _LOCAL_DISTANCE: Final = 10
 @inlined
 def node_online(m, n):
     """Tell whether Linux still knows a node: a node with CPUs outlives its memory."""
-    return m.node[n, ONLINE] or m.node[n, CPUS] > 0
+    return m.node[n, Node.ONLINE] or m.node[n, Node.CPUS] > 0
 
 
 @inlined
 def _faults(faults, n):
-    return faults[MEM, n, 0] + faults[MEM, n, 1]
+    return faults[NumaFaults.MEM, n, 0] + faults[NumaFaults.MEM, n, 1]
 
 
 @inlined
 def _score_nearby_nodes(m, faults, n, limit):
     """Add up the faults on the nodes around ``n`` (score_nearby_nodes)."""
     score = 0
-    furthest = m.info[MAX_DISTANCE]
+    furthest = m.info[Info.MAX_DISTANCE]
     for other in range(m.node.shape[0]):
         distance = m.distance[n, other]
         if other == n or distance >= furthest or not node_online(m, other):
             continue
-        if m.info[TOPOLOGY] == Topology.BACKPLANE and distance >= limit:
+        if m.info[Info.TOPOLOGY] == Topology.BACKPLANE and distance >= limit:
             continue
         counted = _faults(faults, other)
-        if m.info[TOPOLOGY] == Topology.GLUELESS_MESH:
+        if m.info[Info.TOPOLOGY] == Topology.GLUELESS_MESH:
             counted = counted * (furthest - distance) // (furthest - _LOCAL_DISTANCE)
         score += counted
     return score
@@ -57,7 +48,7 @@ def _weight(m, faults, total, n, limit):
     if total <= 0:
         return 0
     score = _faults(faults, n)
-    if m.info[TOPOLOGY] != Topology.DIRECT:
+    if m.info[Info.TOPOLOGY] != Topology.DIRECT:
         score += _score_nearby_nodes(m, faults, n, limit)
     return 1000 * score // total
 
@@ -65,16 +56,16 @@ def _weight(m, faults, total, n, limit):
 @called
 def task_weight(m, task, n, limit):
     """Return the share of a task's faults that are on a node, or near it."""
-    return _weight(m, m.numa_faults[task], m.numa[task, NUMA_TOTAL], n, limit)
+    return _weight(m, m.numa_faults[task], m.numa[task, Numa.TOTAL], n, limit)
 
 
 @called
 def group_weight(m, task, n, limit):
     """Return the share of the task's group's faults, 0 without a group."""
-    group = m.numa[task, NUMA_GROUP]
+    group = m.numa[task, Numa.GROUP]
     if group == NONE:
         return 0
-    return _weight(m, m.group_faults[group], m.group[group, GROUP_TOTAL], n, limit)
+    return _weight(m, m.group_faults[group], m.group[group, Group.TOTAL], n, limit)
 
 
 @inlined
@@ -82,7 +73,11 @@ def _has_distance(m, distance):
     """Tell whether two nodes with CPUs are that far apart (find_numa_distance)."""
     for a in range(m.node.shape[0]):
         for b in range(m.node.shape[0]):
-            if m.node[a, CPUS] and m.node[b, CPUS] and m.distance[a, b] == distance:
+            if (
+                m.node[a, Node.CPUS]
+                and m.node[b, Node.CPUS]
+                and m.distance[a, b] == distance
+            ):
                 return True
     return False
 
@@ -113,9 +108,9 @@ def _descend(m, faults, nid):
     """Look for the best node of a backplane machine, level by level."""
     nodes = 0
     for n in range(m.node.shape[0]):
-        if m.node[n, CPUS]:
+        if m.node[n, Node.CPUS]:
             nodes |= 1 << n
-    distance = m.info[MAX_DISTANCE]
+    distance = m.info[Info.MAX_DISTANCE]
     while distance > _LOCAL_DISTANCE:
         if _has_distance(m, distance):
             best, first = _top_group(m, faults, nodes, distance)
@@ -129,15 +124,15 @@ def _descend(m, faults, nid):
 @called
 def preferred_group_nid(m, task, nid):
     """Return the node for a task of a group, of which ``nid`` has the most faults."""
-    if m.info[TOPOLOGY] == Topology.DIRECT:
+    if m.info[Info.TOPOLOGY] == Topology.DIRECT:
         return nid
-    if m.info[TOPOLOGY] == Topology.BACKPLANE:
-        return _descend(m, m.group_faults[m.numa[task, NUMA_GROUP]], nid)
+    if m.info[Info.TOPOLOGY] == Topology.BACKPLANE:
+        return _descend(m, m.group_faults[m.numa[task, Numa.GROUP]], nid)
     best, best_score = nid, 0
     for n in range(m.node.shape[0]):
-        if m.node[n, CPUS] == 0:
+        if m.node[n, Node.CPUS] == 0:
             continue
-        score = group_weight(m, task, n, m.info[MAX_DISTANCE])
+        score = group_weight(m, task, n, m.info[Info.MAX_DISTANCE])
         if score > best_score:
             best, best_score = n, score
     return best

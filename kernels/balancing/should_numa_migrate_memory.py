@@ -21,40 +21,7 @@ from ..frames.last_cpupid import (
 from ..jit.compile import called, inlined
 from ..knobs import Balancing, Filter, Mode
 from ..placement.mempolicy import in_mask, mpol_misplaced, policy_of
-from ..state import (
-    ASKED,
-    BALANCING,
-    CANDIDATES,
-    CPU,
-    FILTER,
-    FREE,
-    HOT_THRESHOLD,
-    LOCAL_CPUPID,
-    MEM,
-    MIGRATE_LIMIT,
-    MIGRATE_PAGES,
-    NOW_MS,
-    NUMA_GROUP,
-    NUMA_PREFERRED,
-    NUMA_SEQ,
-    PROMO,
-    PROMOTE_BASE,
-    PROMOTE_LIMIT,
-    ROOMY,
-    SEEN_CANDIDATES,
-    SEEN_MIGRATED,
-    SHARDS,
-    SLOW,
-    SPAN,
-    TASK_BALANCING,
-    TASK_MODE,
-    TASK_NID,
-    THRESHOLD,
-    VMA_BALANCING,
-    VMA_MODE,
-    VMA_MOF,
-    VMA_SHARED,
-)
+from ..state import Info, Node, NodeSeen, Numa, NumaFaults, Task, Vma
 from ..words import NONE
 
 #: Answers: go ahead, go ahead for there is much room, or the Refusal.
@@ -73,14 +40,14 @@ _GIB_PAGES: Final = 1 << 18
 @inlined
 def vma_policy_mof(m, task, v):
     """Tell whether pages of a VMA may migrate on fault (vma_policy_mof)."""
-    if m.vma[v, VMA_SHARED]:
+    if m.vma[v, Vma.SHARED]:
         # Its object has no policy that says so (shmem_get_policy).
         return False
-    if m.vma[v, VMA_MOF]:
+    if m.vma[v, Vma.MOF]:
         return True
-    if m.vma[v, VMA_MODE] != Mode.DEFAULT:
-        return m.vma[v, VMA_BALANCING] == 1
-    return m.task[task, TASK_MODE] == Mode.DEFAULT or m.task[task, TASK_BALANCING] == 1
+    if m.vma[v, Vma.MODE] != Mode.DEFAULT:
+        return m.vma[v, Vma.BALANCING] == 1
+    return m.task[task, Task.MODE] == Mode.DEFAULT or m.task[task, Task.BALANCING] == 1
 
 
 @inlined
@@ -89,8 +56,8 @@ def _noted(m, s, n, column):
 
     A shard does not see the others: it takes them to be like itself.
     """
-    if s < m.info[SHARDS]:
-        return m.node_seen[s, n, column] * m.info[SHARDS]
+    if s < m.info[Info.SHARDS]:
+        return m.node_seen[s, n, column] * m.info[Info.SHARDS]
     pages = 0
     for i in range(m.node_seen.shape[0]):
         pages += m.node_seen[i, n, column]
@@ -99,21 +66,21 @@ def _noted(m, s, n, column):
 
 @inlined
 def _pgdat_free_space_enough(m, n):
-    spare = max(_GIB_PAGES, m.node[n, SPAN] // 16)
-    return m.node[n, FREE] > m.node[n, PROMO] + spare
+    spare = max(_GIB_PAGES, m.node[n, Node.SPAN] // 16)
+    return m.node[n, Node.FREE] > m.node[n, Node.PROMO] + spare
 
 
 @inlined
 def _threshold(m, n):
-    threshold = m.node[n, THRESHOLD]
-    return threshold if threshold else m.info[HOT_THRESHOLD]
+    threshold = m.node[n, Node.THRESHOLD]
+    return threshold if threshold else m.info[Info.HOT_THRESHOLD]
 
 
 @inlined
 def _is_hot(m, n, word):
     """Tell whether a page was used soon after its mark (numa_hint_fault_latency)."""
     marked = word - 1 if word else 0
-    return (m.info[NOW_MS] - marked) & TIME_MASK < _threshold(m, n)
+    return (m.info[Info.NOW_MS] - marked) & TIME_MASK < _threshold(m, n)
 
 
 @inlined
@@ -123,9 +90,9 @@ def _promotes(m, s, n, word, pages):
         return _ROOMY
     if not _is_hot(m, n, word):
         return _COLD
-    share = pages * (m.info[SHARDS] if s < m.info[SHARDS] else 1)
-    counted = m.node[n, CANDIDATES] + _noted(m, s, n, SEEN_CANDIDATES) + share
-    if counted - m.node[n, PROMOTE_BASE] >= m.info[PROMOTE_LIMIT]:
+    share = pages * (m.info[Info.SHARDS] if s < m.info[Info.SHARDS] else 1)
+    counted = m.node[n, Node.CANDIDATES] + _noted(m, s, n, NodeSeen.CANDIDATES) + share
+    if counted - m.node[n, Node.PROMOTE_BASE] >= m.info[Info.PROMOTE_LIMIT]:
         return _RATE_LIMIT
     return MIGRATE
 
@@ -140,34 +107,34 @@ def group_faults(m, group, kind, n):
 @inlined
 def _group_gains(m, group, source, target):
     """Weigh use and memory of two nodes, with 3/4 hysteresis."""
-    used_here = group_faults(m, group, CPU, target)
-    used_there = group_faults(m, group, CPU, source)
+    used_here = group_faults(m, group, NumaFaults.CPU, target)
+    used_there = group_faults(m, group, NumaFaults.CPU, source)
     if used_here > FRACTION * used_there:
         return True
-    held_here = group_faults(m, group, MEM, target)
-    held_there = group_faults(m, group, MEM, source)
+    held_here = group_faults(m, group, NumaFaults.MEM, target)
+    held_there = group_faults(m, group, NumaFaults.MEM, source)
     return used_here * held_there * 3 > used_there * held_here * 4
 
 
 @inlined
 def _filtered(m, task, n, last):
     """Answer by the last fault on the page and by the task's group."""
-    d = m.task[task, TASK_NID]
+    d = m.task[task, Task.NID]
     here = last != 0 and cpupid_nid(m, last) == d
-    if m.info[FILTER] == Filter.LAST_NID:
+    if m.info[Info.FILTER] == Filter.LAST_NID:
         return MIGRATE if here else _TWO_STAGE
-    if m.info[BALANCING] & _TIERING == 0 and m.node[n, SLOW] and last == 0:
+    if m.info[Info.BALANCING] & _TIERING == 0 and m.node[n, Node.SLOW] and last == 0:
         return _TWO_STAGE
     private = last != 0 and cpupid_pid(last) == pid_of(task)
     numa = m.numa[task]
-    early = numa[NUMA_PREFERRED] == NONE or numa[NUMA_SEQ] <= _EARLY_SEQ
+    early = numa[Numa.PREFERRED] == NONE or numa[Numa.SEQ] <= _EARLY_SEQ
     if early and (private or last == 0):
         return MIGRATE
     if last != 0 and not here:
         return _TWO_STAGE
-    if private or numa[NUMA_GROUP] == NONE:
+    if private or numa[Numa.GROUP] == NONE:
         return MIGRATE
-    return MIGRATE if _group_gains(m, numa[NUMA_GROUP], n, d) else _GROUP_WEIGHT
+    return MIGRATE if _group_gains(m, numa[Numa.GROUP], n, d) else _GROUP_WEIGHT
 
 
 @called
@@ -177,8 +144,8 @@ def should_numa_migrate_memory(m, s, task, n, word, pages):
     word  its last cpupid or access time
     """
     if uses_access_time(m, n):
-        return _promotes(m, s, m.task[task, TASK_NID], word, pages)
-    if m.info[FILTER] == Filter.NONE:
+        return _promotes(m, s, m.task[task, Task.NID], word, pages)
+    if m.info[Info.FILTER] == Filter.NONE:
         return MIGRATE
     return _filtered(m, task, n, word)
 
@@ -190,18 +157,18 @@ def numa_misplaced(m, s, task, v, vpn, pfn, n, pages):
     With the answer a Refusal the page should be on the task's node, but stays; if it
     is there already, the answer matters to the candidates for promotion alone.
     """
-    d = m.task[task, TASK_NID]
+    d = m.task[task, Task.NID]
     if not vma_policy_mof(m, task, v):
         return NONE, MIGRATE, False
-    if m.vma[v, VMA_MOF]:
+    if m.vma[v, Vma.MOF]:
         return mpol_misplaced(m, task, v, vpn, pfn), MIGRATE, False
     mode, mask, _, _ = policy_of(m, task, v)
     if mode == Mode.DEFAULT:
-        if n == d and not m.info[LOCAL_CPUPID]:
+        if n == d and not m.info[Info.LOCAL_CPUPID]:
             return NONE, MIGRATE, False
     elif not in_mask(mask, d):
         return NONE, MIGRATE, False
-    if m.node[d, SPAN] == 0:
+    if m.node[d, Node.SPAN] == 0:
         return NONE, MIGRATE, False
     word = folio_last_cpupid(m, pfn)
     answer = should_numa_migrate_memory(m, s, task, n, word, pages)
@@ -213,33 +180,33 @@ def numa_misplaced(m, s, task, v, vpn, pfn, n, pages):
 @called
 def note_filter(m, s, task, pfn, n, pages, answer):
     """Do what the filter does to the page and its node, now that it is certain."""
-    d = m.task[task, TASK_NID]
+    d = m.task[task, Task.NID]
     if answer >= 0 and n != d:
         m.refused[s, answer] += pages
     if not uses_access_time(m, n):
         set_last_cpupid(m, pfn, cpupid_of(m, task))
         return
     if answer == _ROOMY:
-        m.node[d, ROOMY] = 1
+        m.node[d, Node.ROOMY] = 1
         return
-    m.node[d, ASKED] = 1
-    set_last_cpupid(m, pfn, (m.info[NOW_MS] & TIME_MASK) + 1)
+    m.node[d, Node.ASKED] = 1
+    set_last_cpupid(m, pfn, (m.info[Info.NOW_MS] & TIME_MASK) + 1)
     if answer != _COLD:
-        m.node_seen[s, d, SEEN_CANDIDATES] += pages
+        m.node_seen[s, d, NodeSeen.CANDIDATES] += pages
         m.vm[s, d, Vm.PGPROMOTE_CANDIDATE] += pages
 
 
 @inlined
 def numamigrate_update_ratelimit(m, s, n):
     """Tell whether a node's migrations of this window are used up (3.8 to 4.18)."""
-    limit = m.info[MIGRATE_LIMIT]
+    limit = m.info[Info.MIGRATE_LIMIT]
     if limit == 0:
         return False
-    return m.node[n, MIGRATE_PAGES] + _noted(m, s, n, SEEN_MIGRATED) > limit
+    return m.node[n, Node.MIGRATE_PAGES] + _noted(m, s, n, NodeSeen.MIGRATED) > limit
 
 
 @inlined
 def note_migration(m, s, n, pages):
     """Count a migration to a node against its limit, whether there is room or not."""
-    if m.info[MIGRATE_LIMIT]:
-        m.node_seen[s, n, SEEN_MIGRATED] += pages
+    if m.info[Info.MIGRATE_LIMIT]:
+        m.node_seen[s, n, NodeSeen.MIGRATED] += pages

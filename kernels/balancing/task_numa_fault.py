@@ -8,23 +8,7 @@ from typing import Final
 
 from ..frames.last_cpupid import cpupid_cpu, cpupid_pid, pid_of, uses_access_time
 from ..jit.compile import called, inlined
-from ..state import (
-    CPU,
-    GROUP_ACTIVE,
-    GROUP_MAX_CPU,
-    GROUP_TASKS,
-    NUMA_GROUP,
-    NUMA_GROUPS,
-    SEEN_FAILED,
-    SEEN_FAULTS,
-    SEEN_LOCAL,
-    SLOW,
-    TASK_ALIVE,
-    TASK_CPU,
-    TASK_MM,
-    TASK_NID,
-    VMA_NUMAB,
-)
+from ..state import Group, Info, Node, Numa, NumaFaults, Seen, Task, Vma
 from ..words import NONE
 from .should_numa_migrate_memory import FRACTION, group_faults
 
@@ -42,7 +26,7 @@ def pid_bit(task):
 
 @inlined
 def vma_set_access_pid_bit(m, s, v, task):
-    m.numa_pids[s, m.vma[v, VMA_NUMAB]] |= pid_bit(task)
+    m.numa_pids[s, m.vma[v, Vma.NUMAB]] |= pid_bit(task)
 
 
 @inlined
@@ -50,7 +34,7 @@ def _task_on(m, word):
     """Return the task of a last fault if it is still on that CPU, or NONE."""
     cpu, pid = cpupid_cpu(word), cpupid_pid(word)
     for t in range(m.task.shape[0]):
-        if m.task[t, TASK_CPU] == cpu and pid_of(t) == pid and m.task[t, TASK_ALIVE]:
+        if m.task[t, Task.CPU] == cpu and pid_of(t) == pid and m.task[t, Task.ALIVE]:
             return t
     return NONE
 
@@ -58,14 +42,14 @@ def _task_on(m, word):
 @inlined
 def group_joins(m, task, other):
     """Tell whether a task would move to another's group: it has the smaller one."""
-    group = m.numa[other, NUMA_GROUP]
-    own = m.numa[task, NUMA_GROUP]
+    group = m.numa[other, Numa.GROUP]
+    own = m.numa[task, Numa.GROUP]
     if group == NONE or group == own:
         return False
-    tasks = 1 if own == NONE else m.group[own, GROUP_TASKS]
+    tasks = 1 if own == NONE else m.group[own, Group.TASKS]
     number = task if own == NONE else own
-    if tasks != m.group[group, GROUP_TASKS]:
-        return tasks < m.group[group, GROUP_TASKS]
+    if tasks != m.group[group, Group.TASKS]:
+        return tasks < m.group[group, Group.TASKS]
     return number < group
 
 
@@ -77,22 +61,25 @@ def _task_numa_group(m, s, task, word):
     if other == NONE or other == task:
         return 0
     m.numa_met[s, task, other] = 1
-    same = m.task[task, TASK_MM] == m.task[other, TASK_MM]
+    same = m.task[task, Task.MM] == m.task[other, Task.MM]
     return 1 if not same and group_joins(m, task, other) else 0
 
 
 @inlined
 def numa_is_active_node(m, group, n):
-    return group_faults(m, group, CPU, n) * FRACTION > m.group[group, GROUP_MAX_CPU]
+    return (
+        group_faults(m, group, NumaFaults.CPU, n) * FRACTION
+        > m.group[group, Group.MAX_CPU]
+    )
 
 
 @inlined
 def _shared_is_local(m, task, nid):
     """Tell whether a shared fault lies within the nodes that the group uses."""
-    group = m.numa[task, NUMA_GROUP]
-    if group == NONE or m.group[group, GROUP_ACTIVE] <= 1:
+    group = m.numa[task, Numa.GROUP]
+    if group == NONE or m.group[group, Group.ACTIVE] <= 1:
         return False
-    here = m.task[task, TASK_NID]
+    here = m.task[task, Task.NID]
     return numa_is_active_node(m, group, here) and numa_is_active_node(m, group, nid)
 
 
@@ -105,18 +92,18 @@ def task_numa_fault(m, s, task, last, local, nid, pages, writable, failed):
     writable  whether the mapping is, so that the task may join a group
     failed    whether a migration was tried in vain
     """
-    if m.node[nid, SLOW] and (uses_access_time(m, nid) or last == 0):
+    if m.node[nid, Node.SLOW] and (uses_access_time(m, nid) or last == 0):
         return
     private = 1
     if last != 0:
         private = 1 if cpupid_pid(last) == pid_of(task) else 0
-        if private == 0 and writable and m.info[NUMA_GROUPS]:
+        if private == 0 and writable and m.info[Info.NUMA_GROUPS]:
             private = _task_numa_group(m, s, task, last)
     if private == 0 and not local:
         local = _shared_is_local(m, task, nid)
     seen = m.numa_seen[s, task]
     if local:
-        seen[SEEN_LOCAL] += pages
+        seen[Seen.LOCAL] += pages
     if failed:
-        seen[SEEN_FAILED] += pages
-    seen[SEEN_FAULTS + 2 * nid + private] += pages
+        seen[Seen.FAILED] += pages
+    seen[Seen.FAULTS + 2 * nid + private] += pages

@@ -1,32 +1,16 @@
 """Moving a task to its memory, or swapping it with another (fair.c, 6.12).
 
 ``docs/model.md`` §11.3.  Every running task weighs the same and fills a CPU; there is
-no load balancer.  ``env`` is Linux's task_numa_env in int64[ENV_WIDTH].
+no load balancer.  ``env`` is Linux's task_numa_env in int64[len(Env)].
 """
 
+from enum import auto
 from typing import Final
 
 from ..counters import Vm
 from ..jit.compile import called, inlined
 from ..knobs import Topology
-from ..state import (
-    CPUS,
-    GROUP_ACTIVE,
-    NUMA_COUNTED,
-    NUMA_GROUP,
-    NUMA_PERIOD,
-    NUMA_PLACEMENT,
-    NUMA_PREFERRED,
-    NUMA_RETRY,
-    NUMA_SEQ,
-    SHARDS,
-    TASK_ALIVE,
-    TASK_COUNT,
-    TASK_CPU,
-    TASK_NID,
-    TASK_NUMBER,
-    TOPOLOGY,
-)
+from ..state import Columns, Group, Info, Node, Numa, Task
 from ..words import NONE
 from .numa_scan_period import task_scan_start
 from .numa_weight import group_weight, task_weight
@@ -37,35 +21,37 @@ _IMBALANCE_MIN: Final = 2
 _IMBALANCE_PCT: Final = 112
 _RETRY_MS: Final = 1000
 
-# --- env ---------------------------------------------------------------------------
-ENV_SRC: Final = 0  # nodes
-ENV_DST: Final = 1
-ENV_DISTANCE: Final = 2
-ENV_SRC_RUNNING: Final = 3
-ENV_DST_RUNNING: Final = 4
-ENV_DST_SPARE: Final = 5  # 1: has spare
-ENV_IDLE_CPU: Final = 6
-ENV_BEST_CPU: Final = 7
-ENV_BEST_TASK: Final = 8
-ENV_BEST_IMP: Final = 9
-ENV_MAY_MOVE: Final = 10
-ENV_TASK_IMP: Final = 11
-ENV_GROUP_IMP: Final = 12
-ENV_WIDTH: Final = 13
+
+class Env(Columns):
+    """Words of Linux's task_numa_env, int64[len(Env)]."""
+
+    SRC = auto()  # nodes
+    DST = auto()
+    DISTANCE = auto()
+    SRC_RUNNING = auto()
+    DST_RUNNING = auto()
+    DST_SPARE = auto()  # 1: has spare
+    IDLE_CPU = auto()
+    BEST_CPU = auto()
+    BEST_TASK = auto()
+    BEST_IMP = auto()
+    MAY_MOVE = auto()
+    TASK_IMP = auto()
+    GROUP_IMP = auto()
 
 
 @inlined
 def is_running(m, t):
     """Tell whether a task has work to do."""
-    left = m.task[t, TASK_NUMBER] < m.task[t, TASK_COUNT]
-    return left and m.task[t, TASK_ALIVE] == 1
+    left = m.task[t, Task.NUMBER] < m.task[t, Task.COUNT]
+    return left and m.task[t, Task.ALIVE] == 1
 
 
 @inlined
 def _current(m, cpu):
     """Return the lowest running task of a CPU, or NONE: it is idle."""
     for t in range(m.task.shape[0]):
-        if m.task[t, TASK_CPU] == cpu and is_running(m, t):
+        if m.task[t, Task.CPU] == cpu and is_running(m, t):
             return t
     return NONE
 
@@ -74,7 +60,7 @@ def _current(m, cpu):
 def _running_on(m, n):
     running = 0
     for t in range(m.task.shape[0]):
-        if m.task[t, TASK_NID] == n and is_running(m, t):
+        if m.task[t, Task.NID] == n and is_running(m, t):
             running += 1
     return running
 
@@ -103,38 +89,38 @@ def _has_spare(cpus, running):
 @inlined
 def _set_destination(m, env, n):
     """Look at a node (update_numa_stats)."""
-    env[ENV_DST] = n
-    env[ENV_DST_RUNNING] = _running_on(m, n)
-    env[ENV_DST_SPARE] = _has_spare(m.node[n, CPUS], env[ENV_DST_RUNNING])
-    env[ENV_IDLE_CPU] = _idle_cpu(m, n)
+    env[Env.DST] = n
+    env[Env.DST_RUNNING] = _running_on(m, n)
+    env[Env.DST_SPARE] = _has_spare(m.node[n, Node.CPUS], env[Env.DST_RUNNING])
+    env[Env.IDLE_CPU] = _idle_cpu(m, n)
 
 
 @inlined
 def _too_imbalanced(m, env):
     """Tell whether a move would make the loads less equal (load_too_imbalanced)."""
-    source, target = m.node[env[ENV_SRC], CPUS], m.node[env[ENV_DST], CPUS]
-    there, here = env[ENV_DST_RUNNING], env[ENV_SRC_RUNNING]
+    source, target = m.node[env[Env.SRC], Node.CPUS], m.node[env[Env.DST], Node.CPUS]
+    there, here = env[Env.DST_RUNNING], env[Env.SRC_RUNNING]
     after = abs((there + 1) * source - (here - 1) * target)
     return after > abs(there * source - here * target)
 
 
 @inlined
 def _assign(env, task, cpu, imp):
-    env[ENV_BEST_TASK] = task
-    env[ENV_BEST_CPU] = cpu
-    env[ENV_BEST_IMP] = imp
+    env[Env.BEST_TASK] = task
+    env[Env.BEST_CPU] = cpu
+    env[Env.BEST_IMP] = imp
 
 
 @inlined
 def _swap_imp(m, env, task, cur):
     """Return what a swap with ``cur`` is worth; NONE-like minimum: not allowed."""
-    source, target, limit = env[ENV_SRC], env[ENV_DST], env[ENV_DISTANCE]
-    own, other = m.numa[task, NUMA_GROUP], m.numa[cur, NUMA_GROUP]
+    source, target, limit = env[Env.SRC], env[Env.DST], env[Env.DISTANCE]
+    own, other = m.numa[task, Numa.GROUP], m.numa[cur, Numa.GROUP]
     if own == other:
-        imp = env[ENV_TASK_IMP]
+        imp = env[Env.TASK_IMP]
         imp += task_weight(m, cur, source, limit) - task_weight(m, cur, target, limit)
         return imp - _part(imp, 16) if own != NONE else imp
-    imp = env[ENV_GROUP_IMP] if own != NONE else env[ENV_TASK_IMP]
+    imp = env[Env.GROUP_IMP] if own != NONE else env[Env.TASK_IMP]
     if own != NONE and other != NONE:
         gain = group_weight(m, cur, source, limit)
         return imp + gain - group_weight(m, cur, target, limit)
@@ -158,30 +144,30 @@ def _take_idle(env, cpu, imp):
 @inlined
 def _compare_swap(m, env, task, cpu, cur, move_imp):
     """Weigh a swap with the task of a CPU; return whether the search is over."""
-    same = m.numa[task, NUMA_GROUP] == m.numa[cur, NUMA_GROUP]
-    if same and env[ENV_DST_SPARE]:
+    same = m.numa[task, Numa.GROUP] == m.numa[cur, Numa.GROUP]
+    if same and env[Env.DST_SPARE]:
         return False
     imp = _swap_imp(m, env, task, cur)
-    preferred = m.numa[cur, NUMA_PREFERRED]
-    if preferred == env[ENV_DST]:
+    preferred = m.numa[cur, Numa.PREFERRED]
+    if preferred == env[Env.DST]:
         imp -= _part(imp, 16)
-    goes_home = preferred == env[ENV_SRC]
+    goes_home = preferred == env[Env.SRC]
     if goes_home:
         imp += _part(imp, 8)
-    may_move = env[ENV_MAY_MOVE] == 1
-    if may_move and move_imp > imp and move_imp > env[ENV_BEST_IMP]:
+    may_move = env[Env.MAY_MOVE] == 1
+    if may_move and move_imp > imp and move_imp > env[Env.BEST_IMP]:
         # The move is worth more; it needs an idle CPU, if the node has one.
-        idle = env[ENV_IDLE_CPU]
-        if idle == NONE and env[ENV_BEST_CPU] != NONE:
+        idle = env[Env.IDLE_CPU]
+        if idle == NONE and env[Env.BEST_CPU] != NONE:
             # The best CPU of a node looked at before, if that is idle.
-            if _current(m, env[ENV_BEST_CPU]) == NONE:
-                idle = env[ENV_BEST_CPU]
+            if _current(m, env[Env.BEST_CPU]) == NONE:
+                idle = env[Env.BEST_CPU]
         _assign(env, NONE, cpu if idle == NONE else idle, move_imp)
         return idle != NONE
-    best = env[ENV_BEST_TASK]
-    best_goes_home = best != NONE and m.numa[best, NUMA_PREFERRED] == env[ENV_SRC]
+    best = env[Env.BEST_TASK]
+    best_goes_home = best != NONE and m.numa[best, Numa.PREFERRED] == env[Env.SRC]
     if not (best != NONE and goes_home and not best_goes_home):
-        if imp < SMALLIMP or imp <= env[ENV_BEST_IMP] + SMALLIMP // 2:
+        if imp < SMALLIMP or imp <= env[Env.BEST_IMP] + SMALLIMP // 2:
             return False
     _assign(env, cur, cpu, imp)
     return not may_move and goes_home
@@ -193,15 +179,15 @@ def _task_numa_compare(m, env, task, cpu):
     cur = _current(m, cpu)
     if cur == task:
         return True
-    grouped = m.numa[task, NUMA_GROUP] != NONE
-    move_imp = env[ENV_GROUP_IMP] if grouped else env[ENV_TASK_IMP]
+    grouped = m.numa[task, Numa.GROUP] != NONE
+    move_imp = env[Env.GROUP_IMP] if grouped else env[Env.TASK_IMP]
     if cur == NONE:
-        if env[ENV_MAY_MOVE] and move_imp >= env[ENV_BEST_IMP]:
+        if env[Env.MAY_MOVE] and move_imp >= env[Env.BEST_IMP]:
             return _take_idle(env, cpu, move_imp)
         return False
-    best = env[ENV_BEST_TASK]
-    if best != NONE and m.numa[best, NUMA_PREFERRED] == env[ENV_SRC]:
-        if m.numa[cur, NUMA_PREFERRED] != env[ENV_SRC]:
+    best = env[Env.BEST_TASK]
+    if best != NONE and m.numa[best, Numa.PREFERRED] == env[Env.SRC]:
+        if m.numa[cur, Numa.PREFERRED] != env[Env.SRC]:
             return False
     return _compare_swap(m, env, task, cpu, cur, move_imp)
 
@@ -209,9 +195,9 @@ def _task_numa_compare(m, env, task, cpu):
 @inlined
 def _imbalance(m, env):
     """Return by how much the target would be the fuller (adjust_numa_imbalance)."""
-    running = env[ENV_DST_RUNNING] + 1
-    imbalance = max(0, running - (env[ENV_SRC_RUNNING] - 1))
-    allowed = max(1, m.node[env[ENV_SRC], CPUS] // 8)
+    running = env[Env.DST_RUNNING] + 1
+    imbalance = max(0, running - (env[Env.SRC_RUNNING] - 1))
+    allowed = max(1, m.node[env[Env.SRC], Node.CPUS] // 8)
     if running <= allowed and imbalance <= _IMBALANCE_MIN:
         return 0
     return imbalance
@@ -220,43 +206,43 @@ def _imbalance(m, env):
 @called
 def _task_numa_find_cpu(m, env, task):
     """Look for a CPU of the target node."""
-    env[ENV_MAY_MOVE] = 0
-    if env[ENV_DST_SPARE]:
+    env[Env.MAY_MOVE] = 0
+    if env[Env.DST_SPARE]:
         if _imbalance(m, env) == 0:
-            env[ENV_MAY_MOVE] = 1
-            if env[ENV_IDLE_CPU] != NONE:
-                _assign(env, NONE, env[ENV_IDLE_CPU], 0)
+            env[Env.MAY_MOVE] = 1
+            if env[Env.IDLE_CPU] != NONE:
+                _assign(env, NONE, env[Env.IDLE_CPU], 0)
                 return
     elif not _too_imbalanced(m, env):
-        env[ENV_MAY_MOVE] = 1
+        env[Env.MAY_MOVE] = 1
     for cpu in range(m.cpu_node.size):
-        if m.cpu_node[cpu] == env[ENV_DST] and _task_numa_compare(m, env, task, cpu):
+        if m.cpu_node[cpu] == env[Env.DST] and _task_numa_compare(m, env, task, cpu):
             return
 
 
 @inlined
 def _weigh(m, env, task, n):
     """Set what a move to a node is worth to the task and to its group."""
-    source, limit = env[ENV_SRC], env[ENV_DISTANCE]
+    source, limit = env[Env.SRC], env[Env.DISTANCE]
     here = task_weight(m, task, source, limit)
-    env[ENV_TASK_IMP] = task_weight(m, task, n, limit) - here
+    env[Env.TASK_IMP] = task_weight(m, task, n, limit) - here
     here = group_weight(m, task, source, limit)
-    env[ENV_GROUP_IMP] = group_weight(m, task, n, limit) - here
+    env[Env.GROUP_IMP] = group_weight(m, task, n, limit) - here
 
 
 @inlined
 def _try_other_nodes(m, env, task):
-    preferred = m.numa[task, NUMA_PREFERRED]
+    preferred = m.numa[task, Numa.PREFERRED]
     for n in range(m.node.shape[0]):
-        if m.node[n, CPUS] == 0 or n == env[ENV_SRC] or n == preferred:
+        if m.node[n, Node.CPUS] == 0 or n == env[Env.SRC] or n == preferred:
             continue
         # Linux takes the distance of the last target here, not of this node.
-        distance = m.distance[env[ENV_SRC], env[ENV_DST]]
-        if m.info[TOPOLOGY] != Topology.BACKPLANE:
-            distance = env[ENV_DISTANCE]
-        env[ENV_DISTANCE] = distance
+        distance = m.distance[env[Env.SRC], env[Env.DST]]
+        if m.info[Info.TOPOLOGY] != Topology.BACKPLANE:
+            distance = env[Env.DISTANCE]
+        env[Env.DISTANCE] = distance
         _weigh(m, env, task, n)
-        if env[ENV_TASK_IMP] < 0 and env[ENV_GROUP_IMP] < 0:
+        if env[Env.TASK_IMP] < 0 and env[Env.GROUP_IMP] < 0:
             continue
         _set_destination(m, env, n)
         _task_numa_find_cpu(m, env, task)
@@ -268,61 +254,61 @@ def set_task_cpu(m, task, cpu):
 
     update_scan_period (fair.c).
     """
-    source, target = m.task[task, TASK_NID], m.cpu_node[cpu]
-    m.task[task, TASK_CPU] = cpu
-    m.task[task, TASK_NID] = target
-    if m.numa.shape[0] == 0 or source == target or not m.numa[task, NUMA_COUNTED]:
+    source, target = m.task[task, Task.NID], m.cpu_node[cpu]
+    m.task[task, Task.CPU] = cpu
+    m.task[task, Task.NID] = target
+    if m.numa.shape[0] == 0 or source == target or not m.numa[task, Numa.COUNTED]:
         return
-    preferred = m.numa[task, NUMA_PREFERRED]
-    if m.numa[task, NUMA_SEQ]:
+    preferred = m.numa[task, Numa.PREFERRED]
+    if m.numa[task, Numa.SEQ]:
         if target == preferred or (preferred != NONE and source != preferred):
             return
-    m.numa[task, NUMA_PERIOD] = task_scan_start(m, task)
+    m.numa[task, Numa.PERIOD] = task_scan_start(m, task)
 
 
 @called
 def _move(m, env, task):
     """Do what was found to be best."""
-    cpu, other = env[ENV_BEST_CPU], env[ENV_BEST_TASK]
-    s = m.info[SHARDS]
-    old = m.task[task, TASK_CPU]
+    cpu, other = env[Env.BEST_CPU], env[Env.BEST_TASK]
+    s = m.info[Info.SHARDS]
+    old = m.task[task, Task.CPU]
     set_task_cpu(m, task, cpu)
     if other == NONE:
-        m.vm[s, env[ENV_SRC], Vm.NUMA_TASK_MIGRATED] += 1
+        m.vm[s, env[Env.SRC], Vm.NUMA_TASK_MIGRATED] += 1
         return
     set_task_cpu(m, other, old)
-    m.vm[s, env[ENV_SRC], Vm.NUMA_TASK_SWAPPED] += 1
+    m.vm[s, env[Env.SRC], Vm.NUMA_TASK_SWAPPED] += 1
 
 
 @called
 def _task_numa_migrate(m, env, task):
     """Find a better CPU for a task that is not on its preferred node."""
-    source, target = m.task[task, TASK_NID], m.numa[task, NUMA_PREFERRED]
-    env[ENV_SRC] = source
-    env[ENV_SRC_RUNNING] = _running_on(m, source)
-    env[ENV_DISTANCE] = m.distance[source, target]
+    source, target = m.task[task, Task.NID], m.numa[task, Numa.PREFERRED]
+    env[Env.SRC] = source
+    env[Env.SRC_RUNNING] = _running_on(m, source)
+    env[Env.DISTANCE] = m.distance[source, target]
     _assign(env, NONE, NONE, 0)
     _set_destination(m, env, target)
     _weigh(m, env, task, target)
     _task_numa_find_cpu(m, env, task)
-    group = m.numa[task, NUMA_GROUP]
-    spread = group != NONE and m.group[group, GROUP_ACTIVE] > 1
-    if env[ENV_BEST_CPU] == NONE or spread:
+    group = m.numa[task, Numa.GROUP]
+    spread = group != NONE and m.group[group, Group.ACTIVE] > 1
+    if env[Env.BEST_CPU] == NONE or spread:
         _try_other_nodes(m, env, task)
     if group != NONE:
-        cpu = env[ENV_BEST_CPU]
-        m.numa[task, NUMA_PREFERRED] = source if cpu == NONE else m.cpu_node[cpu]
-    if env[ENV_BEST_CPU] != NONE:
+        cpu = env[Env.BEST_CPU]
+        m.numa[task, Numa.PREFERRED] = source if cpu == NONE else m.cpu_node[cpu]
+    if env[Env.BEST_CPU] != NONE:
         _move(m, env, task)
 
 
 @called
 def numa_migrate_preferred(m, env, task, now_ms):
     """Bring a task to its preferred node, if it can be done, now and then."""
-    preferred = m.numa[task, NUMA_PREFERRED]
+    preferred = m.numa[task, Numa.PREFERRED]
     if preferred == NONE:
         return
-    interval = min(_RETRY_MS, m.numa[task, NUMA_PERIOD] // 16)
-    m.numa[task, NUMA_RETRY] = now_ms + interval
-    if m.task[task, TASK_NID] != preferred and m.info[NUMA_PLACEMENT]:
+    interval = min(_RETRY_MS, m.numa[task, Numa.PERIOD] // 16)
+    m.numa[task, Numa.RETRY] = now_ms + interval
+    if m.task[task, Task.NID] != preferred and m.info[Info.NUMA_PLACEMENT]:
         _task_numa_migrate(m, env, task)

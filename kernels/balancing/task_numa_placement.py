@@ -6,29 +6,7 @@
 from typing import Final
 
 from ..jit.compile import called, inlined
-from ..state import (
-    CPU,
-    CPUBUF,
-    CPUS,
-    GROUP_ACTIVE,
-    GROUP_MAX_CPU,
-    GROUP_TASKS,
-    GROUP_TOTAL,
-    MEM,
-    MEMBUF,
-    MM_SCAN_SEQ,
-    NUMA_GROUP,
-    NUMA_LAST_PLACEMENT,
-    NUMA_LAST_RUNTIME,
-    NUMA_LOCAL,
-    NUMA_PERIOD_MAX,
-    NUMA_PREFERRED,
-    NUMA_REMOTE,
-    NUMA_SEQ,
-    NUMA_TOTAL,
-    TASK_MM,
-    TASK_RUNTIME,
-)
+from ..state import Group, Mm, Node, Numa, NumaFaults, Task
 from ..words import NONE
 from .numa_scan_period import task_scan_max, update_task_scan_period
 from .numa_weight import node_online, preferred_group_nid
@@ -42,8 +20,8 @@ _LOAD_AVG_MAX: Final = 47742
 @inlined
 def _add_to_group(m, group, task, sign):
     """Add a task's statistics to a group (1), or take them away (-1)."""
-    m.group[group, GROUP_TASKS] += sign
-    m.group[group, GROUP_TOTAL] += sign * m.numa[task, NUMA_TOTAL]
+    m.group[group, Group.TASKS] += sign
+    m.group[group, Group.TOTAL] += sign * m.numa[task, Numa.TOTAL]
     for kind in range(2):
         for n in range(m.node.shape[0]):
             for private in range(2):
@@ -54,35 +32,35 @@ def _add_to_group(m, group, task, sign):
 @called
 def make_numa_group(m, task):
     """Give a task that has none a group of its own, of the task's number."""
-    if m.numa[task, NUMA_GROUP] != NONE:
+    if m.numa[task, Numa.GROUP] != NONE:
         return
     m.group[task, :] = 0
-    m.group[task, GROUP_ACTIVE] = 1
+    m.group[task, Group.ACTIVE] = 1
     m.group_faults[task, :] = 0
     _add_to_group(m, task, task, 1)
-    m.numa[task, NUMA_GROUP] = task
+    m.numa[task, Numa.GROUP] = task
 
 
 @called
 def join_numa_group(m, task, other):
     """Let a task join the group of another of its process, if that is the larger."""
-    if m.task[task, TASK_MM] != m.task[other, TASK_MM]:
+    if m.task[task, Task.MM] != m.task[other, Task.MM]:
         return
     if not group_joins(m, task, other):
         return
-    _add_to_group(m, m.numa[task, NUMA_GROUP], task, -1)
-    group = m.numa[other, NUMA_GROUP]
+    _add_to_group(m, m.numa[task, Numa.GROUP], task, -1)
+    group = m.numa[other, Numa.GROUP]
     _add_to_group(m, group, task, 1)
-    m.numa[task, NUMA_GROUP] = group
+    m.numa[task, Numa.GROUP] = group
 
 
 @called
 def task_numa_free(m, task):
     """Take a task that ends out of its group."""
-    group = m.numa[task, NUMA_GROUP]
+    group = m.numa[task, Numa.GROUP]
     if group != NONE:
         _add_to_group(m, group, task, -1)
-        m.numa[task, NUMA_GROUP] = NONE
+        m.numa[task, Numa.GROUP] = NONE
 
 
 @inlined
@@ -95,13 +73,13 @@ def _halved(value):
 def _numa_get_avg_runtime(m, task, now):
     """Return (time run, time passed) since the last placement, ns."""
     numa = m.numa[task]
-    runtime = m.task[task, TASK_RUNTIME]
+    runtime = m.task[task, Task.RUNTIME]
     ran, period = _LOAD_AVG_MAX, _LOAD_AVG_MAX
-    if numa[NUMA_LAST_PLACEMENT]:
-        ran = runtime - numa[NUMA_LAST_RUNTIME]
-        period = max(0, now - numa[NUMA_LAST_PLACEMENT])
-    numa[NUMA_LAST_RUNTIME] = runtime
-    numa[NUMA_LAST_PLACEMENT] = now
+    if numa[Numa.LAST_PLACEMENT]:
+        ran = runtime - numa[Numa.LAST_RUNTIME]
+        period = max(0, now - numa[Numa.LAST_PLACEMENT])
+    numa[Numa.LAST_RUNTIME] = runtime
+    numa[Numa.LAST_PLACEMENT] = now
     return ran, period
 
 
@@ -109,19 +87,21 @@ def _numa_get_avg_runtime(m, task, now):
 def _decay(m, task, n, private, weight, total):
     """Fold the faults of a window into a node's statistics; return how many."""
     faults = m.numa_faults[task, :, n, private]
-    seen = faults[MEMBUF]
-    change = seen - _halved(faults[MEM])
-    used = weight * faults[CPUBUF] // (total + 1) - _halved(faults[CPU])
-    faults[MEMBUF] = 0
-    faults[CPUBUF] = 0
-    faults[MEM] += change
-    faults[CPU] += used
-    m.numa[task, NUMA_TOTAL] += change
-    group = m.numa[task, NUMA_GROUP]
+    seen = faults[NumaFaults.MEMBUF]
+    change = seen - _halved(faults[NumaFaults.MEM])
+    used = weight * faults[NumaFaults.CPUBUF] // (total + 1) - _halved(
+        faults[NumaFaults.CPU]
+    )
+    faults[NumaFaults.MEMBUF] = 0
+    faults[NumaFaults.CPUBUF] = 0
+    faults[NumaFaults.MEM] += change
+    faults[NumaFaults.CPU] += used
+    m.numa[task, Numa.TOTAL] += change
+    group = m.numa[task, Numa.GROUP]
     if group != NONE:
-        m.group_faults[group, MEM, n, private] += change
-        m.group_faults[group, CPU, n, private] += used
-        m.group[group, GROUP_TOTAL] += change
+        m.group_faults[group, NumaFaults.MEM, n, private] += change
+        m.group_faults[group, NumaFaults.CPU, n, private] += used
+        m.group[group, Group.TOTAL] += change
     return seen
 
 
@@ -129,24 +109,27 @@ def _decay(m, task, n, private, weight, total):
 def _count_active_nodes(m, group):
     most, active = 0, 0
     for n in range(m.node.shape[0]):
-        if m.node[n, CPUS]:
-            most = max(most, group_faults(m, group, CPU, n))
+        if m.node[n, Node.CPUS]:
+            most = max(most, group_faults(m, group, NumaFaults.CPU, n))
     for n in range(m.node.shape[0]):
-        if m.node[n, CPUS] and group_faults(m, group, CPU, n) * FRACTION > most:
+        if (
+            m.node[n, Node.CPUS]
+            and group_faults(m, group, NumaFaults.CPU, n) * FRACTION > most
+        ):
             active += 1
-    m.group[group, GROUP_MAX_CPU] = most
-    m.group[group, GROUP_ACTIVE] = active
+    m.group[group, Group.MAX_CPU] = most
+    m.group[group, Group.ACTIVE] = active
 
 
 @inlined
 def _numa_nearest_node(m, nid):
     """Return the nearest node with CPUs."""
     best = nid
-    if m.node[nid, CPUS]:
+    if m.node[nid, Node.CPUS]:
         return best
     found = NONE
     for n in range(m.node.shape[0]):
-        if m.node[n, CPUS] and (found == NONE or m.distance[nid, n] < found):
+        if m.node[n, Node.CPUS] and (found == NONE or m.distance[nid, n] < found):
             found = m.distance[nid, n]
             best = n
     return best
@@ -154,10 +137,10 @@ def _numa_nearest_node(m, nid):
 
 @inlined
 def _faults_on(m, task, n):
-    group = m.numa[task, NUMA_GROUP]
+    group = m.numa[task, Numa.GROUP]
     if group != NONE:
-        return group_faults(m, group, MEM, n)
-    faults = m.numa_faults[task, MEM, n]
+        return group_faults(m, group, NumaFaults.MEM, n)
+    faults = m.numa_faults[task, NumaFaults.MEM, n]
     return faults[0] + faults[1]
 
 
@@ -165,12 +148,12 @@ def _faults_on(m, task, n):
 def task_numa_placement(m, task, now):
     """Fold a task's faults, choose its preferred node, adapt its scan period."""
     numa = m.numa[task]
-    seq = m.mm[m.task[task, TASK_MM], MM_SCAN_SEQ]
-    if numa[NUMA_SEQ] == seq:
+    seq = m.mm[m.task[task, Task.MM], Mm.SCAN_SEQ]
+    if numa[Numa.SEQ] == seq:
         return
-    numa[NUMA_SEQ] = seq
-    numa[NUMA_PERIOD_MAX] = task_scan_max(m, task)
-    total = numa[NUMA_REMOTE] + numa[NUMA_LOCAL]
+    numa[Numa.SEQ] = seq
+    numa[Numa.PERIOD_MAX] = task_scan_max(m, task)
+    total = numa[Numa.REMOTE] + numa[Numa.LOCAL]
     ran, period = _numa_get_avg_runtime(m, task, now)
     weight = (ran << 16) // (period + 1)
     shared, private = 0, 0
@@ -185,10 +168,10 @@ def task_numa_placement(m, task, now):
             best, best_faults = n, faults
     if best != NONE:
         best = _numa_nearest_node(m, best)
-    group = numa[NUMA_GROUP]
+    group = numa[Numa.GROUP]
     if group != NONE:
         _count_active_nodes(m, group)
         best = preferred_group_nid(m, task, best)
     if best_faults > 0:
-        numa[NUMA_PREFERRED] = best
+        numa[Numa.PREFERRED] = best
     update_task_scan_period(m, task, shared, private, now // 1_000_000)

@@ -13,42 +13,7 @@ from ..frames.lru_batch import in_batch
 from ..frames.page_alloc import node_of
 from ..jit.compile import called, inlined
 from ..knobs import Balancing
-from ..state import (
-    BALANCING,
-    COST_MARK_PTE,
-    COST_TLB_FLUSH,
-    COST_TLB_FLUSH_CPU,
-    MM_DELTA,
-    MM_END_VMA,
-    MM_FIRST_VMA,
-    MM_NEXT_SCAN,
-    MM_SCAN_OFFSET,
-    MM_SCAN_SEQ,
-    MM_USERS,
-    NUMA_PERIOD,
-    NUMA_PERIOD_MAX,
-    NUMA_STAMP,
-    NUMAB_MET,
-    NUMAB_NEXT_SCAN,
-    NUMAB_OLD_PIDS,
-    NUMAB_PIDS,
-    NUMAB_PREV_SEQ,
-    NUMAB_RESET,
-    NUMAB_START_SEQ,
-    SCAN_DELAY,
-    SHARDS,
-    SLOW,
-    SPLITS,
-    TASK_MM,
-    TASK_NID,
-    TICK_NS,
-    TLB_SETS_4K,
-    VMA_END,
-    VMA_NUMAB,
-    VMA_PIDS,
-    VMA_READ,
-    VMA_START,
-)
+from ..state import Cost, Info, Mm, Node, Numa, Numab, Task, Vma
 from ..words import (
     HPAGE_PMD_NR,
     HPAGE_PMD_ORDER,
@@ -78,13 +43,13 @@ _OVERHEAD: Final = 32
 @inlined
 def _exempt(m, n):
     """Tell whether pages of a node are never marked: fast ones, to be promoted to."""
-    return m.info[BALANCING] & _NORMAL == 0 and m.node[n, SLOW] == 0
+    return m.info[Info.BALANCING] & _NORMAL == 0 and m.node[n, Node.SLOW] == 0
 
 
 @inlined
 def _mark(m, entries, at, pages, n, now):
     """Set PROT_NONE on an entry that maps so many pages of node ``n``."""
-    s = m.info[SHARDS]
+    s = m.info[Info.SHARDS]
     pfn = entries[at] & PTE_PAYLOAD
     if uses_access_time(m, n):
         set_last_cpupid(m, pfn, (now & TIME_MASK) + 1)
@@ -123,7 +88,7 @@ def _change_huge_pmd(m, block, now):
     n = node_of(m, pmd & PTE_PAYLOAD)
     if _exempt(m, n):
         return 0
-    m.vm[m.info[SHARDS], n, Vm.NUMA_HUGE_PTE_UPDATES] += 1
+    m.vm[m.info[Info.SHARDS], n, Vm.NUMA_HUGE_PTE_UPDATES] += 1
     return _mark(m, m.pmd, block, HPAGE_PMD_NR, n, now)
 
 
@@ -133,17 +98,17 @@ def change_prot_numa(m, task, start, end, now):
 
     As change_pte_range and change_huge_pmd do it (6.12), and what they leave out.
     """
-    mm = m.task[task, TASK_MM]
-    delta = m.mm[mm, MM_DELTA]
-    local = m.task[task, TASK_NID] if m.mm[mm, MM_USERS] == 1 else NONE
+    mm = m.task[task, Task.MM]
+    delta = m.mm[mm, Mm.DELTA]
+    local = m.task[task, Task.NID] if m.mm[mm, Mm.USERS] == 1 else NONE
     marked = 0
     at, end = start + delta, end + delta
     while at < end:
         block = at >> HPAGE_PMD_ORDER
         stop = min(end, (block + 1) << HPAGE_PMD_ORDER)
         if m.pmd[block] & PMD_LEAF and stop - at < HPAGE_PMD_NR:
-            split_huge_pmd(m, m.info[SHARDS], mm, block)
-            m.info[SPLITS] = 0
+            split_huge_pmd(m, m.info[Info.SHARDS], mm, block)
+            m.info[Info.SPLITS] = 0
         if m.pmd[block] & PMD_LEAF:
             marked += _change_huge_pmd(m, block, now)
         elif m.pmd[block]:
@@ -154,9 +119,9 @@ def change_prot_numa(m, task, start, end, now):
 
 @inlined
 def _flush_tlb(m, mm):
-    if m.info[TLB_SETS_4K]:
+    if m.info[Info.TLB_SETS_4K]:
         for t in range(m.task.shape[0]):
-            if m.task[t, TASK_MM] == mm:
+            if m.task[t, Task.MM] == mm:
                 m.tlb[t, :] = 0
 
 
@@ -166,11 +131,11 @@ def _scan_chunk(m, task, start, end, now):
     marked = change_prot_numa(m, task, start, end, now)
     if marked == 0:
         return 0
-    mm = m.task[task, TASK_MM]
-    ns = marked * m.cost[COST_MARK_PTE] + m.cost[COST_TLB_FLUSH]
-    ns += m.cost[COST_TLB_FLUSH_CPU] * (m.mm[mm, MM_USERS] - 1)
-    m.cause[m.info[SHARDS], task, Cause.SCAN] += ns
-    m.numa[task, NUMA_STAMP] += _OVERHEAD * ns
+    mm = m.task[task, Task.MM]
+    ns = marked * m.cost[Cost.MARK_PTE] + m.cost[Cost.TLB_FLUSH]
+    ns += m.cost[Cost.TLB_FLUSH_CPU] * (m.mm[mm, Mm.USERS] - 1)
+    m.cause[m.info[Info.SHARDS], task, Cause.SCAN] += ns
+    m.numa[task, Numa.STAMP] += _OVERHEAD * ns
     _flush_tlb(m, mm)
     return marked
 
@@ -178,45 +143,45 @@ def _scan_chunk(m, task, start, end, now):
 @inlined
 def _meet_vma(m, mm, state, now):
     """Begin a VMA's state at its first scan."""
-    seq = m.mm[mm, MM_SCAN_SEQ]
-    state[NUMAB_MET] = 1
-    state[NUMAB_START_SEQ] = seq
-    state[NUMAB_NEXT_SCAN] = now + m.info[SCAN_DELAY]
-    state[NUMAB_RESET] = state[NUMAB_NEXT_SCAN] + _PID_RESETS * m.info[SCAN_DELAY]
-    state[NUMAB_PREV_SEQ] = seq - 1
+    seq = m.mm[mm, Mm.SCAN_SEQ]
+    state[Numab.MET] = 1
+    state[Numab.START_SEQ] = seq
+    state[Numab.NEXT_SCAN] = now + m.info[Info.SCAN_DELAY]
+    state[Numab.RESET] = state[Numab.NEXT_SCAN] + _PID_RESETS * m.info[Info.SCAN_DELAY]
+    state[Numab.PREV_SEQ] = seq - 1
     # Faults before it was met are not remembered (vma_set_access_pid_bit).
-    state[NUMAB_OLD_PIDS] = 0
-    state[NUMAB_PIDS] = 0
+    state[Numab.OLD_PIDS] = 0
+    state[Numab.PIDS] = 0
 
 
 @inlined
 def _vma_is_accessed(m, mm, v, state, task):
     """Tell whether a task like this one used a VMA of late."""
-    seq = m.mm[mm, MM_SCAN_SEQ]
-    if seq - state[NUMAB_START_SEQ] < 2:
+    seq = m.mm[mm, Mm.SCAN_SEQ]
+    if seq - state[Numab.START_SEQ] < 2:
         return True
-    if (state[NUMAB_OLD_PIDS] | state[NUMAB_PIDS]) & pid_bit(task):
+    if (state[Numab.OLD_PIDS] | state[Numab.PIDS]) & pid_bit(task):
         return True
-    if m.mm[mm, MM_SCAN_OFFSET] > m.vma[v, VMA_START]:
+    if m.mm[mm, Mm.SCAN_OFFSET] > m.vma[v, Vma.START]:
         return True
-    return seq > state[NUMAB_PREV_SEQ] + m.mm[mm, MM_USERS]
+    return seq > state[Numab.PREV_SEQ] + m.mm[mm, Mm.USERS]
 
 
 @inlined
 def _skips_state(m, mm, v, task, now, forced):
     """Return why a VMA is passed over by its state, or _SCANNED."""
-    state = m.numab[m.vma[v, VMA_NUMAB]]
-    if state[NUMAB_MET] == 0:
+    state = m.numab[m.vma[v, Vma.NUMAB]]
+    if state[Numab.MET] == 0:
         _meet_vma(m, mm, state, now)
-    seq = m.mm[mm, MM_SCAN_SEQ]
-    if seq != 0 and now < state[NUMAB_NEXT_SCAN]:
+    seq = m.mm[mm, Mm.SCAN_SEQ]
+    if seq != 0 and now < state[Numab.NEXT_SCAN]:
         return _SCAN_DELAY
-    if seq != 0 and now > state[NUMAB_RESET]:
-        state[NUMAB_RESET] += _PID_RESETS * m.info[SCAN_DELAY]
-        state[NUMAB_OLD_PIDS] = state[NUMAB_PIDS]
-        state[NUMAB_PIDS] = 0
-    if state[NUMAB_PREV_SEQ] == seq:
-        m.mm[mm, MM_SCAN_OFFSET] = m.vma[v, VMA_END]
+    if seq != 0 and now > state[Numab.RESET]:
+        state[Numab.RESET] += _PID_RESETS * m.info[Info.SCAN_DELAY]
+        state[Numab.OLD_PIDS] = state[Numab.PIDS]
+        state[Numab.PIDS] = 0
+    if state[Numab.PREV_SEQ] == seq:
+        m.mm[mm, Mm.SCAN_OFFSET] = m.vma[v, Vma.END]
         return _SEQ_COMPLETED
     if not forced and not _vma_is_accessed(m, mm, v, state, task):
         return _PID_INACTIVE
@@ -228,9 +193,9 @@ def _skips(m, mm, v, task, now, forced):
     """Return why a VMA is passed over (numa_vmaskip_reason), or _SCANNED."""
     if not vma_policy_mof(m, task, v):
         return _UNSUITABLE
-    if not m.vma[v, VMA_READ]:
+    if not m.vma[v, Vma.READ]:
         return _INACCESSIBLE
-    if not m.info[VMA_PIDS]:
+    if not m.info[Info.VMA_PIDS]:
         return _SCANNED
     return _skips_state(m, mm, v, task, now, forced)
 
@@ -238,18 +203,18 @@ def _skips(m, mm, v, task, now, forced):
 @inlined
 def _next_seq(m, mm):
     """Begin the next pass over a process (reset_ptenuma_scan)."""
-    m.mm[mm, MM_SCAN_SEQ] += 1
-    m.mm[mm, MM_SCAN_OFFSET] = 0
+    m.mm[mm, Mm.SCAN_SEQ] += 1
+    m.mm[mm, Mm.SCAN_OFFSET] = 0
 
 
 @inlined
 def _first_vma(m, mm):
     """Return the VMA in which a scan goes on; the first one begins a new pass."""
-    for v in range(m.mm[mm, MM_FIRST_VMA], m.mm[mm, MM_END_VMA]):
-        if m.vma[v, VMA_END] > m.mm[mm, MM_SCAN_OFFSET]:
+    for v in range(m.mm[mm, Mm.FIRST_VMA], m.mm[mm, Mm.END_VMA]):
+        if m.vma[v, Vma.END] > m.mm[mm, Mm.SCAN_OFFSET]:
             return v
     _next_seq(m, mm)
-    return m.mm[mm, MM_FIRST_VMA]
+    return m.mm[mm, Mm.FIRST_VMA]
 
 
 @called
@@ -259,19 +224,19 @@ def _scan_vmas(m, task, now, left, forced):
     left    int64[3]  pages and virtual pages left of the scan, then set to 1 where it
             ended within the list
     """
-    mm = m.task[task, TASK_MM]
+    mm = m.task[task, Task.MM]
     inactive = False
     v = _first_vma(m, mm)
-    start = m.mm[mm, MM_SCAN_OFFSET]
-    while v < m.mm[mm, MM_END_VMA]:
+    start = m.mm[mm, Mm.SCAN_OFFSET]
+    while v < m.mm[mm, Mm.END_VMA]:
         reason = _skips(m, mm, v, task, now, forced)
         if reason != _SCANNED:
             m.scan_skips[reason] += 1
             inactive = inactive or reason == _PID_INACTIVE
             v += 1
             continue
-        last = m.vma[v, VMA_END]
-        start = max(start, m.vma[v, VMA_START])
+        last = m.vma[v, Vma.END]
+        start = max(start, m.vma[v, Vma.START])
         while start < last and left[2] == 0:
             end = start + left[0] + HPAGE_PMD_NR - 1 & ~(HPAGE_PMD_NR - 1)
             end = min(end, last)
@@ -282,10 +247,10 @@ def _scan_vmas(m, task, now, left, forced):
             if left[0] <= 0 or left[1] <= 0:
                 left[2] = 1
         if left[2] == 0:
-            m.numab[m.vma[v, VMA_NUMAB], NUMAB_PREV_SEQ] = m.mm[mm, MM_SCAN_SEQ]
+            m.numab[m.vma[v, Vma.NUMAB], Numab.PREV_SEQ] = m.mm[mm, Mm.SCAN_SEQ]
             left[2] = 1 if forced else 0
         if left[2]:
-            m.mm[mm, MM_SCAN_OFFSET] = start
+            m.mm[mm, Mm.SCAN_OFFSET] = start
             break
         v += 1
     return inactive
@@ -294,13 +259,13 @@ def _scan_vmas(m, task, now, left, forced):
 @called
 def task_numa_work(m, task, now, left):
     """Scan a part of a task's process; ``left``: int64[3], scratch."""
-    mm = m.task[task, TASK_MM]
-    if m.numa[task, NUMA_PERIOD] == 0:
-        m.numa[task, NUMA_PERIOD_MAX] = task_scan_max(m, task)
-        m.numa[task, NUMA_PERIOD] = task_scan_start(m, task)
-    m.mm[mm, MM_NEXT_SCAN] = now + m.numa[task, NUMA_PERIOD]
-    m.numa[task, NUMA_STAMP] += 2 * m.info[TICK_NS]
-    if m.mm[mm, MM_FIRST_VMA] == m.mm[mm, MM_END_VMA]:
+    mm = m.task[task, Task.MM]
+    if m.numa[task, Numa.PERIOD] == 0:
+        m.numa[task, Numa.PERIOD_MAX] = task_scan_max(m, task)
+        m.numa[task, Numa.PERIOD] = task_scan_start(m, task)
+    m.mm[mm, Mm.NEXT_SCAN] = now + m.numa[task, Numa.PERIOD]
+    m.numa[task, Numa.STAMP] += 2 * m.info[Info.TICK_NS]
+    if m.mm[mm, Mm.FIRST_VMA] == m.mm[mm, Mm.END_VMA]:
         return
     left[0] = scan_size(m)
     left[1] = _VIRTUAL * left[0]
@@ -318,11 +283,11 @@ def task_tick_numa(m, task, now, runtime, left):
 
     runtime  ns that it has run
     """
-    period = m.numa[task, NUMA_PERIOD] * 1_000_000
-    if runtime <= m.numa[task, NUMA_STAMP] + period:
+    period = m.numa[task, Numa.PERIOD] * 1_000_000
+    if runtime <= m.numa[task, Numa.STAMP] + period:
         return
-    if m.numa[task, NUMA_STAMP] == 0:
-        m.numa[task, NUMA_PERIOD] = task_scan_start(m, task)
-    m.numa[task, NUMA_STAMP] += period
-    if now >= m.mm[m.task[task, TASK_MM], MM_NEXT_SCAN]:
+    if m.numa[task, Numa.STAMP] == 0:
+        m.numa[task, Numa.PERIOD] = task_scan_start(m, task)
+    m.numa[task, Numa.STAMP] += period
+    if now >= m.mm[m.task[task, Task.MM], Mm.NEXT_SCAN]:
         task_numa_work(m, task, now, left)

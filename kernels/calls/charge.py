@@ -2,12 +2,12 @@
 
 from ..counters import Cause
 from ..jit.compile import inlined, kernel
-from ..state import SHARDS
+from ..state import Info
 
 
 @inlined
 def _charge(m, task, cause, ns):
-    m.cause[m.info[SHARDS], task, cause] += ns
+    m.cause[m.info[Info.SHARDS], task, cause] += ns
 
 
 @kernel

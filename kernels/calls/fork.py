@@ -2,7 +2,7 @@
 
 from ..frames.page_table import bits_of, maps_in_order
 from ..jit.compile import inlined, kernel
-from ..state import CHANGE_HUGE, CHANGE_RSS, CHANGE_SWAPENTS, SHARDS
+from ..state import Change, Info
 from ..words import (
     FRAME_MAPCOUNT_ONE,
     HPAGE_PMD_NR,
@@ -25,7 +25,7 @@ from ..words import (
 def _copy_present_pte(m, s, pte, child):
     pfn = pte & PTE_PAYLOAD
     m.frame[pfn] += FRAME_MAPCOUNT_ONE
-    m.mm_change[s, child, CHANGE_RSS] += 1
+    m.mm_change[s, child, Change.RSS] += 1
     return pte & ~(PTE_WRITE | PTE_EXCLUSIVE)
 
 
@@ -33,10 +33,10 @@ def _copy_present_pte(m, s, pte, child):
 def _copy_nonpresent_pte(m, s, pte, child):
     if pte & PTE_SWAP:
         m.slot_count[pte & PTE_PAYLOAD] += 1
-        m.mm_change[s, child, CHANGE_SWAPENTS] += 1
+        m.mm_change[s, child, Change.SWAPENTS] += 1
     elif pte & PTE_PARKED:
         m.entry_count[pte & PTE_PAYLOAD] += 1
-        m.mm_change[s, child, CHANGE_SWAPENTS] += 1
+        m.mm_change[s, child, Change.SWAPENTS] += 1
 
 
 @inlined
@@ -45,8 +45,8 @@ def _copy_huge_pmd(m, s, first, copy, child):
     pmd = m.pmd[first >> HPAGE_PMD_ORDER]
     if pmd & PTE_PRESENT:
         m.block_huge[(pmd & PTE_PAYLOAD) >> HPAGE_PMD_ORDER] += FRAME_MAPCOUNT_ONE
-        m.mm_change[s, child, CHANGE_RSS] += HPAGE_PMD_NR
-        m.mm_change[s, child, CHANGE_HUGE] += HPAGE_PMD_NR
+        m.mm_change[s, child, Change.RSS] += HPAGE_PMD_NR
+        m.mm_change[s, child, Change.HUGE] += HPAGE_PMD_NR
         pmd &= ~(PTE_WRITE | PMD_EXCLUSIVE)
         m.pmd[first >> HPAGE_PMD_ORDER] = pmd
         pmd &= ~(PTE_YOUNG | PMD_OWES)
@@ -66,7 +66,7 @@ def _copy_alike(m, s, ptes, copies, child):
     frames = m.frame[pfn : pfn + ptes.size]
     for i in range(frames.size):
         frames[i] += FRAME_MAPCOUNT_ONE
-    m.mm_change[s, child, CHANGE_RSS] += ptes.size
+    m.mm_change[s, child, Change.RSS] += ptes.size
     return True
 
 
@@ -98,7 +98,7 @@ def copy_page_range(m, first, copy, pages, child):
     first, copy  indices of the parent's and of the child's first PTE
     Return entries copied.
     """
-    s = m.info[SHARDS]
+    s = m.info[Info.SHARDS]
     copied = 0
     at, end = first, first + pages
     while at < end:

@@ -4,6 +4,8 @@
 all of it is serial work.
 """
 
+from enum import IntEnum
+
 from ..counters import Vm
 from ..frames.folio import folio_nid, huge_mapcount, page_mapcount, split_huge_page
 from ..frames.lru_batch import in_batch
@@ -21,17 +23,7 @@ from ..reclaim.vmscan import (
     reclaim_folio,
     reclaim_page,
 )
-from ..state import (
-    CHANGE_RSS,
-    CHANGE_SWAPENTS,
-    IN_USE,
-    NO_MEMORY,
-    SHARDS,
-    SLOTS,
-    STACK,
-    TOTAL,
-    VIRGIN_ID,
-)
+from ..state import NO_MEMORY, Change, Ids, Info
 from ..words import (
     FOLIO_COMPOUND,
     FOLIO_LAZYFREE,
@@ -57,21 +49,26 @@ from ..words import (
 )
 from .zap import zap_pte
 
-#: What an advice makes of pages.
-COLD, PAGEOUT, FREE = 0, 1, 2
+
+class PageAdvice(IntEnum):
+    """What an advice makes of pages."""
+
+    COLD = 0
+    PAGEOUT = 1
+    FREE = 2
 
 
 @inlined
 def _advise_folio(m, block, b, kind):
     """Take an advice to a folio that one huge entry maps, and nothing else."""
-    if kind == FREE:
+    if kind == PageAdvice.FREE:
         m.pmd[block] &= ~(PTE_YOUNG | PTE_DIRTY)
         if not m.block_huge[b] & FOLIO_LAZYFREE:
             lazyfree_folio(m, folio_nid(m, b), b)
         return
     m.pmd[block] &= ~PTE_YOUNG
     m.block_huge[b] &= ~FRAME_REFERENCED
-    if kind == PAGEOUT:
+    if kind == PageAdvice.PAGEOUT:
         reclaim_folio(m, folio_nid(m, b), b)
     elif m.block_huge[b] & FRAME_ACTIVE:
         deactivate_folio(m, folio_nid(m, b), b)
@@ -92,7 +89,7 @@ def _may_be_cleaned(m, pfn):
         if word & FRAME_SWAPCACHE:
             if m.slot_count[m.frame_entry[pfn]] > 0:
                 return False
-            drop_slot(m, m.info[SHARDS], pfn)
+            drop_slot(m, m.info[Info.SHARDS], pfn)
         m.frame[pfn] &= ~FRAME_DIRTY
     return True
 
@@ -111,7 +108,7 @@ def _advise_page(m, at, pfn, kind):
     """Take an advice, not FREE, to a page of its own that one PTE maps."""
     m.pte[at] &= ~PTE_YOUNG
     m.frame[pfn] &= ~FRAME_REFERENCED
-    if kind == PAGEOUT:
+    if kind == PageAdvice.PAGEOUT:
         reclaim_page(m, node_of(m, pfn), pfn)
     elif m.frame[pfn] & FRAME_ACTIVE:
         deactivate_page(m, node_of(m, pfn), pfn)
@@ -123,7 +120,7 @@ def _shared(m, b, kind):
 
     FREE asks for all entries, the others for those of the first page.
     """
-    if kind == FREE:
+    if kind == PageAdvice.FREE:
         return mapcount(m.block_huge[b]) != 1 or m.block_huge[b] & FOLIO_COMPOUND != 0
     return huge_mapcount(m, b) != 1
 
@@ -141,17 +138,17 @@ def _splits(m, at, whole, kind):
     if _shared(m, b, kind):
         return False
     if not whole:
-        split_huge_page(m, m.info[SHARDS], b, 0)
+        split_huge_page(m, m.info[Info.SHARDS], b, 0)
     return not whole
 
 
 @inlined
 def _advise_ptes(m, mm, delta, at, stop, kind):
     """Walk PTEs; the first part of a shared folio ends the walk of the block."""
-    s = m.info[SHARDS]
+    s = m.info[Info.SHARDS]
     for i in range(at, stop):
         pte = m.pte[i]
-        if pte & PTE_SWAP and kind == FREE:
+        if pte & PTE_SWAP and kind == PageAdvice.FREE:
             m.pte[i] = 0
             zap_pte(m, s, pte, i - delta, mm, False)
         if not pte & PTE_PRESENT:
@@ -162,7 +159,7 @@ def _advise_ptes(m, mm, delta, at, stop, kind):
             if count != 1:
                 return
             split_huge_page(m, s, pfn >> HPAGE_PMD_ORDER, 0)
-        if kind == FREE:
+        if kind == PageAdvice.FREE:
             _free_page(m, i, pfn)
         elif count == 1 and not in_batch(m, pfn):
             _advise_page(m, i, pfn, kind)
@@ -198,14 +195,14 @@ def _swap_in(m, task, v, vpn, slot):
     pfn = m.slot_frame[slot]
     if pfn != NONE:
         return pfn
-    pfn = alloc_page_vma(m, m.info[SHARDS], task, v, vpn, True)
+    pfn = alloc_page_vma(m, m.info[Info.SHARDS], task, v, vpn, True)
     if pfn < 0:
         return pfn
     m.frame[pfn] = vpn | FRAME_IN_USE | FRAME_SWAPCACHE
     m.frame_entry[pfn] = slot
     m.slot_frame[slot] = pfn
-    lru_add(m, m.info[SHARDS], pfn, 1)
-    m.vm[m.info[SHARDS], node_of(m, pfn), Vm.PSWPIN] += 1
+    lru_add(m, m.info[Info.SHARDS], pfn, 1)
+    m.vm[m.info[Info.SHARDS], node_of(m, pfn), Vm.PSWPIN] += 1
     return pfn
 
 
@@ -215,7 +212,7 @@ def unuse_pte_range(m, task, mm, v, delta, first, pages):
 
     task  the caller, by whose policy memory comes; ``v``: row of the range's VMA
     """
-    s = m.info[SHARDS]
+    s = m.info[Info.SHARDS]
     for i in range(first, first + pages):
         if m.pmd[i >> HPAGE_PMD_ORDER] & PMD_LEAF or not m.pte[i] & PTE_SWAP:
             continue
@@ -225,8 +222,8 @@ def unuse_pte_range(m, task, mm, v, delta, first, pages):
             return False
         m.frame[pfn] += FRAME_MAPCOUNT_ONE
         m.pte[i] = pfn | PTE_PRESENT
-        m.mm_change[s, mm, CHANGE_RSS] += 1
-        m.mm_change[s, mm, CHANGE_SWAPENTS] -= 1
+        m.mm_change[s, mm, Change.RSS] += 1
+        m.mm_change[s, mm, Change.SWAPENTS] -= 1
         m.slot_count[slot] -= 1
         if m.slot_count[slot] == 0:
             drop_slot(m, s, pfn)
@@ -236,14 +233,14 @@ def unuse_pte_range(m, task, mm, v, delta, first, pages):
 @kernel
 def swapoff(m):
     """Take the pages that linger in the swap cache out of it, then all slots away."""
-    s = m.info[SHARDS]
-    for slot in range(m.info[SLOTS + VIRGIN_ID]):
+    s = m.info[Info.SHARDS]
+    for slot in range(m.info[Info.SLOTS + Ids.VIRGIN_ID]):
         pfn = m.slot_frame[slot]
         if pfn < 0 or pfn >= m.frame.size or not m.frame[pfn] & FRAME_SWAPCACHE:
             continue
         if m.frame_entry[pfn] == slot:
             drop_slot(m, s, pfn)
-    m.info[SLOTS + TOTAL] = 0
-    m.info[SLOTS + VIRGIN_ID] = 0
-    m.info[SLOTS + IN_USE] = 0
-    m.info[SLOTS + STACK] = NONE
+    m.info[Info.SLOTS + Ids.TOTAL] = 0
+    m.info[Info.SLOTS + Ids.VIRGIN_ID] = 0
+    m.info[Info.SLOTS + Ids.IN_USE] = 0
+    m.info[Info.SLOTS + Ids.STACK] = NONE

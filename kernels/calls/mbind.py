@@ -19,15 +19,7 @@ from ..placement.migrate import migrate_folio_move, migration_cost
 from ..placement.migrate_huge import migrate_huge
 from ..placement.moves import note_move, note_move_huge
 from ..placement.vma_alloc_folio import alloc_huge_on_node, alloc_huge_serial
-from ..state import (
-    LOW,
-    SHARDS,
-    TASK_DELTA,
-    TASK_NID,
-    UNIT_MIGRATION,
-    VMA_MASK,
-    VMA_MODE,
-)
+from ..state import Info, Node, Task, Vma
 from ..words import (
     FRAME_COMPOUND,
     HPAGE_PMD_NR,
@@ -43,7 +35,7 @@ ENOENT, ENOMEM, EACCES, EFAULT = 2, 12, 13, 14
 
 @inlined
 def count_failure(m, pfn):
-    s = m.info[SHARDS]
+    s = m.info[Info.SHARDS]
     m.refused[s, Refusal.TARGET_FULL] += 1
     m.vm[s, node_of(m, pfn), Vm.PGMIGRATE_FAIL] += 1
     return False
@@ -52,7 +44,7 @@ def count_failure(m, pfn):
 @inlined
 def move_and_judge(m, task, pfn, new):
     """Move a page; a copy on its own node is no move to be judged."""
-    s, old = m.info[SHARDS], node_of(m, pfn)
+    s, old = m.info[Info.SHARDS], node_of(m, pfn)
     migrate_folio_move(m, s, pfn, new)
     ns = migration_cost(m, s, task, pfn, new)
     if node_of(m, new) != old:
@@ -61,7 +53,7 @@ def move_and_judge(m, task, pfn, new):
 
 @inlined
 def _move_folio_and_judge(m, task, b, new):
-    s, old = m.info[SHARDS], folio_nid(m, b)
+    s, old = m.info[Info.SHARDS], folio_nid(m, b)
     ns = migrate_huge(m, s, task, b, new)
     if folio_nid(m, new) != old:
         note_move_huge(m, s, task, NONE, old, new, ns)
@@ -71,7 +63,7 @@ def _move_folio_and_judge(m, task, b, new):
 
 @inlined
 def _move_by_policy(m, task, v, vpn, pfn):
-    new = alloc_page_vma(m, m.info[SHARDS], task, v, vpn, False)
+    new = alloc_page_vma(m, m.info[Info.SHARDS], task, v, vpn, False)
     if new < 0:
         return count_failure(m, pfn)
     move_and_judge(m, task, pfn, new)
@@ -97,10 +89,10 @@ def _split_to_move(m, b, failed):
     try_split_folio (mm/migrate.c): a failure of the folio, then of none of its pages.
     """
     if failed:
-        s = m.info[SHARDS]
+        s = m.info[Info.SHARDS]
         m.vm[s, folio_nid(m, b), Vm.THP_MIGRATION_FAIL] += 1
         m.vm[s, folio_nid(m, b), Vm.THP_MIGRATION_SPLIT] += 1
-    split_huge_page(m, m.info[SHARDS], b, 0)
+    split_huge_page(m, m.info[Info.SHARDS], b, 0)
 
 
 #: What became of a folio that an operation wants to move.
@@ -110,7 +102,7 @@ MOVED_WHOLE, NOT_MOVED, MOVED_SPLIT = 0, 1, 2
 @called
 def _move_folio_by_policy(m, task, v, vpn, b):
     """Move a folio to where its policy puts it: _WHOLE or _SPLIT."""
-    if not m.info[UNIT_MIGRATION]:
+    if not m.info[Info.UNIT_MIGRATION]:
         _split_to_move(m, b, False)
         return MOVED_SPLIT
     new = alloc_huge_serial(m, task, v, vpn, False, False)
@@ -124,11 +116,11 @@ def _move_folio_by_policy(m, task, v, vpn, b):
 @called
 def move_folio_to_node(m, task, b, nid):
     """Move a folio to a node: _WHOLE or _SPLIT."""
-    if not m.info[UNIT_MIGRATION]:
+    if not m.info[Info.UNIT_MIGRATION]:
         _split_to_move(m, b, False)
         return MOVED_SPLIT
-    s = m.info[SHARDS]
-    new = alloc_huge_on_node(m, s, nid, m.task[task, TASK_NID], LOW, 0)
+    s = m.info[Info.SHARDS]
+    new = alloc_huge_on_node(m, s, nid, m.task[task, Task.NID], Node.LOW, 0)
     if new < 0:
         _split_to_move(m, b, True)
         return MOVED_SPLIT
@@ -142,10 +134,10 @@ def _queue_pages_required(m, v, pfn):
 
     The nodemask of default and local is empty: no page is on a node of theirs.
     """
-    mode = m.vma[v, VMA_MODE]
+    mode = m.vma[v, Vma.MODE]
     if mode == Mode.DEFAULT or mode == Mode.LOCAL:
         return True
-    return not in_mask(m.vma[v, VMA_MASK], node_of(m, pfn))
+    return not in_mask(m.vma[v, Vma.MASK], node_of(m, pfn))
 
 
 @inlined
@@ -160,7 +152,7 @@ def account_move(moved, became):
 def _mbind_folio(m, task, v, vpn, b, pages, move_all, moved):
     """Move a folio, of which the entry maps ``pages``; return its fate."""
     if not move_all and huge_mapcount(m, b) != 1:
-        m.refused[m.info[SHARDS], Refusal.SHARED] += pages
+        m.refused[m.info[Info.SHARDS], Refusal.SHARED] += pages
         moved[3] += pages
         return NOT_MOVED
     became = _move_folio_by_policy(m, task, v, vpn, b)
@@ -187,7 +179,7 @@ def _mbind_huge_pmd(m, task, v, vpn, move_all, moved):
 
     Return whether the folio was split: its pages are to be gone through.
     """
-    pmd = m.pmd[(vpn + m.task[task, TASK_DELTA]) >> HPAGE_PMD_ORDER]
+    pmd = m.pmd[(vpn + m.task[task, Task.DELTA]) >> HPAGE_PMD_ORDER]
     if not pmd & PTE_PRESENT or not _queue_pages_required(m, v, pmd & PTE_PAYLOAD):
         return False
     b = (pmd & PTE_PAYLOAD) >> HPAGE_PMD_ORDER
@@ -204,7 +196,7 @@ def _mbind_ptes(m, task, v, vpn, end, interleave, move_all, strict, moved):
     on the LRU any more then, end the walk with the block (migrate_page_add, 6.1).  A
     page without memory ends the moving (migrate_pages).
     """
-    delta = m.task[task, TASK_DELTA]
+    delta = m.task[task, Task.DELTA]
     block, stuck = vpn >> HPAGE_PMD_ORDER, False
     while vpn < end:
         at = vpn + delta
@@ -247,7 +239,7 @@ def do_mbind(m, task, v, first, pages, interleave, move_all, strict, moved):
                      NONE at first
     Return whether the walk reached the end of the range.
     """
-    delta = m.task[task, TASK_DELTA]
+    delta = m.task[task, Task.DELTA]
     vpn, end = first, first + pages
     while vpn < end:
         block = (vpn + delta) >> HPAGE_PMD_ORDER
@@ -267,7 +259,7 @@ def do_mbind(m, task, v, first, pages, interleave, move_all, strict, moved):
 def count_misplaced(m, task, v, first, pages):
     """Return how many present pages of a range lie on a wrong node."""
     found = 0
-    delta = m.task[task, TASK_DELTA]
+    delta = m.task[task, Task.DELTA]
     vpn, end = first, first + pages
     while vpn < end:
         pmd = m.pmd[(vpn + delta) >> HPAGE_PMD_ORDER]

@@ -12,7 +12,7 @@ from ..knobs import Mode
 from ..lazy.migcache import migcache_park
 from ..placement.mempolicy import ALL_NODES, choose_serial, zone_statistics
 from ..placement.migrate import migrate_folio_move
-from ..state import HUGE, NODE_SHIFT, ONLINE, SHARDS, SPAN
+from ..state import BlockList, Info, Node
 from ..words import (
     FRAME_IN_USE,
     FRAME_MIGCACHE,
@@ -27,7 +27,7 @@ from ..words import (
 @inlined
 def _evacuate(m, n, pfn):
     """Move one frame in use off its node; return 1 where it stays."""
-    s = m.info[SHARDS]
+    s = m.info[Info.SHARDS]
     if m.frame[pfn] & FRAME_WEDGED and m.frame[pfn] & FRAME_MIGCACHE:
         m.refused[s, Refusal.BUSY] += 1
         return 1
@@ -48,18 +48,18 @@ def offline_pages(m, n):
 
     Where any is left the node comes back online.
     """
-    m.node[n, ONLINE] = 0
+    m.node[n, Node.ONLINE] = 0
     left = 0
-    first = n << m.info[NODE_SHIFT]
-    for block in range(first, first + m.node[n, SPAN], HPAGE_PMD_NR):
+    first = n << m.info[Info.NODE_SHIFT]
+    for block in range(first, first + m.node[n, Node.SPAN], HPAGE_PMD_NR):
         b = block >> HPAGE_PMD_ORDER
         if m.block_used[b] == 0:
             continue
-        if m.block_list[b] == HUGE:
-            split_huge_page(m, m.info[SHARDS], b, 0)
+        if m.block_list[b] == BlockList.HUGE:
+            split_huge_page(m, m.info[Info.SHARDS], b, 0)
         for pfn in range(block, block + HPAGE_PMD_NR):
             if m.frame[pfn] & FRAME_IN_USE:
                 left += _evacuate(m, n, pfn)
     if left > 0:
-        m.node[n, ONLINE] = 1
+        m.node[n, Node.ONLINE] = 1
     return left

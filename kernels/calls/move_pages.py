@@ -8,7 +8,7 @@ from ..frames.page_table import next_block
 from ..frames.rmap import mapcount
 from ..jit.compile import inlined, kernel
 from ..placement.mempolicy import alloc_on_node
-from ..state import LOW, SHARDS, TASK_DELTA, TASK_NID
+from ..state import Info, Node, Task
 from ..words import (
     HPAGE_PMD_NR,
     HPAGE_PMD_ORDER,
@@ -37,11 +37,11 @@ def _move_to_node(m, task, pfn, nid, move_all):
     """Move one page to a node; return the node it is on then, or -errno."""
     if node_of(m, pfn) == nid:
         return nid
-    s = m.info[SHARDS]
+    s = m.info[Info.SHARDS]
     if not move_all and mapcount(m.frame[pfn]) > 1:
         refuse(m, Refusal.SHARED)
         return -EACCES
-    new = alloc_on_node(m, s, nid, m.task[task, TASK_NID], LOW, 0)
+    new = alloc_on_node(m, s, nid, m.task[task, Task.NID], Node.LOW, 0)
     if new < 0:
         count_failure(m, pfn)
         return -ENOMEM
@@ -59,7 +59,7 @@ def _move_folio(m, task, b, pfn, pages, nid, move_all, moved):
         return nid
     count = huge_mapcount(m, b) if pages > 1 else page_mapcount(m, pfn)
     if not move_all and count > 1:
-        m.refused[m.info[SHARDS], Refusal.SHARED] += pages
+        m.refused[m.info[Info.SHARDS], Refusal.SHARED] += pages
         return -EACCES
     became = move_folio_to_node(m, task, b, nid)
     account_move(moved, became)
@@ -91,7 +91,7 @@ def move_pages(m, task, first, nid, move_all, status, moved):
     """
     i = 0
     while i < status.size:
-        at = first + i + m.task[task, TASK_DELTA]
+        at = first + i + m.task[task, Task.DELTA]
         pmd = m.pmd[at >> HPAGE_PMD_ORDER]
         step = min(status.size - i, next_block(at) - at) if pmd & PMD_LEAF else 1
         b = folio_of(m, at)
@@ -115,7 +115,7 @@ def migrate_to_node(m, task, first, pages, source, nid, move_all, moved):
 
     moved  int64[3]  pages moved, pages not moved, TLB flushes; added to
     """
-    delta = m.task[task, TASK_DELTA]
+    delta = m.task[task, Task.DELTA]
     at, end = first + delta, first + pages + delta
     while at < end:
         pmd = m.pmd[at >> HPAGE_PMD_ORDER]

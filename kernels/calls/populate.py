@@ -12,22 +12,7 @@ from ..placement.mempolicy import (
     zonelist_of,
 )
 from ..placement.migrate import lru_add
-from ..state import (
-    CHANGE_RSS,
-    COST_MINOR_FAULT,
-    END_BLOCK,
-    FREE,
-    LOW,
-    PARTIAL_HEAD,
-    RETURNED_HEAD,
-    SERVED,
-    SHARDS,
-    TASK_DELTA,
-    TASK_MM,
-    TASK_NID,
-    VIRGIN,
-    WHOLE,
-)
+from ..state import SERVED, Change, Cost, Info, Node, Task
 from ..words import HPAGE_PMD_NR, HPAGE_PMD_ORDER, NONE, PMD_LEAF
 
 
@@ -44,12 +29,12 @@ def virgin_blocks(m, task, v, found):
         return
     base, mask = zonelist_of(m, task, 0, 0, mode, mask, row, own)
     nid = first_candidate(m, base, mask)
-    if nid == NONE or m.node[nid, PARTIAL_HEAD] != NONE:
+    if nid == NONE or m.node[nid, Node.PARTIAL_HEAD] != NONE:
         return
-    if m.node[nid, RETURNED_HEAD] != NONE:
+    if m.node[nid, Node.RETURNED_HEAD] != NONE:
         return
-    above = (m.node[nid, FREE] - m.node[nid, LOW]) // HPAGE_PMD_NR
-    blocks = min(above, m.node[nid, END_BLOCK] - m.node[nid, VIRGIN])
+    above = (m.node[nid, Node.FREE] - m.node[nid, Node.LOW]) // HPAGE_PMD_NR
+    blocks = min(above, m.node[nid, Node.END_BLOCK] - m.node[nid, Node.VIRGIN])
     if blocks > 0:
         found[0] = nid
         found[1] = blocks
@@ -58,16 +43,16 @@ def virgin_blocks(m, task, v, found):
 @kernel
 def account_blocks(m, task, nid, blocks):
     """Count what populating virgin blocks of a node's has done."""
-    s = m.info[SHARDS]
+    s = m.info[Info.SHARDS]
     pages = blocks * HPAGE_PMD_NR
-    first = m.node[nid, VIRGIN]
+    first = m.node[nid, Node.VIRGIN]
     for b in range(first, first + blocks):
         m.block_used[b] = HPAGE_PMD_NR
     lru_add(m, s, first * HPAGE_PMD_NR, pages)
-    m.node[nid, VIRGIN] = first + blocks
-    m.node[nid, WHOLE] -= blocks
-    m.node[nid, FREE] -= pages
-    cpu_nid = m.task[task, TASK_NID]
+    m.node[nid, Node.VIRGIN] = first + blocks
+    m.node[nid, Node.WHOLE] -= blocks
+    m.node[nid, Node.FREE] -= pages
+    cpu_nid = m.task[task, Task.NID]
     before = m.vm[s, nid, Vm.PGALLOC_NORMAL]
     zone_statistics(m, s, nid, nid, cpu_nid, Mode.DEFAULT)
     m.vm[s, nid, Vm.PGALLOC_NORMAL] = before + pages
@@ -75,15 +60,15 @@ def account_blocks(m, task, nid, blocks):
     here = Vm.NUMA_LOCAL if nid == cpu_nid else Vm.NUMA_OTHER
     m.vm[s, nid, here] += pages - 1
     m.vm[s, cpu_nid, Vm.PGFAULT] += pages
-    m.mm_change[s, m.task[task, TASK_MM], CHANGE_RSS] += pages
-    m.cause[s, task, Cause.MINOR_FAULT] += pages * m.cost[COST_MINOR_FAULT]
+    m.mm_change[s, m.task[task, Task.MM], Change.RSS] += pages
+    m.cause[s, task, Cause.MINOR_FAULT] += pages * m.cost[Cost.MINOR_FAULT]
 
 
 @kernel
 def populate(m, task, first, pages, write):
     """Fault a range in page by page; return how many pages are usable."""
-    s = m.info[SHARDS]
-    delta = m.task[task, TASK_DELTA]
+    s = m.info[Info.SHARDS]
+    delta = m.task[task, Task.DELTA]
     vpn, end = first, first + pages
     while vpn < end:
         at = vpn + delta

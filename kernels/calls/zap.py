@@ -16,15 +16,7 @@ from ..frames.rmap import mapcount
 from ..frames.swap_state import drop_entry, migration_free_entry, swap_free_slot
 from ..jit.compile import inlined, kernel
 from ..placement.migrate import lru_add
-from ..state import (
-    CHANGE_HUGE,
-    CHANGE_RSS,
-    CHANGE_SWAPENTS,
-    INACTIVE,
-    SEED,
-    SHARDS,
-    WEDGE_PPM,
-)
+from ..state import Change, Info, Node
 from ..words import (
     FRAME_ACTIVE,
     FRAME_COMPOUND,
@@ -93,10 +85,10 @@ def _zap_swap(m, s, slot):
 
 @inlined
 def _loses_race(m, vpn):
-    if m.info[WEDGE_PPM] == 0:
+    if m.info[Info.WEDGE_PPM] == 0:
         return False
-    key = stream_key(m.info[SEED], WEDGE_STREAM)
-    return draw(key, vpn) % np.uint64(1_000_000) < np.uint64(m.info[WEDGE_PPM])
+    key = stream_key(m.info[Info.SEED], WEDGE_STREAM)
+    return draw(key, vpn) % np.uint64(1_000_000) < np.uint64(m.info[Info.WEDGE_PPM])
 
 
 @inlined
@@ -122,13 +114,13 @@ def _zap_parked(m, s, entry, vpn, exiting):
 def zap_pte(m, s, pte, vpn, mm, exiting):
     """Drop what an entry held that is not none; return pages left wedged."""
     if pte & PTE_PRESENT:
-        m.mm_change[s, mm, CHANGE_RSS] -= 1
+        m.mm_change[s, mm, Change.RSS] -= 1
         _zap_present(m, s, pte)
     elif pte & PTE_SWAP:
-        m.mm_change[s, mm, CHANGE_SWAPENTS] -= 1
+        m.mm_change[s, mm, Change.SWAPENTS] -= 1
         _zap_swap(m, s, pte & PTE_PAYLOAD)
     elif pte & PTE_PARKED:
-        m.mm_change[s, mm, CHANGE_SWAPENTS] -= 1
+        m.mm_change[s, mm, Change.SWAPENTS] -= 1
         return _zap_parked(m, s, pte & PTE_PAYLOAD, vpn, exiting)
     return 0
 
@@ -141,8 +133,8 @@ def _zap_huge_pmd(m, s, block, mm):
     if not pmd & PTE_PRESENT:
         return
     b = (pmd & PTE_PAYLOAD) >> HPAGE_PMD_ORDER
-    m.mm_change[s, mm, CHANGE_RSS] -= HPAGE_PMD_NR
-    m.mm_change[s, mm, CHANGE_HUGE] -= HPAGE_PMD_NR
+    m.mm_change[s, mm, Change.RSS] -= HPAGE_PMD_NR
+    m.mm_change[s, mm, Change.HUGE] -= HPAGE_PMD_NR
     m.block_huge[b] -= FRAME_MAPCOUNT_ONE
     folio_unmapped(m, s, b)
 
@@ -151,7 +143,7 @@ def _zap_huge_pmd(m, s, block, mm):
 def _free_alike(m, s, frames, pfn, active):
     """Free frames in a row that nothing maps, all on the same list."""
     n = node_of(m, pfn)
-    m.node[n, INACTIVE + active] -= frames.size
+    m.node[n, Node.INACTIVE + active] -= frames.size
     m.vm[s, n, Vm.PGFREE] += frames.size
     frames[:] = 0
     reset_last_cpupids(m, pfn, frames.size)
@@ -178,7 +170,7 @@ def _zap_alike(m, s, ptes, mm):
     if differ & (FRAME_MAPCOUNT | FRAME_ACTIVE):
         return False
     ptes[:] = 0
-    m.mm_change[s, mm, CHANGE_RSS] -= ptes.size
+    m.mm_change[s, mm, Change.RSS] -= ptes.size
     if mapcount(some) == 1:
         _free_alike(m, s, frames, pfn, 1 if some & FRAME_ACTIVE else 0)
         return True
@@ -211,7 +203,7 @@ def zap_pte_range(m, first, vpn, pages, mm, exiting, wedged):
     wedged  int64[1]  pages lost to the exit race; added to
     Return entries zapped.
     """
-    s = m.info[SHARDS]
+    s = m.info[Info.SHARDS]
     zapped = 0
     at, end = first, first + pages
     while at < end:

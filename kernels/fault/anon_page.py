@@ -18,16 +18,7 @@ from ..placement.mempolicy import (
     zonelist_of,
 )
 from ..placement.migrate import lru_add
-from ..state import (
-    CHANGE_RSS,
-    COST_MINOR_FAULT,
-    TASK_DELTA,
-    TASK_MM,
-    TASK_NID,
-    VMA_END,
-    VMA_START,
-    VMA_WRITE,
-)
+from ..state import Change, Cost, Task, Vma
 from ..words import (
     ACCESS_TASK_SHIFT,
     ACCESS_VPN,
@@ -48,7 +39,7 @@ from ..words import (
 def _map(m, s, task, at, vpn, pfn):
     m.frame[pfn] = vpn | FRAME_MAPCOUNT_ONE | FRAME_IN_USE
     lru_add(m, s, pfn, 1)
-    folio_add_lru(m, m.task[task, TASK_NID], pfn)
+    folio_add_lru(m, m.task[task, Task.NID], pfn)
     m.pte[at] = pfn | PTE_PRESENT | PTE_WRITE | PTE_YOUNG | PTE_DIRTY
 
 
@@ -57,7 +48,7 @@ def map_new_page(m, s, task, at, vpn, pfn):
     """Map a new page where there was nothing, or the zero page."""
     _map(m, s, task, at, vpn, pfn)
     add_rss(m, s, task, 1, 0)
-    charge(m, s, task, Cause.MINOR_FAULT, m.cost[COST_MINOR_FAULT])
+    charge(m, s, task, Cause.MINOR_FAULT, m.cost[Cost.MINOR_FAULT])
 
 
 @inlined
@@ -65,8 +56,8 @@ def map_copied_page(m, s, task, at, vpn, old, pfn):
     """Map a copy in place of a page that others may still need (wp_page_copy)."""
     m.frame[old] -= FRAME_MAPCOUNT_ONE
     _map(m, s, task, at, vpn, pfn)
-    m.vm[s, m.task[task, TASK_NID], Vm.COW_FAULTS] += 1
-    ns = m.cost[COST_MINOR_FAULT] + m.copy_ns[node_of(m, old), node_of(m, pfn)]
+    m.vm[s, m.task[task, Task.NID], Vm.COW_FAULTS] += 1
+    ns = m.cost[Cost.MINOR_FAULT] + m.copy_ns[node_of(m, old), node_of(m, pfn)]
     charge(m, s, task, Cause.COW, ns)
     if m.frame[old] & FRAME_COMPOUND:
         subpage_unmapped(m, s, old)
@@ -80,12 +71,12 @@ _NEW_PAGE = PTE_PRESENT | PTE_WRITE | PTE_YOUNG | PTE_DIRTY
 
 @inlined
 def _count_new_pages(m, s, task, v, nid, preferred, pages):
-    cpu_nid = m.task[task, TASK_NID]
+    cpu_nid = m.task[task, Task.NID]
     mode, _, _, _ = policy_of(m, task, v)
     count_allocations(m, s, nid, preferred, cpu_nid, mode, pages)
     m.lru_change[s, nid, 0] += pages
-    m.mm_change[s, m.task[task, TASK_MM], CHANGE_RSS] += pages
-    m.cause[s, task, Cause.MINOR_FAULT] += pages * m.cost[COST_MINOR_FAULT]
+    m.mm_change[s, m.task[task, Task.MM], Change.RSS] += pages
+    m.cause[s, task, Cause.MINOR_FAULT] += pages * m.cost[Cost.MINOR_FAULT]
     m.vm[s, cpu_nid, Vm.PGFAULT] += pages
 
 
@@ -94,7 +85,7 @@ def new_pages(m, s, queued, k, end, last, run, counts):
     """Serve writes to pages that are none, from ``k``; return the first that is not."""
     task, first = run >> ACCESS_TASK_SHIFT, k
     v = private_vma(m, task, queued[k] & ACCESS_VPN)
-    if v == NONE or not m.vma[v, VMA_WRITE]:
+    if v == NONE or not m.vma[v, Vma.WRITE]:
         return k
     mode, mask, row, own = policy_of(m, task, v)
     if is_interleave(mode):
@@ -103,7 +94,7 @@ def new_pages(m, s, queued, k, end, last, run, counts):
     nid = node_above_low(m, base, mask)
     if nid == NONE:
         return k
-    low, high, delta = m.vma[v, VMA_START], m.vma[v, VMA_END], m.task[task, TASK_DELTA]
+    low, high, delta = m.vma[v, Vma.START], m.vma[v, Vma.END], m.task[task, Task.DELTA]
     row = open_row(m, s, nid)
     while k < end and has_frame(row):
         word = queued[k]

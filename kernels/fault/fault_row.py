@@ -11,7 +11,7 @@ from ..jit.compile import inlined
 from ..lazy.hinting import hint_faults
 from ..lazy.migcache import migcache_faults
 from ..lazy.swapcache import swapcache_faults
-from ..state import TASK_DELTA
+from ..state import Task
 from ..words import ACCESS_TASK_SHIFT, ACCESS_VPN, PTE_PARKED, PTE_PROTNONE, PTE_SWAP
 from .anon_page import new_pages
 
@@ -24,7 +24,7 @@ def serve_row(m, s, queued, k, end, last, run, counts):
     task and tail have in common; ``counts``: hits, as for ``kernels/serve.py``
     """
     word = queued[k]
-    pte = m.pte[(word & ACCESS_VPN) + m.task[run >> ACCESS_TASK_SHIFT, TASK_DELTA]]
+    pte = m.pte[(word & ACCESS_VPN) + m.task[run >> ACCESS_TASK_SHIFT, Task.DELTA]]
     if pte == 0:
         return new_pages(m, s, queued, k, end, last, run, counts)
     if pte & PTE_SWAP:

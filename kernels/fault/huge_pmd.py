@@ -35,28 +35,7 @@ from ..placement.mempolicy import alloc_page_vma
 from ..placement.migrate_huge import migrate_huge
 from ..placement.moves import note_move_huge
 from ..placement.vma_alloc_folio import alloc_huge_on_node, vma_alloc_folio
-from ..state import (
-    BALANCING,
-    COST_HUGE_FAULT,
-    COST_MINOR_FAULT,
-    COST_SPLIT_PMD,
-    HIGH,
-    HUGE_ZERO,
-    NO_MEMORY,
-    PUT_ASIDE,
-    SERVED,
-    SHARDS,
-    SPLITS,
-    TASK_MM,
-    TASK_NID,
-    THP_ENABLED,
-    UNIT_HINTING,
-    USE_ZERO_PAGE,
-    VMA_ADVICE,
-    VMA_END,
-    VMA_START,
-    VMA_WRITE,
-)
+from ..state import NO_MEMORY, PUT_ASIDE, SERVED, Cost, Info, Node, Task, Vma
 from ..words import (
     FOLIO_COMPOUND,
     HPAGE_PMD_NR,
@@ -77,35 +56,35 @@ from .anon_page import map_copied_page, map_new_page
 @inlined
 def thp_vma_allowable(m, v, vpn):
     """Tell whether a fault may map the whole block (thp_vma_allowable_order)."""
-    enabled = m.info[THP_ENABLED]
+    enabled = m.info[Info.THP_ENABLED]
     if enabled == ThpEnabled.NEVER:
         return False
-    advice = m.vma[v, VMA_ADVICE]
+    advice = m.vma[v, Vma.ADVICE]
     if advice == Advice.NOHUGEPAGE:
         return False
     if enabled == ThpEnabled.MADVISE and advice != Advice.HUGEPAGE:
         return False
     first = vpn & ~(HPAGE_PMD_NR - 1)
-    return m.vma[v, VMA_START] <= first and first + HPAGE_PMD_NR <= m.vma[v, VMA_END]
+    return m.vma[v, Vma.START] <= first and first + HPAGE_PMD_NR <= m.vma[v, Vma.END]
 
 
 @inlined
 def _nid_bits(m, task):
     """Return the bits of a new PMD entry that say where its page table lies."""
-    return m.task[task, TASK_NID] << PMD_NID_SHIFT
+    return m.task[task, Task.NID] << PMD_NID_SHIFT
 
 
 @inlined
 def _set_huge_zero_page(m, s, task, block):
-    cpu_nid = m.task[task, TASK_NID]
-    if not m.info[HUGE_ZERO]:
-        if s != m.info[SHARDS]:
+    cpu_nid = m.task[task, Task.NID]
+    if not m.info[Info.HUGE_ZERO]:
+        if s != m.info[Info.SHARDS]:
             return PUT_ASIDE
-        m.info[HUGE_ZERO] = 1
+        m.info[Info.HUGE_ZERO] = 1
         m.vm[s, cpu_nid, Vm.THP_ZERO_PAGE_ALLOC] += 1
     m.pmd[block] = PTE_ZERO | PTE_YOUNG | _nid_bits(m, task)
     m.vm[s, cpu_nid, Vm.ZERO_PAGE_FAULTS] += 1
-    charge(m, s, task, Cause.MINOR_FAULT, m.cost[COST_MINOR_FAULT])
+    charge(m, s, task, Cause.MINOR_FAULT, m.cost[Cost.MINOR_FAULT])
     return SERVED
 
 
@@ -116,32 +95,32 @@ def do_huge_pmd_anonymous_page(m, s, task, at, v, vpn, write):
     SERVED, PUT_ASIDE, or FALLBACK where it takes small pages.
     """
     block = at >> HPAGE_PMD_ORDER
-    if not write and m.info[USE_ZERO_PAGE]:
+    if not write and m.info[Info.USE_ZERO_PAGE]:
         return _set_huge_zero_page(m, s, task, block)
     b = vma_alloc_folio(m, s, task, v, vpn)
     if b < 0:
         return b
     bits = _nid_bits(m, task)
-    bits |= PTE_WRITE if m.vma[v, VMA_WRITE] else PMD_EXCLUSIVE
-    map_folio(m, s, m.task[task, TASK_MM], block, vpn, b, bits)
-    lru_add_drain(m, m.task[task, TASK_NID])
+    bits |= PTE_WRITE if m.vma[v, Vma.WRITE] else PMD_EXCLUSIVE
+    map_folio(m, s, m.task[task, Task.MM], block, vpn, b, bits)
+    lru_add_drain(m, m.task[task, Task.NID])
     add_rss(m, s, task, HPAGE_PMD_NR, 0)
-    m.vm[s, m.task[task, TASK_NID], Vm.THP_FAULT_ALLOC] += 1
-    charge(m, s, task, Cause.HUGE_FAULT, m.cost[COST_HUGE_FAULT])
+    m.vm[s, m.task[task, Task.NID], Vm.THP_FAULT_ALLOC] += 1
+    charge(m, s, task, Cause.HUGE_FAULT, m.cost[Cost.HUGE_FAULT])
     return SERVED
 
 
 @inlined
 def _charge_splits(m, s, task, splits):
     """Let a faulting task pay for PMD splits."""
-    if s == m.info[SHARDS]:
-        m.info[SPLITS] -= splits
-    charge(m, s, task, Cause.HUGE_FAULT, splits * m.cost[COST_SPLIT_PMD])
+    if s == m.info[Info.SHARDS]:
+        m.info[Info.SPLITS] -= splits
+    charge(m, s, task, Cause.HUGE_FAULT, splits * m.cost[Cost.SPLIT_PMD])
 
 
 @inlined
 def _split_for_fault(m, s, task, block):
-    split_huge_pmd(m, s, m.task[task, TASK_MM], block)
+    split_huge_pmd(m, s, m.task[task, Task.MM], block)
     _charge_splits(m, s, task, 1)
 
 
@@ -161,7 +140,7 @@ def _do_huge_pmd_wp_page(m, s, task, at, v, vpn):
     word = m.block_huge[(m.pmd[block] & PTE_PAYLOAD) >> HPAGE_PMD_ORDER]
     if mapcount(word) == 1 and not word & FOLIO_COMPOUND:
         m.pmd[block] |= PTE_WRITE | PTE_YOUNG | PTE_DIRTY
-        charge(m, s, task, Cause.MINOR_FAULT, m.cost[COST_MINOR_FAULT])
+        charge(m, s, task, Cause.MINOR_FAULT, m.cost[Cost.MINOR_FAULT])
         return SERVED
     new = alloc_page_vma(m, s, task, v, vpn, True)
     if new < 0:
@@ -195,7 +174,7 @@ def _do_huge_pmd_numa_page(m, s, task, at, v, vpn):
     page_nid = folio_nid(m, b)
     first = b << HPAGE_PMD_ORDER
     target, answer, asked = misplaced(m, s, task, v, vpn, first, page_nid, HPAGE_PMD_NR)
-    if target != NONE and not m.info[UNIT_HINTING]:
+    if target != NONE and not m.info[Info.UNIT_HINTING]:
         if asked:
             note_filter(m, s, task, first, page_nid, HPAGE_PMD_NR, answer)
         _split_for_hint(m, s, task, b)
@@ -205,12 +184,12 @@ def _do_huge_pmd_numa_page(m, s, task, at, v, vpn):
     limited = target != NONE and numamigrate_update_ratelimit(m, s, target)
     if target != NONE and not limited:
         # migrate_balanced_pgdat: above high plus the pages that come.
-        cpu_nid = m.task[task, TASK_NID]
-        new = alloc_huge_on_node(m, s, target, cpu_nid, HIGH, HPAGE_PMD_NR)
+        cpu_nid = m.task[task, Task.NID]
+        new = alloc_huge_on_node(m, s, target, cpu_nid, Node.HIGH, HPAGE_PMD_NR)
         if new == PUT_ASIDE:
             return PUT_ASIDE
     last, writable = 0, False
-    if m.info[BALANCING]:
+    if m.info[Info.BALANCING]:
         last = last_cpupid(m, first, page_nid)
         mappings = huge_mapcount(m, b) + (m.block_huge[b] & FOLIO_COMPOUND != 0)
         writable = mapping_is_writable(m, v, m.pmd[block], mappings)
@@ -227,8 +206,8 @@ def _do_huge_pmd_numa_page(m, s, task, at, v, vpn):
         wake_demotion(m, target)
     m.pmd[block] = (m.pmd[block] & ~PTE_PROTNONE) | PTE_YOUNG
     count_hint_fault(m, s, task, page_nid)
-    if m.info[BALANCING]:
-        local = page_nid == m.task[task, TASK_NID]
+    if m.info[Info.BALANCING]:
+        local = page_nid == m.task[task, Task.NID]
         nid = target if new >= 0 else page_nid
         failed = target != NONE and new < 0
         vma_set_access_pid_bit(m, s, v, task)

@@ -15,17 +15,7 @@ from ..lazy.hinting import do_numa_page
 from ..lazy.migcache import do_parked_page
 from ..lazy.swapcache import do_swap_page
 from ..placement.mempolicy import alloc_page_vma
-from ..state import (
-    COST_MINOR_FAULT,
-    FALLBACK,
-    SEGV,
-    SERVED,
-    TASK_MM,
-    TASK_NID,
-    VMA_READ,
-    VMA_SHARED,
-    VMA_WRITE,
-)
+from ..state import FALLBACK, SEGV, SERVED, Cost, Task, Vma
 from ..words import (
     FRAME_COMPOUND,
     FRAME_MIGCACHE,
@@ -56,15 +46,15 @@ from .shmem import shmem_fault
 @inlined
 def permits(m, v, write):
     if write:
-        return m.vma[v, VMA_WRITE] == 1
-    return m.vma[v, VMA_READ] == 1
+        return m.vma[v, Vma.WRITE] == 1
+    return m.vma[v, Vma.READ] == 1
 
 
 @inlined
 def _do_zero_page(m, s, task, at):
     m.pte[at] = PTE_ZERO | PTE_YOUNG
-    m.vm[s, m.task[task, TASK_NID], Vm.ZERO_PAGE_FAULTS] += 1
-    charge(m, s, task, Cause.MINOR_FAULT, m.cost[COST_MINOR_FAULT])
+    m.vm[s, m.task[task, Task.NID], Vm.ZERO_PAGE_FAULTS] += 1
+    charge(m, s, task, Cause.MINOR_FAULT, m.cost[Cost.MINOR_FAULT])
     return SERVED
 
 
@@ -94,7 +84,7 @@ def _do_wp_page(m, s, task, at, v, vpn):
         if m.frame[old] & FRAME_SWAPCACHE:
             drop_slot(m, s, old)
         m.pte[at] = pte | PTE_WRITE | PTE_YOUNG | PTE_DIRTY
-        charge(m, s, task, Cause.MINOR_FAULT, m.cost[COST_MINOR_FAULT])
+        charge(m, s, task, Cause.MINOR_FAULT, m.cost[Cost.MINOR_FAULT])
         return SERVED
     new = alloc_page_vma(m, s, task, v, vpn, True)
     if new < 0:
@@ -122,7 +112,7 @@ def _handle_pte_fault(m, s, task, at, v, vpn, write):
 @inlined
 def _pte_alloc(m, s, task, at, v, vpn):
     """Note that the block has a page table now, instead of a huge page."""
-    nid = m.task[task, TASK_NID]
+    nid = m.task[task, Task.NID]
     m.pmd[at >> HPAGE_PMD_ORDER] = PMD_TABLE | nid << PMD_NID_SHIFT
     if thp_vma_allowable(m, v, vpn):
         m.vm[s, nid, Vm.THP_FAULT_FALLBACK] += 1
@@ -131,12 +121,12 @@ def _pte_alloc(m, s, task, at, v, vpn):
 @called
 def handle_mm_fault(m, s, task, at, vpn, write):
     """Serve one fault: SERVED, NO_MEMORY, PUT_ASIDE or SEGV."""
-    v = find_vma(m, m.task[task, TASK_MM], vpn)
+    v = find_vma(m, m.task[task, Task.MM], vpn)
     if v == NONE or not permits(m, v, write):
         return SEGV
     pmd = m.pmd[at >> HPAGE_PMD_ORDER]
     status = FALLBACK
-    if m.vma[v, VMA_SHARED]:
+    if m.vma[v, Vma.SHARED]:
         status = shmem_fault(m, s, task, at, v, vpn, write)
     elif pmd & PMD_LEAF:
         status = handle_huge_pmd_fault(m, s, task, at, v, vpn)
@@ -147,5 +137,5 @@ def handle_mm_fault(m, s, task, at, vpn, write):
         if status == SERVED and pmd == 0:
             _pte_alloc(m, s, task, at, v, vpn)
     if status == SERVED:
-        m.vm[s, m.task[task, TASK_NID], Vm.PGFAULT] += 1
+        m.vm[s, m.task[task, Task.NID], Vm.PGFAULT] += 1
     return status

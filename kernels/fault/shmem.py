@@ -16,18 +16,7 @@ from ..frames.vma import pseudo_vma
 from ..jit.compile import called, inlined, kernel
 from ..placement.mempolicy import alloc_page_vma
 from ..placement.migrate import lru_add
-from ..state import (
-    COST_MINOR_FAULT,
-    COST_SWAP_IN,
-    SERVED,
-    SHARDS,
-    SLOTS,
-    TASK_NID,
-    VMA_END,
-    VMA_START,
-    VMA_WRITE,
-    WRITTEN,
-)
+from ..state import SERVED, Cost, Info, Task, Vma
 from ..words import (
     FRAME_ACTIVE,
     FRAME_DIRTY,
@@ -77,7 +66,7 @@ def _get_folio(m, s, task, v, vpn):
     """
     entry = m.pte[cache_index(m, vpn)]
     if entry & PTE_PRESENT:
-        charge(m, s, task, Cause.MINOR_FAULT, m.cost[COST_MINOR_FAULT])
+        charge(m, s, task, Cause.MINOR_FAULT, m.cost[Cost.MINOR_FAULT])
         return entry & PTE_PAYLOAD
     row, page = pseudo_vma(m, v, vpn)
     pfn = alloc_page_vma(m, s, task, row, page, True)
@@ -85,11 +74,11 @@ def _get_folio(m, s, task, v, vpn):
         return pfn
     if entry & PTE_SWAP:
         _swapin_folio(m, s, vpn, pfn, entry & PTE_PAYLOAD)
-        m.vm[s, m.task[task, TASK_NID], Vm.PGMAJFAULT] += 1
-        charge(m, s, task, Cause.SWAP_IN, m.cost[COST_SWAP_IN])
+        m.vm[s, m.task[task, Task.NID], Vm.PGMAJFAULT] += 1
+        charge(m, s, task, Cause.SWAP_IN, m.cost[Cost.SWAP_IN])
     else:
         _add_to_page_cache(m, s, vpn, pfn, 0)
-        charge(m, s, task, Cause.MINOR_FAULT, m.cost[COST_MINOR_FAULT])
+        charge(m, s, task, Cause.MINOR_FAULT, m.cost[Cost.MINOR_FAULT])
     return pfn
 
 
@@ -100,7 +89,7 @@ def _set_pte(m, s, task, at, v, pfn, dirty):
     Nobody wants to know of the first write (vma_wants_writenotify: shmem has no
     page_mkwrite and no writeback).
     """
-    write = PTE_WRITE if m.vma[v, VMA_WRITE] else 0
+    write = PTE_WRITE if m.vma[v, Vma.WRITE] else 0
     m.pte[at] = pfn | PTE_PRESENT | PTE_YOUNG | write | dirty
     m.frame[pfn] += FRAME_MAPCOUNT_ONE
     add_rss(m, s, task, 1, 0)
@@ -112,8 +101,8 @@ def _fault_around(m, s, task, at, v, vpn):
 
     Within its VMA, its page table and 64 KiB from the first of them.
     """
-    first = max(vpn & ~(FAULT_AROUND - 1), m.vma[v, VMA_START])
-    end = min(first + FAULT_AROUND, m.vma[v, VMA_END])
+    first = max(vpn & ~(FAULT_AROUND - 1), m.vma[v, Vma.START])
+    end = min(first + FAULT_AROUND, m.vma[v, Vma.END])
     end = min(end, (vpn | (HPAGE_PMD_NR - 1)) + 1)
     cache = cache_index(m, vpn) - vpn
     for page in range(first, end):
@@ -129,7 +118,7 @@ def shmem_fault(m, s, task, at, v, vpn, write):
     if m.pte[at] & PTE_PRESENT:
         # wp_page_shared: there is never a copy.
         m.pte[at] |= PTE_WRITE | PTE_YOUNG | PTE_DIRTY
-        charge(m, s, task, Cause.MINOR_FAULT, m.cost[COST_MINOR_FAULT])
+        charge(m, s, task, Cause.MINOR_FAULT, m.cost[Cost.MINOR_FAULT])
         return SERVED
     pfn = _get_folio(m, s, task, v, vpn)
     if pfn < 0:
@@ -139,7 +128,7 @@ def shmem_fault(m, s, task, at, v, vpn, write):
     else:
         _fault_around(m, s, task, at, v, vpn)
     if m.pmd[at >> HPAGE_PMD_ORDER] == 0:
-        nid = m.task[task, TASK_NID]
+        nid = m.task[task, Task.NID]
         m.pmd[at >> HPAGE_PMD_ORDER] = PMD_TABLE | nid << PMD_NID_SHIFT
     return SERVED
 
@@ -170,8 +159,8 @@ def shmem_unmapped(m, s, pte):
 @inlined
 def shmem_writepage(m, n, vpn):
     """Let a slot take a page's place in the page cache; False: none was free."""
-    s = m.info[SHARDS]
-    slot = get_id(m.info, SLOTS, m.slot_frame)
+    s = m.info[Info.SHARDS]
+    slot = get_id(m.info, Info.SLOTS, m.slot_frame)
     if slot == NONE:
         m.refused[s, Refusal.NO_SWAP_SLOT] += 1
         return False
@@ -179,7 +168,7 @@ def shmem_writepage(m, n, vpn):
     m.slot_frame[slot] = NONE
     m.pte[cache_index(m, vpn)] = PTE_SWAP | slot
     m.vm[s, n, Vm.PSWPOUT] += 1
-    m.info[WRITTEN] += 1
+    m.info[Info.WRITTEN] += 1
     return True
 
 
@@ -189,7 +178,7 @@ def shmem_undo_range(m, first, pages):
 
     first  index of its first entry
     """
-    s = m.info[SHARDS]
+    s = m.info[Info.SHARDS]
     for i in range(first, first + pages):
         entry = m.pte[i]
         m.pte[i] = 0
@@ -208,7 +197,7 @@ def shmem_unuse(m, task, v, first, pages, interleave):
     v           pseudo VMA of the part, ``first`` its vpn
     interleave  as VMA_INTERLEAVE
     """
-    s = m.info[SHARDS]
+    s = m.info[Info.SHARDS]
     for vpn in range(first, first + pages):
         entry = m.pte[cache_index(m, vpn)]
         if not entry & PTE_SWAP:

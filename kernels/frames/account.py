@@ -1,7 +1,7 @@
 """What a task is charged and a process holds, noted by shard."""
 
 from ..jit.compile import inlined
-from ..state import CHANGE_RSS, CHANGE_SWAPENTS, SHARDS, TASK_MM
+from ..state import Change, Info, Task
 
 
 @inlined
@@ -11,11 +11,11 @@ def charge(m, s, task, cause, ns):
 
 @inlined
 def add_rss(m, s, task, rss, swapents):
-    m.mm_change[s, m.task[task, TASK_MM], CHANGE_RSS] += rss
-    m.mm_change[s, m.task[task, TASK_MM], CHANGE_SWAPENTS] += swapents
+    m.mm_change[s, m.task[task, Task.MM], Change.RSS] += rss
+    m.mm_change[s, m.task[task, Task.MM], Change.SWAPENTS] += swapents
 
 
 @inlined
 def refuse(m, reason):
-    m.refused[m.info[SHARDS], reason] += 1
+    m.refused[m.info[Info.SHARDS], reason] += 1
     return 0

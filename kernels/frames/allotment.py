@@ -6,34 +6,7 @@ from ..jit.bits import bit, lowest, without_lowest
 from ..jit.compile import inlined, kernel
 from ..jit.prefetch import prefetchw
 from ..knobs import ThpEnabled
-from ..state import (
-    END_BLOCK,
-    FREE,
-    FREED_BLOCK_HEAD,
-    FREED_BLOCK_TAIL,
-    FREED_PARTS,
-    LENT,
-    LOW,
-    PARTIAL_HEAD,
-    POOL_FREED,
-    POOL_GIVEN,
-    POOL_HEAD,
-    POOL_HUGE_GIVEN,
-    POOL_HUGE_HEAD,
-    POOL_HUGE_LEFT,
-    POOL_HUGE_USED,
-    POOL_LEFT,
-    POOL_WANTED,
-    PUT_ASIDE,
-    QUEUE_END,
-    QUEUE_FIRST,
-    SHARDS,
-    THP_ENABLED,
-    UNLISTED,
-    VIRGIN,
-    WHOLE,
-    WHOLE_AT_START,
-)
+from ..state import FREED_PARTS, PUT_ASIDE, BlockList, Info, Node, Pool, Shard
 from ..words import HPAGE_PMD_NR, HPAGE_PMD_ORDER, NONE
 from .page_alloc import (
     ALL_FREE,
@@ -63,14 +36,14 @@ DISTANCE: Final = 32
 @inlined
 def rmqueue_shard(m, s, n):
     """Take a frame of the shard's allotment; PUT_ASIDE where it is used up."""
-    if m.pool[s, n, POOL_LEFT] == 0:
+    if m.pool[s, n, Pool.LEFT] == 0:
         return PUT_ASIDE
-    b = m.pool[s, n, POOL_HEAD]
+    b = m.pool[s, n, Pool.HEAD]
     pfn = take_frame(m, b)
-    m.pool[s, n, POOL_LEFT] -= 1
+    m.pool[s, n, Pool.LEFT] -= 1
     if m.block_used[b] == HPAGE_PMD_NR:
-        m.pool[s, n, POOL_HEAD] = m.block_next[b]
-        m.block_list[b] = UNLISTED
+        m.pool[s, n, Pool.HEAD] = m.block_next[b]
+        m.block_list[b] = BlockList.UNLISTED
     return pfn
 
 
@@ -84,10 +57,10 @@ def rmqueue_shard(m, s, n):
 @inlined
 def open_row(m, s, n):
     """Begin a row of frames of node ``n``."""
-    left = m.pool[s, n, POOL_LEFT]
+    left = m.pool[s, n, Pool.LEFT]
     if left == 0:
         return 0, 0, 0, 0
-    i = m.pool[s, n, POOL_HEAD] * FREE_WORDS
+    i = m.pool[s, n, Pool.HEAD] * FREE_WORDS
     while m.block_free[i] == 0:
         i += 1
     return i, m.block_free[i], 0, left
@@ -119,20 +92,20 @@ def close_row(m, s, n, row):
     b = i // FREE_WORDS
     m.block_free[i] = free
     m.block_used[b] += taken
-    m.pool[s, n, POOL_LEFT] = left - taken
+    m.pool[s, n, Pool.LEFT] = left - taken
     if m.block_used[b] == HPAGE_PMD_NR:
-        m.pool[s, n, POOL_HEAD] = m.block_next[b]
-        m.block_list[b] = UNLISTED
+        m.pool[s, n, Pool.HEAD] = m.block_next[b]
+        m.block_list[b] = BlockList.UNLISTED
 
 
 @inlined
 def rmqueue_huge_shard(m, s, n):
     """Take a block of the shard's allotment; PUT_ASIDE where it is used up."""
-    if m.pool[s, n, POOL_HUGE_LEFT] == 0:
+    if m.pool[s, n, Pool.HUGE_LEFT] == 0:
         return PUT_ASIDE
-    b = m.pool[s, n, POOL_HUGE_HEAD]
-    m.pool[s, n, POOL_HUGE_HEAD] = m.block_next[b]
-    m.pool[s, n, POOL_HUGE_LEFT] -= 1
+    b = m.pool[s, n, Pool.HUGE_HEAD]
+    m.pool[s, n, Pool.HUGE_HEAD] = m.block_next[b]
+    m.pool[s, n, Pool.HUGE_LEFT] -= 1
     return make_huge(m, b)
 
 
@@ -143,11 +116,11 @@ def _lend_to(m, s, n, allotment):
     No more than it wants by what it took: where blocks have a free frame each, a node
     that nobody takes from would cost more than all faults.
     """
-    allotment = min(allotment, max(ALLOTMENT, m.pool[s, n, POOL_WANTED]))
+    allotment = min(allotment, max(ALLOTMENT, m.pool[s, n, Pool.WANTED]))
     lent = 0
     last = NONE
     while lent < allotment:
-        b = m.node[n, PARTIAL_HEAD]
+        b = m.node[n, Node.PARTIAL_HEAD]
         if b != NONE:
             unlink_partial(m, n, b)
         else:
@@ -156,17 +129,17 @@ def _lend_to(m, s, n, allotment):
                 set_free(m, b, ALL_FREE)
         if b == NONE:
             break
-        m.block_list[b] = LENT
+        m.block_list[b] = BlockList.LENT
         m.block_next[b] = NONE
         if last == NONE:
-            m.pool[s, n, POOL_HEAD] = b
+            m.pool[s, n, Pool.HEAD] = b
         else:
             m.block_next[last] = b
         last = b
         lent += HPAGE_PMD_NR - m.block_used[b]
     given = min(lent, allotment)
-    m.pool[s, n, POOL_LEFT] = given
-    m.pool[s, n, POOL_GIVEN] = given
+    m.pool[s, n, Pool.LEFT] = given
+    m.pool[s, n, Pool.GIVEN] = given
 
 
 @inlined
@@ -175,46 +148,46 @@ def _lend_huge_to(m, s, n, allotment):
 
     Twice what it took last is enough: most accesses are hits.
     """
-    allotment = min(allotment, max(HUGE_ALLOTMENT, 2 * m.pool[s, n, POOL_HUGE_USED]))
+    allotment = min(allotment, max(HUGE_ALLOTMENT, 2 * m.pool[s, n, Pool.HUGE_USED]))
     last = NONE
     given = 0
     while given < allotment:
         b = take_free_block(m, n)
         if b == NONE:
             break
-        m.block_list[b] = LENT
+        m.block_list[b] = BlockList.LENT
         m.block_next[b] = NONE
         if last == NONE:
-            m.pool[s, n, POOL_HUGE_HEAD] = b
+            m.pool[s, n, Pool.HUGE_HEAD] = b
         else:
             m.block_next[last] = b
         last = b
         given += 1
-    m.pool[s, n, POOL_HUGE_LEFT] = given
-    m.pool[s, n, POOL_HUGE_GIVEN] = given
+    m.pool[s, n, Pool.HUGE_LEFT] = given
+    m.pool[s, n, Pool.HUGE_GIVEN] = given
 
 
 @inlined
 def _queue_length(m, s):
-    return m.shard[s, QUEUE_END] - m.shard[s, QUEUE_FIRST]
+    return m.shard[s, Shard.QUEUE_END] - m.shard[s, Shard.QUEUE_FIRST]
 
 
 @kernel
 def lend(m):
     """Give every shard its allotment of every node's free frames for a quantum."""
-    shards = m.info[SHARDS]
-    part = 8 if m.info[THP_ENABLED] == ThpEnabled.NEVER else 16
+    shards = m.info[Info.SHARDS]
+    part = 8 if m.info[Info.THP_ENABLED] == ThpEnabled.NEVER else 16
     for n in range(m.node.shape[0]):
-        m.node[n, WHOLE_AT_START] = m.node[n, WHOLE]
-        free = m.node[n, FREE]
-        share = max(0, min(free // part, free - m.node[n, LOW])) // shards
+        m.node[n, Node.WHOLE_AT_START] = m.node[n, Node.WHOLE]
+        free = m.node[n, Node.FREE]
+        share = max(0, min(free // part, free - m.node[n, Node.LOW])) // shards
         for s in range(shards):
             _lend_to(m, s, n, min(share, _queue_length(m, s)))
-    if m.info[THP_ENABLED] == ThpEnabled.NEVER:
+    if m.info[Info.THP_ENABLED] == ThpEnabled.NEVER:
         return
     for n in range(m.node.shape[0]):
-        free = m.node[n, FREE]
-        blocks = max(0, min(free // part, free - m.node[n, LOW])) // HPAGE_PMD_NR
+        free = m.node[n, Node.FREE]
+        blocks = max(0, min(free // part, free - m.node[n, Node.LOW])) // HPAGE_PMD_NR
         share = blocks // shards
         for s in range(shards):
             _lend_huge_to(m, s, n, min(share, _queue_length(m, s)))
@@ -228,9 +201,9 @@ def touch_ahead(m):
     needs one; here one thread does, and the others serve.
     """
     for n in range(m.node.shape[0]):
-        lent = m.node[n, WHOLE_AT_START] - m.node[n, WHOLE]
-        b = -(-m.node[n, VIRGIN] // HOST_BLOCKS) * HOST_BLOCKS
-        end = min(b + lent, m.node[n, END_BLOCK])
+        lent = m.node[n, Node.WHOLE_AT_START] - m.node[n, Node.WHOLE]
+        b = -(-m.node[n, Node.VIRGIN] // HOST_BLOCKS) * HOST_BLOCKS
+        end = min(b + lent, m.node[n, Node.END_BLOCK])
         while b < end:
             m.frame[b << HPAGE_PMD_ORDER] = 0
             b += HOST_BLOCKS
@@ -238,7 +211,7 @@ def touch_ahead(m):
 
 @inlined
 def _take_back(m, s, n):
-    b = m.pool[s, n, POOL_HEAD]
+    b = m.pool[s, n, Pool.HEAD]
     while b != NONE:
         after = m.block_next[b]
         if m.block_used[b] == 0:
@@ -246,39 +219,39 @@ def _take_back(m, s, n):
         else:
             push_partial(m, n, b)
         b = after
-    m.pool[s, n, POOL_HEAD] = NONE
-    given, left = m.pool[s, n, POOL_GIVEN], m.pool[s, n, POOL_LEFT]
-    m.node[n, FREE] += m.pool[s, n, POOL_FREED] - (given - left)
-    m.pool[s, n, POOL_FREED] = 0
+    m.pool[s, n, Pool.HEAD] = NONE
+    given, left = m.pool[s, n, Pool.GIVEN], m.pool[s, n, Pool.LEFT]
+    m.node[n, Node.FREE] += m.pool[s, n, Pool.FREED] - (given - left)
+    m.pool[s, n, Pool.FREED] = 0
     wanted = 4 * (_queue_length(m, s) if left == 0 else given - left)
-    m.pool[s, n, POOL_WANTED] = max(wanted, m.pool[s, n, POOL_WANTED] // 2)
+    m.pool[s, n, Pool.WANTED] = max(wanted, m.pool[s, n, Pool.WANTED] // 2)
 
 
 @inlined
 def _take_back_huge(m, s, n):
-    b = m.pool[s, n, POOL_HUGE_HEAD]
+    b = m.pool[s, n, Pool.HUGE_HEAD]
     while b != NONE:
         after = m.block_next[b]
         push_returned(m, n, b)
         b = after
-    used = m.pool[s, n, POOL_HUGE_GIVEN] - m.pool[s, n, POOL_HUGE_LEFT]
-    m.node[n, FREE] -= used * HPAGE_PMD_NR
-    m.pool[s, n, POOL_HUGE_HEAD] = NONE
-    m.pool[s, n, POOL_HUGE_LEFT] = 0
-    m.pool[s, n, POOL_HUGE_GIVEN] = 0
-    m.pool[s, n, POOL_HUGE_USED] = used
+    used = m.pool[s, n, Pool.HUGE_GIVEN] - m.pool[s, n, Pool.HUGE_LEFT]
+    m.node[n, Node.FREE] -= used * HPAGE_PMD_NR
+    m.pool[s, n, Pool.HUGE_HEAD] = NONE
+    m.pool[s, n, Pool.HUGE_LEFT] = 0
+    m.pool[s, n, Pool.HUGE_GIVEN] = 0
+    m.pool[s, n, Pool.HUGE_USED] = used
 
 
 @inlined
 def _free_huge_chain(m, s):
-    b = m.shard[s, FREED_BLOCK_HEAD]
-    tail = m.shard[s, FREED_BLOCK_TAIL]
+    b = m.shard[s, Shard.FREED_BLOCK_HEAD]
+    tail = m.shard[s, Shard.FREED_BLOCK_TAIL]
     while b != NONE:
         after = NONE if b == tail else m.block_next[b]
         free_huge(m, b)
         b = after
-    m.shard[s, FREED_BLOCK_HEAD] = NONE
-    m.shard[s, FREED_BLOCK_TAIL] = NONE
+    m.shard[s, Shard.FREED_BLOCK_HEAD] = NONE
+    m.shard[s, Shard.FREED_BLOCK_TAIL] = NONE
 
 
 @kernel
@@ -287,7 +260,7 @@ def take_back(m):
 
     Frames that shards freed are free in their nodes' counts; ``free_part`` frees them.
     """
-    shards = m.info[SHARDS]
+    shards = m.info[Info.SHARDS]
     for s in range(shards):
         for n in range(m.node.shape[0]):
             _take_back(m, s, n)
@@ -299,7 +272,7 @@ def take_back(m):
 @inlined
 def _ask_for_blocks(m, s, part, i):
     """Prefetch what a part's frees from the ``i``-th one of a shard will change."""
-    first = m.shard[s, QUEUE_FIRST]
+    first = m.shard[s, Shard.QUEUE_FIRST]
     for j in range(first + i, first + min(i + DISTANCE, m.freed_count[s, part])):
         prefetchw(m.block_free, m.freed[part, j] // WORD_BITS)
         prefetchw(m.block_used, m.freed[part, j] >> HPAGE_PMD_ORDER)
@@ -308,7 +281,7 @@ def _ask_for_blocks(m, s, part, i):
 @inlined
 def _free_part_of(m, s, part):
     """Free what a shard freed of a part; keep the frames whose block changed lists."""
-    first, kept = m.shard[s, QUEUE_FIRST], 0
+    first, kept = m.shard[s, Shard.QUEUE_FIRST], 0
     for i in range(m.freed_count[s, part]):
         if i % DISTANCE == 0:
             _ask_for_blocks(m, s, part, i + DISTANCE)
@@ -329,7 +302,7 @@ def free_part(m, part):
 
     No two parts have a block in common: threads may free parts side by side.
     """
-    shards = m.info[SHARDS]
+    shards = m.info[Info.SHARDS]
     _ask_for_blocks(m, 0, part, 0)
     for s in range(shards):
         if s + 1 < shards:
@@ -341,7 +314,7 @@ def free_part(m, part):
 def _relist(m, pfn):
     """Put a block on the list that its free frames ask for."""
     n, b = node_of(m, pfn), pfn >> HPAGE_PMD_ORDER
-    if m.block_list[b] == UNLISTED:
+    if m.block_list[b] == BlockList.UNLISTED:
         push_partial(m, n, b)
     else:
         unlink_partial(m, n, b)
@@ -351,10 +324,10 @@ def _relist(m, pfn):
 @kernel
 def relist(m):
     """Put blocks that frames were freed in on their lists, and free huge pages."""
-    shards = m.info[SHARDS]
+    shards = m.info[Info.SHARDS]
     for part in range(FREED_PARTS):
         for s in range(shards):
-            first = m.shard[s, QUEUE_FIRST]
+            first = m.shard[s, Shard.QUEUE_FIRST]
             for i in range(first, first + m.freed_count[s, part]):
                 _relist(m, m.freed[part, i])
             m.freed_count[s, part] = 0

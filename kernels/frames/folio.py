@@ -6,16 +6,7 @@ index of a PMD entry.
 
 from ..counters import Vm
 from ..jit.compile import called, inlined, kernel
-from ..state import (
-    CHANGE_HUGE,
-    DEFERRED,
-    INACTIVE,
-    MM_DELTA,
-    MM_NEXT,
-    SHARDS,
-    SPLITS,
-    UNLISTED,
-)
+from ..state import BlockList, Change, Info, Mm, Node
 from ..words import (
     FOLIO_COMPOUND,
     FOLIO_DEFERRED,
@@ -88,16 +79,16 @@ def lru_add_huge(m, s, b, change):
 
 @inlined
 def _lru_add(m, s, n, active, pages):
-    if s == m.info[SHARDS]:
-        m.node[n, INACTIVE + active] += pages
+    if s == m.info[Info.SHARDS]:
+        m.node[n, Node.INACTIVE + active] += pages
     else:
         m.lru_change[s, n, active] += pages
 
 
 @inlined
 def _count_deferred(m, s, n, change):
-    if s == m.info[SHARDS]:
-        m.node[n, DEFERRED] += change
+    if s == m.info[Info.SHARDS]:
+        m.node[n, Node.DEFERRED] += change
     else:
         m.lru_change[s, n, 2] += change
 
@@ -169,13 +160,13 @@ def split_huge_pmd(m, s, mm, block):
     """Split the huge entry ``block`` of process ``mm`` (__split_huge_pmd)."""
     pmd = m.pmd[block]
     m.vm[s, (pmd & PMD_NID) >> PMD_NID_SHIFT, Vm.THP_SPLIT_PMD] += 1
-    if s == m.info[SHARDS]:
-        m.info[SPLITS] += 1
+    if s == m.info[Info.SHARDS]:
+        m.info[Info.SPLITS] += 1
     if pmd & PTE_PRESENT:
-        m.mm_change[s, mm, CHANGE_HUGE] -= HPAGE_PMD_NR
+        m.mm_change[s, mm, Change.HUGE] -= HPAGE_PMD_NR
         m.block_huge[(pmd & PTE_PAYLOAD) >> HPAGE_PMD_ORDER] &= ~FOLIO_REMAPPED
     split_pmd(m.pmd, m.pte, m.frame, m.block_huge, m.block_mapped, block)
-    vpn = (block << HPAGE_PMD_ORDER) - m.mm[mm, MM_DELTA]
+    vpn = (block << HPAGE_PMD_ORDER) - m.mm[mm, Mm.DELTA]
     kept = vm_page_prot(m, mm, vpn, pmd)
     if kept:
         _mark_ptes(m, block, kept)
@@ -185,7 +176,7 @@ def split_huge_pmd(m, s, mm, block):
 def vma_adjust_trans_huge(m, mm, block):
     """Split the entry of a block, if it is huge: a VMA is going to end inside it."""
     if m.pmd[block] & PMD_LEAF:
-        split_huge_pmd(m, m.info[SHARDS], mm, block)
+        split_huge_pmd(m, m.info[Info.SHARDS], mm, block)
 
 
 @inlined
@@ -197,13 +188,13 @@ def _unmap_folio(m, s, b, kept):
     vpn = m.block_huge[b] & FRAME_VPN
     mm = first_mm(m, vpn)
     while mm != NONE:
-        block = (vpn + m.mm[mm, MM_DELTA]) >> HPAGE_PMD_ORDER
+        block = (vpn + m.mm[mm, Mm.DELTA]) >> HPAGE_PMD_ORDER
         pmd = m.pmd[block]
         if maps_folio(pmd, b):
             split_huge_pmd(m, s, mm, block)
             if pmd & kept:
                 _mark_ptes(m, block, kept)
-        mm = m.mm[mm, MM_NEXT]
+        mm = m.mm[mm, Mm.NEXT]
 
 
 @called
@@ -222,11 +213,11 @@ def _any_dirty(m, b):
     vpn = m.block_huge[b] & FRAME_VPN
     mm = first_mm(m, vpn)
     while mm != NONE:
-        at = vpn + m.mm[mm, MM_DELTA]
+        at = vpn + m.mm[mm, Mm.DELTA]
         for i in range(HPAGE_PMD_NR):
             if maps_frame(m.pte[at + i], first + i) and m.pte[at + i] & PTE_DIRTY:
                 return True
-        mm = m.mm[mm, MM_NEXT]
+        mm = m.mm[mm, Mm.NEXT]
     return False
 
 
@@ -262,7 +253,7 @@ def split_huge_page(m, s, b, kept):
     if moved:
         _take_over_from(m, b, moved)
     split_last_cpupid(m, b)
-    m.block_list[b] = UNLISTED
+    m.block_list[b] = BlockList.UNLISTED
     set_free(m, b, 0)
     _lru_add(m, s, n, active, -freed)
     m.vm[s, n, Vm.THP_SPLIT_PAGE] += 1
@@ -284,4 +275,4 @@ def map_folio(m, s, mm, block, vpn, b, bits):
     lru_add_huge(m, s, b, 1)
     bits |= PTE_PRESENT | PTE_YOUNG | PTE_DIRTY
     m.pmd[block] = b << HPAGE_PMD_ORDER | bits
-    m.mm_change[s, mm, CHANGE_HUGE] += HPAGE_PMD_NR
+    m.mm_change[s, mm, Change.HUGE] += HPAGE_PMD_NR

@@ -9,7 +9,7 @@ from typing import Final
 
 from ..jit.compile import inlined
 from ..knobs import Balancing
-from ..state import BALANCING, SLOW, TASK_CPU
+from ..state import Info, Node, Task
 from ..words import HPAGE_PMD_NR, HPAGE_PMD_ORDER
 
 PID_MASK: Final = 0xFF
@@ -21,7 +21,7 @@ _TIERING: Final = int(Balancing.TIERING)
 @inlined
 def uses_access_time(m, n):
     """Tell whether pages of a node keep the time of their mark (a slow node's do)."""
-    return m.info[BALANCING] & _TIERING != 0 and m.node[n, SLOW] == 1
+    return m.info[Info.BALANCING] & _TIERING != 0 and m.node[n, Node.SLOW] == 1
 
 
 @inlined
@@ -33,7 +33,7 @@ def pid_of(task):
 @inlined
 def cpupid_of(m, task):
     """Return the word of a fault that a task takes now."""
-    return (m.task[task, TASK_CPU] << _PID_BITS | pid_of(task)) + 1
+    return (m.task[task, Task.CPU] << _PID_BITS | pid_of(task)) + 1
 
 
 @inlined
@@ -73,20 +73,20 @@ def set_last_cpupid(m, pfn, word):
 @inlined
 def reset_last_cpupid(m, pfn):
     """Forget who used a frame that is freed (free_pages_prepare)."""
-    if m.info[BALANCING]:
+    if m.info[Info.BALANCING]:
         m.frame_cpupid[pfn] = 0
 
 
 @inlined
 def reset_last_cpupids(m, pfn, frames):
     """Forget who used frames in a row."""
-    if m.info[BALANCING]:
+    if m.info[Info.BALANCING]:
         m.frame_cpupid[pfn : pfn + frames] = 0
 
 
 @inlined
 def reset_last_cpupid_huge(m, b):
-    if m.info[BALANCING]:
+    if m.info[Info.BALANCING]:
         m.block_cpupid[b] = 0
 
 
@@ -101,21 +101,21 @@ def _taken_over(m, word, source, target):
 @inlined
 def migrate_last_cpupid(m, old, new, source, target):
     """Let the frame ``new`` of node ``target`` take over the word of ``old``."""
-    if m.info[BALANCING]:
+    if m.info[Info.BALANCING]:
         m.frame_cpupid[new] = _taken_over(m, m.frame_cpupid[old], source, target)
 
 
 @inlined
 def migrate_last_cpupid_huge(m, old, new, source, target):
     """Do ``migrate_last_cpupid`` for the folios of two pageblocks."""
-    if m.info[BALANCING]:
+    if m.info[Info.BALANCING]:
         m.block_cpupid[new] = _taken_over(m, m.block_cpupid[old], source, target)
 
 
 @inlined
 def split_last_cpupid(m, b):
     """Give every frame of a folio that is split the folio's word."""
-    if m.info[BALANCING]:
+    if m.info[Info.BALANCING]:
         first = b << HPAGE_PMD_ORDER
         m.frame_cpupid[first : first + HPAGE_PMD_NR] = m.block_cpupid[b]
         m.block_cpupid[b] = 0

@@ -6,7 +6,7 @@ so many accesses before its use that memory has answered, in the order of a chai
 
 from ..jit.compile import called, inlined
 from ..jit.prefetch import prefetch, prefetchw
-from ..state import TASK_DELTA
+from ..state import Task
 from ..words import (
     ACCESS_TASK_SHIFT,
     ACCESS_VPN,
@@ -29,7 +29,7 @@ GROUP = 16
 
 @inlined
 def _at(m, word):
-    return (word & ACCESS_VPN) + m.task[word >> ACCESS_TASK_SHIFT, TASK_DELTA]
+    return (word & ACCESS_VPN) + m.task[word >> ACCESS_TASK_SHIFT, Task.DELTA]
 
 
 @inlined

@@ -9,25 +9,7 @@ from typing import Final
 from ..counters import Vm
 from ..jit.bits import bit, lowest, without_lowest
 from ..jit.compile import inlined
-from ..state import (
-    END_BLOCK,
-    FREE,
-    FREED_BLOCK_HEAD,
-    FREED_BLOCK_TAIL,
-    FREED_PARTS,
-    HUGE,
-    NODE_SHIFT,
-    PARTIAL,
-    PARTIAL_HEAD,
-    POOL_FREED,
-    QUEUE_FIRST,
-    RETURNED,
-    RETURNED_HEAD,
-    SHARDS,
-    UNLISTED,
-    VIRGIN,
-    WHOLE,
-)
+from ..state import FREED_PARTS, BlockList, Info, Node, Pool, Shard
 from ..words import FOLIO_COMPOUND, HPAGE_PMD_NR, HPAGE_PMD_ORDER, NONE
 from .last_cpupid import reset_last_cpupid, reset_last_cpupid_huge
 
@@ -42,18 +24,18 @@ FREED_SHIFT: Final = 6
 @inlined
 def node_of(m, pfn):
     """Return the node of a frame."""
-    return pfn >> m.info[NODE_SHIFT]
+    return pfn >> m.info[Info.NODE_SHIFT]
 
 
 @inlined
 def push_partial(m, n, b):
-    head = m.node[n, PARTIAL_HEAD]
+    head = m.node[n, Node.PARTIAL_HEAD]
     m.block_next[b] = head
     m.block_prev[b] = NONE
     if head != NONE:
         m.block_prev[head] = b
-    m.node[n, PARTIAL_HEAD] = b
-    m.block_list[b] = PARTIAL
+    m.node[n, Node.PARTIAL_HEAD] = b
+    m.block_list[b] = BlockList.PARTIAL
 
 
 @inlined
@@ -61,20 +43,20 @@ def unlink_partial(m, n, b):
     after = m.block_next[b]
     before = m.block_prev[b]
     if before == NONE:
-        m.node[n, PARTIAL_HEAD] = after
+        m.node[n, Node.PARTIAL_HEAD] = after
     else:
         m.block_next[before] = after
     if after != NONE:
         m.block_prev[after] = before
-    m.block_list[b] = UNLISTED
+    m.block_list[b] = BlockList.UNLISTED
 
 
 @inlined
 def push_returned(m, n, b):
-    m.block_next[b] = m.node[n, RETURNED_HEAD]
-    m.node[n, RETURNED_HEAD] = b
-    m.node[n, WHOLE] += 1
-    m.block_list[b] = RETURNED
+    m.block_next[b] = m.node[n, Node.RETURNED_HEAD]
+    m.node[n, Node.RETURNED_HEAD] = b
+    m.node[n, Node.WHOLE] += 1
+    m.block_list[b] = BlockList.RETURNED
 
 
 @inlined
@@ -90,16 +72,16 @@ def set_free(m, b, word):
 @inlined
 def take_free_block(m, n):
     """Take a wholly free block off its list; NONE where there is none."""
-    b = m.node[n, RETURNED_HEAD]
+    b = m.node[n, Node.RETURNED_HEAD]
     if b != NONE:
-        m.node[n, RETURNED_HEAD] = m.block_next[b]
-        m.node[n, WHOLE] -= 1
+        m.node[n, Node.RETURNED_HEAD] = m.block_next[b]
+        m.node[n, Node.WHOLE] -= 1
         return b
-    b = m.node[n, VIRGIN]
-    if b >= m.node[n, END_BLOCK]:
+    b = m.node[n, Node.VIRGIN]
+    if b >= m.node[n, Node.END_BLOCK]:
         return NONE
-    m.node[n, VIRGIN] = b + 1
-    m.node[n, WHOLE] -= 1
+    m.node[n, Node.VIRGIN] = b + 1
+    m.node[n, Node.WHOLE] -= 1
     return b
 
 
@@ -118,7 +100,7 @@ def take_frame(m, b):
 @inlined
 def rmqueue(m, n):
     """Take a frame of node ``n``, which has one, outside of any shard."""
-    b = m.node[n, PARTIAL_HEAD]
+    b = m.node[n, Node.PARTIAL_HEAD]
     if b == NONE:
         b = take_free_block(m, n)
         set_free(m, b, ALL_FREE)
@@ -132,7 +114,7 @@ def rmqueue_block(m, n, b):
     pfn = take_frame(m, b)
     if m.block_used[b] == HPAGE_PMD_NR:
         unlink_partial(m, n, b)
-    m.node[n, FREE] -= 1
+    m.node[n, Node.FREE] -= 1
     return pfn
 
 
@@ -144,7 +126,7 @@ def free_frame(m, pfn):
     m.block_free[pfn // WORD_BITS] |= bit(pfn % WORD_BITS)
     used = m.block_used[b] - 1
     m.block_used[b] = used
-    m.node[n, FREE] += 1
+    m.node[n, Node.FREE] += 1
     if used == HPAGE_PMD_NR - 1:
         push_partial(m, n, b)
     if used == 0:
@@ -163,7 +145,7 @@ def free_later(m, s, pfn):
     """Note a frame that a shard frees; its node's POOL_FREED is for the caller."""
     part = _part_of(pfn >> HPAGE_PMD_ORDER)
     # An access frees one frame at most: the positions of the queue are enough.
-    m.freed[part, m.shard[s, QUEUE_FIRST] + m.freed_count[s, part]] = pfn
+    m.freed[part, m.shard[s, Shard.QUEUE_FIRST] + m.freed_count[s, part]] = pfn
     m.freed_count[s, part] += 1
 
 
@@ -173,10 +155,10 @@ def put_page(m, s, pfn):
     m.vm[s, node_of(m, pfn), Vm.PGFREE] += 1
     reset_last_cpupid(m, pfn)
     m.frame[pfn] = 0
-    if s == m.info[SHARDS]:
+    if s == m.info[Info.SHARDS]:
         free_frame(m, pfn)
         return
-    m.pool[s, node_of(m, pfn), POOL_FREED] += 1
+    m.pool[s, node_of(m, pfn), Pool.FREED] += 1
     free_later(m, s, pfn)
 
 
@@ -185,14 +167,14 @@ def make_huge(m, b):
     """Hand out all frames of a wholly free block that is on no list."""
     m.block_used[b] = HPAGE_PMD_NR
     m.block_mapped[b] = 0
-    m.block_list[b] = HUGE
+    m.block_list[b] = BlockList.HUGE
     return b
 
 
 @inlined
 def rmqueue_huge(m, n):
     """Take a block of node ``n``, which has a wholly free one, outside of any shard."""
-    m.node[n, FREE] -= HPAGE_PMD_NR
+    m.node[n, Node.FREE] -= HPAGE_PMD_NR
     return make_huge(m, take_free_block(m, n))
 
 
@@ -201,7 +183,7 @@ def free_huge(m, b):
     """Give the block of a huge page back, outside of any shard."""
     n = node_of(m, b << HPAGE_PMD_ORDER)
     m.block_used[b] = 0
-    m.node[n, FREE] += HPAGE_PMD_NR
+    m.node[n, Node.FREE] += HPAGE_PMD_NR
     push_returned(m, n, b)
 
 
@@ -224,12 +206,12 @@ def put_huge(m, s, b):
         m.frame[first : first + HPAGE_PMD_NR] = 0
     m.block_huge[b] = 0
     reset_last_cpupid_huge(m, b)
-    if s == m.info[SHARDS]:
+    if s == m.info[Info.SHARDS]:
         free_huge(m, b)
         return
-    tail = m.shard[s, FREED_BLOCK_TAIL]
+    tail = m.shard[s, Shard.FREED_BLOCK_TAIL]
     if tail == NONE:
-        m.shard[s, FREED_BLOCK_HEAD] = b
+        m.shard[s, Shard.FREED_BLOCK_HEAD] = b
     else:
         m.block_next[tail] = b
-    m.shard[s, FREED_BLOCK_TAIL] = b
+    m.shard[s, Shard.FREED_BLOCK_TAIL] = b

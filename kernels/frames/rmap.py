@@ -1,14 +1,7 @@
 """The reverse map: all PTEs of an anonymous frame, found by fork family and page."""
 
 from ..jit.compile import inlined
-from ..state import (
-    CHANGE_RSS,
-    CHANGE_SWAPENTS,
-    FAMILY_CACHE,
-    FAMILY_HEAD,
-    MM_DELTA,
-    MM_NEXT,
-)
+from ..state import Change, Family, Mm
 from ..words import (
     FRAME_DIRTY,
     FRAME_LAZYFREE,
@@ -44,14 +37,14 @@ def is_lazyfree(word):
 def first_mm(m, vpn):
     """Return the oldest live process of the family that owns a page."""
     family = int(m.vpn_family[vpn >> HPAGE_PMD_ORDER]) - 1
-    return m.family[family, FAMILY_HEAD]
+    return m.family[family, Family.HEAD]
 
 
 @inlined
 def cache_index(m, vpn):
     """Return where in ``Memory.pte`` the page cache of a shared page is."""
     family = int(m.vpn_family[vpn >> HPAGE_PMD_ORDER]) - 1
-    return vpn + m.family[family, FAMILY_CACHE]
+    return vpn + m.family[family, Family.CACHE]
 
 
 @inlined
@@ -68,16 +61,16 @@ def try_to_unmap(m, s, pfn, kind, given, count):
     vpn = m.frame[pfn] & FRAME_VPN
     mm = first_mm(m, vpn)
     while mm != NONE:
-        pte = m.pte[vpn + m.mm[mm, MM_DELTA]]
+        pte = m.pte[vpn + m.mm[mm, Mm.DELTA]]
         if maps_frame(pte, pfn):
-            m.pte[vpn + m.mm[mm, MM_DELTA]] = kind | given
+            m.pte[vpn + m.mm[mm, Mm.DELTA]] = kind | given
             count[given] += 1
             m.frame[pfn] -= FRAME_MAPCOUNT_ONE
             if pte & PTE_DIRTY:
                 m.frame[pfn] |= FRAME_DIRTY
-            m.mm_change[s, mm, CHANGE_RSS] -= 1
-            m.mm_change[s, mm, CHANGE_SWAPENTS] += 1
-        mm = m.mm[mm, MM_NEXT]
+            m.mm_change[s, mm, Change.RSS] -= 1
+            m.mm_change[s, mm, Change.SWAPENTS] += 1
+        mm = m.mm[mm, Mm.NEXT]
 
 
 @inlined
@@ -89,7 +82,7 @@ def try_to_discard(m, s, pfn):
     vpn = m.frame[pfn] & FRAME_VPN
     mm = first_mm(m, vpn)
     while mm != NONE:
-        at = vpn + m.mm[mm, MM_DELTA]
+        at = vpn + m.mm[mm, Mm.DELTA]
         pte = m.pte[at]
         if maps_frame(pte, pfn):
             if pte & PTE_DIRTY:
@@ -99,8 +92,8 @@ def try_to_discard(m, s, pfn):
                 return
             m.pte[at] = 0
             m.frame[pfn] -= FRAME_MAPCOUNT_ONE
-            m.mm_change[s, mm, CHANGE_RSS] -= 1
-        mm = m.mm[mm, MM_NEXT]
+            m.mm_change[s, mm, Change.RSS] -= 1
+        mm = m.mm[mm, Mm.NEXT]
 
 
 @inlined
@@ -112,14 +105,14 @@ def remove_migration_ptes(m, old, new):
     vpn = m.frame[new] & FRAME_VPN
     mm = first_mm(m, vpn)
     while mm != NONE:
-        at = vpn + m.mm[mm, MM_DELTA]
+        at = vpn + m.mm[mm, Mm.DELTA]
         pte = m.pte[at]
         if maps_frame(pte, old):
             kept = vm_page_prot(m, mm, vpn, pte)
             m.pte[at] = (pte & ~(PTE_PAYLOAD | PTE_PROTNONE)) | new | kept
             if pte & PTE_DIRTY:
                 m.frame[new] |= FRAME_DIRTY
-        mm = m.mm[mm, MM_NEXT]
+        mm = m.mm[mm, Mm.NEXT]
 
 
 @inlined
@@ -129,12 +122,12 @@ def clear_young(m, pfn):
     vpn = m.frame[pfn] & FRAME_VPN
     mm = first_mm(m, vpn)
     while mm != NONE:
-        at = vpn + m.mm[mm, MM_DELTA]
+        at = vpn + m.mm[mm, Mm.DELTA]
         pte = m.pte[at]
         if maps_frame(pte, pfn) and pte & PTE_YOUNG:
             m.pte[at] = pte & ~PTE_YOUNG
             young += 1
-        mm = m.mm[mm, MM_NEXT]
+        mm = m.mm[mm, Mm.NEXT]
     return young
 
 
@@ -143,10 +136,10 @@ def entries_to_slots(m, vpn, parked, slot):
     """Rewrite every PTE that holds a migration-cache entry to a swap slot."""
     mm = first_mm(m, vpn)
     while mm != NONE:
-        at = vpn + m.mm[mm, MM_DELTA]
+        at = vpn + m.mm[mm, Mm.DELTA]
         if m.pte[at] == parked:
             m.pte[at] = PTE_SWAP | slot
-        mm = m.mm[mm, MM_NEXT]
+        mm = m.mm[mm, Mm.NEXT]
 
 
 @inlined
@@ -155,11 +148,11 @@ def try_to_unmap_shmem(m, s, pfn):
     vpn = m.frame[pfn] & FRAME_VPN
     mm = first_mm(m, vpn)
     while mm != NONE:
-        pte = m.pte[vpn + m.mm[mm, MM_DELTA]]
+        pte = m.pte[vpn + m.mm[mm, Mm.DELTA]]
         if maps_frame(pte, pfn):
-            m.pte[vpn + m.mm[mm, MM_DELTA]] = 0
+            m.pte[vpn + m.mm[mm, Mm.DELTA]] = 0
             m.frame[pfn] -= FRAME_MAPCOUNT_ONE
             if pte & PTE_DIRTY:
                 m.frame[pfn] |= FRAME_DIRTY
-            m.mm_change[s, mm, CHANGE_RSS] -= 1
-        mm = m.mm[mm, MM_NEXT]
+            m.mm_change[s, mm, Change.RSS] -= 1
+        mm = m.mm[mm, Mm.NEXT]

@@ -7,21 +7,7 @@ what a count of zero means, which the callers decide.
 """
 
 from ..jit.compile import inlined, kernel
-from ..state import (
-    COUNT,
-    ENTRIES,
-    FREED_ENTRIES,
-    FREED_SLOTS,
-    IN_USE,
-    NEWEST,
-    OLDEST,
-    PEAK,
-    SHARDS,
-    SLOTS,
-    STACK,
-    TOTAL,
-    VIRGIN_ID,
-)
+from ..state import Chain, Ids, Info, Shard
 from ..words import FRAME_DIRTY, FRAME_LAZYFREE, FRAME_MIGCACHE, FRAME_SWAPCACHE, NONE
 
 
@@ -32,74 +18,74 @@ def get_id(info, kind, frames):
     info    int64[INFO_WIDTH]  allocator's columns start at ``kind`` (SLOTS, ENTRIES)
     frames  int64[ids]         links of the free ones
     """
-    found = info[kind + STACK]
+    found = info[kind + Ids.STACK]
     if found != NONE:
-        info[kind + STACK] = frames[found]
-    elif info[kind + VIRGIN_ID] < info[kind + TOTAL]:
-        found = info[kind + VIRGIN_ID]
-        info[kind + VIRGIN_ID] = found + 1
+        info[kind + Ids.STACK] = frames[found]
+    elif info[kind + Ids.VIRGIN_ID] < info[kind + Ids.TOTAL]:
+        found = info[kind + Ids.VIRGIN_ID]
+        info[kind + Ids.VIRGIN_ID] = found + 1
     else:
         return NONE
-    used = info[kind + IN_USE] + 1
-    info[kind + IN_USE] = used
-    info[kind + PEAK] = max(info[kind + PEAK], used)
+    used = info[kind + Ids.IN_USE] + 1
+    info[kind + Ids.IN_USE] = used
+    info[kind + Ids.PEAK] = max(info[kind + Ids.PEAK], used)
     return found
 
 
 @inlined
 def _put_id(info, kind, frames, given):
-    frames[given] = info[kind + STACK]
-    info[kind + STACK] = given
-    info[kind + IN_USE] -= 1
+    frames[given] = info[kind + Ids.STACK]
+    info[kind + Ids.STACK] = given
+    info[kind + Ids.IN_USE] -= 1
 
 
 @inlined
 def push_freed(shard, s, kind, frames, given):
     """Chain a freed identity to the shard's (FREED_SLOTS, FREED_ENTRIES)."""
-    newest = shard[s, kind + NEWEST]
+    newest = shard[s, kind + Chain.NEWEST]
     frames[given] = newest
-    shard[s, kind + NEWEST] = given
+    shard[s, kind + Chain.NEWEST] = given
     if newest == NONE:
-        shard[s, kind + OLDEST] = given
-    shard[s, kind + COUNT] += 1
+        shard[s, kind + Chain.OLDEST] = given
+    shard[s, kind + Chain.COUNT] += 1
 
 
 @inlined
 def swap_free_slot(m, s, slot):
     """Free a swap slot: at once, or at the barrier where a shard frees it."""
-    if s == m.info[SHARDS]:
-        _put_id(m.info, SLOTS, m.slot_frame, slot)
+    if s == m.info[Info.SHARDS]:
+        _put_id(m.info, Info.SLOTS, m.slot_frame, slot)
     else:
-        push_freed(m.shard, s, FREED_SLOTS, m.slot_frame, slot)
+        push_freed(m.shard, s, Shard.FREED_SLOTS, m.slot_frame, slot)
 
 
 @inlined
 def migration_free_entry(m, s, entry):
     """Delete a migration-cache entry, as ``swap_free_slot``."""
-    if s == m.info[SHARDS]:
-        _put_id(m.info, ENTRIES, m.entry_frame, entry)
+    if s == m.info[Info.SHARDS]:
+        _put_id(m.info, Info.ENTRIES, m.entry_frame, entry)
     else:
-        push_freed(m.shard, s, FREED_ENTRIES, m.entry_frame, entry)
+        push_freed(m.shard, s, Shard.FREED_ENTRIES, m.entry_frame, entry)
 
 
 @inlined
 def _drain(shard, s, freed, info, kind, frames):
     """Put a shard's chain on top of the free identities: its newest is the first."""
-    if shard[s, freed + NEWEST] == NONE:
+    if shard[s, freed + Chain.NEWEST] == NONE:
         return
-    frames[shard[s, freed + OLDEST]] = info[kind + STACK]
-    info[kind + STACK] = shard[s, freed + NEWEST]
-    info[kind + IN_USE] -= shard[s, freed + COUNT]
-    shard[s, freed + NEWEST] = NONE
-    shard[s, freed + COUNT] = 0
+    frames[shard[s, freed + Chain.OLDEST]] = info[kind + Ids.STACK]
+    info[kind + Ids.STACK] = shard[s, freed + Chain.NEWEST]
+    info[kind + Ids.IN_USE] -= shard[s, freed + Chain.COUNT]
+    shard[s, freed + Chain.NEWEST] = NONE
+    shard[s, freed + Chain.COUNT] = 0
 
 
 @kernel
 def drain_freed(m):
     """Free what the shards gave up: slots, then entries, shard by shard."""
-    for s in range(m.info[SHARDS]):
-        _drain(m.shard, s, FREED_SLOTS, m.info, SLOTS, m.slot_frame)
-        _drain(m.shard, s, FREED_ENTRIES, m.info, ENTRIES, m.entry_frame)
+    for s in range(m.info[Info.SHARDS]):
+        _drain(m.shard, s, Shard.FREED_SLOTS, m.info, Info.SLOTS, m.slot_frame)
+        _drain(m.shard, s, Shard.FREED_ENTRIES, m.info, Info.ENTRIES, m.entry_frame)
 
 
 @inlined

@@ -1,16 +1,7 @@
 """VMAs as kernels find them: rows of ``Memory.vma``, sorted within a process."""
 
 from ..jit.compile import called, inlined
-from ..state import (
-    FAMILY_END_VMA,
-    FAMILY_FIRST_VMA,
-    MM_END_VMA,
-    MM_FIRST_VMA,
-    VMA_END,
-    VMA_INTERLEAVE,
-    VMA_READ,
-    VMA_START,
-)
+from ..state import Family, Mm, Vma
 from ..words import HPAGE_PMD_ORDER, NONE, PTE_PROTNONE
 
 
@@ -20,11 +11,11 @@ def _search(m, low, end, vpn):
     high = end
     while low < high:
         middle = (low + high) >> 1
-        if m.vma[middle, VMA_END] <= vpn:
+        if m.vma[middle, Vma.END] <= vpn:
             low = middle + 1
         else:
             high = middle
-    if low < end and m.vma[low, VMA_START] <= vpn:
+    if low < end and m.vma[low, Vma.START] <= vpn:
         return low
     return NONE
 
@@ -32,7 +23,7 @@ def _search(m, low, end, vpn):
 @inlined
 def find_vma(m, mm, vpn):
     """Return the row of the VMA that holds a page, or NONE."""
-    return _search(m, m.mm[mm, MM_FIRST_VMA], m.mm[mm, MM_END_VMA], vpn)
+    return _search(m, m.mm[mm, Mm.FIRST_VMA], m.mm[mm, Mm.END_VMA], vpn)
 
 
 @inlined
@@ -43,13 +34,13 @@ def pseudo_vma(m, v, vpn):
     (shmem_pseudo_vma_init, mm/shmem.c, 6.1).
     """
     family = int(m.vpn_family[vpn >> HPAGE_PMD_ORDER]) - 1
-    first, end = m.family[family, FAMILY_FIRST_VMA], m.family[family, FAMILY_END_VMA]
-    return _search(m, first, end, vpn), vpn + m.vma[v, VMA_INTERLEAVE]
+    first, end = m.family[family, Family.FIRST_VMA], m.family[family, Family.END_VMA]
+    return _search(m, first, end, vpn), vpn + m.vma[v, Vma.INTERLEAVE]
 
 
 @called
 def _inaccessible(m, mm, vpn):
-    return m.vma[find_vma(m, mm, vpn), VMA_READ] == 0
+    return m.vma[find_vma(m, mm, vpn), Vma.READ] == 0
 
 
 @inlined

@@ -17,21 +17,7 @@ from ..jit.compile import called, inlined, kernel
 from ..placement.mempolicy import alloc_hinted, mpol_misplaced
 from ..placement.migrate import migrate_folio_move, migrate_page_of, migration_cost
 from ..placement.moves import note_move, note_move_of
-from ..state import (
-    BALANCING,
-    COST_HINT_FAULT,
-    HIGH,
-    MIGRATE_LIMIT,
-    NO_MEMORY,
-    PUT_ASIDE,
-    SERVED,
-    SHARDS,
-    TASK_DELTA,
-    TASK_NID,
-    VMA_END,
-    VMA_READ,
-    VMA_START,
-)
+from ..state import NO_MEMORY, PUT_ASIDE, SERVED, Cost, Info, Node, Task, Vma
 from ..words import (
     ACCESS_TASK_SHIFT,
     ACCESS_VPN,
@@ -78,7 +64,7 @@ from .misplaced import (
 def _count_hint_faults(m, s, task, nid, pages):
     m.vm[s, nid, Vm.NUMA_PAGES_MIGRATED] += pages
     m.vm[s, nid, Vm.NUMA_HINT_FAULTS] += pages
-    m.cause[s, task, Cause.HINT_FAULT] += pages * m.cost[COST_HINT_FAULT]
+    m.cause[s, task, Cause.HINT_FAULT] += pages * m.cost[Cost.HINT_FAULT]
 
 
 @called
@@ -86,17 +72,17 @@ def hint_faults(m, s, queued, k, end, last, run, counts):
     """Serve hint faults that move pages of one node to the task's; as above."""
     task, first = run >> ACCESS_TASK_SHIFT, k
     v = private_vma(m, task, queued[k] & ACCESS_VPN)
-    if m.info[BALANCING] or m.info[MIGRATE_LIMIT] or v == NONE:
+    if m.info[Info.BALANCING] or m.info[Info.MIGRATE_LIMIT] or v == NONE:
         return k
-    nid, delta = m.task[task, TASK_NID], m.task[task, TASK_DELTA]
-    if not goes_to_task(m, task, v) or not m.vma[v, VMA_READ]:
+    nid, delta = m.task[task, Task.NID], m.task[task, Task.DELTA]
+    if not goes_to_task(m, task, v) or not m.vma[v, Vma.READ]:
         return k
     old_nid = node_of(m, m.pte[(queued[k] & ACCESS_VPN) + delta] & PTE_PAYLOAD)
-    if old_nid == nid or not has_room(m, nid, HIGH, 1):
+    if old_nid == nid or not has_room(m, nid, Node.HIGH, 1):
         return k
     low, high, owed = (
-        m.vma[v, VMA_START],
-        m.vma[v, VMA_END],
+        m.vma[v, Vma.START],
+        m.vma[v, Vma.END],
         owed_of(m, task, old_nid, nid),
     )
     active, back = 0, 0
@@ -181,8 +167,8 @@ def _mark_huge(m, s, block):
 @kernel
 def change_prot_numa(m, task, first, pages):
     """Set PROT_NONE on the present entries of a range (mm/mempolicy.c, 3.8)."""
-    s = m.info[SHARDS]
-    at = first + m.task[task, TASK_DELTA]
+    s = m.info[Info.SHARDS]
+    at = first + m.task[task, Task.DELTA]
     end = at + pages
     marked = 0
     while at < end:
@@ -226,11 +212,11 @@ def _do_numa_page_alone(m, s, task, at, v, vpn, old):
     new = NO_MEMORY
     limited = target != NONE and numamigrate_update_ratelimit(m, s, target)
     if target != NONE and not limited:
-        new = alloc_hinted(m, s, target, m.task[task, TASK_NID])
+        new = alloc_hinted(m, s, target, m.task[task, Task.NID])
         if new == PUT_ASIDE:
             return PUT_ASIDE
     last, writable = 0, False
-    if m.info[BALANCING]:
+    if m.info[Info.BALANCING]:
         last = last_cpupid(m, old, page_nid)
         writable = mapping_is_writable(m, v, m.pte[at], page_mapcount(m, old))
         if asked:
@@ -244,8 +230,8 @@ def _do_numa_page_alone(m, s, task, at, v, vpn, old):
     elif target != NONE:
         m.refused[s, Refusal.TARGET_FULL] += 1
         wake_demotion(m, target)
-    if m.info[BALANCING]:
-        local = page_nid == m.task[task, TASK_NID]
+    if m.info[Info.BALANCING]:
+        local = page_nid == m.task[task, Task.NID]
         nid = target if new >= 0 else page_nid
         failed = target != NONE and new < 0
         vma_set_access_pid_bit(m, s, v, task)

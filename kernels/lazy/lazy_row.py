@@ -6,7 +6,7 @@ from ..jit.compile import inlined
 from ..knobs import Mode
 from ..placement.mempolicy import count_allocations, policy_of
 from ..placement.moves import uses_to_pay
-from ..state import COST_MIGRATE_PAGE, FREE, ONLINE, POOL_FREED, TASK_MM, VMA_SHARED
+from ..state import Cost, Node, Pool, Task, Vma
 from ..words import (
     ACCESS_VPN,
     ACCESS_WRITE,
@@ -38,8 +38,8 @@ def is_of(word, run, low, high):
 @inlined
 def private_vma(m, task, vpn):
     """Return the row of the VMA of a page, NONE where it is shared or there is none."""
-    v = find_vma(m, m.task[task, TASK_MM], vpn)
-    return v if v == NONE or not m.vma[v, VMA_SHARED] else NONE
+    v = find_vma(m, m.task[task, Task.MM], vpn)
+    return v if v == NONE or not m.vma[v, Vma.SHARED] else NONE
 
 
 # --- moves ----------------------------------------------------------------------------
@@ -54,7 +54,10 @@ def goes_to_task(m, task, v):
 
 @inlined
 def has_room(m, nid, mark, margin):
-    return m.node[nid, ONLINE] == 1 and m.node[nid, FREE] > m.node[nid, mark] + margin
+    return (
+        m.node[nid, Node.ONLINE] == 1
+        and m.node[nid, Node.FREE] > m.node[nid, mark] + margin
+    )
 
 
 @inlined
@@ -74,17 +77,17 @@ def count_moves(m, s, task, old, nid, pages, active, back):
     m.lru_change[s, nid, 0] += pages - active
     m.lru_change[s, nid, 1] += active
     m.vm[s, old, Vm.PGFREE] += pages
-    m.pool[s, old, POOL_FREED] += pages
+    m.pool[s, old, Pool.FREED] += pages
     m.vm[s, nid, Vm.PGMIGRATE_SUCCESS] += pages
     m.vm[s, nid, Vm.PAGES_MOVED] += pages
     m.vm[s, nid, Vm.PAGES_MOVED_BACK] += back
     m.vm[s, nid, Vm.PGFAULT] += pages
-    ns = m.cost[COST_MIGRATE_PAGE] + m.copy_ns[old, nid]
+    ns = m.cost[Cost.MIGRATE_PAGE] + m.copy_ns[old, nid]
     m.cause[s, task, Cause.MIGRATION] += pages * ns
 
 
 @inlined
 def owed_of(m, task, old, nid):
     """Return the bits of a PTE through which a page moved, after its first use."""
-    ns = m.cost[COST_MIGRATE_PAGE] + m.copy_ns[old, nid]
+    ns = m.cost[Cost.MIGRATE_PAGE] + m.copy_ns[old, nid]
     return (uses_to_pay(m, task, old, nid, ns, OWES_MAX) - 1) * PTE_OWES_ONE

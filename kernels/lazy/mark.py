@@ -6,7 +6,7 @@ from ..frames.folio import huge_mapcount, page_mapcount, split_huge_page
 from ..frames.page_table import next_block
 from ..jit.compile import inlined, kernel
 from ..placement.mempolicy import mpol_misplaced
-from ..state import IN_USE, SHARDS, SLOTS, TASK_DELTA, TOTAL
+from ..state import Ids, Info, Task
 from ..words import (
     FRAME_COMPOUND,
     HPAGE_PMD_NR,
@@ -40,12 +40,12 @@ def _may_unmap(m, task, v, vpn, pte, policy, move_all):
 def _no_slot(m, kind):
     if kind != PTE_SWAP:
         return False
-    return m.info[SLOTS + IN_USE] == m.info[SLOTS + TOTAL]
+    return m.info[Info.SLOTS + Ids.IN_USE] == m.info[Info.SLOTS + Ids.TOTAL]
 
 
 @inlined
 def _refuse_huge(m, reason):
-    m.refused[m.info[SHARDS], reason] += HPAGE_PMD_NR
+    m.refused[m.info[Info.SHARDS], reason] += HPAGE_PMD_NR
     return False
 
 
@@ -65,7 +65,7 @@ def _split_to_park(m, task, v, vpn, pmd, policy, move_all, kind):
         return _refuse_huge(m, Refusal.SHARED)
     if _no_slot(m, kind):
         return _refuse_huge(m, Refusal.NO_SWAP_SLOT)
-    split_huge_page(m, m.info[SHARDS], b, 0)
+    split_huge_page(m, m.info[Info.SHARDS], b, 0)
     return True
 
 
@@ -78,7 +78,7 @@ def _park_pte(m, task, v, vpn, pte, policy, move_all, kind):
     if m.frame[pfn] & FRAME_COMPOUND:
         if _no_slot(m, kind):
             return refuse(m, Refusal.NO_SWAP_SLOT)
-        split_huge_page(m, m.info[SHARDS], pfn >> HPAGE_PMD_ORDER, 0)
+        split_huge_page(m, m.info[Info.SHARDS], pfn >> HPAGE_PMD_ORDER, 0)
     if kind == PTE_SWAP:
         return swapcache_park(m, pfn)
     return migcache_park(m, pfn)
@@ -88,7 +88,7 @@ def _park_pte(m, task, v, vpn, pte, policy, move_all, kind):
 def _park_range(m, task, v, first, pages, policy, move_all, kind):
     """Park the pages of a range that the mark takes; return how many."""
     parked = 0
-    delta = m.task[task, TASK_DELTA]
+    delta = m.task[task, Task.DELTA]
     at, end = first + delta, first + pages + delta
     while at < end:
         pmd = m.pmd[at >> HPAGE_PMD_ORDER]

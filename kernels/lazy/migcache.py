@@ -4,7 +4,7 @@ from ..counters import Refusal
 from ..frames.account import refuse
 from ..frames.swap_state import drop_entry, get_id
 from ..jit.compile import called, inlined
-from ..state import ENTRIES, FREED_ENTRIES, SERVED
+from ..state import SERVED, Info, Shard
 from ..words import (
     FRAME_LAZYFREE,
     FRAME_MIGCACHE,
@@ -17,7 +17,7 @@ from .parked import check_migrate_misplaced_page, judge, lazy_faults, map_cached
 
 @called
 def migcache_faults(m, s, queued, k, end, last, run, counts):
-    parked = PTE_PARKED, m.entry_count, m.entry_frame, FREED_ENTRIES
+    parked = PTE_PARKED, m.entry_count, m.entry_frame, Shard.FREED_ENTRIES
     return lazy_faults(m, s, queued, k, end, last, run, counts, parked)
 
 
@@ -28,7 +28,7 @@ def migcache_park(m, pfn):
     if word & FRAME_SWAPCACHE:
         return refuse(m, Refusal.BUSY)
     if not word & FRAME_MIGCACHE:
-        entry = get_id(m.info, ENTRIES, m.entry_frame)
+        entry = get_id(m.info, Info.ENTRIES, m.entry_frame)
         m.entry_count[entry] = 0
         m.entry_frame[entry] = pfn
         m.frame_entry[pfn] = entry

@@ -8,7 +8,7 @@ from ..frames.last_cpupid import folio_last_cpupid, uses_access_time
 from ..jit.compile import inlined
 from ..knobs import Balancing
 from ..placement.mempolicy import mpol_misplaced
-from ..state import BALANCING, COST_HINT_FAULT, KSWAPD_WOKEN, TASK_NID, VMA_WRITE
+from ..state import Cost, Info, Node, Task, Vma
 from ..words import PTE_WRITE
 
 _TIERING: Final = int(Balancing.TIERING)
@@ -17,7 +17,7 @@ _TIERING: Final = int(Balancing.TIERING)
 @inlined
 def misplaced(m, s, task, v, vpn, pfn, n, pages):
     """Return (target or NONE, answer, whether the filter ran), as numa_misplaced."""
-    if m.info[BALANCING]:
+    if m.info[Info.BALANCING]:
         return numa_misplaced(m, s, task, v, vpn, pfn, n, pages)
     return mpol_misplaced(m, task, v, vpn, pfn), MIGRATE, False
 
@@ -31,7 +31,7 @@ def last_cpupid(m, pfn, n):
 @inlined
 def mapping_is_writable(m, v, entry, mapcount):
     """Tell whether a fault says something about who shares the page (no NO_GROUP)."""
-    if not m.vma[v, VMA_WRITE]:
+    if not m.vma[v, Vma.WRITE]:
         return False
     return entry & PTE_WRITE != 0 or mapcount == 1
 
@@ -39,8 +39,8 @@ def mapping_is_writable(m, v, entry, mapcount):
 @inlined
 def wake_demotion(m, target):
     """Let kswapd make room where a page found none, in a machine of tiers."""
-    if m.info[BALANCING] & _TIERING:
-        m.node[target, KSWAPD_WOKEN] = 1
+    if m.info[Info.BALANCING] & _TIERING:
+        m.node[target, Node.KSWAPD_WOKEN] = 1
 
 
 @inlined
@@ -53,8 +53,8 @@ def count_numa_migration(m, s, n, target, pages):
 
 @inlined
 def count_hint_fault(m, s, task, page_nid):
-    cpu_nid = m.task[task, TASK_NID]
+    cpu_nid = m.task[task, Task.NID]
     m.vm[s, cpu_nid, Vm.NUMA_HINT_FAULTS] += 1
     if page_nid == cpu_nid:
         m.vm[s, cpu_nid, Vm.NUMA_HINT_FAULTS_LOCAL] += 1
-    m.cause[s, task, Cause.HINT_FAULT] += m.cost[COST_HINT_FAULT]
+    m.cause[s, task, Cause.HINT_FAULT] += m.cost[Cost.HINT_FAULT]

@@ -11,24 +11,7 @@ from ..jit.compile import inlined
 from ..placement.mempolicy import alloc_on_node, mpol_misplaced
 from ..placement.migrate import migrate_folio_move, migration_cost, migration_ns
 from ..placement.moves import note_move_of
-from ..state import (
-    CHANGE_RSS,
-    CHANGE_SWAPENTS,
-    COST_CACHE_LOOKUP,
-    COST_MINOR_FAULT,
-    LOW,
-    NO_MEMORY,
-    PUT_ASIDE,
-    SHARDS,
-    TASK_DELTA,
-    TASK_MM,
-    TASK_NID,
-    VMA_END,
-    VMA_MOF,
-    VMA_READ,
-    VMA_START,
-    VMA_WRITE,
-)
+from ..state import NO_MEMORY, PUT_ASIDE, Change, Cost, Info, Node, Task, Vma
 from ..words import (
     ACCESS_TASK_SHIFT,
     ACCESS_VPN,
@@ -63,12 +46,12 @@ from .lazy_row import (
 
 @inlined
 def _count_lazy_faults(m, s, task, nid, pages):
-    mm = m.task[task, TASK_MM]
+    mm = m.task[task, Task.MM]
     m.vm[s, nid, Vm.LAZY_PAGES_MIGRATED] += pages
     m.vm[s, nid, Vm.LAZY_FAULTS] += pages
-    m.mm_change[s, mm, CHANGE_RSS] += pages
-    m.mm_change[s, mm, CHANGE_SWAPENTS] -= pages
-    ns = m.cost[COST_MINOR_FAULT] + m.cost[COST_CACHE_LOOKUP]
+    m.mm_change[s, mm, Change.RSS] += pages
+    m.mm_change[s, mm, Change.SWAPENTS] -= pages
+    ns = m.cost[Cost.MINOR_FAULT] + m.cost[Cost.CACHE_LOOKUP]
     m.cause[s, task, Cause.LAZY_FAULT] += pages * ns
 
 
@@ -82,19 +65,19 @@ def lazy_faults(m, s, queued, k, end, last, run, counts, parked):
     kind, held, frames, chain = parked
     task, first = run >> ACCESS_TASK_SHIFT, k
     v = private_vma(m, task, queued[k] & ACCESS_VPN)
-    if v == NONE or not m.vma[v, VMA_MOF] or not m.vma[v, VMA_READ]:
+    if v == NONE or not m.vma[v, Vma.MOF] or not m.vma[v, Vma.READ]:
         return k
-    nid, delta = m.task[task, TASK_NID], m.task[task, TASK_DELTA]
+    nid, delta = m.task[task, Task.NID], m.task[task, Task.DELTA]
     pfn = frames[m.pte[(queued[k] & ACCESS_VPN) + delta] & PTE_PAYLOAD]
     if pfn == NONE or not goes_to_task(m, task, v):
         return k
     old_nid = node_of(m, pfn)
-    refused = 0 if m.vma[v, VMA_WRITE] else ACCESS_WRITE
-    if old_nid == nid or not has_room(m, nid, LOW, 0):
+    refused = 0 if m.vma[v, Vma.WRITE] else ACCESS_WRITE
+    if old_nid == nid or not has_room(m, nid, Node.LOW, 0):
         return k
     low, high, owed = (
-        m.vma[v, VMA_START],
-        m.vma[v, VMA_END],
+        m.vma[v, Vma.START],
+        m.vma[v, Vma.END],
         owed_of(m, task, old_nid, nid),
     )
     cache = FRAME_SWAPCACHE if kind == PTE_SWAP else FRAME_MIGCACHE
@@ -138,7 +121,7 @@ def lazy_faults(m, s, queued, k, end, last, run, counts, parked):
 
 @inlined
 def park(m, pfn, kind, given, count):
-    s = m.info[SHARDS]
+    s = m.info[Info.SHARDS]
     try_to_unmap(m, s, pfn, kind, given, count)
     m.vm[s, node_of(m, pfn), Vm.LAZY_PAGES_MARKED] += 1
 
@@ -149,15 +132,15 @@ def check_migrate_misplaced_page(m, s, task, v, vpn, pfn):
 
     Migrate-on-fault (Schermerhorn 2006): only the first toucher finds mapcount 0.
     """
-    cpu_nid = m.task[task, TASK_NID]
+    cpu_nid = m.task[task, Task.NID]
     target = NONE
-    if m.vma[v, VMA_MOF]:
+    if m.vma[v, Vma.MOF]:
         target = mpol_misplaced(m, task, v, vpn, pfn)
     if target != NONE:
         if mapcount(m.frame[pfn]) > 0:
             m.refused[s, Refusal.NOT_FIRST_TOUCH] += 1
         else:
-            new = alloc_on_node(m, s, target, cpu_nid, LOW, 0)
+            new = alloc_on_node(m, s, target, cpu_nid, Node.LOW, 0)
             if new == PUT_ASIDE:
                 return PUT_ASIDE
             if new == NO_MEMORY:
@@ -168,7 +151,7 @@ def check_migrate_misplaced_page(m, s, task, v, vpn, pfn):
                 m.vm[s, target, Vm.LAZY_PAGES_MIGRATED] += 1
                 pfn = new
     m.vm[s, cpu_nid, Vm.LAZY_FAULTS] += 1
-    ns = m.cost[COST_MINOR_FAULT] + m.cost[COST_CACHE_LOOKUP]
+    ns = m.cost[Cost.MINOR_FAULT] + m.cost[Cost.CACHE_LOOKUP]
     charge(m, s, task, Cause.LAZY_FAULT, ns)
     return pfn
 

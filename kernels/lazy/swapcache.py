@@ -8,17 +8,7 @@ from ..frames.swap_state import add_to_swap, drop_slot, get_id
 from ..jit.compile import called, inlined
 from ..placement.mempolicy import alloc_page_vma
 from ..placement.migrate import lru_add
-from ..state import (
-    COST_SWAP_IN,
-    FREED_SLOTS,
-    IN_USE,
-    IN_USE_AT_START,
-    SERVED,
-    SHARDS,
-    SLOTS,
-    TASK_NID,
-    TOTAL,
-)
+from ..state import SERVED, Cost, Ids, Info, Shard, Task
 from ..words import (
     FRAME_IN_USE,
     FRAME_MIGCACHE,
@@ -32,7 +22,7 @@ from .parked import check_migrate_misplaced_page, judge, lazy_faults, map_cached
 
 @called
 def swapcache_faults(m, s, queued, k, end, last, run, counts):
-    parked = PTE_SWAP, m.slot_count, m.slot_frame, FREED_SLOTS
+    parked = PTE_SWAP, m.slot_count, m.slot_frame, Shard.FREED_SLOTS
     return lazy_faults(m, s, queued, k, end, last, run, counts, parked)
 
 
@@ -43,7 +33,7 @@ def swapcache_park(m, pfn):
     if word & FRAME_MIGCACHE:
         return refuse(m, Refusal.BUSY)
     if not word & FRAME_SWAPCACHE:
-        slot = get_id(m.info, SLOTS, m.slot_frame)
+        slot = get_id(m.info, Info.SLOTS, m.slot_frame)
         if slot == NONE:
             return refuse(m, Refusal.NO_SWAP_SLOT)
         m.slot_count[slot] = 0
@@ -62,18 +52,18 @@ def _swapin_page(m, s, task, v, vpn, slot):
     m.frame_entry[pfn] = slot
     m.slot_frame[slot] = pfn
     lru_add(m, s, pfn, 1)
-    folio_add_lru(m, m.task[task, TASK_NID], pfn)
-    m.vm[s, m.task[task, TASK_NID], Vm.PGMAJFAULT] += 1
+    folio_add_lru(m, m.task[task, Task.NID], pfn)
+    m.vm[s, m.task[task, Task.NID], Vm.PGMAJFAULT] += 1
     m.vm[s, node_of(m, pfn), Vm.PSWPIN] += 1
-    charge(m, s, task, Cause.SWAP_IN, m.cost[COST_SWAP_IN])
+    charge(m, s, task, Cause.SWAP_IN, m.cost[Cost.SWAP_IN])
     return pfn
 
 
 @inlined
 def _vm_swap_full(m, s):
     """Tell whether more than half of the slots are in use."""
-    column = IN_USE if s == m.info[SHARDS] else IN_USE_AT_START
-    return 2 * m.info[SLOTS + column] > m.info[SLOTS + TOTAL]
+    column = Ids.IN_USE if s == m.info[Info.SHARDS] else Ids.IN_USE_AT_START
+    return 2 * m.info[Info.SLOTS + column] > m.info[Info.SLOTS + Ids.TOTAL]
 
 
 @inlined

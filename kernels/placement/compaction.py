@@ -9,19 +9,7 @@ from typing import Final
 from ..counters import Cause, Vm
 from ..frames.page_alloc import rmqueue_block
 from ..jit.compile import called, inlined
-from ..state import (
-    COMPACT_CONSIDERED,
-    COMPACT_SHIFT,
-    COST_MIGRATE_PAGE,
-    END_BLOCK,
-    FREE,
-    HAND_FREE,
-    HAND_MIGRATE,
-    LOW,
-    NODE_SHIFT,
-    PARTIAL,
-    SHARDS,
-)
+from ..state import BlockList, Cost, Info, Node
 from ..words import (
     FRAME_IN_USE,
     FRAME_MIGCACHE,
@@ -37,24 +25,24 @@ COMPACT_MAX_DEFER_SHIFT: Final = 6
 
 @inlined
 def _compaction_deferred(m, n):
-    considered = m.node[n, COMPACT_CONSIDERED] + 1
-    if considered >= 1 << m.node[n, COMPACT_SHIFT]:
+    considered = m.node[n, Node.COMPACT_CONSIDERED] + 1
+    if considered >= 1 << m.node[n, Node.COMPACT_SHIFT]:
         return False
-    m.node[n, COMPACT_CONSIDERED] = considered
+    m.node[n, Node.COMPACT_CONSIDERED] = considered
     return True
 
 
 @inlined
 def _room(m, b):
     """Return the free frames of a block that pages may move to."""
-    if m.block_list[b] != PARTIAL:
+    if m.block_list[b] != BlockList.PARTIAL:
         return 0
     return HPAGE_PMD_NR - int(m.block_used[b])
 
 
 @inlined
 def _movable(m, b):
-    if m.block_list[b] != PARTIAL:
+    if m.block_list[b] != BlockList.PARTIAL:
         return False
     held = FRAME_SWAPCACHE | FRAME_MIGCACHE
     first = b << HPAGE_PMD_ORDER
@@ -72,7 +60,7 @@ def _find_source(m, n, source, target):
     for b in range(source, target + 1):
         room += _room(m, b)
     while source < target:
-        m.vm[m.info[SHARDS], n, Vm.COMPACT_MIGRATE_SCANNED] += HPAGE_PMD_NR
+        m.vm[m.info[Info.SHARDS], n, Vm.COMPACT_MIGRATE_SCANNED] += HPAGE_PMD_NR
         room -= _room(m, source)
         if m.block_used[source] <= room and _movable(m, source):
             return source
@@ -83,7 +71,7 @@ def _find_source(m, n, source, target):
 @inlined
 def _move_pages_up(m, n, source, target, task):
     """Empty a block into the highest ones with room; return the last that was used."""
-    s = m.info[SHARDS]
+    s = m.info[Info.SHARDS]
     first = source << HPAGE_PMD_ORDER
     for pfn in range(first, first + HPAGE_PMD_NR):
         if not m.frame[pfn] & FRAME_IN_USE:
@@ -94,7 +82,7 @@ def _move_pages_up(m, n, source, target, task):
         m.vm[s, n, Vm.COMPACT_ISOLATED] += 1
         migrate_folio_move(m, s, pfn, rmqueue_block(m, n, target))
         if task != NONE:
-            ns = m.cost[COST_MIGRATE_PAGE] + m.copy_ns[n, n]
+            ns = m.cost[Cost.MIGRATE_PAGE] + m.copy_ns[n, n]
             m.cause[s, task, Cause.COMPACTION] += ns
     return target
 
@@ -105,27 +93,27 @@ def compact_zone(m, n, task):
 
     ``task`` NONE: kcompactd, free of charge.
     """
-    s = m.info[SHARDS]
+    s = m.info[Info.SHARDS]
     if _compaction_deferred(m, n):
         return
-    if m.node[n, FREE] <= m.node[n, LOW] + 2 * HPAGE_PMD_NR:
+    if m.node[n, Node.FREE] <= m.node[n, Node.LOW] + 2 * HPAGE_PMD_NR:
         return
     m.vm[s, n, Vm.COMPACT_STALL] += 1
-    first = n << (m.info[NODE_SHIFT] - HPAGE_PMD_ORDER)
-    last = m.node[n, END_BLOCK] - 1
-    target = last - m.node[n, HAND_FREE]
-    source = _find_source(m, n, first + m.node[n, HAND_MIGRATE], target)
-    m.node[n, COMPACT_CONSIDERED] = 0
+    first = n << (m.info[Info.NODE_SHIFT] - HPAGE_PMD_ORDER)
+    last = m.node[n, Node.END_BLOCK] - 1
+    target = last - m.node[n, Node.HAND_FREE]
+    source = _find_source(m, n, first + m.node[n, Node.HAND_MIGRATE], target)
+    m.node[n, Node.COMPACT_CONSIDERED] = 0
     if source == NONE:
-        m.node[n, HAND_MIGRATE] = 0
-        m.node[n, HAND_FREE] = 0
-        m.node[n, COMPACT_SHIFT] = min(
-            m.node[n, COMPACT_SHIFT] + 1, COMPACT_MAX_DEFER_SHIFT
+        m.node[n, Node.HAND_MIGRATE] = 0
+        m.node[n, Node.HAND_FREE] = 0
+        m.node[n, Node.COMPACT_SHIFT] = min(
+            m.node[n, Node.COMPACT_SHIFT] + 1, COMPACT_MAX_DEFER_SHIFT
         )
         m.vm[s, n, Vm.COMPACT_FAIL] += 1
         return
     target = _move_pages_up(m, n, source, target, task)
-    m.node[n, HAND_MIGRATE] = source + 1 - first
-    m.node[n, HAND_FREE] = last - target
-    m.node[n, COMPACT_SHIFT] = 0
+    m.node[n, Node.HAND_MIGRATE] = source + 1 - first
+    m.node[n, Node.HAND_FREE] = last - target
+    m.node[n, Node.COMPACT_SHIFT] = 0
     m.vm[s, n, Vm.COMPACT_SUCCESS] += 1

@@ -9,29 +9,7 @@ from ..frames.allotment import rmqueue_shard
 from ..frames.page_alloc import node_of, rmqueue
 from ..jit.compile import inlined
 from ..knobs import Mode
-from ..state import (
-    FAMILY_FIRST_VPN,
-    FREE,
-    HIGH,
-    KSWAPD_WOKEN,
-    LOW,
-    MIN,
-    MM_FAMILY,
-    NO_MEMORY,
-    ONLINE,
-    PUT_ASIDE,
-    SHARDS,
-    TASK_IL_LEFT,
-    TASK_IL_PREV,
-    TASK_MASK,
-    TASK_MM,
-    TASK_MODE,
-    TASK_NID,
-    TASK_WEIGHTS,
-    VMA_MASK,
-    VMA_MODE,
-    VMA_WEIGHTS,
-)
+from ..state import NO_MEMORY, PUT_ASIDE, Family, Info, Mm, Node, Task, Vma
 from ..words import HPAGE_PMD_ORDER, NONE
 
 ALL_NODES = -1
@@ -45,11 +23,11 @@ def in_mask(mask, nid):
 @inlined
 def policy_of(m, task, v):
     """Return (mode, mask, row of weights, 1 if it is the task's policy)."""
-    mode = m.vma[v, VMA_MODE]
+    mode = m.vma[v, Vma.MODE]
     if mode != Mode.DEFAULT:
-        return mode, m.vma[v, VMA_MASK], m.vma[v, VMA_WEIGHTS], 0
-    mode = m.task[task, TASK_MODE]
-    return mode, m.task[task, TASK_MASK], m.task[task, TASK_WEIGHTS], 1
+        return mode, m.vma[v, Vma.MASK], m.vma[v, Vma.WEIGHTS], 0
+    mode = m.task[task, Task.MODE]
+    return mode, m.task[task, Task.MASK], m.task[task, Task.WEIGHTS], 1
 
 
 @inlined
@@ -99,8 +77,8 @@ def _weight(m, row, nid):
 @inlined
 def _next_interleave(m, task, mode, mask):
     """Return the node of the task's round robin (interleave_nodes), unchanged."""
-    prev = m.task[task, TASK_IL_PREV]
-    if mode == Mode.WEIGHTED_INTERLEAVE and m.task[task, TASK_IL_LEFT] > 0:
+    prev = m.task[task, Task.IL_PREV]
+    if mode == Mode.WEIGHTED_INTERLEAVE and m.task[task, Task.IL_LEFT] > 0:
         return prev
     nodes = m.node.shape[0]
     nid = (prev + 1) % nodes
@@ -113,15 +91,15 @@ def _next_interleave(m, task, mode, mask):
 def advance_interleave(m, task, mode, row, nid):
     """Note that the task's round robin has given ``nid``."""
     if mode == Mode.WEIGHTED_INTERLEAVE:
-        left = m.task[task, TASK_IL_LEFT]
-        m.task[task, TASK_IL_LEFT] = (left if left > 0 else _weight(m, row, nid)) - 1
-    m.task[task, TASK_IL_PREV] = nid
+        left = m.task[task, Task.IL_LEFT]
+        m.task[task, Task.IL_LEFT] = (left if left > 0 else _weight(m, row, nid)) - 1
+    m.task[task, Task.IL_PREV] = nid
 
 
 @inlined
 def _page_index(m, task, vpn):
-    family = m.mm[m.task[task, TASK_MM], MM_FAMILY]
-    return vpn - m.family[family, FAMILY_FIRST_VPN]
+    family = m.mm[m.task[task, Task.MM], Mm.FAMILY]
+    return vpn - m.family[family, Family.FIRST_VPN]
 
 
 @inlined
@@ -129,7 +107,7 @@ def first_candidate(m, base, mask):
     """Return the first online node of a zonelist that is in the mask, or NONE."""
     for j in range(m.node.shape[0]):
         nid = m.zonelist[base, j]
-        if in_mask(mask, nid) and m.node[nid, ONLINE]:
+        if in_mask(mask, nid) and m.node[nid, Node.ONLINE]:
             return nid
     return NONE
 
@@ -145,9 +123,9 @@ def _above(m, base, mask, mark):
     """Return the first candidate with more free frames than its watermark."""
     for j in range(m.node.shape[0]):
         nid = m.zonelist[base, j]
-        if not in_mask(mask, nid) or not m.node[nid, ONLINE]:
+        if not in_mask(mask, nid) or not m.node[nid, Node.ONLINE]:
             continue
-        if m.node[nid, FREE] > m.node[nid, mark]:
+        if m.node[nid, Node.FREE] > m.node[nid, mark]:
             return nid
     return NONE
 
@@ -155,15 +133,15 @@ def _above(m, base, mask, mark):
 @inlined
 def node_above_low(m, base, mask):
     """Return the node that a shard allocates on, or NONE."""
-    return _above(m, base, mask, LOW)
+    return _above(m, base, mask, Node.LOW)
 
 
 @inlined
 def _wake_kswapds(m, base, mask):
     for j in range(m.node.shape[0]):
         nid = m.zonelist[base, j]
-        if in_mask(mask, nid) and m.node[nid, ONLINE]:
-            m.node[nid, KSWAPD_WOKEN] = 1
+        if in_mask(mask, nid) and m.node[nid, Node.ONLINE]:
+            m.node[nid, Node.KSWAPD_WOKEN] = 1
 
 
 @inlined
@@ -195,7 +173,7 @@ def zonelist_of(m, task, vpn, order, mode, mask, row, own):
 
     ``order`` 9: for a huge page, of which interleaving counts whole ones.
     """
-    cpu_nid = m.task[task, TASK_NID]
+    cpu_nid = m.task[task, Task.NID]
     if mode == Mode.PREFERRED:
         return _nth_node(mask, 0), ALL_NODES
     if mode == Mode.BIND or mode == Mode.PREFERRED_MANY:
@@ -210,18 +188,18 @@ def zonelist_of(m, task, vpn, order, mode, mask, row, own):
 
 @inlined
 def choose_serial(m, base, mask, wake):
-    nid = _above(m, base, mask, LOW)
+    nid = _above(m, base, mask, Node.LOW)
     if nid != NONE:
         return nid
     if wake:
         _wake_kswapds(m, base, mask)
-    return _above(m, base, mask, MIN)
+    return _above(m, base, mask, Node.MIN)
 
 
 @inlined
 def _alloc_serial(m, task, base, mask, mode, wake):
     """Allocate by the serial rules; ``wake``: kswapd may be woken."""
-    s = m.info[SHARDS]
+    s = m.info[Info.SHARDS]
     nid = choose_serial(m, base, mask, wake)
     if nid == NONE and mode == Mode.PREFERRED_MANY:
         mask = ALL_NODES
@@ -229,7 +207,7 @@ def _alloc_serial(m, task, base, mask, mode, wake):
     if nid == NONE:
         return NO_MEMORY
     preferred = preferred_node(m, base, mask, nid)
-    zone_statistics(m, s, nid, preferred, m.task[task, TASK_NID], mode)
+    zone_statistics(m, s, nid, preferred, m.task[task, Task.NID], mode)
     return rmqueue(m, nid)
 
 
@@ -242,7 +220,7 @@ def _alloc_shard(m, s, task, base, mask, mode):
     if pfn < 0:
         return PUT_ASIDE
     preferred = preferred_node(m, base, mask, nid)
-    zone_statistics(m, s, nid, preferred, m.task[task, TASK_NID], mode)
+    zone_statistics(m, s, nid, preferred, m.task[task, Task.NID], mode)
     return pfn
 
 
@@ -251,7 +229,7 @@ def alloc_page_vma(m, s, task, v, vpn, wake):
     """Allocate a frame for a page by policy; NO_MEMORY or PUT_ASIDE where it fails."""
     mode, mask, row, own = policy_of(m, task, v)
     own = own == 1 and is_interleave(mode)
-    if s != m.info[SHARDS]:
+    if s != m.info[Info.SHARDS]:
         if own:
             return PUT_ASIDE
         base, mask = zonelist_of(m, task, vpn, 0, mode, mask, row, 0)
@@ -269,9 +247,12 @@ def alloc_on_node(m, s, nid, cpu_nid, mark, margin):
 
     NO_MEMORY where it is offline or below, PUT_ASIDE where the allotment is used up.
     """
-    if not m.node[nid, ONLINE] or m.node[nid, FREE] <= m.node[nid, mark] + margin:
+    if (
+        not m.node[nid, Node.ONLINE]
+        or m.node[nid, Node.FREE] <= m.node[nid, mark] + margin
+    ):
         return NO_MEMORY
-    if s == m.info[SHARDS]:
+    if s == m.info[Info.SHARDS]:
         pfn = rmqueue(m, nid)
     else:
         pfn = rmqueue_shard(m, s, nid)
@@ -283,7 +264,7 @@ def alloc_on_node(m, s, nid, cpu_nid, mark, margin):
 @inlined
 def alloc_hinted(m, s, nid, cpu_nid):
     """Allocate the target of a hint fault (migrate_balanced_pgdat: above high + 1)."""
-    return alloc_on_node(m, s, nid, cpu_nid, HIGH, 1)
+    return alloc_on_node(m, s, nid, cpu_nid, Node.HIGH, 1)
 
 
 @inlined
@@ -294,7 +275,7 @@ def mpol_misplaced(m, task, v, vpn, pfn):
     frame; a part of a huge page belongs where the whole of it does.
     """
     mode, mask, row, own = policy_of(m, task, v)
-    nid = m.task[task, TASK_NID]
+    nid = m.task[task, Task.NID]
     page_nid = node_of(m, pfn)
     if is_interleave(mode):
         if own:

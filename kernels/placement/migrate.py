@@ -5,7 +5,7 @@ from ..frames.last_cpupid import migrate_last_cpupid
 from ..frames.page_alloc import node_of, put_page
 from ..frames.rmap import cache_index, mapcount, remove_migration_ptes
 from ..jit.compile import called, inlined
-from ..state import COST_MIGRATE_PAGE, INACTIVE, SHARDS
+from ..state import Cost, Info, Node
 from ..words import (
     FRAME_ACTIVE,
     FRAME_DIRTY,
@@ -25,8 +25,8 @@ def lru_add(m, s, pfn, change):
     """Count a frame in (1) or out (-1) of its node's active or inactive list."""
     n = node_of(m, pfn)
     active = 1 if m.frame[pfn] & FRAME_ACTIVE else 0
-    if s == m.info[SHARDS]:
-        m.node[n, INACTIVE + active] += change
+    if s == m.info[Info.SHARDS]:
+        m.node[n, Node.INACTIVE + active] += change
     else:
         m.lru_change[s, n, active] += change
 
@@ -83,7 +83,7 @@ def _migrate_frame(m, s, old, new):
 @inlined
 def migration_ns(m, old, new):
     """Return what a migration costs: the kernel's work and the copy."""
-    return m.cost[COST_MIGRATE_PAGE] + m.copy_ns[node_of(m, old), node_of(m, new)]
+    return m.cost[Cost.MIGRATE_PAGE] + m.copy_ns[node_of(m, old), node_of(m, new)]
 
 
 @inlined

@@ -8,7 +8,7 @@ from ..frames.page_alloc import put_huge
 from ..frames.rmap import first_mm, mapcount, maps_frame
 from ..frames.vma import vm_page_prot
 from ..jit.compile import called, inlined
-from ..state import COST_MIGRATE_PAGE, MM_DELTA, MM_NEXT
+from ..state import Cost, Mm
 from ..words import (
     FOLIO_COMPOUND,
     FOLIO_REMAPPED,
@@ -24,7 +24,7 @@ from ..words import (
 @inlined
 def _repoint_ptes(m, mm, vpn, old, new):
     """Point the PTEs of a process that map folio ``old`` at folio ``new``."""
-    first = vpn + m.mm[mm, MM_DELTA]
+    first = vpn + m.mm[mm, Mm.DELTA]
     for i in range(HPAGE_PMD_NR):
         pte = m.pte[first + i]
         if maps_frame(pte, old + i):
@@ -38,20 +38,20 @@ def _remove_migration_pmds(m, old, new, compound):
     mm = first_mm(m, vpn)
     first = new << HPAGE_PMD_ORDER
     while mm != NONE:
-        block = (vpn + m.mm[mm, MM_DELTA]) >> HPAGE_PMD_ORDER
+        block = (vpn + m.mm[mm, Mm.DELTA]) >> HPAGE_PMD_ORDER
         pmd = m.pmd[block]
         if maps_folio(pmd, old):
             kept = vm_page_prot(m, mm, vpn, pmd)
             m.pmd[block] = (pmd & ~(PTE_PAYLOAD | PTE_PROTNONE)) | first | kept
         elif compound:
             _repoint_ptes(m, mm, vpn, old << HPAGE_PMD_ORDER, first)
-        mm = m.mm[mm, MM_NEXT]
+        mm = m.mm[mm, Mm.NEXT]
 
 
 @inlined
 def _maps_part(m, mm, vpn, pfn):
     """Tell whether PTEs of a process map a page of the folio that begins at ``pfn``."""
-    first = vpn + m.mm[mm, MM_DELTA]
+    first = vpn + m.mm[mm, Mm.DELTA]
     for i in range(HPAGE_PMD_NR):
         if maps_frame(m.pte[first + i], pfn + i):
             return True
@@ -72,11 +72,11 @@ def _unmapping_defers(m, b):
     vpn = m.block_huge[b] & FRAME_VPN
     mm = first_mm(m, vpn)
     while mm != NONE:
-        if maps_folio(m.pmd[(vpn + m.mm[mm, MM_DELTA]) >> HPAGE_PMD_ORDER], b):
+        if maps_folio(m.pmd[(vpn + m.mm[mm, Mm.DELTA]) >> HPAGE_PMD_ORDER], b):
             by_pte = False
         elif _maps_part(m, mm, vpn, b << HPAGE_PMD_ORDER):
             by_pte = True
-        mm = m.mm[mm, MM_NEXT]
+        mm = m.mm[mm, Mm.NEXT]
     return by_pte
 
 
@@ -87,7 +87,7 @@ def migrate_huge(m, s, task, old, new):
     Charge it, and return the ns.
     """
     source, target = folio_nid(m, old), folio_nid(m, new)
-    ns = m.cost[COST_MIGRATE_PAGE] + HPAGE_PMD_NR * m.copy_ns[source, target]
+    ns = m.cost[Cost.MIGRATE_PAGE] + HPAGE_PMD_NR * m.copy_ns[source, target]
     charge(m, s, task, Cause.MIGRATION, ns)
     move_folio(m, s, old, new)
     return ns

@@ -11,7 +11,7 @@ from ..frames.folio import folio_nid, maps_folio
 from ..frames.page_alloc import node_of
 from ..frames.rmap import first_mm, maps_frame
 from ..jit.compile import called, inlined
-from ..state import CPUS, MM_DELTA, MM_NEXT, TASK_REFS
+from ..state import Mm, Node, Task
 from ..words import (
     FRAME_FROM,
     FRAME_FROM_SHIFT,
@@ -32,8 +32,8 @@ _HUGE_OWES_MAX: Final = 1 << 30
 @inlined
 def uses_to_pay(m, task, old, new, ns, most):
     """Return after how many uses a move of ``ns`` from node to node has paid."""
-    saved = m.task[task, TASK_REFS] * (m.latency[new, old] - m.latency[new, new])
-    if saved <= 0 or m.node[new, CPUS] == 0:
+    saved = m.task[task, Task.REFS] * (m.latency[new, old] - m.latency[new, new])
+    if saved <= 0 or m.node[new, Node.CPUS] == 0:
         return most
     return min(most, max(1, (ns + saved - 1) // saved))
 
@@ -54,11 +54,11 @@ def _forgive(m, pfn):
     vpn = m.frame[pfn] & FRAME_VPN
     mm = first_mm(m, vpn)
     while mm != NONE:
-        at = vpn + m.mm[mm, MM_DELTA]
+        at = vpn + m.mm[mm, Mm.DELTA]
         if maps_frame(m.pte[at], pfn):
             m.pte[at] &= ~PTE_OWES
             first = at if first == NONE else first
-        mm = m.mm[mm, MM_NEXT]
+        mm = m.mm[mm, Mm.NEXT]
     return first
 
 
@@ -91,11 +91,11 @@ def _forgive_huge(m, b):
     vpn = m.block_huge[b] & FRAME_VPN
     mm = first_mm(m, vpn)
     while mm != NONE:
-        block = (vpn + m.mm[mm, MM_DELTA]) >> HPAGE_PMD_ORDER
+        block = (vpn + m.mm[mm, Mm.DELTA]) >> HPAGE_PMD_ORDER
         if maps_folio(m.pmd[block], b):
             m.pmd[block] &= ~PMD_OWES
             first = block if first == NONE else first
-        mm = m.mm[mm, MM_NEXT]
+        mm = m.mm[mm, Mm.NEXT]
     return first
 
 

@@ -8,23 +8,7 @@ from ..frames.allotment import rmqueue_huge_shard
 from ..frames.page_alloc import rmqueue_huge
 from ..jit.compile import called, inlined
 from ..knobs import Advice, Mode, ThpDefrag
-from ..state import (
-    FALLBACK,
-    FREE,
-    KCOMPACTD_WOKEN,
-    KSWAPD_WOKEN,
-    LOW,
-    MIN,
-    NO_MEMORY,
-    ONLINE,
-    PUT_ASIDE,
-    SHARDS,
-    TASK_NID,
-    THP_DEFRAG,
-    VMA_ADVICE,
-    WHOLE,
-    WHOLE_AT_START,
-)
+from ..state import FALLBACK, NO_MEMORY, PUT_ASIDE, Info, Node, Task, Vma
 from ..words import HPAGE_PMD_NR, NONE
 from .compaction import compact_zone
 from .mempolicy import (
@@ -42,28 +26,28 @@ from .mempolicy import (
 @inlined
 def _above(m, n, mark, margin):
     """Tell whether a node stays above a watermark without 512 frames."""
-    return m.node[n, FREE] - (HPAGE_PMD_NR - 1) > m.node[n, mark] + margin
+    return m.node[n, Node.FREE] - (HPAGE_PMD_NR - 1) > m.node[n, mark] + margin
 
 
 @inlined
 def has_room(m, n, mark):
     """Tell whether a node may give a whole block."""
-    return m.node[n, WHOLE] > 0 and _above(m, n, mark, 0)
+    return m.node[n, Node.WHOLE] > 0 and _above(m, n, mark, 0)
 
 
 @inlined
 def _may_reclaim(m, v):
     """Tell whether a fault may compact (GFP_TRANSHUGE against GFP_TRANSHUGE_LIGHT)."""
-    defrag = m.info[THP_DEFRAG]
+    defrag = m.info[Info.THP_DEFRAG]
     if defrag == ThpDefrag.MADVISE or defrag == ThpDefrag.DEFER_MADVISE:
-        return m.vma[v, VMA_ADVICE] == Advice.HUGEPAGE
+        return m.vma[v, Vma.ADVICE] == Advice.HUGEPAGE
     return defrag == ThpDefrag.ALWAYS
 
 
 @inlined
 def _wakes(m, direct):
     """Tell whether a failed first look wakes the daemons (__GFP_KSWAPD_RECLAIM)."""
-    defrag = m.info[THP_DEFRAG]
+    defrag = m.info[Info.THP_DEFRAG]
     return defrag == ThpDefrag.DEFER or (
         defrag == ThpDefrag.DEFER_MADVISE and not direct
     )
@@ -79,7 +63,7 @@ def _statistics(m, s, n, preferred, cpu_nid, mode):
 def _first_with_room(m, base, mask, mark):
     for j in range(m.node.shape[0]):
         n = m.zonelist[base, j]
-        if in_mask(mask, n) and m.node[n, ONLINE] and has_room(m, n, mark):
+        if in_mask(mask, n) and m.node[n, Node.ONLINE] and has_room(m, n, mark):
             return n
     return NONE
 
@@ -88,26 +72,26 @@ def _first_with_room(m, base, mask, mark):
 def _wake(m, base, mask):
     for j in range(m.node.shape[0]):
         n = m.zonelist[base, j]
-        if in_mask(mask, n) and m.node[n, ONLINE]:
-            m.node[n, KSWAPD_WOKEN] = 1
-            m.node[n, KCOMPACTD_WOKEN] = 1
+        if in_mask(mask, n) and m.node[n, Node.ONLINE]:
+            m.node[n, Node.KSWAPD_WOKEN] = 1
+            m.node[n, Node.KCOMPACTD_WOKEN] = 1
 
 
 @inlined
 def _choose(m, base, mask, wakes):
     """Return the node that gives a block from the free lists, or NONE."""
-    n = _first_with_room(m, base, mask, LOW)
+    n = _first_with_room(m, base, mask, Node.LOW)
     if n != NONE:
         return n
     if wakes:
         _wake(m, base, mask)
-    return _first_with_room(m, base, mask, MIN)
+    return _first_with_room(m, base, mask, Node.MIN)
 
 
 @inlined
 def _anywhere(m, base, mask):
-    n = _first_with_room(m, base, mask, LOW)
-    return n if n != NONE else _first_with_room(m, base, mask, MIN)
+    n = _first_with_room(m, base, mask, Node.LOW)
+    return n if n != NONE else _first_with_room(m, base, mask, Node.MIN)
 
 
 @called
@@ -130,7 +114,7 @@ def alloc_huge_serial(m, task, v, vpn, direct, wakes):
         n = _choose(m, base, local, wakes)
         if n == NONE and direct:
             compact_zone(m, preferred, task)
-            n = _first_with_room(m, base, local, MIN)
+            n = _first_with_room(m, base, local, Node.MIN)
         if n == NONE and direct:
             if mode == Mode.PREFERRED_MANY:
                 mask = ALL_NODES
@@ -138,7 +122,7 @@ def alloc_huge_serial(m, task, v, vpn, direct, wakes):
             n = _anywhere(m, base, mask)
     if n == NONE:
         return FALLBACK
-    _statistics(m, m.info[SHARDS], n, preferred, m.task[task, TASK_NID], mode)
+    _statistics(m, m.info[Info.SHARDS], n, preferred, m.task[task, Task.NID], mode)
     if own:
         advance_interleave(m, task, mode, row, base)
     return rmqueue_huge(m, n)
@@ -153,16 +137,16 @@ def _alloc_shard(m, s, task, v, vpn, direct, wakes):
     n = first_candidate(m, base, mask)
     if n == NONE:
         return PUT_ASIDE
-    if m.node[n, WHOLE_AT_START] == 0 and not direct:
+    if m.node[n, Node.WHOLE_AT_START] == 0 and not direct:
         if wakes:
             # Shards may race here: all of them write the same.
             _wake(m, base, 1 << n)
         return FALLBACK
-    if not _above(m, n, LOW, 0):
+    if not _above(m, n, Node.LOW, 0):
         return PUT_ASIDE
     b = rmqueue_huge_shard(m, s, n)
     if b >= 0:
-        _statistics(m, s, n, n, m.task[task, TASK_NID], mode)
+        _statistics(m, s, n, n, m.task[task, Task.NID], mode)
     return b
 
 
@@ -171,7 +155,7 @@ def vma_alloc_folio(m, s, task, v, vpn):
     """Allocate a block for a fault; FALLBACK or PUT_ASIDE where there is none."""
     direct = _may_reclaim(m, v)
     wakes = _wakes(m, direct)
-    if s != m.info[SHARDS]:
+    if s != m.info[Info.SHARDS]:
         return _alloc_shard(m, s, task, v, vpn, direct, wakes)
     return alloc_huge_serial(m, task, v, vpn, direct, wakes)
 
@@ -183,10 +167,14 @@ def alloc_huge_on_node(m, s, n, cpu_nid, mark, margin):
     NO_MEMORY where it is offline, below or fragmented, PUT_ASIDE where the allotment is
     used up.
     """
-    whole = WHOLE if s == m.info[SHARDS] else WHOLE_AT_START
-    if not m.node[n, ONLINE] or m.node[n, whole] == 0 or not _above(m, n, mark, margin):
+    whole = Node.WHOLE if s == m.info[Info.SHARDS] else Node.WHOLE_AT_START
+    if (
+        not m.node[n, Node.ONLINE]
+        or m.node[n, whole] == 0
+        or not _above(m, n, mark, margin)
+    ):
         return NO_MEMORY
-    b = rmqueue_huge(m, n) if s == m.info[SHARDS] else rmqueue_huge_shard(m, s, n)
+    b = rmqueue_huge(m, n) if s == m.info[Info.SHARDS] else rmqueue_huge_shard(m, s, n)
     if b >= 0:
         _statistics(m, s, n, n, cpu_nid, Mode.DEFAULT)
     return b

@@ -5,6 +5,7 @@ counted apart, 38-61 task.  The page of access number i depends on (seed, run, t
 alone, so a batch or a thread changes nothing (``docs/model.md`` §9).
 """
 
+from enum import IntEnum, auto
 from math import log2
 from typing import Final
 
@@ -13,16 +14,7 @@ import numpy as np
 from ..draws import draw, low_bits, mix, uniform, unit
 from ..jit.arrays import from_start
 from ..jit.compile import inlined, kernel
-from ..state import (
-    QUEUE_END,
-    QUEUE_FIRST,
-    QUEUE_SERVED,
-    SET_ASIDE,
-    SHARDS,
-    TASK_NUMBER,
-    TASK_QUOTA,
-    TASK_TAIL,
-)
+from ..state import Columns, Info, Shard, Task
 from ..words import (
     ACCESS_TAIL,
     ACCESS_TASK_SHIFT,
@@ -31,26 +23,32 @@ from ..words import (
     HPAGE_PMD_ORDER,
 )
 
-# --- kinds of workload ----------------------------------------------------------
-SWEEP: Final = 0
-UNIFORM: Final = 1
-ZIPF: Final = 2
-HOTCOLD: Final = 3
-STREAM: Final = 4
-STENCIL: Final = 5
-TRACE: Final = 6
 
-# --- columns of load, int64[tasks, LOAD_WIDTH] ------------------------------------
-LOAD_KIND: Final = 0
-LOAD_FIRST: Final = 1  # vpn
-LOAD_PAGES: Final = 2
-LOAD_WRITE: Final = 3  # writes in 2048 accesses
-LOAD_KEY: Final = 4  # bits of the stream's key
-LOAD_A: Final = 5  # parameters of the kind
-LOAD_B: Final = 6
-LOAD_C: Final = 7
-LOAD_D: Final = 8
-LOAD_WIDTH: Final = 9
+class LoadKind(IntEnum):
+    """Kinds of workload."""
+
+    SWEEP = 0
+    UNIFORM = 1
+    ZIPF = 2
+    HOTCOLD = 3
+    STREAM = 4
+    STENCIL = 5
+    TRACE = 6
+
+
+class Load(Columns):
+    """Columns of a load's rows, int64[tasks, len(Load)]."""
+
+    KIND = auto()
+    FIRST = auto()  # vpn
+    PAGES = auto()
+    WRITE = auto()  # writes in 2048 accesses
+    KEY = auto()  # bits of the stream's key
+    A = auto()  # parameters of the kind
+    B = auto()
+    C = auto()
+    D = auto()
+
 
 #: Accesses of one chunk of the layout, the unit of work of a thread.
 CHUNK: Final = 1 << 12
@@ -115,17 +113,17 @@ def _zipf_rank(u, n, exponent):
 
 @inlined
 def _hotcold_page(load, t, i, r):
-    pages = load[t, LOAD_PAGES]
-    if low_bits(mix(r)) >= load[t, LOAD_B]:
+    pages = load[t, Load.PAGES]
+    if low_bits(mix(r)) >= load[t, Load.B]:
         return uniform(r, pages)
-    window = i // load[t, LOAD_C] * load[t, LOAD_D] % pages
-    return (window + uniform(r, load[t, LOAD_A])) % pages
+    window = i // load[t, Load.C] * load[t, Load.D] % pages
+    return (window + uniform(r, load[t, Load.A])) % pages
 
 
 @inlined
 def _stream_page(load, t, i):
     """Return (page, write) of a triad's access; LOAD_A is the pages of an array."""
-    pages = load[t, LOAD_A]
+    pages = load[t, Load.A]
     which = i % 3
     array = 0 if which == 2 else which + 1
     return array * pages + i // 3 % pages, which == 2
@@ -137,33 +135,33 @@ def _stencil_page(load, t, i):
 
     Pages are relative to the slab's first, neighbours' too.
     """
-    halo = load[t, LOAD_A]
-    below = halo if load[t, LOAD_D] & 1 else 0
-    above = halo if load[t, LOAD_D] & 2 else 0
-    slab = load[t, LOAD_PAGES]
+    halo = load[t, Load.A]
+    below = halo if load[t, Load.D] & 1 else 0
+    above = halo if load[t, Load.D] & 2 else 0
+    slab = load[t, Load.PAGES]
     j = i % (below + slab + above)
     if j < below:
-        return load[t, LOAD_B] + j, False
+        return load[t, Load.B] + j, False
     j -= below
     if j < slab:
         return j, True
-    return load[t, LOAD_C] + j - slab, False
+    return load[t, Load.C] + j - slab, False
 
 
 @inlined
 def _page_of(load, exponent, t, i):
     """Return (vpn relative to LOAD_FIRST, write) of access ``i`` of task ``t``."""
-    kind = load[t, LOAD_KIND]
-    if kind == STREAM:
+    kind = load[t, Load.KIND]
+    if kind == LoadKind.STREAM:
         return _stream_page(load, t, i)
-    if kind == STENCIL:
+    if kind == LoadKind.STENCIL:
         return _stencil_page(load, t, i)
-    pages = load[t, LOAD_PAGES]
-    r = draw(np.uint64(load[t, LOAD_KEY]), i)
-    write = low_bits(r) < load[t, LOAD_WRITE]
-    if kind == ZIPF:
+    pages = load[t, Load.PAGES]
+    r = draw(np.uint64(load[t, Load.KEY]), i)
+    write = low_bits(r) < load[t, Load.WRITE]
+    if kind == LoadKind.ZIPF:
         rank = _zipf_rank(unit(r), pages, exponent[t])
-        return rank * load[t, LOAD_A] % pages, write
+        return rank * load[t, Load.A] % pages, write
     return _hotcold_page(load, t, i, r), write
 
 
@@ -191,10 +189,10 @@ def _remainder(x, n, inverse):
 @inlined
 def _lay_uniform(load, t, i, bits, layout, first, end):
     """Lay out accesses [first, end) of a uniform workload: vector code."""
-    key = np.uint64(load[t, LOAD_KEY])
-    pages = load[t, LOAD_PAGES]
-    write = load[t, LOAD_WRITE]
-    bits += load[t, LOAD_FIRST]
+    key = np.uint64(load[t, Load.KEY])
+    pages = load[t, Load.PAGES]
+    write = load[t, Load.WRITE]
+    bits += load[t, Load.FIRST]
     for k in range(end - first):
         r = draw(key, i + k)
         layout[first + k] = bits + uniform(r, pages) | _write_bit(r, write)
@@ -203,13 +201,13 @@ def _lay_uniform(load, t, i, bits, layout, first, end):
 @inlined
 def _lay_zipf(load, t, i, bits, layout, first, end):
     """Lay out accesses [first, end) of a Zipf workload of exponent 1: vector code."""
-    key = np.uint64(load[t, LOAD_KEY])
-    pages = load[t, LOAD_PAGES]
-    write = load[t, LOAD_WRITE]
-    spread = load[t, LOAD_A]
+    key = np.uint64(load[t, Load.KEY])
+    pages = load[t, Load.PAGES]
+    write = load[t, Load.WRITE]
+    spread = load[t, Load.A]
     doublings = log2(pages + 1.0)
     inverse = 1.0 / pages
-    bits += load[t, LOAD_FIRST]
+    bits += load[t, Load.FIRST]
     for k in range(end - first):
         r = draw(key, i + k)
         page = _remainder(
@@ -221,12 +219,12 @@ def _lay_zipf(load, t, i, bits, layout, first, end):
 @inlined
 def _lay_sweep(load, t, i, bits, layout, first, end):
     """Lay out accesses [first, end) of a sweep, without a division."""
-    key = np.uint64(load[t, LOAD_KEY])
-    pages = load[t, LOAD_PAGES]
-    write = load[t, LOAD_WRITE]
-    step = load[t, LOAD_B] % pages
-    page = (load[t, LOAD_A] + i % pages * step) % pages
-    bits += load[t, LOAD_FIRST]
+    key = np.uint64(load[t, Load.KEY])
+    pages = load[t, Load.PAGES]
+    write = load[t, Load.WRITE]
+    step = load[t, Load.B] % pages
+    page = (load[t, Load.A] + i % pages * step) % pages
+    bits += load[t, Load.FIRST]
     drawn = 0 < write and write < 2048
     if write == 2048:
         bits |= ACCESS_WRITE
@@ -243,8 +241,8 @@ def _lay_sweep(load, t, i, bits, layout, first, end):
 @inlined
 def _lay_trace(load, recorded, t, i, bits, layout, first, end):
     """Lay out accesses [first, end) of a trace."""
-    bits += load[t, LOAD_FIRST]
-    start = load[t, LOAD_A] + i
+    bits += load[t, Load.FIRST]
+    start = load[t, Load.A] + i
     for k in range(end - first):
         layout[first + k] = bits + recorded[start + k]
 
@@ -252,7 +250,7 @@ def _lay_trace(load, recorded, t, i, bits, layout, first, end):
 @inlined
 def _lay_other(load, exponent, t, i, bits, layout, first, end):
     """Lay out accesses [first, end) of the other kinds."""
-    bits += load[t, LOAD_FIRST]
+    bits += load[t, Load.FIRST]
     for k in range(first, end):
         page, write = _page_of(load, exponent, t, i + k - first)
         word = bits + page
@@ -265,16 +263,16 @@ def _lay_other(load, exponent, t, i, bits, layout, first, end):
 def _lay_run(task, load, exponent, recorded, t, i, layout, first, end):
     """Lay out one task's accesses from number ``i``, all in the tail or none."""
     bits = t << ACCESS_TASK_SHIFT
-    if i >= task[t, TASK_TAIL]:
+    if i >= task[t, Task.TAIL]:
         bits |= ACCESS_TAIL
-    kind = load[t, LOAD_KIND]
-    if kind == UNIFORM:
+    kind = load[t, Load.KIND]
+    if kind == LoadKind.UNIFORM:
         _lay_uniform(load, t, i, bits, layout, first, end)
-    elif kind == SWEEP:
+    elif kind == LoadKind.SWEEP:
         _lay_sweep(load, t, i, bits, layout, first, end)
-    elif kind == TRACE:
+    elif kind == LoadKind.TRACE:
         _lay_trace(load, recorded, t, i, bits, layout, first, end)
-    elif kind == ZIPF and exponent[t] == 1.0:
+    elif kind == LoadKind.ZIPF and exponent[t] == 1.0:
         _lay_zipf(load, t, i, bits, layout, first, end)
     else:
         _lay_other(load, exponent, t, i, bits, layout, first, end)
@@ -289,10 +287,10 @@ def _lay_out_chunk(task, load, exponent, recorded, start, layout, chunk):
     while k < end:
         while start[t + 1] <= k:
             t += 1
-        i = task[t, TASK_NUMBER] + k - start[t]
+        i = task[t, Task.NUMBER] + k - start[t]
         stop = min(end, start[t + 1])
-        if i < task[t, TASK_TAIL]:
-            stop = min(stop, k + task[t, TASK_TAIL] - i)
+        if i < task[t, Task.TAIL]:
+            stop = min(stop, k + task[t, Task.TAIL] - i)
         _lay_run(task, load, exponent, recorded, t, i, layout, k, stop)
         k = stop
 
@@ -324,7 +322,7 @@ def lay_out(task, start):
     at = 0
     for t in range(task.shape[0]):
         start[t] = at
-        at += task[t, TASK_QUOTA]
+        at += task[t, Task.QUOTA]
     start[task.shape[0]] = at
     return at
 
@@ -333,15 +331,15 @@ def lay_out(task, start):
 def queue(m_info, shard, tally, chunks):
     """Turn the tally into positions in the shards' queues, and open the queues."""
     at = 0
-    for s in range(m_info[SHARDS]):
-        shard[s, QUEUE_FIRST] = at
-        shard[s, QUEUE_SERVED] = at
-        shard[s, SET_ASIDE] = 0
+    for s in range(m_info[Info.SHARDS]):
+        shard[s, Shard.QUEUE_FIRST] = at
+        shard[s, Shard.QUEUE_SERVED] = at
+        shard[s, Shard.SET_ASIDE] = 0
         for chunk in range(chunks):
             count = tally[chunk, s]
             tally[chunk, s] = at
             at += count
-        shard[s, QUEUE_END] = at
+        shard[s, Shard.QUEUE_END] = at
 
 
 @inlined

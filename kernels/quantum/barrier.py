@@ -14,27 +14,7 @@ from ..knobs import Mode
 from ..placement.compaction import compact_zone
 from ..placement.mempolicy import ALL_NODES, policy_of, zonelist_of
 from ..reclaim.vmscan import MAX_RECLAIM_RETRIES, balance_pgdat, try_to_free_pages
-from ..state import (
-    COST_RECLAIM_PAGE,
-    COST_SWAP_OUT,
-    KCOMPACTD_WOKEN,
-    KSWAPD_WOKEN,
-    NO_MEMORY,
-    NO_PROGRESS,
-    POSITION,
-    QUEUE_FIRST,
-    QUEUE_SERVED,
-    SCANNED,
-    SERVED,
-    SHARD_SEEN,
-    SHARDS,
-    TASK_ALIVE,
-    TASK_DELTA,
-    TASK_MM,
-    TLB_SETS_4K,
-    VMA_SHARED,
-    WRITTEN,
-)
+from ..state import NO_MEMORY, SERVED, Cost, Info, Node, Shard, Task, Vma
 from ..words import ACCESS_TAIL, ACCESS_TASK_SHIFT, ACCESS_VPN, ACCESS_WRITE, NONE
 from .accesses import shard_of
 from .hits import hit_node, settle_run, touch, translate
@@ -63,35 +43,35 @@ _OOM, _SEGV = int(Stop.OOM), int(Stop.SEGV)
 @inlined
 def _reclaim(m, task, vpn):
     """Reclaim for an access that found no memory; return whether to try again."""
-    v = find_vma(m, m.task[task, TASK_MM], vpn)
-    if m.vma[v, VMA_SHARED]:
+    v = find_vma(m, m.task[task, Task.MM], vpn)
+    if m.vma[v, Vma.SHARED]:
         v, vpn = pseudo_vma(m, v, vpn)
     mode, mask, row, own = policy_of(m, task, v)
     base, mask = zonelist_of(m, task, vpn, 0, mode, mask, row, own)
     if mode == Mode.PREFERRED_MANY:
         mask = ALL_NODES
     reclaimed = try_to_free_pages(m, base, mask)
-    ns = m.info[SCANNED] * m.cost[COST_RECLAIM_PAGE]
-    ns += m.info[WRITTEN] * m.cost[COST_SWAP_OUT]
-    m.cause[m.info[SHARDS], task, Cause.RECLAIM] += ns
-    m.info[SCANNED] = 0
-    m.info[WRITTEN] = 0
+    ns = m.info[Info.SCANNED] * m.cost[Cost.RECLAIM_PAGE]
+    ns += m.info[Info.WRITTEN] * m.cost[Cost.SWAP_OUT]
+    m.cause[m.info[Info.SHARDS], task, Cause.RECLAIM] += ns
+    m.info[Info.SCANNED] = 0
+    m.info[Info.WRITTEN] = 0
     if reclaimed > 0:
-        m.info[NO_PROGRESS] = 0
+        m.info[Info.NO_PROGRESS] = 0
         return True
-    m.info[NO_PROGRESS] += 1
-    return m.info[NO_PROGRESS] <= MAX_RECLAIM_RETRIES
+    m.info[Info.NO_PROGRESS] += 1
+    return m.info[Info.NO_PROGRESS] <= MAX_RECLAIM_RETRIES
 
 
 @inlined
 def _serve_serially(m, task, at, vpn, write):
     """Serve one access; return _SERVED, OOM or SEGV."""
-    s = m.info[SHARDS]
-    m.info[NO_PROGRESS] = 0
+    s = m.info[Info.SHARDS]
+    m.info[Info.NO_PROGRESS] = 0
     while not is_hit(entry_of(m, at), write):
         status = handle_mm_fault(m, s, task, at, vpn, write)
         if status == SERVED:
-            m.info[NO_PROGRESS] = 0
+            m.info[Info.NO_PROGRESS] = 0
         elif status == NO_MEMORY:
             if not _reclaim(m, task, vpn):
                 return _OOM
@@ -103,11 +83,11 @@ def _serve_serially(m, task, at, vpn, write):
 @inlined
 def _run_daemons(m):
     for n in range(m.node.shape[0]):
-        if m.node[n, KSWAPD_WOKEN]:
-            m.node[n, KSWAPD_WOKEN] = 0
+        if m.node[n, Node.KSWAPD_WOKEN]:
+            m.node[n, Node.KSWAPD_WOKEN] = 0
             balance_pgdat(m, n)
-        if m.node[n, KCOMPACTD_WOKEN]:
-            m.node[n, KCOMPACTD_WOKEN] = 0
+        if m.node[n, Node.KCOMPACTD_WOKEN]:
+            m.node[n, Node.KCOMPACTD_WOKEN] = 0
             compact_zone(m, n, NONE)
 
 
@@ -120,16 +100,16 @@ def run_daemons(m):
 @inlined
 def _passed_in_shard(m, word):
     """Tell whether a shard has served this access of the layout already."""
-    s = shard_of(word, m.info[SHARDS])
-    seen = m.shard[s, SHARD_SEEN]
-    m.shard[s, SHARD_SEEN] = seen + 1
-    return seen < m.shard[s, QUEUE_SERVED] - m.shard[s, QUEUE_FIRST]
+    s = shard_of(word, m.info[Info.SHARDS])
+    seen = m.shard[s, Shard.SEEN]
+    m.shard[s, Shard.SEEN] = seen + 1
+    return seen < m.shard[s, Shard.QUEUE_SERVED] - m.shard[s, Shard.QUEUE_FIRST]
 
 
 @inlined
 def _ask_ahead(m, word):
     """Prefetch the PTE of an access to come."""
-    delta = m.task[word >> ACCESS_TASK_SHIFT, TASK_DELTA]
+    delta = m.task[word >> ACCESS_TASK_SHIFT, Task.DELTA]
     prefetchw(m.pte, (word & ACCESS_VPN) + delta)
 
 
@@ -137,11 +117,11 @@ def _ask_ahead(m, word):
 def _hit(m, word, counts):
     """Do what the hardware does for an access that needs no fault."""
     task = word >> ACCESS_TASK_SHIFT
-    at = (word & ACCESS_VPN) + m.task[task, TASK_DELTA]
+    at = (word & ACCESS_VPN) + m.task[task, Task.DELTA]
     counts[hit_node(m, task, entry_of(m, at))] += 1
     touch(m, task, at, word & ACCESS_WRITE != 0, counts)
-    if m.info[TLB_SETS_4K]:
-        translate(m, task, shard_of(word, m.info[SHARDS]), at, counts)
+    if m.info[Info.TLB_SETS_4K]:
+        translate(m, task, shard_of(word, m.info[Info.SHARDS]), at, counts)
 
 
 @inlined
@@ -150,7 +130,7 @@ def _serve_again(m, word, counts):
     task = word >> ACCESS_TASK_SHIFT
     vpn = word & ACCESS_VPN
     write = word & ACCESS_WRITE != 0
-    at = vpn + m.task[task, TASK_DELTA]
+    at = vpn + m.task[task, Task.DELTA]
     if is_hit(entry_of(m, at), write):
         _hit(m, word, counts)
         return _SERVED
@@ -165,12 +145,12 @@ def _serve_again(m, word, counts):
 def _settle(m, word, counts):
     """Charge the hits of the run of accesses that ends with ``word``."""
     tail = word & ACCESS_TAIL != 0
-    settle_run(m, m.info[SHARDS], word >> ACCESS_TASK_SHIFT, tail, counts)
+    settle_run(m, m.info[Info.SHARDS], word >> ACCESS_TASK_SHIFT, tail, counts)
 
 
 @inlined
 def _is_alive(m, word):
-    return m.task[word >> ACCESS_TASK_SHIFT, TASK_ALIVE] == 1
+    return m.task[word >> ACCESS_TASK_SHIFT, Task.ALIVE] == 1
 
 
 @inlined
@@ -188,12 +168,12 @@ def serve_set_aside(m, layout, accesses, limit, counts):
     """
     stop = _DONE
     layout, counts = from_start(layout), from_start(counts)
-    served, last = 0, layout[min(m.info[POSITION], accesses - 1)]
-    for position in range(m.info[POSITION], accesses):
+    served, last = 0, layout[min(m.info[Info.POSITION], accesses - 1)]
+    for position in range(m.info[Info.POSITION], accesses):
         word = layout[position]
         if position + DISTANCE < accesses:
             _ask_ahead(m, layout[position + DISTANCE])
-        m.info[POSITION] = position + 1
+        m.info[Info.POSITION] = position + 1
         if _passed_in_shard(m, word) or not _is_alive(m, word):
             continue
         if _is_other_run(word, last):

@@ -4,53 +4,24 @@
 """
 
 from ..jit.compile import inlined, kernel
-from ..state import (
-    CHANGE_HUGE,
-    CHANGE_LOCAL,
-    CHANGE_REMOTE,
-    CHANGE_RSS,
-    CHANGE_SWAPENTS,
-    DEFERRED,
-    ENTRIES,
-    IN_USE,
-    IN_USE_AT_START,
-    INACTIVE,
-    KCOMPACTD_WOKEN,
-    KSWAPD_WOKEN,
-    MM_HUGE,
-    MM_RSS,
-    MM_SWAPENTS,
-    POSITION,
-    QUEUE_END,
-    QUEUE_SERVED,
-    SET_ASIDE,
-    SHARD_SEEN,
-    SHARDS,
-    SLOTS,
-    TASK_CLOCK,
-    TASK_MEAN,
-    TASK_NUMBER,
-    TASK_QUOTA,
-    TASK_RAN,
-    TASK_RUNTIME,
-)
+from ..state import Change, Ids, Info, Mm, Node, Shard, Task
 
 
 @kernel
 def open_quantum(m):
     """Note what shards see as of the quantum's start, and rewind the barrier."""
-    m.info[SLOTS + IN_USE_AT_START] = m.info[SLOTS + IN_USE]
-    m.info[ENTRIES + IN_USE_AT_START] = m.info[ENTRIES + IN_USE]
-    m.info[POSITION] = 0
+    m.info[Info.SLOTS + Ids.IN_USE_AT_START] = m.info[Info.SLOTS + Ids.IN_USE]
+    m.info[Info.ENTRIES + Ids.IN_USE_AT_START] = m.info[Info.ENTRIES + Ids.IN_USE]
+    m.info[Info.POSITION] = 0
     for s in range(m.shard.shape[0]):
-        m.shard[s, SHARD_SEEN] = 0
+        m.shard[s, Shard.SEEN] = 0
 
 
 @kernel
 def is_daemon_woken(m):
     """Tell whether kswapd or kcompactd of some node was woken."""
     for n in range(m.node.shape[0]):
-        if m.node[n, KSWAPD_WOKEN] or m.node[n, KCOMPACTD_WOKEN]:
+        if m.node[n, Node.KSWAPD_WOKEN] or m.node[n, Node.KCOMPACTD_WOKEN]:
             return True
     return False
 
@@ -59,10 +30,10 @@ def is_daemon_woken(m):
 def unserved(m):
     """Return how many accesses are not served yet, and how many of them shards may."""
     left, for_shards = 0, 0
-    for s in range(m.info[SHARDS]):
-        waiting = m.shard[s, QUEUE_END] - m.shard[s, QUEUE_SERVED]
+    for s in range(m.info[Info.SHARDS]):
+        waiting = m.shard[s, Shard.QUEUE_END] - m.shard[s, Shard.QUEUE_SERVED]
         left += waiting
-        if m.shard[s, SET_ASIDE] == 0:
+        if m.shard[s, Shard.SET_ASIDE] == 0:
             for_shards += waiting
     return left, for_shards
 
@@ -73,8 +44,8 @@ def fold_lists(m):
     for s in range(m.lru_change.shape[0]):
         for n in range(m.node.shape[0]):
             for k in range(2):
-                m.node[n, INACTIVE + k] += m.lru_change[s, n, k]
-            m.node[n, DEFERRED] += m.lru_change[s, n, 2]
+                m.node[n, Node.INACTIVE + k] += m.lru_change[s, n, k]
+            m.node[n, Node.DEFERRED] += m.lru_change[s, n, 2]
             m.lru_change[s, n] = 0
 
 
@@ -86,11 +57,11 @@ def fold_processes(m, touched):
     """
     for s in range(m.mm_change.shape[0]):
         for mm in range(touched.shape[0]):
-            m.mm[mm, MM_RSS] += m.mm_change[s, mm, CHANGE_RSS]
-            m.mm[mm, MM_HUGE] += m.mm_change[s, mm, CHANGE_HUGE]
-            m.mm[mm, MM_SWAPENTS] += m.mm_change[s, mm, CHANGE_SWAPENTS]
-            touched[mm, 0] += m.mm_change[s, mm, CHANGE_LOCAL]
-            touched[mm, 1] += m.mm_change[s, mm, CHANGE_REMOTE]
+            m.mm[mm, Mm.RSS] += m.mm_change[s, mm, Change.RSS]
+            m.mm[mm, Mm.HUGE] += m.mm_change[s, mm, Change.HUGE]
+            m.mm[mm, Mm.SWAPENTS] += m.mm_change[s, mm, Change.SWAPENTS]
+            touched[mm, 0] += m.mm_change[s, mm, Change.LOCAL]
+            touched[mm, 1] += m.mm_change[s, mm, Change.REMOTE]
             m.mm_change[s, mm] = 0
 
 
@@ -119,11 +90,11 @@ def fold_clocks(m, spent):
             total += ns
             spent[t, k] += ns
             m.cause[0, t, k] = 0
-        m.task[t, TASK_CLOCK] += total
-        m.task[t, TASK_RUNTIME] += total
-        quota = m.task[t, TASK_QUOTA]
-        m.task[t, TASK_RAN] |= quota > 0
+        m.task[t, Task.CLOCK] += total
+        m.task[t, Task.RUNTIME] += total
+        quota = m.task[t, Task.QUOTA]
+        m.task[t, Task.RAN] |= quota > 0
         if quota > 0:
-            m.task[t, TASK_MEAN] = max(1, total // quota)
-            m.task[t, TASK_NUMBER] += quota
-            m.task[t, TASK_QUOTA] = 0
+            m.task[t, Task.MEAN] = max(1, total // quota)
+            m.task[t, Task.NUMBER] += quota
+            m.task[t, Task.QUOTA] = 0

@@ -6,23 +6,7 @@ from ..frames.page_table import is_hit
 from ..jit.arrays import from_start
 from ..jit.compile import called, inlined
 from ..jit.prefetch import prefetch, prefetchw
-from ..state import (
-    CHANGE_LOCAL,
-    CHANGE_REMOTE,
-    COST_WALK,
-    MAY_BE_HUGE,
-    MM_PGD_NID,
-    NODE_SHIFT,
-    TAIL_ALL,
-    TAIL_LOCAL,
-    TASK_DELTA,
-    TASK_MM,
-    TASK_NID,
-    TASK_REFS,
-    TLB_SETS_2M,
-    TLB_SETS_4K,
-    WAYS,
-)
+from ..state import WAYS, Change, Cost, Info, Mm, Shard, Task
 from ..words import (
     ACCESS_TASK_SHIFT,
     ACCESS_VPN,
@@ -50,12 +34,12 @@ from .tlb import CACHED, WALKS_4K, tlb_miss, walk
 @inlined
 def _settle_walks(m, s, task, counts):
     """Charge a run's page walks and empty their counts."""
-    cpu_nid = m.task[task, TASK_NID]
+    cpu_nid = m.task[task, Task.NID]
     nodes = m.node.shape[0]
     for size in range(2):
         at = CACHED * nodes + size
         walks = counts[at]
-        ns = walks * m.cost[COST_WALK]
+        ns = walks * m.cost[Cost.WALK]
         counts[at] = 0
         for nid in range(nodes):
             at = (WALKS_4K + size) * nodes + nid
@@ -69,10 +53,10 @@ def _settle_walks(m, s, task, counts):
 @inlined
 def settle_run(m, s, task, tail, counts):
     """Charge a run of one task's hits and empty ``counts`` (``kernels/tlb.py``)."""
-    cpu_nid = m.task[task, TASK_NID]
-    mm = m.task[task, TASK_MM]
-    refs = m.task[task, TASK_REFS]
-    if m.info[TLB_SETS_4K]:
+    cpu_nid = m.task[task, Task.NID]
+    mm = m.task[task, Task.MM]
+    refs = m.task[task, Task.REFS]
+    if m.info[Info.TLB_SETS_4K]:
         _settle_walks(m, s, task, counts)
     m.vm[s, cpu_nid, Vm.PAGES_PAID] += counts[counts.size - 1]
     counts[counts.size - 1] = 0
@@ -84,13 +68,13 @@ def settle_run(m, s, task, tail, counts):
         here = nid == cpu_nid
         m.traffic[s, cpu_nid, nid] += hits * refs
         m.vm[s, cpu_nid, Vm.ACCESSES_LOCAL if here else Vm.ACCESSES_REMOTE] += hits
-        m.mm_change[s, mm, CHANGE_LOCAL if here else CHANGE_REMOTE] += hits
+        m.mm_change[s, mm, Change.LOCAL if here else Change.REMOTE] += hits
         cause = Cause.ACCESS_LOCAL if here else Cause.ACCESS_REMOTE
         m.cause[s, task, cause] += hits * m.access_ns[task, nid]
         if tail:
-            m.shard[s, TAIL_ALL] += hits
+            m.shard[s, Shard.TAIL_ALL] += hits
             if here:
-                m.shard[s, TAIL_LOCAL] += hits
+                m.shard[s, Shard.TAIL_LOCAL] += hits
 
 
 @inlined
@@ -119,8 +103,8 @@ def _pay_huge(entry, owes, here, counts):
 def hit_node(m, task, pte):
     """Return the node that a hit goes to; the zero page is always local."""
     if pte & PTE_ZERO:
-        return m.task[task, TASK_NID]
-    return (pte & PTE_PAYLOAD) >> m.info[NODE_SHIFT]
+        return m.task[task, Task.NID]
+    return (pte & PTE_PAYLOAD) >> m.info[Info.NODE_SHIFT]
 
 
 @inlined
@@ -130,7 +114,7 @@ def touch(m, task, at, write, counts):
     block = at >> HPAGE_PMD_ORDER
     leaf = m.pmd[block] & PMD_LEAF
     entry = (m.pmd[block] if leaf else m.pte[at]) | bits
-    here = hit_node(m, task, entry) == m.task[task, TASK_NID]
+    here = hit_node(m, task, entry) == m.task[task, Task.NID]
     if leaf:
         m.pmd[block] = _pay_huge(entry, m.block_owes, here, counts)
     else:
@@ -146,15 +130,15 @@ def _serve_hits(pte, task, queued, k, end, last, run, shift, counts):
     write adds are computed, not branched on: writes come at random.
     """
     owner = run >> ACCESS_TASK_SHIFT
-    delta = task[owner, TASK_DELTA]
-    cpu_nid = task[owner, TASK_NID]
+    delta = task[owner, Task.DELTA]
+    cpu_nid = task[owner, Task.NID]
     while k < end:
         word = queued[k]
         if word & ~(ACCESS_VPN | ACCESS_WRITE) != run:
             break
         if k + DISTANCE < last:
             ahead = queued[k + DISTANCE]
-            shift_of = task[ahead >> ACCESS_TASK_SHIFT, TASK_DELTA]
+            shift_of = task[ahead >> ACCESS_TASK_SHIFT, Task.DELTA]
             prefetchw(pte, (ahead & ACCESS_VPN) + shift_of)
         at = (word & ACCESS_VPN) + delta
         write = (word & ACCESS_WRITE) >> ACCESS_WRITE_SHIFT
@@ -179,12 +163,12 @@ def translate(m, task, s, at, counts):
     """Look an access up in its task's TLB, after the fact, and count a miss."""
     pmd = m.pmd[at >> HPAGE_PMD_ORDER]
     row = m.tlb[task, s]
-    sets = m.info[TLB_SETS_4K]
+    sets = m.info[Info.TLB_SETS_4K]
     nodes = m.node.shape[0]
     if pmd & PMD_LEAF:
         block = at >> HPAGE_PMD_ORDER
-        if tlb_miss(row, sets * WAYS, m.info[TLB_SETS_2M], block):
-            nid = m.mm[m.task[task, TASK_MM], MM_PGD_NID]
+        if tlb_miss(row, sets * WAYS, m.info[Info.TLB_SETS_2M], block):
+            nid = m.mm[m.task[task, Task.MM], Mm.PGD_NID]
             walk(row, 1, block, nid, nodes, counts)
     elif tlb_miss(row, 0, sets, at):
         walk(row, 0, at, (pmd & PMD_NID) >> PMD_NID_SHIFT, nodes, counts)
@@ -213,8 +197,8 @@ def _serve_hits_mapped(
     tlb   int64[width]  the task's row of this shard; ``sets``: int64[2], 0 for no TLB
     """
     owner = run >> ACCESS_TASK_SHIFT
-    delta = task[owner, TASK_DELTA]
-    cpu_nid = task[owner, TASK_NID]
+    delta = task[owner, Task.DELTA]
+    cpu_nid = task[owner, Task.NID]
     small, huge = sets[0], sets[1]
     first_huge = small * WAYS
     leaf = False
@@ -261,13 +245,13 @@ def _serve_hits_mapped(
 @inlined
 def is_plain(m):
     """Tell whether there are neither huge pages nor TLBs."""
-    return not m.info[MAY_BE_HUGE] and not m.info[TLB_SETS_4K]
+    return not m.info[Info.MAY_BE_HUGE] and not m.info[Info.TLB_SETS_4K]
 
 
 @inlined
 def hits_from(m, s, queued, k, end, last, run, counts):
     """Serve a run's hits from ``k``; return the first access that is not one."""
-    shift = m.info[NODE_SHIFT]
+    shift = m.info[Info.NODE_SHIFT]
     if is_plain(m):
         return _serve_hits(m.pte, m.task, queued, k, end, last, run, shift, counts)
     task = run >> ACCESS_TASK_SHIFT
@@ -276,9 +260,9 @@ def hits_from(m, s, queued, k, end, last, run, counts):
         m.pmd,
         m.block_owes,
         from_start(m.tlb[task, s]),
-        m.info[TLB_SETS_4K : TLB_SETS_2M + 1],
+        m.info[Info.TLB_SETS_4K : Info.TLB_SETS_2M + 1],
         m.task,
-        m.mm[m.task[task, TASK_MM], MM_PGD_NID],
+        m.mm[m.task[task, Task.MM], Mm.PGD_NID],
         queued,
         k,
         end,

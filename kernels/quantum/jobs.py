@@ -16,7 +16,7 @@ from ..jit.compile import inlined, kernel
 from ..words import NONE
 from .accesses import deal_chunk, generate_chunk
 from .serve import serve_shard
-from .team import KIND, UNITS, is_dismissed, is_over, note_done, post, take
+from .team import Team, is_dismissed, is_over, note_done, post, take
 
 
 class Job(IntEnum):
@@ -97,7 +97,7 @@ def share(m, w, kind, units, member):
     while True:
         unit = take(w.team)
         if unit != NONE:
-            _do(m, w, w.team[KIND], _apart(unit, w.team[UNITS]), counts)
+            _do(m, w, w.team[Team.KIND], _apart(unit, w.team[Team.UNITS]), counts)
             note_done(w.team)
             waited = 0
         elif member == 0:

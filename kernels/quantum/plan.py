@@ -3,15 +3,7 @@
 from typing import Final
 
 from ..jit.compile import inlined, kernel
-from ..state import (
-    TASK_ALIVE,
-    TASK_CLOCK,
-    TASK_COUNT,
-    TASK_MEAN,
-    TASK_NUMBER,
-    TASK_QUOTA,
-    TASK_RAN,
-)
+from ..state import Task
 from ..words import NONE
 
 #: Accesses that a task may contribute to its first quantum of a run.
@@ -20,9 +12,9 @@ FIRST_ACCESSES: Final = 4
 
 @inlined
 def _left(task, t):
-    if not task[t, TASK_ALIVE]:
+    if not task[t, Task.ALIVE]:
         return 0
-    return task[t, TASK_COUNT] - task[t, TASK_NUMBER]
+    return task[t, Task.COUNT] - task[t, Task.NUMBER]
 
 
 @inlined
@@ -30,16 +22,16 @@ def _assign(task, now, end):
     """Set every task's quota of a quantum; return their sum."""
     total = 0
     for t in range(task.shape[0]):
-        task[t, TASK_QUOTA] = 0
-        task[t, TASK_RAN] = 0
+        task[t, Task.QUOTA] = 0
+        task[t, Task.RAN] = 0
         left = _left(task, t)
         if left <= 0:
             continue
-        clock = max(task[t, TASK_CLOCK], now)
-        task[t, TASK_CLOCK] = clock
+        clock = max(task[t, Task.CLOCK], now)
+        task[t, Task.CLOCK] = clock
         if clock < end:
-            quota = min(left, max(1, (end - clock) // task[t, TASK_MEAN]))
-            task[t, TASK_QUOTA] = quota
+            quota = min(left, max(1, (end - clock) // task[t, Task.MEAN]))
+            task[t, Task.QUOTA] = quota
             total += quota
     return total
 
@@ -54,10 +46,10 @@ def _pace(task, now, end):
     for t in range(task.shape[0]):
         if _left(task, t) <= 0:
             continue
-        clock = max(task[t, TASK_CLOCK], now)
+        clock = max(task[t, Task.CLOCK], now)
         if clock < end:
-            allowed = max(FIRST_ACCESSES, task[t, TASK_NUMBER])
-            end = min(end, clock + allowed * task[t, TASK_MEAN])
+            allowed = max(FIRST_ACCESSES, task[t, Task.NUMBER])
+            end = min(end, clock + allowed * task[t, Task.MEAN])
     return end
 
 
@@ -66,7 +58,7 @@ def _earliest(task):
     found = NONE
     for t in range(task.shape[0]):
         if _left(task, t) > 0:
-            clock = task[t, TASK_CLOCK]
+            clock = task[t, Task.CLOCK]
             if found == NONE or clock < found:
                 found = clock
     return found

@@ -3,15 +3,7 @@
 from typing import Final
 
 from ..jit.compile import inlined, kernel
-from ..state import (
-    COST_WALK,
-    MM_HUGE,
-    MM_RSS,
-    TASK_MM,
-    TASK_NID,
-    TASK_REFS,
-    TASK_STREAM,
-)
+from ..state import Cost, Mm, Task
 from ..words import CACHE_LINE, HPAGE_PMD_NR
 
 SECOND: Final = 1_000_000_000
@@ -40,10 +32,10 @@ def price(m, latency, bandwidth, utilisation, factor, queueing, core_bandwidth):
         int64[nodes, nodes], row: node of the CPU
     """
     for t in range(m.task.shape[0]):
-        c = m.task[t, TASK_NID]
-        refs = m.task[t, TASK_REFS]
+        c = m.task[t, Task.NID]
+        refs = m.task[t, Task.REFS]
         for n in range(m.node.shape[0]):
-            if m.task[t, TASK_STREAM]:
+            if m.task[t, Task.STREAM]:
                 m.access_ns[t, n] = _streamed(
                     latency, bandwidth, factor, core_bandwidth, refs, c, n
                 )
@@ -64,15 +56,15 @@ def price_walks(m, latency, utilisation, queueing, cache):
     cache  bytes of a core's caches that hold entries of page tables
     """
     for t in range(m.task.shape[0]):
-        mm = m.task[t, TASK_MM]
-        c = m.task[t, TASK_NID]
-        huge = m.mm[mm, MM_HUGE]
-        small = _miss_permille(cache, m.mm[mm, MM_RSS] - huge)
+        mm = m.task[t, Task.MM]
+        c = m.task[t, Task.NID]
+        huge = m.mm[mm, Mm.HUGE]
+        small = _miss_permille(cache, m.mm[mm, Mm.RSS] - huge)
         large = _miss_permille(cache, huge // HPAGE_PMD_NR)
         for n in range(m.node.shape[0]):
             loaded = _loaded(latency, utilisation, queueing, c, n)
-            m.walk_ns[t, 0, n] = m.cost[COST_WALK] + loaded * small // 1000
-            m.walk_ns[t, 1, n] = m.cost[COST_WALK] + loaded * large // 1000
+            m.walk_ns[t, 0, n] = m.cost[Cost.WALK] + loaded * small // 1000
+            m.walk_ns[t, 1, n] = m.cost[Cost.WALK] + loaded * large // 1000
 
 
 @inlined

@@ -5,7 +5,7 @@ from ..fault.memory import handle_mm_fault
 from ..frames.look_ahead import look_ahead, look_at_first
 from ..frames.page_table import entry_of, is_hit
 from ..jit.compile import inlined
-from ..state import QUEUE_END, QUEUE_SERVED, SERVED, SET_ASIDE, TASK_DELTA
+from ..state import SERVED, Shard, Task
 from ..words import ACCESS_TAIL, ACCESS_TASK_SHIFT, ACCESS_VPN, ACCESS_WRITE
 from .hits import hits_from, is_plain, settle_run
 
@@ -16,7 +16,7 @@ def _serve_miss(m, s, word):
     task = word >> ACCESS_TASK_SHIFT
     vpn = word & ACCESS_VPN
     write = word & ACCESS_WRITE != 0
-    at = vpn + m.task[task, TASK_DELTA]
+    at = vpn + m.task[task, Task.DELTA]
     status = SERVED
     while status == SERVED and not is_hit(entry_of(m, at), write):
         status = handle_mm_fault(m, s, task, at, vpn, write)
@@ -37,7 +37,7 @@ def _serve_run(m, s, queued, k, end, last, run, counts):
                 continue
         look_ahead(m, queued, k, last)
         if not _serve_miss(m, s, queued[k]):
-            m.shard[s, SET_ASIDE] = 1
+            m.shard[s, Shard.SET_ASIDE] = 1
             break
     settle_run(m, s, run >> ACCESS_TASK_SHIFT, run & ACCESS_TAIL != 0, counts)
     return k
@@ -50,10 +50,10 @@ def serve_shard(m, s, queued, limit, counts):
     queued  int64[accesses]  the shards' queues, back to back
     counts  int64[3 * nodes + 3]  scratch (``kernels/tlb.py``), zero before and after
     """
-    k, last = m.shard[s, QUEUE_SERVED], m.shard[s, QUEUE_END]
+    k, last = m.shard[s, Shard.QUEUE_SERVED], m.shard[s, Shard.QUEUE_END]
     end = min(last, k + limit)
     look_at_first(m, queued, k, end)
-    while k < end and m.shard[s, SET_ASIDE] == 0:
+    while k < end and m.shard[s, Shard.SET_ASIDE] == 0:
         run = queued[k] & ~(ACCESS_VPN | ACCESS_WRITE)
         k = _serve_run(m, s, queued, k, end, last, run, counts)
-    m.shard[s, QUEUE_SERVED] = k
+    m.shard[s, Shard.QUEUE_SERVED] = k

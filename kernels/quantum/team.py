@@ -8,19 +8,24 @@ others but not sleeping: to wake a thread takes a tenth of a small quantum.
 ``team`` is int64[TEAM_WIDTH], shared by all members.
 """
 
+from enum import IntEnum
 from typing import Final
 
 from ..jit.atomic import add, load, sched_yield, store, swap
 from ..jit.compile import inlined, kernel
 from ..words import NONE
 
-#: Words of a team, each in a cache line (and its neighbour) of its own: the ticket, how
-#: many units are done, the job's kind and units, and how many followers are there.
-TICKET: Final = 0
-DONE: Final = 16
-KIND: Final = 32
-UNITS: Final = 33
-PRESENT: Final = 48
+
+class Team(IntEnum):
+    """Words of a team, each in a cache line (and its neighbour) of its own."""
+
+    TICKET = 0
+    DONE = 16  # units of the job that are done
+    KIND = 32  # of the job
+    UNITS = 33  # of the job
+    PRESENT = 48  # followers
+
+
 TEAM_WIDTH: Final = 64
 
 # A ticket: bits 0-19 the next unit, 20-39 the units of the job, 40-62 the job's number.
@@ -37,35 +42,35 @@ PATIENCE: Final = 4000
 @inlined
 def post(team, kind, units):
     """Begin a job of ``units`` units; the one before it must be done."""
-    job = (max(0, load(team, TICKET)) >> 2 * _BITS) + 1 & _JOBS
-    store(team, KIND, kind)
-    store(team, UNITS, units)
-    store(team, DONE, 0)
-    store(team, TICKET, (job << _BITS | units) << _BITS)
+    job = (max(0, load(team, Team.TICKET)) >> 2 * _BITS) + 1 & _JOBS
+    store(team, Team.KIND, kind)
+    store(team, Team.UNITS, units)
+    store(team, Team.DONE, 0)
+    store(team, Team.TICKET, (job << _BITS | units) << _BITS)
 
 
 @inlined
 def take(team):
     """Return the next unit of the job and take it, or NONE where none is left."""
     while True:
-        ticket = load(team, TICKET)
+        ticket = load(team, Team.TICKET)
         unit = ticket & UNITS_MAX
         if ticket < 0 or unit >= ticket >> _BITS & UNITS_MAX:
             return NONE
-        if swap(team, TICKET, ticket, ticket + 1):
+        if swap(team, Team.TICKET, ticket, ticket + 1):
             return unit
 
 
 @inlined
 def note_done(team):
     """Note that a unit which was taken is done."""
-    add(team, DONE, 1)
+    add(team, Team.DONE, 1)
 
 
 @inlined
 def is_over(team, units):
     """Tell whether all units of the job are done; else let others run."""
-    if load(team, DONE) == units:
+    if load(team, Team.DONE) == units:
         return True
     sched_yield()
     return False
@@ -74,8 +79,8 @@ def is_over(team, units):
 @inlined
 def is_dismissed(team, waited):
     """Tell whether a follower that waited so often may go; else let others run."""
-    if waited == PATIENCE or load(team, TICKET) < 0:
-        add(team, PRESENT, -1)
+    if waited == PATIENCE or load(team, Team.TICKET) < 0:
+        add(team, Team.PRESENT, -1)
         return True
     sched_yield()
     return False
@@ -84,10 +89,10 @@ def is_dismissed(team, waited):
 @kernel
 def join(team):
     """Count a follower that will come."""
-    add(team, PRESENT, 1)
+    add(team, Team.PRESENT, 1)
 
 
 @kernel
 def dismiss(team):
     """Send the followers home."""
-    store(team, TICKET, _DISMISSED)
+    store(team, Team.TICKET, _DISMISSED)

@@ -11,7 +11,7 @@ from ..placement.mempolicy import zone_statistics
 from ..placement.migrate import migrate_folio_move
 from ..placement.migrate_huge import move_folio
 from ..placement.vma_alloc_folio import has_room
-from ..state import DEMOTION, FREE, KSWAPD_WOKEN, LOW, MIN, ONLINE, SHARDS, TIER
+from ..state import Info, Node
 from ..words import HPAGE_PMD_NR, NONE
 
 
@@ -20,8 +20,8 @@ def _next_tier(m, n):
     """Return the tier below that of a node which has nodes online, or NONE."""
     tier = NONE
     for other in range(m.node.shape[0]):
-        below = m.node[other, TIER]
-        if m.node[other, ONLINE] and below > m.node[n, TIER]:
+        below = m.node[other, Node.TIER]
+        if m.node[other, Node.ONLINE] and below > m.node[n, Node.TIER]:
             if tier == NONE or below < tier:
                 tier = below
     return tier
@@ -30,12 +30,12 @@ def _next_tier(m, n):
 @inlined
 def can_demote(m, n):
     """Tell whether reclaim of a node may demote."""
-    return m.info[DEMOTION] == 1 and _next_tier(m, n) != NONE
+    return m.info[Info.DEMOTION] == 1 and _next_tier(m, n) != NONE
 
 
 @inlined
 def _takes(m, n, mark, huge):
-    return has_room(m, n, mark) if huge else m.node[n, FREE] > m.node[n, mark]
+    return has_room(m, n, mark) if huge else m.node[n, Node.FREE] > m.node[n, mark]
 
 
 @inlined
@@ -44,7 +44,7 @@ def _next_demotion_node(m, n):
     tier = _next_tier(m, n)
     best = NONE
     for other in range(m.node.shape[0]):
-        if m.node[other, TIER] != tier or not m.node[other, ONLINE]:
+        if m.node[other, Node.TIER] != tier or not m.node[other, Node.ONLINE]:
             continue
         if best == NONE or m.distance[n, other] < m.distance[n, best]:
             best = other
@@ -56,7 +56,10 @@ def _lower_above(m, n, first, mark, huge):
     """Return the first node of a lower tier with room, in the order of a zonelist."""
     for j in range(m.node.shape[0]):
         other = m.zonelist[first, j]
-        if m.node[other, TIER] > m.node[n, TIER] and m.node[other, ONLINE]:
+        if (
+            m.node[other, Node.TIER] > m.node[n, Node.TIER]
+            and m.node[other, Node.ONLINE]
+        ):
             if _takes(m, other, mark, huge):
                 return other
     return NONE
@@ -65,8 +68,11 @@ def _lower_above(m, n, first, mark, huge):
 @inlined
 def _wake_lower(m, n):
     for other in range(m.node.shape[0]):
-        if m.node[other, TIER] > m.node[n, TIER] and m.node[other, ONLINE]:
-            m.node[other, KSWAPD_WOKEN] = 1
+        if (
+            m.node[other, Node.TIER] > m.node[n, Node.TIER]
+            and m.node[other, Node.ONLINE]
+        ):
+            m.node[other, Node.KSWAPD_WOKEN] = 1
 
 
 @inlined
@@ -76,22 +82,22 @@ def _target(m, n, huge):
     alloc_demote_folio: exactly the next node, down to min; then any of a lower tier.
     """
     first = _next_demotion_node(m, n)
-    if _takes(m, first, LOW, huge):
+    if _takes(m, first, Node.LOW, huge):
         return first
-    m.node[first, KSWAPD_WOKEN] = 1
-    if _takes(m, first, MIN, huge):
+    m.node[first, Node.KSWAPD_WOKEN] = 1
+    if _takes(m, first, Node.MIN, huge):
         return first
-    other = _lower_above(m, n, first, LOW, huge)
+    other = _lower_above(m, n, first, Node.LOW, huge)
     if other != NONE:
         return other
     _wake_lower(m, n)
-    return _lower_above(m, n, first, MIN, huge)
+    return _lower_above(m, n, first, Node.MIN, huge)
 
 
 @inlined
 def _count(m, n, target, pages, steal):
     """Count a demotion, by kswapd or direct as ``steal`` says."""
-    s = m.info[SHARDS]
+    s = m.info[Info.SHARDS]
     kswapd = steal == Vm.PGSTEAL_KSWAPD
     zone_statistics(m, s, target, target, n, Mode.DEFAULT)
     m.vm[s, target, Vm.PGALLOC_NORMAL] += pages - 1
@@ -108,7 +114,7 @@ def demote_page(m, n, pfn, steal):
     if target == NONE:
         return 0
     _count(m, n, target, 1, steal)
-    migrate_folio_move(m, m.info[SHARDS], pfn, rmqueue(m, target))
+    migrate_folio_move(m, m.info[Info.SHARDS], pfn, rmqueue(m, target))
     return 1
 
 
@@ -121,5 +127,5 @@ def demote_folio(m, n, b, steal):
     if target == NONE:
         return 0
     _count(m, n, target, HPAGE_PMD_NR, steal)
-    move_folio(m, m.info[SHARDS], b, rmqueue_huge(m, target))
+    move_folio(m, m.info[Info.SHARDS], b, rmqueue_huge(m, target))
     return HPAGE_PMD_NR

@@ -32,30 +32,7 @@ from ..jit.compile import called, inlined
 from ..knobs import Balancing
 from ..placement.mempolicy import first_candidate, in_mask
 from ..placement.migrate import lru_add
-from ..state import (
-    ACTIVE,
-    BALANCING,
-    DEFERRED,
-    FREE,
-    HAND_ACTIVE,
-    HAND_INACTIVE,
-    HIGH,
-    HUGE,
-    IN_USE,
-    INACTIVE,
-    KSWAPD_FAILURES,
-    LAZYFREE,
-    NODE_SHIFT,
-    ONLINE,
-    PROMO,
-    SCANNED,
-    SHARDS,
-    SLOTS,
-    SPAN,
-    TOTAL,
-    VIRGIN_ID,
-    WRITTEN,
-)
+from ..state import BlockList, Ids, Info, Node
 from ..words import (
     FOLIO_COMPOUND,
     FOLIO_DEFERRED,
@@ -88,14 +65,14 @@ MAX_RECLAIM_RETRIES: Final = 16
 @inlined
 def _nowhere_to_go(m, n):
     """Tell whether pages of a node can neither be swapped out nor demoted."""
-    if m.info[SLOTS + IN_USE] < m.info[SLOTS + TOTAL]:
+    if m.info[Info.SLOTS + Ids.IN_USE] < m.info[Info.SLOTS + Ids.TOTAL]:
         return False
     return not can_demote(m, n)
 
 
 @inlined
 def _activate(m, n, pfn):
-    s = m.info[SHARDS]
+    s = m.info[Info.SHARDS]
     lru_add(m, s, pfn, -1)
     m.frame[pfn] = (m.frame[pfn] | FRAME_ACTIVE) & ~FRAME_REFERENCED
     lru_add(m, s, pfn, 1)
@@ -105,7 +82,7 @@ def _activate(m, n, pfn):
 @inlined
 def _move_to_swap(m, n, pfn, slot):
     """Convert a migration-cache page to swap: every PTE gets the slot."""
-    s = m.info[SHARDS]
+    s = m.info[Info.SHARDS]
     entry = int(m.frame_entry[pfn])
     entries_to_slots(m, m.frame[pfn] & FRAME_VPN, PTE_PARKED | entry, slot)
     m.slot_count[slot] = m.entry_count[entry]
@@ -121,12 +98,12 @@ def _get_slot_for(m, n, pfn):
     word = m.frame[pfn]
     if word & FRAME_SWAPCACHE:
         return True
-    slot = get_id(m.info, SLOTS, m.slot_frame)
+    slot = get_id(m.info, Info.SLOTS, m.slot_frame)
     if slot == NONE:
         reason = Refusal.NO_SWAP_SLOT
         if word & FRAME_MIGCACHE:
             reason = Refusal.MIGCACHE_NO_SWAP_SLOT
-        m.refused[m.info[SHARDS], reason] += 1
+        m.refused[m.info[Info.SHARDS], reason] += 1
         return False
     m.slot_count[slot] = 0
     if word & FRAME_MIGCACHE:
@@ -138,7 +115,7 @@ def _get_slot_for(m, n, pfn):
 @called
 def _discard_page(m, n, pfn, steal):
     """Forget a page that was freed by advice; return 1, or 0 where it was written."""
-    s = m.info[SHARDS]
+    s = m.info[Info.SHARDS]
     try_to_discard(m, s, pfn)
     if mapcount(m.frame[pfn]) > 0:
         _activate(m, n, pfn)
@@ -158,7 +135,7 @@ def _reclaim_shmem(m, n, pfn, steal):
     A page that was only read is not kept: it is all zeros.  One that finds no slot is
     unmapped all the same.
     """
-    s = m.info[SHARDS]
+    s = m.info[Info.SHARDS]
     vpn = m.frame[pfn] & FRAME_VPN
     try_to_unmap_shmem(m, s, pfn)
     if not m.frame[pfn] & FRAME_DIRTY:
@@ -179,7 +156,7 @@ def _reclaim_page(m, n, pfn, steal):
 
     steal  the counter, a Vm; NONE: for MADV_PAGEOUT, which neither counts nor demotes
     """
-    s = m.info[SHARDS]
+    s = m.info[Info.SHARDS]
     m.frame[pfn] &= ~FRAME_REFERENCED
     if steal != NONE and demote_page(m, n, pfn, steal):
         return 1
@@ -194,7 +171,7 @@ def _reclaim_page(m, n, pfn, steal):
     try_to_unmap(m, s, pfn, PTE_SWAP, slot, m.slot_count)
     if m.frame[pfn] & FRAME_DIRTY:
         m.vm[s, n, Vm.PSWPOUT] += 1
-        m.info[WRITTEN] += 1
+        m.info[Info.WRITTEN] += 1
     lru_add(m, s, pfn, -1)
     put_page(m, s, pfn)
     m.slot_frame[slot] = NONE
@@ -216,11 +193,11 @@ def _reclaim_huge(m, n, b, steal):
     if m.block_huge[b] & FOLIO_LAZYFREE:
         return discard_huge(m, n, b, steal)
     if not m.block_huge[b] & FOLIO_COMPOUND:
-        slot = m.info[SLOTS + VIRGIN_ID]
-        if slot + HPAGE_PMD_NR <= m.info[SLOTS + TOTAL]:
+        slot = m.info[Info.SLOTS + Ids.VIRGIN_ID]
+        if slot + HPAGE_PMD_NR <= m.info[Info.SLOTS + Ids.TOTAL]:
             return swap_out_whole(m, n, b, slot, steal)
-        m.vm[m.info[SHARDS], n, Vm.THP_SWPOUT_FALLBACK] += 1
-    split_huge_page(m, m.info[SHARDS], b, 0)
+        m.vm[m.info[Info.SHARDS], n, Vm.THP_SWPOUT_FALLBACK] += 1
+    split_huge_page(m, m.info[Info.SHARDS], b, 0)
     reclaimed = 0
     first = b << HPAGE_PMD_ORDER
     for pfn in range(first, first + HPAGE_PMD_NR):
@@ -250,8 +227,8 @@ def deactivate_folio(m, n, b):
 @called
 def lazyfree_folio(m, n, b):
     """Let reclaim forget a folio (lru_lazyfree_fn, mm/swap.c, 6.1)."""
-    s = m.info[SHARDS]
-    m.info[LAZYFREE] = 1
+    s = m.info[Info.SHARDS]
+    m.info[Info.LAZYFREE] = 1
     lru_add_huge(m, s, b, -1)
     m.block_huge[b] &= ~(FRAME_ACTIVE | FRAME_REFERENCED)
     m.block_huge[b] |= FOLIO_LAZYFREE
@@ -262,8 +239,8 @@ def lazyfree_folio(m, n, b):
 @inlined
 def lazyfree_page(m, n, pfn):
     """Let reclaim forget a page (lru_lazyfree_fn, mm/swap.c, 6.1)."""
-    s = m.info[SHARDS]
-    m.info[LAZYFREE] = 1
+    s = m.info[Info.SHARDS]
+    m.info[Info.LAZYFREE] = 1
     lru_add(m, s, pfn, -1)
     m.frame[pfn] &= ~(FRAME_ACTIVE | FRAME_REFERENCED)
     m.frame[pfn] |= FRAME_LAZYFREE
@@ -288,7 +265,7 @@ def _shrink_huge(m, n, b, steal):
 def _deactivate_huge(m, n, b):
     clear_young_huge(m, b)
     set_active_huge(m, n, b, False, Vm.PGDEACTIVATE)
-    m.vm[m.info[SHARDS], n, Vm.PGREFILL] += HPAGE_PMD_NR
+    m.vm[m.info[Info.SHARDS], n, Vm.PGREFILL] += HPAGE_PMD_NR
 
 
 @called
@@ -296,10 +273,10 @@ def deferred_split_scan(m, n):
     """Split up to 32 of a node's deferred folios; return pages freed."""
     freed = 0
     done = 0
-    b = n << (m.info[NODE_SHIFT] - HPAGE_PMD_ORDER)
-    while done < SWAP_CLUSTER_MAX and m.node[n, DEFERRED] > 0:
+    b = n << (m.info[Info.NODE_SHIFT] - HPAGE_PMD_ORDER)
+    while done < SWAP_CLUSTER_MAX and m.node[n, Node.DEFERRED] > 0:
         if m.block_huge[b] & FOLIO_DEFERRED:
-            freed += split_huge_page(m, m.info[SHARDS], b, 0)
+            freed += split_huge_page(m, m.info[Info.SHARDS], b, 0)
             done += 1
         b += 1
     return freed
@@ -321,7 +298,7 @@ def _shrink_folio(m, n, pfn, steal):
 @inlined
 def deactivate_page(m, n, pfn):
     """Move an active page to the inactive list (lru_deactivate)."""
-    s = m.info[SHARDS]
+    s = m.info[Info.SHARDS]
     lru_add(m, s, pfn, -1)
     m.frame[pfn] &= ~FRAME_ACTIVE
     lru_add(m, s, pfn, 1)
@@ -332,7 +309,7 @@ def deactivate_page(m, n, pfn):
 def _deactivate(m, n, pfn):
     clear_young(m, pfn)
     deactivate_page(m, n, pfn)
-    m.vm[m.info[SHARDS], n, Vm.PGREFILL] += 1
+    m.vm[m.info[Info.SHARDS], n, Vm.PGREFILL] += 1
 
 
 @inlined
@@ -341,19 +318,19 @@ def _next_on_list(m, n, hand, active, budget):
 
     Return (frame or NONE, hand after it, frames passed).
     """
-    span = m.node[n, SPAN]
-    first = n << m.info[NODE_SHIFT]
+    span = m.node[n, Node.SPAN]
+    first = n << m.info[Info.NODE_SHIFT]
     want = FRAME_IN_USE | FRAME_ACTIVE if active else FRAME_IN_USE
     passed = 0
     while passed < budget:
         b = (first + hand) >> HPAGE_PMD_ORDER
-        if m.block_used[b] == 0 or m.block_list[b] == HUGE:
+        if m.block_used[b] == 0 or m.block_list[b] == BlockList.HUGE:
             step = HPAGE_PMD_NR - (hand & (HPAGE_PMD_NR - 1))
             pfn = first + hand
             passed += step
             hand += step
             listed = m.block_huge[b] & (FRAME_IN_USE | FRAME_ACTIVE) == want
-            if step == HPAGE_PMD_NR and m.block_list[b] == HUGE and listed:
+            if step == HPAGE_PMD_NR and m.block_list[b] == BlockList.HUGE and listed:
                 return pfn, hand if hand < span else 0, passed
         else:
             pfn = first + hand
@@ -372,16 +349,16 @@ def _shrink_inactive_list(m, n, count, scan, steal):
     passed = 0
     for _ in range(count):
         pfn, hand, step = _next_on_list(
-            m, n, m.node[n, HAND_INACTIVE], False, m.node[n, SPAN] - passed
+            m, n, m.node[n, Node.HAND_INACTIVE], False, m.node[n, Node.SPAN] - passed
         )
-        m.node[n, HAND_INACTIVE] = hand
+        m.node[n, Node.HAND_INACTIVE] = hand
         passed += step
         if pfn == NONE:
             break
         b = pfn >> HPAGE_PMD_ORDER
-        pages = HPAGE_PMD_NR if m.block_list[b] == HUGE else 1
-        m.vm[m.info[SHARDS], n, scan] += pages
-        m.info[SCANNED] += pages
+        pages = HPAGE_PMD_NR if m.block_list[b] == BlockList.HUGE else 1
+        m.vm[m.info[Info.SHARDS], n, scan] += pages
+        m.info[Info.SCANNED] += pages
         if pages > 1:
             return reclaimed + _shrink_huge(m, n, b, steal)
         reclaimed += _shrink_folio(m, n, pfn, steal)
@@ -396,21 +373,21 @@ def _shrink_lazyfree(m, n, target, scan, steal):
     and without swap too (get_scan_count).  Return pages freed.
     """
     reclaimed = 0
-    pfn = n << m.info[NODE_SHIFT]
-    end = pfn + m.node[n, SPAN]
+    pfn = n << m.info[Info.NODE_SHIFT]
+    end = pfn + m.node[n, Node.SPAN]
     while pfn < end and reclaimed < target:
         b = pfn >> HPAGE_PMD_ORDER
-        huge = m.block_list[b] == HUGE
+        huge = m.block_list[b] == BlockList.HUGE
         if huge and m.block_huge[b] & FOLIO_LAZYFREE:
-            m.vm[m.info[SHARDS], n, scan] += HPAGE_PMD_NR
-            m.info[SCANNED] += HPAGE_PMD_NR
+            m.vm[m.info[Info.SHARDS], n, scan] += HPAGE_PMD_NR
+            m.info[Info.SCANNED] += HPAGE_PMD_NR
             reclaimed += _shrink_huge(m, n, b, steal)
         if huge or m.block_used[b] == 0:
             pfn = (b + 1) << HPAGE_PMD_ORDER
             continue
         if is_lazyfree(m.frame[pfn]):
-            m.vm[m.info[SHARDS], n, scan] += 1
-            m.info[SCANNED] += 1
+            m.vm[m.info[Info.SHARDS], n, scan] += 1
+            m.info[Info.SCANNED] += 1
             reclaimed += _shrink_folio(m, n, pfn, steal)
         pfn += 1
     return reclaimed
@@ -421,18 +398,18 @@ def _shrink_active_list(m, n, count):
     passed = 0
     for _ in range(count):
         pfn, hand, step = _next_on_list(
-            m, n, m.node[n, HAND_ACTIVE], True, m.node[n, SPAN] - passed
+            m, n, m.node[n, Node.HAND_ACTIVE], True, m.node[n, Node.SPAN] - passed
         )
-        m.node[n, HAND_ACTIVE] = hand
+        m.node[n, Node.HAND_ACTIVE] = hand
         passed += step
         if pfn == NONE:
             break
         b = pfn >> HPAGE_PMD_ORDER
-        if m.block_list[b] == HUGE:
-            m.info[SCANNED] += HPAGE_PMD_NR
+        if m.block_list[b] == BlockList.HUGE:
+            m.info[Info.SCANNED] += HPAGE_PMD_NR
             _deactivate_huge(m, n, b)
             break
-        m.info[SCANNED] += 1
+        m.info[Info.SCANNED] += 1
         _deactivate(m, n, pfn)
 
 
@@ -448,8 +425,8 @@ def _isqrt(x):
 
 @inlined
 def _inactive_is_low(m, n):
-    inactive = m.node[n, INACTIVE]
-    active = m.node[n, ACTIVE]
+    inactive = m.node[n, Node.INACTIVE]
+    active = m.node[n, Node.ACTIVE]
     gb = (inactive + active) >> 18
     ratio = _isqrt(10 * gb) if gb else 1
     return inactive * ratio < active
@@ -458,15 +435,15 @@ def _inactive_is_low(m, n):
 @inlined
 def _shrink_node(m, n, priority, target, scan, steal):
     """Scan a node's lists at a priority; return how many pages were freed."""
-    reclaimed = deferred_split_scan(m, n) if m.node[n, DEFERRED] > 0 else 0
-    if m.info[LAZYFREE]:
+    reclaimed = deferred_split_scan(m, n) if m.node[n, Node.DEFERRED] > 0 else 0
+    if m.info[Info.LAZYFREE]:
         reclaimed += _shrink_lazyfree(m, n, target, scan, steal)
     if reclaimed > 0:
-        m.node[n, KSWAPD_FAILURES] = 0
-    if _nowhere_to_go(m, n) or (m.info[LAZYFREE] and reclaimed >= target):
+        m.node[n, Node.KSWAPD_FAILURES] = 0
+    if _nowhere_to_go(m, n) or (m.info[Info.LAZYFREE] and reclaimed >= target):
         return reclaimed
-    active = m.node[n, ACTIVE] >> priority
-    inactive = m.node[n, INACTIVE] >> priority
+    active = m.node[n, Node.ACTIVE] >> priority
+    inactive = m.node[n, Node.INACTIVE] >> priority
     while active > 0 or inactive > 0:
         if active > 0:
             count = min(SWAP_CLUSTER_MAX, active)
@@ -480,36 +457,36 @@ def _shrink_node(m, n, priority, target, scan, steal):
         if reclaimed >= target or _nowhere_to_go(m, n):
             break
     if reclaimed > 0:
-        m.node[n, KSWAPD_FAILURES] = 0
+        m.node[n, Node.KSWAPD_FAILURES] = 0
     return reclaimed
 
 
 @inlined
 def balance_pgdat(m, n):
     """Run kswapd of a node until it is above its high, or promo, watermark."""
-    if m.node[n, KSWAPD_FAILURES] >= MAX_RECLAIM_RETRIES:
+    if m.node[n, Node.KSWAPD_FAILURES] >= MAX_RECLAIM_RETRIES:
         return
-    m.vm[m.info[SHARDS], n, Vm.PAGEOUTRUN] += 1
+    m.vm[m.info[Info.SHARDS], n, Vm.PAGEOUTRUN] += 1
     reclaimed = 0
     priority = DEF_PRIORITY
-    mark = PROMO if m.info[BALANCING] & _TIERING else HIGH
+    mark = Node.PROMO if m.info[Info.BALANCING] & _TIERING else Node.HIGH
     lru_add_drain(m, n)
-    while priority >= 1 and m.node[n, FREE] <= m.node[n, mark]:
-        target = max(m.node[n, HIGH], SWAP_CLUSTER_MAX)
+    while priority >= 1 and m.node[n, Node.FREE] <= m.node[n, mark]:
+        target = max(m.node[n, Node.HIGH], SWAP_CLUSTER_MAX)
         reclaimed += _shrink_node(
             m, n, priority, target, Vm.PGSCAN_KSWAPD, Vm.PGSTEAL_KSWAPD
         )
         priority -= 1
     if reclaimed == 0:
-        m.node[n, KSWAPD_FAILURES] += 1
-    m.info[SCANNED] = 0
-    m.info[WRITTEN] = 0
+        m.node[n, Node.KSWAPD_FAILURES] += 1
+    m.info[Info.SCANNED] = 0
+    m.info[Info.WRITTEN] = 0
 
 
 @inlined
 def try_to_free_pages(m, base, mask):
     """Reclaim directly from the candidates of an allocation; return pages freed."""
-    s = m.info[SHARDS]
+    s = m.info[Info.SHARDS]
     first = first_candidate(m, base, mask)
     if first == NONE:
         return 0
@@ -519,7 +496,7 @@ def try_to_free_pages(m, base, mask):
     while priority >= 0:
         for j in range(m.node.shape[0]):
             n = m.zonelist[base, j]
-            if not in_mask(mask, n) or not m.node[n, ONLINE]:
+            if not in_mask(mask, n) or not m.node[n, Node.ONLINE]:
                 continue
             reclaimed += _shrink_node(
                 m,

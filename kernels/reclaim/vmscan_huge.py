@@ -5,19 +5,7 @@ from ..frames.folio import lru_add_huge, maps_folio, split_huge_pmd, subpage_unm
 from ..frames.page_alloc import put_huge
 from ..frames.rmap import first_mm, maps_frame
 from ..jit.compile import called, inlined
-from ..state import (
-    CHANGE_HUGE,
-    CHANGE_RSS,
-    CHANGE_SWAPENTS,
-    IN_USE,
-    MM_DELTA,
-    MM_NEXT,
-    PEAK,
-    SHARDS,
-    SLOTS,
-    VIRGIN_ID,
-    WRITTEN,
-)
+from ..state import Change, Ids, Info, Mm
 from ..words import (
     FOLIO_COMPOUND,
     FOLIO_LAZYFREE,
@@ -46,7 +34,7 @@ def clear_young_huge(m, b):
     pfn = b << HPAGE_PMD_ORDER
     mm = first_mm(m, vpn)
     while mm != NONE:
-        first = vpn + m.mm[mm, MM_DELTA]
+        first = vpn + m.mm[mm, Mm.DELTA]
         pmd = m.pmd[first >> HPAGE_PMD_ORDER]
         if maps_folio(pmd, b):
             young += pmd & PTE_YOUNG != 0
@@ -57,14 +45,14 @@ def clear_young_huge(m, b):
                 if maps_frame(pte, pfn + i) and pte & PTE_YOUNG:
                     m.pte[first + i] = pte & ~PTE_YOUNG
                     young += 1
-        mm = m.mm[mm, MM_NEXT]
+        mm = m.mm[mm, Mm.NEXT]
     return young
 
 
 @inlined
 def set_active_huge(m, n, b, active, event):
     """Move a folio to the other list of its node, and count that."""
-    s = m.info[SHARDS]
+    s = m.info[Info.SHARDS]
     lru_add_huge(m, s, b, -1)
     m.block_huge[b] &= ~(FRAME_ACTIVE | FRAME_REFERENCED)
     if active:
@@ -76,17 +64,17 @@ def set_active_huge(m, n, b, active, event):
 @inlined
 def swap_out_whole(m, n, b, slot, steal):
     """Write a folio that only PMD entries map to 512 slots in a row, and free it."""
-    s = m.info[SHARDS]
-    m.info[SLOTS + VIRGIN_ID] = slot + HPAGE_PMD_NR
-    used = m.info[SLOTS + IN_USE] + HPAGE_PMD_NR
-    m.info[SLOTS + IN_USE] = used
-    m.info[SLOTS + PEAK] = max(m.info[SLOTS + PEAK], used)
+    s = m.info[Info.SHARDS]
+    m.info[Info.SLOTS + Ids.VIRGIN_ID] = slot + HPAGE_PMD_NR
+    used = m.info[Info.SLOTS + Ids.IN_USE] + HPAGE_PMD_NR
+    m.info[Info.SLOTS + Ids.IN_USE] = used
+    m.info[Info.SLOTS + Ids.PEAK] = max(m.info[Info.SLOTS + Ids.PEAK], used)
     vpn = m.block_huge[b] & FRAME_VPN
     m.slot_count[slot : slot + HPAGE_PMD_NR] = 0
     m.slot_frame[slot : slot + HPAGE_PMD_NR] = NONE
     mm = first_mm(m, vpn)
     while mm != NONE:
-        first = vpn + m.mm[mm, MM_DELTA]
+        first = vpn + m.mm[mm, Mm.DELTA]
         pmd = m.pmd[first >> HPAGE_PMD_ORDER]
         if maps_folio(pmd, b):
             m.pmd[first >> HPAGE_PMD_ORDER] = PMD_TABLE | (pmd & PMD_NID)
@@ -94,15 +82,15 @@ def swap_out_whole(m, n, b, slot, steal):
             for i in range(HPAGE_PMD_NR):
                 m.pte[first + i] = PTE_SWAP | (slot + i)
                 m.slot_count[slot + i] += 1
-            m.mm_change[s, mm, CHANGE_RSS] -= HPAGE_PMD_NR
-            m.mm_change[s, mm, CHANGE_HUGE] -= HPAGE_PMD_NR
-            m.mm_change[s, mm, CHANGE_SWAPENTS] += HPAGE_PMD_NR
-        mm = m.mm[mm, MM_NEXT]
+            m.mm_change[s, mm, Change.RSS] -= HPAGE_PMD_NR
+            m.mm_change[s, mm, Change.HUGE] -= HPAGE_PMD_NR
+            m.mm_change[s, mm, Change.SWAPENTS] += HPAGE_PMD_NR
+        mm = m.mm[mm, Mm.NEXT]
     m.vm[s, n, Vm.PSWPOUT] += HPAGE_PMD_NR
     m.vm[s, n, Vm.THP_SWPOUT] += 1
     if steal != NONE:
         m.vm[s, n, steal] += HPAGE_PMD_NR
-    m.info[WRITTEN] += HPAGE_PMD_NR
+    m.info[Info.WRITTEN] += HPAGE_PMD_NR
     lru_add_huge(m, s, b, -1)
     put_huge(m, s, b)
     return HPAGE_PMD_NR
@@ -122,7 +110,7 @@ def _discard_ptes(m, s, mm, b, first):
         if pte & PTE_DIRTY:
             return False
         m.pte[first + i] = 0
-        m.mm_change[s, mm, CHANGE_RSS] -= 1
+        m.mm_change[s, mm, Change.RSS] -= 1
         m.frame[pfn + i] -= FRAME_MAPCOUNT_ONE
         subpage_unmapped(m, s, pfn + i)
     return True
@@ -134,18 +122,18 @@ def discard_huge(m, n, b, steal):
 
     try_to_unmap of 6.1 splits the PMD entries first, so that pages go one by one.
     """
-    s = m.info[SHARDS]
+    s = m.info[Info.SHARDS]
     vpn = m.block_huge[b] & FRAME_VPN
     mm = first_mm(m, vpn)
     while mm != NONE:
-        first = vpn + m.mm[mm, MM_DELTA]
+        first = vpn + m.mm[mm, Mm.DELTA]
         if maps_folio(m.pmd[first >> HPAGE_PMD_ORDER], b):
             split_huge_pmd(m, s, mm, first >> HPAGE_PMD_ORDER)
         if not _discard_ptes(m, s, mm, b, first):
             m.block_huge[b] &= ~FOLIO_LAZYFREE
             set_active_huge(m, n, b, True, Vm.PGACTIVATE)
             return 0
-        mm = m.mm[mm, MM_NEXT]
+        mm = m.mm[mm, Mm.NEXT]
     m.vm[s, n, Vm.PGLAZYFREED] += HPAGE_PMD_NR
     if steal != NONE:
         m.vm[s, n, steal] += HPAGE_PMD_NR

@@ -13,17 +13,7 @@ from ..knobs import Mode
 from ..placement.compaction import compact_zone
 from ..placement.mempolicy import zone_statistics
 from ..placement.vma_alloc_folio import has_room
-from ..state import (
-    ACTIVE,
-    BALANCING,
-    CHANGE_RSS,
-    INACTIVE,
-    LOW,
-    MIN,
-    ONLINE,
-    SHARDS,
-    TASK_NID,
-)
+from ..state import Change, Info, Node, Task
 from ..words import (
     HPAGE_PMD_NR,
     HPAGE_PMD_ORDER,
@@ -44,10 +34,10 @@ def _find_room(m, target, ties, defrag, task):
     __alloc_pages_direct_compact over the nodes of ``ties``).
     """
     for attempt in range(3 if defrag else 2):
-        mark = LOW if attempt == 0 else MIN
+        mark = Node.LOW if attempt == 0 else Node.MIN
         for i in range(m.zonelist.shape[1]):
             n = m.zonelist[target, i]
-            if not m.node[n, ONLINE] or not (ties >> n) & 1:
+            if not m.node[n, Node.ONLINE] or not (ties >> n) & 1:
                 continue
             if attempt == 2:
                 compact_zone(m, n, task)
@@ -63,9 +53,9 @@ def alloc_charge_hpage(m, target, ties, defrag, task):
     target  its node; ``ties``: mask of it and the nodes that may stand in for it
     defrag  whether to compact, at the expense of ``task`` (NONE: of nobody)
     """
-    s = m.info[SHARDS]
+    s = m.info[Info.SHARDS]
     # khugepaged runs where it allocates.
-    cpu_nid = NONE if task == NONE else m.task[task, TASK_NID]
+    cpu_nid = NONE if task == NONE else m.task[task, Task.NID]
     n = _find_room(m, target, ties, defrag, task)
     if n == NONE:
         m.vm[s, target, Vm.THP_COLLAPSE_ALLOC_FAILED] += 1
@@ -80,13 +70,13 @@ def alloc_charge_hpage(m, target, ties, defrag, task):
 @inlined
 def _free_whole(m, mm, b, active):
     """Free a pageblock whose pages' words are empty already, as one by one."""
-    s = m.info[SHARDS]
+    s = m.info[Info.SHARDS]
     n = node_of(m, b << HPAGE_PMD_ORDER)
-    m.node[n, INACTIVE] -= HPAGE_PMD_NR - active
-    m.node[n, ACTIVE] -= active
+    m.node[n, Node.INACTIVE] -= HPAGE_PMD_NR - active
+    m.node[n, Node.ACTIVE] -= active
     m.vm[s, n, Vm.PGFREE] += HPAGE_PMD_NR
-    m.mm_change[s, mm, CHANGE_RSS] -= HPAGE_PMD_NR
-    if m.info[BALANCING]:
+    m.mm_change[s, mm, Change.RSS] -= HPAGE_PMD_NR
+    if m.info[Info.BALANCING]:
         first = b << HPAGE_PMD_ORDER
         m.frame_cpupid[first : first + HPAGE_PMD_NR] = 0
     free_huge(m, b)
@@ -94,7 +84,7 @@ def _free_whole(m, mm, b, active):
 
 @inlined
 def _zap_taken(m, mm, vpn, nid, taken):
-    s = m.info[SHARDS]
+    s = m.info[Info.SHARDS]
     for i in range(HPAGE_PMD_NR):
         pte = taken[i]
         if pte == 0 or pte & PTE_ZERO:
@@ -113,10 +103,10 @@ def collapse_huge_page(m, mm, block, vpn, b, nid, taken, whole, active):
     nid     node of that
     taken, whole, active  what ``khugepaged.collapse_ptes`` found
     """
-    s = m.info[SHARDS]
+    s = m.info[Info.SHARDS]
     if whole != NONE:
         _free_whole(m, mm, whole, active)
     else:
         _zap_taken(m, mm, vpn, nid, taken)
     map_folio(m, s, mm, block, vpn, b, PTE_WRITE | m.pmd[block] & PMD_NID)
-    m.mm_change[s, mm, CHANGE_RSS] += HPAGE_PMD_NR
+    m.mm_change[s, mm, Change.RSS] += HPAGE_PMD_NR

@@ -10,7 +10,6 @@ from types import ModuleType
 from ...engine.errors import BadInput
 from .say import located
 
-
 # --- scenarios by name or file --------------------------------------------------------
 
 
