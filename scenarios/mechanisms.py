@@ -12,6 +12,7 @@ the two caches split them, the others move them whole.
 from dataclasses import dataclass, field
 
 from ..engine.errors import BadInput
+from ..engine.machine import spec
 from ..engine.machine.machine import Machine, cpus_of
 from ..engine.settings.numa_balancing import Balancing
 from ..engine.settings.settings import SNAPSHOTS, Settings, nanoseconds
@@ -101,9 +102,9 @@ def build(parameters: Parameters) -> Study:
     )
 
 
-def machine_of(spec: str, memory: int) -> Machine:
+def machine_of(text: str, memory: int) -> Machine:
     """Return a machine of ``memory`` bytes; BadInput where a node has no CPUs."""
-    machine = spec.machine(spec, memory)
+    machine = spec.machine(text, memory)
     if machine.nodes <= AWAY or not machine.cpus[HOME] or not machine.cpus[AWAY]:
         raise BadInput(
             f"machine must have CPUs on nodes {HOME} and {AWAY}, got {machine.name}"

@@ -8,7 +8,7 @@ import numpy as np
 from ...kernels import state as st
 from ...kernels.quantum import team as tm
 from ...kernels.quantum import tlb
-from ...kernels.quantum.accesses import CHUNK, LOAD_WIDTH
+from ...kernels.quantum.accesses import CHUNK, Load
 from ...kernels.quantum.jobs import Job, Work, share
 from ..workloads.rows import Loads
 
@@ -26,7 +26,7 @@ class Team:
         self._followers: list[Future | None] = [None] * others
         self._memory: st.Memory | None = None
         self.work = Work(
-            load=np.zeros((0, LOAD_WIDTH), np.int64),
+            load=np.zeros((0, len(Load)), np.int64),
             exponent=np.ones(0),
             recorded=np.zeros(1, np.int64),
             start=np.zeros(1, np.int64),

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...kernels import state as st
-from ...kernels.quantum.accesses import LOAD_WIDTH, Load, LoadKind
+from ...kernels.quantum.accesses import Load, LoadKind
 from ...kernels.words import ACCESS_WRITE
 from ..errors import BadInput
 from .kinds import HotCold, NextTouch, Recorded, Stencil, Stream, Sweep, Workload, Zipf
@@ -39,7 +39,7 @@ class Loads:
         self, workloads: Sequence[Workload], tasks: int, seed: int, run: int
     ) -> None:
         self.workloads = workloads
-        self.rows = np.zeros((tasks, LOAD_WIDTH), np.int64)
+        self.rows = np.zeros((tasks, len(Load)), np.int64)
         self.exponent = np.ones(tasks)
         self.starts = np.zeros(tasks + 1, np.int64)
         self.recorded = np.zeros(1, np.int64)

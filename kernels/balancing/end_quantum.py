@@ -10,7 +10,7 @@ from ..state import Info, Mm, Node, NodeSeen, Numa, Numab, NumaFaults, Seen, Tas
 from ..words import NONE
 from .numa_scan_period import task_scan_max
 from .task_numa_migrate import (
-    ENV_WIDTH,
+    ENV_WORDS,
     is_running,
     numa_migrate_preferred,
     set_task_cpu,
@@ -32,7 +32,7 @@ _STEPS: Final = 16
 _LOW_32: Final = (1 << 32) - 1
 
 #: int64 scratch of ``end_quantum``: task_numa_env, then what is left of a scan.
-SCRATCH: Final = ENV_WIDTH + 3
+SCRATCH: Final = ENV_WORDS + 3
 
 
 @inlined
@@ -179,8 +179,8 @@ def end_quantum(m, start, end, scratch):
         faulted = m.numa[task, Numa.FAULTED] == 1
         if faulted and alive and now_ms > m.numa[task, Numa.RETRY]:
             task_numa_placement(m, task, end)
-            numa_migrate_preferred(m, scratch[:ENV_WIDTH], task, now_ms)
-    _tick(m, start, end, scratch[ENV_WIDTH:])
+            numa_migrate_preferred(m, scratch[:ENV_WORDS], task, now_ms)
+    _tick(m, start, end, scratch[ENV_WORDS:])
 
 
 @kernel

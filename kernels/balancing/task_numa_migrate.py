@@ -40,6 +40,9 @@ class Env(Columns):
     GROUP_IMP = auto()
 
 
+ENV_WORDS: Final = len(Env)
+
+
 @inlined
 def is_running(m, t):
     """Tell whether a task has work to do."""
