@@ -1,4 +1,7 @@
-"""Every exception that lazynuma raises on purpose."""
+"""Every exception that lazynuma raises on purpose, and the hint in their messages."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 
 class LazyNumaError(ValueError):
@@ -29,3 +32,11 @@ class Segfault(SimulationError):
             f"task {task} of process {process} must not {'write' if write else 'read'}"
             f" page {page}: it is not mapped so"
         )
+
+
+def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
+    """Return " (did you mean ...?)" with the names nearest to ``name``, or nothing."""
+    near = get_close_matches(name, list(known), n=3, cutoff=0.5)
+    if not near:
+        return ""
+    return f" (did you mean {' or '.join(prefix + n for n in near)}?)"

@@ -163,7 +163,7 @@ def test_empty_file_changes_nothing(tmp_path):
         ("[cost]\nsyscall_ns = '1'", "cost.syscall_ns must be an integer, got '1'"),
         ("[cost]\nsyscall_ns = true", "cost.syscall_ns must be an integer, got True"),
         ("cost.syscall_ns = -1", "cost.syscall_ns must be at least 0, got -1"),
-        ("[cost]\ncopy_bandwidth = 0", "cost.copy_bandwidth must be above 0, got 0"),
+        ("[cost]\ncopy_bandwidth = 0", "cost.copy_bandwidth must be at least 1, got 0"),
         ("syscall_ns = 1", "syscall_ns must be in a table [cost], got syscall_ns = 1"),
         ("cost = 3", "cost must be in a table [cost], got cost = 3"),
         ("[costs]\nsyscall_ns = 1", "costs must be in a table [cost]"),

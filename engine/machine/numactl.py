@@ -3,8 +3,7 @@
 import os
 import re
 
-from ..errors import BadInput
-from ..settings.parameters import did_you_mean
+from ..errors import BadInput, did_you_mean
 from .firmware import from_firmware, number_list, numbers_in
 from .machine import MIB, Machine
 from .presets import PRESETS

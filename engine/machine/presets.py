@@ -5,8 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..errors import BadInput
-from ..settings.parameters import did_you_mean
+from ..errors import BadInput, did_you_mean
 from ..settings.sizes import parse_size
 from .machine import GIB, LOCAL_DISTANCE, MAX_NODES, Machine, from_slit, split_cpus
 

@@ -1,30 +1,23 @@
 """Settings as people type them, checked and turned into a dataclass of parameters.
 
-A field's annotation gives its type; its ``metadata`` may say more:
-
-help       one phrase, shown by ``lazynuma scenarios``
-kind       ``"size"``: bytes, read by ``engine.sizes.parse_size``
-choices    the strings (or numbers) that are allowed
-min, max   bounds, both included; ``min`` is 0 for numbers unless given
+A field's annotation gives its type; its ``metadata`` may say more: ``knob.About``.
 
 A field whose type is a dataclass is a group: ``khugepaged.defrag=false`` sets a field
 of it, and the group's own name (``thp=always``) its first field.  A field that only one
 group has goes by its own name, too: ``max_ptes_none=0``.
 """
 
-import math
 import tomllib
 import types
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass, replace
-from difflib import get_close_matches
 from typing import Any
 
-from ..errors import BadInput
+from ..errors import BadInput, did_you_mean
+from .knob import checked
 from .sizes import format_size, parse_size
 
-_INT64_MAX = 2**63 - 1
 _COST = "cost."
 
 
@@ -144,14 +137,6 @@ def _described(parameters: type, defaults: Mapping, prefix: str) -> list:
     return lines
 
 
-def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
-    """Return " (did you mean ...?)" with the names nearest to ``name``, or nothing."""
-    near = get_close_matches(name, list(known), n=3, cutoff=0.5)
-    if not near:
-        return ""
-    return f" (did you mean {' or '.join(prefix + n for n in near)}?)"
-
-
 def _toml(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
@@ -167,13 +152,14 @@ def _convert(value: Any, hint: Any, metadata: Mapping, name: str) -> Any:
     if hint in (tuple, list) or origin in (tuple, list):
         return _convert_items(value, hint, metadata, name)
     if metadata.get("kind") == "size":
-        converted = _size(value, name)
-    elif hint in _CONVERTERS:
-        converted = _CONVERTERS[hint](value, name)
-    else:
-        converted = value
-    _check_bounds(converted, metadata, name)
-    return converted
+        value = _size(value, name)
+    return checked(value, hint, metadata, name)
+
+
+def _size(value: Any, name: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise BadInput(f"{name} must be a size such as 64GiB, got {value!r}")
+    return parse_size(value, name)
 
 
 def _convert_union(value: Any, hints: tuple, metadata: Mapping, name: str) -> Any:
@@ -200,66 +186,6 @@ def _convert_items(value: Any, hint: Any, metadata: Mapping, name: str) -> Any:
     item_hint = (typing.get_args(hint) or (Any,))[0]
     container = typing.get_origin(hint) or hint
     return container(_convert(item, item_hint, metadata, name) for item in value)
-
-
-def _size(value: Any, name: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise BadInput(f"{name} must be a size such as 64GiB, got {value!r}")
-    return parse_size(value, name)
-
-
-def _int(value: Any, name: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise BadInput(f"{name} must be an integer, got {value!r}")
-    return value
-
-
-def _float(value: Any, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise BadInput(f"{name} must be a number, got {value!r}")
-    if not math.isfinite(value):
-        raise BadInput(f"{name} must be a finite number, got {value!r}")
-    return float(value)
-
-
-def _bool(value: Any, name: str) -> bool:
-    if not isinstance(value, bool):
-        raise BadInput(f"{name} must be true or false, got {value!r}")
-    return value
-
-
-def _str(value: Any, name: str) -> str:
-    """Take scalars too: ``machine=2`` is read as a number but may be a name."""
-    if isinstance(value, list | dict):
-        raise BadInput(f"{name} must be a text, got {value!r}")
-    return str(value)
-
-
-_CONVERTERS = {int: _int, float: _float, bool: _bool, str: _str}
-
-
-def _check_bounds(value: Any, metadata: Mapping, name: str) -> None:
-    choices = metadata.get("choices")
-    if choices is not None and value not in choices:
-        names = [str(choice) for choice in choices]
-        raise BadInput(
-            f"{name} must be one of {', '.join(names)}, "
-            f"got {value!r}{did_you_mean(str(value), names)}"
-        )
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return
-    show = format_size if metadata.get("kind") == "size" else str
-    low = metadata.get("min", 0)
-    high = metadata.get("max", _INT64_MAX)
-    if low <= value <= high:
-        return
-    if "max" in metadata:
-        raise BadInput(
-            f"{name} must be from {show(low)} to {show(high)}, got {show(value)}"
-        )
-    if value < low:
-        raise BadInput(f"{name} must be at least {show(low)}, got {show(value)}")
-    raise BadInput(f"{name} must be at most {show(high)}, got {show(value)}")
 
 
 def _default(field: Field) -> Any:

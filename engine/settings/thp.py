@@ -1,10 +1,10 @@
 """The knobs of huge pages, spelled as in /sys/kernel/mm/transparent_hugepage."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ...kernels.knobs import Advice, TargetRule, ThpDefrag, ThpEnabled
 from ...kernels.words import HPAGE_PMD_NR
-from .knob import check_ranges
+from .knob import check_knobs, knob
 
 ENABLED = tuple(one.name.lower() for one in ThpEnabled)
 #: "defer+madvise" is what the file of sysfs says.
@@ -14,29 +14,35 @@ UINT_MAX = (1 << 32) - 1
 TARGETS = tuple(one.name.lower() for one in TargetRule)
 
 
-def _knob(default, text: str, **metadata):
-    return field(default=default, metadata={"help": text, **metadata})
-
-
 @dataclass(frozen=True)
 class Thp:
     """Huge pages at faults and in migration; BadInput where a value is not allowed."""
 
-    enabled: str = _knob("never", "which VMAs get huge pages", choices=ENABLED)
-    defrag: str = _knob("madvise", "who compacts for one", choices=DEFRAG)
-    use_zero_page: bool = _knob(True, "map the huge zero page at a read fault")
-    unit_migration: bool = _knob(
-        True, "mbind, move_pages and migrate_pages move huge pages whole (4.14)"
+    enabled: str = knob(
+        "never", "which VMAs get huge pages", choices=ENABLED, column="THP_ENABLED"
     )
-    unit_hinting: bool = _knob(
-        True, "hint faults move huge pages whole (3.8); else they split (AutoNUMA)"
+    defrag: str = knob(
+        "madvise", "who compacts for one", choices=DEFRAG, column="THP_DEFRAG"
     )
-    min_free: bool = _knob(
+    use_zero_page: bool = knob(
+        True, "map the huge zero page at a read fault", column="USE_ZERO_PAGE"
+    )
+    unit_migration: bool = knob(
+        True,
+        "mbind, move_pages and migrate_pages move huge pages whole (4.14)",
+        column="UNIT_MIGRATION",
+    )
+    unit_hinting: bool = knob(
+        True,
+        "hint faults move huge pages whole (3.8); else they split (AutoNUMA)",
+        column="UNIT_HINTING",
+    )
+    min_free: bool = knob(
         False, "they raise min_free_kbytes (set_recommended_min_free_kbytes)"
     )
 
     def __post_init__(self) -> None:
-        check_ranges(self, "thp.")
+        check_knobs(self, "thp.")
 
 
 def eligible(enabled: str, advice: Advice) -> bool:
@@ -50,30 +56,38 @@ def eligible(enabled: str, advice: Advice) -> bool:
 class Khugepaged:
     """khugepaged's knobs (6.1); BadInput where a value is not allowed."""
 
-    pages_to_scan: int = _knob(
-        8 * HPAGE_PMD_NR, "pages a wake-up looks at", min=1, max=UINT_MAX
+    pages_to_scan: int = knob(
+        8 * HPAGE_PMD_NR, "pages a wake-up looks at", unit="page", min=1, max=UINT_MAX
     )
-    scan_sleep_millisecs: int = _knob(
-        10_000, "time between wake-ups", min=1, max=UINT_MAX
+    scan_sleep_millisecs: int = knob(
+        10_000, "time between wake-ups", unit="ms", min=1, max=UINT_MAX
     )
-    alloc_sleep_millisecs: int = _knob(
-        60_000, "time after a failed one", min=1, max=UINT_MAX
+    alloc_sleep_millisecs: int = knob(
+        60_000, "time after a failed one", unit="ms", min=1, max=UINT_MAX
     )
-    max_ptes_none: int = _knob(
-        HPAGE_PMD_NR - 1, "most pages that are none", min=0, max=HPAGE_PMD_NR - 1
+    max_ptes_none: int = knob(
+        HPAGE_PMD_NR - 1,
+        "most pages that are none",
+        unit="page",
+        min=0,
+        max=HPAGE_PMD_NR - 1,
     )
-    max_ptes_swap: int = _knob(
-        HPAGE_PMD_NR // 8, "most pages in swap", min=0, max=HPAGE_PMD_NR - 1
+    max_ptes_swap: int = knob(
+        HPAGE_PMD_NR // 8,
+        "most pages in swap",
+        unit="page",
+        min=0,
+        max=HPAGE_PMD_NR - 1,
     )
-    max_ptes_shared: int = _knob(
-        HPAGE_PMD_NR // 2, "most pages shared", min=0, max=HPAGE_PMD_NR - 1
+    max_ptes_shared: int = knob(
+        HPAGE_PMD_NR // 2, "most pages shared", unit="page", min=0, max=HPAGE_PMD_NR - 1
     )
-    defrag: bool = _knob(True, "compact where no huge page is free")
-    target: str = _knob("majority_mask", "rule for the node", choices=TARGETS)
-    node_reclaim: bool = _knob(False, "vm.zone_reclaim_mode: far nodes do not mix")
+    defrag: bool = knob(True, "compact where no huge page is free")
+    target: str = knob("majority_mask", "rule for the node", choices=TARGETS)
+    node_reclaim: bool = knob(False, "vm.zone_reclaim_mode: far nodes do not mix")
 
     def __post_init__(self) -> None:
-        check_ranges(self, "khugepaged.")
+        check_knobs(self, "khugepaged.")
 
 
 #: It hardly ever wakes up: the longest sleep that sysfs takes, 50 days.

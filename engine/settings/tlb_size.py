@@ -1,8 +1,8 @@
 """The TLB of a task's CPU, and what a miss may find in the caches."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from .knob import check_ranges
+from .knob import check_knobs, knob
 
 
 @dataclass(frozen=True)
@@ -14,13 +14,12 @@ class Tlb:
     level hold entries of page tables.
     """
 
-    enabled: bool = field(default=False, metadata={"help": "model TLBs"})
-    entries_4k: int = field(default=1536, metadata={"help": "4 KiB entries", "min": 4})
-    entries_2m: int = field(default=1536, metadata={"help": "2 MiB entries", "min": 4})
-    walk_cache_bytes: int = field(
-        default=2432 << 10,
-        metadata={"help": "caches of a core that hold page tables", "min": 1},
+    enabled: bool = knob(False, "model TLBs")
+    entries_4k: int = knob(1536, "4 KiB entries", min=4)
+    entries_2m: int = knob(1536, "2 MiB entries", min=4)
+    walk_cache_bytes: int = knob(
+        2432 << 10, "caches of a core that hold page tables", unit="byte", min=1
     )
 
     def __post_init__(self) -> None:
-        check_ranges(self, "tlb.")
+        check_knobs(self, "tlb.")

@@ -11,7 +11,7 @@ from ..errors import BadInput
 from ..machine.machine import Machine
 from ..machine.zones import watermarks
 from ..settings.costs import Costs
-from ..settings.knob_columns import COSTS, set_knobs
+from ..settings.knob_columns import cost_columns, set_knobs
 from ..settings.settings import Settings
 from .host_memory import sparse
 
@@ -98,9 +98,7 @@ def set_watermarks(table: np.ndarray, machine: Machine, settings: Settings) -> N
 def _info(settings: Settings, seed: int, shift: int, frames: int) -> np.ndarray:
     info = np.zeros(st.INFO_WIDTH, np.int64)
     info[st.Info.NODE_SHIFT] = shift
-    info[st.Info.SHARDS] = settings.shards
     info[st.Info.SEED] = seed
-    info[st.Info.WEDGE_PPM] = settings.wedge_ppm
     info[st.Info.SLOTS + st.Ids.TOTAL] = settings.swap_bytes // PAGE_SIZE
     info[st.Info.ENTRIES + st.Ids.TOTAL] = frames
     info[st.Info.SLOTS + st.Ids.STACK] = info[st.Info.ENTRIES + st.Ids.STACK] = NONE
@@ -197,7 +195,7 @@ def _machine_tables(machine: Machine, settings: Settings, costs: Costs) -> dict:
         distance=np.ascontiguousarray(machine.distance, np.int64),
         latency=np.ascontiguousarray(machine.latency_ns, np.int64),
         copy_ns=copy_costs(machine, costs),
-        cost=np.array([getattr(costs, name) for name in COSTS.values()], np.int64),
+        cost=cost_columns(costs),
         node=_node_table(machine, settings, node_shift(managed_pages(machine))),
     )
 

@@ -7,7 +7,7 @@ from dataclasses import is_dataclass
 from pathlib import Path
 from types import ModuleType
 
-from ...engine.errors import BadInput
+from ...engine.errors import BadInput, did_you_mean
 from .say import located
 
 # --- scenarios by name or file --------------------------------------------------------
@@ -25,8 +25,6 @@ def scenario_module(name: str) -> ModuleType:
 
 def find_scenario(name: str) -> ModuleType:
     """Return the scenario called ``name``, or the one in the file of that path."""
-    from ...engine.settings.parameters import did_you_mean
-
     if name.endswith(".py") or os.sep in name:
         return _load(Path(name))
     names = scenario_names()

@@ -10,9 +10,8 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ...engine.errors import BadInput, BadTrace
+from ...engine.errors import BadInput, BadTrace, did_you_mean
 from ...engine.settings.numa_balancing import MODES as BALANCING_MODES
-from ...engine.settings.parameters import did_you_mean
 from ...engine.settings.settings import Settings
 from ...kernels.words import HPAGE_PMD_NR, PAGE_SHIFT, PAGE_SIZE
 
