@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lazynuma.engine.errors import BadInput
-from lazynuma.engine.traces import perf_order, trace, window
+from lazynuma.engine.traces import perf_order, trace
 from lazynuma.engine.traces.trace import open_trace
 from lazynuma.engine.traces.window import WINDOW
 
@@ -64,7 +64,7 @@ def read(path, content=None, **options):
         path.write_bytes(content)
     one = open_trace(path, **options)
     chunks = list(one)
-    assert all(chunk.vpn.size == window.CHUNK for chunk in chunks[:-1])
+    assert all(chunk.vpn.size == trace.CHUNK for chunk in chunks[:-1])
     if not chunks:
         return one, [[]] * 6
     return one, [np.concatenate(parts).tolist() for parts in zip(*chunks, strict=True)]
