@@ -1,0 +1,11 @@
+"""A study whose variants do what a test says."""
+
+from lazynuma.engine.settings import Settings
+from lazynuma.engine.study import SUMMARY, Study, Variant
+from lazynuma.engine.topology import preset
+
+
+def study_of(*names, columns=SUMMARY, steps=lambda simulation: {}):
+    machine = preset("2s", 1 << 30)
+    variants = [Variant(name, machine, Settings(), steps, 0, 16) for name in names]
+    return Study("Does it run?", "mechanism", tuple(variants), columns)
