@@ -2,15 +2,7 @@
 
 from itertools import groupby
 
-from lazynuma.engine import (
-    Mode,
-    Policy,
-    Settings,
-    Simulation,
-    Sweep,
-    Thp,
-    uniform,
-)
+from lazynuma.engine import Mode, Policy, Settings, Simulation, Sweep, Thp, uniform
 from lazynuma.engine.topology import from_slit
 from lazynuma.kernels.constants import Refusal, Vm
 

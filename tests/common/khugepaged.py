@@ -1,16 +1,8 @@
 """Machines on which khugepaged works, and what its tests do again and again."""
 
 from common.huge_pages import BLOCK, World
-from lazynuma.engine import (
-    Khugepaged,
-    Mechanism,
-    Mode,
-    Policy,
-    Thp,
-)
-from lazynuma.kernels.constants import (
-    ScanResult,
-)
+from lazynuma.engine import Khugepaged, Mechanism, Mode, Policy, Thp
+from lazynuma.kernels.constants import ScanResult
 
 EINVAL, ENOMEM = 22, 12
 MILLISECOND, WAKE = 1_000_000, 10_000_000_000

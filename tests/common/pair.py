@@ -2,9 +2,7 @@
 
 import numpy as np
 
-from lazynuma.engine import (
-    Simulation,
-)
+from lazynuma.engine import Simulation
 from lazynuma.kernels import constants as k
 from reference import BLOCK, Pmd, Reference
 

@@ -5,7 +5,6 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference_balancing import TOPOLOGIES
 
 from common.pair import MIB, Engines, Pair, demand, job, toil
 from common.stories import balanced_story, crumble, story
@@ -26,6 +25,7 @@ from lazynuma.engine import (
 from lazynuma.engine.topology import from_slit
 from lazynuma.kernels import constants as k
 from lazynuma.kernels.barrier import serve_set_aside
+from reference import TOPOLOGIES
 
 
 @pytest.mark.parametrize("huge", [False, True])

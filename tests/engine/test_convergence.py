@@ -6,12 +6,7 @@ import numpy as np
 import pytest
 
 from common.numa_world import FREE, HUGE, MS
-from lazynuma.engine import (
-    Recorded,
-    Settings,
-    Simulation,
-    uniform,
-)
+from lazynuma.engine import Recorded, Settings, Simulation, uniform
 from lazynuma.engine.locality import Locality
 
 

@@ -3,12 +3,7 @@
 import pytest
 
 from common.numa_world import World
-from lazynuma.engine import (
-    BadInput,
-    Balancing,
-    Mode,
-    Policy,
-)
+from lazynuma.engine import BadInput, Balancing, Mode, Policy
 
 
 @pytest.mark.parametrize(

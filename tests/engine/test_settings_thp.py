@@ -3,12 +3,7 @@
 import pytest
 
 from common.huge_pages import BLOCK, World
-from lazynuma.engine import (
-    BadInput,
-    Khugepaged,
-    Thp,
-    Tlb,
-)
+from lazynuma.engine import BadInput, Khugepaged, Thp, Tlb
 
 
 @pytest.mark.parametrize(

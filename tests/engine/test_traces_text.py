@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-import trace_reference as reference
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lazynuma.engine import trace_text as tt
+from reference import trace_text as reference
 
 READERS = {
     tt.PAGE_FAULTS: (reference.perf, reference.FAULT),

@@ -1,7 +1,7 @@
 """Hint faults: which of them move a page, what they note, and what moves with it.
 
 Written from kernel/sched/fair.c, mm/memory.c and mm/mempolicy.c of Linux 6.12 and
-``docs/model.md`` §11.1 and §11.2.  Nodes have two CPUs: node n has 2n and 2n + 1.
+``docs/model/balancing.md``.  Nodes have two CPUs: node n has 2n and 2n + 1.
 """
 
 import pytest

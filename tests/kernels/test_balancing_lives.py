@@ -1,6 +1,7 @@
 """What the scanner and hint faults know, through forks, cuts, collapses and shards.
 
-Written from fork, split_vma, collapse and swap of Linux 6.12 and ``docs/model.md`` §11.
+Written from fork, split_vma, collapse and swap of Linux 6.12 and
+``docs/model/balancing.md``.
 Nodes have two CPUs: node n has 2n and 2n + 1.
 """
 

@@ -2,7 +2,7 @@
 
 Written from task_numa_placement, update_task_scan_period, task_numa_group,
 preferred_group_nid and task_numa_migrate (kernel/sched/fair.c, 6.12) and from
-``docs/model.md`` §11.3.  Nodes have two CPUs: node n has 2n and 2n + 1.
+``docs/model/balancing.md``.  Nodes have two CPUs: node n has 2n and 2n + 1.
 """
 
 import numpy as np

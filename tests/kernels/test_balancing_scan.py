@@ -1,7 +1,7 @@
 """The scanner of NUMA balancing: when it runs, what it marks, skips and costs.
 
 Written from task_tick_numa and task_numa_work (kernel/sched/fair.c), change_prot_numa
-and change_pte_range (mm) of Linux 6.12 and ``docs/model.md`` §11.3 and §11.4.
+and change_pte_range (mm) of Linux 6.12 and ``docs/model/balancing.md``.
 Nodes have two CPUs: node n has 2n and 2n + 1; ticks and quanta are of 1 ms.
 """
 

@@ -2,7 +2,7 @@
 
 Written from should_numa_migrate_memory, numa_promotion_rate_limit and
 numa_promotion_adjust_threshold (kernel/sched/fair.c), demote_folio_list (mm/vmscan.c)
-of 6.12 and ``docs/model.md`` §11.2, §11.3 and §11.5.
+of 6.12 and ``docs/model/balancing.md``.
 """
 
 from dataclasses import replace

@@ -1,15 +1,12 @@
 """Huge pages after fork and exit, and when memory runs out.
 
-Written from ``docs/model.md`` §10.
+Written from ``docs/model/thp.md``.
 """
 
 import pytest
 
 from common.huge_pages import BLOCK, HUGE, PAGE, World
-from lazynuma.engine import (
-    Costs,
-    Sweep,
-)
+from lazynuma.engine import Costs, Sweep
 from lazynuma.kernels.constants import Cause
 
 # --- fork, exit, OOM ------------------------------------------------------------------

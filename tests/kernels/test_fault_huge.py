@@ -1,17 +1,12 @@
 """Faults that map huge pages: who gets one, the huge zero page, and shards.
 
-Written from ``docs/model.md`` §10.
+Written from ``docs/model/thp.md``.
 """
 
 import pytest
 
 from common.huge_pages import BLOCK, HUGE, World, times
-from lazynuma.engine import (
-    Costs,
-    Mode,
-    Policy,
-    Thp,
-)
+from lazynuma.engine import Costs, Mode, Policy, Thp
 from lazynuma.kernels.constants import Cause
 
 

@@ -1,4 +1,4 @@
-"""Shared mappings: what Linux's mm/shmem.c does, by hand (``docs/model.md`` §5.11)."""
+"""Shared mappings: what Linux's mm/shmem.c does, by hand (``docs/model/fault.md``)."""
 
 import numpy as np
 import pytest

@@ -21,7 +21,7 @@ def test_cython_and_python_agree_on_every_bit(module):
 
 
 def test_the_layout_is_that_of_the_model():
-    """The tables of docs/model.md, bit by bit."""
+    """The tables of docs/model/page.md, bit by bit."""
     bits = {
         "PTE_PRESENT": 40,
         "PTE_ZERO": 41,
@@ -109,7 +109,7 @@ def test_a_pmd_split_is_the_same_from_everywhere(entry, flags, split):
 
 
 def _split_by_hand(pmd, pte, frame, huge, bump, block, b):
-    """The rule of docs/model.md §10.3, page by page."""
+    """The rule of docs/model/thp.md, page by page."""
     entry = int(pmd[block])
     pmd[block] = k.PMD_TABLE | 9 << k.PMD_NID_SHIFT
     kept = entry & (k.PTE_PRESENT | k.PTE_WRITE | k.PTE_YOUNG | k.PTE_DIRTY)

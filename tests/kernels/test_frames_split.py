@@ -1,6 +1,6 @@
 """Splits of a huge mapping and of a folio, at once or deferred.
 
-Written from ``docs/model.md`` §10.
+Written from ``docs/model/thp.md``.
 """
 
 import pytest

@@ -1,4 +1,7 @@
-"""Hand-worked traces of the two designs that have no kernel."""
+"""Examples worked by hand of the two lazy mechanisms that no Linux has.
+
+``lazy_examples/README.md`` says what a line of an example means.
+"""
 
 from pathlib import Path
 
@@ -16,12 +19,12 @@ from lazynuma.engine import (
 from lazynuma.kernels.constants import Refusal, Vm
 from reference import Reference
 
-TRACES = sorted(Path(__file__).with_name("lazy_examples").glob("*.example"))
+EXAMPLES = sorted(Path(__file__).with_name("lazy_examples").glob("*.example"))
 BLOCK = 2 << 20
 
 
 class Player:
-    """Plays the lines of one trace on one implementation."""
+    """Plays the lines of one example on one implementation."""
 
     def __init__(self, implementation) -> None:
         self.implementation = implementation
@@ -139,10 +142,10 @@ def _reference():
 
 
 @pytest.mark.parametrize("implementation", [_reference, _engine])
-@pytest.mark.parametrize("trace", TRACES, ids=lambda path: path.stem)
-def test_trace(trace, implementation, request):
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_example(example, implementation, request):
     player = Player(implementation())
-    for number, text in enumerate(trace.read_text().splitlines(), 1):
+    for number, text in enumerate(example.read_text().splitlines(), 1):
         line = text.partition("#")[0].strip()
         if not line:
             continue
@@ -151,8 +154,8 @@ def test_trace(trace, implementation, request):
             if hasattr(player, "sim"):
                 player.sim.check()
         except AssertionError as error:
-            pytest.fail(f"{trace.name}:{number}: {line}: {error}")
+            pytest.fail(f"{example.name}:{number}: {line}: {error}")
 
 
-def test_there_are_enough_traces():
-    assert len(TRACES) >= 20
+def test_there_are_enough_examples():
+    assert len(EXAMPLES) >= 20

@@ -1,17 +1,12 @@
 """Lazy migration of huge pages: marks, hint faults, and the two caches.
 
-Written from ``docs/model.md`` §10.
+Written from ``docs/model/thp.md``.
 """
 
 import pytest
 
 from common.huge_pages import BLOCK, HUGE, PAGE, World, times
-from lazynuma.engine import (
-    Costs,
-    Mechanism,
-    Mode,
-    Policy,
-)
+from lazynuma.engine import Costs, Mechanism, Mode, Policy
 from lazynuma.kernels.constants import Cause
 
 

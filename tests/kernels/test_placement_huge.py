@@ -1,6 +1,6 @@
 """Where a huge page comes from: fallback, compaction, policies and watermarks.
 
-Written from ``docs/model.md`` §10.
+Written from ``docs/model/thp.md``.
 """
 
 import pytest

@@ -1,6 +1,6 @@
 """Huge pages that mbind, move_pages, migrate_pages or hot remove move.
 
-Written from ``docs/model.md`` §10.
+Written from ``docs/model/thp.md``.
 """
 
 import pytest
@@ -14,10 +14,7 @@ from common.huge_pages import (
     move_pages,
     times,
 )
-from lazynuma.engine import (
-    Costs,
-    Thp,
-)
+from lazynuma.engine import Costs, Thp
 from lazynuma.kernels.constants import Cause
 
 

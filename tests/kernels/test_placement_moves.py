@@ -1,7 +1,7 @@
 """The verdict on moves: what is moved, what has paid, and what goes back.
 
-By hand from ``docs/model.md`` §5.9.  Latencies of ``uniform``: 108 ns at home, 188 ns
-at distance 20, so that a reference saves 80 ns.
+By hand from ``docs/model/placement.md``.  Latencies of ``uniform``: 108 ns at home,
+188 ns at distance 20, so that a reference saves 80 ns.
 """
 
 from dataclasses import replace

@@ -1,6 +1,6 @@
 """Huge pages are swapped whole, or split when there are too few slots in a row.
 
-Written from ``docs/model.md`` §10.
+Written from ``docs/model/thp.md``.
 """
 
 from common.huge_pages import BLOCK, HUGE, PAGE, World

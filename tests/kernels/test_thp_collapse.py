@@ -1,6 +1,6 @@
 """What a collapse leaves, and MADV_COLLAPSE.
 
-Written from ``docs/model.md`` §10.7.
+Written from ``docs/model/thp.md``.
 """
 
 import pytest
@@ -29,12 +29,7 @@ from lazynuma.engine import (
     Thp,
     uniform,
 )
-from lazynuma.kernels.constants import (
-    PMD_NID,
-    PMD_NID_SHIFT,
-    Cause,
-    Vm,
-)
+from lazynuma.kernels.constants import PMD_NID, PMD_NID_SHIFT, Cause, Vm
 
 # --- what a collapse leaves -----------------------------------------------------------
 

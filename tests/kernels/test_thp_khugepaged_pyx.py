@@ -12,7 +12,7 @@ from lazynuma.kernels.constants import ScanResult, TargetRule
 
 
 def scan_by_hand(pmd, ptes, mapcount, far, limits, load):
-    """Decide on a block as docs/model.md §10.7 has it; ``load`` is filled."""
+    """Decide on a block as docs/model/thp.md has it; ``load`` is filled."""
     none = swap = shared = young = 0
     max_none, max_swap, max_shared, referenced, shift = limits
     writable = False

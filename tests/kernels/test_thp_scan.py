@@ -1,6 +1,6 @@
 """The result of a scan: which blocks khugepaged collapses, and why not others.
 
-Written from ``docs/model.md`` §10.7.
+Written from ``docs/model/thp.md``.
 """
 
 import pytest
@@ -19,12 +19,8 @@ from common.khugepaged import (
     wake,
     world,
 )
-from lazynuma.engine import (
-    Mechanism,
-)
-from lazynuma.kernels.constants import (
-    Vm,
-)
+from lazynuma.engine import Mechanism
+from lazynuma.kernels.constants import Vm
 
 
 def test_a_block_of_small_pages_is_collapsed():

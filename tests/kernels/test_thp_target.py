@@ -1,6 +1,6 @@
 """The node that a collapse goes to, and what happens when it is full.
 
-Written from ``docs/model.md`` §10.7.
+Written from ``docs/model/thp.md``.
 """
 
 import pytest
@@ -18,13 +18,8 @@ from common.khugepaged import (
     wake,
     world,
 )
-from lazynuma.engine import (
-    Costs,
-)
-from lazynuma.kernels.constants import (
-    Cause,
-    Vm,
-)
+from lazynuma.engine import Costs
+from lazynuma.kernels.constants import Cause, Vm
 
 # --- no huge page to be had -----------------------------------------------------------
 

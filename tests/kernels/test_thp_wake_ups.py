@@ -1,21 +1,13 @@
 """When khugepaged wakes up, and how far it gets.
 
-Written from ``docs/model.md`` §10.7.
+Written from ``docs/model/thp.md``.
 """
 
 import pytest
 
 from common.huge_pages import BLOCK, HUGE
 from common.khugepaged import MILLISECOND, WAKE, huge_at, results, small, wake, world
-from lazynuma.engine import (
-    Costs,
-    Khugepaged,
-    Settings,
-    Simulation,
-    Sweep,
-    Thp,
-    uniform,
-)
+from lazynuma.engine import Costs, Khugepaged, Settings, Simulation, Sweep, Thp, uniform
 
 
 def test_the_first_wake_up_is_scan_sleep_after_the_start():

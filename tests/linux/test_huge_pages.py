@@ -3,10 +3,7 @@
 import pytest
 
 from common.huge_pages import BLOCK, linux
-from lazynuma.engine import (
-    Mode,
-    Policy,
-)
+from lazynuma.engine import Mode, Policy
 
 
 def state(world, region, process=None):

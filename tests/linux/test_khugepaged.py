@@ -2,12 +2,7 @@
 
 from common.huge_pages import BLOCK, HUGE, SLIT
 from common.khugepaged import EINVAL, one_vma, place, small, wake, world
-from lazynuma.engine import (
-    Mechanism,
-    Mode,
-    Policy,
-    Thp,
-)
+from lazynuma.engine import Mechanism, Mode, Policy, Thp
 
 
 def recorded(w, region):

@@ -1,13 +1,18 @@
-"""Shared mappings of the slow model (``docs/model.md`` §5.11)."""
+"""Shared mappings: the page cache, their faults, and their reclaim.
+
+``docs/model/fault.md`` states the rules.
+"""
 
 from lazynuma.engine.process import Shmem, Vma
 from lazynuma.kernels.constants import Cause, Refusal, Vm
 
-BLOCK, AROUND, BATCH = 512, 16, 1024
+from .words import BLOCK, Frame, Pte
+
+AROUND, BATCH = 16, 1024
 
 
 class SharedMappings:
-    """What ``Reference`` does for shared mappings."""
+    """A part of ``Reference`` (``model.py``)."""
 
     def start_shmem(self):
         # {(family, page): ("present", frame) or ("swap", slot)}
@@ -45,7 +50,9 @@ class SharedMappings:
         for page in [vpn] if write else self.around(vma, vpn):
             kind, pfn = self.page_cache.get((process.family, page), ("none", -1))
             if kind == "present" and page not in table:
-                table[page] = self.fresh_pte(pfn, vma.write, write)
+                table[page] = Pte(
+                    "present", pfn, write=vma.write, young=True, dirty=write
+                )
                 self.frames[pfn].mapcount += 1
                 self._rss[process.id] += 1
 
@@ -59,7 +66,7 @@ class SharedMappings:
         kind, slot = self.page_cache.get(key, ("none", -1))
         if kind != "present":
             pfn = self.allocate(task, *self.place(task, vma, vpn))
-            self.frames[pfn] = self.fresh_frame(vpn, task.process.family)
+            self.frames[pfn] = Frame(vpn, task.process.family, shmem=True)
             self.page_cache[key] = "present", pfn
         if kind == "swap":
             self.slots.count[slot] = 0
@@ -122,7 +129,3 @@ class SharedMappings:
             first, last = max(vma.start, start), min(vma.end, end)
             if vma.shmem and first < last and vma.policy != policy:
                 vma.shmem.set_policy(first, last - first, policy)
-
-    def check_page_cache(self):
-        held = [pfn for kind, pfn in self.page_cache.values() if kind == "present"]
-        assert sorted(held) == sorted(p for p, f in self.frames.items() if f.shmem)
