@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from common.run_files import NODES, counters, process, writer
 from lazynuma.engine import output
 from lazynuma.engine.errors import BadInput
-from lazynuma.engine.output import ROWS, RunState, RunWriter
+from lazynuma.engine.output import ROWS, RunState
 from lazynuma.engine.run_file import RunFile, describe, is_locked, lookup3, recover
 from lazynuma.engine.study import SUMMARY, Column
 from lazynuma.kernels.constants import Cause, Event, Refusal, ScanResult, Vm
@@ -27,7 +28,6 @@ from lazynuma.scenarios.script_records import RECORDS
 FORMAT = Path(__file__).parents[2] / "docs" / "format.md"
 GROUPS = ("summary", "runtime", "epochs", "processes", "events", "snapshots", "run")
 SCRIPTS = tuple(f"/{one.name}/" for one in RECORDS)
-NODES = 3
 BLOCKS = np.zeros(2, np.int8)
 GRID = {
     "dimension": ("workload", "variant"),
@@ -39,38 +39,9 @@ GRID = {
 }
 
 
-def writer(path: Path, **changes) -> RunWriter:
-    options = {
-        "title": "What is it?",
-        "attributes": {"seed": 7, "costs": "x" * 70_000},
-        "nodes": NODES,
-        "dimension": "mechanism",
-        "variants": ["none", "lazy_migcache"],
-        "columns": SUMMARY,
-    }
-    return RunWriter(path, **(options | changes))
-
-
-def process(number: int) -> dict:
-    return {
-        "process": number,
-        "name": f"rank {number} é" + "é" * 20,
-        "policy": "preferred_many",
-        "rss_pages": 11,
-        "swap_pages": 12,
-        "accesses_local": 13,
-        "accesses_remote": 14,
-        "time_ns": np.arange(len(Cause)) + 100,
-    }
-
-
 def row(value: int) -> dict:
     by_reason = np.arange(len(Refusal)) + value
     return {c.name: by_reason if c.by_reason else value for c in SUMMARY}
-
-
-def counters(epoch: int, nodes: int = NODES) -> np.ndarray:
-    return np.arange(nodes * len(Vm)).reshape(nodes, len(Vm)) + epoch
 
 
 def khugepaged(epoch: int) -> np.ndarray:
@@ -451,11 +422,13 @@ def test_lookup3_agrees_with_its_author():
 
 # --- a disk that fills up -------------------------------------------------------------
 
+
 FILL = """
 import errno, resource, sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-from test_output import RunState, counters, process, writer
+from common.run_files import counters, process, writer
+from lazynuma.engine.output import RunState
 
 path = Path("run.h5")
 size = {size}
@@ -474,7 +447,7 @@ print(epoch)
 
 
 def fill(folder: Path, size: int) -> subprocess.CompletedProcess:
-    code = FILL.format(tests=str(Path(__file__).parent), size=size)
+    code = FILL.format(tests=str(Path(__file__).parents[1]), size=size)
     return subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)],
         cwd=folder,

@@ -9,9 +9,11 @@ import h5py
 import pytest
 import xarray as xr
 
+from common.run_files import writer
 from lazynuma.engine import BadInput, RunFile
 from lazynuma.engine.run_file import RunState, describe
 from lazynuma.scenarios import cli
+from lazynuma.scenarios.script_records import RECORDS
 
 SCRIPT = """\
 machine nodes=2 mem=512M distance=10,21/21,10
@@ -160,10 +162,6 @@ def test_a_long_script_is_kept_whole(tmp_path):
 
 
 def test_rows_must_fit_the_records(tmp_path):
-    from test_output import writer
-
-    from lazynuma.scenarios.script_records import RECORDS
-
     file = writer(tmp_path / "run.h5", records=RECORDS)
     with pytest.raises(BadInput, match="records must be one of runs, observations"):
         file.record(0, 0, "rnus", {})
