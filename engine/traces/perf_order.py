@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import BadTrace
 from . import perf_samples as ps
-from .perf_data import Recording
+from .perf_header import Recording
 from .window import Window
 
 #: Of the table that ``perf_samples.parse`` fills.

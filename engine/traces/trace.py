@@ -2,42 +2,37 @@
 
 The format is told from the first bytes, gzip from its magic bytes.  Memory does not
 grow with the trace's length.
-
-page-faults  ``perf script -F [comm,]pid,tid,cpu,time,event,addr[,ip,sym,dso] [--ns]``;
-             there is no read/write bit, so ``access`` says what they are
-exceptions   ``exceptions:page_fault_user`` and ``_kernel``; bit 1 of error_code is set
-             for a write
-lackey       ``valgrind --tool=lackey --trace-mem=yes``; a line that crosses a page
-             boundary is one access a page, M counts as a write
-perf.data    what perf records, of the same events (``engine/perf_data.py``)
 """
 
 import os
 from collections.abc import Iterator
-from typing import NamedTuple
-
-import numpy as np
+from typing import Protocol
 
 from ..errors import BadTrace
-from . import perf_data, trace_text
-from .perf_order import Samples
-from .text import EXPECTED, FORMATS, detect
-from .window import CHUNK, Window
+from . import exceptions, lackey, page_faults, perf_data
+from .trace_chunk import TraceChunk
+from .window import Window
 
 
-class TraceChunk(NamedTuple):
-    """Accesses in the trace's order, one item each: int64 arrays, ``write`` bool.
+class Format(Protocol):
+    """A format of traces: one module of this folder, and one entry in ``FORMATS``."""
 
-    ``cpu`` and ``time_ns`` are -1 where the trace does not say; ``vpn`` is the 4 KiB
-    page of the address.
-    """
+    NAME: str
 
-    process: np.ndarray
-    thread: np.ndarray
-    cpu: np.ndarray
-    time_ns: np.ndarray
-    vpn: np.ndarray
-    write: np.ndarray
+    def is_mine(self, window: Window) -> bool:
+        """Return whether a file is of this format, from its first bytes."""
+
+    def chunks(self, window: Window, trace: "Trace") -> Iterator[TraceChunk]:
+        """Return the accesses, and count what is read in ``trace``.
+
+        ``window`` is at the file's start.  Raises BadTrace at once for a file that can
+        be refused before its first access, and later at what cannot be read, unless
+        ``trace.skip_bad_lines``.
+        """
+
+
+#: In the order in which they are asked.
+FORMATS: tuple[Format, ...] = (perf_data, exceptions, lackey, page_faults)
 
 
 class Trace:
@@ -48,115 +43,72 @@ class Trace:
     events) are those of the current or last pass.  A pipe can be read once.
     """
 
-    def __init__(self, path, access: str, skip_bad_lines: bool) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], access: str, skip_bad_lines: bool
+    ) -> None:
         if access not in ("r", "w"):
             raise BadTrace(f"access must be 'r' or 'w', got {access!r}")
         self.path, self.skip_bad_lines = os.fspath(path), skip_bad_lines
         self.write = access == "w"
         self.lines = self.accesses = self.bad_lines = self.skipped = 0
-        self._window: Window | None = Window(self.path)
-        self._once = not self._window.regular
+        window = Window(self.path)
         try:
-            self._look(self._window)
+            self._format = _format_of(window)
+            chunks = self._format.chunks(window, self)
         except BaseException:
-            self._window.close()
+            window.close()
             raise
+        self._once = not window.regular
+        #: Of a pipe, what was begun: there is no second beginning.
+        self._begun = (window, chunks) if self._once else None
         if not self._once:
-            self._window.close()
-            self._window = None
+            window.close()
 
-    def _look(self, window: Window) -> None:
-        self._recording = None
-        if perf_data.is_recording(window):
-            self.format = "perf.data"
-            self._recording = perf_data.Recording(window)
-        else:
-            self.format = detect(window)
+    @property
+    def format(self) -> str:
+        """The name of the format."""
+        return self._format.NAME
 
     def __iter__(self) -> Iterator[TraceChunk]:
         self.lines = self.accesses = self.bad_lines = self.skipped = 0
-        window = self._next_window()
-        read = self._text if self._recording is None else self._samples
+        window, chunks = self._begin()
         try:
-            for columns in read(window):
-                self.accesses += columns[0].size
-                yield TraceChunk(*columns)
+            for chunk in chunks:
+                self.accesses += chunk.vpn.size
+                yield chunk
         finally:
             window.close()
 
-    def _next_window(self) -> Window:
-        window, self._window = self._window, None
-        if window is None and self._once:
+    def _begin(self) -> tuple[Window, Iterator[TraceChunk]]:
+        begun, self._begun = self._begun, None
+        if begun is not None:
+            return begun
+        if self._once:
             raise BadTrace(
                 f"trace must be a file to be read twice, got a pipe: {self.path}"
             )
-        return window or Window(self.path)
-
-    def _samples(self, window: Window) -> Iterator[tuple]:
-        """Yield the columns of chunks of a perf.data file."""
-        samples = Samples(self._recording, window, self.write, CHUNK)
-        for columns in samples:
-            self.lines, self.skipped = samples.counts
-            yield columns
-        self.lines, self.skipped = samples.counts
-        if samples.cut is not None:
-            self._refuse(samples.cut)
-
-    def _refuse(self, why: str) -> None:
-        """Raise BadTrace, or count what is wrong."""
-        if not self.skip_bad_lines:
-            raise BadTrace(f"{self.path}: {why}")
-        self.bad_lines += 1
-
-    # --- text -------------------------------------------------------------------------
-
-    def _text(self, window: Window) -> Iterator[tuple]:
-        """Yield the columns of chunks of a text."""
-        info = np.zeros(trace_text.INFO, np.int64)
-        info[trace_text.FORMAT] = FORMATS[self.format]
-        info[trace_text.WRITE] = self.write
-        info[trace_text.LIMIT] = CHUNK
-        more = True
-        while more:
-            table = np.empty((5, CHUNK + trace_text.SPAN), np.int64)
-            writes = np.empty(table.shape[1], bool)
-            info[trace_text.RECORDS] = 0
-            more = self._fill(window, table, writes, info)
-            count = info[trace_text.RECORDS]
-            if count:
-                yield *table[:, :count], writes[:count]
-
-    def _fill(self, window: Window, table, writes, info) -> bool:
-        """Read lines until the table is full; return whether there may be more."""
-        while True:
-            info[trace_text.SIZE], info[trace_text.LAST] = window.size, window.last
-            info[trace_text.BAD] = -1
-            trace_text.parse(window.data, table, writes.view(np.uint8), info)
-            self.lines = int(info[trace_text.LINES])
-            self.skipped = int(info[trace_text.SKIPPED])
-            if info[trace_text.BAD] >= 0:
-                self._bad(window, int(info[trace_text.BAD]))
-            elif info[trace_text.RECORDS] >= CHUNK:
-                return True
-            elif window.last:
-                return False
-            else:
-                window.fill(int(info[trace_text.POSITION]))
-                info[trace_text.POSITION] = 0
-
-    def _bad(self, window: Window, at: int) -> None:
-        """Raise BadTrace for the line that begins at ``at``, or count it."""
-        if not self.skip_bad_lines:
-            line = window.data[at : min(at + 80, window.size)].tobytes()
-            text = line.split(b"\n")[0].decode("ascii", "replace")
-            raise BadTrace(
-                f"{self.path}:{self.lines}: expected {EXPECTED[self.format]},"
-                f" got {text!r}"
-            )
-        self.bad_lines += 1
+        window = Window(self.path)
+        try:
+            return window, self._format.chunks(window, self)
+        except BaseException:
+            window.close()
+            raise
 
 
-def open_trace(path, *, access: str = "w", skip_bad_lines: bool = False) -> Trace:
+def _format_of(window: Window) -> Format:
+    for one in FORMATS:
+        if one.is_mine(window):
+            return one
+    what = "one of no known format" if window.size else "an empty file"
+    raise BadTrace(
+        f"trace must be perf.data, perf script or lackey text, got {what}:"
+        f" {window.path}"
+    )
+
+
+def open_trace(
+    path: str | os.PathLike[str], *, access: str = "w", skip_bad_lines: bool = False
+) -> Trace:
     """Return the trace in a file; ``access`` ("w" or "r") is for page-faults.
 
     Raises BadInput for a file that is missing, empty or of no known format, and, while

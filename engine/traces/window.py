@@ -68,7 +68,3 @@ class Window:
         """Close the file."""
         if self._file is not None:
             self._file.close()
-
-
-#: Accesses in a chunk, a few more where a line crosses a page boundary.
-CHUNK = 1 << 16

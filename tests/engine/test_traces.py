@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lazynuma.engine.errors import BadInput
+from lazynuma.engine.traces import trace as trace_module
 from lazynuma.engine.traces.trace import open_trace
-from lazynuma.engine.traces.window import CHUNK
+from lazynuma.engine.traces.trace_chunk import CHUNK, TraceChunk
 
 DATA = Path(__file__).parents[1] / "data"
 FAULT = b"  wl 7/8 [001]  75.907651870: page-faults: 7f3ec0fb5000  556ce70830d0\n"
@@ -209,3 +210,28 @@ def test_generated_lines_come_back(tmp_path_factory, rows):
     _, fields = read(path, text.encode())
     got = list(zip(*fields[:5], strict=True))
     assert got == [(p, t, c, ns, a >> 12) for p, t, c, ns, a in rows]
+
+
+class _Pages:
+    """A format of one's own: a magic word, then pages as 8-byte numbers."""
+
+    NAME = "pages"
+
+    @staticmethod
+    def is_mine(window):
+        return window.data[:5].tobytes() == b"PAGES"
+
+    @staticmethod
+    def chunks(window, trace):
+        vpn = window.data[5 : window.size].view("<i8").copy()
+        trace.lines += vpn.size
+        zero = np.zeros_like(vpn)
+        yield TraceChunk(zero, zero, zero - 1, zero - 1, vpn, np.full(vpn.size, True))
+
+
+def test_a_format_is_two_functions_and_an_entry(tmp_path, monkeypatch):
+    monkeypatch.setattr(trace_module, "FORMATS", (*trace_module.FORMATS, _Pages))
+    pages = np.array([7, 9], "<i8")
+    trace, fields = read(tmp_path / "t", b"PAGES" + pages.tobytes())
+    assert trace.format == "pages" and fields[4] == [7, 9]
+    assert (trace.lines, trace.accesses) == (2, 2)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lazynuma.engine.errors import BadInput
-from lazynuma.engine.traces import perf_order, trace, window
+from lazynuma.engine.traces import perf_order, trace_chunk
 from lazynuma.engine.traces.trace import open_trace
 from lazynuma.engine.traces.window import WINDOW
 
@@ -64,7 +64,7 @@ def read(path, content=None, **options):
         path.write_bytes(content)
     one = open_trace(path, **options)
     chunks = list(one)
-    assert all(chunk.vpn.size == trace.CHUNK for chunk in chunks[:-1])
+    assert all(chunk.vpn.size == trace_chunk.CHUNK for chunk in chunks[:-1])
     if not chunks:
         return one, [[]] * 6
     return one, [np.concatenate(parts).tolist() for parts in zip(*chunks, strict=True)]
@@ -107,7 +107,7 @@ def test_tracepoints_need_a_file_that_can_be_searched():
 
 @pytest.mark.parametrize("size", [1, 3, 64])
 def test_chunks_do_not_change_what_is_read(tmp_path, monkeypatch, size):
-    monkeypatch.setattr(trace, "CHUNK", size)
+    monkeypatch.setattr(trace_chunk, "CHUNK", size)
     _, got = read(DATA / "two-cpus.perf.data.gz")
     assert got == read(DATA / "two-cpus.txt.gz")[1]
 
@@ -199,7 +199,7 @@ def test_samples_come_in_the_order_of_time(tmp_path_factory, rounds, chunk, mark
         records += ROUND if marked else b""
     path = tmp_path_factory.getbasetemp() / "perf.data"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trace, "CHUNK", chunk)
+        patch.setattr(trace_chunk, "CHUNK", chunk)
         _, fields = read(path, recording(records))
     order = np.argsort(times, kind="stable").tolist()
     assert fields[1] == order and fields[3] == sorted(times)
@@ -214,7 +214,7 @@ def test_without_times_the_order_is_that_of_the_file(tmp_path):
 
 def test_memory_holds_two_rounds(tmp_path, monkeypatch):
     """Not the file: what is held back does not grow."""
-    monkeypatch.setattr(trace, "CHUNK", 64)
+    monkeypatch.setattr(trace_chunk, "CHUNK", 64)
     sizes = []
     make_room = perf_order.Samples._make_room
 
