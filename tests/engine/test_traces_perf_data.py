@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lazynuma.engine.errors import BadInput
-from lazynuma.engine.traces import perf_order, trace, window
+from lazynuma.engine.traces import perf_order, trace
 from lazynuma.engine.traces.trace import open_trace
 from lazynuma.engine.traces.window import WINDOW
 
