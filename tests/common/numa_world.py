@@ -211,7 +211,7 @@ class World:
         """Set columns of a task's row, by the names of kernels/state.py."""
         row = self.memory.numa[(task or self.task).id]
         for name, value in columns.items():
-            row[getattr(st, "NUMA_" + name.upper())] = value
+            row[st.Numa[name.upper()]] = value
 
     def grown(self, task=None, preferred=2, seq=5):
         """Let a task's early life be over, with no placement due."""

@@ -431,7 +431,7 @@ import errno, resource, sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from common.run_files import counters, process, writer
-from lazynuma.engine.output import RunState
+from lazynuma.engine.output.reader import RunState
 
 path = Path("run.h5")
 size = {size}

@@ -19,9 +19,9 @@ SWMR = {"driver_kwds": {"swmr": True}}
 WRITE = """
 import sys, time
 import numpy as np
-from lazynuma.engine.output import RunWriter
-from lazynuma.engine.study import SUMMARY
-from lazynuma.kernels.constants import Refusal, Vm
+from lazynuma.engine import RunWriter
+from lazynuma.engine import SUMMARY
+from lazynuma.kernels.counters import Refusal, Vm
 
 file = RunWriter(
     sys.argv[1], title="t", attributes={}, nodes=2, dimension="mechanism",

@@ -9,7 +9,7 @@ from lazynuma.engine import run
 from lazynuma.engine.errors import BadInput
 from lazynuma.engine.study import host_limits
 from lazynuma.engine.study.columns import SUMMARY
-from lazynuma.scenarios.cli import commands as cli
+from lazynuma.scenarios.cli import progress as progress_bar
 from lazynuma.scenarios.cli.progress import Progress
 from lazynuma.scenarios.common.table import table
 
@@ -101,7 +101,7 @@ def test_available_memory_respects_the_cgroup(tmp_path):
 
 
 def test_log_gets_a_line_now_and_then(monkeypatch, capsys):
-    monkeypatch.setattr(cli, "_HEARTBEAT_S", 0)
+    monkeypatch.setattr(progress_bar, "_HEARTBEAT_S", 0)
     study = study_of("none", "eager")
     study = replace(
         study, variants=tuple(replace(v, accesses=100) for v in study.variants)
@@ -122,7 +122,7 @@ def test_log_gets_a_line_now_and_then(monkeypatch, capsys):
 
 
 def test_log_tells_the_time_of_a_run_without_accesses(monkeypatch, capsys):
-    monkeypatch.setattr(cli, "_HEARTBEAT_S", 0)
+    monkeypatch.setattr(progress_bar, "_HEARTBEAT_S", 0)
     progress = Progress(study_of("idle"), lambda: None)
     progress(progress.variants[0], 0, 0)
     progress(progress.variants[0], 0, 3_000_000_000)

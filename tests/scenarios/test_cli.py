@@ -14,7 +14,7 @@ import pytest
 
 from lazynuma.engine import run
 from lazynuma.engine.errors import BadInput
-from lazynuma.scenarios.cli import commands, find, progress
+from lazynuma.scenarios.cli import commands, find
 from lazynuma.scenarios.cli.signals import Stop, Stopped
 
 SCENARIO = '''
@@ -233,9 +233,7 @@ def test_directory_without_write_permission_is_refused(folder, monkeypatch):
 
 
 def test_near_scenario_is_offered(monkeypatch, capsys):
-    monkeypatch.setattr(
-        commands, "scenario_names", lambda: ["mechanisms", "next_touch"]
-    )
+    monkeypatch.setattr(find, "scenario_names", lambda: ["mechanisms", "next_touch"])
     assert commands.main(["run", "mecanism"]) == 2
     assert "(did you mean mechanisms?)" in one_line(capsys)
 
