@@ -2,12 +2,23 @@
 
 from enum import IntEnum
 
+#: Marks a counter that /proc/vmstat does not have.
+OURS = True
+
 
 class Vm(IntEnum):
-    """Event counters; the lower-case name is that of /proc/vmstat, or ours.
+    """Event counters; the lower-case name is that of /proc/vmstat, unless ``ours``.
 
     A fault counts on the node of the CPU that took it, a page on its own node.
     """
+
+    _value_: int
+    ours: bool
+
+    def __new__(cls, number: int, ours: bool = False) -> "Vm":
+        counter = int.__new__(cls, number)
+        counter._value_, counter.ours = number, ours
+        return counter
 
     PGFAULT = 0
     PGMAJFAULT = 1
@@ -60,22 +71,20 @@ class Vm(IntEnum):
     COMPACT_MIGRATE_SCANNED = 48
     COMPACT_FREE_SCANNED = 49
     COMPACT_ISOLATED = 50
-    #: Ours from here on.
-    ACCESSES_LOCAL = 51
-    ACCESSES_REMOTE = 52
-    LAZY_PAGES_MARKED = 53
-    LAZY_FAULTS = 54
-    LAZY_PAGES_MIGRATED = 55
-    MIGCACHE_TO_SWAP = 56
-    COW_FAULTS = 57
-    ZERO_PAGE_FAULTS = 58
-    TLB_MISSES_4K = 59
-    TLB_MISSES_2M = 60
+    ACCESSES_LOCAL = 51, OURS
+    ACCESSES_REMOTE = 52, OURS
+    LAZY_PAGES_MARKED = 53, OURS
+    LAZY_FAULTS = 54, OURS
+    LAZY_PAGES_MIGRATED = 55, OURS
+    MIGCACHE_TO_SWAP = 56, OURS
+    COW_FAULTS = 57, OURS
+    ZERO_PAGE_FAULTS = 58, OURS
+    TLB_MISSES_4K = 59, OURS
+    TLB_MISSES_2M = 60, OURS
     #: Moved for the users' sake; paid for by use; moved to where they came from.
-    PAGES_MOVED = 61
-    PAGES_PAID = 62
-    PAGES_MOVED_BACK = 63
-    #: Of /proc/vmstat again.
+    PAGES_MOVED = 61, OURS
+    PAGES_PAID = 62, OURS
+    PAGES_MOVED_BACK = 63, OURS
     NUMA_TASK_MIGRATED = 64
     NUMA_TASK_SWAPPED = 65
     PGPROMOTE_SUCCESS = 66

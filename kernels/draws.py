@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .jit.compile import inlined
+from .jit.compile import inlined, kernel
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_A = np.uint64(0xBF58476D1CE4E5B9)
@@ -46,3 +46,18 @@ def uniform(r, n):
 @inlined
 def low_bits(r):
     return np.int64(r & np.uint64(2047))
+
+
+# --- for Python -----------------------------------------------------------------------
+
+
+@kernel
+def key_of(seed, stream):
+    """Return ``stream_key`` as an int64, as tables of workloads have it."""
+    return np.int64(stream_key(seed, stream))
+
+
+@kernel
+def draw_of(seed, stream, number):
+    """Return draw ``number`` of a stream, from 0 to 2^64 - 1."""
+    return draw(stream_key(seed, stream), number)

@@ -19,7 +19,7 @@ from ..engine.state.allocate import arena_pages, usable_pages
 from ..engine.study.columns import Column
 from ..engine.study.study import Study, Variant
 from ..engine.workloads.kinds import Sweep
-from ..engine.workloads.rows import draw
+from ..kernels.draws import draw_of
 from ..kernels.words import HPAGE_PMD_NR, PAGE_SIZE
 
 QUESTION = "How often does a fault get a huge page, as free memory falls to pieces?"
@@ -145,7 +145,7 @@ def _draws(seed: int):
     """Yield numbers that only the seed decides."""
     number = 0
     while True:
-        yield draw(seed, 1 << 62, number)
+        yield draw_of(seed, 1 << 62, number)
         number += 1
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from ...kernels import state as st
 from ...kernels.counters import ScanResult, Vm
+from ...kernels.draws import draw_of
 from ...kernels.knobs import Advice, TargetRule
 from ...kernels.thp import collapse, khugepaged
 from ...kernels.words import HPAGE_PMD_NR, HPAGE_PMD_ORDER, NONE
@@ -15,7 +16,6 @@ from ..settings.settings import Settings
 from ..settings.thp import TARGETS, eligible
 from ..state.host_memory import give_back
 from ..state.process import Process, Vma
-from ..workloads.rows import draw
 
 NS_PER_MS = 1_000_000
 #: Stream of the draws of the rule "random" (``docs/model.md`` §9).
@@ -189,7 +189,7 @@ class Khugepaged:
         load, rule = self._load, TARGETS.index(self.knobs.target)
         if rule == TargetRule.RANDOM:
             online = np.flatnonzero(self._simulation.memory.node[:, st.Node.ONLINE])
-            drawn = draw(self._simulation.seed, STREAM, self._draws)
+            drawn = draw_of(self._simulation.seed, STREAM, self._draws)
             self._draws += 1
             target = int(online[int((drawn >> 11) * 2.0**-53 * online.size)])
             return target, 1 << target

@@ -5,31 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...kernels import state as st
+from ...kernels.draws import key_of
 from ...kernels.quantum.accesses import Load, LoadKind
 from ...kernels.words import ACCESS_WRITE
 from ..errors import BadInput
 from .kinds import HotCold, NextTouch, Recorded, Stencil, Stream, Sweep, Workload, Zipf
-
-_GOLDEN = 0x9E3779B97F4A7C15
-_U64 = (1 << 64) - 1
-
-
-def _mix(z: int) -> int:
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 & _U64
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EB & _U64
-    return z ^ (z >> 31)
-
-
-def stream_key(seed: int, stream: int) -> int:
-    """Return the key of a stream of draws as a signed 64-bit number."""
-    key = _mix((seed + _GOLDEN * (stream + 1)) & _U64)
-    return key - (1 << 64) if key >> 63 else key
-
-
-def draw(seed: int, stream: int, number: int) -> int:
-    """Return a draw of a stream, from 0 to 2^64 - 1 (``docs/model.md`` §9)."""
-    key = _mix((seed + _GOLDEN * (stream + 1)) & _U64)
-    return _mix((key + _GOLDEN * (number + 1)) & _U64)
 
 
 class Loads:
@@ -52,7 +32,7 @@ class Loads:
                     f"region {load.region.name!r} must belong to the process of task"
                     f" {load.task.id}"
                 )
-            self._fill(load, stream_key(seed, run << 32 | load.task.id))
+            self._fill(load, key_of(seed, run << 32 | load.task.id))
 
     def _fill(self, load: Workload, key: int) -> None:
         row = self.rows[load.task.id]

@@ -282,10 +282,21 @@ def test_the_document_agrees_with_a_file(path):
     scripts = {path for path in documented() if path[0].startswith(SCRIPTS)}
     assert real(path, columns) == documented("mechanism") - scripts
     text = FORMAT.read_text()
-    assert all(f"`{counter.name.lower()}`" in text for counter in Vm)
     assert all(f"`{cause.name.lower()}`" in text for cause in Cause)
     with RunFile(path) as file:
         assert all(f"`{name}`" in text for name in file.attributes)
+
+
+def listed(title: str) -> list[str]:
+    """Return the names in the paragraph of docs/format.md that begins with a title."""
+    paragraph = re.search(rf"^{title}:(.*?)\.\n", FORMAT.read_text(), re.M | re.S)
+    return re.findall(r"`(\w+)`", paragraph[1])
+
+
+def test_the_document_lists_all_counters_in_order():
+    linux = [one.name.lower() for one in Vm if not one.ours]
+    assert listed("Of `/proc/vmstat`") == linux
+    assert listed("Of the model alone") == [one.name.lower() for one in Vm if one.ours]
 
 
 # --- refusals -------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from lazynuma.engine import (
     Zipf,
     uniform,
 )
-from lazynuma.engine.workloads.rows import Loads, stream_key
+from lazynuma.engine.workloads.rows import Loads
 from lazynuma.kernels import draws
 from lazynuma.kernels.quantum import accesses as acc
 from lazynuma.kernels.quantum.accesses import CHUNK
@@ -62,7 +62,8 @@ def test_splitmix64_has_its_published_outputs():
 @given(st.integers(0, 2**62 - 1), st.integers(0, 2**40), st.integers(0, 2**40))
 @settings(max_examples=25)
 def test_draws_are_those_of_the_page(seed, stream, number):
-    key = np.int64(stream_key(seed, stream)).astype(np.uint64)
+    assert draws.draw_of(seed, stream, number) == draw(seed, stream, number)
+    key = np.int64(draws.key_of(seed, stream)).astype(np.uint64)
     with np.errstate(over="ignore"):
         got = drawn(key, number)
     assert int(got) == draw(seed, stream, number)
