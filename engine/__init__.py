@@ -1,64 +1,116 @@
-"""The engine: state, time, daemons and output.
+"""The engine: state, time, daemons and output; it may import kernels.
 
-Names resolve on first use, so that importing the package does not load Numba.
+A user's file imports from here, by name, what is listed below.  A name is loaded at its
+first use, so that importing the package does not load Numba; type checkers and editors
+read the imports.
 """
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
+if TYPE_CHECKING:
+    from ..kernels.knobs import Mechanism as Mechanism
+    from ..kernels.knobs import Mode as Mode
+    from .calibrate.calibrate import measure_costs as measure_costs
+    from .errors import BadInput as BadInput
+    from .errors import LazyNumaError as LazyNumaError
+    from .errors import SimulationError as SimulationError
+    from .machine.machine import Machine as Machine
+    from .machine.presets import preset as preset
+    from .machine.presets import uniform as uniform
+    from .machine.zones import watermarks as watermarks
+    from .output.reader import RunFile as RunFile
+    from .output.reader import recover as recover
+    from .output.writer import RunWriter as RunWriter
+    from .run import run_study as run_study
+    from .settings.cost_file import read_costs as read_costs
+    from .settings.costs import Costs as Costs
+    from .settings.numa_balancing import Balancing as Balancing
+    from .settings.settings import Settings as Settings
+    from .settings.sizes import format_size as format_size
+    from .settings.sizes import parse_size as parse_size
+    from .settings.thp import Khugepaged as Khugepaged
+    from .settings.thp import Thp as Thp
+    from .settings.tlb_size import Tlb as Tlb
+    from .simulation import Simulation as Simulation
+    from .state.policies import Policy as Policy
+    from .study.columns import SUMMARY as SUMMARY
+    from .study.columns import THP as THP
+    from .study.columns import THP_SHARE as THP_SHARE
+    from .study.columns import VERDICT as VERDICT
+    from .study.columns import Column as Column
+    from .study.columns import Field as Field
+    from .study.columns import Records as Records
+    from .study.columns import hide as hide
+    from .study.study import Study as Study
+    from .study.study import Variant as Variant
+    from .workloads.kinds import Gups as Gups
+    from .workloads.kinds import HotCold as HotCold
+    from .workloads.kinds import NextTouch as NextTouch
+    from .workloads.kinds import Recorded as Recorded
+    from .workloads.kinds import Stencil as Stencil
+    from .workloads.kinds import Stream as Stream
+    from .workloads.kinds import Sweep as Sweep
+    from .workloads.kinds import Uniform as Uniform
+    from .workloads.kinds import Zipf as Zipf
+
+#: In which module each name is.
 _WHERE = {
-    "Simulation": "simulation",
-    "Settings": "settings.settings",
-    "Costs": "settings.costs",
-    "read_costs": "settings.cost_file",
-    "measure_costs": "calibrate.calibrate",
-    "Thp": "settings.thp",
-    "Khugepaged": "settings.thp",
-    "Tlb": "settings.tlb_size",
-    "Balancing": "settings.numa_balancing",
-    "Machine": "machine.machine",
-    "machine": "machine.spec",
-    "preset": "machine.presets",
-    "uniform": "machine.presets",
-    "watermarks": "machine.zones",
-    "Policy": "state.policies",
-    "Sweep": "workloads.kinds",
-    "Uniform": "workloads.kinds",
-    "Gups": "workloads.kinds",
-    "Zipf": "workloads.kinds",
-    "HotCold": "workloads.kinds",
-    "Stream": "workloads.kinds",
-    "Stencil": "workloads.kinds",
-    "NextTouch": "workloads.kinds",
-    "Recorded": "workloads.kinds",
-    "Study": "study.study",
-    "Variant": "study.study",
-    "Column": "study.columns",
-    "Field": "study.columns",
-    "Records": "study.columns",
-    "SUMMARY": "study.columns",
-    "VERDICT": "study.columns",
-    "THP": "study.columns",
-    "THP_SHARE": "study.columns",
-    "hide": "study.columns",
-    "run_study": "run",
-    "RunFile": "output.reader",
-    "recover": "output.reader",
-    "RunWriter": "output.writer",
-    "LazyNumaError": "errors",
-    "BadInput": "errors",
-    "SimulationError": "errors",
-    "parse_size": "settings.sizes",
-    "format_size": "settings.sizes",
     "Mechanism": "..kernels.knobs",
     "Mode": "..kernels.knobs",
+    "measure_costs": ".calibrate.calibrate",
+    "BadInput": ".errors",
+    "LazyNumaError": ".errors",
+    "SimulationError": ".errors",
+    "Machine": ".machine.machine",
+    "preset": ".machine.presets",
+    "uniform": ".machine.presets",
+    "watermarks": ".machine.zones",
+    "RunFile": ".output.reader",
+    "recover": ".output.reader",
+    "RunWriter": ".output.writer",
+    "run_study": ".run",
+    "read_costs": ".settings.cost_file",
+    "Costs": ".settings.costs",
+    "Balancing": ".settings.numa_balancing",
+    "Settings": ".settings.settings",
+    "format_size": ".settings.sizes",
+    "parse_size": ".settings.sizes",
+    "Khugepaged": ".settings.thp",
+    "Thp": ".settings.thp",
+    "Tlb": ".settings.tlb_size",
+    "Simulation": ".simulation",
+    "Policy": ".state.policies",
+    "Column": ".study.columns",
+    "Field": ".study.columns",
+    "Records": ".study.columns",
+    "SUMMARY": ".study.columns",
+    "THP": ".study.columns",
+    "THP_SHARE": ".study.columns",
+    "VERDICT": ".study.columns",
+    "hide": ".study.columns",
+    "Study": ".study.study",
+    "Variant": ".study.study",
+    "Gups": ".workloads.kinds",
+    "HotCold": ".workloads.kinds",
+    "NextTouch": ".workloads.kinds",
+    "Recorded": ".workloads.kinds",
+    "Stencil": ".workloads.kinds",
+    "Stream": ".workloads.kinds",
+    "Sweep": ".workloads.kinds",
+    "Uniform": ".workloads.kinds",
+    "Zipf": ".workloads.kinds",
 }
 
-__all__ = sorted(_WHERE)
+if not TYPE_CHECKING:  # or a name that does not exist would pass
+    __all__ = sorted(_WHERE)
 
+    def __getattr__(name: str) -> object:
+        if name not in _WHERE:
+            raise AttributeError(f"lazynuma.engine has no {name!r}")
+        value = getattr(import_module(_WHERE[name], __name__), name)
+        globals()[name] = value
+        return value
 
-def __getattr__(name: str):
-    if name not in _WHERE:
-        raise AttributeError(f"lazynuma.engine has no {name!r}")
-    where = _WHERE[name]
-    module = import_module(where if where[0] == "." else f".{where}", __name__)
-    return getattr(module, name)
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *_WHERE})
