@@ -142,8 +142,7 @@ class BlockList(IntEnum):
     PARTIAL = 1
     RETURNED = 2
     LENT = 3
-    BALLAST = 4
-    HUGE = 5
+    HUGE = 4
 
 
 class Mm(Columns):
@@ -374,7 +373,7 @@ class Memory(Arrays):
     block_mapped: np.ndarray
     #: int64[8 * blocks], sparse: a bit for each free frame of blocks in use.
     block_free: np.ndarray
-    #: int8[blocks]: UNLISTED, PARTIAL, RETURNED, LENT, BALLAST or HUGE.
+    #: int8[blocks]: UNLISTED, PARTIAL, RETURNED, LENT or HUGE.
     block_list: np.ndarray
     #: int32[blocks]: neighbours on the list.
     block_next: np.ndarray
