@@ -9,7 +9,7 @@ import os
 import platform
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -17,6 +17,8 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from .errors import BadInput, BadTrace, SimulationError
 from .output.reader import RunState
@@ -92,13 +94,13 @@ class _File:
         self._lock = threading.Lock()
         self.seconds = 0.0
 
-    def write(self, what: str, *values: Any) -> None:
-        """Call the writer's method ``what``; ``seconds`` grows by what that takes."""
+    def write(self, put: Callable[[RunWriter], None]) -> None:
+        """Let ``put`` write, if there is a file; add its time to ``seconds``."""
         with self._lock:
             if self._writer is None:
                 return
             begin = time.perf_counter()
-            getattr(self._writer, what)(*values)
+            put(self._writer)
             self.seconds += time.perf_counter() - begin
 
     def close(self, state: RunState) -> None:
@@ -131,17 +133,30 @@ class _Observer:
         if self.callback is not None:
             self.callback(self.variant, accesses, now_ns)
 
-    def epoch(self, *values: Any) -> None:
-        self.file.write("epoch", self.index, *values)
+    def epoch(
+        self,
+        time_ns: int,
+        counters: np.ndarray,
+        processes: Sequence[Mapping[str, Any]],
+        khugepaged: np.ndarray,
+    ) -> None:
+        values = time_ns, counters, processes, khugepaged
+        self.file.write(lambda writer: writer.epoch(self.index, *values))
 
-    def event(self, *values: Any) -> None:
-        self.file.write("event", self.index, *values)
+    def event(
+        self, time_ns: int, kind: str, node: int, process: int, value: int
+    ) -> None:
+        values = time_ns, kind, node, process, value
+        self.file.write(lambda writer: writer.event(self.index, *values))
 
-    def snapshot(self, *values: Any) -> None:
-        self.file.write("snapshot", self.index, *values)
+    def snapshot(
+        self, time_ns: int, process: int, node: np.ndarray, kind: np.ndarray
+    ) -> None:
+        values = time_ns, process, node, kind
+        self.file.write(lambda writer: writer.snapshot(self.index, *values))
 
-    def record(self, *values: Any) -> None:
-        self.file.write("record", self.index, *values)
+    def record(self, time_ns: int, records: str, row: Mapping[str, Any]) -> None:
+        self.file.write(lambda writer: writer.record(self.index, time_ns, records, row))
 
 
 @dataclass(frozen=True)
@@ -192,8 +207,8 @@ class _Runner:
             "run_s": end - ready - writing,
             "output_s": writing,
         }
-        self.file.write("summary", index, row)
-        self.file.write("runtime", index, stages)
+        self.file.write(lambda writer: writer.summary(index, row))
+        self.file.write(lambda writer: writer.runtime(index, stages))
         names = named(self.study.dimension, variant.name)
         return {**names, **row, "wall_s": end - begin}
 

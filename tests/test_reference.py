@@ -28,10 +28,10 @@ from lazynuma.engine import (
     Tlb,
     Uniform,
     Zipf,
-    simulation,
     uniform,
 )
 from lazynuma.engine.machine.machine import from_slit
+from lazynuma.engine.quantum import loop
 from lazynuma.engine.settings.thp import DEFRAG, TARGETS
 from lazynuma.kernels.counters import Refusal, ScanResult, ScanSkip, Vm
 from lazynuma.kernels.quantum.barrier import serve_set_aside
@@ -144,7 +144,7 @@ class Pair:
     def compare_pages(self, fast, model):
         """Demand that all pages of a process are equal, word for word."""
         engine, slow = self.sims
-        memory = engine._sync()
+        memory = engine.memory
         for vma in model.vmas:
             for kind, got, want in words(memory, slow, model, vma):
                 assert (got == want).all(), self.first(kind, fast, vma, got, want)
@@ -265,7 +265,7 @@ class Engines(Pair):
         for vma in fast.vmas:
             start, end = vma.start + fast.delta, vma.end + fast.delta
             blocks = slice(start // BLOCK, -(-end // BLOCK))
-            one, other = (sim._sync() for sim in self.sims)
+            one, other = (sim.memory for sim in self.sims)
             assert (one.pte[start:end] == other.pte[start:end]).all(), vma
             assert (one.pmd[blocks] == other.pmd[blocks]).all(), vma
 
@@ -763,7 +763,7 @@ def test_they_agree_where_faults_come_of_a_sudden(shards, monkeypatch):
     toil(pair, Sweep, task, region, count=3000, write=1.0)
     served = []
     monkeypatch.setattr(
-        simulation,
+        loop,
         "serve_set_aside",
         lambda *args: served.append(args) or serve_set_aside(*args),
     )
