@@ -1,7 +1,7 @@
 """Run a study: its variants in order, each in a fresh simulation, streamed to a file.
 
-Whatever can be refused is refused before the output file exists: the file's path, and
-memory that the host cannot hold.
+What can be refused is refused before the output file exists: the file's path, and a
+study that needs more memory than the host has.
 """
 
 import json
@@ -56,14 +56,14 @@ def run_study(
     opened      called, once the file is there, with a function by which another thread
                 closes it as stopped, to end the process without waiting for this one
 
-    Raises BadInput before there is an output file, and SimulationError where the model
+    Raises BadInput before there is an output file, and SimulationError if the model
     cannot go on.  Whatever ends the run, the file is closed and readable.
     """
     check_output(output, force)
     check_memory(study)
     file = _File()
     if output is not None:
-        attributes = _attributes(seed, threads, costs) | (provenance or {})
+        attributes = _attributes(seed, threads, costs) | dict(provenance or {})
         file = _File(_create(study, Path(output), attributes, force))
         if opened is not None:
             opened(partial(file.close, RunState.STOPPED))
@@ -71,7 +71,7 @@ def run_study(
 
 
 def check_output(output: str | os.PathLike | None, force: bool) -> None:
-    """Raise BadInput where ``output`` cannot be created."""
+    """Raise BadInput if ``output`` cannot be created."""
     if output is None:
         return
     path = Path(output)

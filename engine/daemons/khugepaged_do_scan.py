@@ -10,7 +10,8 @@ import numpy as np
 from ...kernels import state as st
 from ...kernels.counters import ScanResult, Vm
 from ...kernels.knobs import Advice, TargetRule
-from ...kernels.thp import collapse, khugepaged
+from ...kernels.thp import collapse
+from ...kernels.thp.khugepaged import collapse_ptes, find_target_node, scan_blocks
 from ...kernels.words import HPAGE_PMD_NR, HPAGE_PMD_ORDER, NONE
 from ..errors import BadInput
 from ..settings.settings import Settings
@@ -117,11 +118,13 @@ class Khugepaged:
 
     def _scan_mm_slot(self, budget: int) -> tuple[int, ScanResult]:
         """Scan on in one process; return (progress, result of the last collapse)."""
-        if self._process is None:
-            self._enter(self._after(-1))
+        process = self._process
+        if process is None:
+            process = next(one for one in self._simulation.processes if one.alive)
+            self._enter(process)
         progress = 1
         # A process that has died in the meantime has no VMAs.
-        for vma in self._process.vmas:
+        for vma in process.vmas:
             if vma.end <= self._vpn:
                 continue
             first, end = _whole_blocks(vma)
@@ -135,21 +138,21 @@ class Khugepaged:
             while first < end:
                 wanted = min(end - first, _rounded(budget - progress))
                 done, found = self._scan(
-                    self._process, first, wanted, self._limits, self.results
+                    process, first, wanted, self._limits, self.results
                 )
                 first += done
                 self._vpn = first
                 progress += done
                 if found:
-                    return progress, self._collapse_found(first - HPAGE_PMD_NR)
+                    return progress, self._collapse_found(process, first - HPAGE_PMD_NR)
                 if progress >= budget:
                     return progress, ScanResult.SUCCEED
             self._vpn = vma.end
-        self._enter(self._after(self._process.id))
+        self._enter(self._after(process.id))
         return progress, ScanResult.SUCCEED
 
     def _after(self, number: int) -> Process | None:
-        """Return the next live process; None, and a full scan more, at the end."""
+        """Return the next live process, or None at the end: that was a full scan."""
         for one in self._simulation.processes[number + 1 :]:
             if one.alive:
                 return one
@@ -159,8 +162,8 @@ class Khugepaged:
     def _enter(self, process: Process | None) -> None:
         self._process, self._vpn = process, 0
 
-    def _collapse_found(self, vpn: int) -> ScanResult:
-        result = self._collapse(self._process, vpn, None)
+    def _collapse_found(self, process: Process, vpn: int) -> ScanResult:
+        result = self._collapse(process, vpn, None)
         if result == ScanResult.SUCCEED:
             self.pages_collapsed += 1
         else:
@@ -184,7 +187,7 @@ class Khugepaged:
         """
         memory = self._simulation.memory
         before = tally[ScanResult.SUCCEED]
-        blocks = khugepaged.scan_blocks(
+        blocks = scan_blocks(
             memory.pmd,
             memory.pte,
             memory.frame,
@@ -210,7 +213,7 @@ class Khugepaged:
                 self._by_table[result] = 0
 
     def _target(self) -> tuple[int, int]:
-        """Return (node of the collapse, mask of it and those that may stand in)."""
+        """Return (node of the collapse, mask of the nodes that it may be done on)."""
         load, rule = self._load, TARGETS.index(self.knobs.target)
         if rule == TargetRule.RANDOM:
             online = np.flatnonzero(self._simulation.memory.node[:, st.Node.ONLINE])
@@ -218,7 +221,7 @@ class Khugepaged:
             self._draws += 1
             target = int(online[int((drawn >> 11) * 2.0**-53 * online.size)])
             return target, 1 << target
-        target = khugepaged.find_target_node(load, rule, self._last_target)
+        target = find_target_node(load, rule, self._last_target)
         self._last_target = target
         if rule != TargetRule.MAJORITY_MASK:
             return target, 1 << target
@@ -238,7 +241,7 @@ class Khugepaged:
         first = vpn + process.delta
         block = first >> HPAGE_PMD_ORDER
         taken = self._taken
-        found = khugepaged.collapse_ptes(memory.pte, memory.frame, block, taken)
+        found = collapse_ptes(memory.pte, memory.frame, block, taken)
         nid = b >> (int(memory.info[st.Info.NODE_SHIFT]) - HPAGE_PMD_ORDER)
         collapse.collapse_huge_page(
             memory, process.id, block, vpn, b, nid, taken, *found

@@ -143,7 +143,7 @@ def _serve_barrier(simulation: "Simulation", count: int) -> None:
         return
     fold.fold_processes(memory, simulation.touched)
     limit, work = min(simulation.batch, BARRIER_LIMIT), simulation.team.work
-    stop = Stop.LIMIT
+    stop: int = Stop.LIMIT
     while stop != Stop.DONE:
         memory = simulation.memory
         before = int(memory.info[st.Info.POSITION])

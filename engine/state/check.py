@@ -68,7 +68,7 @@ def _frames(memory: st.Memory) -> np.ndarray:
 
 
 def _small(memory: st.Memory) -> np.ndarray:
-    """Return the numbers of all frames ever used but those of huge pages."""
+    """Return the numbers of all frames ever used, except those of huge pages."""
     frames = _frames(memory)
     return frames[memory.block_list[frames >> HPAGE_PMD_ORDER] != st.BlockList.HUGE]
 
@@ -122,7 +122,7 @@ def _check_free_counts(memory: st.Memory) -> None:
 def _walk_processes(
     world: World, memory: st.Memory
 ) -> tuple[dict[int, Pages], dict[int, int], dict[int, int], dict[int, Pages]]:
-    """Return what all page tables hold, and check each process's counts.
+    """Return what all page tables map, and check each process's counts.
 
     {frame: (page, PTEs)}, {slot: PTEs}, {entry: PTEs}, {block: (page, PMD entries)}
     """
@@ -164,7 +164,7 @@ def _walk_page_caches(
     mapped: dict[int, Pages],
     slots: dict[int, int],
 ) -> None:
-    """Add to what is held what the objects of shared mappings hold."""
+    """Add what the objects of shared mappings hold to ``mapped`` and ``slots``."""
     shared = set()
     for one in world.objects:
         cache = world.caches[one.family]
@@ -319,7 +319,7 @@ def _check_cpupids(memory: st.Memory) -> None:
 
 
 def _check_numa(memory: st.Memory) -> None:
-    """Compare the statistics of tasks and groups with what they are sums of."""
+    """Compare the totals of tasks and groups with the numbers that they sum up."""
     totals = memory.numa_faults[:, st.NumaFaults.MEM].sum(axis=(1, 2))
     assert (memory.numa[:, st.Numa.TOTAL] == totals).all(), "a task's total"
     for number, group in enumerate(memory.group):

@@ -1,4 +1,4 @@
-"""What NUMA balancing knows of tasks, groups, pages and nodes, for people who ask."""
+"""What NUMA balancing knows of tasks, groups, pages and nodes."""
 
 from typing import NamedTuple
 
@@ -43,14 +43,16 @@ class NumaGroup(NamedTuple):
 
 def numa(world: World, task: Task) -> NumaTask:
     """Return what NUMA balancing knows of a task; it must be on."""
-    row = world.memory.numa[task.id, : st.Numa.FAILED + 1].tolist()
-    return NumaTask(*row, world.memory.numa_faults[task.id].copy())
+    memory = world.memory
+    row = memory.numa[task.id, : st.Numa.FAILED + 1].tolist()
+    return NumaTask._make([*row, memory.numa_faults[task.id].copy()])
 
 
 def numa_group(world: World, number: int) -> NumaGroup:
     """Return a group of tasks by its number, that of the task which made it."""
     memory = world.memory
-    return NumaGroup(*memory.group[number].tolist(), memory.group_faults[number].copy())
+    row = memory.group[number].tolist()
+    return NumaGroup._make([*row, memory.group_faults[number].copy()])
 
 
 def scan_state(world: World, process: Process) -> tuple[int, int, int]:
@@ -66,7 +68,7 @@ def scan_skips(world: World) -> np.ndarray:
 
 
 def cpupid(world: World, process: Process, vpn: int) -> int:
-    """Return who took a page's last hint fault (``kernels/frames/last_cpupid.py``)."""
+    """Return the cpupid of a page's last hint fault (kernels/frames/last_cpupid.py)."""
     found = page(world, process, vpn)
     if found.frame < 0:
         return 0

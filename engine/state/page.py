@@ -40,7 +40,7 @@ class Page(NamedTuple):
     protnone: bool = False
     mapcount: int = 0
     entry: int = -1
-    count: int = 0
+    count: int = 0  # type: ignore[assignment]  # a tuple has a method of that name
     cache: str = ""
     #: Part of a huge page; mapped by a PMD entry.
     huge: bool = False

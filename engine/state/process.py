@@ -130,7 +130,7 @@ class Vma:
     policy: Policy = DEFAULT
     advice: Advice = Advice.NONE
     shmem: Shmem | None = None
-    #: Row of what the scanner of NUMA balancing knows of it; none yet: -1.
+    #: Row of what the scanner of NUMA balancing knows of it; -1: none yet.
     numab: int = field(default=-1, compare=False)
 
     def copy(self, start: int, end: int) -> "Vma":
