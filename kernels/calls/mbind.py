@@ -129,15 +129,20 @@ def move_folio_to_node(m, task, b, nid):
 
 
 @inlined
-def _queue_pages_required(m, v, pfn):
-    """Tell whether mbind wants a page moved: off its VMA's nodes (mm/mempolicy.c, 6.1).
+def _is_misplaced(m, mode, mask, pfn):
+    """Tell whether a page is off the nodes of a policy (mm/mempolicy.c, 6.1).
 
     The nodemask of default and local is empty: no page is on a node of theirs.
     """
-    mode = m.vma[v, Vma.MODE]
     if mode == Mode.DEFAULT or mode == Mode.LOCAL:
         return True
-    return not in_mask(m.vma[v, Vma.MASK], node_of(m, pfn))
+    return not in_mask(mask, node_of(m, pfn))
+
+
+@inlined
+def _queue_pages_required(m, v, pfn):
+    """Tell whether mbind wants a page moved: off its VMA's nodes."""
+    return _is_misplaced(m, m.vma[v, Vma.MODE], m.vma[v, Vma.MASK], pfn)
 
 
 @inlined
@@ -256,8 +261,11 @@ def do_mbind(m, task, v, first, pages, interleave, move_all, strict, moved):
 
 
 @kernel
-def count_misplaced(m, task, v, first, pages):
-    """Return how many present pages of a range lie on a wrong node."""
+def count_misplaced(m, task, mode, mask, first, pages):
+    """Return how many present pages of a range a policy (mode, mask) has off its nodes.
+
+    The range is of the task's process, and may have more than one VMA.
+    """
     found = 0
     delta = m.task[task, Task.DELTA]
     vpn, end = first, first + pages
@@ -265,7 +273,7 @@ def count_misplaced(m, task, v, first, pages):
         pmd = m.pmd[(vpn + delta) >> HPAGE_PMD_ORDER]
         step = next_block(vpn) - vpn if pmd & PMD_LEAF else 1
         entry = pmd if pmd & PMD_LEAF else m.pte[vpn + delta]
-        if entry & PTE_PRESENT and _queue_pages_required(m, v, entry & PTE_PAYLOAD):
+        if entry & PTE_PRESENT and _is_misplaced(m, mode, mask, entry & PTE_PAYLOAD):
             found += step
         vpn += step
     return found

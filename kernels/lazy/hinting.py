@@ -153,7 +153,7 @@ def _mark_ptes(m, s, ptes):
 
 @inlined
 def _mark_huge(m, s, block):
-    """Set PROT_NONE on a huge entry (change_huge_pmd); return pages marked."""
+    """Set PROT_NONE on a huge entry (change_huge_pmd); return entries marked."""
     pmd = m.pmd[block]
     if pmd & (PTE_PRESENT | PTE_PROTNONE) != PTE_PRESENT:
         return 0
@@ -161,25 +161,28 @@ def _mark_huge(m, s, block):
     nid = node_of(m, pmd & PTE_PAYLOAD)
     _count_marked(m, s, nid, HPAGE_PMD_NR)
     m.vm[s, nid, Vm.NUMA_HUGE_PTE_UPDATES] += 1
-    return HPAGE_PMD_NR
+    return 1
 
 
 @kernel
 def change_prot_numa(m, task, first, pages):
-    """Set PROT_NONE on the present entries of a range (mm/mempolicy.c, 3.8)."""
+    """Set PROT_NONE on the present entries of a range (mm/mempolicy.c, 3.8).
+
+    Return (entries marked, pages that they map).
+    """
     s = m.info[Info.SHARDS]
     at = first + m.task[task, Task.DELTA]
     end = at + pages
-    marked = 0
+    small, huge = 0, 0
     while at < end:
         pmd = m.pmd[at >> HPAGE_PMD_ORDER]
         stop = min(end, next_block(at))
         if pmd & PMD_LEAF:
-            marked += _mark_huge(m, s, at >> HPAGE_PMD_ORDER)
+            huge += _mark_huge(m, s, at >> HPAGE_PMD_ORDER)
         elif pmd:
-            marked += _mark_ptes(m, s, m.pte[at:stop])
+            small += _mark_ptes(m, s, m.pte[at:stop])
         at = stop
-    return marked
+    return small + huge, small + huge * HPAGE_PMD_NR
 
 
 @inlined

@@ -19,10 +19,10 @@ from lazynuma.engine import (
     Thp,
     Tlb,
     Uniform,
-    simulation,
     uniform,
 )
 from lazynuma.engine.machine.machine import from_slit
+from lazynuma.engine.quantum import loop
 from lazynuma.kernels.counters import Refusal, ScanResult, ScanSkip, Vm
 from lazynuma.kernels.quantum.barrier import serve_set_aside
 from reference import TOPOLOGIES
@@ -94,7 +94,7 @@ def test_they_agree_where_faults_come_of_a_sudden(shards, monkeypatch):
     toil(pair, Sweep, task, region, count=3000, write=1.0)
     served = []
     monkeypatch.setattr(
-        simulation,
+        loop,
         "serve_set_aside",
         lambda *args: served.append(args) or serve_set_aside(*args),
     )
