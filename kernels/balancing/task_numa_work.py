@@ -1,7 +1,7 @@
 """The scanner of NUMA balancing (task_tick_numa, task_numa_work; fair.c, 6.12).
 
-``docs/model.md`` §11.3 and §11.4.  It marks some of a process's memory, so that the
-next touch faults and tells who uses it.  Times are ms unless they say ns.
+``docs/model/balancing.md`` 16 to 18.  It marks a part of a process's memory, so that
+the next touch faults and tells which task uses it.  Times are in ms unless they say ns.
 """
 
 from typing import Final
@@ -34,7 +34,7 @@ _PID_INACTIVE: Final = int(ScanSkip.PID_INACTIVE)
 _SCANNED: Final = -1
 #: Virtual pages that a scan may pass for each that it may mark.
 _VIRTUAL: Final = 8
-#: VMAs forget who used them after so many scan delays.
+#: A VMA forgets which tasks used it after this many scan delays.
 _PID_RESETS: Final = 4
 #: A scan of 1 ms holds the next one off for 32 ms.
 _OVERHEAD: Final = 32
@@ -42,13 +42,13 @@ _OVERHEAD: Final = 32
 
 @inlined
 def _exempt(m, n):
-    """Tell whether pages of a node are never marked: fast ones, to be promoted to."""
+    """Tell whether pages of a node are never marked: fast nodes, with tiering alone."""
     return m.info[Info.BALANCING] & _NORMAL == 0 and m.node[n, Node.SLOW] == 0
 
 
 @inlined
 def _mark(m, entries, at, pages, n, now):
-    """Set PROT_NONE on an entry that maps so many pages of node ``n``."""
+    """Set PROTNONE on an entry that maps ``pages`` pages of node ``n``; return 1."""
     s = m.info[Info.SHARDS]
     pfn = entries[at] & PTE_PAYLOAD
     if uses_access_time(m, n):
@@ -73,7 +73,7 @@ def _change_ptes(m, at, end, local, now):
         n = node_of(m, pfn)
         if n == local or _exempt(m, n) or page_mapcount(m, pfn) > 1:
             continue
-        # page_count(page) != 1 of a private mapping: it may be shared.
+        # Its page_count is not 1: a page of a private mapping may be shared then.
         if in_batch(m, pfn):
             continue
         marked += _mark(m, m.pte, i, 1, n, now)
@@ -96,7 +96,7 @@ def _change_huge_pmd(m, block, now):
 def change_prot_numa(m, task, start, end, now):
     """Mark the entries of a range of vpns for hint faults; return how many.
 
-    As change_pte_range and change_huge_pmd do it (6.12), and what they leave out.
+    The rules are those of change_pte_range and change_huge_pmd (6.12).
     """
     mm = m.task[task, Task.MM]
     delta = m.mm[mm, Mm.DELTA]
@@ -156,7 +156,7 @@ def _meet_vma(m, mm, state, now):
 
 @inlined
 def _vma_is_accessed(m, mm, v, state, task):
-    """Tell whether a task like this one used a VMA of late."""
+    """Tell whether a task with this one's pid bit used a VMA recently."""
     seq = m.mm[mm, Mm.SCAN_SEQ]
     if seq - state[Numab.START_SEQ] < 2:
         return True
@@ -169,7 +169,7 @@ def _vma_is_accessed(m, mm, v, state, task):
 
 @inlined
 def _skips_state(m, mm, v, task, now, forced):
-    """Return why a VMA is passed over by its state, or _SCANNED."""
+    """Return why the state of a VMA makes the scan skip it, or _SCANNED."""
     state = m.numab[m.vma[v, Vma.NUMAB]]
     if state[Numab.MET] == 0:
         _meet_vma(m, mm, state, now)
@@ -190,7 +190,7 @@ def _skips_state(m, mm, v, task, now, forced):
 
 @inlined
 def _skips(m, mm, v, task, now, forced):
-    """Return why a VMA is passed over (numa_vmaskip_reason), or _SCANNED."""
+    """Return why the scan skips a VMA (numa_vmaskip_reason), or _SCANNED."""
     if not vma_policy_mof(m, task, v):
         return _UNSUITABLE
     if not m.vma[v, Vma.READ]:

@@ -1,4 +1,7 @@
-"""MADV_POPULATE_READ and WRITE: faults for a range, without accesses."""
+"""MADV_POPULATE_READ and MADV_POPULATE_WRITE: faults of a range, without accesses.
+
+``docs/model/calls.md`` 9.
+"""
 
 from ..counters import Cause, Vm
 from ..fault.memory import handle_mm_fault
@@ -18,9 +21,9 @@ from ..words import HPAGE_PMD_NR, HPAGE_PMD_ORDER, NONE, PMD_LEAF
 
 @kernel
 def virgin_blocks(m, task, v, found):
-    """Find blocks that per-page faults of a VMA would use up one after the other.
+    """Find never used blocks that faults of a VMA would fill one after the other.
 
-    found  int64[2]  set to (node, blocks); (NONE, 0) where the faults would differ
+    found  int64[2]  set to (node, blocks), or (NONE, 0) if the faults would differ
     """
     found[0] = NONE
     found[1] = 0
@@ -42,7 +45,7 @@ def virgin_blocks(m, task, v, found):
 
 @kernel
 def account_blocks(m, task, nid, blocks):
-    """Count what populating virgin blocks of a node's has done."""
+    """Count what populating never used blocks of a node has done, as by faults."""
     s = m.info[Info.SHARDS]
     pages = blocks * HPAGE_PMD_NR
     first = m.node[nid, Node.VIRGIN]
@@ -66,7 +69,7 @@ def account_blocks(m, task, nid, blocks):
 
 @kernel
 def populate(m, task, first, pages, write):
-    """Fault a range in page by page; return how many pages are usable."""
+    """Fault a range in, page by page; return how many pages can be used."""
     s = m.info[Info.SHARDS]
     delta = m.task[task, Task.DELTA]
     vpn, end = first, first + pages

@@ -1,9 +1,9 @@
 """Cython's functions as Numba kernels call them: by address, without Python.
 
-``add_symbol`` with ``ExternalFunction`` keeps the kernels' on-disk cache valid from
-process to process.  The symbols' names carry a version: it must grow with a signature,
-since an old cached kernel would call the new function blindly.  Without the JIT the
-same names are the functions' Python wrappers.
+``add_symbol`` and ``ExternalFunction`` keep the kernels' on-disk cache valid from one
+process to the next.  The names of the symbols carry a version.  It must grow when a
+signature changes, otherwise an old kernel in the cache would call the new function with
+the old arguments.  Without the JIT the same names are the functions' Python wrappers.
 """
 
 import llvmlite.binding as llvm

@@ -1,4 +1,7 @@
-"""Moving one page to another node, and the LRU counts that go with it."""
+"""Moving one page to another node, and the LRU counts that go with it.
+
+``docs/model/placement.md`` 9.
+"""
 
 from ..counters import Cause, Vm
 from ..frames.last_cpupid import migrate_last_cpupid
@@ -22,7 +25,7 @@ from ..words import (
 
 @inlined
 def lru_add(m, s, pfn, change):
-    """Count a frame in (1) or out (-1) of its node's active or inactive list."""
+    """Add ``change`` pages to the count of the LRU list that a frame is on."""
     n = node_of(m, pfn)
     active = 1 if m.frame[pfn] & FRAME_ACTIVE else 0
     if s == m.info[Info.SHARDS]:
@@ -37,12 +40,12 @@ def _replace_in_cache(m, word, old, new):
     if word & FRAME_SHMEM:
         m.pte[cache_index(m, word & FRAME_VPN)] = PTE_PRESENT | new
         return
-    given = m.frame_entry[old]
-    m.frame_entry[new] = given
+    identity = m.frame_entry[old]
+    m.frame_entry[new] = identity
     if word & FRAME_SWAPCACHE:
-        m.slot_frame[given] = new
+        m.slot_frame[identity] = new
     else:
-        m.entry_frame[given] = new
+        m.entry_frame[identity] = new
 
 
 @inlined
@@ -56,9 +59,9 @@ def migrate_folio_move(m, s, old, new):
 
 @inlined
 def migrate_page_of(m, s, at, old, new):
-    """Do ``migrate_folio_move`` where the PTE ``at`` is all that maps the page.
+    """Do ``migrate_folio_move`` for a page that only the PTE ``at`` maps.
 
-    A hinting mark is kept, for the fault that moves the page to take off.
+    A hinting mark stays: the fault that moves the page takes it off.
     """
     _migrate_frame(m, s, old, new)
     if m.pte[at] & PTE_DIRTY:
@@ -69,7 +72,7 @@ def migrate_page_of(m, s, at, old, new):
 
 @inlined
 def _migrate_frame(m, s, old, new):
-    """Move what is known of a page, but for its PTEs."""
+    """Move all that is known of a page, except its PTEs."""
     migrate_last_cpupid(m, old, new, node_of(m, old), node_of(m, new))
     lru_add(m, s, old, -1)
     word = m.frame[old]
@@ -82,7 +85,7 @@ def _migrate_frame(m, s, old, new):
 
 @inlined
 def migration_ns(m, old, new):
-    """Return what a migration costs: the kernel's work and the copy."""
+    """Return the ns of a migration: the kernel's work and the copy."""
     return m.cost[Cost.MIGRATE_PAGE] + m.copy_ns[node_of(m, old), node_of(m, new)]
 
 
