@@ -25,6 +25,7 @@ from ..kernels.calls import (
 )
 from ..kernels.counters import Cause, Event, ScanResult, Vm
 from ..kernels.fault import shmem
+from ..kernels.fault.anon_page import NEW_FRAME, NEW_PTE
 from ..kernels.frames import allotment, swap_state
 from ..kernels.frames.folio import vma_adjust_trans_huge
 from ..kernels.frames.huge_memory import populate_blocks
@@ -40,9 +41,7 @@ from ..kernels.words import (
     ACCESS_VPN,
     ACCESS_WRITE,
     FOLIO_COMPOUND,
-    FRAME_IN_USE,
     FRAME_MAPCOUNT,
-    FRAME_MAPCOUNT_ONE,
     FRAME_MAPCOUNT_SHIFT,
     FRAME_MIGCACHE,
     FRAME_SWAPCACHE,
@@ -475,13 +474,10 @@ class Simulation:
         memory, wanted = self.memory, (end - at) // HPAGE_PMD_NR
         if at % HPAGE_PMD_NR or not wanted or not memory.vma[v, st.Vma.WRITE]:
             return 0
-        found = np.zeros(2, np.int64)
-        populate.virgin_blocks(memory, task.id, v, found)
-        nid, blocks = found.tolist()
+        nid, blocks = populate.virgin_blocks(memory, task.id, v)
         if not blocks:
             return 0
         pfn = int(memory.node[nid, st.Node.VIRGIN]) << HPAGE_PMD_ORDER
-        bits = PTE_PRESENT | PTE_WRITE | PTE_YOUNG | PTE_DIRTY
         table = PMD_TABLE | int(memory.task[task.id, st.Task.NID]) << PMD_NID_SHIFT
         done = populate_blocks(
             memory.pmd,
@@ -490,8 +486,8 @@ class Simulation:
             at + task.process.delta,
             pfn,
             table,
-            pfn | bits,
-            at | FRAME_MAPCOUNT_ONE | FRAME_IN_USE,
+            pfn | NEW_PTE,
+            at | NEW_FRAME,
             min(blocks, wanted),
         )
         populate.account_blocks(memory, task.id, nid, done)

@@ -49,8 +49,8 @@ class Work(Arrays):
     tally: np.ndarray
     #: int64[1]: accesses of a shard that one job serves at most.
     limit: np.ndarray
-    #: int64[threads, 2, 3 * nodes + 3]: scratch of each (``kernels/tlb.py``), zero
-    #: before and after, and as much that keeps it from the next one's.
+    #: int64[threads, 2, hit_counts(nodes)]: what a run counts (``kernels/run.py``),
+    #: zero before and after, and as much again that keeps threads apart.
     counts: np.ndarray
     #: int64[TEAM_WIDTH] (``kernels/team.py``).
     team: np.ndarray

@@ -1,4 +1,4 @@
-"""Second-level TLBs: one a task and shard, sets of 4 tags in true LRU order.
+"""Second-level TLBs: one for each task and shard, sets of 4 tags in true LRU order.
 
 ``docs/model.md`` §10.8.  A row of ``Memory.tlb`` holds the sets for 4 KiB, the sets for
 2 MiB, then for each size the 64-byte line of page-table entries of the last miss.
@@ -7,18 +7,11 @@
 from typing import Final
 
 from ..jit.compile import inlined
+from ..run import HitCount, walks_at
 from ..state import WAYS
 
 _SCATTER: Final = 0x85EBCA6B
 _LOW_32: Final = (1 << 32) - 1
-
-# --- counts of a run, int64[CACHED * nodes + 3]: parts of ``nodes`` columns ---------
-#: Hits by the page's node, walks that went to memory by the table's node and the size,
-#: then the walks that found their line, 4 KiB and 2 MiB, then the pages that
-#: have paid for their move.
-WALKS_4K: Final = 1
-WALKS_2M: Final = 2
-CACHED: Final = 3
 
 
 @inlined
@@ -55,7 +48,7 @@ def walk(row, size, tag, nid, nodes, counts):
     last = row.size - 2 + size
     line = (tag >> 3) + 1
     if row[last] == line:
-        counts[CACHED * nodes + size] += 1
+        counts[HitCount.CACHED + size] += 1
     else:
         row[last] = line
-        counts[(WALKS_4K + size) * nodes + nid] += 1
+        counts[walks_at(size, nodes, nid)] += 1
