@@ -285,11 +285,12 @@ def _scenarios(options: argparse.Namespace) -> None:
 
 
 def _info(options: argparse.Namespace) -> None:
-    from ...engine.output import reader as run_file
+    from ...engine.output.describe import describe
+    from ...engine.output.reader import recover
 
     if options.recover:
-        run_file.recover(options.file)
-    print(run_file.describe(options.file))
+        recover(options.file)
+    print(describe(options.file))
 
 
 def _calibrate(options: argparse.Namespace) -> None:

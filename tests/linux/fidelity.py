@@ -7,35 +7,38 @@ plays every case in the script's order and in quanta by two threads, and counts.
 
 from collections import Counter
 from pathlib import Path
+from textwrap import fill
 
 from records import compare, differences, names, recorded
 
 PAGE = Path(__file__).parents[2] / "docs" / "fidelity.md"
 #: Cases that the model does not reach, and why.
 DIFFERENT = {
-    "walk-117": "the script leaves it to the scheduler on which CPU it starts",
-    "fuzz-fork_migrate-201": "the rmap walk goes by VMAs, and one that was cut comes"
-    " after those of a child that was forked before; the model goes by processes",
-    "fuzz-walk-341": "fork copies zero pages of a mapping that was never written, where"
-    " Linux finds no anon_vma and copies nothing",
+    "walk-117": "the script does not say on which CPU it starts, so the scheduler"
+    " decides",
+    "fuzz-fork_migrate-201": "the rmap walk of Linux goes by VMAs, and one that was cut"
+    " comes after those of a child that was forked before; the model goes by processes",
+    "fuzz-walk-341": "fork copies the zero pages of a mapping that was never written;"
+    " Linux finds no anon_vma there and copies nothing",
 }
 #: What may differ in quanta and by several threads, and why.
 PARALLEL = {
     "fill order": "shards take frames from allotments of the quantum's start, so the"
     " last pages before a node's watermark come from the next node's share",
-    "batches": "a shard cannot tell which new pages wait in its CPU's batch, where"
-    " NUMA balancing leaves them alone",
+    "batches": "a shard cannot tell which new pages wait in its CPU's batch, and NUMA"
+    " balancing leaves these alone",
 }
 #: Pages that a CPU's batch holds before it is full.
 BATCH = 15
-#: What Linux has and the model has not.
+#: What Linux has and the model does not have.
 MISSING = (
-    "files, tmpfs; memory of the kernel itself but for a fixed share",
-    "huge pages and NUMA balancing of shared mappings, MADV_COLLAPSE of them (refused)",
+    "files and tmpfs; the kernel's own memory, except a fixed share of each node",
+    "huge pages and NUMA balancing of shared mappings; MADV_COLLAPSE of them is"
+    " refused",
     "memcg, cpusets, KSM, userfaultfd, mremap, mlock",
     "mTHP, 64 KiB and 1 GiB pages, pageblock types, free blocks of orders 1 to 8",
-    "time-sharing of a CPU and the load balancer",
-    "the OOM reaper's delay, and killing that takes time",
+    "time-sharing of a CPU, and the load balancer",
+    "the OOM reaper's delay: killing takes no time",
 )
 
 
@@ -93,6 +96,11 @@ def tallied():
     return rows, parallel
 
 
+def _item(text):
+    """Return an item of a list, in lines that are not too long."""
+    return fill(f"* {text}.", 108, subsequent_indent="  ", break_on_hyphens=False)
+
+
 def page():
     """Return the text of docs/fidelity.md."""
     rows, parallel = tallied()
@@ -100,12 +108,13 @@ def page():
     lines = [
         "# Fidelity",
         "",
-        "What Linux 6.1 did with memory scripts on machines of 2 to 4 nodes, against",
-        "the model under the profile `linux-6.1`. Cases are in `tests/linux/cases`,",
-        "each a test. Written by `python tests/linux/fidelity.py`.",
+        "How often does the model do what Linux 6.1 did? Memory scripts were played on",
+        "machines of 2 to 4 nodes, and on the model under the profile `linux-6.1`. The",
+        "cases are in `tests/linux/cases`, and each is a test.",
+        "`python tests/linux/fidelity.py` writes this page.",
         "",
-        "*Equal*: observations that are equal in all they say, accesses served in the",
-        "script's order. *In quanta*: the same in 64 shards, by two threads.",
+        "*Equal*: observations that are equal in all they say, if accesses are served",
+        "in the script's order. *In quanta*: the same in 64 shards, by two threads.",
         "",
         "| family | cases | observations | equal | in quanta |",
         "|---|---|---|---|---|",
@@ -116,13 +125,13 @@ def page():
     total = sum(rows.values(), Counter())
     cells = (f"**{total[column]}**" for column in columns)
     lines += [f"| **all** | {' | '.join(cells)} |", "", "## What differs", ""]
-    lines += [f"* `{name}`: {reason}." for name, reason in DIFFERENT.items()]
+    lines += [_item(f"`{name}`: {reason}") for name, reason in DIFFERENT.items()]
     lines += ["", "## What differs in quanta", ""]
     for one, reason in PARALLEL.items():
         where = [name for name, rules in parallel.items() if one in rules]
-        lines.append(f"* {one}: {reason} ({', '.join(where) or 'in no case'}).")
+        lines.append(_item(f"{one}: {reason} ({', '.join(where) or 'in no case'})"))
     lines += ["", "## What is not modelled", ""]
-    return "\n".join([*lines, *(f"* {one}." for one in MISSING), ""])
+    return "\n".join([*lines, *map(_item, MISSING), ""])
 
 
 if __name__ == "__main__":
