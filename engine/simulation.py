@@ -23,6 +23,7 @@ from ..kernels.calls import (
     populate,
     zap,
 )
+from ..kernels.calls.mbind import Moves
 from ..kernels.counters import Cause, Event, ScanResult, Vm
 from ..kernels.fault import shmem
 from ..kernels.fault.anon_page import NEW_FRAME, NEW_PTE
@@ -732,7 +733,7 @@ class Simulation:
         self._set_shared_policy(process, start, pages, policy)
         self._change(process, start, pages, "policy", policy)
         self._sync()
-        moved = np.array([0, 0, 0, 0, NONE, NONE])
+        moved = np.zeros(len(Moves), np.int64)
         if moving:
             self.lru_add_drain()
             for *piece, interleave in self._policies_in(process, start, pages):
@@ -742,13 +743,13 @@ class Simulation:
         merge(process)
         self._stale = True
         self._charge_moves(task, region.process, moved)
-        return EIO if strict and moved[1] else 0
+        return EIO if strict and moved[Moves.FAILED] else 0
 
     def _charge_moves(self, task: Task, process: Process, moved: np.ndarray) -> None:
-        """Charge a call that moved pages: (pages moved, left, TLB flushes, ..)."""
-        if moved[0]:
+        """Charge a call that moved pages; ``moved``: int64[len(Moves)]."""
+        if moved[Moves.PAGES]:
             self.flush_tlbs(process)
-        self._charge(task, 0, int(moved[2]) * self._flush(process))
+        self._charge(task, 0, int(moved[Moves.FLUSHES]) * self._flush(process))
 
     def _misplaced(self, task: Task, process, start, pages, policy) -> bool:
         """Tell whether pages of a range would be on wrong nodes under a policy."""
@@ -837,7 +838,7 @@ class Simulation:
         memory = self._sync()
         self.lru_add_drain()
         status = np.zeros(pages, np.int64)
-        moved = np.zeros(3, np.int64)
+        moved = np.zeros(len(Moves), np.int64)
         for at, count in _pieces(start, start + pages):
             part = status[at - start : at - start + count]
             move_pages.move_pages(memory, task.id, at, node, move_all, part, moved)
@@ -859,7 +860,7 @@ class Simulation:
             self._check_node(node)
         memory, process = self._sync(), task.process
         self.lru_add_drain()
-        moved = np.zeros(3, np.int64)
+        moved = np.zeros(len(Moves), np.int64)
         for source, target in remap(sorted(from_nodes), sorted(to_nodes)):
             for vma in process.vmas:
                 for at, count in _pieces(vma.start, vma.end):
@@ -867,7 +868,7 @@ class Simulation:
                         memory, task.id, at, count, source, target, move_all, moved
                     )
         self._charge_moves(task, process, moved)
-        return int(moved[1])
+        return int(moved[Moves.FAILED])
 
     def hot_remove(self, node: int) -> int:
         """Take a node's memory away through the migration cache; return pages left.
