@@ -10,6 +10,7 @@ from ..counters import Cause, Vm
 from ..frames.account import charge
 from ..frames.allotment import take_next
 from ..frames.folio import count_lru
+from ..frames.last_cpupid import migrate_last_cpupid, reset_last_cpupid
 from ..frames.page_alloc import count_freed, free_later
 from ..frames.vma import find_vma
 from ..jit.compile import inlined
@@ -122,6 +123,8 @@ def move_frame(m, s, row, moved, old, word):
     Return the new frame, and what the row has moved now.
     """
     new, frames = take_next(m, s, row.target, moved.frames)
+    migrate_last_cpupid(m, old, new, row.source, row.target)
+    reset_last_cpupid(m, old)
     m.frame[new] = moved_from(word, row.source)
     m.frame[old] = 0
     free_later(m, s, old)
