@@ -8,10 +8,10 @@ import numpy as np
 from ...kernels import state as st
 from ...kernels.calls import mbind as kernel
 from ...kernels.calls import move_pages as move
+from ...kernels.calls.mbind import Moves
 from ...kernels.calls.memory_hotplug import offline_pages
 from ...kernels.counters import Event
 from ...kernels.knobs import Mechanism, Mode
-from ...kernels.words import NONE
 from ..errors import BadInput
 from ..state.policies import Policy, checked
 from ..state.process import Process, Region, Task, merge, overlapping
@@ -70,7 +70,7 @@ def mbind(
             return EIO
     _set_shared_policy(process, start, pages, policy)
     change_range(simulation, process, start, pages, "policy", policy)
-    moved = np.array([0, 0, 0, 0, NONE, NONE])
+    moved = np.zeros(len(Moves), np.int64)
     if moving:
         lru_add_drain(simulation)
         memory = simulation.memory
@@ -80,7 +80,7 @@ def mbind(
                 break
     merge(process)
     _charge_moves(simulation, task, process, moved)
-    return EIO if strict and moved[1] else 0
+    return EIO if strict and moved[Moves.FAILED] else 0
 
 
 def _misplaced(
@@ -127,10 +127,11 @@ def _policies_in(
 def _charge_moves(
     simulation: "Simulation", task: Task, process: Process, moved: np.ndarray
 ) -> None:
-    """Charge a call that moved pages: (pages moved, left, TLB flushes, ..)."""
-    if moved[0]:
+    """Charge a call that moved pages; ``moved``: int64[len(Moves)]."""
+    if moved[Moves.PAGES]:
         flush_tlbs(simulation, process)
-    charge(simulation, task, 0, int(moved[2]) * flush_ns(simulation, process))
+    flushes = int(moved[Moves.FLUSHES])
+    charge(simulation, task, 0, flushes * flush_ns(simulation, process))
 
 
 def move_pages(
@@ -148,7 +149,7 @@ def move_pages(
     memory = simulation.memory
     lru_add_drain(simulation)
     status = np.zeros(pages, np.int64)
-    moved = np.zeros(3, np.int64)
+    moved = np.zeros(len(Moves), np.int64)
     for at, count in pieces(start, start + pages):
         part = status[at - start : at - start + count]
         move.move_pages(memory, task.id, at, node, move_all, part, moved)
@@ -171,7 +172,7 @@ def migrate_pages(
         _check_node(simulation, node)
     memory, process = simulation.memory, task.process
     lru_add_drain(simulation)
-    moved = np.zeros(3, np.int64)
+    moved = np.zeros(len(Moves), np.int64)
     for source, target in remap(sorted(from_nodes), sorted(to_nodes)):
         for vma in process.vmas:
             for at, count in pieces(vma.start, vma.end):
@@ -179,7 +180,7 @@ def migrate_pages(
                     memory, task.id, at, count, source, target, move_all, moved
                 )
     _charge_moves(simulation, task, process, moved)
-    return int(moved[1])
+    return int(moved[Moves.FAILED])
 
 
 def remap(sources: Sequence[int], targets: Sequence[int]) -> list[tuple[int, int]]:

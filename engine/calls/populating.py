@@ -2,22 +2,15 @@
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ...kernels import state as st
 from ...kernels.calls import populate as kernel
+from ...kernels.fault.anon_page import NEW_FRAME, NEW_PTE
 from ...kernels.frames.huge_memory import populate_blocks
 from ...kernels.words import (
-    FRAME_IN_USE,
-    FRAME_MAPCOUNT_ONE,
     HPAGE_PMD_NR,
     HPAGE_PMD_ORDER,
     PMD_NID_SHIFT,
     PMD_TABLE,
-    PTE_DIRTY,
-    PTE_PRESENT,
-    PTE_WRITE,
-    PTE_YOUNG,
 )
 from ..settings.thp import eligible
 from ..state.process import Region, Task
@@ -81,13 +74,10 @@ def _populate_blocks(memory: st.Memory, task: Task, v: int, at: int, end: int) -
     wanted = (end - at) // HPAGE_PMD_NR
     if at % HPAGE_PMD_NR or not wanted or not memory.vma[v, st.Vma.WRITE]:
         return 0
-    found = np.zeros(2, np.int64)
-    kernel.virgin_blocks(memory, task.id, v, found)
-    nid, blocks = found.tolist()
+    nid, blocks = kernel.virgin_blocks(memory, task.id, v)
     if not blocks:
         return 0
     pfn = int(memory.node[nid, st.Node.VIRGIN]) << HPAGE_PMD_ORDER
-    bits = PTE_PRESENT | PTE_WRITE | PTE_YOUNG | PTE_DIRTY
     table = PMD_TABLE | int(memory.task[task.id, st.Task.NID]) << PMD_NID_SHIFT
     done = populate_blocks(
         memory.pmd,
@@ -96,8 +86,8 @@ def _populate_blocks(memory: st.Memory, task: Task, v: int, at: int, end: int) -
         at + task.process.delta,
         pfn,
         table,
-        pfn | bits,
-        at | FRAME_MAPCOUNT_ONE | FRAME_IN_USE,
+        pfn | NEW_PTE,
+        at | NEW_FRAME,
         min(blocks, wanted),
     )
     kernel.account_blocks(memory, task.id, nid, done)

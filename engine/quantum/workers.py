@@ -6,8 +6,8 @@ import numba
 import numpy as np
 
 from ...kernels import state as st
+from ...kernels.access_run import hit_counts
 from ...kernels.quantum import team as tm
-from ...kernels.quantum import tlb
 from ...kernels.quantum.accesses import CHUNK, Load
 from ...kernels.quantum.jobs import Job, Work, share
 from ..workloads.rows import Loads
@@ -35,7 +35,7 @@ class Team:
             queued=np.zeros(1, np.int64),
             tally=np.zeros((1, shards), np.int64),
             limit=np.zeros(1, np.int64),
-            counts=np.zeros((threads, 2, tlb.CACHED * nodes + 3), np.int64),
+            counts=np.zeros((threads, 2, hit_counts(nodes)), np.int64),
             team=np.zeros(tm.TEAM_WIDTH, np.int64),
         )
 

@@ -22,7 +22,7 @@ from .task_numa_placement import (
     task_numa_free,
     task_numa_placement,
 )
-from .task_numa_work import task_tick_numa
+from .task_numa_work import Left, task_tick_numa
 
 _MS: Final = 1_000_000
 _SECOND_MS: Final = 1000
@@ -33,7 +33,7 @@ _STEPS: Final = 16
 _LOW_32: Final = (1 << 32) - 1
 
 #: int64 scratch of ``end_quantum``: task_numa_env, then what is left of a scan.
-SCRATCH: Final = ENV_WORDS + 3
+SCRATCH: Final = ENV_WORDS + len(Left)
 
 
 @inlined

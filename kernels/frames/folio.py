@@ -74,11 +74,12 @@ def maps_folio(pmd, b):
 def lru_add_huge(m, s, b, change):
     """Add a folio to the LRU counts of its node (1), or take it out of them (-1)."""
     active = 1 if m.block_huge[b] & FRAME_ACTIVE else 0
-    _lru_add(m, s, folio_nid(m, b), active, change * HPAGE_PMD_NR)
+    count_lru(m, s, folio_nid(m, b), active, change * HPAGE_PMD_NR)
 
 
 @inlined
-def _lru_add(m, s, n, active, pages):
+def count_lru(m, s, n, active, pages):
+    """Count pages in, or out if negative, of a node's active (1) or inactive list."""
     if s == m.info[Info.SHARDS]:
         m.node[n, Node.INACTIVE + active] += pages
     else:
@@ -255,7 +256,7 @@ def split_huge_page(m, s, b, prot):
     split_last_cpupid(m, b)
     m.block_list[b] = BlockList.UNLISTED
     set_free(m, b, 0)
-    _lru_add(m, s, n, active, -freed)
+    count_lru(m, s, n, active, -freed)
     m.vm[s, n, Vm.THP_SPLIT_PAGE] += 1
     if freed > 0:
         first = b << HPAGE_PMD_ORDER

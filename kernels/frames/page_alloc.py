@@ -143,7 +143,7 @@ def _part_of(b):
 
 @inlined
 def free_later(m, s, pfn):
-    """Note a frame that a shard frees; the caller counts it in Pool.FREED."""
+    """Note a frame that a shard frees; the caller counts it (``count_freed``)."""
     part = _part_of(pfn >> HPAGE_PMD_ORDER)
     # An access frees at most one frame, so each has its place in the queue's range.
     m.freed[part, m.shard[s, Shard.QUEUE_FIRST] + m.freed_count[s, part]] = pfn
@@ -151,15 +151,22 @@ def free_later(m, s, pfn):
 
 
 @inlined
+def count_freed(m, s, nid, pages):
+    """Count frames of a node that a shard frees at the barrier."""
+    m.vm[s, nid, Vm.PGFREE] += pages
+    m.pool[s, nid, Pool.FREED] += pages
+
+
+@inlined
 def put_page(m, s, pfn):
     """Free a frame: at once, or at the barrier if a shard frees it."""
-    m.vm[s, node_of(m, pfn), Vm.PGFREE] += 1
     reset_last_cpupid(m, pfn)
     m.frame[pfn] = 0
     if s == m.info[Info.SHARDS]:
+        m.vm[s, node_of(m, pfn), Vm.PGFREE] += 1
         free_frame(m, pfn)
         return
-    m.pool[s, node_of(m, pfn), Pool.FREED] += 1
+    count_freed(m, s, node_of(m, pfn), 1)
     free_later(m, s, pfn)
 
 

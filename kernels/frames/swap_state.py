@@ -94,17 +94,23 @@ def drain_freed(m):
 
 
 @inlined
+def uncached(word, cache):
+    """Return the word of a page that leaves a cache (FRAME_SWAPCACHE, _MIGCACHE)."""
+    return word & ~cache | FRAME_DIRTY
+
+
+@inlined
 def drop_slot(m, s, pfn):
     """Take a page out of the swap cache and free its slot (folio_free_swap)."""
     swap_free_slot(m, s, int(m.frame_entry[pfn]))
-    m.frame[pfn] = (m.frame[pfn] & ~FRAME_SWAPCACHE) | FRAME_DIRTY
+    m.frame[pfn] = uncached(m.frame[pfn], FRAME_SWAPCACHE)
 
 
 @inlined
 def drop_entry(m, s, pfn):
     """Delete a page's migration-cache entry, whose count has come to zero."""
     migration_free_entry(m, s, int(m.frame_entry[pfn]))
-    m.frame[pfn] = (m.frame[pfn] & ~FRAME_MIGCACHE) | FRAME_DIRTY
+    m.frame[pfn] = uncached(m.frame[pfn], FRAME_MIGCACHE)
 
 
 @inlined

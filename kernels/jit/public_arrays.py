@@ -1,7 +1,7 @@
 """A struct of arrays by Numba's public means alone: a ``structref``.
 
-Slower than the private way: a field that is used is counted as a reference, and the sign
-of an index is tested.
+Slower than the private way: each use of a field counts a reference, and the sign of an
+index is tested.
 """
 
 from functools import cache

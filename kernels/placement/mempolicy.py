@@ -265,12 +265,6 @@ def alloc_on_node(m, s, nid, cpu_nid, mark, margin):
 
 
 @inlined
-def alloc_hinted(m, s, nid, cpu_nid):
-    """Allocate the target of a hint fault (migrate_balanced_pgdat: above high + 1)."""
-    return alloc_on_node(m, s, nid, cpu_nid, Node.HIGH, 1)
-
-
-@inlined
 def mpol_misplaced(m, task, v, vpn, pfn):
     """Return the node that a page should be on, or NONE if it is well placed.
 

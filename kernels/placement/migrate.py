@@ -4,11 +4,12 @@
 """
 
 from ..counters import Cause, Vm
+from ..frames.folio import count_lru
 from ..frames.last_cpupid import migrate_last_cpupid
 from ..frames.page_alloc import node_of, put_page
 from ..frames.rmap import cache_index, mapcount, remove_migration_ptes
 from ..jit.compile import called, inlined
-from ..state import Cost, Info, Node
+from ..state import Cost
 from ..words import (
     FRAME_ACTIVE,
     FRAME_DIRTY,
@@ -25,13 +26,9 @@ from ..words import (
 
 @inlined
 def lru_add(m, s, pfn, change):
-    """Add ``change`` pages to the count of the LRU list that a frame is on."""
-    n = node_of(m, pfn)
+    """Count a frame in (1) or out (-1) of its node's active or inactive list."""
     active = 1 if m.frame[pfn] & FRAME_ACTIVE else 0
-    if s == m.info[Info.SHARDS]:
-        m.node[n, Node.INACTIVE + active] += change
-    else:
-        m.lru_change[s, n, active] += change
+    count_lru(m, s, node_of(m, pfn), active, change)
 
 
 @called
@@ -46,6 +43,18 @@ def _replace_in_cache(m, word, old, new):
         m.slot_frame[identity] = new
     else:
         m.entry_frame[identity] = new
+
+
+@inlined
+def written_through(word, pte):
+    """Return a page's word with what a PTE that is taken away knew of writes."""
+    return word | FRAME_DIRTY if pte & PTE_DIRTY else word
+
+
+@inlined
+def repointed(pte, pfn):
+    """Return a PTE that maps frame ``pfn`` now, and owes nothing for a move."""
+    return pte & ~(PTE_PAYLOAD | PTE_OWES) | pfn
 
 
 @inlined
@@ -64,9 +73,8 @@ def migrate_page_of(m, s, at, old, new):
     A hinting mark stays: the fault that moves the page takes it off.
     """
     _migrate_frame(m, s, old, new)
-    if m.pte[at] & PTE_DIRTY:
-        m.frame[new] |= FRAME_DIRTY
-    m.pte[at] = m.pte[at] & ~(PTE_PAYLOAD | PTE_OWES) | new
+    m.frame[new] = written_through(m.frame[new], m.pte[at])
+    m.pte[at] = repointed(m.pte[at], new)
     put_page(m, s, old)
 
 
@@ -84,9 +92,15 @@ def _migrate_frame(m, s, old, new):
 
 
 @inlined
+def ns_between(m, source, target):
+    """Return what a page's migration costs: the kernel's work and the copy, ns."""
+    return m.cost[Cost.MIGRATE_PAGE] + m.copy_ns[source, target]
+
+
+@inlined
 def migration_ns(m, old, new):
-    """Return the ns of a migration: the kernel's work and the copy."""
-    return m.cost[Cost.MIGRATE_PAGE] + m.copy_ns[node_of(m, old), node_of(m, new)]
+    """Return the ns of a page's migration to frame ``new``."""
+    return ns_between(m, node_of(m, old), node_of(m, new))
 
 
 @inlined

@@ -43,12 +43,29 @@ def uses_to_pay(m, task, old, new, ns, most):
 
 
 @inlined
-def _moved_from(m, s, word, old, new, pages):
-    """Count a move; return the page's word with FROM set to the node that it left."""
-    m.vm[s, new, Vm.PAGES_MOVED] += pages
-    if (word & FRAME_FROM) >> FRAME_FROM_SHIFT == new + 1:
-        m.vm[s, new, Vm.PAGES_MOVED_BACK] += pages
-    return word & ~FRAME_FROM | (old + 1) << FRAME_FROM_SHIFT
+def moved_from(word, nid):
+    """Return the word of a page that has moved away from node ``nid``."""
+    return word & ~FRAME_FROM | (nid + 1) << FRAME_FROM_SHIFT
+
+
+@inlined
+def goes_back(word, nid):
+    """Tell whether a page that moves to ``nid`` left that node by its last move."""
+    return (word & FRAME_FROM) >> FRAME_FROM_SHIFT == nid + 1
+
+
+@inlined
+def count_moved(m, s, nid, pages, back):
+    """Count pages that have moved to a node, ``back`` of them back to it."""
+    m.vm[s, nid, Vm.PAGES_MOVED] += pages
+    m.vm[s, nid, Vm.PAGES_MOVED_BACK] += back
+
+
+@inlined
+def _moved(m, s, word, old, new, pages):
+    """Count a move; return the page's word with the node that it left."""
+    count_moved(m, s, new, pages, pages * goes_back(word, new))
+    return moved_from(word, old)
 
 
 @inlined
@@ -75,7 +92,7 @@ def note_move(m, s, task, at, old, pfn, ns):
     first = _forgive(m, pfn)
     at = first if at == NONE else at
     if at == NONE:
-        m.frame[pfn] = _moved_from(m, s, m.frame[pfn], old, node_of(m, pfn), 1)
+        m.frame[pfn] = _moved(m, s, m.frame[pfn], old, node_of(m, pfn), 1)
     else:
         note_move_of(m, s, task, at, old, pfn, ns)
 
@@ -84,7 +101,7 @@ def note_move(m, s, task, at, old, pfn, ns):
 def note_move_of(m, s, task, at, old, pfn, ns):
     """Do ``note_move`` if no PTE of the page owes anything; ``at`` maps the page."""
     new = node_of(m, pfn)
-    m.frame[pfn] = _moved_from(m, s, m.frame[pfn], old, new, 1)
+    m.frame[pfn] = _moved(m, s, m.frame[pfn], old, new, 1)
     m.pte[at] |= uses_to_pay(m, task, old, new, ns, OWES_MAX) * PTE_OWES_ONE
 
 
@@ -110,7 +127,7 @@ def note_move_huge(m, s, task, block, old, b, ns):
     block  the PMD entry through which it moved; NONE: the first one that maps it
     """
     new = folio_nid(m, b)
-    m.block_huge[b] = _moved_from(m, s, m.block_huge[b], old, new, HPAGE_PMD_NR)
+    m.block_huge[b] = _moved(m, s, m.block_huge[b], old, new, HPAGE_PMD_NR)
     first = _forgive_huge(m, b)
     if block == NONE:
         block = first

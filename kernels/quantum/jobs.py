@@ -50,8 +50,8 @@ class Work(Arrays):
     tally: np.ndarray
     #: int64[1]: most accesses of a shard that one job serves.
     limit: np.ndarray
-    #: int64[threads, 2, 3 * nodes + 3]: scratch of each (``kernels/quantum/tlb.py``),
-    #: zero before and after, and as much again to keep it away from the next one's.
+    #: int64[threads, 2, hit_counts(nodes)]: what a run counts (``access_run.py``),
+    #: zero before and after, and as much again that keeps threads apart.
     counts: np.ndarray
     #: int64[TEAM_WIDTH] (``kernels/quantum/team.py``).
     team: np.ndarray

@@ -7,19 +7,12 @@ miss.
 
 from typing import Final
 
+from ..access_run import HitCount, walks_at
 from ..jit.compile import inlined
 from ..state import WAYS
 
 _SCATTER: Final = 0x85EBCA6B
 _LOW_32: Final = (1 << 32) - 1
-
-# --- counts of a run, int64[CACHED * nodes + 3]: parts of ``nodes`` columns ---------
-#: Hits by the page's node; walks that went to memory by the table's node, 4 KiB, then
-#: 2 MiB; after these parts the walks that found their line, 4 KiB and 2 MiB, and the
-#: pages whose move has paid.
-WALKS_4K: Final = 1
-WALKS_2M: Final = 2
-CACHED: Final = 3
 
 
 @inlined
@@ -56,7 +49,7 @@ def walk(row, size, tag, nid, nodes, counts):
     last = row.size - 2 + size
     line = (tag >> 3) + 1
     if row[last] == line:
-        counts[CACHED * nodes + size] += 1
+        counts[HitCount.CACHED + size] += 1
     else:
         row[last] = line
-        counts[(WALKS_4K + size) * nodes + nid] += 1
+        counts[walks_at(size, nodes, nid)] += 1
