@@ -12,6 +12,9 @@ from ...engine.study.columns import Column
 from ...engine.study.study import Study, label, named
 from ...kernels.counters import Refusal
 
+#: A row of ``run_study``: the columns of one variant, and its name.
+Row = dict[str, Any]
+
 _GAP = "  "
 # Unit of time, its length in ns, how many of it are shown in it at least.
 _UNITS = (
