@@ -22,6 +22,7 @@ from lazynuma.engine.study import host_limits
 from lazynuma.engine.study.columns import SUMMARY
 from lazynuma.engine.study.study import Study, Variant
 from lazynuma.kernels.counters import Refusal
+from lazynuma.scenarios import recorded
 from lazynuma.scenarios.cli import commands, find, progress
 from lazynuma.scenarios.cli.progress import Progress
 from lazynuma.scenarios.cli.signals import Stop, Stopped
@@ -152,9 +153,9 @@ def test_example_of_the_readme_runs(folder, capsys):
 
 
 def test_scenarios_lists_each_with_its_parameters(monkeypatch, folder, capsys):
-    monkeypatch.setattr(commands, "scenario_names", lambda: ["mine"])
+    monkeypatch.setattr(find, "scenario_names", lambda: ["mine"])
     monkeypatch.setattr(
-        commands, "scenario_module", lambda name: find.find_scenario(f"{name}.py")
+        find, "scenario_module", lambda name: find.find_scenario(f"{name}.py")
     )
     assert commands.main(["scenarios"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -172,9 +173,7 @@ def test_replay_prints_one_json_object(folder, capsys, monkeypatch):
         .replace("failure: str", "machine: str = '2s'\n    failure: str", 1)
         .replace("failure: str", "skip_bad_lines: bool = False\n    failure: str", 1)
     )
-    monkeypatch.setattr(
-        commands, "scenario_module", lambda name: find.find_scenario("trace.py")
-    )
+    monkeypatch.setattr(recorded, "replay", find.find_scenario("trace.py"))
     assert commands.main(["replay", "some.txt", "--machine", "4s", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)["rows"]
     assert [row["mechanism"] for row in rows] == ["none", "eager"]
