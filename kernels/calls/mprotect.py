@@ -39,7 +39,7 @@ def _protected(m, pte, readable, writable):
         return pte
     pfn = pte & PTE_PAYLOAD
     if m.frame[pfn] & FRAME_SHMEM:
-        return pte | PTE_WRITE
+        return (pte | PTE_WRITE) & ~PTE_EXCLUSIVE
     if m.frame[pfn] & (FRAME_SWAPCACHE | FRAME_MIGCACHE):
         return pte
     alone = page_mapcount(m, pfn) == 1

@@ -33,7 +33,8 @@ BATCH = 15
 #: What Linux has and the model does not have.
 MISSING = (
     "files and tmpfs; the kernel's own memory, except a fixed share of each node",
-    "huge pages and NUMA balancing of shared mappings; MADV_COLLAPSE of them is refused",
+    "huge pages and NUMA balancing of shared mappings; MADV_COLLAPSE of them is"
+    " refused",
     "memcg, cpusets, KSM, userfaultfd, mremap, mlock",
     "mTHP, 64 KiB and 1 GiB pages, pageblock types, free blocks of orders 1 to 8",
     "time-sharing of a CPU, and the load balancer",
@@ -112,8 +113,8 @@ def page():
         "cases are in `tests/linux/cases`, and each is a test.",
         "`python tests/linux/fidelity.py` writes this page.",
         "",
-        "*Equal*: observations that are equal in all they say, if accesses are served in",
-        "the script's order. *In quanta*: the same in 64 shards, by two threads.",
+        "*Equal*: observations that are equal in all they say, if accesses are served",
+        "in the script's order. *In quanta*: the same in 64 shards, by two threads.",
         "",
         "| family | cases | observations | equal | in quanta |",
         "|---|---|---|---|---|",

@@ -1,0 +1,1 @@
+"""What several test files share: small machines, stories, and looks at the host."""

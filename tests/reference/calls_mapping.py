@@ -1,0 +1,122 @@
+"""Calls that map, populate, protect, and advise.
+
+``docs/model/calls.md`` states the rules.
+"""
+
+from lazynuma.engine.state.process import Region, Vma, isolate, merge
+from lazynuma.kernels.counters import Cause
+from lazynuma.kernels.knobs import Advice
+
+from .words import BLOCK, NoMemory, Pmd
+
+
+class MappingCalls:
+    """A part of ``Reference`` (``model.py``)."""
+
+    def mmap(self, process, nbytes, name="", write=True, shared=False):
+        if shared:
+            family = [p for p in self.processes if p.family == process.family]
+            process.next_vpn = max(p.next_vpn for p in family)
+        pages, first = -(-nbytes // 4096), process.next_vpn
+        process.next_vpn = -(-(first + pages) // BLOCK) * BLOCK
+        held = self.new_object(process, first, pages) if shared else None
+        process.vmas.append(Vma(first, first + pages, write=write, shmem=held))
+        return Region(process, first, pages, name)
+
+    def range(self, region, first, pages):
+        return region.first + first, region.pages - first if pages is None else pages
+
+    def isolate(self, task, process, start, pages, same=None):
+        """Cut VMAs at the ends of a range and split what is cut; return the parts.
+
+        ``same`` tells which VMAs need no cut.
+        """
+        before = process.vmas
+        parts = isolate(process, start, pages)
+        for at in (start, start + pages):
+            cut = [v for v in before if v.start < at < v.end and not (same and same(v))]
+            if cut and at % BLOCK and at // BLOCK in self.leaves(process):
+                self.split_pmd(process, at // BLOCK, task, Cause.SYSCALL)
+        return parts
+
+    def walk(self, process, parts):
+        """Yield (VMA, page, entry) of what is mapped, a huge entry at its first page.
+
+        What is split meanwhile without having moved is gone through again.
+        """
+        for vma in parts:
+            vpn = vma.start
+            while vpn < vma.end:
+                entry = self.entry(process, vpn)
+                was = self.in_folio(entry)
+                if entry is not None:
+                    yield vma, vpn, entry
+                same = self.entry(process, vpn) is entry
+                if not isinstance(entry, Pmd):
+                    vpn += not (same and was and not self.in_folio(entry))
+                elif same:
+                    vpn = (vpn // BLOCK + 1) * BLOCK
+
+    def populate(self, task, region, first=0, pages=None):
+        start, pages = self.range(region, first, pages)
+        done = 0
+        try:
+            for vpn in range(start, start + pages):
+                while not self.hit(self.entry(task.process, vpn), True):
+                    self.fault(task, vpn, True)
+                done += 1
+        except NoMemory:
+            pass
+        self.syscall(task, 0)
+        return done
+
+    def mprotect(self, task, region, prot, first=0, pages=None):
+        start, pages = self.range(region, first, pages)
+        bits = prot != "none", prot == "rw"
+
+        def has_it(vma):
+            return (vma.read, vma.write) == bits
+
+        parts = self.isolate(task, region.process, start, pages, has_it)
+        parts = [vma for vma in parts if not has_it(vma)]
+        for vma in parts:
+            vma.read, vma.write = bits
+        changed = 0
+        for _, _, pte in self.walk(region.process, parts):
+            if pte.kind in ("present", "zero"):
+                before = dict(vars(pte))
+                self.protect(pte, prot)
+                changed += vars(pte) != before
+        merge(region.process)
+        self.flush_tlbs(region.process)
+        cost = changed * self.costs.mark_pte_ns + self.flush(region.process)
+        self.syscall(task, cost)
+
+    def protect(self, pte, prot):
+        pte.protnone = prot == "none"
+        if prot == "r":
+            pte.exclusive |= pte.write
+            pte.write = False
+        if prot == "rw" and pte.kind == "present":
+            frame = self.frames.get(pte.payload)
+            alone = self.page_mapcount(pte.payload) == 1
+            if isinstance(pte, Pmd):
+                alone = alone and frame is None
+            elif frame.compound:
+                alone = pte.exclusive
+            else:
+                alone = frame.shmem or (alone and not frame.cache)
+            if alone:
+                pte.write, pte.exclusive = True, False
+
+    def advise(self, task, region, advice, first=0, pages=None):
+        start, pages = self.range(region, first, pages)
+        wanted = Advice[advice.upper()]
+
+        def has_it(vma):
+            return vma.advice == wanted
+
+        for vma in self.isolate(task, region.process, start, pages, has_it):
+            vma.advice = wanted
+        merge(region.process)
+        self.syscall(task, 0)

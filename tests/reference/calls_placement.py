@@ -1,0 +1,252 @@
+"""Calls that set policies and move pages; hot remove of a node.
+
+``docs/model/calls.md`` states the rules.
+"""
+
+from lazynuma.engine.state.policies import checked
+from lazynuma.engine.state.process import Region, isolate, merge
+from lazynuma.kernels.counters import Refusal, Vm
+from lazynuma.kernels.knobs import Mode
+
+from .words import BLOCK, NoMemory, Pmd
+
+
+class PlacementCalls:
+    """A part of ``Reference`` (``model.py``)."""
+
+    def set_mempolicy(self, task, policy):
+        task.policy = checked(policy, self.count)
+        self.clocks[task.id].il_prev, self.clocks[task.id].il_left = self.count - 1, 0
+
+    def refuse(self, reason, pages=1):
+        self.refused[reason] += pages
+        return 0
+
+    def fail(self, pfn):
+        self.refuse(Refusal.TARGET_FULL)
+        self.add(self.node_of(pfn), Vm.PGMIGRATE_FAIL)
+        return False
+
+    def mbind(
+        self,
+        task,
+        region,
+        policy,
+        move=False,
+        move_all=False,
+        strict=False,
+        lazy=None,
+        first=0,
+        pages=None,
+    ):
+        policy = checked(policy, self.count)
+        if lazy is not None:
+            if not self.settings.mpol_mf_lazy:
+                return 22
+            self.mark(task, region, lazy, policy, move_all, first, pages)
+            return 0
+        process, moving = region.process, move or move_all
+        strict = strict and policy.mode != Mode.DEFAULT
+        start, pages = self.range(region, first, pages)
+        if strict and not moving:
+            parts = isolate(process, start, pages)
+            held = [*parts, *(p for v in parts if v.shmem for p in v.shmem.vmas)]
+            before = [vma.policy for vma in held]
+            for vma in held:
+                vma.policy = policy
+            found = any(
+                self.wrong(self.place(task, vma, vpn, True)[0], entry.payload)
+                for vma, vpn, entry in self.present(region, parts)
+            )
+            for vma, old in zip(held, before, strict=True):
+                vma.policy = old
+            merge(process)
+            if found:
+                self.syscall(task, 0)
+                return 5
+
+        def has_it(vma):
+            return vma.policy == policy
+
+        self.set_shared_policy(process, start, start + pages, policy)
+        parts = self.isolate(task, process, start, pages, has_it)
+        for vma in parts:
+            vma.policy = policy
+        moved = left = 0
+        if moving:
+            moved, left = self.move_range(task, region, parts, move_all, strict)
+        merge(process)
+        if moved:
+            self.flush_tlbs(process)
+        self.syscall(task, 0, moved * self.flush(process))
+        return 5 if strict and left else 0
+
+    def wrong(self, vma, pfn):
+        """Tell whether a page is off its VMA's nodes; default and local have none."""
+        bare = vma.policy.mode in (Mode.DEFAULT, Mode.LOCAL)
+        return bare or self.node_of(pfn) not in vma.policy.nodes
+
+    def move_range(self, task, region, parts, move_all, strict):
+        """Move what is on wrong nodes for mbind; return (moves, whether some is left).
+
+        A folio that PTEs map is queued at its first page, and is missed at the others.
+        """
+        moves, queued, stuck = 0, (None, None, None), None
+        for vma, vpn, entry in self.present(region, parts):
+            block, b = vpn // BLOCK, entry.payload // BLOCK
+            if stuck not in (None, block):
+                break
+            part = not isinstance(entry, Pmd) and b in self.folios
+            again = queued[0] == block and (part or b == queued[2])
+            if again and strict and vpn != queued[1]:
+                stuck = block
+            place = self.place(task, vma, vpn, True)
+            if (again and part) or not self.wrong(place[0], entry.payload):
+                continue
+            done = self.move_by_policy(task, vma, vpn, entry, move_all)
+            if done is False:
+                return moves, True
+            moves += done is True
+            if part and done != "shared":
+                queued = block, vpn, None if done else b
+        return moves, stuck is not None
+
+    def move_folio(self, task, b, allocate):
+        """Move a folio to the block that ``allocate`` finds.
+
+        Tell whether it moved; None: it was split.
+        """
+        n = self.node_of(b * BLOCK)
+        new = allocate() if self.settings.thp.unit_migration else None
+        if new is None:
+            if self.settings.thp.unit_migration:
+                self.add(n, Vm.THP_MIGRATION_FAIL)
+                self.add(n, Vm.THP_MIGRATION_SPLIT)
+            self.split_folio(b, task)
+        else:
+            self.migrate_huge(task, b, new)
+            if self.node_of(new * BLOCK) != n:
+                self.moved_folio(task, new, n)
+            return True
+        return None
+
+    def move_by_policy(self, task, vma, vpn, entry, move_all):
+        """Tell whether a page or a huge page moved; None: it was split, go on.
+
+        "shared": it was not tried.
+        """
+        pfn, huge = entry.payload, isinstance(entry, Pmd)
+        pages = BLOCK if huge else 1
+        folio = pfn // BLOCK in self.folios
+        head = pfn // BLOCK * BLOCK if folio else pfn
+        if self.page_mapcount(head) != 1 and not move_all:
+            self.refuse(Refusal.SHARED, pages)
+            return "shared"
+        if pfn // BLOCK in self.folios:
+
+            def allocate():
+                return self.allocate_huge(task, vma, vpn, False, False)
+
+            return self.move_folio(task, pfn // BLOCK, allocate)
+        try:
+            place = self.place(task, vma, vpn, True)
+            new = self.allocate(task, *place, wake=False)
+        except NoMemory:
+            return self.fail(pfn)
+        self.migrate(task, pfn, new)
+        if self.node_of(new) != self.node_of(pfn):
+            self.moved_page(task, new, self.node_of(pfn))
+        return True
+
+    def move_to_node(self, task, entry, node, move_all):
+        """Return the node, or -errno; None: a huge page was split, go on."""
+        pfn, huge = entry.payload, isinstance(entry, Pmd)
+        pages = BLOCK if huge else 1
+        if self.node_of(pfn) == node:
+            return node
+        if self.page_mapcount(pfn) > 1 and not move_all:
+            self.refuse(Refusal.SHARED, pages)
+            return -13
+        if pfn // BLOCK in self.folios:
+
+            def allocate():
+                try:
+                    low = self.nodes[node].low
+                    return self.allocate_huge_on(node, low, self.cpu(task))
+                except NoMemory:
+                    return None
+
+            return node if self.move_folio(task, pfn // BLOCK, allocate) else None
+        try:
+            new = self.allocate_on(node, self.nodes[node].low, self.cpu(task))
+        except NoMemory:
+            self.fail(pfn)
+            return -12
+        self.migrate(task, pfn, new)
+        self.moved_page(task, new, self.node_of(pfn))
+        return node
+
+    def move_pages(self, task, region, node, move_all=False, first=0, pages=None):
+        start, pages = self.range(region, first, pages)
+        status, moved = [], 0
+        while len(status) < pages:
+            vpn, got = start + len(status), -2
+            pte = self.entry(task.process, vpn)
+            if pte is not None and pte.kind == "zero":
+                got = -14
+            elif pte is not None and pte.kind == "present":
+                before = self.node_of(pte.payload)
+                got = self.move_to_node(task, pte, node, move_all)
+                moved += got == node != before
+            if got is not None:
+                alike = BLOCK - vpn % BLOCK if isinstance(pte, Pmd) else 1
+                status += [got] * min(alike, start + pages - vpn)
+        if moved:
+            self.flush_tlbs(region.process)
+        self.syscall(task, 0, moved * self.flush(region.process))
+        return status
+
+    def migrate_pages(self, task, from_nodes, to_nodes, move_all=False):
+        """Move from one node to one other; return the pages left."""
+        (source,), (target,), process = from_nodes, to_nodes, task.process
+        moved = left = 0
+        region = Region(process, 0, 0)
+        for _, _, entry in self.present(region, process.vmas):
+            if source != target and self.node_of(entry.payload) == source:
+                got = self.move_to_node(task, entry, target, move_all)
+                moved += got == target
+                if got not in (target, None):
+                    left += BLOCK if isinstance(entry, Pmd) else 1
+        if moved:
+            self.flush_tlbs(process)
+        self.syscall(task, 0, moved * self.flush(process))
+        return left
+
+    def hot_remove(self, n):
+        node = self.nodes[n]
+        node.online = False
+        left = 0
+        for b in range(node.first // BLOCK, (node.first + node.span) // BLOCK):
+            if b in self.folios:
+                self.split_folio(b)
+            for pfn in self.frames_of(b):
+                left += self.evacuate(n, pfn)
+        node.online = left > 0
+        self.fold()
+        return left
+
+    def evacuate(self, n, pfn):
+        if self.frames[pfn].wedged:
+            self.refuse(Refusal.BUSY)
+            return 1
+        if not self.frames[pfn].cache and not self.frames[pfn].shmem:
+            self.park(pfn, "mig")
+        candidates = [m for m in self.zonelist[n] if self.nodes[m].online]
+        try:
+            target, _ = self.choose([candidates], False)
+        except NoMemory:
+            self.refuse(Refusal.TARGET_FULL)
+            return 1
+        self.statistics(target, target, target)
+        self.migrate(None, pfn, self.take_serial(target))
+        return 0

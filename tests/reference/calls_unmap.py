@@ -1,0 +1,97 @@
+"""munmap, and what becomes of the pages that are unmapped.
+
+``docs/model/calls.md`` states the rules.
+"""
+
+from lazynuma.engine.state.process import merge
+
+from .draws import draw
+from .words import BLOCK, Pmd
+
+
+class UnmapCalls:
+    """A part of ``Reference`` (``model.py``)."""
+
+    def munmap(self, task, region, first=0, pages=None):
+        start, pages = self.range(region, first, pages)
+        process = region.process
+        parts = self.isolate(task, process, start, pages)
+        zapped = self.zap(process, start, start + pages, False)
+        process.vmas = [vma for vma in process.vmas if vma not in parts]
+        for block in range(start // BLOCK, (start + pages - 1) // BLOCK + 1):
+            first, end = block * BLOCK, (block + 1) * BLOCK
+            if not any(vma.start < end and first < vma.end for vma in process.vmas):
+                self.pmds[process.id].pop(block, None)
+        merge(process)
+        self.evict_unmapped()
+        self.flush_tlbs(process)
+        self.syscall(task, zapped * self.costs.zap_pte_ns + self.flush(process))
+
+    def zap(self, process, start, end, exiting):
+        table = self.tables[process.id]
+        mapped = [*table, *(block * BLOCK for block in self.leaves(process))]
+        mapped = sorted(vpn for vpn in mapped if start <= vpn < end)
+        for vpn in mapped:
+            pmd = self.entry(process, vpn)
+            if isinstance(pmd, Pmd):
+                del self.pmds[process.id][vpn // BLOCK]
+                self.zap_huge(process, pmd)
+            else:
+                self.zap_pte(process, vpn, exiting)
+        return len(mapped)
+
+    def zap_pte(self, process, vpn, exiting):
+        pte = self.tables[process.id].pop(vpn)
+        if pte.kind == "present":
+            self._rss[process.id] -= 1
+            if self.frames[pte.payload].shmem:
+                self.zap_shared(pte)
+            else:
+                self.zap_present(pte.payload)
+        elif pte.kind != "zero":
+            self._swapents[process.id] -= 1
+            self.zap_entry(pte, vpn, exiting)
+
+    def zap_huge(self, process, pmd):
+        if pmd.kind == "present":
+            self._rss[process.id] -= BLOCK
+            self.folios[pmd.payload // BLOCK].mapcount -= 1
+            self.folio_unmapped(pmd.payload // BLOCK)
+
+    def zap_present(self, pfn):
+        frame = self.frames[pfn]
+        frame.mapcount -= 1
+        if frame.compound:
+            self.page_unmapped(pfn)
+            return
+        if frame.mapcount or frame.cache == "mig":
+            return
+        if frame.cache == "swap":
+            if self.slots.count[frame.entry]:
+                return
+            self.slots.give(frame.entry)
+        self.release(pfn)
+
+    def zap_entry(self, pte, vpn, exiting):
+        ids, one = self.slots if pte.kind == "swap" else self.entries, pte.payload
+        ids.count[one] -= 1
+        if ids.count[one]:
+            return
+        pfn = ids.frame.get(one)
+        frame = self.frames.get(pfn)
+        if frame and frame.mapcount:
+            if pte.kind == "parked":
+                self.drop_cache(frame)
+            return
+        if pte.kind == "parked" and exiting and self.loses_race(vpn):
+            frame.wedged, frame.active = True, False
+            return
+        if frame and pte.kind == "swap":
+            self.release(pfn)
+        ids.give(one)
+        if frame and pte.kind == "parked":
+            self.release(pfn)
+
+    def loses_race(self, vpn):
+        ppm = self.settings.wedge_ppm
+        return ppm > 0 and draw(self.seed, 1 << 63, vpn) % 10**6 < ppm

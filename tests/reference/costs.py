@@ -1,0 +1,67 @@
+"""What accesses and calls cost, who pays, and how load makes memory slower.
+
+``docs/model/time.md`` states the rules.
+"""
+
+from lazynuma.kernels.counters import Cause
+
+
+class Charges:
+    """A part of ``Reference`` (``model.py``)."""
+
+    def add(self, node, name, n=1):
+        self.vm[node][name] += n
+
+    def charge(self, task, cause, ns):
+        self.clocks[task.id].charged += ns
+        self.spent[task.id][cause] += ns
+
+    def copy_ns(self, a, b):
+        rate = min(self.costs.copy_bandwidth, int(self.machine.bandwidth[a][b]))
+        return 4096 * 10**9 // rate
+
+    def fold(self):
+        for clock in self.clocks:
+            clock.ns += clock.charged
+            clock.charged = 0
+
+    def flush(self, process):
+        live = sum(t.process is process and process.alive for t in self.tasks)
+        costs = self.costs
+        return costs.tlb_flush_ns + costs.tlb_flush_cpu_ns * max(0, live - 1)
+
+    def syscall(self, task, ns, migration_ns=0):
+        self.charge(task, Cause.SYSCALL, ns + self.costs.syscall_ns)
+        self.charge(task, Cause.MIGRATION, migration_ns)
+        self.fold()
+
+    def access_ns(self, task, n):
+        c, clock = self.cpu(task), self.clocks[task.id]
+        latency, width = self.machine.latency_ns, self.machine.bandwidth
+        if clock.stream:
+            local = self.costs.core_bandwidth * int(latency[c][c])
+            b = min(int(width[c][n]), local // int(latency[c][n]))
+            cost = clock.refs * 64 * 10**9 // b * self.factor[c][n] // 1000
+            return max(1, cost)
+        return clock.refs * self.loaded(c, n)
+
+    def loaded(self, c, n):
+        u, q = self.use[c][n], self.costs.queueing_permille
+        latency = int(self.machine.latency_ns[c][n])
+        return latency * (1000 + q * u // (1000 - u)) // 1000
+
+    def utilise(self, length):
+        def permille(refs, width):
+            return refs * 64 * 1000 // max(1, int(width) // 1000 * length // 10**6)
+
+        width = self.machine.bandwidth
+        for n in range(self.count):
+            into = sum(self.traffic[c][n] for c in range(self.count))
+            for c in range(self.count):
+                u = permille(into, width[n][n])
+                if c != n:
+                    u = max(u, permille(self.traffic[c][n], width[c][n]))
+                self.use[c][n] = min(u, 950)
+                grown = self.factor[c][n] * (1000 + u) // 2000
+                self.factor[c][n] = min(max(grown, 1000), 10**6)
+        self.traffic = [[0] * self.count for _ in range(self.count)]

@@ -1,0 +1,107 @@
+"""Splits of a huge mapping and of a folio, at once or deferred.
+
+``docs/model/thp.md`` states the rules.
+"""
+
+from lazynuma.kernels.counters import Cause, Vm
+
+from .words import BLOCK, Block, Frame, Pmd, Pte
+
+
+class Folios:
+    """A part of ``Reference`` (``model.py``)."""
+
+    def split_pmd(self, process, block, task=None, cause=None):
+        """Map by PTEs what a PMD entry mapped; a task may have to pay."""
+        pmd, table = self.pmds[process.id][block], self.tables[process.id]
+        self.add(pmd.nid, Vm.THP_SPLIT_PMD)
+        self.pmds[process.id][block] = Pmd("table", nid=pmd.nid)
+        for i in range(BLOCK):
+            pte = Pte("zero")
+            if pmd.kind == "present":
+                bits = pmd.write, pmd.young, pmd.dirty
+                pte = Pte("present", pmd.payload + i, *bits)
+                pte.exclusive = pmd.exclusive
+            pte.protnone = self.stays(process, block * BLOCK, pmd)
+            table[block * BLOCK + i] = pte
+        if pmd.kind == "present":
+            self.folio_to_ptes(pmd.payload // BLOCK)
+        if task is not None:
+            self.charge(task, cause, self.costs.split_pmd_ns)
+
+    def folio_to_ptes(self, b):
+        """Count PTEs in place of one PMD entry."""
+        folio = self.folios[b]
+        folio.mapcount -= 1
+        for i in range(BLOCK):
+            if not folio.compound:
+                frame = Frame(folio.vpn + i, folio.family, compound=True)
+                self.frames[b * BLOCK + i] = frame
+            self.frames[b * BLOCK + i].mapcount += 1
+        folio.compound, folio.ptes, folio.remapped = True, BLOCK, False
+
+    def split_folio(self, b, task=None):
+        """Make small pages of a folio; return how many frames that freed."""
+        folio = self.folios[b]
+        for process, _ in self.pmd_mappings(b):
+            self.split_pmd(process, folio.vpn // BLOCK, task, Cause.SYSCALL)
+        self.defer(b)
+        self.add(self.node_of(b * BLOCK), Vm.THP_SPLIT_PAGE)
+        del self.folios[b]
+        self.blocks[b] = Block(free=0, used=BLOCK)
+        freed = 0
+        for pfn in range(b * BLOCK, (b + 1) * BLOCK):
+            frame = self.frames[pfn]
+            frame.compound, frame.active = False, folio.active
+            frame.moved_from, frame.last = folio.moved_from, folio.last
+            if frame.mapcount == 0:
+                self.release(pfn)
+                freed += 1
+        return freed
+
+    def page_unmapped(self, pfn):
+        """A PTE of a folio's frame is gone."""
+        folio = self.folios[pfn // BLOCK]
+        if self.frames[pfn].mapcount == 0:
+            folio.ptes -= 1
+            if folio.remapped:
+                self.defer(pfn // BLOCK)
+            if folio.ptes == 0 and folio.mapcount:
+                folio.compound = folio.remapped = False
+                for one in self.frames_of(pfn // BLOCK):
+                    del self.frames[one]
+                return
+            self.folio_unmapped(pfn // BLOCK)
+
+    def folio_unmapped(self, b):
+        """The last PTE of a frame or a PMD entry of a folio is gone: defer a split."""
+        folio = self.folios[b]
+        if folio.mapcount:
+            return
+        if folio.ptes == 0:
+            self.release_folio(b)
+        elif folio.ptes < BLOCK and not folio.remapped:
+            self.defer(b)
+        folio.remapped = False
+
+    def defer(self, b):
+        """Queue a folio to be split, if it is not queued."""
+        if not self.folios[b].deferred:
+            self.folios[b].deferred = True
+            self.add(self.node_of(b * BLOCK), Vm.THP_DEFERRED_SPLIT_PAGE)
+
+    def unmapping_defers(self, b):
+        """Tell whether the last process that maps a folio does so by PTEs."""
+        folio, by_pte = self.folios[b], False
+        whole = [process for process, _ in self.pmd_mappings(b)]
+        for process in self.family_of(folio):
+            table = self.tables[process.id]
+            ptes = [table.get(folio.vpn + i) for i in range(BLOCK)]
+            if process in whole:
+                by_pte = False
+            elif any(
+                pte is not None and pte.kind == "present" and pte.payload == pfn
+                for pfn, pte in enumerate(ptes, b * BLOCK)
+            ):
+                by_pte = True
+        return by_pte or folio.remapped

@@ -1,0 +1,79 @@
+"""Lazy migration by hinting: marks, and the hint faults on small and huge pages.
+
+``docs/model/lazy.md`` states the rules.
+"""
+
+from lazynuma.kernels.counters import Cause, Refusal, Vm
+
+from .words import BLOCK, NoMemory, Pmd
+
+
+class LazyHintFaults:
+    """A part of ``Reference`` (``model.py``)."""
+
+    def huge_hint_fault(self, task, vma, vpn, pmd):
+        c, node = self.cpu(task), self.node_of(pmd.payload)
+        target = self.misplaced(task, vma, vpn, pmd.payload)
+        if target is not None and not self.settings.thp.unit_hinting:
+            self.split_for_hint(task, pmd.payload // BLOCK)
+            self.count_hint_fault(task, node)
+            return
+        if target is not None:
+            try:
+                mark = self.nodes[target].high + BLOCK
+                new = self.allocate_huge_on(target, mark, c)
+                self.migrate_huge(task, pmd.payload // BLOCK, new)
+                self.moved_folio(task, new, node, pmd)
+                self.add(target, Vm.NUMA_PAGES_MIGRATED, BLOCK)
+            except NoMemory:
+                self.refuse(Refusal.TARGET_FULL, BLOCK)
+        self.count_hint_fault(task, node)
+        pmd.protnone, pmd.young = False, True
+
+    def split_for_hint(self, task, b):
+        """Split a folio; what was marked in the PMD entries stays marked."""
+        block = self.folios[b].vpn // BLOCK
+        for process, pmd in self.pmd_mappings(b):
+            self.split_pmd(process, block, task, Cause.HUGE_FAULT)
+            for vpn in range(block * BLOCK, (block + 1) * BLOCK):
+                self.tables[process.id][vpn].protnone = pmd.protnone
+        self.split_folio(b)
+
+    def hint_fault(self, task, vma, vpn, pte):
+        compound = self.frames[pte.payload].compound
+        if self.balances and not compound:
+            self.balanced_fault(task, vma, vpn, pte, False)
+            return
+        node, c = self.node_of(pte.payload), self.cpu(task)
+        target = self.misplaced(task, vma, vpn, pte.payload)
+        if target is not None and compound:
+            self.refuse(Refusal.PTE_MAPPED_THP)
+        elif target is not None:
+            try:
+                new = self.allocate_on(target, self.nodes[target].high + 1, c)
+                self.migrate(task, pte.payload, new)
+                self.moved_page(task, new, node, pte)
+                self.add(target, Vm.NUMA_PAGES_MIGRATED)
+            except NoMemory:
+                self.refused[Refusal.TARGET_FULL] += 1
+        self.count_hint_fault(task, node)
+        pte.protnone, pte.young = False, True
+
+    def count_hint_fault(self, task, node):
+        c = self.cpu(task)
+        self.add(c, Vm.NUMA_HINT_FAULTS)
+        if node == c:
+            self.add(c, Vm.NUMA_HINT_FAULTS_LOCAL)
+        self.charge(task, Cause.HINT_FAULT, self.costs.hint_fault_ns)
+
+    def mark_hint(self, entry):
+        if entry.protnone:
+            return 0
+        entry.protnone = True
+        node, pages = self.node_of(entry.payload), 1
+        if isinstance(entry, Pmd):
+            pages = BLOCK
+            self.add(node, Vm.NUMA_HUGE_PTE_UPDATES)
+        self.add(node, Vm.NUMA_PTE_UPDATES, pages)
+        self.add(node, Vm.LAZY_PAGES_MARKED, pages)
+        return pages

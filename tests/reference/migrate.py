@@ -1,0 +1,60 @@
+"""A page or a folio moves to another frame or block.
+
+``docs/model/placement.md`` and ``docs/model/thp.md`` state the rules.
+"""
+
+from lazynuma.kernels.counters import Cause, Vm
+
+from .words import BLOCK
+
+
+class Migration:
+    """A part of ``Reference`` (``model.py``)."""
+
+    def migrate(self, task, old, new):
+        frame = self.frames[old]
+        for process, pte in self.mappings(old):
+            self.remake(process, frame.vpn, pte, new)
+        self.frames[new] = frame
+        self.take_over(frame, self.node_of(old), self.node_of(new))
+        if frame.cache:
+            self.cache(frame.cache).frame[frame.entry] = new
+        if frame.shmem:
+            self.page_cache[frame.family, frame.vpn] = "present", new
+        self.add(self.node_of(new), Vm.PGMIGRATE_SUCCESS)
+        if task is not None:
+            copy = self.copy_ns(self.node_of(old), self.node_of(new))
+            self.charge(task, Cause.MIGRATION, self.costs.migrate_page_ns + copy)
+        self.release(old)
+
+    def remake(self, process, vpn, entry, pfn):
+        """Let an entry map another frame; a hinting mark is lost."""
+        entry.payload, entry.protnone = pfn, self.stays(process, vpn, entry)
+
+    def stays(self, process, vpn, entry):
+        """Tell whether an entry has PROTNONE and keeps it: its VMA's protection."""
+        return entry.protnone and not self.vma_of(process, vpn).read
+
+    def migrate_huge(self, task, old, new):
+        """Move a folio from block to block."""
+        folio, was, now = self.folios[old], old * BLOCK, new * BLOCK
+        n, target = self.node_of(was), self.node_of(now)
+        if folio.compound and self.unmapping_defers(old):
+            self.defer(old)
+        folio.deferred = False
+        folio.remapped = folio.compound and folio.mapcount > 0
+        for process, pmd in self.pmd_mappings(old):
+            self.remake(process, folio.vpn, pmd, now)
+        if folio.compound:
+            for i in range(BLOCK):
+                for process, pte in self.mappings(was + i):
+                    self.remake(process, folio.vpn + i, pte, now + i)
+                self.frames[now + i] = self.frames.pop(was + i)
+        self.folios[new] = self.folios.pop(old)
+        self.add(target, Vm.PGMIGRATE_SUCCESS, BLOCK)
+        self.add(target, Vm.THP_MIGRATION_SUCCESS)
+        self.take_over(folio, n, target)
+        if task is not None:
+            copy = BLOCK * self.copy_ns(n, target)
+            self.charge(task, Cause.MIGRATION, self.costs.migrate_page_ns + copy)
+        self.release_huge(old)

@@ -1,0 +1,150 @@
+"""Memory policies: the nodes that an allocation tries, what it counts, and which pages
+are misplaced.
+
+``docs/model/placement.md`` states the rules.
+"""
+
+from lazynuma.kernels.counters import Vm
+from lazynuma.kernels.knobs import Mode
+
+from .words import BLOCK, NoMemory, SetAside
+
+INTERLEAVES = (Mode.INTERLEAVE, Mode.WEIGHTED_INTERLEAVE)
+
+
+class Placement:
+    """A part of ``Reference`` (``model.py``)."""
+
+    def cpu(self, task):
+        return self.cpu_node[task.cpu]
+
+    def policy_of(self, task, vma):
+        own = vma.policy.mode == Mode.DEFAULT
+        return (task.policy, True) if own else (vma.policy, False)
+
+    def interleave(self, policy, ilx):
+        if policy.mode == Mode.INTERLEAVE:
+            return policy.nodes[ilx % len(policy.nodes)]
+        order = [
+            n
+            for n, weight in zip(policy.nodes, policy.weights, strict=True)
+            for _ in range(weight)
+        ]
+        return order[ilx % len(order)]
+
+    def round_robin(self, task, policy):
+        clock = self.clocks[task.id]
+        if policy.mode == Mode.WEIGHTED_INTERLEAVE and clock.il_left > 0:
+            return clock.il_prev
+        after = [n for n in policy.nodes if n > clock.il_prev]
+        return (after or policy.nodes)[0]
+
+    def passes(self, task, vma, vpn, order=0):
+        """Return the candidates of each pass of an allocation by policy."""
+        policy, own = self.policy_of(task, vma)
+        c = self.cpu(task)
+        base, only = c, [None]
+        if policy.mode == Mode.PREFERRED:
+            base = policy.nodes[0]
+        elif policy.mode == Mode.BIND:
+            only = [policy.nodes]
+        elif policy.mode == Mode.PREFERRED_MANY:
+            only = [policy.nodes, None]
+        elif policy.mode in INTERLEAVES and own:
+            base = self.round_robin(task, policy)
+        elif policy.mode in INTERLEAVES:
+            base = self.interleave(policy, vpn - task.process.first_vpn >> order)
+        return [
+            [
+                n
+                for n in self.zonelist[base]
+                if self.nodes[n].online and (mask is None or n in mask)
+            ]
+            for mask in only
+        ]
+
+    def statistics(self, n, preferred, c, interleaved=False, pages=1):
+        self.add(n, Vm.PGALLOC_NORMAL, pages)
+        if n == preferred:
+            self.add(n, Vm.NUMA_HIT)
+            if interleaved:
+                self.add(n, Vm.NUMA_INTERLEAVE)
+        else:
+            self.add(n, Vm.NUMA_MISS)
+            self.add(preferred, Vm.NUMA_FOREIGN)
+        self.add(n, Vm.NUMA_LOCAL if n == c else Vm.NUMA_OTHER)
+
+    def allocate(self, task, vma, vpn, wake=True):
+        """Allocate by policy, serially or from the shard's allotment."""
+        policy, own = self.policy_of(task, vma)
+        own = own and policy.mode in INTERLEAVES
+        if self.shard is not None and own:
+            raise SetAside
+        passes = self.passes(task, vma, vpn)
+        if self.shard is not None:
+            passes = passes[:1]
+        n, candidates = self.choose(passes, wake)
+        pfn = self.take(n)
+        interleaved = policy.mode == Mode.INTERLEAVE
+        self.statistics(n, candidates[0], self.cpu(task), interleaved)
+        if own:
+            self.advance(task, policy)
+        return pfn
+
+    def choose(self, passes, wake):
+        for candidates in passes:
+            above = [n for n in candidates if self.nodes[n].free > self.nodes[n].low]
+            if above:
+                return above[0], candidates
+            if self.shard is not None:
+                raise SetAside
+            for n in candidates:
+                self.nodes[n].woken |= wake
+            above = [n for n in candidates if self.nodes[n].free > self.nodes[n].min]
+            if above:
+                return above[0], candidates
+        raise NoMemory
+
+    def advance(self, task, policy):
+        clock = self.clocks[task.id]
+        chosen = self.round_robin(task, policy)
+        if policy.mode == Mode.WEIGHTED_INTERLEAVE:
+            if clock.il_left == 0:
+                clock.il_left = policy.weights[policy.nodes.index(chosen)]
+            clock.il_left -= 1
+        clock.il_prev = chosen
+
+    def allocate_on(self, n, mark, c):
+        """Allocate on exactly one node with more than ``mark`` frames free."""
+        node = self.nodes[n]
+        if not node.online or node.free <= mark:
+            raise NoMemory
+        pfn = self.take(n)
+        self.statistics(n, n, c)
+        return pfn
+
+    def unless_full(self, allocate, *args):
+        """Allocate; None where there is no memory."""
+        try:
+            return allocate(*args)
+        except NoMemory:
+            return None
+
+    def misplaced(self, task, vma, vpn, pfn):
+        policy, own = self.policy_of(task, vma)
+        c, mode, page_node = self.cpu(task), policy.mode, self.node_of(pfn)
+        target = c
+        if mode in INTERLEAVES:
+            if own:
+                return None
+            order = 9 if pfn // BLOCK in self.folios else 0
+            target = self.interleave(policy, vpn - task.process.first_vpn >> order)
+        elif mode not in (Mode.DEFAULT, Mode.LOCAL):
+            if page_node in policy.nodes:
+                return None
+            target = policy.nodes[0]
+            if mode != Mode.PREFERRED:
+                near = [n for n in self.zonelist[c] if n in policy.nodes]
+                online = [n for n in near if self.nodes[n].online]
+                target = online[0] if online else None
+        return None if target == page_node else target

@@ -1,0 +1,205 @@
+"""The life of a quantum: quotas, shards, the barrier, and what wakes up at its end.
+
+``docs/model/quantum.md`` states the rules.
+"""
+
+from lazynuma.kernels.counters import Cause, Vm
+
+from .accesses import access
+from .balancing_words import Noted
+from .words import NoMemory, SetAside, Shard
+
+
+class Quanta:
+    """A part of ``Reference`` (``model.py``)."""
+
+    def do_hit(self, task, vpn, write):
+        pte, c = self.entry(task.process, vpn), self.cpu(task)
+        self.look_up(task, vpn)
+        pte.young = True
+        pte.dirty |= write
+        n = c if pte.kind == "zero" else self.node_of(pte.payload)
+        local = n == c
+        if local and pte.owes:
+            self.pay(pte, c)
+        self.add(c, Vm.ACCESSES_LOCAL if local else Vm.ACCESSES_REMOTE)
+        cause = Cause.ACCESS_LOCAL if local else Cause.ACCESS_REMOTE
+        self.charge(task, cause, self.prices[task.id][n])
+        self.traffic[c][n] += self.clocks[task.id].refs
+
+    def left(self, task):
+        clock = self.clocks[task.id]
+        if not task.process.alive or clock.load is None:
+            return 0
+        return clock.load.count - clock.number
+
+    def assign(self, end):
+        total = 0
+        for task in self.tasks:
+            clock = self.clocks[task.id]
+            clock.quota = 0
+            left = self.left(task)
+            if left > 0:
+                clock.ns = max(clock.ns, self.now)
+                if clock.ns < end:
+                    clock.quota = min(left, max(1, (end - clock.ns) // clock.mean))
+                    total += clock.quota
+        return total
+
+    def plan(self):
+        """Fix the quotas; return the quantum's end, or None."""
+        end = self.paced()
+        total = self.assign(end)
+        if total == 0:
+            busy = [task for task in self.tasks if self.left(task) > 0]
+            if not busy:
+                return None
+            self.now = min(self.clocks[task.id].ns for task in busy)
+            end = self.paced()
+            total = self.assign(end)
+        most = self.settings.quantum_accesses
+        if total > most:
+            end = self.now + max(1, (end - self.now) * most // total)
+            self.assign(end)
+        return end
+
+    def paced(self):
+        """Return the end of a quantum in which no task doubles what it has done."""
+        end, ends = self.now + self.settings.quantum_ns, []
+        for task in self.tasks:
+            clock = self.clocks[task.id]
+            start = max(clock.ns, self.now)
+            if self.left(task) > 0 and start < end:
+                ends.append(start + max(4, clock.number) * clock.mean)
+        return min([end, *ends])
+
+    def run(self, workloads):
+        for clock in self.clocks:
+            clock.load, clock.number = None, 0
+        for load in workloads:
+            clock = self.clocks[load.task.id]
+            clock.load, clock.run = load, self.runs
+            clock.refs, clock.stream = load.refs, load.streamed
+            if clock.mean == 0 and load.count:
+                c = self.cpu(load.task)
+                clock.mean = max(1, load.refs * int(self.machine.latency_ns[c][c]))
+        self.runs += 1
+        while self.quantum():
+            pass
+
+    def quantum(self):
+        start, end = self.now, self.plan()
+        if end is None:
+            return False
+        start = self.now
+        self.prices = {
+            task.id: [self.access_ns(task, n) for n in range(self.count)]
+            for task in self.tasks
+        }
+        self.measure_tables()
+        layout = self.lay_out()
+        queues = self.serve_shards(layout)
+        self.barrier(layout, queues)
+        self.ran = {i for i, clock in enumerate(self.clocks) if clock.quota}
+        for clock in self.clocks:
+            if clock.quota:
+                clock.mean = max(1, clock.charged // clock.quota)
+                clock.number += clock.quota
+                clock.quota = 0
+        self.fold()
+        self.utilise(end - start)
+        if not any(self.left(task) > 0 for task in self.tasks):
+            end = min(end, max(clock.ns for clock in self.clocks))
+        self.now = end
+        self.balance(start)
+        self.run_khugepaged()
+        return True
+
+    def lay_out(self):
+        layout = []
+        for task in self.tasks:
+            clock = self.clocks[task.id]
+            for i in range(clock.number, clock.number + clock.quota):
+                stream = clock.run << 32 | task.id
+                page, write = access(clock.load, self.seed, stream, i)
+                layout.append((task, clock.load.region.first + page, write))
+        return layout
+
+    def shard_of(self, vpn):
+        scattered = (vpn >> 9) * 0x9E3779B1 % (1 << 32)
+        return scattered * self.settings.shards >> 32
+
+    def serve_shards(self, layout):
+        """Serve what shards can; return how many accesses each of them served."""
+        queues = [[] for _ in range(self.settings.shards)]
+        for one in layout:
+            queues[self.shard_of(one[1])].append(one)
+        if self.settings.sequential:
+            return [0]
+        self.slots_at_start = self.slots.used
+        shards = [Shard() for _ in queues]
+        self.lend(shards, queues)
+        for shard, queue in zip(shards, queues, strict=True):
+            self.shard = shard
+            self.shard_notes.append(Noted())
+            self.serve_queue(shard, queue)
+        self.shard = None
+        self.take_back(shards, queues)
+        return [shard.served for shard in shards]
+
+    def serve_queue(self, shard, queue):
+        for task, vpn, write in queue:
+            try:
+                while not self.hit(self.entry(task.process, vpn), write):
+                    self.fault(task, vpn, write)
+            except (SetAside, LookupError):
+                return
+            self.do_hit(task, vpn, write)
+            shard.served += 1
+
+    def barrier(self, layout, served):
+        self.run_woken()
+        seen = [0] * len(served)
+        for task, vpn, write in layout:
+            s = self.shard_of(vpn)
+            seen[s] += 1
+            if seen[s] > served[s] and task.process.alive:
+                self.serve_serially(task, vpn, write)
+
+    def serve_serially(self, task, vpn, write):
+        rounds = 0
+        while not self.hit(self.entry(task.process, vpn), write):
+            try:
+                self.fault(task, vpn, write)
+                rounds = 0
+            except NoMemory:
+                vma = self.vma_of(task.process, vpn)
+                candidates = self.passes(task, *self.place(task, vma, vpn))[-1]
+                rounds = 0 if self.direct_reclaim(task, candidates) else rounds + 1
+                if rounds > 16:
+                    self.oom_kill(task)
+                    rounds = 0
+                    if not task.process.alive:
+                        return
+        self.do_hit(task, vpn, write)
+        self.run_woken()
+
+    def run_woken(self):
+        """Let kswapd and kcompactd of the nodes work that were woken."""
+        for n, node in enumerate(self.nodes):
+            if node.woken:
+                node.woken = False
+                self.kswapd(n)
+        for n, node in enumerate(self.nodes):
+            if node.kcompactd:
+                node.kcompactd = False
+                self.compact(n, None)
+
+    def synchronize(self):
+        alive = [self.clocks[t.id] for t in self.tasks if t.process.alive]
+        for clock in alive:
+            clock.ns = max(other.ns for other in alive)
+
+    def idle(self, ns):
+        self.now += ns
+        self.run_khugepaged()
