@@ -20,7 +20,7 @@ The cache lines per access are calibrated so that ``off`` takes as long as "stat
 spread evenly over it: real threads get out of step at once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -304,5 +304,5 @@ def _counts(rows: list[Row]) -> list[str]:
     return aligned(shown)
 
 
-def _errors(here: Sequence[float], there: Sequence[float]) -> list[str]:
+def _errors(here: Iterable[float], there: Iterable[float]) -> list[str]:
     return [percent(a / b - 1) for a, b in zip(here, there, strict=True)]
