@@ -61,8 +61,8 @@ def main() -> int:
 
 
 def _explain(results: list[dict[str, Any]]) -> None:
-    print("against: the ceiling, a bare loop over as many entries; Linux itself for")
-    print("collapses and splits; the program that writes a trace as text")
+    print("against: the ceiling, which is a bare loop over the same number of entries;")
+    print("for collapses and splits Linux; for traces the program that writes the text")
     for result in results:
         if result["ceiling_per_s"] is None:
             print(f"{result['name']}: {result['against']} is not installed, or fails")
@@ -86,7 +86,7 @@ def _options() -> argparse.Namespace:
 
 
 def _measure(case: Case, threads: int, ceilings: Ceilings) -> dict[str, Any]:
-    """Time a case that is warm, beside the ceiling over as many entries."""
+    """Time a case that is warm, and the ceiling over the same number of entries."""
     case.run(WARM_UP, threads)
     gc.collect()
     timing = _best(case, threads)

@@ -139,7 +139,7 @@ def _stencils(
 
 
 def _start(simulation: Simulation, process: Process, ranks: int) -> list[Task]:
-    """Start the ranks, as many on each node with CPUs, those of a node in a row."""
+    """Start the ranks, in order of nodes, equal shares on all nodes with CPUs."""
     nodes = nodes_with_cpus(simulation.machine)
     share = -(-ranks // len(nodes))
     tasks: list[Task] = []

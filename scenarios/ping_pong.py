@@ -8,8 +8,8 @@ and groups of tasks that share memory, whose pages stay on nodes that the group 
 Before 5.15 a page also remembered faults by tasks of its own node; since then it
 remembers only faults that would move it.
 
-All tasks are threads of one process, as many on each node, and touch all of its pages
-at random.  The scheduler leaves them where they are (``balancing.placement``).
+All tasks are threads of one process, half of them on each node, and touch all of its
+pages at random.  The scheduler leaves them where they are (``balancing.placement``).
 """
 
 from dataclasses import dataclass, field, replace

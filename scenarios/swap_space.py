@@ -109,7 +109,7 @@ def _variant(
         settings,
         partial(_steps, name=name, job=job, swapped=swapped, scale=scale),
         accesses=3 * job + swapped,
-        # Reclaim splits huge pages that swap has no room for: as many pages again.
+        # Reclaim splits huge pages that do not fit in swap: up to twice its pages.
         mapped_pages=min(pages, 2 * swapped) if thp.enabled == "always" else pages,
     )
 

@@ -62,8 +62,8 @@ def repair(
     pages  how many, None: to the end of the region
 
     ``eager`` moves them to ``node`` at once (mbind with MPOL_MF_MOVE).  The lazy
-    mechanisms mark them, and each page goes to the node of the task that touches it next
-    (MPOL_NOOP, next-touch).  ``none`` and ``balancing`` do nothing here.
+    mechanisms mark them, and each page goes to the node of the task that touches it
+    next (MPOL_NOOP, next-touch).  ``none`` and ``balancing`` do nothing here.
     """
     check_mechanism(name)
     if name == "eager":

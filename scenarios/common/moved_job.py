@@ -27,7 +27,7 @@ TASKS = 32
 class MovedJob(NamedTuple):
     """What the job is made of; the defaults are those of ``mechanisms``.
 
-    pages    4 KiB pages of its memory, as many for each thread
+    pages    4 KiB pages of its memory, a multiple of ``tasks``
     tasks    threads
     touches  accesses to each page after the move, on average
     refs     cache lines that an access stands for
@@ -58,7 +58,7 @@ def machine_of(text: str, memory: int) -> Machine:
 
 
 def pages_of(memory: int, tasks: int) -> int:
-    """Return the pages in an eighth of ``memory`` bytes, as many for each of ``tasks``.
+    """Return the pages in an eighth of ``memory`` bytes, a multiple of ``tasks``.
 
     Raises BadInput if that is none.
     """

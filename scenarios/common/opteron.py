@@ -36,7 +36,7 @@ def opteron(cpus: int, memory: int) -> Machine:
 
 
 def spread(simulation: Simulation, threads: int) -> list[int]:
-    """Return a CPU for each thread: as many on each node, in random order."""
+    """Return a CPU for each thread, in random order, the same number on each node."""
     by_node = [cpus_of(simulation.machine, node) for node in range(NODES)]
     cpus = [
         by_node[i % NODES][i // NODES % len(by_node[i % NODES])] for i in range(threads)

@@ -209,42 +209,42 @@ def _convert(kind: type, name: str, value: str) -> bool | int | str:
 
 
 def _machine(words: _Words) -> Arguments:
-    given: dict[str, str] = {}
+    found: dict[str, str] = {}
     while words.left:
         key, _, value = words.take("").partition("=")
         if key not in ("nodes", "mem", "distance") or not value:
             raise _Bad(f"nodes=N, mem=SIZE[,..] or distance=ROW/.., got {key!r}")
-        given[key] = value
-    nodes = _number(given.get("nodes", "4"), "nodes=N")
+        found[key] = value
+    nodes = _number(found.get("nodes", "4"), "nodes=N")
     if not 1 <= nodes <= 62:
         raise _Bad(f"nodes from 1 to 62, got {nodes}")
-    memory = [_size(one, "mem") for one in given.get("mem", "512M").split(",")]
+    memory = [_size(one, "mem") for one in found.get("mem", "512M").split(",")]
     memory = memory * nodes if len(memory) == 1 else memory
     if len(memory) != nodes:
-        raise _Bad(f"mem of {nodes} nodes, got {given['mem']!r}")
-    return {"memory": tuple(memory), "distance": _distance(given, nodes)}
+        raise _Bad(f"mem of {nodes} nodes, got {found['mem']!r}")
+    return {"memory": tuple(memory), "distance": _distance(found, nodes)}
 
 
-def _distance(given: dict[str, str], nodes: int) -> tuple[tuple[int, ...], ...]:
-    if "distance" not in given:
+def _distance(found: dict[str, str], nodes: int) -> tuple[tuple[int, ...], ...]:
+    if "distance" not in found:
         row = range(nodes)
         return tuple(tuple(10 if i == j else 20 for j in row) for i in row)
     rows = tuple(
         tuple(_number(one, "distance") for one in row.split(","))
-        for row in given["distance"].split("/")
+        for row in found["distance"].split("/")
     )
     if len(rows) != nodes or any(len(row) != nodes for row in rows):
-        raise _Bad(f"{nodes} rows of {nodes} distances, got {given['distance']!r}")
+        raise _Bad(f"{nodes} rows of {nodes} distances, got {found['distance']!r}")
     return rows
 
 
 def _set(words: _Words) -> Arguments:
-    given = {"setting": words.take("a setting's name"), "value": words.take("a value")}
+    found = {"setting": words.take("a setting's name"), "value": words.take("a value")}
     try:
-        changed(Settings(), **given)
+        changed(Settings(), **found)
     except BadInput as error:
         raise _Bad(f"a setting that can be: {error}") from None
-    return given
+    return found
 
 
 def _map(words: _Words) -> Arguments:
@@ -283,24 +283,24 @@ def _mode(words: _Words) -> Arguments:
 
 
 def _policy(words: _Words) -> Arguments:
-    given: Arguments = {"region": words.name("a region's name")} | _mode(words)
-    given |= dict.fromkeys(FLAGS, False) | {"offset": 0, "length": None}
+    found: Arguments = {"region": words.name("a region's name")} | _mode(words)
+    found |= dict.fromkeys(FLAGS, False) | {"offset": 0, "length": None}
     while words.left:
         word = words.one_of((*FLAGS, "at"), "the flag")
-        given |= _range(words) if word == "at" else {word: True}
-    return given
+        found |= _range(words) if word == "at" else {word: True}
+    return found
 
 
 def _taskpolicy(words: _Words) -> Arguments:
-    given = _mode(words)
+    found = _mode(words)
     balancing = bool(words.left) and bool(words.one_of(("balancing",), "the flag"))
-    return given | {"balancing": balancing}
+    return found | {"balancing": balancing}
 
 
 def _touch(words: _Words) -> Arguments:
-    given = _sweep(words)
+    found = _sweep(words)
     times = words.number("a number of times") if words.left else 1
-    return given | {"times": times}
+    return found | {"times": times}
 
 
 def _sweep(words: _Words) -> Arguments:
@@ -311,18 +311,18 @@ def _sweep(words: _Words) -> Arguments:
     if not stride:
         raise _Bad("a stride of at least one byte, got 0")
     write = words.one_of(("r", "w"), "the access") == "w"
-    given = {"region": region, "offset": offset, "length": length}
-    return given | {"stride": stride, "write": write}
+    found = {"region": region, "offset": offset, "length": length}
+    return found | {"stride": stride, "write": write}
 
 
 def _move(words: _Words) -> Arguments:
-    given = {"region": words.name("a region's name")} | _range(words)
-    return given | {"node": words.number("a node")}
+    found = {"region": words.name("a region's name")} | _range(words)
+    return found | {"node": words.number("a node")}
 
 
 def _protect(words: _Words) -> Arguments:
-    given = {"region": words.name("a region's name")} | _range(words)
-    return given | {"protection": words.one_of(PROTECTIONS, "the protection")}
+    found = {"region": words.name("a region's name")} | _range(words)
+    return found | {"protection": words.one_of(PROTECTIONS, "the protection")}
 
 
 _OPERATIONS: dict[str, Callable[[_Words], Arguments]] = {

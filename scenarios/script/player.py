@@ -294,7 +294,7 @@ class Player:
             self._sim.run([load])
 
     def _settle(self, process: str, region: str, seconds: int, **sweep: Any) -> None:
-        """Sweep over a range again and again for so many seconds."""
+        """Sweep over a range again and again for ``seconds`` of simulated time."""
         end = self._sim.now + seconds * 1000 * NS_PER_MS
         while self._sim.now < end:
             self._sweep(process, region, SETTLE_SWEEPS, SETTLE_REFS, **sweep)
