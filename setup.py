@@ -34,10 +34,11 @@ def extensions() -> list[Extension]:
 setup(
     packages=list(folders()),
     package_dir=folders(),
-    package_data={"": ["*.pyx", "*.pxd"]},
+    package_data={"": ["*.pyx", "*.pxd", "py.typed"]},
     ext_modules=cythonize(
         extensions(),
         build_dir="build",
+        include_path=[str(ROOT / "kernels")],
         force=DEBUG,
         compiler_directives={
             "language_level": 3,

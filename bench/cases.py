@@ -1,9 +1,9 @@
-"""The cases: each builds a world, does one kind of work and says how long it took."""
+"""The cases: each builds a world, does one kind of work and measures its time."""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lazynuma.engine import (
     Balancing,
@@ -16,33 +16,33 @@ from lazynuma.engine import (
     preset,
 )
 from lazynuma.engine.workloads import kinds
-from lazynuma.engine.workloads.kinds import NextTouch, Sweep, Uniform, Zipf
+from lazynuma.engine.workloads.kinds import NextTouch, Sweep, Uniform, Workload, Zipf
 from lazynuma.kernels.frames.folio import split_huge_pmd
 from lazynuma.kernels.jit.compile import kernel
-from lazynuma.kernels.state import Info
+from lazynuma.kernels.state import Info, Memory
 from lazynuma.kernels.words import PTE_YOUNG
 
 GIB = 1 << 30
 TIB = 1 << 40
-BLOCK = 1 << 21
 #: Pages of a huge page.
 HUGE = 512
-#: What Linux itself did in a second, measured: collapses of 2 MiB, PMD splits.
+#: Measured on Linux, per second: collapses of 2 MiB, splits of PMD entries.
 LINUX_COLLAPSES, LINUX_PMD_SPLITS = 355, 89_000
+#: Tasks of a job.
 TASKS = 32
-#: Most accesses that a case makes in one go.
+#: Most accesses that a case makes in one run.
 ACCESSES = 20_000_000
-#: Those of the run with NUMA balancing, which takes simulated minutes to settle.
+#: Accesses with NUMA balancing, which takes simulated minutes to settle.
 BALANCED = 10**9
-#: Shared machines are noisy: of work that can be done again the best time counts, as
-#: it does for the ceiling.
+#: Shared machines are noisy: work that can be repeated is, and its best time counts, as
+#: for the ceiling.
 REPEATS = 4
 
 
 class Timing(NamedTuple):
-    """Events, the seconds they took, the pages mapped and the host bytes they cost.
+    """Events, the seconds they took, pages mapped and the bytes of the host they cost.
 
-    ``records``: entries of 8 bytes that the ceiling goes over, if not one a page.
+    records  entries of 8 bytes that the ceiling goes over, 0: one for each page
     """
 
     events: int
@@ -52,17 +52,25 @@ class Timing(NamedTuple):
     records: int = 0
 
 
+#: A case's work: (bytes of simulated memory, host threads) to a timing.
+Run = Callable[[int, int], Timing]
+
+
 @dataclass(frozen=True)
 class Case:
-    """A benchmark: ``run(size, threads)`` over ``size`` bytes of simulated memory."""
+    """A benchmark: ``run(size, threads)`` over ``size`` bytes of simulated memory.
+
+    sequential  whether the ceiling goes over its entries in order
+    grows       whether host memory is touched for the first time while the clock runs
+    against     events/s of Linux, if the case is compared with that; 0: with nothing;
+                None: with the ceiling
+    """
 
     name: str
     size: int
-    run: Callable[[int, int], Timing]
+    run: Run
     sequential: bool = False
-    #: Whether host memory is touched for the first time while the clock runs.
     grows: bool = False
-    #: Events a second of Linux itself, where that is what counts; 0: nothing does.
     against: int | None = None
 
 
@@ -85,8 +93,14 @@ class World:
         self.tasks = [self.sim.start_task(self.process, cpu) for cpu in range(TASKS)]
         self.region = self.sim.mmap(self.process, size)
 
-    def timed(self, work, events: int, repeats: int = 1, records: int = 0) -> Timing:
-        """Do ``work`` and close the world; of several times the best counts."""
+    def timed(
+        self,
+        work: Callable[[], object],
+        events: int,
+        repeats: int = 1,
+        records: int = 0,
+    ) -> Timing:
+        """Do ``work`` and close the world; the best of several times counts."""
         seconds = float("inf")
         for _ in range(repeats):
             begin = time.perf_counter()
@@ -96,16 +110,22 @@ class World:
         self.sim.close()
         return Timing(events, seconds, self.region.pages, nbytes, records)
 
-    def loads(self, kind, count: int, slabs: bool = False, **options):
-        """Return one workload a task: ``count`` accesses in all."""
-        # A barrier after the set-up, or the task that did it would go on alone at last.
+    def loads(
+        self, kind: type[Workload], count: int, slabs: bool = False, **options: Any
+    ) -> list[Workload]:
+        """Return a workload for each task, ``count`` accesses in all.
+
+        slabs    whether each task has its own part of the memory
+        options  more fields of the workload
+        """
+        # Without a barrier the task that did the set-up would finish last, alone.
         self.sim.synchronize()
         each, slab = count // TASKS, self.region.pages // TASKS
-        part = [
+        part: list[dict[str, int]] = [
             {"first": i * slab, "pages": slab} if slabs else {} for i in range(TASKS)
         ]
         if kind is NextTouch and not slabs:
-            # Each task goes on where the one before it ends: no page comes twice.
+            # Each task starts where the one before it ends: no page comes twice.
             pages = self.region.pages
             step = kinds.coprime(pages)
             part = [{"shift": i * each * step % pages} for i in range(TASKS)]
@@ -120,7 +140,9 @@ class World:
             self.sim.move_task(task, task.cpu + 2 * TASKS)
 
 
-def _touch(kind):
+def _touch(kind: type[Workload]) -> Run:
+    """Touches of pages that are mapped."""
+
     def run(size: int, threads: int) -> Timing:
         world = World(size, threads)
         world.sim.populate(world.tasks[0], world.region)
@@ -131,7 +153,9 @@ def _touch(kind):
     return run
 
 
-def _first_touch(kind, slabs: bool):
+def _first_touch(kind: type[Workload], slabs: bool) -> Run:
+    """Touches of pages that are not mapped yet."""
+
     def run(size: int, threads: int) -> Timing:
         world = World(size, threads)
         count = world.region.pages
@@ -141,7 +165,7 @@ def _first_touch(kind, slabs: bool):
     return run
 
 
-def _fault(mechanism: Mechanism):
+def _fault(mechanism: Mechanism) -> Run:
     """Faults of parked or marked pages, each with a migration, in scattered order."""
 
     def run(size: int, threads: int) -> Timing:
@@ -179,7 +203,7 @@ def _exit(size: int, threads: int) -> Timing:
 
 
 def _shmem_fault(size: int, threads: int) -> Timing:
-    """A child's write faults on pages that its parent has made, in scattered order."""
+    """Write faults of a child on pages of its parent, in scattered order."""
     world = World(size, threads)
     world.region = world.sim.mmap(world.process, size, shared=True)
     world.sim.populate(world.tasks[0], world.region)
@@ -217,7 +241,7 @@ def _thp_touch(size: int, threads: int) -> Timing:
 
 
 def _balance(size: int, threads: int) -> Timing:
-    """10^9 accesses of tasks that were spread, while balancing brings their memory."""
+    """10^9 accesses of tasks that were spread, while balancing moves their memory."""
     world = World(size, threads, settings=Settings(balancing=Balancing(mode="normal")))
     world.sim.populate(world.tasks[0], world.region)
     for i, task in enumerate(world.tasks):
@@ -227,7 +251,7 @@ def _balance(size: int, threads: int) -> Timing:
 
 
 def _thp_map(size: int, threads: int) -> Timing:
-    """Map memory by huge pages; a fault each."""
+    """Map memory with huge pages, one fault for each."""
     world = World(size, threads, settings=Settings(thp=ALWAYS))
     populate = world.sim.populate
     blocks = world.region.pages // HUGE
@@ -245,7 +269,7 @@ def _setup(size: int, threads: int) -> Timing:
 
 
 def _small_world(size: int, threads: int) -> World:
-    """A world of small pages that khugepaged sees from now on, all at a wake-up."""
+    """A world of small pages, all of which khugepaged scans at each wake-up."""
     knobs = Khugepaged(pages_to_scan=size // 4096 + HUGE, scan_sleep_millisecs=1)
     settings = Settings(thp=Thp(enabled="madvise"), khugepaged=knobs)
     world = World(size, threads, settings=settings)
@@ -255,7 +279,7 @@ def _small_world(size: int, threads: int) -> World:
 
 
 def _scan(size: int, threads: int) -> Timing:
-    """khugepaged reads every PTE and finds that none was used since."""
+    """khugepaged reads all PTEs and finds that none was used."""
     world = _small_world(size, threads)
     first = world.region.first + world.process.delta
     world.sim.memory.pte[first : first + world.region.pages] &= ~PTE_YOUNG
@@ -270,14 +294,14 @@ def _collapse(size: int, threads: int) -> Timing:
 
 
 @kernel
-def _split_pmds(m, mm, first, blocks):
+def _split_pmds(m: Memory, mm: int, first: int, blocks: int) -> None:
     """Split the PMD entries of a range of blocks."""
     for i in range(blocks):
         split_huge_pmd(m, m.info[Info.SHARDS], mm, first + i)
 
 
-def _split(warm: bool):
-    """PMD splits; ``warm``: the host has the tables' memory already, as Linux has."""
+def _split(warm: bool) -> Run:
+    """Splits of PMD entries; ``warm``: the tables have host memory, as on Linux."""
 
     def run(size: int, threads: int) -> Timing:
         world = World(size, threads, settings=Settings(thp=ALWAYS))
@@ -331,7 +355,9 @@ CASES = (
     Case("collapse_64GiB", 64 * GIB, _collapse, grows=True, against=LINUX_COLLAPSES),
     Case("split_pmd_16GiB", 16 * GIB, _split(True), against=LINUX_PMD_SPLITS),
     Case(
-        *("split_pmd_cold_16GiB", 16 * GIB, _split(False)),
+        "split_pmd_cold_16GiB",
+        16 * GIB,
+        _split(False),
         grows=True,
         against=LINUX_PMD_SPLITS,
     ),

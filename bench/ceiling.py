@@ -1,6 +1,8 @@
-"""The ceiling: what memory alone allows, one bare read-modify-write per event."""
+"""The ceiling: what memory alone allows, with one read-modify-write per event."""
 
 import time
+from collections.abc import Callable
+from functools import partial
 
 import numba
 import numpy as np
@@ -15,15 +17,15 @@ REPEATS = 3
 
 
 @numba.njit(nogil=True)
-def _random(array, key, events):
+def _random(array: np.ndarray, key: np.uint64, events: int) -> None:
     """Change ``events`` random records of an int64 array."""
     for i in range(events):
         array[uniform(draw(key, i), array.size)] += 1
 
 
 @numba.njit(nogil=True)
-def _random_prefetched(array, key, events):
-    """The same with a software prefetch."""
+def _random_prefetched(array: np.ndarray, key: np.uint64, events: int) -> None:
+    """Do the same with a software prefetch."""
     ring = np.zeros(DISTANCE, np.int64)
     for i in range(DISTANCE):
         ring[i] = uniform(draw(key, i), array.size)
@@ -36,8 +38,8 @@ def _random_prefetched(array, key, events):
 
 
 @numba.njit(nogil=True)
-def _sequential(array, events):
-    """Change records in order, round and round."""
+def _sequential(array: np.ndarray, events: int) -> None:
+    """Change records in order, from the start again after the last."""
     done = 0
     while done < events:
         part = array[: min(array.size, events - done)]
@@ -46,29 +48,23 @@ def _sequential(array, events):
         done += part.size
 
 
-def _rate(work, events: int) -> float:
+def _rate(work: Callable[[int], None], events: int) -> float:
+    """Return the events/s of ``work(events)``."""
     begin = time.perf_counter()
-    work()
+    work(events)
     return events / (time.perf_counter() - begin)
 
 
 def ceiling(pages: int, sequential: bool, events: int = 20_000_000) -> float:
-    """Return events a second over ``pages`` 8-byte records on huge host pages."""
+    """Return the most events/s over ``pages`` records of 8 bytes on huge host pages."""
     array = sparse(pages, np.int64, True)
     array[:] = 0
     key = np.uint64(1)
     if sequential:
         events = max(events, pages)
-        ways = [lambda count: _sequential(array, count)]
+        ways = [partial(_sequential, array)]
     else:
-        ways = [
-            lambda count: _random(array, key, count),
-            lambda count: _random_prefetched(array, key, count),
-        ]
+        ways = [partial(_random, array, key), partial(_random_prefetched, array, key)]
     for way in ways:
         way(1000)
-    return max(
-        _rate(lambda way=way: way(events), events)
-        for way in ways
-        for _ in range(REPEATS)
-    )
+    return max(_rate(way, events) for way in ways for _ in range(REPEATS))

@@ -1,12 +1,13 @@
-"""Beside cache simulators and the machine's own kernel, on the same page traces.
+"""How fast lazynuma is beside cache simulators and the running Linux.
 
-``python -m bench peers [--json] [--threads N] [--accesses N]``.  libcachesim and
-pycachesim come with ``pip install '.[bench]'``; what is not installed is left out.
+``python -m bench peers [--json] [--threads N] [--accesses N]``.  ``pip install
+'.[bench]'`` brings libcachesim and pycachesim; a peer that is not installed is left
+out.
 
-The traces are uniform and Zipf (exponent 1, ranks scattered) over 2^20 pages.  Every
-LRU holds a quarter of them.  lazynuma serves the trace as recorded accesses to pages
-that are mapped, and once more as accesses that it draws itself.  Ratios are of events
-a second of CPU time.
+All of them get the same page traces: uniform and Zipf (exponent 1, ranks scattered)
+over 2^20 pages.  Each LRU holds a quarter of the pages.  lazynuma serves the trace as
+recorded accesses to mapped pages, and once more as accesses that it draws itself.
+Ratios compare events per second of CPU time.
 """
 
 import argparse
@@ -16,30 +17,32 @@ import tempfile
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from lazynuma.engine.calibrate import probe
-from lazynuma.engine.workloads.kinds import Recorded, Sweep, Uniform, Zipf
+from lazynuma.engine.workloads.kinds import Recorded, Sweep, Uniform, Workload, Zipf
 
 from .cases import GIB, World
-from .machine import as_line, machine
+from .host import as_line, host
 
 PAGES = 1 << 20
 PAGE = 4096
-#: Pages that an LRU holds; pycachesim's is of SETS x WAYS.
+#: Pages that an LRU holds; the one of pycachesim has SETS x WAYS.
 CACHED = PAGES // 4
 SETS, WAYS = CACHED // 16, 16
 ACCESSES = 50_000_000
-#: OrderedDict takes a second for so many.
+#: Accesses that an OrderedDict serves in about a second.
 FEW = 3_000_000
+#: Accesses of a part of a trace that is made or converted at once.
 CHUNK = 5_000_000
-#: Accesses of a part in which lazynuma is given a trace.
+#: Accesses of a part of a trace that lazynuma gets at once.
 STREAMED = 1 << 20
 FIRST_TOUCH = 16 * GIB
-#: As much as a small machine has; beyond its caches by far.
+#: A small machine has as much; it is far larger than the caches.
 LINUX_TOUCH = GIB
 REPEATS = 2
 
@@ -49,17 +52,20 @@ _LESS = "Cache simulators do less per event: they have no nodes, page tables or 
 
 
 class Seconds(NamedTuple):
-    """What the clock on the wall says, and what this process had of its CPUs."""
+    """Wall time, and CPU time of this process."""
 
     wall: float
     cpu: float
 
 
 class Rate(NamedTuple):
-    """Events a second of one program, the best of REPEATS; ``hits``: share, if any.
+    """Events per second of one program, the best of REPEATS.
 
-    ``per_cpu_s``: a second of CPU time, which is what ratios are made of: others on a
-    shared machine do not take their turn at the same times from both sides.
+    per_s      events per second of wall time
+    per_cpu_s  events per second of CPU time; ratios compare these, because others on a
+               shared machine take time away from one side only
+    hits       share of the events, None if the program has no cache
+    target     how many times as fast lazynuma wants to be
     """
 
     name: str
@@ -67,7 +73,6 @@ class Rate(NamedTuple):
     per_s: float
     per_cpu_s: float
     hits: float | None = None
-    #: How many times as fast lazynuma wants to be.
     target: float | None = None
 
 
@@ -76,9 +81,10 @@ def _rate(name: str, events: int, best: Seconds, **more: float) -> Rate:
 
 
 def main(arguments: list[str]) -> int:
-    """Measure, print a table or one JSON object."""
+    """Measure; print a table or one JSON object."""
     options = _options(arguments)
-    here, results, missing = machine(), {}, _missing()
+    here, missing = host(), _missing()
+    results: dict[str, list[Rate]] = {}
     if not options.json:
         print(as_line(here))
         for name in missing:
@@ -99,15 +105,25 @@ def _options(arguments: list[str]) -> argparse.Namespace:
         prog="python -m bench peers", description=__doc__.partition("\n")[0]
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--threads", type=int, default=1, help="lazynuma's threads")
     parser.add_argument(
-        "--accesses", type=int, default=ACCESSES, help="of a trace (%(default)s)"
+        "--threads",
+        type=int,
+        default=1,
+        metavar="N",
+        help="threads of lazynuma (default: 1)",
+    )
+    parser.add_argument(
+        "--accesses",
+        type=int,
+        default=ACCESSES,
+        metavar="N",
+        help="accesses of a trace (default: %(default)s)",
     )
     return parser.parse_args(arguments)
 
 
 def _sections(options: argparse.Namespace) -> Iterator[tuple[str, list[Rate]]]:
-    """Yield (what is measured, rates); of each, lazynuma's come first."""
+    """Yield (title, rates); lazynuma's rates come first."""
     for kind, draw in ((Uniform, _uniform), (Zipf, _zipf)):
         name = kind.__name__.lower()
         trace = draw(np.random.default_rng(1), options.accesses)
@@ -141,7 +157,7 @@ def _version(name: str) -> str | None:
 
 
 def _best(once: Callable[[], Seconds]) -> Seconds:
-    """Return the least seconds: what shared machines add is never negative."""
+    """Return the fewest seconds: other users of the machine only ever add to them."""
     return Seconds(*map(min, zip(*(once() for _ in range(REPEATS)), strict=True)))
 
 
@@ -178,7 +194,7 @@ def _chunks(trace: np.ndarray, size: int = CHUNK) -> Iterator[np.ndarray]:
 
 
 def _recorded(trace: np.ndarray, threads: int) -> Rate:
-    """Serve the trace as a stream of parts, reads of mapped pages."""
+    """Serve the trace in parts, as reads of mapped pages."""
     world = _mapped(threads)
     writes = np.zeros(STREAMED, bool)
 
@@ -198,8 +214,8 @@ def _recorded(trace: np.ndarray, threads: int) -> Rate:
     return _rate("lazynuma, the trace", trace.size, best)
 
 
-def _drawn(kind: type, count: int, threads: int) -> Rate:
-    """Serve as many accesses of the same distribution, drawn in the kernels."""
+def _drawn(kind: type[Workload], count: int, threads: int) -> Rate:
+    """Serve accesses of the same distribution that the kernels draw themselves."""
     world = _mapped(threads)
     loads = world.loads(kind, count, write=0.0)
     best = _best(lambda: _seconds(lambda: world.sim.run(loads)))
@@ -216,7 +232,7 @@ def _mapped(threads: int) -> World:
 
 
 def _first_touch(threads: int) -> Rate:
-    """Fault 4 KiB pages in, in order."""
+    """Touch pages of 4 KiB for the first time, in order."""
 
     def once() -> Seconds:
         world = World(FIRST_TOUCH, threads)
@@ -232,7 +248,7 @@ def _first_touch(threads: int) -> Rate:
 
 
 def _libcachesim(trace: np.ndarray) -> Rate:
-    """Let libCacheSim process the trace from a file that lies in the page cache."""
+    """Let libCacheSim process the trace from a file in the page cache."""
     import libcachesim
 
     hits = 0.0
@@ -243,7 +259,7 @@ def _libcachesim(trace: np.ndarray) -> Rate:
             file.name, libcachesim.TraceType.ORACLE_GENERAL_TRACE
         )
         cache = libcachesim.LRU(CACHED)
-        misses = []
+        misses: list[float] = []
         seconds = _seconds(lambda: misses.append(cache.process_trace(reader)[0]))
         hits = 1 - misses[0]
         return seconds
@@ -259,7 +275,7 @@ def _libcachesim(trace: np.ndarray) -> Rate:
 
 
 def _pycachesim(trace: np.ndarray) -> Rate:
-    """Load lists of addresses; making the lists is not counted."""
+    """Load lists of addresses; the time to make the lists does not count."""
     import cachesim
 
     hits = 0.0
@@ -274,7 +290,7 @@ def _pycachesim(trace: np.ndarray) -> Rate:
         parts = []
         for part in _chunks(trace):
             addresses = (part * PAGE).tolist()
-            parts.append(_seconds(lambda a=addresses: simulator.load(a)))
+            parts.append(_seconds(partial(simulator.load, addresses)))
         hits = cache.stats()["HIT_count"] / trace.size
         return Seconds(*map(sum, zip(*parts, strict=True)))
 
@@ -283,12 +299,13 @@ def _pycachesim(trace: np.ndarray) -> Rate:
 
 
 def _ordered_dict(trace: np.ndarray) -> Rate:
-    """Do LRU in pure Python, over the first accesses alone."""
+    """Simulate LRU in pure Python, over the accesses of ``trace``."""
     pages, hits = trace.tolist(), 0
 
     def work() -> None:
         nonlocal hits
-        cache, hits = OrderedDict(), 0
+        hits = 0
+        cache: OrderedDict[int, None] = OrderedDict()
         for page in pages:
             if page in cache:
                 cache.move_to_end(page)
@@ -303,14 +320,14 @@ def _ordered_dict(trace: np.ndarray) -> Rate:
 
 
 def _linux() -> Rate:
-    """Touch new memory of this process: what the running kernel does in a second."""
+    """Touch new memory of this process: what does the running Linux do in a second?"""
 
     def once() -> Seconds:
         memory = mmap.mmap(-1, LINUX_TOUCH, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         memory.madvise(mmap.MADV_NOHUGEPAGE)
         return _seconds(lambda: probe.touch(memory, PAGE))
 
-    once()  # a hypervisor backs memory at its first use
+    once()  # the hypervisor backs memory at its first use
     return _rate("this Linux", LINUX_TOUCH // PAGE, _best(once), target=30.0)
 
 
@@ -348,8 +365,8 @@ def _millions(rate: float) -> str:
     return f"{rate / 1e6:8.2f} M"
 
 
-def _plain(results: dict[str, list[Rate]], missing: list[str]) -> dict:
-    """Return what ``--json`` prints: rates, and lazynuma's ratio to each peer."""
+def _plain(results: dict[str, list[Rate]], missing: list[str]) -> dict[str, Any]:
+    """Return the object of ``--json``: rates, and lazynuma's ratio to each peer."""
     sections = []
     for title, rates in results.items():
         rows = [

@@ -1,20 +1,67 @@
-"""Who is told what a run does."""
+"""Who is told what a simulation does."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+
+class Observer(Protocol):
+    """What a simulation reports to; times are simulated, in ns."""
+
+    def progress(self, accesses: int, now_ns: int) -> None:
+        """Take note of ``accesses`` more that were served since the last call."""
+
+    def epoch(
+        self,
+        time_ns: int,
+        counters: np.ndarray,
+        processes: Sequence[Mapping[str, Any]],
+        khugepaged: np.ndarray,
+    ) -> None:
+        """Take what was counted in an epoch that ended at ``time_ns``.
+
+        The arrays and rows are those of ``RunWriter.epoch``.
+        """
+
+    def event(
+        self, time_ns: int, kind: str, node: int, process: int, value: int
+    ) -> None:
+        """Take a rare event, the name of an ``Event``; node and process -1: none."""
+
+    def snapshot(
+        self, time_ns: int, process: int, node: np.ndarray, kind: np.ndarray
+    ) -> None:
+        """Take the blocks of a process, as ``Simulation.snapshot`` returns them."""
+
+    def record(self, time_ns: int, records: str, row: Mapping[str, Any]) -> None:
+        """Take a row of the records of that name, which are the study's own."""
 
 
 class Silent:
     """An observer that ignores everything."""
 
-    def progress(self, accesses, now_ns):
-        """Take note of accesses served since the last call."""
+    def progress(self, accesses: int, now_ns: int) -> None:
+        """Ignore progress."""
 
-    def epoch(self, time_ns, counters, processes, khugepaged):
-        """Take the counters of an epoch, and what khugepaged did in it."""
+    def epoch(
+        self,
+        time_ns: int,
+        counters: np.ndarray,
+        processes: Sequence[Mapping[str, Any]],
+        khugepaged: np.ndarray,
+    ) -> None:
+        """Ignore an epoch."""
 
-    def event(self, time_ns, kind, node, process, value):
-        """Take a rare event."""
+    def event(
+        self, time_ns: int, kind: str, node: int, process: int, value: int
+    ) -> None:
+        """Ignore an event."""
 
-    def snapshot(self, time_ns, process, node, kind):
-        """Take what the blocks of a process are."""
+    def snapshot(
+        self, time_ns: int, process: int, node: np.ndarray, kind: np.ndarray
+    ) -> None:
+        """Ignore a snapshot."""
 
-    def record(self, time_ns, records, row):
-        """Take a row of the study's own."""
+    def record(self, time_ns: int, records: str, row: Mapping[str, Any]) -> None:
+        """Ignore a record."""

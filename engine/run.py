@@ -1,7 +1,7 @@
 """Run a study: its variants in order, each in a fresh simulation, streamed to a file.
 
-Whatever can be refused is refused before the output file exists: the file's path, and
-memory that the host cannot hold.
+What can be refused is refused before the output file exists: the file's path, and a
+study that needs more memory than the host has.
 """
 
 import json
@@ -9,7 +9,7 @@ import os
 import platform
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -17,6 +17,8 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from .errors import BadInput, BadTrace, SimulationError
 from .output.reader import RunState
@@ -54,14 +56,14 @@ def run_study(
     opened      called, once the file is there, with a function by which another thread
                 closes it as stopped, to end the process without waiting for this one
 
-    Raises BadInput before there is an output file, and SimulationError where the model
+    Raises BadInput before there is an output file, and SimulationError if the model
     cannot go on.  Whatever ends the run, the file is closed and readable.
     """
     check_output(output, force)
     check_memory(study)
     file = _File()
     if output is not None:
-        attributes = _attributes(seed, threads, costs) | (provenance or {})
+        attributes = _attributes(seed, threads, costs) | dict(provenance or {})
         file = _File(_create(study, Path(output), attributes, force))
         if opened is not None:
             opened(partial(file.close, RunState.STOPPED))
@@ -69,7 +71,7 @@ def run_study(
 
 
 def check_output(output: str | os.PathLike | None, force: bool) -> None:
-    """Raise BadInput where ``output`` cannot be created."""
+    """Raise BadInput if ``output`` cannot be created."""
     if output is None:
         return
     path = Path(output)
@@ -92,13 +94,13 @@ class _File:
         self._lock = threading.Lock()
         self.seconds = 0.0
 
-    def write(self, what: str, *values: Any) -> None:
-        """Call the writer's method ``what``; ``seconds`` grows by what that takes."""
+    def write(self, put: Callable[[RunWriter], None]) -> None:
+        """Let ``put`` write, if there is a file; add its time to ``seconds``."""
         with self._lock:
             if self._writer is None:
                 return
             begin = time.perf_counter()
-            getattr(self._writer, what)(*values)
+            put(self._writer)
             self.seconds += time.perf_counter() - begin
 
     def close(self, state: RunState) -> None:
@@ -131,17 +133,30 @@ class _Observer:
         if self.callback is not None:
             self.callback(self.variant, accesses, now_ns)
 
-    def epoch(self, *values: Any) -> None:
-        self.file.write("epoch", self.index, *values)
+    def epoch(
+        self,
+        time_ns: int,
+        counters: np.ndarray,
+        processes: Sequence[Mapping[str, Any]],
+        khugepaged: np.ndarray,
+    ) -> None:
+        values = time_ns, counters, processes, khugepaged
+        self.file.write(lambda writer: writer.epoch(self.index, *values))
 
-    def event(self, *values: Any) -> None:
-        self.file.write("event", self.index, *values)
+    def event(
+        self, time_ns: int, kind: str, node: int, process: int, value: int
+    ) -> None:
+        values = time_ns, kind, node, process, value
+        self.file.write(lambda writer: writer.event(self.index, *values))
 
-    def snapshot(self, *values: Any) -> None:
-        self.file.write("snapshot", self.index, *values)
+    def snapshot(
+        self, time_ns: int, process: int, node: np.ndarray, kind: np.ndarray
+    ) -> None:
+        values = time_ns, process, node, kind
+        self.file.write(lambda writer: writer.snapshot(self.index, *values))
 
-    def record(self, *values: Any) -> None:
-        self.file.write("record", self.index, *values)
+    def record(self, time_ns: int, records: str, row: Mapping[str, Any]) -> None:
+        self.file.write(lambda writer: writer.record(self.index, time_ns, records, row))
 
 
 @dataclass(frozen=True)
@@ -192,8 +207,8 @@ class _Runner:
             "run_s": end - ready - writing,
             "output_s": writing,
         }
-        self.file.write("summary", index, row)
-        self.file.write("runtime", index, stages)
+        self.file.write(lambda writer: writer.summary(index, row))
+        self.file.write(lambda writer: writer.runtime(index, stages))
         names = named(self.study.dimension, variant.name)
         return {**names, **row, "wall_s": end - begin}
 

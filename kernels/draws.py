@@ -1,4 +1,7 @@
-"""Random numbers that depend on a key and a counter alone (splitmix64)."""
+"""Random numbers that depend only on a key and a counter (splitmix64).
+
+``docs/model/quantum.md`` 4.
+"""
 
 import numpy as np
 
@@ -34,17 +37,19 @@ def draw(key, number):
 
 @inlined
 def unit(r):
+    """Return a float in [0, 1) from the top 53 bits of a draw."""
     return np.float64(np.int64(r >> _U11)) * _UNIT
 
 
 @inlined
 def uniform(r, n):
-    """Return a number in [0, n) from the top 53 bits of ``r``."""
+    """Return an integer in [0, n) from the top 53 bits of a draw."""
     return int(unit(r) * n)
 
 
 @inlined
 def low_bits(r):
+    """Return the low 11 bits of a draw: 0 to 2047."""
     return np.int64(r & np.uint64(2047))
 
 

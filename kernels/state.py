@@ -1,7 +1,8 @@
-"""The state of a simulation: every array, with dtype, shape, unit and bytes a page.
+"""The state of a simulation: every array, with dtype, shape, unit and bytes for a page.
 
-This is the only declaration; ``engine/state/allocate.py`` allocates it.  Tables are
-int64 matrices whose columns are the enumerations below.
+This is the only declaration; ``engine/state/allocate.py`` allocates the arrays.  Tables
+are int64 matrices whose columns are the enumerations below.  ``docs/model/page.md``
+gives the bits of the words.
 """
 
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import numpy as np
 
 from .jit.arrays import Arrays
 
-#: New pages that a CPU's batch holds (mm/pagevec.h, 6.1).
+#: New pages in a full batch (mm/pagevec.h, 6.1).
 PAGEVEC_SIZE: Final = 15
 
 
@@ -28,10 +29,10 @@ class Ids(Columns):
     """Columns of an allocator of identities, from Info.SLOTS or Info.ENTRIES on."""
 
     TOTAL = auto()
-    VIRGIN_ID = auto()
-    STACK = auto()
+    VIRGIN_ID = auto()  # lowest never used
+    STACK = auto()  # freed last, or NONE
     IN_USE = auto()
-    PEAK = auto()
+    PEAK = auto()  # most that were ever in use
     IN_USE_AT_START = auto()
 
 
@@ -43,10 +44,10 @@ class Info(Columns):
     SEED = auto()
     WEDGE_PPM = auto()
     POSITION = auto()  # next access of the layout that the barrier looks at
-    NO_PROGRESS = auto()  # direct reclaims in a row that gave nothing
+    NO_PROGRESS = auto()  # direct reclaims in a row that freed nothing
     SCANNED = auto()  # pages scanned by direct reclaim, not yet charged
     WRITTEN = auto()  # pages written by direct reclaim, not yet charged
-    # Huge pages: settings, and what was ever done.
+    # Huge pages: settings, and whether something has ever happened.
     THP_ENABLED = auto()  # ThpEnabled
     THP_DEFRAG = auto()  # ThpDefrag
     USE_ZERO_PAGE = auto()
@@ -78,7 +79,7 @@ class Info(Columns):
     NOW_MS = auto()  # at the quantum's start, or of the operation
     LAZYFREE = auto()  # 1: some page may have been freed by advice
     LRU_BATCHES = auto()  # 1: new pages wait in batches
-    #: First column of the swap slots' and of the migration entries' allocator (Ids).
+    #: First columns of two allocators (Ids): swap slots, migration-cache entries.
     SLOTS = auto()
     ENTRIES = SLOTS + len(Ids)
 
@@ -95,7 +96,7 @@ class Node(Columns):
     HIGH = auto()
     SPAN = auto()  # frames from the node's first to its ballast
     END_BLOCK = auto()  # first block that may never be used
-    VIRGIN = auto()  # lowest never-used block
+    VIRGIN = auto()  # lowest block that was never used
     PARTIAL_HEAD = auto()
     RETURNED_HEAD = auto()
     INACTIVE = auto()  # pages on the LRU lists
@@ -142,8 +143,7 @@ class BlockList(IntEnum):
     PARTIAL = 1
     RETURNED = 2
     LENT = 3
-    BALLAST = 4
-    HUGE = 5
+    HUGE = 4
 
 
 class Mm(Columns):
@@ -156,7 +156,7 @@ class Mm(Columns):
     END_VMA = auto()
     RSS = auto()
     SWAPENTS = auto()
-    HUGE = auto()  # pages mapped by PMD entries
+    HUGE = auto()  # pages of the rss that PMD entries map
     PGD_NID = auto()  # node of the upper page tables
     USERS = auto()  # live tasks
     SCAN_SEQ = auto()
@@ -189,7 +189,7 @@ class Vma(Columns):
     BALANCING = auto()  # MPOL_F_NUMA_BALANCING
     NUMAB = auto()  # row of Memory.numab
     SHARED = auto()  # 1: MAP_SHARED
-    INTERLEAVE = auto()  # of a shared one: vpn + this is what is interleaved by
+    INTERLEAVE = auto()  # of a shared VMA: interleaving goes by vpn + this
 
 
 class Numab(Columns):
@@ -209,7 +209,7 @@ class Task(Columns):
 
     MM = auto()
     NID = auto()  # node of its CPU
-    DELTA = auto()  # its process's MM_DELTA
+    DELTA = auto()  # Mm.DELTA of its process
     ALIVE = auto()
     MODE = auto()
     MASK = auto()
@@ -220,10 +220,10 @@ class Task(Columns):
     NUMBER = auto()  # accesses served of the current workload
     COUNT = auto()  # accesses of the current workload
     TAIL = auto()  # access number from which the tail is counted
-    MEAN = auto()  # ns an access cost in the last quantum
-    REFS = auto()  # cache-line references an access stands for
+    MEAN = auto()  # ns: mean cost of an access in the last quantum
+    REFS = auto()  # references to cache lines that an access stands for
     STREAM = auto()  # 1: paid by bandwidth
-    QUOTA = auto()  # accesses of this quantum
+    QUOTA = auto()  # accesses in this quantum
     CPU = auto()
     RUNTIME = auto()  # ns, all that was charged
     BALANCING = auto()  # MPOL_F_NUMA_BALANCING
@@ -260,7 +260,7 @@ class NumaFaults(Columns):
 
 
 class Group(Columns):
-    """Columns of ``Memory.group``, int64[tasks, len(Group)]: the maker's row."""
+    """Columns of ``Memory.group``, int64[tasks, len(Group)]; row: its maker."""
 
     TASKS = auto()
     TOTAL = auto()
@@ -273,7 +273,7 @@ class Seen(Columns):
 
     LOCAL = auto()
     FAILED = auto()
-    #: ... then MEMBUF by node and kind: 2 * node + priv.
+    #: First of the columns of MEMBUF, by node and kind: 2 * node + priv.
     FAULTS = auto()
 
 
@@ -303,8 +303,8 @@ class Shard(Columns):
     FREED_BLOCK_TAIL = auto()
     TAIL_LOCAL = auto()
     TAIL_ALL = auto()
-    SEEN = auto()  # barrier: accesses of the shard passed so far
-    #: First column of a chain of freed slots and of freed entries (Chain).
+    SEEN = auto()  # accesses of the shard that the barrier has passed
+    #: First columns of two chains (Chain): freed slots, freed entries.
     FREED_SLOTS = auto()
     FREED_ENTRIES = FREED_SLOTS + len(Chain)
 
@@ -313,7 +313,7 @@ class Shard(Columns):
 SHARD_WIDTH: Final = 16
 
 
-#: Parts that frames are freed in, side by side.
+#: Parts of the blocks, whose frames threads free side by side.
 FREED_PARTS: Final = 8
 
 
@@ -322,9 +322,9 @@ class Pool(Columns):
 
     HEAD = auto()  # first lent block with a free frame
     LEFT = auto()  # frames of the allotment not yet used
-    GIVEN = auto()
+    GIVEN = auto()  # frames of the allotment when it was lent
     HUGE_HEAD = auto()  # first lent block that is wholly free
-    HUGE_LEFT = auto()
+    HUGE_LEFT = auto()  # blocks
     HUGE_GIVEN = auto()
     HUGE_USED = auto()  # blocks that the shard took in the last quantum
     WANTED = auto()  # frames that it may be lent
@@ -357,14 +357,14 @@ WAYS: Final = 4
 class Memory(Arrays):
     """All that kernels read and write; no field is ever reallocated in a kernel."""
 
-    #: int64[virtual pages], sparse: 8 bytes a page that has a page table.  The page
-    #: caches of shared mappings are ranges of it, too: 8 bytes a page that is in one.
+    #: int64[virtual pages], sparse: 8 bytes for each page that has a page table.  Page
+    #: caches of shared mappings are ranges of it, too: 8 bytes more for a page.
     pte: np.ndarray
-    #: int64[virtual blocks], sparse: PMD entries, 8 bytes a 2 MiB of address space.
+    #: int64[virtual blocks], sparse: PMD entries, 8 bytes for 2 MiB of address space.
     pmd: np.ndarray
-    #: int64[frames], sparse: 8 bytes a frame that was ever used by itself.
+    #: int64[frames], sparse: 8 bytes for each frame that was ever a small page's.
     frame: np.ndarray
-    #: int32[frames], sparse: 4 bytes a frame that was ever in a cache.
+    #: int32[frames], sparse: 4 bytes for each frame that was ever in a cache.
     frame_entry: np.ndarray
     #: int64[blocks]: the word of the huge page that fills the block, or 0.
     block_huge: np.ndarray
@@ -374,15 +374,15 @@ class Memory(Arrays):
     block_mapped: np.ndarray
     #: int64[8 * blocks], sparse: a bit for each free frame of blocks in use.
     block_free: np.ndarray
-    #: int8[blocks]: UNLISTED, PARTIAL, RETURNED, LENT, BALLAST or HUGE.
+    #: int8[blocks]: a BlockList.
     block_list: np.ndarray
     #: int32[blocks]: neighbours on the list.
     block_next: np.ndarray
     block_prev: np.ndarray
-    #: int32[blocks], sparse: uses until the last move of a folio has paid.
+    #: int32[blocks], sparse: uses left until the last move of a folio has paid.
     block_owes: np.ndarray
     #: int32[frames], int32[blocks], sparse: pid and CPU of the last hint fault, or the
-    #: time of the mark; touched only with NUMA balancing (4 bytes a page).
+    #: time of the mark; touched only if NUMA balancing is on (4 bytes for a page).
     frame_cpupid: np.ndarray
     block_cpupid: np.ndarray
     #: int16[slots], int64[slots]: PTEs that hold the slot; its frame, or NONE.
@@ -393,7 +393,7 @@ class Memory(Arrays):
     entry_frame: np.ndarray
     #: int32[virtual blocks], sparse: 1 + fork family that owns the block.
     vpn_family: np.ndarray
-    #: Tables: one row a node, process, family, VMA, task.
+    #: Tables: a row for each node, process, family, VMA and task.
     node: np.ndarray
     mm: np.ndarray
     family: np.ndarray
@@ -401,17 +401,17 @@ class Memory(Arrays):
     task: np.ndarray
     #: int64[rows, nodes]: cumulated weights of weighted interleave.
     weights: np.ndarray
-    #: int64[nodes, nodes]: zonelist of each node.
+    #: int64[nodes, nodes]: the zonelist of each node, a row.
     zonelist: np.ndarray
     #: int64[CPUs]: node of each, or NONE.
     cpu_node: np.ndarray
     #: int64[nodes, nodes]: SLIT.
     distance: np.ndarray
-    #: int64[nodes, nodes], ns: unloaded latency, row the CPU's node.
+    #: int64[nodes, nodes], ns: unloaded latency; row: node of the CPU.
     latency: np.ndarray
-    #: int64[nodes, nodes], ns: copy of a page from node to node.
+    #: int64[nodes, nodes], ns: copying a page from node to node.
     copy_ns: np.ndarray
-    #: int64[tasks, nodes], ns: an access of the task to the node, this quantum.
+    #: int64[tasks, nodes], ns: an access of the task to the node in this quantum.
     access_ns: np.ndarray
     #: int64[tasks, 2, nodes], ns: a page walk (4 KiB, 2 MiB) by its table's node.
     walk_ns: np.ndarray
@@ -425,10 +425,10 @@ class Memory(Arrays):
     shard: np.ndarray
     pool: np.ndarray
     #: int64[FREED_PARTS, most accesses of a quantum], sparse: frames that shards freed,
-    #: by part, each shard from its queue's first position on ...
+    #: by part; those of a shard begin at the first position of its queue, ...
     freed: np.ndarray
-    #: int64[S, 2 * FREED_PARTS]: ... and how many; the other half keeps the rows of two
-    #: shards, whose threads count every fault, in cache lines of their own.
+    #: int64[S, 2 * FREED_PARTS]: ... and this is their number.  Half of a row is not
+    #: used, so that two shards, which count at every fault, share no cache line.
     freed_count: np.ndarray
     #: int64[S + 1, nodes, len(Vm)]: counters not yet folded into totals.
     vm: np.ndarray
@@ -436,24 +436,25 @@ class Memory(Arrays):
     refused: np.ndarray
     #: int64[S + 1, tasks, len(Cause)], ns not yet folded into clocks.
     cause: np.ndarray
-    #: int64[S + 1, processes, len(Change)]: changes of rss, swapents and huge pages;
-    #: accesses local and remote.
+    #: int64[S + 1, processes, len(Change)]: changes of rss, swapents and huge pages,
+    #: and numbers of local and of remote accesses.
     mm_change: np.ndarray
-    #: int64[S + 1, nodes, 3]: changes of the inactive, active and deferred lists.
+    #: int64[S + 1, nodes, 3]: changes of the inactive, active and deferred counts.
     lru_change: np.ndarray
     #: int64[S + 1, nodes, nodes]: references from CPU node to memory node.
     traffic: np.ndarray
-    #: NUMA balancing: rows of VMAs' scans, of tasks and of their groups.
+    #: NUMA balancing: tables of the scans of VMAs, of tasks and of their groups.
     numab: np.ndarray
     numa: np.ndarray
     numa_faults: np.ndarray
     group: np.ndarray
     #: int64[tasks, 2, nodes, 2]: MEM and CPU.
     group_faults: np.ndarray
-    #: int64[len(ScanSkip)]: VMAs that scans passed over.
+    #: int64[len(ScanSkip)]: VMAs that scans skipped, by reason.
     scan_skips: np.ndarray
-    #: What the hint faults of a quantum noted, by shard: statistics, tasks met
-    #: (int8[S + 1, tasks, tasks]), pids of VMAs (int64[S + 1, VMAs ever]), pages.
+    #: What the hint faults of a quantum noted, by shard: statistics (Seen), tasks that
+    #: a task met (int8[S + 1, tasks, tasks]), pids that used a VMA (int64[S + 1, VMAs
+    #: ever]), pages against the limits of a node (NodeSeen).
     numa_seen: np.ndarray
     numa_met: np.ndarray
     numa_pids: np.ndarray
@@ -470,10 +471,10 @@ class Change(Columns):
     HUGE = auto()
 
 
-# --- what a fault or an allocation says instead of a frame number ------------------
+# --- what a fault or an allocation returns instead of a frame number ---------------
 NO_MEMORY: Final = -1
 PUT_ASIDE: Final = -2
 SEGV: Final = -3
-#: A huge page cannot be had: the fault maps a small one.
+#: There is no huge page: the fault maps a small one.
 FALLBACK: Final = -4
 SERVED: Final = 0

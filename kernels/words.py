@@ -55,9 +55,9 @@ FRAME_WEDGED: Final = 1 << 54
 FRAME_LAZYFREE: Final = 1 << 54
 #: Part of a huge page that PTEs map too: the frame's word holds its own mapcount.
 FRAME_COMPOUND: Final = 1 << 55
-#: 1 + the node that the page left when it last moved (6 bits); folios' too.
 #: A page of a shared mapping's object: mapped or not, its page cache holds it.
 FRAME_SHMEM: Final = 1 << 56
+#: 1 + the node that the page left when it last moved (6 bits); folios' too.
 FRAME_FROM_SHIFT: Final = 57
 FRAME_FROM: Final = 0x3F << FRAME_FROM_SHIFT
 

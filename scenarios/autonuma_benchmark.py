@@ -1,47 +1,52 @@
-"""autonuma-benchmark of 2012: does it matter whether NUMA balancing splits huge pages?
+"""autonuma-benchmark of 2012: what did it cost to split huge pages at hint faults?
 
-Gorman's table of 21 November 2012 (balancenuma v4, 4 nodes, 48 CPUs): the kernel whose
-hint faults split huge pages ("twostage") against the one that migrates them whole
-("thpmigrate"), and the one without balancing ("stats").  Van Riel's fifth point of July
-2012, in numbers.
+Gorman's table of 21 November 2012 (balancenuma v4, 4 nodes, 48 CPUs) compares the
+kernel that splits huge pages at hint faults ("twostage") with the one that migrates
+them whole ("thpmigrate") and with the one without balancing ("stats").  These are the
+numbers to Van Riel's fifth point of July 2012.
 
-numa01                2 processes of 24 threads, all of which clear the same 3 GiB
-numa01_thread_alloc   the same, each thread its own 24th
-numa02                48 threads, each its own part of 1 GiB
-numa02_smt            24 threads, each its own part of 1 GiB
+numa01                2 processes of 24 threads; all of a process clear the same 3 GiB
+numa01_thread_alloc   the same, but each thread clears its own 24th
+numa02                48 threads, each with its own part of 1 GiB
+numa02_smt            24 threads, each with its own part of 1 GiB
 
-Threads first touch memory where they are created, on one node, before the scheduler
-has spread them over the CPUs: the benchmark binds the first touch to one node for the
-purpose, and what the kernel without balancing took is what one node's bandwidth gives.
-From then on every thread stays on its CPU.
+Threads first touch memory where they are created, on one node, before the scheduler has
+spread them over the CPUs: the benchmark binds the first touch to one node for this
+purpose, and the time that the kernel without balancing took fits the bandwidth of one
+node.  From then on each thread stays on its CPU.
 
-The lines that an access stands for are calibrated so that ``off`` takes as long as
-"stats" did; ``split`` and ``native`` are predictions.  Threads clear memory from places
-spread evenly over what they share, as they would get out of step at once.
+The cache lines per access are calibrated so that ``off`` takes as long as "stats" did;
+``split`` and ``native`` are predictions.  Threads that share memory start at places
+spread evenly over it: real threads get out of step at once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
 from ..engine.errors import BadInput
-from ..engine.machine import presets
-from ..engine.machine.machine import Machine, cpus_of
+from ..engine.machine.machine import Machine
 from ..engine.settings.numa_balancing import Balancing
 from ..engine.settings.settings import Settings
 from ..engine.settings.sizes import format_size
 from ..engine.settings.thp import Thp
+from ..engine.simulation import Simulation
+from ..engine.state.process import Region, Task
 from ..engine.study.columns import SUMMARY, Column, hide
 from ..engine.study.study import Study, Variant
 from ..engine.workloads.kinds import Sweep
-from ..kernels.words import HPAGE_PMD_NR, PAGE_SIZE
-from .common.table import aligned, count, percent, seconds, table
+from ..kernels.words import HPAGE_PMD_NR
+from .common.columns import ONLY_LAZY, without_best
+from .common.opteron import NODES, opteron, spread
+from .common.sizes import BLOCK
+from .common.table import Row, aligned, count, percent, seconds, table
+from .common.tasks import start_tasks
 
 QUESTION = "What did it cost to split huge pages at hint faults, as in November 2012?"
-BLOCK = PAGE_SIZE * HPAGE_PMD_NR
-NODES = 4
-#: Pages that an access sweeps where nothing splits: some of them fit in a quantum.
+#: Pages that an access sweeps if nothing splits: several such accesses fit in a
+#: quantum.
 STRIDE = 32
 
 
@@ -49,13 +54,14 @@ STRIDE = 32
 class Load:
     """One of the four programs.
 
-    blocks  of 2 MiB that each thread has of its own, or that each process shares
-    passes  that each thread makes over its memory (the program's halved or so, with the
-            lines of an access doubled, to save events)
-    lines   that an access to 4 KiB stands for, calibrated
+    shared  whether the threads of a process share its memory
+    blocks  blocks of 2 MiB of each process if shared, otherwise of each thread
+    passes  passes of each thread over its memory: about half of the program's, with
+            twice the cache lines per access, to save events
+    lines   cache lines that an access to 4 KiB stands for, calibrated
     stats   published elapsed seconds without balancing
-    split   those of the kernel that split huge pages
-    native  those of the kernel that moved them whole
+    split   published elapsed seconds of the kernel that split huge pages
+    native  published elapsed seconds of the kernel that moved them whole
     """
 
     processes: int
@@ -74,7 +80,7 @@ class Load:
         return self.blocks if self.shared else self.blocks * self.threads
 
     def shrunk(self, by: int) -> "Load":
-        """Return the load with less memory, fewer passes and so a shorter time."""
+        """Return the load with less memory, fewer passes and shorter times."""
         blocks, passes = max(1, self.blocks // by), max(1, self.passes // by)
         part = blocks * passes / (self.blocks * self.passes)
         times = {name: getattr(self, name) * part for name in TIMES}
@@ -89,7 +95,7 @@ LOADS = {
 }
 #: Fields of Load by variant.
 TIMES = {"stats": "off", "split": "split", "native": "native"}
-#: What balancenuma of November 2012 had of today's rules.
+#: The part of today's rules that balancenuma had in November 2012.
 RULES = Balancing(
     mode="normal",
     filter="last_nid",
@@ -105,7 +111,7 @@ VARIANTS = {
     "split": (RULES, Thp(enabled="always", unit_hinting=False)),
     "native": (RULES, WHOLE),
 }
-#: Published, all four programs together: split, native.
+#: Published counts of all four programs together: (split, native).
 PUBLISHED = {
     "thp_splits": (7426, 2),
     "numa_hint_faults": (105_489_260, 1_431_976),
@@ -117,14 +123,15 @@ COLUMNS = (
     Column("numa_pte_updates", "PTE updates", "page", "pages that the scanner marked"),
     Column("numa_hint_faults", "hint faults", "1", "faults on marked pages"),
     Column(
-        *("numa_pages_migrated", "migrated", "page", "pages that hint faults moved"),
+        "numa_pages_migrated",
+        "migrated",
+        "page",
+        "pages that hint faults moved",
         style="hidden",
     ),
 )
-_UNUSED = (
-    *("pages_marked", "swap_slots_peak", "migcache_entries_peak", "oom_kills"),
-    "faults",
-)
+#: Counters of COLUMNS with another name than the column.
+_COUNTERS = {"thp_splits": "thp_split_page"}
 
 
 @dataclass(frozen=True)
@@ -136,7 +143,7 @@ class Parameters:
         metadata={
             "min": 1,
             "max": 32,
-            "help": "memory and passes are divided by this, so time by its square",
+            "help": "divides memory and passes, so time is divided by its square",
         },
     )
     memory: int = field(
@@ -148,7 +155,7 @@ class Parameters:
 
 
 def build(parameters: Parameters) -> Study:
-    """Return the study: each program without balancing, split and native."""
+    """Return the study: each program with off, split and native."""
     for name in parameters.workloads:
         if name not in LOADS:
             raise BadInput(
@@ -161,8 +168,8 @@ def build(parameters: Parameters) -> Study:
     most = max(one.processes * one.region_blocks for one in loads.values()) * BLOCK
     if parameters.memory < 2 * NODES * most:
         raise BadInput(
-            f"memory must be at least {format_size(2 * NODES * most)}, so that half"
-            " of a node holds all that is touched, got"
+            f"memory must be at least {format_size(2 * NODES * most)}, so that all"
+            " memory in use fits in half of a node, got"
             f" {format_size(parameters.memory)}"
         )
     variants = [
@@ -170,38 +177,13 @@ def build(parameters: Parameters) -> Study:
         for name in parameters.workloads
         for variant in VARIANTS
     ]
-    # No program is the best of all.
-    columns = [
-        replace(one, style="seconds") if one.style == "ratio" else one
-        for one in (*COLUMNS, *hide(SUMMARY, *_UNUSED))
-    ]
+    columns = (*COLUMNS, *hide(SUMMARY, *ONLY_LAZY, "faults"))
     return Study(
         QUESTION,
         ("workload", "variant"),
         tuple(variants),
-        tuple(columns),
-        report=lambda study, rows: _report(study, rows, loads),
-    )
-
-
-def opteron(cpus: int, memory: int) -> Machine:
-    """Return a 4-node Opteron of 2012 with ``cpus`` CPUs a node, ``memory`` in all.
-
-    Bandwidths of perf bench numa (Molnar, December 2012): two streams of one node get
-    13.177 GB/s from it, and 7.371 GB/s from another.  Latencies are an assumption, but
-    for their ratio: that of one local and one remote stream, 8.436 to 6.717 GB/s.
-    """
-    share = memory // NODES // BLOCK * BLOCK
-    if share < 2 * BLOCK:
-        raise BadInput(f"memory must be at least 16 MiB, got {memory} bytes")
-    local = np.eye(NODES, dtype=bool)
-    estimate = presets.uniform(
-        NODES, share, cpus, system_bytes=BLOCK, name="4-node Opteron"
-    )
-    return replace(
-        estimate,
-        latency_ns=np.where(local, 121, 152),
-        bandwidth=np.where(local, 13_177_000_000, 7_371_000_000),
+        without_best(columns),
+        report=partial(_report, loads=loads),
     )
 
 
@@ -213,18 +195,18 @@ def _variant(machine: Machine, name: tuple[str, str], load: Load) -> Variant:
         name,
         machine,
         Settings(balancing=balancing, thp=thp, epoch_ns=10_000_000_000),
-        lambda simulation: _steps(simulation, load, stride),
+        partial(_steps, load=load, stride=stride),
         accesses=load.processes * load.threads * _accesses(load, stride),
         mapped_pages=0 if stride > 1 else load.processes * pages,
     )
 
 
 def _accesses(load: Load, stride: int) -> int:
-    """Return the accesses of a thread, ``stride`` pages each."""
+    """Return the accesses of a thread, each to ``stride`` pages."""
     return load.blocks * HPAGE_PMD_NR * load.passes // stride
 
 
-def _steps(simulation, load: Load, stride: int) -> dict:
+def _steps(simulation: Simulation, load: Load, stride: int) -> dict[str, int]:
     cpus = spread(simulation, load.processes * load.threads)
     loads = []
     for number in range(load.processes):
@@ -238,25 +220,12 @@ def _steps(simulation, load: Load, stride: int) -> dict:
     }
 
 
-_COUNTERS = {"thp_splits": "thp_split_page"}
-
-
-def spread(simulation, threads: int) -> list[int]:
-    """Return a CPU for each thread: as many on each node, in an order that is drawn."""
-    by_node = [cpus_of(simulation.machine, node) for node in range(NODES)]
-    cpus = [
-        by_node[i % NODES][i // NODES % len(by_node[i % NODES])] for i in range(threads)
-    ]
-    return np.random.default_rng(simulation.seed).permutation(cpus).tolist()
-
-
-def _process(simulation, load: Load, stride: int, cpus: list[int]) -> list:
+def _process(
+    simulation: Simulation, load: Load, stride: int, cpus: list[int]
+) -> list[Sweep]:
     """Start a process, touch its memory on node 0, spread it; return its workloads."""
     process = simulation.spawn(nbytes=2 * load.region_blocks * BLOCK)
-    home = cpus_of(simulation.machine, 0)
-    tasks = [
-        simulation.start_task(process, home[i % len(home)]) for i in range(len(cpus))
-    ]
+    tasks = start_tasks(simulation, process, 0, len(cpus))
     region = simulation.mmap(process, load.region_blocks * BLOCK, "data")
     simulation.populate(tasks[0], region)
     for task, cpu in zip(tasks, cpus, strict=True):
@@ -264,7 +233,7 @@ def _process(simulation, load: Load, stride: int, cpus: list[int]) -> list:
     return [_sweep(load, stride, i, task, region) for i, task in enumerate(tasks)]
 
 
-def _sweep(load: Load, stride: int, i: int, task, region) -> Sweep:
+def _sweep(load: Load, stride: int, i: int, task: Task, region: Region) -> Sweep:
     """Return the passes of thread ``i`` of a process."""
     pages = load.blocks * HPAGE_PMD_NR
     first, start = (0, i * pages // load.threads) if load.shared else (i * pages, 0)
@@ -284,8 +253,8 @@ def _sweep(load: Load, stride: int, i: int, task, region) -> Sweep:
 # --- the screen -----------------------------------------------------------------------
 
 
-def _report(study: Study, rows: list[dict], loads: dict[str, Load]) -> str:
-    """Return the table, and both ratios and counts beside those of 2012."""
+def _report(study: Study, rows: list[Row], loads: dict[str, Load]) -> str:
+    """Return the table, then times, ratios and counts beside those of 2012."""
     row = {(one["workload"], one["variant"]): one for one in rows}
     return "\n".join(
         [table(study, rows), "", *_elapsed(row, loads), "", *_counts(rows), "", _NOTE]
@@ -293,12 +262,12 @@ def _report(study: Study, rows: list[dict], loads: dict[str, Load]) -> str:
 
 
 _NOTE = (
-    "off is calibrated to the published elapsed times (stats); the rest is prediction."
+    "off is calibrated to the published times (stats); split and native are predicted."
 )
 
 
-def _elapsed(row: dict, loads: dict[str, Load]) -> list[str]:
-    """Return the lines of elapsed times, and of their ratio."""
+def _elapsed(row: dict[tuple[str, str], Row], loads: dict[str, Load]) -> list[str]:
+    """Return the lines of a table of elapsed times and their ratio."""
     shown, here, there = [("elapsed", list(loads))], {}, {}
     for published, variant in TIMES.items():
         ours = np.array([row[name, variant]["run_time_ns"] for name in loads]) / 1e9
@@ -318,8 +287,8 @@ def _elapsed(row: dict, loads: dict[str, Load]) -> list[str]:
     return aligned(shown)
 
 
-def _counts(rows: list[dict]) -> list[str]:
-    """Return counts of all programs together beside the published ones."""
+def _counts(rows: list[Row]) -> list[str]:
+    """Return the lines of a table of counts, all programs together."""
     shown = [("all programs", [name.replace("_", " ") for name in PUBLISHED])]
     for i, variant in enumerate(("split", "native")):
         here = [
@@ -335,5 +304,5 @@ def _counts(rows: list[dict]) -> list[str]:
     return aligned(shown)
 
 
-def _errors(here: Sequence[float], there: Sequence[float]) -> list[str]:
+def _errors(here: Iterable[float], there: Iterable[float]) -> list[str]:
     return [percent(a / b - 1) for a, b in zip(here, there, strict=True)]

@@ -1,13 +1,15 @@
-"""Long allocating and freeing leaves memory in pieces: how often is there a huge page?
+"""Memory falls to pieces as jobs come and go: how often is there a huge page?
 
-Jobs of many sizes come and go on one node.  Those that come are touched together, a few
-pages each in turn, so that a block of 2 MiB holds pages of many jobs and is whole again
-only when the last of them is gone.  When as many have left, a process that asks for
-huge pages maps half of what is free; the share of its faults that got one is held
-against the share of the free memory that lay in whole blocks.
+Jobs of many sizes come and go on one node.  New jobs are touched together, a few pages
+of each in turn, so a block of 2 MiB holds pages of many jobs and is whole again only
+when the last of them is gone.  After each round of coming and going a process that asks
+for huge pages maps half of the free memory.  The share of its faults that got one
+stands beside the share of the free memory that lay in whole blocks.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from ..engine.errors import BadInput
 from ..engine.machine import presets
@@ -15,28 +17,30 @@ from ..engine.machine.zones import watermarks
 from ..engine.settings.settings import Settings
 from ..engine.settings.sizes import format_size
 from ..engine.settings.thp import ASLEEP, DEFRAG, Thp
+from ..engine.simulation import Simulation
 from ..engine.state.allocate import arena_pages, usable_pages
+from ..engine.state.process import Region, Task
 from ..engine.study.columns import Column
 from ..engine.study.study import Study, Variant
 from ..engine.workloads.kinds import Sweep
 from ..kernels.draws import draw_of
 from ..kernels.words import HPAGE_PMD_NR, PAGE_SIZE
+from .common.columns import share
+from .common.sizes import BLOCK
+from .common.tasks import start_tasks
 
 QUESTION = "How often does a fault get a huge page, as free memory falls to pieces?"
-BLOCK = PAGE_SIZE * HPAGE_PMD_NR
-# Jobs that stay, those that come and others that leave in a round, pages in turn.
-JOBS, NEW, TURN = 64, 16, 32
-
-
-def _share(name: str, heading: str, text: str) -> Column:
-    return Column(name, heading, "1", text, dtype="f8", style="percent")
+# Jobs at the end of a round, and how many of them come and go in each round.
+JOBS, NEW = 64, 16
+# Pages of a job that are touched before it is the next job's turn.
+TURN = 32
 
 
 COLUMNS = (
-    _share("free_share", "free", "share of memory that is free in the second half"),
-    _share("whole_share", "whole", "share of that which lies in wholly free blocks"),
-    _share("first_success", "first THP", "huge faults that succeeded in round one"),
-    _share("success", "later THP", "huge faults that succeeded in the second half"),
+    share("free_share", "free", "free share of memory, in the second half"),
+    share("whole_share", "whole", "share of free memory in whole blocks"),
+    share("first_success", "first THP", "huge faults that succeeded in round one"),
+    share("success", "later THP", "huge faults that succeeded in the second half"),
     Column("compact_stall", "compact stalls", "1", "faults that compacted memory"),
     Column("compact_success", "compact success", "1", "blocks that compaction freed"),
     Column("pages_migrated", "pages moved", "page", "pages that compaction moved"),
@@ -52,7 +56,7 @@ class Parameters:
     )
     occupied: tuple[float, ...] = field(
         default=(0.1, 0.25, 0.5, 0.75),
-        metadata={"max": 0.75, "help": "parts of the memory in use by jobs that stay"},
+        metadata={"max": 0.75, "help": "fractions of the memory in use by jobs"},
     )
     defrag: tuple[str, ...] = field(
         default=("never", "madvise"),
@@ -60,7 +64,11 @@ class Parameters:
     )
     rounds: int = field(
         default=16,
-        metadata={"min": 2, "max": 150, "help": "times that a quarter comes and goes"},
+        metadata={
+            "min": 2,
+            "max": 150,
+            "help": "times that a quarter is replaced",
+        },
     )
 
 
@@ -76,9 +84,9 @@ def build(parameters: Parameters) -> Study:
     span = _span(parameters, max(parameters.occupied)) + parameters.memory
     if span > arena_pages(machine) * PAGE_SIZE:
         raise BadInput(
-            f"rounds must be fewer for {format_size(parameters.memory)}, whose jobs"
-            f" may have {format_size(arena_pages(machine) * PAGE_SIZE)} of addresses,"
-            f" got {parameters.rounds}"
+            f"rounds must be fewer for {format_size(parameters.memory)}: all jobs need"
+            f" addresses in {format_size(arena_pages(machine) * PAGE_SIZE)},"
+            f" got {parameters.rounds} rounds"
         )
     variants = []
     for part in parameters.occupied:
@@ -89,7 +97,7 @@ def build(parameters: Parameters) -> Study:
                 quantum_accesses=NEW * TURN,
                 shards=1,
                 thp=Thp(enabled="madvise", defrag=defrag),
-                # What is found whole is left so.
+                # Pages that are not huge at the fault stay so.
                 khugepaged=ASLEEP,
             )
             variants.append(
@@ -97,7 +105,7 @@ def build(parameters: Parameters) -> Study:
                     f"{100 * part:g}% in use, defrag {defrag}",
                     machine,
                     settings,
-                    lambda simulation, part=part: _steps(simulation, parameters, part),
+                    partial(_steps, parameters=parameters, part=part),
                     accesses=int(pages * part * (1 + parameters.rounds * NEW / JOBS)),
                     mapped_pages=pages,
                 )
@@ -105,14 +113,17 @@ def build(parameters: Parameters) -> Study:
     return Study(QUESTION, "case", tuple(variants), COLUMNS)
 
 
-def _steps(simulation, parameters: Parameters, part: float) -> dict:
+def _steps(
+    simulation: Simulation, parameters: Parameters, part: float
+) -> dict[str, float]:
     process = simulation.spawn("jobs", _span(parameters, part))
-    tasks = [simulation.start_task(process, cpu) for cpu in range(NEW)]
-    # The node's first block is the system's; a job has this many pages on average.
+    tasks = start_tasks(simulation, process, 0, NEW)
+    # The system has the first block of the node.  Average pages of a job:
     mean = max(1, int(simulation.free(0) * part) // JOBS)
     sizes = _draws(simulation.seed)
-    jobs = [_enter(simulation, tasks, mean, sizes) for _ in range(JOBS // NEW)]
-    jobs = [job for group in jobs for job in group]
+    jobs: list[Region] = []
+    for _ in range(JOBS // NEW):
+        jobs += _enter(simulation, tasks, mean, sizes)
     looks = []
     for _ in range(parameters.rounds):
         jobs += _enter(simulation, tasks, mean, sizes)
@@ -135,22 +146,24 @@ def _steps(simulation, parameters: Parameters, part: float) -> dict:
 
 
 def _span(parameters: Parameters, part: float) -> int:
-    """Return the bytes of addresses that all jobs take, one after the other."""
+    """Return the bytes of addresses that all jobs take together."""
     count = JOBS + parameters.rounds * NEW
-    # None is used again, a job has up to half as much again, and begins a block.
+    # No address is used twice; a job may be 1.5 times the average, and starts a block.
     return int(parameters.memory * part * 1.5 * count / JOBS) + count * BLOCK
 
 
-def _draws(seed: int):
-    """Yield numbers that only the seed decides."""
+def _draws(seed: int) -> Iterator[int]:
+    """Yield random numbers that depend on the seed only."""
     number = 0
     while True:
         yield draw_of(seed, 1 << 62, number)
         number += 1
 
 
-def _enter(simulation, tasks, mean: int, sizes) -> list:
-    """Start a job for each task, half to one and a half of the mean; touch them all."""
+def _enter(
+    simulation: Simulation, tasks: Sequence[Task], mean: int, sizes: Iterator[int]
+) -> list[Region]:
+    """Map and touch a job for each task, 0.5 to 1.5 times ``mean`` pages each."""
     usable = usable_pages(simulation.machine, simulation.settings)
     spare = simulation.free(0) - int(watermarks(usable, True)[0, 2])
     most = max(1, spare // len(tasks))
@@ -167,14 +180,14 @@ def _enter(simulation, tasks, mean: int, sizes) -> list:
     return jobs
 
 
-def _look(simulation) -> tuple[float, float, float]:
-    """Return (free share of the memory, whole share of that, success of faults)."""
+def _look(simulation: Simulation) -> tuple[float, float, float]:
+    """Return (free share of memory, whole share of that, share of huge faults)."""
     free, whole = simulation.free(0), simulation.whole_blocks(0) * HPAGE_PMD_NR
     usable = simulation.machine.memory[0] // PAGE_SIZE
     blocks = max(1, free // 2 // HPAGE_PMD_NR)
     names = ("thp_fault_alloc", "thp_fault_fallback")
     before = [simulation.total(name) for name in names]
-    # As large each time, so that it gets the addresses of the one before.
+    # The same size each time, so that it gets the addresses of the last one.
     probe = simulation.spawn("probe", simulation.machine.memory[0])
     task = simulation.start_task(probe, 0)
     region = simulation.mmap(probe, blocks * BLOCK)

@@ -1,24 +1,27 @@
-"""A node's memory is taken away through the migration cache, where that came from.
+"""How full may a machine be when a node's memory is removed under running tasks?
 
-Pages of the node are parked and moved elsewhere while the tasks live on; each is mapped
-again by its next touch.  The occupancy of the machine decides whether it works.
+The migration cache was invented for hot-remove.  The pages of the node are parked and
+moved elsewhere while the tasks live on, and each page is mapped again at its next
+touch.  Whether all of them find room depends on how much of the memory is in use.
 """
 
 from dataclasses import dataclass, field
+from functools import partial
 
 from ..engine.errors import BadInput
 from ..engine.machine import spec
-from ..engine.machine.machine import cpus_of
 from ..engine.settings.settings import Settings
+from ..engine.simulation import Simulation
 from ..engine.study.columns import SUMMARY, VERDICT, Column, hide
 from ..engine.study.study import Study, Variant
 from ..engine.workloads.kinds import Uniform
 from ..kernels.words import PAGE_SIZE
+from .common.tasks import nodes_with_cpus, start_tasks
 
 QUESTION = "Up to which occupancy can a node's memory be removed under running tasks?"
 
 COLUMNS = (
-    Column("pages_on_node", "on node", "page", "pages on the node before"),
+    Column("pages_on_node", "on node", "page", "pages on the node before the removal"),
     Column("pages_left", "left", "page", "pages that could not leave the node"),
 )
 _UNUSED = (*VERDICT, "swap_slots_peak", "oom_kills")
@@ -35,7 +38,7 @@ class Parameters:
     node: int = field(default=1, metadata={"min": 0, "help": "node to remove"})
     occupancy: tuple[float, ...] = field(
         default=(0.25, 0.5, 0.7, 0.8),
-        metadata={"min": 0, "max": 1, "help": "parts of the memory that are in use"},
+        metadata={"min": 0, "max": 1, "help": "fractions of the memory in use"},
     )
 
 
@@ -56,7 +59,7 @@ def build(parameters: Parameters) -> Study:
                 f"{occupancy:.0%} in use",
                 machine,
                 Settings(),
-                lambda simulation, pages=pages: _steps(simulation, parameters, pages),
+                partial(_steps, node=parameters.node, pages=pages),
                 accesses=pages,
                 mapped_pages=pages,
             )
@@ -64,20 +67,19 @@ def build(parameters: Parameters) -> Study:
     return Study(QUESTION, "case", tuple(variants), COLUMNS + hide(SUMMARY, *_UNUSED))
 
 
-def _steps(simulation, parameters: Parameters, pages: int) -> dict:
+def _steps(simulation: Simulation, node: int, pages: int) -> dict[str, int]:
     process = simulation.spawn("job")
-    nodes = [n for n in range(simulation.machine.nodes) if simulation.machine.cpus[n]]
     tasks = [
-        simulation.start_task(process, cpus_of(simulation.machine, node)[0])
-        for node in nodes
+        start_tasks(simulation, process, home, 1)[0]
+        for home in nodes_with_cpus(simulation.machine)
     ]
     region = simulation.mmap(process, pages * PAGE_SIZE, "data")
     slab = pages // len(tasks)
     for i, task in enumerate(tasks):
         simulation.populate(task, region, i * slab, slab)
-    before = simulation.free(parameters.node)
-    left = simulation.hot_remove(parameters.node)
-    on_node = simulation.free(parameters.node) - before + left
+    before = simulation.free(node)
+    left = simulation.hot_remove(node)
+    on_node = simulation.free(node) - before + left
     simulation.run(
         [
             Uniform(task=task, region=region, count=slab, first=i * slab, pages=slab)

@@ -1,26 +1,31 @@
-"""64 ranks on 16 nodes, memory first touched by one of them, then a stencil.
+"""64 ranks on 16 nodes whose memory one rank has touched first: what repairs that?
 
-Serial initialisation puts the pages next to rank 0.  Each mechanism gets one chance
-before the first iteration to bring every slab to the rank that works on it.  With
-``thp=always`` jobs of 8 and 16 TiB fit the host, where the mechanism keeps huge pages.
-NUMA balancing goes at its own pace: how far it gets depends on ``iterations``.
+Serial initialisation puts all pages next to rank 0.  Before the first iteration of a
+stencil each mechanism gets one chance to bring each slab to the rank that works on it.
+With ``thp=always`` jobs of 8 and 16 TiB fit in the host's memory if the mechanism keeps
+huge pages whole.  NUMA balancing goes at its own pace: how far it gets depends on
+``iterations``.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from ..engine.errors import BadInput
 from ..engine.machine import spec
-from ..engine.machine.machine import cpus_of
 from ..engine.settings.numa_balancing import Balancing
 from ..engine.settings.settings import SNAPSHOTS, Settings, nanoseconds
 from ..engine.settings.sizes import format_size
 from ..engine.settings.thp import Thp
 from ..engine.settings.tlb_size import Tlb
+from ..engine.simulation import Simulation
+from ..engine.state.process import Process, Region, Task
 from ..engine.study.columns import SUMMARY, THP_SHARE, hide
 from ..engine.study.study import Study, Variant
 from ..engine.workloads.kinds import Stencil
 from ..kernels.words import PAGE_SIZE
 from .common import mechanism
+from .common.tasks import nodes_with_cpus, start_tasks
 
 QUESTION = "What does serial initialisation cost, and which mechanism repairs it?"
 
@@ -35,10 +40,12 @@ class Parameters:
     memory: int = field(
         default=1 << 40, metadata={"kind": "size", "help": "RAM of the machine"}
     )
-    machine: str = field(default="16-node", metadata={"help": "preset or file"})
+    machine: str = field(default="16-node", metadata={"help": "machine preset or file"})
     ranks: int = field(default=64, metadata={"min": 1, "help": "ranks of the job"})
     iterations: int = field(default=2, metadata={"min": 1, "help": "stencil sweeps"})
-    halo: int = field(default=64, metadata={"min": 0, "help": "halo, pages a side"})
+    halo: int = field(
+        default=64, metadata={"min": 0, "help": "pages of the halo on each side"}
+    )
     mechanisms: tuple[str, ...] = field(
         default=mechanism.MECHANISMS, metadata={"help": "mechanisms to compare"}
     )
@@ -49,7 +56,7 @@ class Parameters:
 
 
 def build(parameters: Parameters) -> Study:
-    """Return the study: one variant a mechanism."""
+    """Return the study: one variant for each mechanism."""
     machine = spec.machine(parameters.machine, parameters.memory)
     slab = parameters.mapped // PAGE_SIZE // parameters.ranks
     if slab <= parameters.halo:
@@ -80,9 +87,7 @@ def build(parameters: Parameters) -> Study:
                 mechanism.check_mechanism(name),
                 machine,
                 mechanism.settings_for(name, settings),
-                lambda simulation, name=name: _steps(
-                    simulation, parameters, name, slab
-                ),
+                partial(_steps, parameters=parameters, name=name, slab=slab),
                 accesses=sweep * parameters.iterations,
                 mapped_pages=mechanism.pages_by_ptes(name, pages, settings),
             )
@@ -92,12 +97,13 @@ def build(parameters: Parameters) -> Study:
     )
 
 
-def _steps(simulation, parameters: Parameters, name: str, slab: int) -> None:
+def _steps(
+    simulation: Simulation, parameters: Parameters, name: str, slab: int
+) -> None:
     process = simulation.spawn("job")
-    cpus = _spread(simulation.machine, parameters.ranks)
-    tasks = [simulation.start_task(process, cpu) for cpu in cpus]
+    tasks = _start(simulation, process, parameters.ranks)
     region = simulation.mmap(process, slab * parameters.ranks * PAGE_SIZE, "grid")
-    # Else huge pages are to be had on the first rank's node only.
+    # Otherwise only the node of the first rank would have huge pages.
     simulation.advise(tasks[0], region, "hugepage")
     simulation.populate(tasks[0], region)
     simulation.synchronize()
@@ -108,8 +114,10 @@ def _steps(simulation, parameters: Parameters, name: str, slab: int) -> None:
     simulation.run(_stencils(parameters, tasks, region, slab))
 
 
-def _stencils(parameters: Parameters, tasks, region, slab: int):
-    """Return one stencil a rank; a slab's neighbours are the ranks beside it."""
+def _stencils(
+    parameters: Parameters, tasks: Sequence[Task], region: Region, slab: int
+) -> list[Stencil]:
+    """Return one stencil for each rank; ranks beside each other are neighbours."""
     halo, last = parameters.halo, len(tasks) - 1
     loads = []
     for rank, task in enumerate(tasks):
@@ -130,12 +138,12 @@ def _stencils(parameters: Parameters, tasks, region, slab: int):
     return loads
 
 
-def _spread(machine, ranks: int) -> list[int]:
-    """Return a CPU for each rank: as many ranks on each node with CPUs."""
-    nodes = [node for node in range(machine.nodes) if machine.cpus[node]]
-    cpus = [cpus_of(machine, node) for node in nodes]
+def _start(simulation: Simulation, process: Process, ranks: int) -> list[Task]:
+    """Start the ranks, in order of nodes, equal shares on all nodes with CPUs."""
+    nodes = nodes_with_cpus(simulation.machine)
     share = -(-ranks // len(nodes))
-    return [
-        cpus[rank // share][rank % share % len(cpus[rank // share])]
-        for rank in range(ranks)
-    ]
+    tasks: list[Task] = []
+    for node in nodes:
+        count = min(share, ranks - len(tasks))
+        tasks += start_tasks(simulation, process, node, count)
+    return tasks

@@ -1,27 +1,32 @@
-"""How long khugepaged takes to turn a terabyte of small pages into huge ones.
+"""How long does khugepaged take to turn a terabyte of small pages into huge ones?
 
-Memory that was mapped by 4 KiB pages, all of it in use and on the node of its user, is
-advised to be huge, and khugepaged is left alone with it.  By default it looks at 8
-blocks of 2 MiB every 10 s, whatever comes of them: a terabyte takes a week.
+Memory is mapped by 4 KiB pages, all of it in use and on the node of its user.  It is
+then advised to be huge, and khugepaged is left alone with it.  By default khugepaged
+looks at 8 blocks of 2 MiB every 10 s, whether they can collapse or not: a terabyte
+takes a week.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from ..engine.errors import BadInput
 from ..engine.machine import spec
-from ..engine.machine.machine import cpus_of
+from ..engine.machine.machine import Machine
 from ..engine.settings.costs import Costs
 from ..engine.settings.settings import SNAPSHOTS, Settings, nanoseconds
 from ..engine.settings.sizes import format_size
 from ..engine.settings.thp import UINT_MAX, Khugepaged, Thp
+from ..engine.simulation import Simulation
 from ..engine.study.columns import THP, Column
 from ..engine.study.study import Study, Variant
 from ..kernels.counters import ScanResult
-from ..kernels.words import HPAGE_PMD_NR, PAGE_SIZE
+from ..kernels.words import HPAGE_PMD_NR
+from .common.sizes import BLOCK
+from .common.tasks import nodes_with_cpus, start_tasks
 
 QUESTION = "How long does khugepaged take, and what does tuning it change?"
-BLOCK = PAGE_SIZE * HPAGE_PMD_NR
-# Looks at the state of things from start to end.
+# How often the progress is read in the expected time.
 LOOKS = 400
 
 COLUMNS = (
@@ -29,17 +34,17 @@ COLUMNS = (
         "time_to_half_ns",
         "half huge",
         "ns",
-        "until half is huge, -1: not in one full scan",
+        "until half is huge, -1: not within one full scan",
         style="seconds",
     ),
     Column(
         "time_to_all_ns",
         "all huge",
         "ns",
-        "until all is huge, -1: not in one full scan",
+        "until all is huge, -1: not within one full scan",
         style="seconds",
     ),
-    Column("bytes_per_s", "bytes/s", "byte/s", "memory made huge a second", "f8"),
+    Column("bytes_per_s", "bytes/s", "byte/s", "memory made huge per second", "f8"),
     Column("blocks_scanned", "scanned", "1", "blocks that khugepaged looked at"),
     Column("failures", "no memory", "1", "collapses that found no huge page"),
     Column("full_scans", "full scans", "1", "rounds through all processes"),
@@ -58,7 +63,7 @@ class Parameters:
     )
     pages_to_scan: tuple[int, ...] = field(
         default=(4096, 65536),
-        metadata={"min": 1, "max": UINT_MAX, "help": "pages a wake-up looks at"},
+        metadata={"min": 1, "max": UINT_MAX, "help": "pages scanned at each wake-up"},
     )
     scan_sleep_millisecs: tuple[int, ...] = field(
         default=(10_000, 100),
@@ -74,7 +79,7 @@ def build(parameters: Parameters) -> Study:
             f"mapped must be at least 2 MiB, got {format_size(parameters.mapped)}"
         )
     machine = spec.machine(parameters.machine, 2 * parameters.mapped)
-    nodes = sum(1 for cpus in machine.cpus if cpus)
+    nodes = len(nodes_with_cpus(machine))
     blocks = parameters.mapped // BLOCK // nodes * nodes
     if not blocks:
         raise BadInput(
@@ -89,7 +94,9 @@ def build(parameters: Parameters) -> Study:
     return Study(QUESTION, "tuning", tuple(variants), (*COLUMNS, *THP))
 
 
-def _variant(machine, blocks: int, tuned: Khugepaged, snapshots) -> Variant:
+def _variant(
+    machine: Machine, blocks: int, tuned: Khugepaged, snapshots: Sequence[float]
+) -> Variant:
     pace = max(1, tuned.pages_to_scan // HPAGE_PMD_NR)
     sleep = tuned.scan_sleep_millisecs * 1_000_000
     expected = -(-blocks // pace) * sleep + blocks * Costs().collapse_ns
@@ -104,20 +111,19 @@ def _variant(machine, blocks: int, tuned: Khugepaged, snapshots) -> Variant:
         f"{tuned.pages_to_scan} pages, sleep {tuned.scan_sleep_millisecs} ms",
         machine,
         settings,
-        lambda simulation: _steps(simulation, blocks, step),
+        partial(_steps, blocks=blocks, step=step),
         accesses=0,
         mapped_pages=blocks * HPAGE_PMD_NR,
     )
 
 
-def _steps(simulation, blocks: int, step: int) -> dict:
+def _steps(simulation: Simulation, blocks: int, step: int) -> dict[str, float]:
     process = simulation.spawn("job")
     region = simulation.mmap(process, blocks * BLOCK, "data")
-    nodes = [n for n, cpus in enumerate(simulation.machine.cpus) if cpus]
+    nodes = nodes_with_cpus(simulation.machine)
     share = region.pages // len(nodes)
     for i, node in enumerate(nodes):
-        cpu = cpus_of(simulation.machine, node)[0]
-        task = simulation.start_task(process, cpu)
+        (task,) = start_tasks(simulation, process, node, 1)
         simulation.populate(task, region, i * share, share)
     simulation.advise(task, region, "hugepage")
     start, half = simulation.now, -1

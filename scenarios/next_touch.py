@@ -1,26 +1,29 @@
 """Threads move and touch only a part of their memory: move it all, or on demand?
 
-The eager move pays for every page at once, the lazy ones only for pages that are
-touched, but with a fault each.  The touched fraction decides which of them wins.  NUMA
-balancing would have to find out by itself, and the job is over before it looks: it is
-asked for by name only (``mechanisms=none,eager,hinting,balancing``).
+Moving everything at once pays for every page.  Moving on demand pays only for pages
+that are touched, but with a fault for each.  Which of them wins depends on the touched
+fraction.  NUMA balancing would have to find out by itself, and the job is over before
+it looks, so it runs only if asked for (``mechanisms=none,eager,hinting,balancing``).
 """
 
 from dataclasses import dataclass, field
+from functools import partial
 
 from ..engine.errors import BadInput
 from ..engine.machine import spec
-from ..engine.machine.machine import cpus_of
 from ..engine.settings.settings import Settings
+from ..engine.simulation import Simulation
 from ..engine.study.columns import SUMMARY, hide
 from ..engine.study.study import Study, Variant
 from ..engine.workloads.kinds import NextTouch
 from ..kernels.words import PAGE_SIZE
 from .common import mechanism
+from .common.moved_job import pages_of
+from .common.tasks import move_tasks, start_tasks
 
 QUESTION = "From which touched fraction on does moving everything at once pay?"
-AWAY = 1
-# A page moves once, and the last of several runs would be the one to converge.
+HOME, AWAY = 0, 1
+# Each page moves once, and convergence would be that of the last of several runs.
 _UNUSED = ("oom_kills", "pages_moved_back", "converged_ns")
 
 
@@ -35,10 +38,10 @@ class Parameters:
     tasks: int = field(default=1, metadata={"min": 1, "help": "threads"})
     fractions: tuple[float, ...] = field(
         default=(0.01, 0.1, 0.25, 0.5, 0.75, 1.0),
-        metadata={"min": 0, "max": 1, "help": "touched parts of the memory"},
+        metadata={"min": 0, "max": 1, "help": "touched fractions of the memory"},
     )
     times: int = field(
-        default=4, metadata={"min": 1, "help": "times a touched page is used"}
+        default=4, metadata={"min": 1, "help": "how often a touched page is used"}
     )
     mechanisms: tuple[str, ...] = field(
         default=("none", "eager", *mechanism.LAZY),
@@ -49,11 +52,9 @@ class Parameters:
 def build(parameters: Parameters) -> Study:
     """Return the study: one variant for each mechanism and fraction."""
     machine = spec.machine(parameters.machine, parameters.memory)
-    if machine.nodes <= AWAY or not machine.cpus[0] or not machine.cpus[AWAY]:
+    if machine.nodes <= AWAY or not machine.cpus[HOME] or not machine.cpus[AWAY]:
         raise BadInput(f"machine must have CPUs on nodes 0 and 1, got {machine.name}")
-    pages = parameters.memory // 8 // PAGE_SIZE // parameters.tasks * parameters.tasks
-    if pages == 0:
-        raise BadInput(f"memory must give every task a page, got {parameters.memory}")
+    pages = pages_of(parameters.memory, parameters.tasks)
     variants = []
     for fraction in parameters.fractions:
         if not 0 < fraction <= 1:
@@ -64,12 +65,17 @@ def build(parameters: Parameters) -> Study:
                 Variant(
                     f"{mechanism.check_mechanism(name)} {fraction:.0%}",
                     machine,
-                    # Swap for all: what the swap cache costs, not where it ends.
+                    # Swap for all pages: what the swap cache costs, not how it runs
+                    # full.
                     mechanism.settings_for(
                         name, Settings(swap_bytes=parameters.memory // 4)
                     ),
-                    lambda simulation, name=name, touched=touched: _steps(
-                        simulation, parameters, name, pages, touched
+                    partial(
+                        _steps,
+                        parameters=parameters,
+                        name=name,
+                        pages=pages,
+                        touched=touched,
                     ),
                     accesses=pages + touched * parameters.times * parameters.tasks,
                     mapped_pages=pages,
@@ -78,18 +84,14 @@ def build(parameters: Parameters) -> Study:
     return Study(QUESTION, "case", tuple(variants), hide(SUMMARY, *_UNUSED))
 
 
-def _steps(simulation, parameters, name: str, pages: int, touched: int) -> None:
+def _steps(
+    simulation: Simulation, parameters: Parameters, name: str, pages: int, touched: int
+) -> None:
     process = simulation.spawn("job")
-    home = cpus_of(simulation.machine, 0)
-    away = cpus_of(simulation.machine, AWAY)
-    tasks = [
-        simulation.start_task(process, home[i % len(home)])
-        for i in range(parameters.tasks)
-    ]
+    tasks = start_tasks(simulation, process, HOME, parameters.tasks)
     region = simulation.mmap(process, pages * PAGE_SIZE, "data")
     simulation.populate(tasks[0], region)
-    for i, task in enumerate(tasks):
-        simulation.move_task(task, away[i % len(away)])
+    move_tasks(simulation, tasks, AWAY)
     simulation.synchronize()
     mechanism.repair(simulation, tasks[0], region, name, AWAY)
     simulation.synchronize()

@@ -1,16 +1,18 @@
 """perf bench numa: do the threads of a process and its memory come together, how soon?
 
 Molnar's figures of December 2012 (v3.7-rc8, 4 nodes, 32 CPUs, 64 GB): "PxT" is P
-processes of T threads, all of which clear the process's 512 MiB.  As there (option -0),
-memory is first touched on CPU 0's node; the threads are spread over all CPUs, and
-nothing but NUMA balancing may move them or their memory.
+processes of T threads, and all threads clear the 512 MiB of their process.  As there
+(option -0), memory is first touched on the node of CPU 0, the threads are then spread
+over all CPUs, and only NUMA balancing may move them or their memory.
 
-Converged in the sense of that benchmark is a run once all threads of each process are
-on one node; how long until nine tenths of its memory are there, too, comes beside it.
-Bandwidth is bytes cleared over the time of the whole run (published: after 20 s).
+That benchmark calls a run converged once all threads of each process are on one node.
+The time until nine tenths of its memory are there too stands beside it.  Bandwidth is
+bytes cleared over the time of the whole run (published: after 20 s).
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -20,22 +22,28 @@ from ..engine.settings.numa_balancing import Balancing
 from ..engine.settings.settings import Settings
 from ..engine.settings.sizes import format_size
 from ..engine.settings.thp import Thp
+from ..engine.simulation import Simulation
+from ..engine.state.process import Region, Task
 from ..engine.state.snapshot import BlockKind
 from ..engine.study.columns import SUMMARY, Column, hide
 from ..engine.study.study import Study, Variant
 from ..engine.workloads.kinds import Sweep
 from ..kernels.words import CACHE_LINE, PAGE_SIZE
-from .autonuma_benchmark import BLOCK, NODES, opteron, spread
+from .common.columns import ONLY_LAZY, moment
 from .common.mechanism import check_knobs, settings_for
-from .common.table import aligned, table
+from .common.opteron import NODES, opteron, spread
+from .common.sizes import BLOCK
+from .common.table import Row, aligned, table
 
 QUESTION = "Do the threads of a process and its memory come together, and how soon?"
+#: CPUs of each node.
 CPUS = 8
 #: Pages that an access sweeps.
 STRIDE = 32
+#: Share of a process's memory that must have come to its node.
 ENOUGH = 0.9
 #: Published seconds until convergence: v3.7, balancenuma v10, AutoNUMA 28, numa-u v3;
-#: 100 where there was none.
+#: 100 if it never converged, None if not published.
 CONVERGENCE = {
     "1x3": (100, 100, 0.2, 2.3),
     "1x4": (100, 100, 100, 2.1),
@@ -56,21 +64,21 @@ BANDWIDTH = {
 KERNELS = ("v3.7", "balancenuma", "AutoNUMA", "numa-u")
 
 COLUMNS = (
-    Column(
-        *("tasks_converged_ns", "threads together", "ns"),
+    moment(
+        "tasks_converged_ns",
+        "threads together",
         "until all threads of each process were on one node, NaN: never",
-        dtype="f8",
-        style="seconds",
     ),
-    Column(
-        *("memory_converged_ns", "memory, too", "ns"),
+    moment(
+        "memory_converged_ns",
+        "memory, too",
         "until nine tenths of its memory were there as well, NaN: never",
-        dtype="f8",
-        style="seconds",
     ),
     Column(
-        *("gigabytes_per_s", "GB/s", "1e9 byte/s"),
-        "memory cleared a second over the whole run",
+        "gigabytes_per_s",
+        "GB/s",
+        "1e9 byte/s",
+        "memory cleared per second over the whole run",
         dtype="f8",
     ),
     Column("numa_hint_faults", "hint faults", "1", "faults on marked pages"),
@@ -78,10 +86,7 @@ COLUMNS = (
     Column("numa_task_swapped", "tasks swapped", "1", "pairs of tasks that swapped"),
 )
 _COUNTERS = ("numa_hint_faults", "numa_task_migrated", "numa_task_swapped")
-_UNUSED = (
-    *("pages_marked", "swap_slots_peak", "migcache_entries_peak", "oom_kills"),
-    *("faults", "pages_refused", "converged_ns", "run_time_ns"),
-)
+_UNUSED = (*ONLY_LAZY, "faults", "pages_refused", "converged_ns", "run_time_ns")
 
 
 @dataclass(frozen=True)
@@ -96,7 +101,7 @@ class Parameters:
     )
     runs: tuple[str, ...] = field(
         default=tuple(CONVERGENCE),
-        metadata={"help": "processes x threads of each, as 4x8"},
+        metadata={"help": "processes x threads of each, such as 4x8"},
     )
     seconds: int = field(
         default=100, metadata={"min": 1, "help": "simulated seconds of a run"}
@@ -111,12 +116,12 @@ class Parameters:
 class Job(NamedTuple):
     """The tasks of a process and the memory that they share."""
 
-    tasks: list
-    region: object
+    tasks: list[Task]
+    region: Region
 
 
 def build(parameters: Parameters) -> Study:
-    """Return the study: each run, without and with NUMA balancing."""
+    """Return the study: each run without and with NUMA balancing."""
     check_knobs(parameters.balancing)
     machine = opteron(CPUS, parameters.memory)
     if parameters.mapped < BLOCK:
@@ -140,8 +145,11 @@ def build(parameters: Parameters) -> Study:
                     (name, mode),
                     machine,
                     settings_for(mode, settings),
-                    lambda simulation, processes=processes, threads=threads: _steps(
-                        simulation, parameters, processes, threads
+                    partial(
+                        _steps,
+                        parameters=parameters,
+                        processes=processes,
+                        threads=threads,
                     ),
                     accesses=0,
                     mapped_pages=0,
@@ -162,7 +170,9 @@ def _parsed(name: str) -> tuple[int, int]:
     return processes, threads
 
 
-def _steps(simulation, parameters: Parameters, processes: int, threads: int) -> dict:
+def _steps(
+    simulation: Simulation, parameters: Parameters, processes: int, threads: int
+) -> dict[str, float]:
     jobs = _start(simulation, parameters.mapped // BLOCK, processes, threads)
     simulation.synchronize()
     begin, work = simulation.now, _Work(simulation, jobs)
@@ -182,8 +192,10 @@ def _steps(simulation, parameters: Parameters, processes: int, threads: int) -> 
     }
 
 
-def _start(simulation, blocks: int, processes: int, threads: int) -> list[Job]:
-    """Start the processes, touch their memory on node 0, spread their threads."""
+def _start(
+    simulation: Simulation, blocks: int, processes: int, threads: int
+) -> list[Job]:
+    """Start the processes, touch their memory on node 0 and spread their threads."""
     cpus = spread(simulation, processes * threads)
     jobs = []
     for number in range(processes):
@@ -198,23 +210,23 @@ def _start(simulation, blocks: int, processes: int, threads: int) -> list[Job]:
 
 
 class _Work:
-    """What the threads do, a stretch at a time; ``pages``: cleared so far."""
+    """The work of all threads, done piece by piece; ``pages`` are cleared so far."""
 
-    def __init__(self, simulation, jobs: list[Job]) -> None:
+    def __init__(self, simulation: Simulation, jobs: list[Job]) -> None:
         self.simulation = simulation
         self.tasks = [(job, i) for job in jobs for i in range(len(job.tasks))]
         self.done = np.zeros(len(self.tasks), np.int64)
-        # Accesses a ns: to begin with, as if all had to share one core's bandwidth.
+        # Accesses per ns; at first as if all threads shared the bandwidth of one core.
         each = simulation.costs.core_bandwidth / len(self.tasks)
         self.rate = np.full(len(self.tasks), each / (STRIDE * PAGE_SIZE) / 1e9)
 
     @property
     def pages(self) -> int:
-        """Pages cleared by all."""
+        """Pages that all threads have cleared."""
         return int(self.done.sum()) * STRIDE
 
     def go_on(self, ns: float) -> None:
-        """Clear for about ``ns``: each task as much as it did in that time before."""
+        """Clear for about ``ns``, each thread at the rate of its last piece."""
         counts = np.maximum(1, (self.rate * ns).astype(np.int64))
         before = self._clocks()
         self.simulation.run(
@@ -234,7 +246,7 @@ class _Work:
 
     @staticmethod
     def _sweep(job: Job, i: int, count: int, done: int) -> Sweep:
-        """Return what thread ``i`` clears next; each began in a part of its own."""
+        """Return what thread ``i`` clears next; each thread starts in its own part."""
         pages = job.region.pages
         begin = i * pages // len(job.tasks) // STRIDE * STRIDE
         return Sweep(
@@ -248,22 +260,24 @@ class _Work:
         )
 
 
-def _home(simulation, job: Job) -> int | None:
-    """Return the node of all tasks of a process; None where there is more than one."""
+def _home(simulation: Simulation, job: Job) -> int | None:
+    """Return the node of all tasks of a process; None if they are on several."""
     nodes = {int(simulation.machine.cpu_node[task.cpu]) for task in job.tasks}
     return nodes.pop() if len(nodes) == 1 else None
 
 
-def _has_memory(simulation, jobs: list[Job], homes: list[int | None]) -> bool:
-    """Tell whether each process has its tasks on one node, and most of its memory."""
-    return None not in homes and all(
-        _share(simulation, job, home) >= ENOUGH
+def _has_memory(
+    simulation: Simulation, jobs: list[Job], homes: list[int | None]
+) -> bool:
+    """Return whether each process has its tasks and most of its memory on one node."""
+    return all(
+        home is not None and _share(simulation, job, home) >= ENOUGH
         for job, home in zip(jobs, homes, strict=True)
     )
 
 
-def _share(simulation, job: Job, node: int) -> float:
-    """Return the share of a process's blocks that are on a node."""
+def _share(simulation: Simulation, job: Job, node: int) -> float:
+    """Return the share of a process's mapped blocks that are on a node."""
     nodes, kinds = simulation.snapshot(job.region.process)
     return float((nodes[kinds != BlockKind.NONE] == node).mean())
 
@@ -271,35 +285,41 @@ def _share(simulation, job: Job, node: int) -> float:
 # --- the screen -----------------------------------------------------------------------
 
 
-def _report(study: Study, rows: list[dict]) -> str:
-    """Return the table, and what was published beside it."""
+def _report(study: Study, rows: list[Row]) -> str:
+    """Return the table, and our figures beside the published ones."""
     row = {(one["run"], one["mode"]): one for one in rows}
     return "\n\n".join(
         [
             table(study, rows),
             "\n".join(_published("converged", CONVERGENCE, _CONVERGED, row)),
             "\n".join(_published("bandwidth", BANDWIDTH, _BANDWIDTH, row)),
-            "Seconds until the threads of each process are together, and its memory"
-            " with them\n(published 100: not in 100 s), and GB/s, as published in 2012"
-            " and here.",
+            "Published in 2012 and here: seconds until the threads of each process are"
+            " on one node,\nand its memory too (published 100: not within 100 s), and"
+            " GB/s.",
         ]
     )
 
 
-#: What is shown beside the published figures: (heading, mode, column, unit).
-_CONVERGED = (
+#: Our figures beside the published ones: (heading, mode, column, unit).
+Ours = tuple[tuple[str, str, str, float], ...]
+_CONVERGED: Ours = (
     ("off, threads", "off", "tasks_converged_ns", 1e9),
     ("balancing, threads", "balancing", "tasks_converged_ns", 1e9),
     ("balancing, memory", "balancing", "memory_converged_ns", 1e9),
 )
-_BANDWIDTH = (
+_BANDWIDTH: Ours = (
     ("off, here", "off", "gigabytes_per_s", 1),
     ("balancing, here", "balancing", "gigabytes_per_s", 1),
 )
 
 
-def _published(heading: str, figures: dict, ours: tuple, row: dict) -> list[str]:
-    """Return the published figures of the runs, and ours beside them."""
+def _published(
+    heading: str,
+    figures: Mapping[str, Sequence[float | None]],
+    ours: Ours,
+    row: dict[tuple[str, str], Row],
+) -> list[str]:
+    """Return the lines of a table of published figures, and of ours."""
     names = [run for run in figures if (run, "off") in row]
     shown = [(heading, names)]
     for i, kernel in enumerate(KERNELS):

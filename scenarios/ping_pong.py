@@ -1,32 +1,36 @@
 """Tasks on two nodes share their pages: which rules stop pages from bouncing?
 
-NUMA balancing moves a page to the node of the task that faults on it, and the next
-task to fault may be on the other node.  Linux has had, in turn: no rule at all; two
-faults in a row from one node (``last_nid``, 3.8); the same with the task's identity, so
-that private pages move at once (``last_cpupid``, 3.13 on); and groups of tasks that
-share memory, whose pages stay where the group uses them.  Before 5.15 faults on local
-pages counted as the last ones, too; since then only those that would move the page do.
+NUMA balancing moves a page to the node of the task that faults on it, and the next task
+that faults may be on the other node.  Linux has had these rules, one after the other:
+no rule at all; two faults in a row from one node (``last_nid``, 3.8); the same with the
+identity of the task, so that private pages move at once (``last_cpupid``, since 3.13);
+and groups of tasks that share memory, whose pages stay on nodes that the group uses.
+Before 5.15 a page also remembered faults by tasks of its own node; since then it
+remembers only faults that would move it.
 
-All tasks are of one process, as many on each node, and touch all of its pages at
-random.  The scheduler leaves them where they are (``balancing.placement``).
+All tasks are threads of one process, half of them on each node, and touch all of its
+pages at random.  The scheduler leaves them where they are (``balancing.placement``).
 """
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from ..engine.errors import BadInput
 from ..engine.machine import spec
-from ..engine.machine.machine import cpus_of
 from ..engine.settings.numa_balancing import Balancing
 from ..engine.settings.settings import Settings
 from ..engine.settings.thp import Thp
+from ..engine.simulation import Simulation
 from ..engine.study.columns import SUMMARY, Column, hide
 from ..engine.study.study import Study, Variant
 from ..engine.workloads.kinds import Uniform
 from ..kernels.counters import Refusal
 from ..kernels.words import HPAGE_PMD_NR, PAGE_SIZE
+from .common.columns import ONLY_LAZY
 from .common.mechanism import BALANCING, check_knobs, settings_for
+from .common.tasks import start_tasks
 
-QUESTION = "Tasks on two nodes share pages: which rules stop these from bouncing?"
+QUESTION = "Tasks on two nodes share pages: which rules stop pages from bouncing?"
 #: (filter, groups) by the name of the variant.
 FILTERS = {
     "none": ("none", False),
@@ -34,22 +38,23 @@ FILTERS = {
     "last_cpupid": ("last_cpupid", False),
     "last_cpupid, groups": ("last_cpupid", True),
 }
-#: ``local_last_cpupid`` by the faults that a page remembers.
+#: ``local_last_cpupid`` by the name of the faults that a page remembers.
 REMEMBERS = {"moving": False, "all": True}
 
 COLUMNS = (
     Column("numa_hint_faults", "hint faults", "1", "faults on marked pages"),
-    Column("two_stage", "two stage", "page", "pages kept: other node the last time"),
-    Column("group_weight", "group weight", "page", "pages kept: the group is there"),
     Column(
-        *("moves_per_page", "moves a page", "1", "moves of a page on average"),
-        dtype="f8",
+        "two_stage",
+        "two stage",
+        "page",
+        "pages kept: the last fault was on another node",
     ),
+    Column(
+        "group_weight", "group weight", "page", "pages kept: the group uses their node"
+    ),
+    Column("moves_per_page", "moves/page", "1", "average moves of a page", "f8"),
 )
-_UNUSED = (
-    *("pages_marked", "swap_slots_peak", "migcache_entries_peak", "oom_kills"),
-    *("pages_refused", "pages_refused_by", "faults", "converged_ns"),
-)
+_UNUSED = (*ONLY_LAZY, "pages_refused", "pages_refused_by", "faults", "converged_ns")
 
 
 @dataclass(frozen=True)
@@ -62,14 +67,14 @@ class Parameters:
     machine: str = field(default="2s", metadata={"help": "machine preset or file"})
     tasks: int = field(default=2, metadata={"min": 1, "help": "tasks on each node"})
     touches: int = field(
-        default=16, metadata={"min": 1, "help": "accesses a page by each task"}
+        default=16, metadata={"min": 1, "help": "accesses of each task to each page"}
     )
     thp: Thp = Thp()
     balancing: Balancing = Balancing(placement=False)
 
 
 def build(parameters: Parameters) -> Study:
-    """Return the study: each filter, with local faults counting and without."""
+    """Return the study: each filter, with and without remembering local faults."""
     check_knobs(parameters.balancing)
     default = Balancing()
     for name in ("filter", "groups", "local_last_cpupid"):
@@ -101,7 +106,7 @@ def build(parameters: Parameters) -> Study:
                     settings_for(
                         BALANCING, Settings(thp=parameters.thp, balancing=knobs)
                     ),
-                    lambda simulation: _steps(simulation, parameters, pages),
+                    partial(_steps, parameters=parameters, pages=pages),
                     accesses=2 * parameters.tasks * pages * parameters.touches,
                     mapped_pages=pages,
                 )
@@ -114,12 +119,14 @@ def build(parameters: Parameters) -> Study:
     )
 
 
-def _steps(simulation, parameters: Parameters, pages: int) -> dict:
+def _steps(
+    simulation: Simulation, parameters: Parameters, pages: int
+) -> dict[str, float]:
     process = simulation.spawn("shared")
     tasks = [
-        simulation.start_task(process, cpus[i % len(cpus)])
-        for cpus in (cpus_of(simulation.machine, node) for node in (0, 1))
-        for i in range(parameters.tasks)
+        task
+        for node in (0, 1)
+        for task in start_tasks(simulation, process, node, parameters.tasks)
     ]
     region = simulation.mmap(process, pages * PAGE_SIZE, "data")
     simulation.populate(tasks[0], region)

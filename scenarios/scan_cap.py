@@ -1,76 +1,80 @@
 """How long until NUMA balancing notices that threads have moved, at 1 GiB to 16 TiB?
 
-A process touches its memory, huge pages all of it, on node 0; then its threads move to
+A process touches its memory, all of it huge pages, on node 0; then its threads move to
 node 1 and work on.  Only the scanner can bring their memory after them.  However large
-a process is, it is scanned 256 MiB at a time and every 100 ms at most
-(``scan_size_mb``, ``MAX_SCAN_WINDOW`` of kernel/sched/fair.c): 2,560 MB/s, so that one
-pass over a terabyte takes 410 s at least.  Tasks are not moved
-(``balancing.placement``), so that memory has to.
+a process is, it is scanned 256 MiB at a time, every 100 ms at most (``scan_size_mb``,
+and ``MAX_SCAN_WINDOW`` of kernel/sched/fair.c).  That is 2,560 MB/s, so one pass over a
+terabyte takes at least 410 s.  Tasks are not moved (``balancing.placement``), so the
+memory has to move.
 
-A thread touches each huge page some times while the scanner passes over all of them
-once, whatever the size: an access stands for as many lines as that takes.
+Whatever the size, a huge page is touched a few times while the scanner passes over all
+of them once: each access stands for the number of cache lines which that takes.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from ..engine.errors import BadInput
 from ..engine.machine import spec
-from ..engine.machine.machine import cpus_of
+from ..engine.machine.machine import Machine
 from ..engine.settings.numa_balancing import Balancing
 from ..engine.settings.settings import Settings
 from ..engine.settings.sizes import format_size
 from ..engine.settings.thp import Thp
+from ..engine.simulation import Simulation
+from ..engine.state.process import Process, Region, Task
 from ..engine.study.columns import SUMMARY, Column, hide
 from ..engine.study.study import Study, Variant
 from ..engine.workloads.kinds import Sweep
 from ..kernels.words import HPAGE_PMD_NR, PAGE_SIZE
+from .common.columns import ONLY_LAZY, moment, share
 from .common.mechanism import BALANCING, check_knobs, settings_for
-from .common.table import table
+from .common.sizes import BLOCK
+from .common.table import Row, table
+from .common.tasks import move_tasks, start_tasks, wait_for
 
 QUESTION = "How long until NUMA balancing notices that threads have moved?"
-BLOCK = PAGE_SIZE * HPAGE_PMD_NR
-#: Bytes that a process has scanned a second at most.
+#: Most bytes of a process that are scanned in a second.
 CAP = 2560 << 20
-#: Touches of a page, by all threads together, in the time of the fastest pass.
+#: Touches of each page, by all threads together, in the time of the fastest pass.
 TOUCHES = 8
-#: Looks at the state of things in that time.
+#: How often the progress is read in that time.
 LOOKS = 50
 HOME, AWAY = 0, 1
 _NAN = float("nan")
 
 COLUMNS = (
-    Column(
-        *("pass_ns", "one pass", "ns"),
+    moment(
+        "pass_ns",
+        "one pass",
         "from the move until the scanner had been everywhere, NaN: never",
-        dtype="f8",
-        style="seconds",
     ),
-    Column(
-        *("half_ns", "half moved", "ns"),
+    moment(
+        "half_ns",
+        "half moved",
         "from the move until half of the memory had followed, NaN: never",
-        dtype="f8",
-        style="seconds",
+    ),
+    moment(
+        "most_ns",
+        "90 % moved",
+        "from the move until nine tenths of the memory had followed, NaN: never",
     ),
     Column(
-        *("most_ns", "90 % moved", "ns"),
-        "from the move until nine tenths of it had, NaN: never",
-        dtype="f8",
-        style="seconds",
-    ),
-    Column(
-        *("scan_mb_per_s", "MB/s scanned", "1048576 byte/s"),
-        "memory marked a second since the move",
+        "scan_mb_per_s",
+        "MB/s scanned",
+        "1048576 byte/s",
+        "memory marked per second since the move",
         dtype="f8",
     ),
-    Column(
-        *("cap_share", "of 2,560", "1", "that, as a part of what the cap allows"),
-        dtype="f8",
-        style="percent",
-    ),
+    share("cap_share", "of 2,560", "scan rate as a fraction of the cap"),
 )
 _UNUSED = (
-    *("pages_marked", "swap_slots_peak", "migcache_entries_peak", "oom_kills"),
-    *("converged_ns", "run_time_ns", "local_fraction", "pages_refused"),
+    *ONLY_LAZY,
+    "converged_ns",
+    "run_time_ns",
+    "local_fraction",
+    "pages_refused",
 )
 
 
@@ -88,7 +92,7 @@ class Parameters:
     machine: str = field(default="2s", metadata={"help": "machine preset or file"})
     passes: int = field(
         default=8,
-        metadata={"min": 1, "help": "gives up after so many times the fastest pass"},
+        metadata={"min": 1, "help": "give up after this many times the fastest pass"},
     )
     balancing: Balancing = Balancing(placement=False)
 
@@ -100,7 +104,7 @@ def build(parameters: Parameters) -> Study:
     for size in parameters.sizes:
         if size < BLOCK:
             raise BadInput(f"sizes must be at least 2 MiB, got {format_size(size)}")
-        # Room for all of it on either node.
+        # All of it fits on either node.
         machine = spec.machine(parameters.machine, 4 * size)
         if machine.nodes != 2 or not all(machine.cpus):
             raise BadInput(
@@ -111,14 +115,15 @@ def build(parameters: Parameters) -> Study:
             _variant(machine, size, threads, parameters)
             for threads in parameters.threads
         ]
-    # Sizes differ: no case is the best.
     columns = (*COLUMNS, *hide(SUMMARY, *_UNUSED))
     return Study(
         QUESTION, ("size", "threads"), tuple(variants), columns, report=_report
     )
 
 
-def _variant(machine, size: int, threads: int, parameters: Parameters) -> Variant:
+def _variant(
+    machine: Machine, size: int, threads: int, parameters: Parameters
+) -> Variant:
     expected = _fastest(size)
     settings = Settings(
         thp=Thp(enabled="always"),
@@ -132,18 +137,20 @@ def _variant(machine, size: int, threads: int, parameters: Parameters) -> Varian
         (format_size(size), str(threads)),
         machine,
         settings_for(BALANCING, settings),
-        lambda simulation: _steps(simulation, blocks, threads, parameters.passes),
+        partial(_steps, blocks=blocks, threads=threads, passes=parameters.passes),
         accesses=(parameters.passes * TOUCHES + 1) * blocks,
         mapped_pages=0,
     )
 
 
 def _fastest(size: int) -> int:
-    """Return the ns that a pass over ``size`` bytes takes at least."""
+    """Return the shortest time of a pass over ``size`` bytes, ns."""
     return size * 10**9 // CAP
 
 
-def _steps(simulation, blocks: int, threads: int, passes: int) -> dict:
+def _steps(
+    simulation: Simulation, blocks: int, threads: int, passes: int
+) -> dict[str, float]:
     process, region, tasks = _moved(simulation, blocks, threads)
     begin, fastest = simulation.now, _fastest(blocks * BLOCK)
     delay = simulation.settings.balancing.scan_delay_ms * 10**6
@@ -166,38 +173,41 @@ def _steps(simulation, blocks: int, threads: int, passes: int) -> dict:
     return {**found, "scan_mb_per_s": rate / (1 << 20), "cap_share": rate / CAP}
 
 
-def _moved(simulation, blocks: int, threads: int) -> tuple:
-    """Return (process, region, tasks) of a process that was moved off its memory."""
+def _moved(
+    simulation: Simulation, blocks: int, threads: int
+) -> tuple[Process, Region, list[Task]]:
+    """Start a process, touch its memory and move its threads off it."""
     process = simulation.spawn(nbytes=2 * blocks * BLOCK)
-    home, away = (cpus_of(simulation.machine, n) for n in (HOME, AWAY))
-    tasks = [
-        simulation.start_task(process, home[i % len(home)]) for i in range(threads)
-    ]
+    tasks = start_tasks(simulation, process, HOME, threads)
     region = simulation.mmap(process, blocks * BLOCK, "data")
     simulation.populate(tasks[0], region)
-    for i, task in enumerate(tasks):
-        simulation.move_task(task, away[i % len(away)])
+    move_tasks(simulation, tasks, AWAY)
     simulation.synchronize()
-    # So that the time of the first touch is over when the clock of the move starts.
-    simulation.idle(max(0, simulation.clock(tasks[0]) - simulation.now))
+    wait_for(simulation, tasks[0])
     return process, region, tasks
 
 
 class _Work:
-    """Sweeps over the memory, a piece of about a look's length at a time."""
+    """Sweeps over the memory, done in pieces, so that progress is read between them."""
 
-    def __init__(self, simulation, region, tasks, fastest: int) -> None:
+    def __init__(
+        self,
+        simulation: Simulation,
+        region: Region,
+        tasks: Sequence[Task],
+        fastest: int,
+    ) -> None:
         self.simulation, self.region, self.tasks = simulation, region, tasks
         blocks = region.pages // HPAGE_PMD_NR
         latency = int(simulation.machine.latency_ns[AWAY, HOME])
-        # One touch of a huge page by one of the threads, as long as it may take.
+        # How long one touch of a huge page by one thread may take.
         touch = fastest * len(tasks) / (TOUCHES * blocks)
         self.refs = max(1, int(touch / latency))
         self.count = max(1, TOUCHES * blocks // (LOOKS * len(tasks)))
         self.done = 0
 
     def go_on(self) -> None:
-        """Sweep on, each thread from where it was; they began evenly spread."""
+        """Sweep on, each thread from where it was; at first they are evenly spread."""
         blocks = self.region.pages // HPAGE_PMD_NR
         loads = []
         for i, task in enumerate(self.tasks):
@@ -216,21 +226,21 @@ class _Work:
         self.done += self.count
 
 
-def _scanned(simulation) -> int:
+def _scanned(simulation: Simulation) -> int:
     """Return the bytes that the scanner has marked so far."""
     return simulation.total("numa_pte_updates") * PAGE_SIZE
 
 
-def _seq(simulation, process) -> int:
-    """Return the scanner's passes over a process."""
+def _seq(simulation: Simulation, process: Process) -> int:
+    """Return how many passes the scanner has made over a process."""
     return simulation.scan_state(process)[0]
 
 
-def _report(study: Study, rows: list[dict]) -> str:
-    """Return the table, and what the cap says."""
+def _report(study: Study, rows: list[Row]) -> str:
+    """Return the table, and what the cap allows."""
     return (
         f"{table(study, rows)}\n\n"
-        "A process is scanned 256 MiB every 100 ms at most, 2,560 MB/s: 0.4 s a GiB,"
-        " 410 s a TiB, 6,554 s for 16 TiB.\nThreads that share memory scan it less"
-        " often, the more of them there are (task_scan_start)."
+        "At most 256 MiB of a process are scanned every 100 ms, which is 2,560 MB/s:"
+        "\n0.4 s for 1 GiB, 410 s for 1 TiB, 6,554 s for 16 TiB. The more threads share"
+        "\nmemory, the less often each scans it (task_scan_start)."
     )

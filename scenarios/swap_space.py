@@ -1,27 +1,30 @@
-"""Lazy migration through the swap cache on machines of 64 GiB to 16 TiB.
+"""Does a machine of 64 GiB to 16 TiB have the swap that lazy migration takes?
 
-Van Riel's fourth objection of July 2012: parked pages hold swap slots, which terabyte
-machines do not have, and on small ones they fill the swap that reclaim needs.  A job of
-an eighth of the RAM is parked whole; then a second one grows into the rest of the
-memory and beyond it by half of the swap.  With the slots free that is what swap is
-for; with the slots held by parked pages reclaim fails and the OOM killer comes.
+Van Riel's fourth objection of July 2012: pages parked in the swap cache hold swap
+slots.  Terabyte machines do not have that many, and on small machines the parked pages
+fill the swap that reclaim needs.  All of a job of an eighth of the RAM is parked; then
+a second job grows into the rest of the memory and beyond it by half of the swap.  If
+the slots are free, that is what swap is for; if parked pages hold them, reclaim fails
+and the OOM killer comes.
 
-Where the job is larger than ``mapped``, a slice of the machine is simulated: job, swap
-and growth are scaled alike (``scale``), and the rest of the RAM is ballast.  With
+If the job is larger than ``mapped``, a slice of the machine is simulated: job, swap and
+growth are scaled alike (``scale``), and the rest of the RAM is taken out of use.  With
 ``thp=always`` and ``mapped=16TiB`` machines of 8 and 16 TiB are simulated whole, in
-huge pages that the swap cache has to split.
+huge pages which the swap cache has to split.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 
 from ..engine.errors import BadInput
 from ..engine.machine import spec
-from ..engine.machine.machine import cpus_of
+from ..engine.machine.machine import Machine
 from ..engine.machine.zones import watermarks
 from ..engine.settings.settings import Settings
 from ..engine.settings.sizes import format_size
 from ..engine.settings.thp import Thp
+from ..engine.simulation import Simulation
 from ..engine.state.allocate import managed_pages, usable_pages
 from ..engine.study.columns import SUMMARY, THP_SHARE, Column, hide
 from ..engine.study.study import Study, Variant
@@ -29,29 +32,23 @@ from ..engine.workloads.kinds import Sweep, Uniform
 from ..kernels.counters import Refusal
 from ..kernels.words import HPAGE_PMD_NR, PAGE_SIZE
 from .common import mechanism
+from .common.columns import share, without_best
+from .common.sizes import BLOCK
+from .common.tasks import move_tasks, nodes_with_cpus, start_tasks
 
 QUESTION = (
     "Where does lazy migration through the swap cache stop, and whom does it kill?"
 )
 MECHANISMS = ("lazy_swapcache", "hinting")
-BLOCK = PAGE_SIZE * HPAGE_PMD_NR
-#: More swap for the memory than this has no addresses to be filled from.
+#: Most swap, in multiples of the memory: more has no addresses to be filled from.
 SWAP_MOST = 32
 _UNUSED = ("migcache_entries_peak", "pages_moved_back", "converged_ns")
 
 COLUMNS = (
-    Column(
-        *("parked_fraction", "parked", "1", "share of the job's pages that was marked"),
-        dtype="f8",
-        style="percent",
-    ),
+    share("parked_fraction", "parked", "share of the job's pages that was marked"),
     Column("reclaim_failures", "no slot", "page", "pages refused for want of a slot"),
     Column("pswpout", "swapped out", "page", "pages written to swap"),
-    Column(
-        *("scale", "scale", "1", "simulated part of the job, swap and growth"),
-        dtype="f8",
-        style="percent",
-    ),
+    share("scale", "scale", "simulated part of the job, swap and growth"),
 )
 
 
@@ -61,7 +58,7 @@ class Parameters:
 
     memory: tuple[int, ...] = field(
         default=(64 << 30, 1 << 40, 16 << 40),
-        metadata={"kind": "size", "help": "machines' RAM"},
+        metadata={"kind": "size", "help": "RAM of the machines"},
     )
     swap: tuple[int, ...] = field(
         default=(0, 8 << 30, 128 << 30),
@@ -69,7 +66,8 @@ class Parameters:
     )
     machine: str = field(default="4s", metadata={"help": "machine preset or file"})
     mapped: int = field(
-        default=2 << 30, metadata={"kind": "size", "help": "most that a job maps"}
+        default=2 << 30,
+        metadata={"kind": "size", "help": "most memory that the job maps"},
     )
     thp: Thp = Thp()
 
@@ -92,16 +90,12 @@ def build(parameters: Parameters) -> Study:
                 _variant(machine, memory, swap, name, scale, parameters.thp)
                 for name in MECHANISMS
             ]
-    # Machines and swap differ: no case is the best.
-    columns = [
-        replace(one, style="seconds") if one.style == "ratio" else one
-        for one in (*COLUMNS, THP_SHARE, *hide(SUMMARY, *_UNUSED))
-    ]
-    return Study(QUESTION, "case", tuple(variants), tuple(columns))
+    columns = without_best((*COLUMNS, THP_SHARE, *hide(SUMMARY, *_UNUSED)))
+    return Study(QUESTION, "case", tuple(variants), columns)
 
 
 def _variant(
-    machine, memory: int, swap: int, name: str, scale: Fraction, thp: Thp
+    machine: Machine, memory: int, swap: int, name: str, scale: Fraction, thp: Thp
 ) -> Variant:
     job = int(memory // 8 * scale) // PAGE_SIZE
     swapped = int(swap * scale) // PAGE_SIZE
@@ -113,35 +107,33 @@ def _variant(
         f"{format_size(memory)}, swap {format_size(swap)}, {name}",
         machine,
         settings,
-        lambda simulation: _steps(simulation, name, job, swapped, scale),
+        partial(_steps, name=name, job=job, swapped=swapped, scale=scale),
         accesses=3 * job + swapped,
-        # Reclaim splits what it cannot swap out whole: as much again as there is swap.
+        # Reclaim splits huge pages that do not fit in swap: up to twice its pages.
         mapped_pages=min(pages, 2 * swapped) if thp.enabled == "always" else pages,
     )
 
 
-def _ballast(machine, pages: int) -> tuple[int, ...]:
-    """Return what to take out of use so that nodes have ``pages`` in all."""
+def _ballast(machine: Machine, pages: int) -> tuple[int, ...]:
+    """Return the bytes to take out of use on each node so that ``pages`` remain."""
     managed = managed_pages(machine)
     share = -(-pages // len(managed) // HPAGE_PMD_NR) * HPAGE_PMD_NR
     return tuple(max(0, has - share) * PAGE_SIZE for has in managed)
 
 
-def _steps(simulation, name: str, job: int, swapped: int, scale: Fraction) -> dict:
-    cpus = [
-        cpus_of(simulation.machine, node)[0]
-        for node in range(simulation.machine.nodes)
-        if simulation.machine.cpus[node]
-    ]
+def _steps(
+    simulation: Simulation, name: str, job: int, swapped: int, scale: Fraction
+) -> dict[str, float]:
+    nodes = nodes_with_cpus(simulation.machine)
     process = simulation.spawn("job")
-    task = simulation.start_task(process, cpus[0])
+    (task,) = start_tasks(simulation, process, nodes[0], 1)
     region = simulation.mmap(process, job * PAGE_SIZE, "data")
     simulation.advise(task, region, "hugepage")
     simulation.populate(task, region)
-    simulation.move_task(task, cpus[-1])
+    move_tasks(simulation, [task], nodes[-1])
     mechanism.repair(simulation, task, region, name, 0)
     marked = simulation.summary()["pages_marked"]
-    _grow(simulation, cpus[0], swapped // 2)
+    _grow(simulation, nodes[0], swapped // 2)
     if process.alive:
         load = Uniform(task=task, region=region, count=job)
         simulation.run([load])
@@ -155,8 +147,8 @@ def _steps(simulation, name: str, job: int, swapped: int, scale: Fraction) -> di
     }
 
 
-def _grow(simulation, cpu: int, beyond: int) -> None:
-    """Let a second job take all that is above the watermarks, and ``beyond`` more."""
+def _grow(simulation: Simulation, home: int, beyond: int) -> None:
+    """Let a second job take all pages above the watermarks, and ``beyond`` more."""
     usable = usable_pages(simulation.machine, simulation.settings)
     high = watermarks(usable)[:, 2]
     free = sum(
@@ -164,9 +156,9 @@ def _grow(simulation, cpu: int, beyond: int) -> None:
         for node in range(simulation.machine.nodes)
     )
     other = simulation.spawn("growth", (free + beyond) * PAGE_SIZE)
-    task = simulation.start_task(other, cpu)
+    (task,) = start_tasks(simulation, other, home, 1)
     region = simulation.mmap(other, (free + beyond) * PAGE_SIZE, "more")
-    # Else huge pages are to be had on the task's own node only.
+    # Otherwise only the node of the task would have huge pages.
     simulation.advise(task, region, "hugepage")
     simulation.populate(task, region, 0, free)
     if beyond:

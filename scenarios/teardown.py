@@ -1,21 +1,26 @@
-"""Fork trees whose pages are parked exit in every order: does anything leak?
+"""Fork trees with parked pages exit in every order: does anything leak?
 
-Reference counts made process exit "tricky" for the migration cache (Schermerhorn,
-July 2012).  A parent forks a child, which forks a grandchild; pages are parked at a
-given moment, some are touched again, and the three exit in each of the six orders.
-Afterwards every frame, slot and entry must be back.
+Reference counts made the exit of processes "tricky" for the migration cache
+(Schermerhorn, July 2012).  A parent forks a child, which forks a grandchild.  Pages are
+parked at one of three moments, some are touched again, and the three processes exit in
+each of the six orders.  Afterwards all frames, slots and entries must be free.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import permutations
 
 from ..engine.machine import presets
 from ..engine.settings.settings import Settings
+from ..engine.simulation import Simulation
+from ..engine.state.process import Region, Task
 from ..engine.study.columns import SUMMARY, VERDICT, Column, hide
 from ..engine.study.study import Study, Variant
 from ..engine.workloads.kinds import Sweep
 from ..kernels.words import PAGE_SIZE
 from .common import mechanism
+from .common.sizes import BLOCK
 
 QUESTION = "Do fork trees with parked pages leave anything behind when they exit?"
 #: When the pages are parked: before the forks, between them, after them.
@@ -41,14 +46,14 @@ class Parameters:
         metadata={
             "min": 0,
             "max": 1_000_000,
-            "help": "lost races a million in the variant that has them",
+            "help": "races lost per million in the variant with the race",
         },
     )
 
 
 def build(parameters: Parameters) -> Study:
     """Return the study: each lazy mechanism, and the migration cache with the race."""
-    nbytes = max(64 << 20, 16 * parameters.pages * PAGE_SIZE) >> 21 << 21
+    nbytes = max(64 << 20, 16 * parameters.pages * PAGE_SIZE) // BLOCK * BLOCK
     machine = presets.uniform(2, nbytes, cpus_per_node=2)
     cases = [(name, name, 0) for name in mechanism.LAZY]
     cases.append(("lazy_migcache_race", "lazy_migcache", parameters.wedge_ppm))
@@ -60,7 +65,7 @@ def build(parameters: Parameters) -> Study:
                 label,
                 machine,
                 Settings(swap_bytes=nbytes, wedge_ppm=wedge_ppm),
-                lambda simulation, name=name: _steps(simulation, parameters, name),
+                partial(_steps, pages=parameters.pages, name=name),
                 accesses=18 * parameters.pages * 3,
                 mapped_pages=3 * parameters.pages,
             )
@@ -70,13 +75,13 @@ def build(parameters: Parameters) -> Study:
     )
 
 
-def _steps(simulation, parameters: Parameters, name: str) -> dict:
+def _steps(simulation: Simulation, pages: int, name: str) -> dict[str, int]:
     nodes = range(simulation.machine.nodes)
     before = sum(simulation.free(node) for node in nodes)
     trees = 0
     for moment in MOMENTS:
         for order in permutations(range(3)):
-            _tree(simulation, parameters, name, moment, order)
+            _tree(simulation, pages, name, moment, order)
             trees += 1
     return {
         "trees": trees,
@@ -86,9 +91,10 @@ def _steps(simulation, parameters: Parameters, name: str) -> dict:
     }
 
 
-def _tree(simulation, parameters, name: str, moment: int, order) -> None:
-    """Grow a tree of three processes, park, touch, and let them exit in ``order``."""
-    pages = parameters.pages
+def _tree(
+    simulation: Simulation, pages: int, name: str, moment: int, order: Sequence[int]
+) -> None:
+    """Fork a tree of three processes, park, touch, and let them exit in ``order``."""
     parent = simulation.spawn("parent", 2 * pages * PAGE_SIZE)
     region = simulation.mmap(parent, pages * PAGE_SIZE, "data")
     family, tasks = [parent], [simulation.start_task(parent, 0)]
@@ -107,10 +113,12 @@ def _tree(simulation, parameters, name: str, moment: int, order) -> None:
         simulation.exit(family[position])
 
 
-def _park(simulation, task, region, name: str) -> None:
+def _park(simulation: Simulation, task: Task, region: Region, name: str) -> None:
     simulation.mark(task, region, mechanism.LAZY[name], move_all=True)
 
 
-def _sweep(simulation, task, region, count: int, write: float) -> None:
+def _sweep(
+    simulation: Simulation, task: Task, region: Region, count: int, write: float
+) -> None:
     load = Sweep(task=task, region=region, count=count, write=write)
     simulation.run([load])

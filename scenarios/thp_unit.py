@@ -1,20 +1,22 @@
 """A huge page on the wrong node: move it whole, or split it and have it rebuilt?
 
-Van Riel's fifth objection of July 2012.  A process of an eighth of the machine's memory
-is first touched, as huge pages, on node 0.  Its threads move to node 2, its memory is
-marked by PROT_NONE hinting, and they work on at pages taken at random.  The variants
-differ in what a hint fault does to a huge page, and in who builds it up again:
+Van Riel's fifth objection of July 2012.  A process first touches an eighth of the
+machine's memory on node 0, as huge pages.  Its threads move to node 2, its memory is
+marked by PROT_NONE hinting, and they go on with pages chosen at random.  The variants
+differ in what a hint fault does to a huge page, and in what builds the page up again:
 
 whole           it migrates as one unit (Linux since 3.8)
-split           it is split, its pages migrate one by one (AutoNUMA 2012); no khugepaged
-split_rebuild_  the same, and khugepaged rebuilds, by one of the rules that Linux had
-                for the node, or on a random one
+split           it is split and its pages migrate one by one (AutoNUMA 2012); khugepaged
+                sleeps
+split_rebuild_  the same, but khugepaged rebuilds it, on the node that one of Linux's
+                rules chooses, or on a random node
 
-khugepaged finds a block while some of its pages have moved and others not; where it
-builds on the old node, nothing brings the huge page back.
+khugepaged finds a block when some of its pages have moved and others have not.  If it
+builds the huge page on the old node, nothing moves it to the new one.
 """
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from ..engine.errors import BadInput
 from ..engine.settings.settings import SNAPSHOTS, Settings, nanoseconds
@@ -24,11 +26,12 @@ from ..engine.settings.tlb_size import Tlb
 from ..engine.study.columns import SUMMARY, THP, hide
 from ..engine.study.study import Study, Variant
 from ..kernels.words import HPAGE_PMD_NR, PAGE_SIZE
-from . import mechanisms
-from .common.table import table
+from .common.columns import ONLY_LAZY
+from .common.moved_job import MovedJob, machine_of, run_job
+from .common.table import Row, table
 
 QUESTION = "Huge pages on the wrong node: move them whole, or split and rebuild them?"
-# 64 blocks, which take it 24 ms, and a nap.
+# It scans 64 blocks, which takes 24 ms, and sleeps for a millisecond.
 BUSY = Khugepaged(pages_to_scan=64 * HPAGE_PMD_NR, scan_sleep_millisecs=1)
 
 
@@ -44,7 +47,7 @@ class Parameters:
     )
     tasks: int = field(default=4, metadata={"min": 1, "help": "threads"})
     touches: int = field(
-        default=16, metadata={"min": 1, "help": "accesses a page after the move"}
+        default=16, metadata={"min": 1, "help": "accesses to each page after the move"}
     )
     refs: int = field(
         default=8,
@@ -60,10 +63,10 @@ class Parameters:
 
 
 def build(parameters: Parameters) -> Study:
-    """Return the study; BadInput where the machine does not fit."""
-    machine = mechanisms.machine_of(parameters.machine, parameters.memory)
-    share = parameters.tasks * HPAGE_PMD_NR
-    pages = parameters.memory // 8 // PAGE_SIZE // share * share
+    """Return the study; BadInput if the machine does not fit."""
+    machine = machine_of(parameters.machine, parameters.memory)
+    unit = parameters.tasks * HPAGE_PMD_NR
+    pages = parameters.memory // 8 // PAGE_SIZE // unit * unit
     if pages == 0:
         raise BadInput(
             f"an eighth of memory must hold 2 MiB for each of {parameters.tasks} tasks,"
@@ -74,8 +77,9 @@ def build(parameters: Parameters) -> Study:
             "khugepaged.target must be left alone, the variants try every rule,"
             f" got {parameters.khugepaged.target}"
         )
+    job = MovedJob(pages, parameters.tasks, parameters.touches, parameters.refs)
     settings = Settings(
-        # What there is to see happens in tenths of a second.
+        # All that there is to see happens in tenths of a second.
         epoch_ns=100_000_000,
         tlb=parameters.tlb,
         snapshots_ns=nanoseconds(parameters.snapshots),
@@ -85,10 +89,8 @@ def build(parameters: Parameters) -> Study:
             name,
             machine,
             replace(settings, thp=thp, khugepaged=khugepaged),
-            lambda simulation: mechanisms.steps(
-                simulation, parameters, "hinting", pages
-            ),
-            accesses=pages * (1 + parameters.touches),
+            partial(run_job, job=job, name="hinting"),
+            accesses=job.accesses,
             mapped_pages=0 if name == "whole" else pages,
         )
         for name, (thp, khugepaged) in _ways(parameters.khugepaged).items()
@@ -97,8 +99,8 @@ def build(parameters: Parameters) -> Study:
         QUESTION,
         "variant",
         tuple(variants),
-        (*THP, *hide(SUMMARY, *_UNUSED)),
-        report=lambda study, rows: _report(study, rows, parameters),
+        (*THP, *hide(SUMMARY, *ONLY_LAZY)),
+        report=partial(_report, tuned=parameters.khugepaged),
     )
 
 
@@ -111,19 +113,15 @@ def _ways(tuned: Khugepaged) -> dict[str, tuple[Thp, Khugepaged]]:
     return ways
 
 
-_UNUSED = ("swap_slots_peak", "migcache_entries_peak", "oom_kills", "pages_marked")
-
-
-def _report(study: Study, rows: list[dict], parameters: Parameters) -> str:
+def _report(study: Study, rows: list[Row], tuned: Khugepaged) -> str:
     """Return the table, and how khugepaged was tuned."""
-    knobs = parameters.khugepaged
     return (
         f"{table(study, rows)}\n\n"
-        f"khugepaged rebuilds with pages_to_scan {knobs.pages_to_scan:,},"
-        f" scan_sleep {knobs.scan_sleep_millisecs:,} ms,"
-        f" alloc_sleep {knobs.alloc_sleep_millisecs:,} ms,\n"
-        f"max_ptes_none {knobs.max_ptes_none}, max_ptes_swap {knobs.max_ptes_swap},"
-        f" max_ptes_shared {knobs.max_ptes_shared}; it sleeps in whole and split.\n"
-        "By default it looks at 4,096 pages every 10,000 ms. The slower it is, the more"
-        " pages have moved when it rebuilds."
+        f"khugepaged rebuilds with pages_to_scan {tuned.pages_to_scan:,},"
+        f" scan_sleep {tuned.scan_sleep_millisecs:,} ms,\n"
+        f"alloc_sleep {tuned.alloc_sleep_millisecs:,} ms,"
+        f" max_ptes_none {tuned.max_ptes_none}, max_ptes_swap {tuned.max_ptes_swap},"
+        f" max_ptes_shared {tuned.max_ptes_shared};\n"
+        "it sleeps in whole and split. Linux's default is 4,096 pages every 10,000 ms."
+        " The slower\nit is, the more pages have moved when it rebuilds."
     )

@@ -1,23 +1,24 @@
 """Memory on a CXL node: do hot pages get to DRAM, cold ones out of it, at what price?
 
-A process has more memory than the two sockets have DRAM; what it uses most was touched
-last and lies on the CXL node.  Half-way its hot set moves on to other pages, on the CXL
-node as well.
+A process has more memory than the DRAM of the two sockets.  The pages that it uses most
+are touched last, so they lie on the CXL node.  Half-way through, the hot set moves on
+to other pages, which lie on the CXL node as well.
 
 off             pages stay where they were first touched
-demotion        reclaim may demote; nothing asks it to
-promote_all     every hint fault on the CXL node promotes (numa_balancing=2 of 5.18)
-hot             only faults within ``hot_threshold`` of the mark do (6.1)
-hot_limit       the same, and so many MB/s at most; the threshold stays
-hot_limit_auto  the same, and the threshold follows the candidates
+demotion        reclaim may demote; nothing makes it do so
+promote_all     each hint fault on the CXL node promotes (numa_balancing=2 of 5.18)
+hot             only faults within ``hot_threshold`` of the mark promote (6.1)
+hot_limit       the same, with a limit in MB/s; the threshold stays
+hot_limit_auto  the same, and the threshold follows the number of candidates
 
-Huang Ying's figures for the last four are the page access rates and the promotion
-rates of pmbench on two sockets with DRAM and persistent memory.  The kernel adjusts the
-threshold once a minute (``scan_period_max``); here it is every ``adjust_ms``, so that a
-run of minutes has some.
+Huang Ying's figures for the last four are page access rates and promotion rates of
+pmbench on two sockets with DRAM and persistent memory.  The kernel adjusts the
+threshold once a minute (``scan_period_max``).  Here it does so every ``adjust_ms``, so
+that it does it several times in a run of a few minutes.
 """
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from ..engine.errors import BadInput
 from ..engine.machine import spec
@@ -25,23 +26,27 @@ from ..engine.machine.machine import cpus_of
 from ..engine.settings.numa_balancing import Balancing
 from ..engine.settings.settings import Settings
 from ..engine.settings.sizes import format_size
+from ..engine.simulation import Simulation
+from ..engine.state.process import Process, Region, Task
 from ..engine.study.columns import SUMMARY, Column, hide
 from ..engine.study.study import Study, Variant
 from ..engine.workloads.kinds import HotCold
 from ..kernels.words import PAGE_SIZE
-from .common.table import aligned, percent, table
+from .common.columns import ONLY_LAZY, share
+from .common.table import Row, aligned, percent, table
+from .common.tasks import wait_for
 
 QUESTION = "Do hot pages get to DRAM and cold ones out of it, and at what price?"
-#: The longest that any knob takes: no fault is too late, no threshold ever adjusted.
+#: The largest value of these knobs: no fault is too late, no threshold is adjusted.
 LONGEST = 1 << 31
-#: Published accesses in a second of all threads and promotion in MB/s.
+#: Published (accesses per second of all threads, promotion in MB/s).
 PUBLISHED = {
     "promote_all": (146_887_704, 725.6),
     "hot": (165_695_601, 544.0),
     "hot_limit": (162_814_570, 165.2),
     "hot_limit_auto": (170_495_294, 136.9),
 }
-#: Pages of the hot set that are looked at in the end.
+#: Pages of the hot set whose node is read at the end.
 SAMPLES = 4096
 
 COLUMNS = (
@@ -49,22 +54,17 @@ COLUMNS = (
     Column("pgpromote_candidate", "candidates", "page", "pages hot enough for it"),
     Column("pgdemote", "demoted", "page", "pages that reclaim moved to the CXL node"),
     Column(
-        *("threshold_ns", "hot threshold", "ns"),
+        "threshold_ns",
+        "hot threshold",
+        "ns",
         "longest time from mark to fault that was hot for node 0 in the end",
         style="seconds",
     ),
-    Column(
-        *("hot_fast_share", "hot in DRAM", "1", "share of the hot set in DRAM then"),
-        dtype="f8",
-        style="percent",
-    ),
+    share("hot_fast_share", "hot in DRAM", "share of the hot set in DRAM then"),
     Column("access_rate", "accesses/s", "1/s", "accesses a second of all tasks", "f8"),
     Column("promotion_mb_per_s", "MB/s promoted", "1e6 byte/s", "promotion rate", "f8"),
 )
-_UNUSED = (
-    *("pages_marked", "swap_slots_peak", "migcache_entries_peak", "oom_kills"),
-    *("faults", "pages_refused", "converged_ns", "pages_migrated"),
-)
+_UNUSED = (*ONLY_LAZY, "faults", "pages_refused", "converged_ns", "pages_migrated")
 
 
 @dataclass(frozen=True)
@@ -73,10 +73,11 @@ class Parameters:
 
     memory: int = field(
         default=16 << 30,
-        metadata={"kind": "size", "help": "RAM of the machine, half of it CXL"},
+        metadata={"kind": "size", "help": "RAM of the machine, half of it on CXL"},
     )
     machine: str = field(
-        default="dram-cxl", metadata={"help": "preset or file, the last node CXL"}
+        default="dram-cxl",
+        metadata={"help": "preset or file, the last node is CXL"},
     )
     tasks: int = field(default=8, metadata={"min": 1, "help": "threads"})
     accesses: int = field(
@@ -84,17 +85,27 @@ class Parameters:
     )
     refs: int = field(
         default=16,
-        metadata={"min": 1, "max": 1 << 20, "help": "cache lines of an access"},
+        metadata={
+            "min": 1,
+            "max": 1 << 20,
+            "help": "cache lines that an access stands for",
+        },
     )
     hot_share: float = field(
-        default=0.9, metadata={"min": 0, "max": 1, "help": "accesses to the hot set"}
+        default=0.9,
+        metadata={"min": 0, "max": 1, "help": "share of accesses to the hot set"},
     )
     limit_mbps: int = field(
-        default=20, metadata={"min": 1, "max": 1 << 30, "help": "MB/s of hot_limit"}
+        default=20,
+        metadata={"min": 1, "max": 1 << 30, "help": "limit of hot_limit, MB/s"},
     )
     adjust_ms: int = field(
         default=5000,
-        metadata={"min": 1, "max": LONGEST, "help": "between looks at the threshold"},
+        metadata={
+            "min": 1,
+            "max": LONGEST,
+            "help": "time between adjustments of the threshold",
+        },
     )
 
 
@@ -104,8 +115,8 @@ def build(parameters: Parameters) -> Study:
     slow = machine.nodes - 1
     if machine.tier[slow] == 0 or any(machine.tier[:slow]):
         raise BadInput(
-            f"machine must have a slow node, its last, got {machine.name} with tiers"
-            f" {machine.tier}"
+            f"machine must have a slow node, only its last, got {machine.name} with"
+            f" tiers {machine.tier}"
         )
     pages = parameters.memory * 3 // 4 // PAGE_SIZE
     hot = parameters.memory // 8 // PAGE_SIZE
@@ -119,7 +130,7 @@ def build(parameters: Parameters) -> Study:
             name,
             machine,
             Settings(balancing=knobs),
-            lambda simulation: _steps(simulation, parameters, pages, hot),
+            partial(_steps, parameters=parameters, pages=pages, hot=hot),
             accesses=parameters.tasks * parameters.accesses,
             mapped_pages=pages,
         )
@@ -148,22 +159,17 @@ def _ways(parameters: Parameters) -> dict[str, Balancing]:
     }
 
 
-def _steps(simulation, parameters: Parameters, pages: int, hot: int) -> dict:
+def _steps(
+    simulation: Simulation, parameters: Parameters, pages: int, hot: int
+) -> dict[str, float]:
     process = simulation.spawn("job")
-    cpus = [
-        cpus_of(simulation.machine, node)
-        for node in range(simulation.machine.nodes - 1)
-    ]
-    tasks = [
-        simulation.start_task(process, cpus[i % len(cpus)][i // len(cpus)])
-        for i in range(parameters.tasks)
-    ]
+    tasks = _start(simulation, process, parameters.tasks)
     region = simulation.mmap(process, pages * PAGE_SIZE, "data")
-    # DRAM first: what both hot sets are of comes last, and so to the CXL node.
+    # DRAM fills up first: both hot sets come last, and so to the CXL node.
     simulation.populate(tasks[0], region, 2 * hot, pages - 2 * hot)
     simulation.populate(tasks[0], region, 0, 2 * hot)
     simulation.synchronize()
-    simulation.idle(max(0, simulation.clock(tasks[0]) - simulation.now))
+    wait_for(simulation, tasks[0])
     begin = simulation.now
     half = parameters.accesses // 2
     simulation.run(
@@ -197,8 +203,17 @@ def _steps(simulation, parameters: Parameters, pages: int, hot: int) -> dict:
     }
 
 
-def _fast_share(simulation, region, hot: int) -> float:
-    """Return the share of the second hot set that lies on nodes of DRAM."""
+def _start(simulation: Simulation, process: Process, count: int) -> list[Task]:
+    """Start threads on all nodes with CPUs, one node after the other."""
+    cpus = [cpus_of(simulation.machine, n) for n in range(simulation.machine.nodes - 1)]
+    return [
+        simulation.start_task(process, cpus[i % len(cpus)][i // len(cpus)])
+        for i in range(count)
+    ]
+
+
+def _fast_share(simulation: Simulation, region: Region, hot: int) -> float:
+    """Return the share of the second hot set that lies in DRAM."""
     first = region.first + hot
     nodes = [
         simulation.page(region.process, first + i * hot // SAMPLES).node
@@ -210,8 +225,8 @@ def _fast_share(simulation, region, hot: int) -> float:
 # --- the screen -----------------------------------------------------------------------
 
 
-def _report(study: Study, rows: list[dict]) -> str:
-    """Return the table, and the published rates beside ours, both against the first."""
+def _report(study: Study, rows: list[Row]) -> str:
+    """Return the table, and our rates and the published ones against promote_all."""
     row = {one["variant"]: one for one in rows}
     base = row["promote_all"]
     ours = [

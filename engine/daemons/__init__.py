@@ -1,1 +1,36 @@
-"""engine.daemons."""
+"""What works beside the tasks: woken when a quantum is over, or while nothing runs.
+
+A daemon is an object with ``wakes_ns`` and ``wake``.  May import state and what is
+below it.
+"""
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from ..simulation import Simulation
+
+#: A time that never comes, ns.
+NEVER = 1 << 62
+
+
+class Daemon(Protocol):
+    """One daemon of a simulation."""
+
+    @property
+    def wakes_ns(self) -> int:
+        """The simulated time from which on it is due to be woken; or NEVER."""
+
+    def wake(self, simulation: "Simulation") -> None:
+        """Do what is due by ``simulation.now``."""
+
+
+def wake_due(simulation: "Simulation") -> None:
+    """Wake the daemons that are due, in their order."""
+    for daemon in simulation.daemons:
+        if daemon.wakes_ns <= simulation.now:
+            daemon.wake(simulation)
+
+
+def next_wake(simulation: "Simulation") -> int:
+    """Return when the next daemon is due, ns."""
+    return min(daemon.wakes_ns for daemon in simulation.daemons)

@@ -3,21 +3,29 @@
 ``docs/model.md`` §10.7; the scan and the collapse are kernels.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ...kernels import state as st
 from ...kernels.counters import ScanResult, Vm
 from ...kernels.draws import draw_of
 from ...kernels.knobs import Advice, TargetRule
-from ...kernels.thp import collapse, khugepaged
+from ...kernels.thp import collapse
+from ...kernels.thp.khugepaged import collapse_ptes, find_target_node, scan_blocks
 from ...kernels.words import HPAGE_PMD_NR, HPAGE_PMD_ORDER, NONE
 from ..errors import BadInput
 from ..settings.settings import Settings
 from ..settings.thp import TARGETS, eligible
 from ..state.host_memory import give_back
-from ..state.process import Process, Vma
+from ..state.page import has_pages
+from ..state.process import Process, Task, Vma
+from ..state.world import MS, flush_tlbs, lru_add_drain
+from . import NEVER
 
-NS_PER_MS = 1_000_000
+if TYPE_CHECKING:
+    from ..simulation import Simulation
+
 #: Stream of the draws of the rule "random" (``docs/model.md`` §9).
 STREAM = (1 << 63) + 1
 #: Nodes further from each other than this do not share a huge page (RECLAIM_DISTANCE).
@@ -39,10 +47,10 @@ class Khugepaged:
     full_scans, pages_collapsed  as in sysfs
     """
 
-    def __init__(self, simulation) -> None:
+    def __init__(self, simulation: "Simulation") -> None:
         self._simulation = simulation
         self.configure(simulation.settings)
-        self.wakes_ns = self.knobs.scan_sleep_millisecs * NS_PER_MS
+        self._wakes_ns = self.knobs.scan_sleep_millisecs * MS
         self.results = np.zeros(len(ScanResult), np.int64)
         self.full_scans = self.pages_collapsed = 0
         self._process: Process | None = None
@@ -70,14 +78,21 @@ class Khugepaged:
 
     # --- the daemon -------------------------------------------------------------------
 
-    def run_due(self, now: int) -> None:
-        """Do the wake-ups that are due by ``now``, ns."""
-        while self.enabled and self.wakes_ns <= now:
+    @property
+    def wakes_ns(self) -> int:
+        """The time of its next wake-up; NEVER while it is off."""
+        return self._wakes_ns if self.enabled else NEVER
+
+    def wake(self, simulation: "Simulation") -> None:
+        """Do the wake-ups that are due by now."""
+        while self.wakes_ns <= simulation.now:
             sleep, before = self.knobs.scan_sleep_millisecs, self.pages_collapsed
             if self._do_scan() == ScanResult.ALLOC_HUGE_PAGE_FAIL:
                 sleep = self.knobs.alloc_sleep_millisecs
-            work = (self.pages_collapsed - before) * self._simulation.costs.collapse_ns
-            self.wakes_ns += work + sleep * NS_PER_MS
+            work = (self.pages_collapsed - before) * simulation.costs.collapse_ns
+            self._wakes_ns += work + sleep * MS
+        simulation.fold()
+        simulation.give_back_memory()
 
     def finish_scan(self) -> None:
         """Scan on, whatever the time, to the end of the list of processes."""
@@ -90,7 +105,7 @@ class Khugepaged:
     def _do_scan(self) -> ScanResult:
         """Spend one wake-up's budget (khugepaged_do_scan)."""
         progress, heads = 0, 0
-        self._simulation.lru_add_drain()
+        lru_add_drain(self._simulation)
         while progress < self.knobs.pages_to_scan:
             heads += self._process is None
             if heads == 2 or not any(one.alive for one in self._simulation.processes):
@@ -103,11 +118,13 @@ class Khugepaged:
 
     def _scan_mm_slot(self, budget: int) -> tuple[int, ScanResult]:
         """Scan on in one process; return (progress, result of the last collapse)."""
-        if self._process is None:
-            self._enter(self._after(-1))
+        process = self._process
+        if process is None:
+            process = next(one for one in self._simulation.processes if one.alive)
+            self._enter(process)
         progress = 1
-        # A process that has died meanwhile has no VMAs.
-        for vma in self._process.vmas:
+        # A process that has died in the meantime has no VMAs.
+        for vma in process.vmas:
             if vma.end <= self._vpn:
                 continue
             first, end = _whole_blocks(vma)
@@ -120,20 +137,22 @@ class Khugepaged:
                 continue
             while first < end:
                 wanted = min(end - first, _rounded(budget - progress))
-                done, found = self._scan(self._process, first, wanted, self._limits)
+                done, found = self._scan(
+                    process, first, wanted, self._limits, self.results
+                )
                 first += done
                 self._vpn = first
                 progress += done
                 if found:
-                    return progress, self._collapse_found(first - HPAGE_PMD_NR)
+                    return progress, self._collapse_found(process, first - HPAGE_PMD_NR)
                 if progress >= budget:
                     return progress, ScanResult.SUCCEED
             self._vpn = vma.end
-        self._enter(self._after(self._process.id))
+        self._enter(self._after(process.id))
         return progress, ScanResult.SUCCEED
 
     def _after(self, number: int) -> Process | None:
-        """Return the next live process; None, and a full scan more, at the end."""
+        """Return the next live process, or None at the end: that was a full scan."""
         for one in self._simulation.processes[number + 1 :]:
             if one.alive:
                 return one
@@ -143,8 +162,8 @@ class Khugepaged:
     def _enter(self, process: Process | None) -> None:
         self._process, self._vpn = process, 0
 
-    def _collapse_found(self, vpn: int) -> ScanResult:
-        result = self._collapse(self._process, vpn, None)
+    def _collapse_found(self, process: Process, vpn: int) -> ScanResult:
+        result = self._collapse(process, vpn, None)
         if result == ScanResult.SUCCEED:
             self.pages_collapsed += 1
         else:
@@ -154,12 +173,21 @@ class Khugepaged:
 
     # --- scan and collapse ------------------------------------------------------------
 
-    def _scan(self, process: Process, vpn: int, pages: int, limits, tally=None):
-        """Scan from ``vpn``; return (pages scanned, whether the last block will do)."""
+    def _scan(
+        self,
+        process: Process,
+        vpn: int,
+        pages: int,
+        limits: np.ndarray,
+        tally: np.ndarray,
+    ) -> tuple[int, bool]:
+        """Scan from ``vpn``; return (pages scanned, whether the last block will do).
+
+        tally  int64[len(ScanResult)]: blocks by result; added to
+        """
         memory = self._simulation.memory
-        tally = self.results if tally is None else tally
         before = tally[ScanResult.SUCCEED]
-        blocks = khugepaged.scan_blocks(
+        blocks = scan_blocks(
             memory.pmd,
             memory.pte,
             memory.frame,
@@ -185,7 +213,7 @@ class Khugepaged:
                 self._by_table[result] = 0
 
     def _target(self) -> tuple[int, int]:
-        """Return (node of the collapse, mask of it and those that may stand in)."""
+        """Return (node of the collapse, mask of the nodes that it may be done on)."""
         load, rule = self._load, TARGETS.index(self.knobs.target)
         if rule == TargetRule.RANDOM:
             online = np.flatnonzero(self._simulation.memory.node[:, st.Node.ONLINE])
@@ -193,16 +221,16 @@ class Khugepaged:
             self._draws += 1
             target = int(online[int((drawn >> 11) * 2.0**-53 * online.size)])
             return target, 1 << target
-        target = khugepaged.find_target_node(load, rule, self._last_target)
+        target = find_target_node(load, rule, self._last_target)
         self._last_target = target
         if rule != TargetRule.MAJORITY_MASK:
             return target, 1 << target
-        # No numpy here: a handful of nodes, for every collapse.
+        # No numpy here: this is done at every collapse, for a few nodes.
         by_node = load.tolist()[:-1]
         most = by_node[target]
         return target, sum(1 << nid for nid, n in enumerate(by_node) if n == most)
 
-    def _collapse(self, process: Process, vpn: int, task) -> ScanResult:
+    def _collapse(self, process: Process, vpn: int, task: Task | None) -> ScanResult:
         """Collapse the block that was scanned last; ``task`` pays for compaction."""
         memory = self._simulation.memory
         target, ties = self._target()
@@ -213,19 +241,21 @@ class Khugepaged:
         first = vpn + process.delta
         block = first >> HPAGE_PMD_ORDER
         taken = self._taken
-        found = khugepaged.collapse_ptes(memory.pte, memory.frame, block, taken)
+        found = collapse_ptes(memory.pte, memory.frame, block, taken)
         nid = b >> (int(memory.info[st.Info.NODE_SHIFT]) - HPAGE_PMD_ORDER)
         collapse.collapse_huge_page(
             memory, process.id, block, vpn, b, nid, taken, *found
         )
         memory.info[st.Info.MAY_BE_HUGE] = 1
         give_back(memory.pte, first, HPAGE_PMD_NR)
-        # Small pages may have been there before, whose words are used no more.
+        # Frames may still hold words from earlier small pages; they are dead now.
         give_back(memory.frame, b << HPAGE_PMD_ORDER, HPAGE_PMD_NR)
-        self._simulation.flush_tlbs(process)
+        flush_tlbs(self._simulation, process)
         return ScanResult.SUCCEED
 
-    def madvise_collapse(self, task, process, vma: Vma, first, last) -> tuple[int, int]:
+    def madvise_collapse(
+        self, task: Task, process: Process, vma: Vma, first: int, last: int
+    ) -> tuple[int, int]:
         """Collapse the blocks of a part of a VMA; return (errno, blocks collapsed)."""
         start, end = _whole_blocks(vma)
         if vma.advice == Advice.NOHUGEPAGE or start >= end:
@@ -234,7 +264,7 @@ class Khugepaged:
         first, last = _whole_blocks(vma.copy(first, last))
         if vma.shmem is not None and first < last:
             raise BadInput("memory must be private to be collapsed, got shared memory")
-        mapped = vma.shmem is not None or self._simulation.has_pages(process, vma)
+        mapped = vma.shmem is not None or has_pages(self._simulation, process, vma)
         if first > last or not mapped:
             return EINVAL, 0
         for vpn in range(first, last, HPAGE_PMD_NR):
@@ -246,7 +276,7 @@ class Khugepaged:
                     break
         return failure, collapsed
 
-    def _collapse_at(self, task, process: Process, vpn: int) -> ScanResult:
+    def _collapse_at(self, task: Task, process: Process, vpn: int) -> ScanResult:
         tally = np.zeros(len(ScanResult), np.int64)
         _, found = self._scan(process, vpn, HPAGE_PMD_NR, self._no_limits, tally)
         if found:

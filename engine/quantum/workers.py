@@ -6,8 +6,8 @@ import numba
 import numpy as np
 
 from ...kernels import state as st
+from ...kernels.access_run import hit_counts
 from ...kernels.quantum import team as tm
-from ...kernels.quantum import tlb
 from ...kernels.quantum.accesses import CHUNK, Load
 from ...kernels.quantum.jobs import Job, Work, share
 from ..workloads.rows import Loads
@@ -17,11 +17,12 @@ FEWEST = 2 * CHUNK
 
 
 class Team:
-    """Threads that share the jobs of a quantum (``kernels/jobs.py``)."""
+    """Threads that share the jobs of a quantum (``kernels/quantum/jobs.py``)."""
 
     def __init__(self, threads: int, nodes: int, shards: int) -> None:
         # The interpreter has no atomic operations: the leader works alone.
-        others = 0 if numba.config.DISABLE_JIT else threads - 1
+        alone = numba.config.DISABLE_JIT  # type: ignore[attr-defined]
+        others = 0 if alone else threads - 1
         self._pool = ThreadPoolExecutor(others) if others else None
         self._followers: list[Future | None] = [None] * others
         self._memory: st.Memory | None = None
@@ -34,7 +35,7 @@ class Team:
             queued=np.zeros(1, np.int64),
             tally=np.zeros((1, shards), np.int64),
             limit=np.zeros(1, np.int64),
-            counts=np.zeros((threads, 2, tlb.CACHED * nodes + 3), np.int64),
+            counts=np.zeros((threads, 2, hit_counts(nodes)), np.int64),
             team=np.zeros(tm.TEAM_WIDTH, np.int64),
         )
 
@@ -49,7 +50,7 @@ class Team:
         )
 
     def make_room(self, accesses: int, most: int) -> None:
-        """Have room for so many accesses; a quantum has ``most``."""
+        """Have room for a number of accesses; a quantum has at most ``most``."""
         if accesses <= self.work.layout.size:
             return
         self.dismiss()
@@ -62,7 +63,7 @@ class Team:
         )
 
     def do(self, memory: st.Memory, job: Job, units: int) -> None:
-        """Do a job with all threads that are there."""
+        """Do a job with all threads that are there; it has ``units`` parts."""
         if memory is not self._memory:
             self.dismiss()
             self._memory = memory
@@ -73,11 +74,11 @@ class Team:
     def _call(self) -> None:
         """Wake the followers that went home."""
         team = self.work.team
-        if team[tm.Team.PRESENT] >= len(self._followers):
+        if self._pool is None or team[tm.Team.PRESENT] >= len(self._followers):
             return
         for i, follower in enumerate(self._followers):
             if follower is None or follower.done():
-                # Counted here: who wakes slowly must not be woken twice.
+                # Counted here: one that wakes slowly must not be woken twice.
                 tm.join(team)
                 self._followers[i] = self._pool.submit(
                     share, self._memory, self.work, 0, 0, i + 1
@@ -96,4 +97,4 @@ class Team:
         self.dismiss()
         if self._pool:
             self._pool.shutdown()
-        self.work = self._memory = None
+        self.work = self._memory = None  # type: ignore[assignment]

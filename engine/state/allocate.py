@@ -37,7 +37,7 @@ def node_shift(pages: list[int]) -> int:
 
 
 def ballast_pages(settings: Settings, pages: list[int]) -> list[int]:
-    """Return the frames of each node that are out of use; BadInput where it is bad."""
+    """Return the frames of each node that are out of use; BadInput if that is bad."""
     wanted = settings.ballast or (0,) * len(pages)
     if len(wanted) != len(pages):
         raise BadInput(
@@ -155,13 +155,13 @@ def allocate(
 
 
 def _sparse_arrays(machine: Machine, settings: Settings, pages: list[int]) -> dict:
-    """Return what there is of each virtual page, frame, pageblock, slot and entry."""
+    """Return the arrays with an item for each page, frame, block, slot or entry."""
     frames = len(pages) << node_shift(pages)
     blocks = frames >> HPAGE_PMD_ORDER
     slots = settings.swap_bytes // PAGE_SIZE
     arena = arena_pages(machine)
-    # Host huge pages pay where tables are dense: whole GiB mapped by small pages, and
-    # the PMD entries of any machine that is not tiny.
+    # Host huge pages pay if tables are dense: whole GiB mapped by small pages, and the
+    # PMD entries of any machine that is not tiny.
     large = sum(pages) >= 1 << 18
     dense = large and settings.thp.enabled == "never"
     return dict(
@@ -188,7 +188,7 @@ def _sparse_arrays(machine: Machine, settings: Settings, pages: list[int]) -> di
 
 
 def _machine_tables(machine: Machine, settings: Settings, costs: Costs) -> dict:
-    """Return the tables of nodes and CPUs, and what things cost."""
+    """Return the tables of nodes, CPUs and costs."""
     return dict(
         zonelist=np.ascontiguousarray(machine.zonelist(), np.int64),
         cpu_node=np.ascontiguousarray(machine.cpu_node, np.int64),
@@ -214,13 +214,14 @@ def _empty_tables(nodes: int) -> dict:
 
 
 def _shard_tables(nodes: int, shards: int, accesses: int) -> dict:
-    """Return what each shard holds and notes, and serial work after them."""
+    """Return the tables with a row for each shard, and a last one for serial work."""
     shard = np.zeros((shards + 1, st.SHARD_WIDTH), np.int64)
-    chains = st.Shard.FREED_BLOCK_HEAD, st.Shard.FREED_BLOCK_TAIL
-    chains += (
+    chains = [
+        st.Shard.FREED_BLOCK_HEAD,
+        st.Shard.FREED_BLOCK_TAIL,
         st.Shard.FREED_SLOTS + st.Chain.NEWEST,
         st.Shard.FREED_ENTRIES + st.Chain.NEWEST,
-    )
+    ]
     shard[:, chains] = NONE
     pool = np.zeros((shards, nodes, len(st.Pool)), np.int64)
     pool[:, :, [st.Pool.HEAD, st.Pool.HUGE_HEAD]] = NONE
@@ -240,7 +241,7 @@ def _shard_tables(nodes: int, shards: int, accesses: int) -> dict:
 
 
 def _balancing_tables(nodes: int, shards: int) -> dict:
-    """Return what NUMA balancing keeps of VMAs, tasks, groups and nodes."""
+    """Return what NUMA balancing remembers of VMAs, tasks, groups and nodes."""
     return dict(
         numab=np.zeros((0, len(st.Numab)), np.int64),
         numa=np.zeros((0, len(st.Numa)), np.int64),

@@ -27,22 +27,27 @@ from ...kernels.words import (
     PTE_SWAP,
     PTE_ZERO,
 )
+from .process import Process, Vma
+from .world import World
+
+#: (virtual page, how many entries map it there)
+Pages = tuple[int, int]
 
 
-def check(simulation) -> None:
-    """Raise AssertionError where a count, a list or a mapping is wrong.
+def check(world: World) -> None:
+    """Prove the invariants of ``docs/model.md``, or raise AssertionError.
 
     Frames are conserved, no frame is mapped at two pages, mapcounts equal PTEs and PMD
     entries, slots and entries equal the PTEs that hold them, lists hold what they
     count, free pages remember no faults, groups' statistics are the sums of their
     tasks'.  Walks all memory that was ever used: for tests and for doubts.
     """
-    memory = simulation._sync()
-    simulation._fold()
+    world.fold()
+    memory = world.memory
     _check_blocks(memory)
     _check_free_counts(memory)
-    mapped, slots, entries, huge = _walk_processes(simulation, memory)
-    _walk_page_caches(simulation, memory, mapped, slots)
+    mapped, slots, entries, huge = _walk_processes(world, memory)
+    _walk_page_caches(world, memory, mapped, slots)
     _check_frames(memory, mapped)
     _check_folios(memory, huge, mapped)
     _check_lists(memory)
@@ -63,7 +68,7 @@ def _frames(memory: st.Memory) -> np.ndarray:
 
 
 def _small(memory: st.Memory) -> np.ndarray:
-    """Return the numbers of all frames ever used but those of huge pages."""
+    """Return the numbers of all frames ever used, except those of huge pages."""
     frames = _frames(memory)
     return frames[memory.block_list[frames >> HPAGE_PMD_ORDER] != st.BlockList.HUGE]
 
@@ -114,13 +119,18 @@ def _check_free_counts(memory: st.Memory) -> None:
         )
 
 
-def _walk_processes(simulation, memory: st.Memory):
-    """Return what all page tables hold, and check each process's counts.
+def _walk_processes(
+    world: World, memory: st.Memory
+) -> tuple[dict[int, Pages], dict[int, int], dict[int, int], dict[int, Pages]]:
+    """Return what all page tables map, and check each process's counts.
 
     {frame: (page, PTEs)}, {slot: PTEs}, {entry: PTEs}, {block: (page, PMD entries)}
     """
-    mapped, slots, entries, huge = {}, {}, {}, {}
-    for process in simulation.processes:
+    mapped: dict[int, Pages] = {}
+    slots: dict[int, int] = {}
+    entries: dict[int, int] = {}
+    huge: dict[int, Pages] = {}
+    for process in world.processes:
         rss = swapents = whole = 0
         for vma in process.vmas:
             whole += _walk_pmds(memory, process, vma, huge)
@@ -148,11 +158,16 @@ def _walk_processes(simulation, memory: st.Memory):
     return mapped, slots, entries, huge
 
 
-def _walk_page_caches(simulation, memory: st.Memory, mapped: dict, slots: dict) -> None:
-    """Add to what is held what the objects of shared mappings hold."""
+def _walk_page_caches(
+    world: World,
+    memory: st.Memory,
+    mapped: dict[int, Pages],
+    slots: dict[int, int],
+) -> None:
+    """Add what the objects of shared mappings hold to ``mapped`` and ``slots``."""
     shared = set()
-    for one in simulation._objects:
-        cache = simulation._caches[one.family]
+    for one in world.objects:
+        cache = world.caches[one.family]
         held = memory.pte[one.first + cache : one.first + one.pages + cache]
         for at in np.flatnonzero(held):
             entry, vpn = int(held[at]), one.first + int(at)
@@ -171,7 +186,9 @@ def _walk_page_caches(simulation, memory: st.Memory, mapped: dict, slots: dict) 
     assert set(flagged.tolist()) == shared, "shared pages that no object holds"
 
 
-def _walk_pmds(memory: st.Memory, process, vma, huge: dict) -> int:
+def _walk_pmds(
+    memory: st.Memory, process: Process, vma: Vma, huge: dict[int, Pages]
+) -> int:
     """Add a VMA's huge entries to ``huge``; return the pages they map."""
     pages, nr = 0, HPAGE_PMD_NR
     for block in range(
@@ -196,7 +213,7 @@ def _mapcount(word: int) -> int:
     return (word & FRAME_MAPCOUNT) >> FRAME_MAPCOUNT_SHIFT
 
 
-def _check_frames(memory: st.Memory, mapped: dict) -> None:
+def _check_frames(memory: st.Memory, mapped: dict[int, Pages]) -> None:
     frames = _small(memory)
     words = memory.frame[frames]
     live = (words & FRAME_IN_USE) != 0
@@ -216,7 +233,9 @@ def _check_frames(memory: st.Memory, mapped: dict) -> None:
         )
 
 
-def _check_folios(memory: st.Memory, huge: dict, mapped: dict) -> None:
+def _check_folios(
+    memory: st.Memory, huge: dict[int, Pages], mapped: dict[int, Pages]
+) -> None:
     folios, deferred = _folios(memory), np.zeros(len(memory.node), np.int64)
     assert set(huge) <= set(folios), "a PMD entry maps what is no huge page"
     for b in folios:
@@ -258,7 +277,9 @@ def _check_lists(memory: st.Memory) -> None:
         )
 
 
-def _check_entries(memory: st.Memory, held: dict, what: str, first: int, count) -> None:
+def _check_entries(
+    memory: st.Memory, held: dict[int, int], what: str, first: int, count: np.ndarray
+) -> None:
     free, at = set(), int(memory.info[first + st.Ids.STACK])
     frames = memory.slot_frame if what == "slot" else memory.entry_frame
     while at != NONE:
@@ -298,7 +319,7 @@ def _check_cpupids(memory: st.Memory) -> None:
 
 
 def _check_numa(memory: st.Memory) -> None:
-    """Compare the statistics of tasks and groups with what they are sums of."""
+    """Compare the totals of tasks and groups with the numbers that they sum up."""
     totals = memory.numa_faults[:, st.NumaFaults.MEM].sum(axis=(1, 2))
     assert (memory.numa[:, st.Numa.TOTAL] == totals).all(), "a task's total"
     for number, group in enumerate(memory.group):

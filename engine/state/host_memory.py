@@ -1,22 +1,24 @@
 """Arrays that take host memory when touched, and give it back."""
 
 import mmap
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ...kernels import state as st
 from ...kernels.words import HPAGE_PMD_NR, HPAGE_PMD_ORDER
 from ..errors import BadInput
 
-#: Wholly free blocks in a row whose words are given back to the host: 64 KiB.
+#: Fewest wholly free blocks in a row whose words go back to the host: 64 KiB.
 FEWEST_GIVEN_BACK = 16
 
 
-def sparse(items: int, dtype, huge: bool) -> np.ndarray:
+def sparse(items: int, dtype: npt.DTypeLike, huge: bool) -> np.ndarray:
     """Return zeroed memory that the host backs page by page as it is written.
 
     items  length; ``huge``: ask for huge pages of the host (dense use) or forbid them
-    Raises BadInput where the host refuses the address space.
+    Raises BadInput if the host refuses the address space.
     """
     nbytes = max(1, items) * np.dtype(dtype).itemsize
     flags = (
@@ -65,9 +67,10 @@ def returned_blocks(memory: st.Memory) -> int:
 
 
 def give_back_free(memory: st.Memory) -> None:
-    """Return to the host what it holds of the frames of wholly free blocks.
+    """Return the words of the frames of wholly free blocks to the host.
 
-    A block's words fill one host page.  Single ones are left: they will be used again.
+    A block's words fill one host page.  Short rows of them are left: they will be used
+    again.
     """
     arrays = memory.frame, memory.frame_entry, memory.frame_cpupid
     for nid, row in enumerate(memory.node):
@@ -86,5 +89,5 @@ def give_back_free(memory: st.Memory) -> None:
 
 
 def _area_of(array: np.ndarray) -> mmap.mmap:
-    base = array.base
+    base: Any = array.base
     return base if isinstance(base, mmap.mmap) else base.obj

@@ -25,8 +25,8 @@ _NONE, _PRESENT, _MARKED, _SWAP, _ZERO = range(len(STATES))
 class Observation(NamedTuple):
     """What the pages of a region are.
 
-    runs  (pages, state, node, huge) of equal pages in address order; node: where it can
-          be seen, else None; huge: part of a huge page, whatever maps it
+    runs  (pages, state, node, huge) of equal pages in address order; node: None if it
+          cannot be seen; huge: part of a huge page, whatever maps it
     huge_pages, present, swapped  pages mapped by PMD entries, mapped, in swap
 
     A huge entry behind PROT_NONE is one that smaps cannot follow (6.1): its pages are
@@ -70,8 +70,8 @@ def _swapped_shmem(memory: st.Memory, region: Region) -> int:
         if vma.shmem and vma.start < end and vma.end > region.first:
             cache = int(memory.family[region.process.family, st.Family.CACHE])
             first = max(vma.start, region.first) + cache
-            held = memory.pte[first : min(vma.end, end) + cache]
-            swapped += int(np.count_nonzero(held & PTE_SWAP))
+            entries = memory.pte[first : min(vma.end, end) + cache]
+            swapped += int(np.count_nonzero(entries & PTE_SWAP))
     return swapped
 
 

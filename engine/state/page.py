@@ -2,6 +2,31 @@
 
 from typing import NamedTuple
 
+from ...kernels import state as st
+from ...kernels.calls.zap import maps_pages
+from ...kernels.words import (
+    FOLIO_COMPOUND,
+    FRAME_MAPCOUNT,
+    FRAME_MAPCOUNT_SHIFT,
+    FRAME_MIGCACHE,
+    FRAME_SWAPCACHE,
+    HPAGE_PMD_NR,
+    HPAGE_PMD_ORDER,
+    NONE,
+    PMD_LEAF,
+    PTE_DIRTY,
+    PTE_PARKED,
+    PTE_PAYLOAD,
+    PTE_PRESENT,
+    PTE_PROTNONE,
+    PTE_SWAP,
+    PTE_WRITE,
+    PTE_YOUNG,
+    PTE_ZERO,
+)
+from .process import Process, Vma
+from .world import World
+
 
 class Page(NamedTuple):
     """What one virtual page is: see ``Simulation.page``."""
@@ -15,8 +40,73 @@ class Page(NamedTuple):
     protnone: bool = False
     mapcount: int = 0
     entry: int = -1
-    count: int = 0
+    count: int = 0  # type: ignore[assignment]  # a tuple has a method of that name
     cache: str = ""
     #: Part of a huge page; mapped by a PMD entry.
     huge: bool = False
     pmd: bool = False
+
+
+def page(world: World, process: Process, vpn: int) -> Page:
+    """Return what virtual page ``vpn`` of a process is."""
+    memory = world.memory
+    pmd = int(memory.pmd[(vpn + process.delta) >> HPAGE_PMD_ORDER])
+    huge = bool(pmd & PMD_LEAF)
+    pte = pmd if huge else int(memory.pte[vpn + process.delta])
+    payload = pte & PTE_PAYLOAD
+    if pte & PTE_PRESENT:
+        pfn = payload + (vpn % HPAGE_PMD_NR if huge else 0)
+        return _mapped(_framed("present", memory, pfn), pte, huge)
+    if pte & PTE_ZERO:
+        return _mapped(Page("zero"), pte, huge)
+    if pte & (PTE_SWAP | PTE_PARKED):
+        return _entered(memory, payload, bool(pte & PTE_SWAP))
+    return Page("none")
+
+
+def _mapped(found: Page, pte: int, huge: bool) -> Page:
+    """Return a page with the bits of the entry that maps it."""
+    return found._replace(
+        write=bool(pte & PTE_WRITE),
+        young=bool(pte & PTE_YOUNG),
+        dirty=bool(pte & PTE_DIRTY),
+        protnone=bool(pte & PTE_PROTNONE),
+        pmd=huge,
+    )
+
+
+def _entered(memory: st.Memory, entry: int, swap: bool) -> Page:
+    """Return the page behind a swap slot or a migration-cache entry."""
+    counts = memory.slot_count if swap else memory.entry_count
+    frames = memory.slot_frame if swap else memory.entry_frame
+    pfn, kind = int(frames[entry]), "swap" if swap else "parked"
+    if pfn != NONE:
+        return _framed(kind, memory, pfn)
+    return Page(kind, entry=entry, count=int(counts[entry]))
+
+
+def _framed(kind: str, memory: st.Memory, pfn: int) -> Page:
+    """Return a page that has a frame, with what is known of the frame."""
+    folio = int(memory.block_huge[pfn >> HPAGE_PMD_ORDER])
+    whole = folio and not folio & FOLIO_COMPOUND
+    word = 0 if whole else int(memory.frame[pfn])
+    found = Page(
+        kind,
+        node=pfn >> int(memory.info[st.Info.NODE_SHIFT]),
+        frame=pfn,
+        mapcount=((word & FRAME_MAPCOUNT) + (folio & FRAME_MAPCOUNT))
+        >> FRAME_MAPCOUNT_SHIFT,
+        huge=folio != 0,
+    )
+    if not word & (FRAME_SWAPCACHE | FRAME_MIGCACHE):
+        return found
+    swap, entry = bool(word & FRAME_SWAPCACHE), int(memory.frame_entry[pfn])
+    counts = memory.slot_count if swap else memory.entry_count
+    cache = "swap" if swap else "mig"
+    return found._replace(entry=entry, count=int(counts[entry]), cache=cache)
+
+
+def has_pages(world: World, process: Process, vma: Vma) -> bool:
+    """Tell whether pages of a VMA were ever faulted in and any are left."""
+    first = vma.start + process.delta
+    return bool(maps_pages(world.memory, first, vma.end - vma.start))

@@ -22,7 +22,7 @@ DEFAULT = Policy(Mode.DEFAULT)
 
 
 def checked(policy: Policy, nodes: int) -> Policy:
-    """Return ``policy`` with its nodes sorted; BadInput where it makes no sense."""
+    """Return ``policy`` with its nodes sorted; BadInput if it makes no sense."""
     mode, mask = Mode(policy.mode), tuple(sorted(set(policy.nodes)))
     if any(not 0 <= nid < nodes for nid in mask):
         raise BadInput(f"policy nodes must be below {nodes}, got {policy.nodes}")
@@ -39,11 +39,11 @@ def checked(policy: Policy, nodes: int) -> Policy:
         return Policy(Mode.LOCAL)
     if mode != Mode.WEIGHTED_INTERLEAVE:
         return Policy(mode, mask, numa_balancing=policy.numa_balancing)
-    given = policy.weights or (1,) * len(policy.nodes)
-    if len(given) != len(policy.nodes) or any(not 1 <= w <= 255 for w in given):
+    weights = policy.weights or (1,) * len(policy.nodes)
+    if len(weights) != len(policy.nodes) or any(not 1 <= w <= 255 for w in weights):
         raise BadInput(
             f"policy weights must be {len(policy.nodes)} numbers from 1 to 255,"
             f" got {policy.weights}"
         )
-    order = dict(zip(policy.nodes, given, strict=True))
+    order = dict(zip(policy.nodes, weights, strict=True))
     return Policy(mode, mask, tuple(order[nid] for nid in mask))

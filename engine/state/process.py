@@ -1,4 +1,8 @@
-"""Processes, tasks, regions and VMAs: the small objects that callers hold."""
+"""Processes, tasks, regions and VMAs: the small objects that callers hold.
+
+The kernels' tables are made from them.  Whatever changes one of them in a way that the
+tables show is a function or a method here, and marks the tables stale.
+"""
 
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -6,6 +10,13 @@ from typing import NamedTuple
 from ...kernels.knobs import Advice
 from ..errors import BadInput
 from .policies import DEFAULT, Policy
+
+
+@dataclass(eq=False)
+class TableState:
+    """Whether the kernels' tables still show what the objects of a simulation are."""
+
+    stale: bool = True
 
 
 @dataclass(eq=False)
@@ -21,6 +32,20 @@ class Process:
     next_vpn: int
     alive: bool = True
     vmas: list["Vma"] = field(default_factory=list, repr=False)
+    tables: TableState = field(default_factory=TableState, repr=False)
+
+    def __post_init__(self) -> None:
+        self.tables.stale = True
+
+    def check_alive(self) -> None:
+        """Raise BadInput if the process has ended."""
+        if not self.alive:
+            raise BadInput(f"process {self.name} must be alive, got a dead one")
+
+    def end(self) -> None:
+        """Mark the process as dead: it has no VMAs any more."""
+        self.alive = False
+        _set_vmas(self, [])
 
 
 @dataclass(eq=False)
@@ -31,6 +56,15 @@ class Task:
     process: Process
     cpu: int
     policy: Policy = DEFAULT
+    tables: TableState = field(default_factory=TableState, repr=False)
+
+    def __post_init__(self) -> None:
+        self.tables.stale = True
+
+    def set_policy(self, policy: Policy) -> None:
+        """Set the policy of the task."""
+        self.policy = policy
+        self.tables.stale = True
 
 
 class Region(NamedTuple):
@@ -66,18 +100,18 @@ class Shmem:
     vmas: list["Vma"] = field(repr=False)
     row: int = -1
     name: str = "of a shared mapping"
+    tables: TableState = field(default_factory=TableState, repr=False)
 
     def interleave(self, first_vpn: int) -> int:
-        """Return what a vpn lacks to be what its page's allocation is interleaved by.
+        """Return what to add to a vpn to get the number its page is interleaved by.
 
         first_vpn  where the family's pages begin, from which kernels count
         """
         return first_vpn - self.first + self.ino
 
     def set_policy(self, first: int, pages: int, policy: Policy) -> None:
-        """Set the policy of a range for all who map it (mpol_set_shared_policy)."""
-        for part in isolate(self, first, pages):
-            part.policy = policy
+        """Set the policy of a range for all that map it (mpol_set_shared_policy)."""
+        change(self, isolate(self, first, pages), policy=policy)
         merge(self)
 
 
@@ -96,7 +130,7 @@ class Vma:
     policy: Policy = DEFAULT
     advice: Advice = Advice.NONE
     shmem: Shmem | None = None
-    #: Row of what the scanner of NUMA balancing knows of it; none yet: -1.
+    #: Row of what the scanner of NUMA balancing knows of it; -1: none yet.
     numab: int = field(default=-1, compare=False)
 
     def copy(self, start: int, end: int) -> "Vma":
@@ -121,10 +155,35 @@ def overlapping(process: Process | Shmem, first: int, pages: int) -> list[Vma]:
     return found
 
 
+def _set_vmas(owner: Process | Shmem, vmas: list[Vma]) -> None:
+    owner.vmas = vmas
+    owner.tables.stale = True
+
+
+def add(process: Process, vma: Vma) -> None:
+    """Add a VMA that lies above all others of a process."""
+    process.vmas.append(vma)
+    process.tables.stale = True
+
+
+def remove(process: Process, parts: list[Vma]) -> None:
+    """Take VMAs away from a process."""
+    gone = {id(vma) for vma in parts}
+    _set_vmas(process, [vma for vma in process.vmas if id(vma) not in gone])
+
+
+def change(owner: Process | Shmem, parts: list[Vma], **values: object) -> None:
+    """Set attributes, by name, of some of the VMAs of a process or an object."""
+    for vma in parts:
+        for name, value in values.items():
+            setattr(vma, name, value)
+    owner.tables.stale = True
+
+
 def isolate(process: Process | Shmem, first: int, pages: int) -> list[Vma]:
     """Split the VMAs at the ends of a range and return those that lie in it.
 
-    Raises BadInput where a page of the range is not mapped.
+    Raises BadInput if a page of the range is not mapped.
     """
     overlapping(process, first, pages)
     end, inside, out = first + pages, [], []
@@ -136,7 +195,7 @@ def isolate(process: Process | Shmem, first: int, pages: int) -> list[Vma]:
         parts[0].numab = vma.numab
         out += parts
         inside += [part for part in parts if first <= part.start and part.end <= end]
-    process.vmas = out
+    _set_vmas(process, out)
     return inside
 
 
@@ -149,4 +208,4 @@ def merge(process: Process | Shmem) -> None:
             last.end = vma.end
         else:
             merged.append(vma)
-    process.vmas = merged
+    _set_vmas(process, merged)

@@ -1,6 +1,6 @@
 """Where the blocks of a process are, and how they are mapped: one look at its tables.
 
-Responsible for what a snapshot shows; agnostic of when it is taken and of the file.
+Decides what a snapshot shows; knows neither when it is taken nor the file.
 """
 
 from collections.abc import Iterator, Sequence
@@ -39,8 +39,8 @@ def take(memory: st.Memory, process: Process) -> tuple[np.ndarray, np.ndarray]:
     """Return (node, kind), int8[blocks], of every block that a VMA of ``process`` has.
 
     Blocks of 2 MiB in address order, those of all VMAs one after the other, each once.
-    kind is a ``BlockKind``.  node is that of the huge page; where there are small pages
-    that of most present ones, the lowest of equals; else -1.
+    kind is a ``BlockKind``.  node is that of the huge page; of small pages it is the
+    node of most present ones, the lowest of equals; otherwise it is -1.
     """
     spans = list(_spans(process.vmas))
     count = sum(end - first for first, end in spans)
@@ -106,7 +106,7 @@ def _look_at_tables(
     some = np.bitwise_or.reduce(ptes, axis=1)
     kind = np.where(some != 0, BlockKind.SMALL, BlockKind.NONE).astype(np.int8)
     first = (every & PTE_PAYLOAD) >> shift
-    # Almost every block is: all present, all on one node.
+    # Almost every block is like that: all present, all on one node.
     alike = first == (some & PTE_PAYLOAD) >> shift
     alike &= (every & PTE_PRESENT) != 0
     node = np.where(alike, first, NONE)
@@ -119,7 +119,7 @@ def _look_at_tables(
 def _majority(ptes: np.ndarray, shift: int, nodes: int) -> np.ndarray:
     """Return int64[tables]: the node of most present pages, the lowest of equals."""
     nid = (ptes & PTE_PAYLOAD) >> shift
-    # What is not present counts for a node after the last.
+    # Pages that are not present count for a node after the last.
     nid[(ptes & PTE_PRESENT) == 0] = nodes
     nid += np.arange(len(ptes))[:, None] * (nodes + 1)
     counts = np.bincount(nid.ravel(), minlength=len(ptes) * (nodes + 1))

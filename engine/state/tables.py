@@ -1,6 +1,6 @@
 """The kernels' tables of processes, VMAs and tasks, made from the objects."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -10,28 +10,35 @@ from ...kernels.words import NONE
 from .policies import Policy
 from .process import Process, Shmem, Task, Vma
 
+#: The row of each policy that has weights.
+Rows = Mapping[Policy, int]
+
 
 class Tables:
     """Rows of Memory.mm, family, vma, task and weights for the objects of a run.
 
-    Rows of processes and tasks are kept from table to table; VMAs are written anew.
+    Rows of processes and tasks are taken over from table to table; those of VMAs are
+    written anew.
     """
 
     def __init__(self, nodes: int, balancing: bool) -> None:
         self.nodes, self.balancing = nodes, balancing
         self._numab = 0
 
-    def weights(self, owners: Sequence[Process | Shmem], tasks: Sequence[Task]):
+    def weights(
+        self, owners: Sequence[Process | Shmem], tasks: Sequence[Task]
+    ) -> tuple[Rows, np.ndarray]:
         """Return ({policy: row}, int64[rows, nodes + 1] of cumulated weights)."""
         policies = [vma.policy for one in owners for vma in one.vmas]
         policies += [task.policy for task in tasks]
-        rows, table = {}, [np.zeros(self.nodes + 1, np.int64)]
+        rows: dict[Policy, int] = {}
+        table = [np.zeros(self.nodes + 1, np.int64)]
         for policy in policies:
             if policy.mode == Mode.WEIGHTED_INTERLEAVE and policy not in rows:
-                given = np.zeros(self.nodes + 1, np.int64)
-                given[list(policy.nodes)] = policy.weights
+                weights = np.zeros(self.nodes + 1, np.int64)
+                weights[list(policy.nodes)] = policy.weights
                 rows[policy] = len(table)
-                table.append(np.cumsum(given))
+                table.append(np.cumsum(weights))
         return rows, np.array(table)
 
     def update(
@@ -80,7 +87,9 @@ class Tables:
             numa_pids=_widened(memory.numa_pids[..., None], self._numab)[..., 0],
         )
 
-    def _vmas(self, mm: np.ndarray, processes: Sequence[Process], rows) -> list:
+    def _vmas(
+        self, mm: np.ndarray, processes: Sequence[Process], rows: Rows
+    ) -> list[tuple]:
         lines: list[tuple] = []
         for one in processes:
             mm[one.id, st.Mm.DELTA] = one.delta
@@ -94,7 +103,7 @@ class Tables:
         return lines
 
 
-def _row(vma: Vma, rows: dict[Policy, int], first_vpn: int) -> tuple:
+def _row(vma: Vma, rows: Rows, first_vpn: int) -> tuple:
     """Return a VMA's row; ``first_vpn`` is where its family's pages begin."""
     policy, shmem = vma.policy, vma.shmem
     return (
@@ -109,9 +118,9 @@ def _pseudo_vmas(
     family: np.ndarray,
     objects: Sequence[Shmem],
     caches: dict[int, int],
-    rows: dict[Policy, int],
+    rows: Rows,
     at: int,
-) -> list:
+) -> list[tuple]:
     """Return the rows of the objects' policies, by family, the first being ``at``."""
     lines: list[tuple] = []
     for number, cache in caches.items():
@@ -137,18 +146,18 @@ def _grown(table: np.ndarray, rows: int) -> np.ndarray:
 
 
 def _widened(table: np.ndarray, columns: int) -> np.ndarray:
-    """Return a per-shard table for more tasks or processes; what it holds stays."""
-    shards, held, width = table.shape
+    """Return a per-shard table for more tasks or processes, with its contents."""
+    shards, old, width = table.shape
     wide = np.zeros((shards, columns, width), np.int64)
-    wide[:, :held] = table
+    wide[:, :old] = table
     return wide
 
 
 def _squared(table: np.ndarray, tasks: int) -> np.ndarray:
-    """Return a per-shard table of pairs for more tasks; what it holds stays."""
-    held = table.shape[1]
+    """Return a per-shard table of pairs for more tasks, with its contents."""
+    old = table.shape[1]
     wide = np.zeros((table.shape[0], tasks, tasks), np.int8)
-    wide[:, :held, :held] = table
+    wide[:, :old, :old] = table
     return wide
 
 

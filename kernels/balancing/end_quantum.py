@@ -1,6 +1,7 @@
 """NUMA balancing at a quantum's end: sums, groups, placement, scans, limits.
 
-``docs/model.md`` §11.3: serial, by tasks in order of their numbers.
+``docs/model/balancing.md`` 3, 9, 10 and 16.  Serial work, by tasks in order of their
+numbers.
 """
 
 from typing import Final
@@ -21,7 +22,7 @@ from .task_numa_placement import (
     task_numa_free,
     task_numa_placement,
 )
-from .task_numa_work import task_tick_numa
+from .task_numa_work import Left, task_tick_numa
 
 _MS: Final = 1_000_000
 _SECOND_MS: Final = 1000
@@ -32,12 +33,12 @@ _STEPS: Final = 16
 _LOW_32: Final = (1 << 32) - 1
 
 #: int64 scratch of ``end_quantum``: task_numa_env, then what is left of a scan.
-SCRATCH: Final = ENV_WORDS + 3
+SCRATCH: Final = ENV_WORDS + len(Left)
 
 
 @inlined
 def _fold_faults(m, task):
-    """Add what shards noted of a task's faults; return whether there were any."""
+    """Add up a task's faults of all shards; return whether there were any."""
     numa = m.numa[task]
     nodes = m.node.shape[0]
     d = m.task[task, Task.NID]
@@ -71,7 +72,7 @@ def _fold_pids(m):
 
 @inlined
 def _has_met(m, task, other):
-    """Tell whether a task met another in any shard, and forget it."""
+    """Tell whether a task met another in any shard, and clear the note."""
     met = 0
     for s in range(m.numa_met.shape[0]):
         met |= m.numa_met[s, task, other]
@@ -81,7 +82,7 @@ def _has_met(m, task, other):
 
 @called
 def _task_numa_group(m, task):
-    """Let a task make a group, and join those of whom it met."""
+    """Let a task make a group, and join the groups of tasks that it met."""
     if not _has_met(m, task, task):
         return
     alive = m.task[task, Task.ALIVE] == 1
@@ -114,7 +115,7 @@ def _adjust_threshold(m, n, now_ms):
 
 @called
 def _fold_node(m, n, now_ms):
-    """Add up the candidates and migrations of a quantum, and move the windows on."""
+    """Add up a quantum's candidates and migrations, and move the windows on."""
     node = m.node[n]
     found, moved = 0, 0
     for s in range(m.node_seen.shape[0]):
@@ -148,7 +149,7 @@ def _runs_at(m, task, at):
 
 @called
 def _tick(m, start, end, left):
-    """Let every task look after its scans at the ticks of (start, end]."""
+    """Ask every task at each tick in (start, end] whether it scans."""
     tick = m.info[Info.TICK_NS]
     at = (start // tick + 1) * tick
     while at <= end:
@@ -164,7 +165,7 @@ def _tick(m, start, end, left):
 def end_quantum(m, start, end, scratch):
     """Do what NUMA balancing does at the end of a quantum of [start, end) ns.
 
-    scratch  int64[SCRATCH], contents do not matter
+    scratch  int64[SCRATCH], its contents do not matter
     """
     now_ms = end // _MS
     for task in range(m.task.shape[0]):
@@ -187,7 +188,7 @@ def end_quantum(m, start, end, scratch):
 def init_numa_balancing(m, task, parent, now_ms):
     """Set up a new task (init_numa_balancing, fair.c).
 
-    parent  oldest live task of the process, or NONE; MM_USERS counts the others yet
+    parent  oldest live task of the process, or NONE; Mm.USERS does not count ``task``
     """
     mm = m.task[task, Task.MM]
     users = m.mm[mm, Mm.USERS]
@@ -203,7 +204,7 @@ def init_numa_balancing(m, task, parent, now_ms):
     if parent == NONE:
         return
     numa[Numa.PREFERRED] = m.numa[parent, Numa.PREFERRED]
-    # Milliseconds and nanoseconds are compared there, in 32 bits.
+    # As in Linux, milliseconds and nanoseconds are compared here, in 32 bits.
     delay = m.numa[parent, Numa.PERIOD] * users * _MS & _LOW_32
     numa[Numa.STAMP] = min(task_scan_max(m, parent), delay) + 2 * m.info[Info.TICK_NS]
 

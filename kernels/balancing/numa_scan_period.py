@@ -1,6 +1,6 @@
 """How often a task's memory is scanned (task_scan_min and others, fair.c, 6.12).
 
-Milliseconds; ``docs/model.md`` §11.3.
+Times are in milliseconds; ``docs/model/balancing.md`` 12 and 13.
 """
 
 from typing import Final
@@ -9,7 +9,7 @@ from ..jit.compile import called, inlined
 from ..state import Group, Info, Mm, Numa, NumaFaults, Task
 from ..words import NONE, PAGE_SHIFT
 
-#: MB/s, the most that one process's memory is scanned.
+#: MB/s: the memory of a process is scanned no faster than this.
 MAX_SCAN_WINDOW: Final = 2560
 NUMA_PERIOD_SLOTS: Final = 10
 NUMA_PERIOD_THRESHOLD: Final = 7
@@ -36,7 +36,7 @@ def task_scan_min(m, task):
 
 @inlined
 def _by_group(m, task, period):
-    """Return a period for a task of a group: longer, the more it shares."""
+    """Return a period for a task of a group: the more it shares, the longer."""
     group = m.numa[task, Numa.GROUP]
     if group == NONE:
         return period
@@ -51,7 +51,7 @@ def _by_group(m, task, period):
 
 @called
 def task_scan_start(m, task):
-    """Return the period that a task begins with."""
+    """Return the period of a task that starts, or that moves to another node."""
     least = task_scan_min(m, task)
     return max(least, _by_group(m, task, least))
 
@@ -82,7 +82,7 @@ def _change(local_ratio, private_ratio, slot):
 def update_task_scan_period(m, task, shared, private, now_ms):
     """Adapt a task's period to the faults since its last placement.
 
-    shared, private  pages of the faults, by kind
+    shared, private  pages of these faults, by kind
     """
     numa = m.numa[task]
     period = numa[Numa.PERIOD]

@@ -1,7 +1,7 @@
 """How much a node is worth to a task or a group (task_weight, group_weight, fair.c).
 
-``docs/model.md`` §11.3.  1000 is all faults; on machines whose nodes are not all alike
-the faults on nodes nearby count, too.
+``docs/model/balancing.md`` 14.  1000 stands for all faults.  On machines whose nodes
+are not all equally far apart, faults on nearby nodes count, too.
 """
 
 from typing import Final
@@ -16,7 +16,7 @@ _LOCAL_DISTANCE: Final = 10
 
 @inlined
 def node_online(m, n):
-    """Tell whether Linux still knows a node: a node with CPUs outlives its memory."""
+    """Tell whether Linux knows a node: one with CPUs stays if its memory is removed."""
     return m.node[n, Node.ONLINE] or m.node[n, Node.CPUS] > 0
 
 
@@ -55,13 +55,13 @@ def _weight(m, faults, total, n, limit):
 
 @called
 def task_weight(m, task, n, limit):
-    """Return the share of a task's faults that are on a node, or near it."""
+    """Return which part of a task's faults, in 1000, is on a node or near it."""
     return _weight(m, m.numa_faults[task], m.numa[task, Numa.TOTAL], n, limit)
 
 
 @called
 def group_weight(m, task, n, limit):
-    """Return the share of the task's group's faults, 0 without a group."""
+    """Return the same of the faults of the task's group, or 0 without a group."""
     group = m.numa[task, Numa.GROUP]
     if group == NONE:
         return 0
@@ -84,9 +84,10 @@ def _has_distance(m, distance):
 
 @inlined
 def _top_group(m, faults, nodes, distance):
-    """Return (mask of the nodes with most faults among those nearer, first node).
+    """Return (mask of the set of nodes with the most faults, its first node).
 
-    The nodes of the mask are taken apart into sets that are nearer than ``distance``.
+    ``nodes``, a mask, is divided into sets: nodes nearer than ``distance`` to the first
+    of the set.
     """
     best, best_faults, first = 0, 0, NONE
     for a in range(m.node.shape[0]):
@@ -105,7 +106,7 @@ def _top_group(m, faults, nodes, distance):
 
 @inlined
 def _descend(m, faults, nid):
-    """Look for the best node of a backplane machine, level by level."""
+    """Find the best node of a backplane machine, level by level."""
     nodes = 0
     for n in range(m.node.shape[0]):
         if m.node[n, Node.CPUS]:
@@ -123,7 +124,7 @@ def _descend(m, faults, nid):
 
 @called
 def preferred_group_nid(m, task, nid):
-    """Return the node for a task of a group, of which ``nid`` has the most faults."""
+    """Return the node for a task in a group; ``nid`` has the most of its faults."""
     if m.info[Info.TOPOLOGY] == Topology.DIRECT:
         return nid
     if m.info[Info.TOPOLOGY] == Topology.BACKPLANE:

@@ -1,8 +1,8 @@
 """Whether a hint fault may move the page: the filters and limits of NUMA balancing.
 
 mpol_misplaced (mm/mempolicy.c) and should_numa_migrate_memory (kernel/sched/fair.c),
-6.12; ``docs/model.md`` §11.2.  Asking changes nothing, for the fault may have to be set
-aside; ``note_filter`` does what the question would have done.
+6.12; ``docs/model/balancing.md`` 2, 4, 5 and 8.  Asking changes nothing, because the
+fault may still be set aside; ``note_filter`` makes the changes of the filter.
 """
 
 from typing import Final
@@ -24,7 +24,7 @@ from ..placement.mempolicy import in_mask, mpol_misplaced, policy_of
 from ..state import Info, Node, NodeSeen, Numa, NumaFaults, Task, Vma
 from ..words import NONE
 
-#: Answers: go ahead, go ahead for there is much room, or the Refusal.
+#: Answers: move it, move it because there is plenty of room, or a Refusal.
 MIGRATE: Final = -1
 _ROOMY: Final = -2
 _TWO_STAGE, _GROUP_WEIGHT = int(Refusal.TWO_STAGE), int(Refusal.GROUP_WEIGHT)
@@ -32,7 +32,7 @@ _COLD, _RATE_LIMIT = int(Refusal.COLD), int(Refusal.RATE_LIMIT)
 _TIERING: Final = int(Balancing.TIERING)
 #: ACTIVE_NODE_FRACTION
 FRACTION: Final = 3
-#: A task's first scans, in which private pages move at once.
+#: Up to this sequence number of scans, a task's private pages move at once.
 _EARLY_SEQ: Final = 4
 _GIB_PAGES: Final = 1 << 18
 
@@ -41,7 +41,7 @@ _GIB_PAGES: Final = 1 << 18
 def vma_policy_mof(m, task, v):
     """Tell whether pages of a VMA may migrate on fault (vma_policy_mof)."""
     if m.vma[v, Vma.SHARED]:
-        # Its object has no policy that says so (shmem_get_policy).
+        # Its object has no policy with the flag (shmem_get_policy).
         return False
     if m.vma[v, Vma.MOF]:
         return True
@@ -52,9 +52,9 @@ def vma_policy_mof(m, task, v):
 
 @inlined
 def _noted(m, s, n, column):
-    """Return what counts against a limit beyond the total of the quantum's start.
+    """Return what to add to the count of the quantum's start, against a limit.
 
-    A shard does not see the others: it takes them to be like itself.
+    A shard does not see the others, so it assumes that each noted what it did itself.
     """
     if s < m.info[Info.SHARDS]:
         return m.node_seen[s, n, column] * m.info[Info.SHARDS]
@@ -85,7 +85,7 @@ def _is_hot(m, n, word):
 
 @inlined
 def _promotes(m, s, n, word, pages):
-    """Answer for a page of a slow node."""
+    """Return the answer for a page of a slow node."""
     if _pgdat_free_space_enough(m, n):
         return _ROOMY
     if not _is_hot(m, n, word):
@@ -99,26 +99,26 @@ def _promotes(m, s, n, word, pages):
 
 @inlined
 def group_faults(m, group, kind, n):
-    """Return the faults of a group on a node (MEM), or from one (CPU)."""
+    """Return a group's faults on memory of a node (MEM), or by its CPUs (CPU)."""
     faults = m.group_faults[group, kind, n]
     return faults[0] + faults[1]
 
 
 @inlined
 def _group_gains(m, group, source, target):
-    """Weigh use and memory of two nodes, with 3/4 hysteresis."""
+    """Compare the group's use of CPUs and memory on two nodes; 3/4 is hysteresis."""
     used_here = group_faults(m, group, NumaFaults.CPU, target)
     used_there = group_faults(m, group, NumaFaults.CPU, source)
     if used_here > FRACTION * used_there:
         return True
-    held_here = group_faults(m, group, NumaFaults.MEM, target)
-    held_there = group_faults(m, group, NumaFaults.MEM, source)
-    return used_here * held_there * 3 > used_there * held_here * 4
+    memory_here = group_faults(m, group, NumaFaults.MEM, target)
+    memory_there = group_faults(m, group, NumaFaults.MEM, source)
+    return used_here * memory_there * 3 > used_there * memory_here * 4
 
 
 @inlined
 def _filtered(m, task, n, last):
-    """Answer by the last fault on the page and by the task's group."""
+    """Return the answer by the last fault on the page and by the task's group."""
     d = m.task[task, Task.NID]
     here = last != 0 and cpupid_nid(m, last) == d
     if m.info[Info.FILTER] == Filter.LAST_NID:
@@ -154,8 +154,8 @@ def should_numa_migrate_memory(m, s, task, n, word, pages):
 def numa_misplaced(m, s, task, v, vpn, pfn, n, pages):
     """Return (node that a page should be on or NONE, answer, whether the filter ran).
 
-    With the answer a Refusal the page should be on the task's node, but stays; if it
-    is there already, the answer matters to the candidates for promotion alone.
+    If the answer is a Refusal, the page should be on the task's node but stays.  If it
+    is there already, the answer matters only to the count of promotion candidates.
     """
     d = m.task[task, Task.NID]
     if not vma_policy_mof(m, task, v):
@@ -179,7 +179,7 @@ def numa_misplaced(m, s, task, v, vpn, pfn, n, pages):
 
 @called
 def note_filter(m, s, task, pfn, n, pages, answer):
-    """Do what the filter does to the page and its node, now that it is certain."""
+    """Make the filter's changes to the page and its node, now that the fault counts."""
     d = m.task[task, Task.NID]
     if answer >= 0 and n != d:
         m.refused[s, answer] += pages
@@ -198,7 +198,7 @@ def note_filter(m, s, task, pfn, n, pages, answer):
 
 @inlined
 def numamigrate_update_ratelimit(m, s, n):
-    """Tell whether a node's migrations of this window are used up (3.8 to 4.18)."""
+    """Tell whether a node is over its migration limit in this window (3.8 to 4.18)."""
     limit = m.info[Info.MIGRATE_LIMIT]
     if limit == 0:
         return False

@@ -1,7 +1,7 @@
 """What a hint fault tells the scheduler (task_numa_fault, kernel/sched/fair.c, 6.12).
 
-Faults only note; the statistics, groups and placements change at the quantum's end
-(``docs/model.md`` §11.2, ``task_numa_placement``).
+Faults only take notes (``docs/model/balancing.md`` 7).  Statistics, groups and the
+placement of tasks change at the quantum's end (``end_quantum``).
 """
 
 from typing import Final
@@ -31,7 +31,7 @@ def vma_set_access_pid_bit(m, s, v, task):
 
 @inlined
 def _task_on(m, word):
-    """Return the task of a last fault if it is still on that CPU, or NONE."""
+    """Return the lowest live task that a last cpupid names, or NONE."""
     cpu, pid = cpupid_cpu(word), cpupid_pid(word)
     for t in range(m.task.shape[0]):
         if m.task[t, Task.CPU] == cpu and pid_of(t) == pid and m.task[t, Task.ALIVE]:
@@ -41,7 +41,7 @@ def _task_on(m, word):
 
 @inlined
 def group_joins(m, task, other):
-    """Tell whether a task would move to another's group: it has the smaller one."""
+    """Tell whether a task would join another's group, because its own is smaller."""
     group = m.numa[other, Numa.GROUP]
     own = m.numa[task, Numa.GROUP]
     if group == NONE or group == own:
@@ -55,7 +55,7 @@ def group_joins(m, task, other):
 
 @inlined
 def _task_numa_group(m, s, task, word):
-    """Note the group that a shared fault makes, and whom it met; return private."""
+    """Note that a task makes a group, and the task that it met; return private."""
     m.numa_met[s, task, task] = 1
     other = _task_on(m, word)
     if other == NONE or other == task:
@@ -75,7 +75,7 @@ def numa_is_active_node(m, group, n):
 
 @inlined
 def _shared_is_local(m, task, nid):
-    """Tell whether a shared fault lies within the nodes that the group uses."""
+    """Tell whether a shared fault is within the active nodes of the task's group."""
     group = m.numa[task, Numa.GROUP]
     if group == NONE or m.group[group, Group.ACTIVE] <= 1:
         return False
@@ -85,12 +85,12 @@ def _shared_is_local(m, task, nid):
 
 @called
 def task_numa_fault(m, s, task, last, local, nid, pages, writable, failed):
-    """Note a fault on a page that lies on ``nid`` now.
+    """Note a hint fault on a page that is on ``nid`` now.
 
-    last      word of the fault before, 0 for unset and for times of marks
+    last      word of the fault before; 0: unset, or the time of a mark
     local     whether the page was on the task's node
-    writable  whether the mapping is, so that the task may join a group
-    failed    whether a migration was tried in vain
+    writable  whether the entry may be written, so that the task may join a group
+    failed    whether a migration failed
     """
     if m.node[nid, Node.SLOW] and (uses_access_time(m, nid) or last == 0):
         return

@@ -1,7 +1,7 @@
 """Moving a task to its memory, or swapping it with another (fair.c, 6.12).
 
-``docs/model.md`` §11.3.  Every running task weighs the same and fills a CPU; there is
-no load balancer.  ``env`` is Linux's task_numa_env in int64[len(Env)].
+``docs/model/balancing.md`` 15.  Every running task has the same load and fills a CPU;
+there is no load balancer.  ``env`` is Linux's task_numa_env, int64[len(Env)].
 """
 
 from enum import auto
@@ -45,14 +45,14 @@ ENV_WORDS: Final = len(Env)
 
 @inlined
 def is_running(m, t):
-    """Tell whether a task has work to do."""
+    """Tell whether a task is alive and has accesses left."""
     left = m.task[t, Task.NUMBER] < m.task[t, Task.COUNT]
     return left and m.task[t, Task.ALIVE] == 1
 
 
 @inlined
 def _current(m, cpu):
-    """Return the lowest running task of a CPU, or NONE: it is idle."""
+    """Return the lowest running task of a CPU, or NONE if it is idle."""
     for t in range(m.task.shape[0]):
         if m.task[t, Task.CPU] == cpu and is_running(m, t):
             return t
@@ -78,7 +78,7 @@ def _idle_cpu(m, n):
 
 @inlined
 def _has_spare(cpus, running):
-    """Classify a node (numa_classify): whether another task would find room."""
+    """Tell whether a node has room for another task (numa_classify)."""
     util = min(running, cpus)
     if running > cpus and cpus * 100 < util * _IMBALANCE_PCT:
         return False
@@ -91,7 +91,7 @@ def _has_spare(cpus, running):
 
 @inlined
 def _set_destination(m, env, n):
-    """Look at a node (update_numa_stats)."""
+    """Make a node the target of the search (update_numa_stats)."""
     env[Env.DST] = n
     env[Env.DST_RUNNING] = _running_on(m, n)
     env[Env.DST_SPARE] = _has_spare(m.node[n, Node.CPUS], env[Env.DST_RUNNING])
@@ -116,7 +116,7 @@ def _assign(env, task, cpu, imp):
 
 @inlined
 def _swap_imp(m, env, task, cur):
-    """Return what a swap with ``cur`` is worth; NONE-like minimum: not allowed."""
+    """Return what a swap with ``cur`` is worth to both tasks."""
     source, target, limit = env[Env.SRC], env[Env.DST], env[Env.DISTANCE]
     own, other = m.numa[task, Numa.GROUP], m.numa[cur, Numa.GROUP]
     if own == other:
@@ -133,13 +133,13 @@ def _swap_imp(m, env, task, cur):
 
 @inlined
 def _part(value, parts):
-    """Divide as C does, towards zero."""
+    """Divide as C does, rounding towards zero."""
     return value // parts if value >= 0 else -(-value // parts)
 
 
 @inlined
 def _take_idle(env, cpu, imp):
-    """Choose an idle CPU; return whether the search is over (it always is)."""
+    """Choose an idle CPU; return True: the search is over."""
     _assign(env, NONE, cpu, imp)
     return True
 
@@ -162,7 +162,7 @@ def _compare_swap(m, env, task, cpu, cur, move_imp):
         # The move is worth more; it needs an idle CPU, if the node has one.
         idle = env[Env.IDLE_CPU]
         if idle == NONE and env[Env.BEST_CPU] != NONE:
-            # The best CPU of a node looked at before, if that is idle.
+            # Otherwise the best CPU so far, of a node searched before, if it is idle.
             if _current(m, env[Env.BEST_CPU]) == NONE:
                 idle = env[Env.BEST_CPU]
         _assign(env, NONE, cpu if idle == NONE else idle, move_imp)
@@ -197,7 +197,7 @@ def _task_numa_compare(m, env, task, cpu):
 
 @inlined
 def _imbalance(m, env):
-    """Return by how much the target would be the fuller (adjust_numa_imbalance)."""
+    """Return how many more tasks the target would run (adjust_numa_imbalance)."""
     running = env[Env.DST_RUNNING] + 1
     imbalance = max(0, running - (env[Env.SRC_RUNNING] - 1))
     allowed = max(1, m.node[env[Env.SRC], Node.CPUS] // 8)
@@ -253,7 +253,7 @@ def _try_other_nodes(m, env, task):
 
 @called
 def set_task_cpu(m, task, cpu):
-    """Put a task on a CPU; of another node, its scans may start anew.
+    """Put a task on a CPU; on another node its scan period may start anew.
 
     update_scan_period (fair.c).
     """
@@ -271,7 +271,7 @@ def set_task_cpu(m, task, cpu):
 
 @called
 def _move(m, env, task):
-    """Do what was found to be best."""
+    """Make the move or the swap that was found to be best."""
     cpu, other = env[Env.BEST_CPU], env[Env.BEST_TASK]
     s = m.info[Info.SHARDS]
     old = m.task[task, Task.CPU]
@@ -307,7 +307,7 @@ def _task_numa_migrate(m, env, task):
 
 @called
 def numa_migrate_preferred(m, env, task, now_ms):
-    """Bring a task to its preferred node, if it can be done, now and then."""
+    """Try to bring a task to its preferred node, and set the time of the next try."""
     preferred = m.numa[task, Numa.PREFERRED]
     if preferred == NONE:
         return

@@ -1,6 +1,6 @@
 """Fault statistics: decay, groups, the preferred node (kernel/sched/fair.c, 6.12).
 
-``docs/model.md`` §11.3: serial work at the quantum's end, task by task.
+``docs/model/balancing.md`` 10 and 11.  Serial work at the quantum's end, task by task.
 """
 
 from typing import Final
@@ -13,7 +13,7 @@ from .numa_weight import node_online, preferred_group_nid
 from .should_numa_migrate_memory import FRACTION, group_faults
 from .task_numa_fault import group_joins
 
-#: Scheduler's load of a task that always ran.
+#: The scheduler's load of a task that always ran.
 _LOAD_AVG_MAX: Final = 47742
 
 
@@ -31,7 +31,7 @@ def _add_to_group(m, group, task, sign):
 
 @called
 def make_numa_group(m, task):
-    """Give a task that has none a group of its own, of the task's number."""
+    """Give a task without a group a group of its own, with the task's number."""
     if m.numa[task, Numa.GROUP] != NONE:
         return
     m.group[task, :] = 0
@@ -43,7 +43,7 @@ def make_numa_group(m, task):
 
 @called
 def join_numa_group(m, task, other):
-    """Let a task join the group of another of its process, if that is the larger."""
+    """Let a task join the larger group of another task of its process."""
     if m.task[task, Task.MM] != m.task[other, Task.MM]:
         return
     if not group_joins(m, task, other):
@@ -85,7 +85,7 @@ def _numa_get_avg_runtime(m, task, now):
 
 @inlined
 def _decay(m, task, n, private, weight, total):
-    """Fold the faults of a window into a node's statistics; return how many."""
+    """Fold the faults of a pass into a node's statistics; return how many."""
     faults = m.numa_faults[task, :, n, private]
     seen = faults[NumaFaults.MEMBUF]
     change = seen - _halved(faults[NumaFaults.MEM])

@@ -1,9 +1,10 @@
 """The scanner of NUMA balancing (task_tick_numa, task_numa_work; fair.c, 6.12).
 
-``docs/model.md`` §11.3 and §11.4.  It marks some of a process's memory, so that the
-next touch faults and tells who uses it.  Times are ms unless they say ns.
+``docs/model/balancing.md`` 16 to 18.  It marks a part of a process's memory, so that
+the next touch faults and tells which task uses it.  Times are in ms unless they say ns.
 """
 
+from enum import auto
 from typing import Final
 
 from ..counters import Cause, ScanSkip, Vm
@@ -13,7 +14,7 @@ from ..frames.lru_batch import in_batch
 from ..frames.page_alloc import node_of
 from ..jit.compile import called, inlined
 from ..knobs import Balancing
-from ..state import Cost, Info, Mm, Node, Numa, Numab, Task, Vma
+from ..state import Columns, Cost, Info, Mm, Node, Numa, Numab, Task, Vma
 from ..words import (
     HPAGE_PMD_NR,
     HPAGE_PMD_ORDER,
@@ -34,21 +35,29 @@ _PID_INACTIVE: Final = int(ScanSkip.PID_INACTIVE)
 _SCANNED: Final = -1
 #: Virtual pages that a scan may pass for each that it may mark.
 _VIRTUAL: Final = 8
-#: VMAs forget who used them after so many scan delays.
+#: A VMA forgets which tasks used it after this many scan delays.
 _PID_RESETS: Final = 4
 #: A scan of 1 ms holds the next one off for 32 ms.
 _OVERHEAD: Final = 32
 
 
+class Left(Columns):
+    """Columns of what is left of a scan."""
+
+    PAGES = auto()  # that it may mark
+    VIRTUAL = auto()  # pages that it may pass
+    STOPPED = auto()  # 1: it ended within the list of VMAs
+
+
 @inlined
 def _exempt(m, n):
-    """Tell whether pages of a node are never marked: fast ones, to be promoted to."""
+    """Tell whether pages of a node are never marked: fast nodes, with tiering alone."""
     return m.info[Info.BALANCING] & _NORMAL == 0 and m.node[n, Node.SLOW] == 0
 
 
 @inlined
 def _mark(m, entries, at, pages, n, now):
-    """Set PROT_NONE on an entry that maps so many pages of node ``n``."""
+    """Set PROTNONE on an entry that maps ``pages`` pages of node ``n``; return 1."""
     s = m.info[Info.SHARDS]
     pfn = entries[at] & PTE_PAYLOAD
     if uses_access_time(m, n):
@@ -73,7 +82,7 @@ def _change_ptes(m, at, end, local, now):
         n = node_of(m, pfn)
         if n == local or _exempt(m, n) or page_mapcount(m, pfn) > 1:
             continue
-        # page_count(page) != 1 of a private mapping: it may be shared.
+        # Its page_count is not 1: a page of a private mapping may be shared then.
         if in_batch(m, pfn):
             continue
         marked += _mark(m, m.pte, i, 1, n, now)
@@ -96,7 +105,7 @@ def _change_huge_pmd(m, block, now):
 def change_prot_numa(m, task, start, end, now):
     """Mark the entries of a range of vpns for hint faults; return how many.
 
-    As change_pte_range and change_huge_pmd do it (6.12), and what they leave out.
+    The rules are those of change_pte_range and change_huge_pmd (6.12).
     """
     mm = m.task[task, Task.MM]
     delta = m.mm[mm, Mm.DELTA]
@@ -156,7 +165,7 @@ def _meet_vma(m, mm, state, now):
 
 @inlined
 def _vma_is_accessed(m, mm, v, state, task):
-    """Tell whether a task like this one used a VMA of late."""
+    """Tell whether a task with this one's pid bit used a VMA recently."""
     seq = m.mm[mm, Mm.SCAN_SEQ]
     if seq - state[Numab.START_SEQ] < 2:
         return True
@@ -169,7 +178,7 @@ def _vma_is_accessed(m, mm, v, state, task):
 
 @inlined
 def _skips_state(m, mm, v, task, now, forced):
-    """Return why a VMA is passed over by its state, or _SCANNED."""
+    """Return why the state of a VMA makes the scan skip it, or _SCANNED."""
     state = m.numab[m.vma[v, Vma.NUMAB]]
     if state[Numab.MET] == 0:
         _meet_vma(m, mm, state, now)
@@ -190,7 +199,7 @@ def _skips_state(m, mm, v, task, now, forced):
 
 @inlined
 def _skips(m, mm, v, task, now, forced):
-    """Return why a VMA is passed over (numa_vmaskip_reason), or _SCANNED."""
+    """Return why the scan skips a VMA (numa_vmaskip_reason), or _SCANNED."""
     if not vma_policy_mof(m, task, v):
         return _UNSUITABLE
     if not m.vma[v, Vma.READ]:
@@ -217,12 +226,28 @@ def _first_vma(m, mm):
     return m.mm[mm, Mm.FIRST_VMA]
 
 
+@inlined
+def _scan_vma(m, task, v, start, now, left):
+    """Scan a VMA from ``start`` on, as far as the scan goes; return where it ends."""
+    last = m.vma[v, Vma.END]
+    while start < last and left[Left.STOPPED] == 0:
+        end = start + left[Left.PAGES] + HPAGE_PMD_NR - 1 & ~(HPAGE_PMD_NR - 1)
+        end = min(end, last)
+        if _scan_chunk(m, task, start, end, now) > 0:
+            left[Left.PAGES] -= end - start
+        left[Left.VIRTUAL] -= end - start
+        start = end
+        if left[Left.PAGES] <= 0 or left[Left.VIRTUAL] <= 0:
+            left[Left.STOPPED] = 1
+    return start
+
+
 @called
 def _scan_vmas(m, task, now, left, forced):
-    """Scan VMAs in order; return whether any was passed over for its pids.
+    """Scan VMAs in order; return whether one was passed over because of its pids.
 
-    left    int64[3]  pages and virtual pages left of the scan, then set to 1 where it
-            ended within the list
+    left    int64[len(Left)]
+    forced  whether the first VMA is scanned whoever has used it, and no other
     """
     mm = m.task[task, Task.MM]
     inactive = False
@@ -235,21 +260,11 @@ def _scan_vmas(m, task, now, left, forced):
             inactive = inactive or reason == _PID_INACTIVE
             v += 1
             continue
-        last = m.vma[v, Vma.END]
-        start = max(start, m.vma[v, Vma.START])
-        while start < last and left[2] == 0:
-            end = start + left[0] + HPAGE_PMD_NR - 1 & ~(HPAGE_PMD_NR - 1)
-            end = min(end, last)
-            if _scan_chunk(m, task, start, end, now) > 0:
-                left[0] -= end - start
-            left[1] -= end - start
-            start = end
-            if left[0] <= 0 or left[1] <= 0:
-                left[2] = 1
-        if left[2] == 0:
+        start = _scan_vma(m, task, v, max(start, m.vma[v, Vma.START]), now, left)
+        if left[Left.STOPPED] == 0:
             m.numab[m.vma[v, Vma.NUMAB], Numab.PREV_SEQ] = m.mm[mm, Mm.SCAN_SEQ]
-            left[2] = 1 if forced else 0
-        if left[2]:
+            left[Left.STOPPED] = 1 if forced else 0
+        if left[Left.STOPPED]:
             m.mm[mm, Mm.SCAN_OFFSET] = start
             break
         v += 1
@@ -258,7 +273,7 @@ def _scan_vmas(m, task, now, left, forced):
 
 @called
 def task_numa_work(m, task, now, left):
-    """Scan a part of a task's process; ``left``: int64[3], scratch."""
+    """Scan a part of a task's process; ``left``: int64[len(Left)], scratch."""
     mm = m.task[task, Task.MM]
     if m.numa[task, Numa.PERIOD] == 0:
         m.numa[task, Numa.PERIOD_MAX] = task_scan_max(m, task)
@@ -267,13 +282,13 @@ def task_numa_work(m, task, now, left):
     m.numa[task, Numa.STAMP] += 2 * m.info[Info.TICK_NS]
     if m.mm[mm, Mm.FIRST_VMA] == m.mm[mm, Mm.END_VMA]:
         return
-    left[0] = scan_size(m)
-    left[1] = _VIRTUAL * left[0]
-    left[2] = 0
+    left[Left.PAGES] = scan_size(m)
+    left[Left.VIRTUAL] = _VIRTUAL * left[Left.PAGES]
+    left[Left.STOPPED] = 0
     inactive = _scan_vmas(m, task, now, left, False)
-    if left[2] == 0 and inactive:
+    if left[Left.STOPPED] == 0 and inactive:
         _scan_vmas(m, task, now, left, True)
-    if left[2] == 0:
+    if left[Left.STOPPED] == 0:
         _next_seq(m, mm)
 
 

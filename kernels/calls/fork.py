@@ -1,4 +1,7 @@
-"""Copy page tables at fork (copy_page_range, mm/memory.c)."""
+"""Copy page tables at fork (copy_page_range, mm/memory.c).
+
+``docs/model/calls.md`` 6.
+"""
 
 from ..frames.page_table import bits_of, maps_in_order
 from ..jit.compile import inlined, kernel
@@ -55,7 +58,7 @@ def _copy_huge_pmd(m, s, first, copy, child):
 
 @inlined
 def _copy_alike(m, s, ptes, copies, child):
-    """Copy a slice of PTEs that map frames in a row; return whether it was one."""
+    """Copy a slice of PTEs if they map frames in a row; return whether they do."""
     every, _ = bits_of(ptes)
     if not every & PTE_PRESENT or not maps_in_order(ptes):
         return False
@@ -96,7 +99,7 @@ def copy_page_range(m, first, copy, pages, child):
     """Copy the PTEs of a range for a fork (mm/memory.c).
 
     first, copy  indices of the parent's and of the child's first PTE
-    Return entries copied.
+    Return how many entries were copied.
     """
     s = m.info[Info.SHARDS]
     copied = 0

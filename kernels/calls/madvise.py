@@ -1,7 +1,7 @@
 """Advice that acts at once (mm/madvise.c, 6.1): free, cold, pageout; and swapoff.
 
-``docs/model.md`` §5.10.  Ranges are indices of PTEs of the process ``mm``, in one VMA;
-all of it is serial work.
+``docs/model/calls.md`` 9 to 11.  Ranges are indices of PTEs of the process ``mm``, in
+one VMA.  All of it is serial work.
 """
 
 from enum import IntEnum
@@ -51,7 +51,7 @@ from .zap import zap_pte
 
 
 class PageAdvice(IntEnum):
-    """What an advice makes of pages."""
+    """Advice about pages that are there."""
 
     COLD = 0
     PAGEOUT = 1
@@ -60,7 +60,7 @@ class PageAdvice(IntEnum):
 
 @inlined
 def _advise_folio(m, block, b, kind):
-    """Take an advice to a folio that one huge entry maps, and nothing else."""
+    """Apply an advice to a folio that only one huge entry maps."""
     if kind == PageAdvice.FREE:
         m.pmd[block] &= ~(PTE_YOUNG | PTE_DIRTY)
         if not m.block_huge[b] & FOLIO_LAZYFREE:
@@ -76,9 +76,9 @@ def _advise_folio(m, block, b, kind):
 
 @inlined
 def _may_be_cleaned(m, pfn):
-    """Make a page of its own clean, out of the swap cache; False where it must stay.
+    """Make a page clean and take it out of the swap cache; False if it must stay.
 
-    Others may map a page, as long as none of it was ever written to elsewhere.
+    Others may map the page too, if it is neither dirty nor in the swap cache.
     """
     word = m.frame[pfn]
     if word & FRAME_MIGCACHE:
@@ -96,7 +96,7 @@ def _may_be_cleaned(m, pfn):
 
 @inlined
 def _free_page(m, at, pfn):
-    """Let reclaim forget a page of its own (madvise_free_pte_range)."""
+    """Allow reclaim to forget a page, if it can be cleaned (madvise_free_pte_range)."""
     if _may_be_cleaned(m, pfn):
         m.pte[at] &= ~(PTE_YOUNG | PTE_DIRTY)
         if not m.frame[pfn] & FRAME_LAZYFREE and not in_batch(m, pfn):
@@ -105,7 +105,7 @@ def _free_page(m, at, pfn):
 
 @inlined
 def _advise_page(m, at, pfn, kind):
-    """Take an advice, not FREE, to a page of its own that one PTE maps."""
+    """Apply COLD or PAGEOUT to a page that only one PTE maps."""
     m.pte[at] &= ~PTE_YOUNG
     m.frame[pfn] &= ~FRAME_REFERENCED
     if kind == PageAdvice.PAGEOUT:
@@ -118,7 +118,7 @@ def _advise_page(m, at, pfn, kind):
 def _shared(m, b, kind):
     """Tell whether a folio that a huge entry maps is too shared for an advice.
 
-    FREE asks for all entries, the others for those of the first page.
+    FREE looks at all entries, the others at those of the first page.
     """
     if kind == PageAdvice.FREE:
         return mapcount(m.block_huge[b]) != 1 or m.block_huge[b] & FOLIO_COMPOUND != 0
@@ -127,9 +127,10 @@ def _shared(m, b, kind):
 
 @inlined
 def _splits(m, at, whole, kind):
-    """Decide on the huge entry of a block; return whether its PTEs are to be walked.
+    """Split the huge entry of a block if need be; return whether to walk its PTEs.
 
-    ``whole``: the range covers the block.  A shared page is left alone.
+    whole  whether the range covers the block
+    A folio that is too shared is left alone.
     """
     pmd = m.pmd[at >> HPAGE_PMD_ORDER]
     if pmd & PTE_ZERO:
@@ -144,7 +145,7 @@ def _splits(m, at, whole, kind):
 
 @inlined
 def _advise_ptes(m, mm, delta, at, stop, kind):
-    """Walk PTEs; the first part of a shared folio ends the walk of the block."""
+    """Walk PTEs; the first page of a shared folio ends the walk of the block."""
     s = m.info[Info.SHARDS]
     for i in range(at, stop):
         pte = m.pte[i]
@@ -167,7 +168,7 @@ def _advise_ptes(m, mm, delta, at, stop, kind):
 
 @kernel
 def madvise_range(m, mm, delta, first, pages, kind):
-    """Take an advice to a range: COLD, PAGEOUT or FREE.
+    """Apply an advice, a PageAdvice, to a range.
 
     delta  index of a PTE of the process minus its virtual page
     """
@@ -191,7 +192,7 @@ def madvise_range(m, mm, delta, first, pages, kind):
 
 @inlined
 def _swap_in(m, task, v, vpn, slot):
-    """Return the frame of a slot, read if it is only on disk; or NO_MEMORY."""
+    """Return the frame of a slot, read from disk if there is none; or NO_MEMORY."""
     pfn = m.slot_frame[slot]
     if pfn != NONE:
         return pfn
@@ -208,9 +209,10 @@ def _swap_in(m, task, v, vpn, slot):
 
 @kernel
 def unuse_pte_range(m, task, mm, v, delta, first, pages):
-    """Map every swapped page of a range again (swapoff); return whether memory was.
+    """Map every swapped page of a range again (swapoff); False if memory runs out.
 
-    task  the caller, by whose policy memory comes; ``v``: row of the range's VMA
+    task  the caller, whose policy says where frames come from
+    v     row of the range's VMA
     """
     s = m.info[Info.SHARDS]
     for i in range(first, first + pages):
@@ -232,7 +234,7 @@ def unuse_pte_range(m, task, mm, v, delta, first, pages):
 
 @kernel
 def swapoff(m):
-    """Take the pages that linger in the swap cache out of it, then all slots away."""
+    """Take the pages that linger in the swap cache out of it, then remove all slots."""
     s = m.info[Info.SHARDS]
     for slot in range(m.info[Info.SLOTS + Ids.VIRGIN_ID]):
         pfn = m.slot_frame[slot]

@@ -1,10 +1,11 @@
-"""Operations that walk a range of PTEs to move pages or to make them move later.
+"""mbind: move the pages of a range to where their policy puts them, at once.
 
-mbind, move_pages and migrate_pages move at once; the marks of MPOL_MF_LAZY park pages
-in the swap cache or the migration cache, or set PROT_NONE, so that the next touch
-faults.  ``docs/model.md`` §5.  All of it is serial work, paid by the calling task.
-``first`` is a vpn, ``pages`` a count; the range is mapped by one VMA row, ``v``.
+Serial work that the calling task pays for.  ``first`` is a vpn, ``pages`` a count; the
+range is mapped by one VMA row, ``v``.
 """
+
+from enum import auto
+from typing import NamedTuple
 
 from ..counters import Refusal, Vm
 from ..frames.account import refuse
@@ -19,7 +20,7 @@ from ..placement.migrate import migrate_folio_move, migration_cost
 from ..placement.migrate_huge import migrate_huge
 from ..placement.moves import note_move, note_move_huge
 from ..placement.vma_alloc_folio import alloc_huge_on_node, alloc_huge_serial
-from ..state import Info, Node, Task, Vma
+from ..state import Columns, Info, Node, Task, Vma
 from ..words import (
     FRAME_COMPOUND,
     HPAGE_PMD_NR,
@@ -31,6 +32,29 @@ from ..words import (
 )
 
 ENOENT, ENOMEM, EACCES, EFAULT = 2, 12, 13, 14
+
+
+class Moves(Columns):
+    """Columns of what a call that moves pages counts; all 0 at first."""
+
+    PAGES = auto()  # that have moved
+    FAILED = auto()  # that could not be moved
+    FLUSHES = auto()  # of the TLBs
+    # Where mbind's walk is; the number plus 1, 0 for none:
+    QUEUED = auto()  # block of virtual space, a folio of which its PTEs have queued
+    SPLIT = auto()  # pageblock of that folio, if it was split
+
+
+class Bind(NamedTuple):
+    """What mbind is asked for, for one VMA."""
+
+    task: int
+    v: int
+    #: Added to a page's number to interleave by it.
+    interleave: int
+    #: MPOL_MF_MOVE_ALL and MPOL_MF_STRICT.
+    move_all: bool
+    strict: bool
 
 
 @inlined
@@ -84,7 +108,7 @@ def folio_of(m, at):
 
 @inlined
 def _split_to_move(m, b, failed):
-    """Split a folio whose pages are moved one by one; ``failed``: for want of a block.
+    """Split a folio whose pages are moved one by one; ``failed``: no block was free.
 
     try_split_folio (mm/migrate.c): a failure of the folio, then of none of its pages.
     """
@@ -101,7 +125,7 @@ MOVED_WHOLE, NOT_MOVED, MOVED_SPLIT = 0, 1, 2
 
 @called
 def _move_folio_by_policy(m, task, v, vpn, b):
-    """Move a folio to where its policy puts it: _WHOLE or _SPLIT."""
+    """Move a folio to where its policy puts it: MOVED_WHOLE or MOVED_SPLIT."""
     if not m.info[Info.UNIT_MIGRATION]:
         _split_to_move(m, b, False)
         return MOVED_SPLIT
@@ -115,7 +139,7 @@ def _move_folio_by_policy(m, task, v, vpn, b):
 
 @called
 def move_folio_to_node(m, task, b, nid):
-    """Move a folio to a node: _WHOLE or _SPLIT."""
+    """Move a folio to a node: MOVED_WHOLE or MOVED_SPLIT."""
     if not m.info[Info.UNIT_MIGRATION]:
         _split_to_move(m, b, False)
         return MOVED_SPLIT
@@ -129,116 +153,121 @@ def move_folio_to_node(m, task, b, nid):
 
 
 @inlined
-def _queue_pages_required(m, v, pfn):
-    """Tell whether mbind wants a page moved: off its VMA's nodes (mm/mempolicy.c, 6.1).
+def _is_misplaced(m, mode, mask, pfn):
+    """Tell whether a page is off the nodes of a policy (mm/mempolicy.c, 6.1).
 
-    The nodemask of default and local is empty: no page is on a node of theirs.
+    The nodemask of default and local is empty: no page is on one of its nodes.
     """
-    mode = m.vma[v, Vma.MODE]
     if mode == Mode.DEFAULT or mode == Mode.LOCAL:
         return True
-    return not in_mask(m.vma[v, Vma.MASK], node_of(m, pfn))
+    return not in_mask(mask, node_of(m, pfn))
 
 
 @inlined
-def account_move(moved, became):
-    """Note a folio's fate in ``moved``: pages moved, flushes."""
-    if became == MOVED_WHOLE:
-        moved[0] += HPAGE_PMD_NR
-        moved[2] += 1
+def _queue_pages_required(m, v, pfn):
+    """Tell whether mbind wants a page moved: off its VMA's nodes."""
+    return _is_misplaced(m, m.vma[v, Vma.MODE], m.vma[v, Vma.MASK], pfn)
 
 
 @inlined
-def _mbind_folio(m, task, v, vpn, b, pages, move_all, moved):
+def count_move(moves, pages):
+    """Count pages that have moved together: one TLB flush."""
+    moves[Moves.PAGES] += pages
+    moves[Moves.FLUSHES] += 1
+
+
+@inlined
+def _mbind_folio(m, bind, vpn, b, pages, moves):
     """Move a folio, of which the entry maps ``pages``; return its fate."""
-    if not move_all and huge_mapcount(m, b) != 1:
+    if not bind.move_all and huge_mapcount(m, b) != 1:
         m.refused[m.info[Info.SHARDS], Refusal.SHARED] += pages
-        moved[3] += pages
         return NOT_MOVED
-    became = _move_folio_by_policy(m, task, v, vpn, b)
-    account_move(moved, became)
+    became = _move_folio_by_policy(m, bind.task, bind.v, vpn, b)
+    if became == MOVED_WHOLE:
+        count_move(moves, HPAGE_PMD_NR)
     return became
 
 
 @inlined
-def _mbind_pte(m, task, v, vpn, pfn, move_all, moved):
-    """Move a page of its own; return False where there was no memory for it."""
-    if not move_all and mapcount(m.frame[pfn]) > 1:
+def _mbind_pte(m, bind, vpn, pfn, moves):
+    """Move a page of its own; return False if there was no memory for it."""
+    if not bind.move_all and mapcount(m.frame[pfn]) > 1:
         refuse(m, Refusal.SHARED)
-        moved[3] += 1
         return True
-    done = _move_by_policy(m, task, v, vpn, pfn)
-    moved[0 if done else 1] += 1
-    moved[2] += done
-    return done
+    if _move_by_policy(m, bind.task, bind.v, vpn + bind.interleave, pfn):
+        count_move(moves, 1)
+        return True
+    moves[Moves.FAILED] += 1
+    return False
 
 
 @called
-def _mbind_huge_pmd(m, task, v, vpn, move_all, moved):
+def _mbind_huge_pmd(m, bind, vpn, moves):
     """Move what the huge entry of a block maps, if mbind wants that.
 
-    Return whether the folio was split: its pages are to be gone through.
+    Return whether the folio was split: then its pages are looked at one by one.
     """
-    pmd = m.pmd[(vpn + m.task[task, Task.DELTA]) >> HPAGE_PMD_ORDER]
-    if not pmd & PTE_PRESENT or not _queue_pages_required(m, v, pmd & PTE_PAYLOAD):
+    pmd = m.pmd[(vpn + m.task[bind.task, Task.DELTA]) >> HPAGE_PMD_ORDER]
+    pfn = pmd & PTE_PAYLOAD
+    if not pmd & PTE_PRESENT or not _queue_pages_required(m, bind.v, pfn):
         return False
-    b = (pmd & PTE_PAYLOAD) >> HPAGE_PMD_ORDER
-    return (
-        _mbind_folio(m, task, v, vpn, b, HPAGE_PMD_NR, move_all, moved) == MOVED_SPLIT
-    )
+    b = pfn >> HPAGE_PMD_ORDER
+    return _mbind_folio(m, bind, vpn, b, HPAGE_PMD_NR, moves) == MOVED_SPLIT
+
+
+@inlined
+def _is_queued(moves, block, b, pfn):
+    """Tell whether a page is one of a folio that PTEs of its block have queued.
+
+    b       pageblock of the folio that the page is part of, or NONE
+    """
+    if moves[Moves.QUEUED] != block + 1:
+        return False
+    return b != NONE or (pfn >> HPAGE_PMD_ORDER) + 1 == moves[Moves.SPLIT]
 
 
 @called
-def _mbind_ptes(m, task, v, vpn, end, interleave, move_all, strict, moved):
+def _mbind_ptes(m, bind, vpn, end, moves):
     """Move the pages of a block that mbind wants; return whether it goes on after it.
 
     A folio is queued by its first page.  With ``strict`` its other pages, which are not
     on the LRU any more then, end the walk with the block (migrate_page_add, 6.1).  A
-    page without memory ends the moving (migrate_pages).
+    page that finds no memory ends the moving (migrate_pages).
     """
-    delta = m.task[task, Task.DELTA]
+    delta = m.task[bind.task, Task.DELTA]
     block, stuck = vpn >> HPAGE_PMD_ORDER, False
-    while vpn < end:
-        at = vpn + delta
-        b = folio_of(m, at)
-        pfn = m.pte[at] & PTE_PAYLOAD
-        if not m.pte[at] & PTE_PRESENT:
-            vpn += 1
+    for page in range(vpn, end):
+        b, pte = folio_of(m, page + delta), m.pte[page + delta]
+        pfn = pte & PTE_PAYLOAD
+        if not pte & PTE_PRESENT:
             continue
-        queued = moved[4] == block
-        if queued and (b != NONE or pfn >> HPAGE_PMD_ORDER == moved[5]):
-            stuck = stuck or strict
-        if (queued and b != NONE) or not _queue_pages_required(m, v, pfn):
-            vpn += 1
-        elif b == NONE:
-            if not _mbind_pte(m, task, v, vpn + interleave, pfn, move_all, moved):
-                return False
-            vpn += 1
-        else:
-            became = _mbind_folio(m, task, v, vpn, b, 1, move_all, moved)
+        queued = _is_queued(moves, block, b, pfn)
+        stuck = stuck or (queued and bind.strict)
+        if (queued and b != NONE) or not _queue_pages_required(m, bind.v, pfn):
+            continue
+        if b != NONE:
+            became = _mbind_folio(m, bind, page, b, 1, moves)
             if became != NOT_MOVED:
-                moved[4] = block
-                moved[5] = b if became == MOVED_SPLIT else NONE
-            if became == MOVED_SPLIT:
-                # The page that has queued the folio comes again, as one of its own.
-                if not _mbind_pte(m, task, v, vpn + interleave, pfn, move_all, moved):
-                    return False
-            vpn += 1
-    moved[1] += stuck
+                moves[Moves.QUEUED] = block + 1
+                moves[Moves.SPLIT] = b + 1 if became == MOVED_SPLIT else 0
+            if became != MOVED_SPLIT:
+                continue
+        # A page of its own, or the one that has queued a folio that was split.
+        if not _mbind_pte(m, bind, page, pfn, moves):
+            return False
+    moves[Moves.FAILED] += stuck
     return not stuck
 
 
 @kernel
-def do_mbind(m, task, v, first, pages, interleave, move_all, strict, moved):
+def do_mbind(m, task, v, first, pages, interleave, move_all, strict, moves):
     """Move the pages of a range that are off their policy's nodes to where it says.
 
-    interleave  a page's number plus this is what is interleaved by
-    moved  int64[6]  pages moved, pages that could not be, TLB flushes, pages that were
-                     not tried, as others map them; added to; block of virtual space
-                     whose folio PTEs have queued, pageblock of that if it was split;
-                     NONE at first
+    interleave  what is added to a page's number to interleave by it
+    moves       int64[len(Moves)], added to
     Return whether the walk reached the end of the range.
     """
+    bind = Bind(task, v, interleave, move_all, strict)
     delta = m.task[task, Task.DELTA]
     vpn, end = first, first + pages
     while vpn < end:
@@ -246,18 +275,19 @@ def do_mbind(m, task, v, first, pages, interleave, move_all, strict, moved):
         stop = next_block(vpn)
         walked = m.pmd[block] != 0
         if m.pmd[block] & PMD_LEAF:
-            walked = _mbind_huge_pmd(m, task, v, vpn, move_all, moved)
-        if walked and not _mbind_ptes(
-            m, task, v, vpn, min(end, stop), interleave, move_all, strict, moved
-        ):
+            walked = _mbind_huge_pmd(m, bind, vpn, moves)
+        if walked and not _mbind_ptes(m, bind, vpn, min(end, stop), moves):
             return False
         vpn = stop
     return True
 
 
 @kernel
-def count_misplaced(m, task, v, first, pages):
-    """Return how many present pages of a range lie on a wrong node."""
+def count_misplaced(m, task, mode, mask, first, pages):
+    """Return how many present pages of a range a policy (mode, mask) has off its nodes.
+
+    The range is of the task's process, and may have more than one VMA.
+    """
     found = 0
     delta = m.task[task, Task.DELTA]
     vpn, end = first, first + pages
@@ -265,7 +295,7 @@ def count_misplaced(m, task, v, first, pages):
         pmd = m.pmd[(vpn + delta) >> HPAGE_PMD_ORDER]
         step = next_block(vpn) - vpn if pmd & PMD_LEAF else 1
         entry = pmd if pmd & PMD_LEAF else m.pte[vpn + delta]
-        if entry & PTE_PRESENT and _queue_pages_required(m, v, entry & PTE_PAYLOAD):
+        if entry & PTE_PRESENT and _is_misplaced(m, mode, mask, entry & PTE_PAYLOAD):
             found += step
         vpn += step
     return found

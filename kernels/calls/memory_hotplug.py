@@ -1,7 +1,8 @@
-"""Hot-remove of a node's memory through the migration cache, where it came from.
+"""Hot-remove of a node's memory, through the migration cache.
 
-Tosatti's migration cache of 2004 was made for memory hotplug: pages are unmapped into
-it, moved elsewhere, and mapped again when they are next touched.
+``docs/model/calls.md`` 5.  Tosatti's migration cache of 2004 was made for memory
+hotplug: pages are unmapped into it, moved elsewhere, and mapped again when they are
+next touched.
 """
 
 from ..counters import Refusal
@@ -26,7 +27,7 @@ from ..words import (
 
 @inlined
 def _evacuate(m, n, pfn):
-    """Move one frame in use off its node; return 1 where it stays."""
+    """Move one frame in use off its node; return 1 if it stays."""
     s = m.info[Info.SHARDS]
     if m.frame[pfn] & FRAME_WEDGED and m.frame[pfn] & FRAME_MIGCACHE:
         m.refused[s, Refusal.BUSY] += 1
@@ -46,7 +47,7 @@ def _evacuate(m, n, pfn):
 def offline_pages(m, n):
     """Empty a node and leave it offline; return the pages that could not move.
 
-    Where any is left the node comes back online.
+    If any is left, the node comes back online.
     """
     m.node[n, Node.ONLINE] = 0
     left = 0

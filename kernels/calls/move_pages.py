@@ -24,8 +24,9 @@ from .mbind import (
     ENOENT,
     ENOMEM,
     MOVED_WHOLE,
-    account_move,
+    Moves,
     count_failure,
+    count_move,
     folio_of,
     move_and_judge,
     move_folio_to_node,
@@ -50,8 +51,8 @@ def _move_to_node(m, task, pfn, nid, move_all):
 
 
 @inlined
-def _move_folio(m, task, b, pfn, pages, nid, move_all, moved):
-    """Move a folio to a node; return the node, -EACCES, or NONE where it was split.
+def _move_folio(m, task, b, pfn, pages, nid, move_all, moves):
+    """Move a folio to a node; return the node, -EACCES, or NONE: it was split.
 
     pfn    the page that is asked for, of the ``pages`` that the entry maps
     """
@@ -62,12 +63,14 @@ def _move_folio(m, task, b, pfn, pages, nid, move_all, moved):
         m.refused[m.info[Info.SHARDS], Refusal.SHARED] += pages
         return -EACCES
     became = move_folio_to_node(m, task, b, nid)
-    account_move(moved, became)
-    return nid if became == MOVED_WHOLE else NONE
+    if became != MOVED_WHOLE:
+        return NONE
+    count_move(moves, HPAGE_PMD_NR)
+    return nid
 
 
 @inlined
-def _move_page(m, task, at, nid, move_all, moved):
+def _move_page(m, task, at, nid, move_all, moves):
     """Move the page of a PTE; return the node it is on then, or -errno."""
     pte = m.pte[at]
     if pte & PTE_ZERO:
@@ -77,17 +80,16 @@ def _move_page(m, task, at, nid, move_all, moved):
     before = node_of(m, pte & PTE_PAYLOAD)
     after = _move_to_node(m, task, pte & PTE_PAYLOAD, nid, move_all)
     if after == nid and before != nid:
-        moved[0] += 1
-        moved[2] += 1
+        count_move(moves, 1)
     return after
 
 
 @kernel
-def move_pages(m, task, first, nid, move_all, status, moved):
+def move_pages(m, task, first, nid, move_all, status, moves):
     """Move pages to a node (move_pages(2)).
 
     status  int64[pages]  set to the page's node or -errno, page by page
-    moved   int64[3]      pages moved, pages not moved, TLB flushes; added to
+    moves   int64[len(Moves)], added to
     """
     i = 0
     while i < status.size:
@@ -98,22 +100,22 @@ def move_pages(m, task, first, nid, move_all, status, moved):
         if b != NONE:
             pfn = (b << HPAGE_PMD_ORDER) + at % HPAGE_PMD_NR
             mapped = HPAGE_PMD_NR if pmd & PMD_LEAF else 1
-            got = _move_folio(m, task, b, pfn, mapped, nid, move_all, moved)
+            got = _move_folio(m, task, b, pfn, mapped, nid, move_all, moves)
             if got == NONE:
                 continue
             status[i : i + step] = got
         elif pmd & PMD_LEAF:
             status[i : i + step] = -EFAULT
         else:
-            status[i] = _move_page(m, task, at, nid, move_all, moved)
+            status[i] = _move_page(m, task, at, nid, move_all, moves)
         i += step
 
 
 @kernel
-def migrate_to_node(m, task, first, pages, source, nid, move_all, moved):
+def migrate_to_node(m, task, first, pages, source, nid, move_all, moves):
     """Move the pages of a range that are on ``source`` to ``nid`` (migrate_pages(2)).
 
-    moved  int64[3]  pages moved, pages not moved, TLB flushes; added to
+    moves  int64[len(Moves)], added to
     """
     delta = m.task[task, Task.DELTA]
     at, end = first + delta, first + pages + delta
@@ -127,10 +129,10 @@ def migrate_to_node(m, task, first, pages, source, nid, move_all, moved):
             continue
         if b != NONE:
             pfn = (b << HPAGE_PMD_ORDER) + at % HPAGE_PMD_NR
-            got = _move_folio(m, task, b, pfn, step, nid, move_all, moved)
+            got = _move_folio(m, task, b, pfn, step, nid, move_all, moves)
             if got == NONE:
                 continue
-            moved[1] += 0 if got == nid else step
-        elif _move_page(m, task, at, nid, move_all, moved) != nid:
-            moved[1] += 1
+            moves[Moves.FAILED] += 0 if got == nid else step
+        elif _move_page(m, task, at, nid, move_all, moves) != nid:
+            moves[Moves.FAILED] += 1
         at += step

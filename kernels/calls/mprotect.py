@@ -1,4 +1,7 @@
-"""Change the protection of a range (mm/mprotect.c)."""
+"""Change the protection of a range (mm/mprotect.c).
+
+``docs/model/calls.md`` 12.
+"""
 
 from ..frames.folio import page_mapcount
 from ..frames.rmap import mapcount
@@ -26,7 +29,8 @@ from ..words import (
 def _protected(m, pte, readable, writable):
     """Return a PTE under a new protection (change_pte_range, 6.1).
 
-    can_change_pte_writable: a part of a folio has to be known to be this entry's alone.
+    A page of a folio becomes writable only if its PTE is EXCLUSIVE: no other entry may
+    map the page (can_change_pte_writable).
     """
     if not readable:
         return pte | PTE_PROTNONE
@@ -81,7 +85,7 @@ def _change_pte_range(m, first, end, readable, writable):
 
 @kernel
 def change_protection(m, first, pages, readable, writable):
-    """Give the present entries of a range a new protection; return how many changed.
+    """Give the entries of a range a new protection; return how many were changed.
 
     No huge entry sticks out of the range.
     """

@@ -1,48 +1,49 @@
-"""MADV_POPULATE_READ and WRITE: faults for a range, without accesses."""
+"""MADV_POPULATE_READ and MADV_POPULATE_WRITE: faults of a range, without accesses.
 
-from ..counters import Cause, Vm
+``docs/model/calls.md`` 9.
+"""
+
+from ..counters import Vm
+from ..fault.anon_page import count_new_pages
 from ..fault.memory import handle_mm_fault
 from ..frames.page_table import entry_of, is_hit
 from ..jit.compile import kernel
 from ..knobs import Mode
 from ..placement.mempolicy import (
+    count_allocations,
     first_candidate,
+    is_interleave,
     policy_of,
-    zone_statistics,
     zonelist_of,
 )
 from ..placement.migrate import lru_add
-from ..state import SERVED, Change, Cost, Info, Node, Task
+from ..state import SERVED, Info, Node, Task
 from ..words import HPAGE_PMD_NR, HPAGE_PMD_ORDER, NONE, PMD_LEAF
 
 
 @kernel
-def virgin_blocks(m, task, v, found):
-    """Find blocks that per-page faults of a VMA would use up one after the other.
+def virgin_blocks(m, task, v):
+    """Return never used blocks that faults of a VMA would fill one after the other.
 
-    found  int64[2]  set to (node, blocks); (NONE, 0) where the faults would differ
+    (node, blocks); (NONE, 0) if the faults would differ
     """
-    found[0] = NONE
-    found[1] = 0
     mode, mask, row, own = policy_of(m, task, v)
-    if mode == Mode.INTERLEAVE or mode == Mode.WEIGHTED_INTERLEAVE:
-        return
+    if is_interleave(mode):
+        return NONE, 0
     base, mask = zonelist_of(m, task, 0, 0, mode, mask, row, own)
     nid = first_candidate(m, base, mask)
     if nid == NONE or m.node[nid, Node.PARTIAL_HEAD] != NONE:
-        return
+        return NONE, 0
     if m.node[nid, Node.RETURNED_HEAD] != NONE:
-        return
+        return NONE, 0
     above = (m.node[nid, Node.FREE] - m.node[nid, Node.LOW]) // HPAGE_PMD_NR
     blocks = min(above, m.node[nid, Node.END_BLOCK] - m.node[nid, Node.VIRGIN])
-    if blocks > 0:
-        found[0] = nid
-        found[1] = blocks
+    return (nid, blocks) if blocks > 0 else (NONE, 0)
 
 
 @kernel
 def account_blocks(m, task, nid, blocks):
-    """Count what populating virgin blocks of a node's has done."""
+    """Count what populating never used blocks of a node has done, as by faults."""
     s = m.info[Info.SHARDS]
     pages = blocks * HPAGE_PMD_NR
     first = m.node[nid, Node.VIRGIN]
@@ -53,20 +54,14 @@ def account_blocks(m, task, nid, blocks):
     m.node[nid, Node.WHOLE] -= blocks
     m.node[nid, Node.FREE] -= pages
     cpu_nid = m.task[task, Task.NID]
-    before = m.vm[s, nid, Vm.PGALLOC_NORMAL]
-    zone_statistics(m, s, nid, nid, cpu_nid, Mode.DEFAULT)
-    m.vm[s, nid, Vm.PGALLOC_NORMAL] = before + pages
-    m.vm[s, nid, Vm.NUMA_HIT] += pages - 1
-    here = Vm.NUMA_LOCAL if nid == cpu_nid else Vm.NUMA_OTHER
-    m.vm[s, nid, here] += pages - 1
+    count_allocations(m, s, nid, nid, cpu_nid, Mode.DEFAULT, pages)
+    count_new_pages(m, s, task, pages)
     m.vm[s, cpu_nid, Vm.PGFAULT] += pages
-    m.mm_change[s, m.task[task, Task.MM], Change.RSS] += pages
-    m.cause[s, task, Cause.MINOR_FAULT] += pages * m.cost[Cost.MINOR_FAULT]
 
 
 @kernel
 def populate(m, task, first, pages, write):
-    """Fault a range in page by page; return how many pages are usable."""
+    """Fault a range in, page by page; return how many pages can be used."""
     s = m.info[Info.SHARDS]
     delta = m.task[task, Task.DELTA]
     vpn, end = first, first + pages

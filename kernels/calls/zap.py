@@ -1,6 +1,6 @@
-"""Page tables copied, changed and torn down: fork, mprotect, munmap, exit.
+"""Tear page tables down: munmap, exit, advice dontneed (mm/memory.c).
 
-``docs/model.md`` §5.6.  Ranges are indices of PTEs; all of it is serial work.
+``docs/model/calls.md`` 7 and 8.  Ranges are indices of PTEs.  All of it is serial work.
 """
 
 import numpy as np
@@ -39,7 +39,7 @@ from ..words import (
     PTE_ZERO,
 )
 
-#: Stream of the draws that decide whether an exit loses the race.
+#: Stream of the draws that decide whether an exit loses the race for an entry.
 WEDGE_STREAM = np.uint64(1 << 63)
 
 
@@ -93,7 +93,7 @@ def _loses_race(m, vpn):
 
 @inlined
 def _zap_parked(m, s, entry, vpn, exiting):
-    """Zap a parked PTE; return 1 where the entry and its page are left wedged."""
+    """Zap a parked PTE; return 1 if the entry and its page are left wedged."""
     m.entry_count[entry] -= 1
     if m.entry_count[entry] > 0:
         return 0
@@ -112,7 +112,7 @@ def _zap_parked(m, s, entry, vpn, exiting):
 
 @inlined
 def zap_pte(m, s, pte, vpn, mm, exiting):
-    """Drop what an entry held that is not none; return pages left wedged."""
+    """Release what a PTE held that is not none; return the pages left wedged."""
     if pte & PTE_PRESENT:
         m.mm_change[s, mm, Change.RSS] -= 1
         _zap_present(m, s, pte)
@@ -141,7 +141,7 @@ def _zap_huge_pmd(m, s, block, mm):
 
 @inlined
 def _free_alike(m, s, frames, pfn, active):
-    """Free frames in a row that nothing maps, all on the same list."""
+    """Free frames in a row that nothing maps and that are all on the same list."""
     n = node_of(m, pfn)
     m.node[n, Node.INACTIVE + active] -= frames.size
     m.vm[s, n, Vm.PGFREE] += frames.size
@@ -152,9 +152,9 @@ def _free_alike(m, s, frames, pfn, active):
 
 @inlined
 def _zap_alike(m, s, ptes, mm):
-    """Unmap a slice of PTEs; return False if that is not for all of them the same.
+    """Unmap a slice of PTEs at once, if they are alike; return whether they were.
 
-    They must map frames in a row of one block, which are alike.
+    They must map frames in a row of one block, and these frames must be alike.
     """
     every, _ = bits_of(ptes)
     if not every & PTE_PRESENT or not maps_in_order(ptes):
@@ -199,9 +199,10 @@ def _zap_ptes(m, s, at, stop, vpn, mm, exiting, wedged):
 def zap_pte_range(m, first, vpn, pages, mm, exiting, wedged):
     """Unmap a range of a process (munmap, exit); no huge entry sticks out of it.
 
-    first  index of the range's first PTE, ``vpn`` its virtual page
-    wedged  int64[1]  pages lost to the exit race; added to
-    Return entries zapped.
+    first   index of the range's first PTE
+    vpn     virtual page of that PTE
+    wedged  int64[1]  the pages that are lost to the exit race are added to it
+    Return how many entries were zapped.
     """
     s = m.info[Info.SHARDS]
     zapped = 0

@@ -1,9 +1,12 @@
-"""What faults of small and of huge pages share: map a new page, copy one, charge."""
+"""New pages: map one, map a copy, and a row of faults that each map a new one."""
 
+from typing import Final
+
+from ..access_run import HitCount, task_of
 from ..counters import Cause, Vm
 from ..frames.account import add_rss, charge
 from ..frames.allotment import close_row, has_frame, open_row, take_next
-from ..frames.folio import subpage_unmapped
+from ..frames.folio import count_lru, subpage_unmapped
 from ..frames.look_ahead import look_ahead_new
 from ..frames.lru_batch import folio_add_lru
 from ..frames.page_alloc import node_of
@@ -18,9 +21,8 @@ from ..placement.mempolicy import (
     zonelist_of,
 )
 from ..placement.migrate import lru_add
-from ..state import Change, Cost, Task, Vma
+from ..state import Cost, Task, Vma
 from ..words import (
-    ACCESS_TASK_SHIFT,
     ACCESS_VPN,
     ACCESS_WRITE,
     FRAME_COMPOUND,
@@ -34,21 +36,36 @@ from ..words import (
     PTE_YOUNG,
 )
 
+#: What the word of a new page has besides its vpn, and its PTE besides the frame.
+NEW_FRAME: Final = FRAME_MAPCOUNT_ONE | FRAME_IN_USE
+NEW_PTE: Final = PTE_PRESENT | PTE_WRITE | PTE_YOUNG | PTE_DIRTY
+
+
+@inlined
+def _set_new_page(m, at, vpn, pfn):
+    m.frame[pfn] = vpn | NEW_FRAME
+    m.pte[at] = pfn | NEW_PTE
+
 
 @inlined
 def _map(m, s, task, at, vpn, pfn):
-    m.frame[pfn] = vpn | FRAME_MAPCOUNT_ONE | FRAME_IN_USE
+    _set_new_page(m, at, vpn, pfn)
     lru_add(m, s, pfn, 1)
     folio_add_lru(m, m.task[task, Task.NID], pfn)
-    m.pte[at] = pfn | PTE_PRESENT | PTE_WRITE | PTE_YOUNG | PTE_DIRTY
+
+
+@inlined
+def count_new_pages(m, s, task, pages):
+    """Count pages that were not there before, or the zero page; a fault for each."""
+    add_rss(m, s, task, pages, 0)
+    charge(m, s, task, Cause.MINOR_FAULT, pages * m.cost[Cost.MINOR_FAULT])
 
 
 @inlined
 def map_new_page(m, s, task, at, vpn, pfn):
-    """Map a new page where there was nothing, or the zero page."""
+    """Map a new page in place of none, or of the zero page."""
     _map(m, s, task, at, vpn, pfn)
-    add_rss(m, s, task, 1, 0)
-    charge(m, s, task, Cause.MINOR_FAULT, m.cost[Cost.MINOR_FAULT])
+    count_new_pages(m, s, task, 1)
 
 
 @inlined
@@ -63,52 +80,56 @@ def map_copied_page(m, s, task, at, vpn, old, pfn):
         subpage_unmapped(m, s, old)
 
 
-_NEW_PAGE = PTE_PRESENT | PTE_WRITE | PTE_YOUNG | PTE_DIRTY
-
-
-# --- new pages ------------------------------------------------------------------------
+# --- a row of new pages ---------------------------------------------------------------
 
 
 @inlined
-def _count_new_pages(m, s, task, v, nid, preferred, pages):
+def _zonelist_of_row(m, task, v):
+    """Return (base, mask) of the zonelist for all pages of a VMA; (NONE, 0): none."""
+    mode, mask, row, own = policy_of(m, task, v)
+    if is_interleave(mode):
+        return NONE, 0
+    return zonelist_of(m, task, 0, 0, mode, mask, row, own)
+
+
+@inlined
+def _count_row(m, s, task, v, nid, preferred, pages):
     cpu_nid = m.task[task, Task.NID]
     mode, _, _, _ = policy_of(m, task, v)
     count_allocations(m, s, nid, preferred, cpu_nid, mode, pages)
-    m.lru_change[s, nid, 0] += pages
-    m.mm_change[s, m.task[task, Task.MM], Change.RSS] += pages
-    m.cause[s, task, Cause.MINOR_FAULT] += pages * m.cost[Cost.MINOR_FAULT]
+    count_lru(m, s, nid, 0, pages)
+    count_new_pages(m, s, task, pages)
     m.vm[s, cpu_nid, Vm.PGFAULT] += pages
 
 
 @called
-def new_pages(m, s, queued, k, end, last, run, counts):
-    """Serve writes to pages that are none, from ``k``; return the first that is not."""
-    task, first = run >> ACCESS_TASK_SHIFT, k
-    v = private_vma(m, task, queued[k] & ACCESS_VPN)
+def new_pages(m, s, k, run):
+    """Serve a row of writes to pages that are not there, from access ``k`` on.
+
+    Return the first that is not served.
+    """
+    task, first = task_of(run), k
+    v = private_vma(m, task, run.queued[k] & ACCESS_VPN)
     if v == NONE or not m.vma[v, Vma.WRITE]:
         return k
-    mode, mask, row, own = policy_of(m, task, v)
-    if is_interleave(mode):
-        return k
-    base, mask = zonelist_of(m, task, 0, 0, mode, mask, row, own)
-    nid = node_above_low(m, base, mask)
+    base, mask = _zonelist_of_row(m, task, v)
+    nid = NONE if base == NONE else node_above_low(m, base, mask)
     if nid == NONE:
         return k
     low, high, delta = m.vma[v, Vma.START], m.vma[v, Vma.END], m.task[task, Task.DELTA]
-    row = open_row(m, s, nid)
-    while k < end and has_frame(row):
-        word = queued[k]
-        look_ahead_new(m, queued, k, last)
+    frames = open_row(m, s, nid)
+    while k < run.end and has_frame(frames):
+        word = run.queued[k]
+        look_ahead_new(m, run.queued, k, run.last)
         at = (word & ACCESS_VPN) + delta
         if not is_of(word, run, low, high) or not word & ACCESS_WRITE:
             break
         if m.pte[at] != 0 or m.pmd[at >> HPAGE_PMD_ORDER] == 0:
             break
-        pfn, row = take_next(m, s, nid, row)
-        m.frame[pfn] = word & ACCESS_VPN | FRAME_MAPCOUNT_ONE | FRAME_IN_USE
-        m.pte[at] = pfn | _NEW_PAGE
+        pfn, frames = take_next(m, s, nid, frames)
+        _set_new_page(m, at, word & ACCESS_VPN, pfn)
         k += 1
-    close_row(m, s, nid, row)
-    _count_new_pages(m, s, task, v, nid, preferred_node(m, base, mask, nid), k - first)
-    counts[nid] += k - first
+    close_row(m, s, nid, frames)
+    _count_row(m, s, task, v, nid, preferred_node(m, base, mask, nid), k - first)
+    run.counts[HitCount.NODES + nid] += k - first
     return k

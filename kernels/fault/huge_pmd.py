@@ -4,38 +4,24 @@
 touched, ``v`` the row of the VMA; words of blocks that are split are Cython's.
 """
 
-from ..balancing.should_numa_migrate_memory import (
-    note_filter,
-    note_migration,
-    numamigrate_update_ratelimit,
-)
-from ..balancing.task_numa_fault import task_numa_fault, vma_set_access_pid_bit
-from ..counters import Cause, Refusal, Vm
+from ..counters import Cause, Vm
 from ..frames.account import add_rss, charge
-from ..frames.folio import (
-    folio_nid,
-    huge_mapcount,
-    map_folio,
-    split_huge_page,
-    split_huge_pmd,
-)
+from ..frames.folio import map_folio, split_huge_page, split_huge_pmd
 from ..frames.lru_batch import lru_add_drain
+from ..frames.page_alloc import node_of
 from ..frames.rmap import mapcount
 from ..jit.compile import called, inlined
 from ..knobs import Advice, ThpEnabled
 from ..lazy.misplaced import (
-    count_hint_fault,
-    count_numa_migration,
-    last_cpupid,
-    mapping_is_writable,
-    misplaced,
-    wake_demotion,
+    HintFault,
+    count_hint_faults,
+    decide,
+    note_asked,
+    serve_hint_fault,
 )
 from ..placement.mempolicy import alloc_page_vma
-from ..placement.migrate_huge import migrate_huge
-from ..placement.moves import note_move_huge
-from ..placement.vma_alloc_folio import alloc_huge_on_node, vma_alloc_folio
-from ..state import NO_MEMORY, PUT_ASIDE, SERVED, Cost, Info, Node, Task, Vma
+from ..placement.vma_alloc_folio import vma_alloc_folio
+from ..state import PUT_ASIDE, SERVED, Cost, Info, Task, Vma
 from ..words import (
     FOLIO_COMPOUND,
     HPAGE_PMD_NR,
@@ -92,7 +78,7 @@ def _set_huge_zero_page(m, s, task, block):
 def do_huge_pmd_anonymous_page(m, s, task, at, v, vpn, write):
     """Serve the first fault of a block with 2 MiB.
 
-    SERVED, PUT_ASIDE, or FALLBACK where it takes small pages.
+    SERVED, PUT_ASIDE, or FALLBACK: it takes small pages.
     """
     block = at >> HPAGE_PMD_ORDER
     if not write and m.info[Info.USE_ZERO_PAGE]:
@@ -159,59 +145,16 @@ def _split_for_hint(m, s, task, b):
 
 
 @inlined
-def _migrate_misplaced_folio(m, s, task, block, b, new):
-    """Move a folio by a hint fault to the pageblock ``new``, and judge that."""
-    page_nid, target = folio_nid(m, b), folio_nid(m, new)
-    ns = migrate_huge(m, s, task, b, new)
-    note_move_huge(m, s, task, block, page_nid, new, ns)
-    count_numa_migration(m, s, page_nid, target, HPAGE_PMD_NR)
-
-
-@inlined
 def _do_huge_pmd_numa_page(m, s, task, at, v, vpn):
-    block = at >> HPAGE_PMD_ORDER
-    b = (m.pmd[block] & PTE_PAYLOAD) >> HPAGE_PMD_ORDER
-    page_nid = folio_nid(m, b)
-    first = b << HPAGE_PMD_ORDER
-    target, answer, asked = misplaced(m, s, task, v, vpn, first, page_nid, HPAGE_PMD_NR)
-    if target != NONE and not m.info[Info.UNIT_HINTING]:
-        if asked:
-            note_filter(m, s, task, first, page_nid, HPAGE_PMD_NR, answer)
-        _split_for_hint(m, s, task, b)
-        count_hint_fault(m, s, task, page_nid)
-        return SERVED
-    new = NO_MEMORY
-    limited = target != NONE and numamigrate_update_ratelimit(m, s, target)
-    if target != NONE and not limited:
-        # migrate_balanced_pgdat: above high plus the pages that come.
-        cpu_nid = m.task[task, Task.NID]
-        new = alloc_huge_on_node(m, s, target, cpu_nid, Node.HIGH, HPAGE_PMD_NR)
-        if new == PUT_ASIDE:
-            return PUT_ASIDE
-    last, writable = 0, False
-    if m.info[Info.BALANCING]:
-        last = last_cpupid(m, first, page_nid)
-        mappings = huge_mapcount(m, b) + (m.block_huge[b] & FOLIO_COMPOUND != 0)
-        writable = mapping_is_writable(m, v, m.pmd[block], mappings)
-        if asked:
-            note_filter(m, s, task, first, page_nid, HPAGE_PMD_NR, answer)
-        if target != NONE and not limited:
-            note_migration(m, s, target, HPAGE_PMD_NR)
-    if new >= 0:
-        _migrate_misplaced_folio(m, s, task, block, b, new)
-    elif limited:
-        m.refused[s, Refusal.RATE_LIMIT] += HPAGE_PMD_NR
-    elif target != NONE:
-        m.refused[s, Refusal.TARGET_FULL] += HPAGE_PMD_NR
-        wake_demotion(m, target)
-    m.pmd[block] = (m.pmd[block] & ~PTE_PROTNONE) | PTE_YOUNG
-    count_hint_fault(m, s, task, page_nid)
-    if m.info[Info.BALANCING]:
-        local = page_nid == m.task[task, Task.NID]
-        nid = target if new >= 0 else page_nid
-        failed = target != NONE and new < 0
-        vma_set_access_pid_bit(m, s, v, task)
-        task_numa_fault(m, s, task, last, local, nid, HPAGE_PMD_NR, writable, failed)
+    pfn = m.pmd[at >> HPAGE_PMD_ORDER] & PTE_PAYLOAD
+    fault = HintFault(task, at, v, vpn, pfn, node_of(m, pfn), HPAGE_PMD_NR)
+    decision = decide(m, s, fault)
+    if decision.target == NONE or m.info[Info.UNIT_HINTING]:
+        return serve_hint_fault(m, s, fault, decision)
+    if decision.asked:
+        note_asked(m, s, fault, decision)
+    _split_for_hint(m, s, task, pfn >> HPAGE_PMD_ORDER)
+    count_hint_faults(m, s, task, fault.nid, 1)
     return SERVED
 
 

@@ -1,4 +1,7 @@
-"""Free frames that a quantum lends to shards, and takes back."""
+"""Allotments: free frames that are lent to shards for a quantum, and taken back.
+
+``docs/model/quantum.md`` 3 and 7.
+"""
 
 from typing import Final
 
@@ -23,19 +26,19 @@ from .page_alloc import (
     unlink_partial,
 )
 
-#: Frames that a shard may always have of a node, if it has so many accesses.
+#: Frames that a shard may be lent of a node, however few it took before.
 ALLOTMENT: Final = 64
-#: Whole blocks that a shard may always have, if it has so many accesses.
+#: Whole blocks that a shard may be lent of a node, however few it took before.
 HUGE_ALLOTMENT: Final = 16
-#: Blocks whose frames' words fill a huge page of the host.
+#: Blocks whose frame words fill a huge page of the host (2 MiB).
 HOST_BLOCKS: Final = 512
-#: Frames that are freed between a prefetch and its use, at least.
+#: At least this many frames are freed between a prefetch and its use.
 DISTANCE: Final = 32
 
 
 @inlined
 def rmqueue_shard(m, s, n):
-    """Take a frame of the shard's allotment; PUT_ASIDE where it is used up."""
+    """Take a frame of the shard's allotment; PUT_ASIDE if none is left."""
     if m.pool[s, n, Pool.LEFT] == 0:
         return PUT_ASIDE
     b = m.pool[s, n, Pool.HEAD]
@@ -49,9 +52,10 @@ def rmqueue_shard(m, s, n):
 
 # --- a row of frames from a shard's allotment -----------------------------------------
 #
-# What ``rmqueue_shard`` gives, one after the other, but a word of ``block_free`` is
-# read and written once for all its frames.  A row is (the word's index, what is free of
-# it, frames taken of it, frames that the allotment had left when it was opened).
+# A row gives the same frames as repeated calls of ``rmqueue_shard``, but reads and
+# writes each word of ``block_free`` once for all its frames.  It is a tuple: index of
+# the word, bits of it that are still free, frames taken from it, frames that the
+# allotment had left when the word was opened.
 
 
 @inlined
@@ -85,7 +89,7 @@ def take_next(m, s, n, row):
 
 @inlined
 def close_row(m, s, n, row):
-    """Note what was taken since the row's word was opened."""
+    """Write back what was taken since the row's word was opened."""
     i, free, taken, left = row
     if taken == 0:
         return
@@ -100,7 +104,7 @@ def close_row(m, s, n, row):
 
 @inlined
 def rmqueue_huge_shard(m, s, n):
-    """Take a block of the shard's allotment; PUT_ASIDE where it is used up."""
+    """Take a block of the shard's allotment; PUT_ASIDE if none is left."""
     if m.pool[s, n, Pool.HUGE_LEFT] == 0:
         return PUT_ASIDE
     b = m.pool[s, n, Pool.HUGE_HEAD]
@@ -113,8 +117,8 @@ def rmqueue_huge_shard(m, s, n):
 def _lend_to(m, s, n, allotment):
     """Lend blocks to a shard until their free frames reach its allotment.
 
-    No more than it wants by what it took: where blocks have a free frame each, a node
-    that nobody takes from would cost more than all faults.
+    Lend only what the shard used recently: when each block has one free frame, lending
+    from an unused node costs more than all the faults.
     """
     allotment = min(allotment, max(ALLOTMENT, m.pool[s, n, Pool.WANTED]))
     lent = 0
@@ -144,9 +148,9 @@ def _lend_to(m, s, n, allotment):
 
 @inlined
 def _lend_huge_to(m, s, n, allotment):
-    """Lend wholly free blocks to a shard, as many of its allotment as there are.
+    """Lend wholly free blocks to a shard: its allotment, or all that there are.
 
-    Twice what it took last is enough: most accesses are hits.
+    Twice what it took last time is enough, because most accesses are hits.
     """
     allotment = min(allotment, max(HUGE_ALLOTMENT, 2 * m.pool[s, n, Pool.HUGE_USED]))
     last = NONE
@@ -174,7 +178,11 @@ def _queue_length(m, s):
 
 @kernel
 def lend(m):
-    """Give every shard its allotment of every node's free frames for a quantum."""
+    """Lend every shard its allotment of every node's free frames for a quantum.
+
+    Reads the nodes' free frames and watermarks and the shards' queues; changes the
+    nodes' lists of blocks, ``m.pool`` and WHOLE_AT_START.
+    """
     shards = m.info[Info.SHARDS]
     part = 8 if m.info[Info.THP_ENABLED] == ThpEnabled.NEVER else 16
     for n in range(m.node.shape[0]):
@@ -195,10 +203,10 @@ def lend(m):
 
 @inlined
 def touch_ahead(m):
-    """Have the host back the frame words of blocks that will be lent next.
+    """Touch the frame words of the blocks that will be lent next.
 
-    It clears a huge page of them at the first touch, while every thread waits that
-    needs one; here one thread does, and the others serve.
+    The host clears a huge page when it is first touched, and all threads that need the
+    page wait for that.  Here one thread waits, and the others serve.
     """
     for n in range(m.node.shape[0]):
         lent = m.node[n, Node.WHOLE_AT_START] - m.node[n, Node.WHOLE]
@@ -256,9 +264,9 @@ def _free_huge_chain(m, s):
 
 @kernel
 def take_back(m):
-    """End the allotments: lent blocks go back, and what was freed is free.
+    """End the allotments: blocks that are still lent go back to their nodes' lists.
 
-    Frames that shards freed are free in their nodes' counts; ``free_part`` frees them.
+    Frames that shards freed count as free from now on; ``free_part`` sets their bits.
     """
     shards = m.info[Info.SHARDS]
     for s in range(shards):
@@ -271,7 +279,7 @@ def take_back(m):
 
 @inlined
 def _ask_for_blocks(m, s, part, i):
-    """Prefetch what a part's frees from the ``i``-th one of a shard will change."""
+    """Prefetch what the frees of a part will change, from a shard's ``i``-th one on."""
     first = m.shard[s, Shard.QUEUE_FIRST]
     for j in range(first + i, first + min(i + DISTANCE, m.freed_count[s, part])):
         prefetchw(m.block_free, m.freed[part, j] // WORD_BITS)
@@ -280,7 +288,7 @@ def _ask_for_blocks(m, s, part, i):
 
 @inlined
 def _free_part_of(m, s, part):
-    """Free what a shard freed of a part; keep the frames whose block changed lists."""
+    """Free a shard's frames of a part; keep those whose block must change its list."""
     first, kept = m.shard[s, Shard.QUEUE_FIRST], 0
     for i in range(m.freed_count[s, part]):
         if i % DISTANCE == 0:
@@ -298,9 +306,9 @@ def _free_part_of(m, s, part):
 
 @inlined
 def free_part(m, part):
-    """Free the frames of a part that shards freed, but for the lists of blocks.
+    """Free the frames of a part that shards freed; ``relist`` then moves the blocks.
 
-    No two parts have a block in common: threads may free parts side by side.
+    No two parts have a block in common, so threads may free parts side by side.
     """
     shards = m.info[Info.SHARDS]
     _ask_for_blocks(m, 0, part, 0)
@@ -312,7 +320,7 @@ def free_part(m, part):
 
 @inlined
 def _relist(m, pfn):
-    """Put a block on the list that its free frames ask for."""
+    """Move a block to the list that it belongs to by its free frames."""
     n, b = node_of(m, pfn), pfn >> HPAGE_PMD_ORDER
     if m.block_list[b] == BlockList.UNLISTED:
         push_partial(m, n, b)
@@ -323,7 +331,7 @@ def _relist(m, pfn):
 
 @kernel
 def relist(m):
-    """Put blocks that frames were freed in on their lists, and free huge pages."""
+    """Move blocks in which frames were freed to their lists, then free huge pages."""
     shards = m.info[Info.SHARDS]
     for part in range(FREED_PARTS):
         for s in range(shards):

@@ -1,7 +1,7 @@
-"""Huge pages as folios: who maps them, their splits, and splits that are put off.
+"""Huge pages as folios: what maps them, their splits, and deferred splits.
 
-``docs/model.md`` §10.3.  ``b`` is the pageblock that the folio fills, ``block`` the
-index of a PMD entry.
+``docs/model/page.md`` 5 and ``docs/model/thp.md`` 4 to 6.  ``b`` is the pageblock that
+the folio fills, ``block`` the index of a PMD entry.
 """
 
 from ..counters import Vm
@@ -72,13 +72,14 @@ def maps_folio(pmd, b):
 
 @inlined
 def lru_add_huge(m, s, b, change):
-    """Count a folio in (1) or out (-1) of its node's active or inactive list."""
+    """Add a folio to the LRU counts of its node (1), or take it out of them (-1)."""
     active = 1 if m.block_huge[b] & FRAME_ACTIVE else 0
-    _lru_add(m, s, folio_nid(m, b), active, change * HPAGE_PMD_NR)
+    count_lru(m, s, folio_nid(m, b), active, change * HPAGE_PMD_NR)
 
 
 @inlined
-def _lru_add(m, s, n, active, pages):
+def count_lru(m, s, n, active, pages):
+    """Count pages in, or out if negative, of a node's active (1) or inactive list."""
     if s == m.info[Info.SHARDS]:
         m.node[n, Node.INACTIVE + active] += pages
     else:
@@ -95,7 +96,7 @@ def _count_deferred(m, s, n, change):
 
 @inlined
 def undefer(m, s, b):
-    """Take a folio off the queue of those that wait to be split, if it is on it."""
+    """Take a folio off the queue of deferred splits, if it is there."""
     if m.block_huge[b] & FOLIO_DEFERRED:
         m.block_huge[b] &= ~FOLIO_DEFERRED
         _count_deferred(m, s, folio_nid(m, b), -1)
@@ -103,7 +104,7 @@ def undefer(m, s, b):
 
 @inlined
 def defer(m, s, b):
-    """Queue a folio to be split, if it is not queued."""
+    """Queue a folio for a deferred split, if it is not queued yet."""
     if m.block_huge[b] & FOLIO_DEFERRED:
         return
     n = folio_nid(m, b)
@@ -130,16 +131,16 @@ def folio_unmapped(m, s, b):
 
 @inlined
 def subpage_unmapped(m, s, pfn):
-    """Take note that a COMPOUND frame has lost a PTE, which its word shows already."""
+    """Update a folio after a frame of it has lost a PTE, and its word a mapcount."""
     if mapcount(m.frame[pfn]) > 0:
         return
     b = pfn >> HPAGE_PMD_ORDER
     m.block_mapped[b] -= 1
     if m.block_huge[b] & FOLIO_REMAPPED:
-        # Without PG_double_map the page counts as unmapped, whoever maps the whole.
+        # Without PG_double_map the page counts as unmapped, even if PMD entries map it.
         defer(m, s, b)
     if m.block_mapped[b] == 0 and mapcount(m.block_huge[b]) > 0:
-        # PMD entries alone map it again: nobody may take it for shared.
+        # Only PMD entries map it again: with COMPOUND it would be taken for shared.
         m.block_huge[b] &= ~(FOLIO_COMPOUND | FOLIO_REMAPPED)
         first = b << HPAGE_PMD_ORDER
         m.frame[first : first + HPAGE_PMD_NR] = 0
@@ -167,23 +168,23 @@ def split_huge_pmd(m, s, mm, block):
         m.block_huge[(pmd & PTE_PAYLOAD) >> HPAGE_PMD_ORDER] &= ~FOLIO_REMAPPED
     split_pmd(m.pmd, m.pte, m.frame, m.block_huge, m.block_mapped, block)
     vpn = (block << HPAGE_PMD_ORDER) - m.mm[mm, Mm.DELTA]
-    kept = vm_page_prot(m, mm, vpn, pmd)
-    if kept:
-        _mark_ptes(m, block, kept)
+    prot = vm_page_prot(m, mm, vpn, pmd)
+    if prot:
+        _mark_ptes(m, block, prot)
 
 
 @kernel
 def vma_adjust_trans_huge(m, mm, block):
-    """Split the entry of a block, if it is huge: a VMA is going to end inside it."""
+    """Split the entry of a block if it is huge, because a VMA will end inside it."""
     if m.pmd[block] & PMD_LEAF:
         split_huge_pmd(m, m.info[Info.SHARDS], mm, block)
 
 
 @inlined
-def _unmap_folio(m, s, b, kept):
+def _unmap_folio(m, s, b, prot):
     """Split every PMD entry that maps a folio, the oldest process's first.
 
-    kept  PROTNONE, if PTEs are to be marked as their PMD entry was; else 0
+    prot  PROTNONE if PTEs keep the mark of their PMD entry, otherwise 0
     """
     vpn = m.block_huge[b] & FRAME_VPN
     mm = first_mm(m, vpn)
@@ -192,14 +193,14 @@ def _unmap_folio(m, s, b, kept):
         pmd = m.pmd[block]
         if maps_folio(pmd, b):
             split_huge_pmd(m, s, mm, block)
-            if pmd & kept:
-                _mark_ptes(m, block, kept)
+            if pmd & prot:
+                _mark_ptes(m, block, prot)
         mm = m.mm[mm, Mm.NEXT]
 
 
 @called
 def _take_over_from(m, b, moved):
-    """Let the pages of a folio that was split remember which node it left last."""
+    """Give the pages of a split folio its FROM, the node that it left last."""
     first = b << HPAGE_PMD_ORDER
     for pfn in range(first, first + HPAGE_PMD_NR):
         if m.frame[pfn] != 0:
@@ -208,7 +209,7 @@ def _take_over_from(m, b, moved):
 
 @called
 def _any_dirty(m, b):
-    """Tell whether an entry that maps a folio, by PTEs alone now, has been written."""
+    """Tell whether a PTE of a folio is dirty; no PMD entry maps the folio any more."""
     first = b << HPAGE_PMD_ORDER
     vpn = m.block_huge[b] & FRAME_VPN
     mm = first_mm(m, vpn)
@@ -223,7 +224,7 @@ def _any_dirty(m, b):
 
 @called
 def _take_over_lazyfree(m, b, dirty):
-    """Let the pages of a folio that was freed by advice be so too, and as clean."""
+    """Make the pages of a split folio LAZYFREE, and clean unless it was ``dirty``."""
     first = b << HPAGE_PMD_ORDER
     for pfn in range(first, first + HPAGE_PMD_NR):
         if m.frame[pfn] != 0:
@@ -233,13 +234,13 @@ def _take_over_lazyfree(m, b, dirty):
 
 
 @called
-def split_huge_page(m, s, b, kept):
-    """Make ordinary pages of a folio; return how many of them were freed.
+def split_huge_page(m, s, b, prot):
+    """Split a folio into ordinary pages; return how many of them were freed.
 
-    kept  PROTNONE, where hinting marks outlive the split; else 0
+    prot  PROTNONE if hinting marks outlive the split, otherwise 0
     """
-    _unmap_folio(m, s, b, kept)
-    # The PTEs give way to migration entries one by one: that queues it (before 6.8).
+    _unmap_folio(m, s, b, prot)
+    # Migration entries replace the PTEs one by one, which queues it (before 6.8).
     defer(m, s, b)
     undefer(m, s, b)
     n = folio_nid(m, b)
@@ -255,7 +256,7 @@ def split_huge_page(m, s, b, kept):
     split_last_cpupid(m, b)
     m.block_list[b] = BlockList.UNLISTED
     set_free(m, b, 0)
-    _lru_add(m, s, n, active, -freed)
+    count_lru(m, s, n, active, -freed)
     m.vm[s, n, Vm.THP_SPLIT_PAGE] += 1
     if freed > 0:
         first = b << HPAGE_PMD_ORDER
@@ -269,7 +270,7 @@ def split_huge_page(m, s, b, kept):
 def map_folio(m, s, mm, block, vpn, b, bits):
     """Map a new folio, young and dirty; ``vpn`` is any of its pages.
 
-    bits  WRITE, where the VMA has it, and the node of the page table
+    bits  WRITE if the VMA has it, and the node of the page table
     """
     m.block_huge[b] = vpn & ~(HPAGE_PMD_NR - 1) | FRAME_MAPCOUNT_ONE | FRAME_IN_USE
     lru_add_huge(m, s, b, 1)

@@ -8,54 +8,28 @@ same arguments serves Python.  Arrays are those of ``kernels/state.py``.
 
 from libc.stdint cimport int16_t, int64_t
 
-cdef enum:
-    HPAGE_PMD_ORDER = 9
-    HPAGE_PMD_NR = 512
-
-# As in constants.py; ``layout`` hands them to the test that holds both sides together.
-cdef int64_t PAYLOAD = (<int64_t>1 << 40) - 1
-cdef int64_t PRESENT = <int64_t>1 << 40
-cdef int64_t ZERO = <int64_t>1 << 41
-cdef int64_t WRITE = <int64_t>1 << 44
-cdef int64_t YOUNG = <int64_t>1 << 45
-cdef int64_t DIRTY = <int64_t>1 << 46
-cdef int64_t TABLE = <int64_t>1 << 48
-cdef int64_t PMD_NID = <int64_t>0x3F << 49
-cdef int64_t PTE_EXCLUSIVE = <int64_t>1 << 48
-cdef int64_t PMD_EXCLUSIVE = <int64_t>1 << 56
-cdef int64_t VPN = (<int64_t>1 << 36) - 1
-cdef int64_t MAPCOUNT_ONE = <int64_t>1 << 36
-cdef int64_t MAPCOUNT = <int64_t>0xFFF << 36
-cdef int64_t IN_USE = <int64_t>1 << 48
-cdef int64_t ACTIVE = <int64_t>1 << 49
-cdef int64_t FRAME_DIRTY = <int64_t>1 << 51
-cdef int64_t COMPOUND = <int64_t>1 << 55
-
-
-def layout():
-    """Return {name: bits} as this module was compiled with."""
-    return {
-        "PTE_PAYLOAD": PAYLOAD,
-        "PTE_PRESENT": PRESENT,
-        "PTE_ZERO": ZERO,
-        "PTE_WRITE": WRITE,
-        "PTE_YOUNG": YOUNG,
-        "PTE_DIRTY": DIRTY,
-        "PMD_TABLE": TABLE,
-        "PMD_NID": PMD_NID,
-        "PTE_EXCLUSIVE": PTE_EXCLUSIVE,
-        "PMD_EXCLUSIVE": PMD_EXCLUSIVE,
-        "FRAME_VPN": VPN,
-        "FRAME_MAPCOUNT_ONE": MAPCOUNT_ONE,
-        "FRAME_MAPCOUNT": MAPCOUNT,
-        "FRAME_IN_USE": IN_USE,
-        "FRAME_ACTIVE": ACTIVE,
-        "FRAME_DIRTY": FRAME_DIRTY,
-        "FRAME_COMPOUND": COMPOUND,
-        "HPAGE_PMD_ORDER": HPAGE_PMD_ORDER,
-        "HPAGE_PMD_NR": HPAGE_PMD_NR,
-    }
-
+from words cimport (
+    FRAME_ACTIVE,
+    FRAME_COMPOUND,
+    FRAME_DIRTY,
+    FRAME_IN_USE,
+    FRAME_MAPCOUNT,
+    FRAME_MAPCOUNT_ONE,
+    FRAME_VPN,
+    HPAGE_PMD_NR,
+    HPAGE_PMD_ORDER,
+    PMD_EXCLUSIVE,
+    PMD_NID,
+    PMD_TABLE,
+    PTE_DIRTY,
+    PTE_EXCLUSIVE,
+    PTE_PAYLOAD,
+    PTE_PRESENT,
+    PTE_PROTNONE,
+    PTE_WRITE,
+    PTE_YOUNG,
+    PTE_ZERO,
+)
 
 cdef bint none_in_block(const int64_t* pte) noexcept nogil:
     """Tell whether all PTEs of a block are none."""
@@ -98,7 +72,7 @@ def populate_blocks(
     with nogil:
         while done < blocks:
             offset = done * HPAGE_PMD_NR
-            if pmd[block + done] & (PRESENT | ZERO):
+            if pmd[block + done] & (PTE_PRESENT | PTE_ZERO):
                 break
             if not none_in_block(&pte[at + offset]):
                 break
@@ -118,12 +92,12 @@ cdef void map_subpages(
     cdef int64_t word = block_huge[block]
     cdef int64_t* words = frame + pfn
     cdef Py_ssize_t i
-    if word & COMPOUND:
+    if word & FRAME_COMPOUND:
         for i in range(HPAGE_PMD_NR):
-            words[i] += MAPCOUNT_ONE
+            words[i] += FRAME_MAPCOUNT_ONE
     else:
-        fill_block(words, (word & VPN) | MAPCOUNT_ONE | IN_USE | COMPOUND, 1)
-    block_huge[block] = (word - MAPCOUNT_ONE) | COMPOUND
+        fill_block(words, (word & FRAME_VPN) | FRAME_MAPCOUNT_ONE | FRAME_IN_USE | FRAME_COMPOUND, 1)
+    block_huge[block] = (word - FRAME_MAPCOUNT_ONE) | FRAME_COMPOUND
     block_mapped[block] = HPAGE_PMD_NR
 
 
@@ -137,18 +111,18 @@ cdef api void split_pmd_api(
 ) noexcept nogil:
     """Replace a huge entry by a page table that maps the same (__split_huge_pmd).
 
-    PROTNONE is lost.  ``block`` is the index of the entry in ``pmd``.
+    PTE_PROTNONE is lost.  ``block`` is the index of the entry in ``pmd``.
     """
     cdef int64_t entry = pmd[block]
     cdef int64_t* ptes = pte + block * HPAGE_PMD_NR
-    cdef int64_t kept = PAYLOAD | PRESENT | WRITE | YOUNG | DIRTY
+    cdef int64_t kept = PTE_PAYLOAD | PTE_PRESENT | PTE_WRITE | PTE_YOUNG | PTE_DIRTY
     cdef int64_t exclusive = PTE_EXCLUSIVE if entry & PMD_EXCLUSIVE else 0
-    if entry & ZERO:
-        fill_block(ptes, ZERO, 0)
+    if entry & PTE_ZERO:
+        fill_block(ptes, PTE_ZERO, 0)
     else:
         fill_block(ptes, (entry & kept) | exclusive, 1)
-        map_subpages(frame, block_huge, block_mapped, entry & PAYLOAD)
-    pmd[block] = TABLE | (entry & PMD_NID)
+        map_subpages(frame, block_huge, block_mapped, entry & PTE_PAYLOAD)
+    pmd[block] = PMD_TABLE | (entry & PMD_NID)
 
 
 def split_pmd(
@@ -175,12 +149,12 @@ cdef api int64_t split_folio_api(
     PTE maps get the word 0; return how many.
     """
     cdef int64_t* words = frame + (block << HPAGE_PMD_ORDER)
-    cdef int64_t kept = (block_huge[block] & ACTIVE) | FRAME_DIRTY
+    cdef int64_t kept = (block_huge[block] & FRAME_ACTIVE) | FRAME_DIRTY
     cdef int64_t unmapped = 0
     cdef Py_ssize_t i
     for i in range(HPAGE_PMD_NR):
-        if words[i] & MAPCOUNT:
-            words[i] = (words[i] & ~COMPOUND) | kept
+        if words[i] & FRAME_MAPCOUNT:
+            words[i] = (words[i] & ~FRAME_COMPOUND) | kept
         else:
             words[i] = 0
             unmapped += 1

@@ -1,10 +1,12 @@
 """Cython's functions as Numba kernels call them: by address, without Python.
 
-``add_symbol`` with ``ExternalFunction`` keeps the kernels' on-disk cache valid from
-process to process.  The symbols' names carry a version: it must grow with a signature,
-since an old cached kernel would call the new function blindly.  Without the JIT the
-same names are the functions' Python wrappers.
+``add_symbol`` and ``ExternalFunction`` keep the kernels' on-disk cache valid from one
+process to the next.  The names of the symbols carry a version.  It must grow when a
+signature changes, otherwise an old kernel in the cache would call the new function with
+the old arguments.  Without the JIT the same names are the functions' Python wrappers.
 """
+
+import ctypes
 
 import llvmlite.binding as llvm
 import numba
@@ -12,14 +14,12 @@ from numba import types
 from numba.extending import get_cython_function_address, intrinsic
 
 from ..jit.compile import inlined
+from ..jit.switch import PUBLIC
 from . import huge_memory
-
-_WORDS = types.CPointer(types.int64)
-_SHORTS = types.CPointer(types.int16)
 
 
 @intrinsic
-def _data(context, array):
+def _address_of(context, array):
     """Return the address of an array's first item."""
 
     def generate(context, builder, signature, args):
@@ -29,19 +29,37 @@ def _data(context, array):
     return types.CPointer(array.dtype)(array), generate
 
 
-def _bind(name: str, version: int, signature):
+def _by_symbol(name: str, version: int, result, *arguments):
     symbol = f"lazynuma_{name}_v{version}"
     address = get_cython_function_address(huge_memory.__name__, name)
     llvm.add_symbol(symbol, address)
-    return types.ExternalFunction(symbol, signature)
+    return types.ExternalFunction(symbol, result(*arguments))
 
+
+def _by_ctypes(name: str, version: int, result, *arguments):
+    address = get_cython_function_address(huge_memory.__name__, name)
+    return ctypes.CFUNCTYPE(result, *arguments)(address)
+
+
+@numba.njit
+def _pointer_of(array):
+    """Return what Numba passes as a pointer to a function of ctypes."""
+    return array.ctypes
+
+
+if PUBLIC:
+    _bind, _data = _by_ctypes, _pointer_of
+    _VOID, _LONG = None, ctypes.c_int64
+    _WORDS, _SHORTS = ctypes.POINTER(_LONG), ctypes.POINTER(ctypes.c_int16)
+else:
+    _bind, _data = _by_symbol, _address_of
+    _VOID, _LONG = types.void, types.int64
+    _WORDS, _SHORTS = types.CPointer(_LONG), types.CPointer(types.int16)
 
 _split_pmd = _bind(
-    "split_pmd_api",
-    1,
-    types.void(_WORDS, _WORDS, _WORDS, _WORDS, _SHORTS, types.int64),
+    "split_pmd_api", 1, _VOID, _WORDS, _WORDS, _WORDS, _WORDS, _SHORTS, _LONG
 )
-_split_folio = _bind("split_folio_api", 1, types.int64(_WORDS, _WORDS, types.int64))
+_split_folio = _bind("split_folio_api", 1, _LONG, _WORDS, _WORDS, _LONG)
 
 if numba.config.DISABLE_JIT:
     split_pmd = huge_memory.split_pmd

@@ -1,8 +1,9 @@
-"""Who took the last hint fault on a page, or when a slow page was marked.
+"""Which task took the last hint fault on a page, or when a slow page was marked.
 
-One int32 a frame, or a folio: 0 is unset; else 1 + (CPU << 8 | low bits of the pid), or
-on slow nodes of tiered memory 1 + milliseconds (folio_use_access_time, mm/memory.c).
-All of it is touched only where NUMA balancing is on.
+``docs/model/page.md`` 4.  One int32 for each frame and one for each folio.  0 is unset,
+otherwise it is 1 + (CPU << 8 | low 8 bits of the pid).  On slow nodes of tiered memory
+it is 1 + milliseconds (folio_use_access_time, mm/memory.c).  None of it is touched
+unless NUMA balancing is on.
 """
 
 from typing import Final
@@ -20,7 +21,7 @@ _TIERING: Final = int(Balancing.TIERING)
 
 @inlined
 def uses_access_time(m, n):
-    """Tell whether pages of a node keep the time of their mark (a slow node's do)."""
+    """Tell whether pages of a node keep the time of their mark: slow ones do."""
     return m.info[Info.BALANCING] & _TIERING != 0 and m.node[n, Node.SLOW] == 1
 
 
@@ -32,7 +33,7 @@ def pid_of(task):
 
 @inlined
 def cpupid_of(m, task):
-    """Return the word of a fault that a task takes now."""
+    """Return the word for a fault that a task takes now."""
     return (m.task[task, Task.CPU] << _PID_BITS | pid_of(task)) + 1
 
 
@@ -48,7 +49,7 @@ def cpupid_cpu(word):
 
 @inlined
 def cpupid_nid(m, word):
-    """Return the node of the CPU that took the last hint fault; not for 0."""
+    """Return the node of the CPU that took the last hint fault; the word is not 0."""
     return m.cpu_node[cpupid_cpu(word)]
 
 
@@ -72,14 +73,14 @@ def set_last_cpupid(m, pfn, word):
 
 @inlined
 def reset_last_cpupid(m, pfn):
-    """Forget who used a frame that is freed (free_pages_prepare)."""
+    """Forget which task used a frame that is freed (free_pages_prepare)."""
     if m.info[Info.BALANCING]:
         m.frame_cpupid[pfn] = 0
 
 
 @inlined
 def reset_last_cpupids(m, pfn, frames):
-    """Forget who used frames in a row."""
+    """Forget which tasks used frames in a row."""
     if m.info[Info.BALANCING]:
         m.frame_cpupid[pfn : pfn + frames] = 0
 
@@ -92,7 +93,7 @@ def reset_last_cpupid_huge(m, b):
 
 @inlined
 def _taken_over(m, word, source, target):
-    """Return a word that goes with its page (folio_migrate_flags)."""
+    """Return the word that a page has after its move (folio_migrate_flags)."""
     if uses_access_time(m, source) != uses_access_time(m, target):
         return 0
     return word

@@ -1,7 +1,8 @@
-"""What accesses to come will need, asked for while others are served.
+"""What later accesses will need, prefetched while earlier ones are served.
 
-An access waits for its PTE, a fault for what that leads to besides.  Each is prefetched
-so many accesses before its use that memory has answered, in the order of a chain.
+An access waits for its PTE, and a fault also for what the PTE holds: a frame, or a slot
+or entry and then its frame.  Each link of this chain is prefetched early enough for
+memory to answer before the next link is asked for.
 """
 
 from ..jit.compile import called, inlined
@@ -18,12 +19,13 @@ from ..words import (
     PTE_SWAP,
 )
 
-#: Accesses between the prefetch of a PTE and its use, at least ...
+#: A PTE is prefetched at least this many accesses before its use, ...
 DISTANCE = 64
-#: ... and of what the PTE leads to, and of what that leads to.
+#: ... the frame, slot or entry that it holds this many, ...
 DISTANCE_PAGE = 32
+#: ... and the frame of that slot or entry this many.
 DISTANCE_CACHED = 16
-#: Accesses to come that a fault asks for at once.
+#: Accesses that are prefetched for at once.
 GROUP = 16
 
 
@@ -48,22 +50,22 @@ def _ask_for_tables(m, queued, k, last):
 
 @inlined
 def _ask_for_page(m, word):
-    """Prefetch what a fault on a page needs, by its PTE, which has arrived."""
+    """Prefetch the frame, slot or entry that a PTE holds; the PTE has arrived."""
     pte = m.pte[_at(m, word)]
-    given = pte & PTE_PAYLOAD
+    payload = pte & PTE_PAYLOAD
     if pte & PTE_PRESENT:
-        prefetchw(m.frame, given)
+        prefetchw(m.frame, payload)
     elif pte & PTE_SWAP:
-        prefetchw(m.slot_frame, given)
-        prefetchw(m.slot_count, given)
+        prefetchw(m.slot_frame, payload)
+        prefetchw(m.slot_count, payload)
     elif pte & PTE_PARKED:
-        prefetchw(m.entry_frame, given)
-        prefetchw(m.entry_count, given)
+        prefetchw(m.entry_frame, payload)
+        prefetchw(m.entry_count, payload)
 
 
 @inlined
 def _ask_for_cached(m, word):
-    """Prefetch the frame of a parked page, by the slot or entry that has arrived."""
+    """Prefetch the frame of a parked page; its slot or entry has arrived."""
     pte = m.pte[_at(m, word)]
     if pte & PTE_SWAP:
         pfn = m.slot_frame[pte & PTE_PAYLOAD]
@@ -83,15 +85,15 @@ def _ask_for_pages(m, queued, k, last):
 
 @inlined
 def look_at_first(m, queued, k, end):
-    """Prefetch for the accesses that nothing was served before."""
+    """Prefetch for the first accesses of a queue, which nothing looked ahead to."""
     for i in range(k, min(k + DISTANCE, end)):
         at = _at(m, queued[i])
         prefetchw(m.pte, at)
         prefetch(m.pmd, at >> HPAGE_PMD_ORDER)
 
 
-# Groups are asked for at once: an access's walk of the host's own page tables holds up
-# what follows it, but not the next prefetch.
+# A group is prefetched at once: while the host walks its own page tables for one
+# prefetch, other work has to wait, but the next prefetch has not.
 
 
 @called
@@ -117,20 +119,20 @@ def _ask_for_mapped_group(m, queued, k, last):
 
 @inlined
 def look_ahead(m, queued, k, last):
-    """Prefetch for faults to come: where one page faults the next ones will, too."""
+    """Prefetch for later faults: if one page faults, the next ones often do, too."""
     if k % GROUP == 0:
         _ask_for_group(m, queued, k, last)
 
 
 @inlined
 def look_ahead_new(m, queued, k, last):
-    """Prefetch for faults to come on pages that are none."""
+    """Prefetch for later faults on pages whose entry is none."""
     if k % GROUP == 0:
         _ask_for_new_group(m, queued, k, last)
 
 
 @inlined
 def look_ahead_mapped(m, queued, k, last):
-    """Prefetch for faults to come on pages that have a frame."""
+    """Prefetch for later faults on pages that have a frame."""
     if k % GROUP == 0:
         _ask_for_mapped_group(m, queued, k, last)

@@ -1,8 +1,8 @@
 """The batch of new pages that a CPU has yet to put on the LRU (mm/swap.c, 6.1).
 
-``docs/model.md`` §5.12.  Who holds a batch holds a reference of its pages: they cannot
-be isolated, and are nobody's alone.  The CPUs of a node share one batch here; batches
-are kept in the script's order only (``info[LRU_BATCHES]``).
+``docs/model/page.md`` 11.  A batch holds a reference to each page, so none can be
+isolated or taken for private.  The CPUs of a node share one batch here.  There are
+batches in sequential mode only (``info[LRU_BATCHES]``).
 """
 
 from typing import Final
@@ -10,13 +10,13 @@ from typing import Final
 from ..jit.compile import called, inlined
 from ..state import Info, Node
 
-#: Pages of a batch that is put on the LRU (PAGEVEC_SIZE).
+#: A batch with this many pages goes to the LRU (mm/pagevec.h, 6.1).
 PAGEVEC_SIZE: Final = 15
 
 
 @inlined
 def folio_add_lru(m, nid, pfn):
-    """Put a new page into the batch of a CPU of a node."""
+    """Put a new page into the batch of a node's CPUs; a full batch is emptied."""
     if m.info[Info.LRU_BATCHES]:
         count = m.node[nid, Node.BATCHED]
         m.node[nid, Node.BATCH + count] = pfn
@@ -25,7 +25,7 @@ def folio_add_lru(m, nid, pfn):
 
 @inlined
 def lru_add_drain(m, nid):
-    """Put what is in a batch on the LRU."""
+    """Put all pages of a batch on the LRU."""
     if m.info[Info.LRU_BATCHES]:
         m.node[nid, Node.BATCHED] = 0
 

@@ -1,7 +1,8 @@
-"""Free frames: pageblocks, their lists, and the allotments of shards.
+"""Free frames: pageblocks and their lists.
 
-The rules are those of ``docs/model.md`` §3 and §6, steps 3 and 5.  ``m`` is the
-Memory, ``n`` a node, ``b`` a pageblock, ``s`` a shard.
+``docs/model/page.md`` 6 and 10; the barrier frees what shards freed by
+``docs/model/quantum.md`` 7.  ``m`` is the Memory, ``n`` a node, ``b`` a pageblock,
+``s`` a shard.
 """
 
 from typing import Final
@@ -13,11 +14,11 @@ from ..state import FREED_PARTS, BlockList, Info, Node, Pool, Shard
 from ..words import FOLIO_COMPOUND, HPAGE_PMD_NR, HPAGE_PMD_ORDER, NONE
 from .last_cpupid import reset_last_cpupid, reset_last_cpupid_huge
 
-#: Words of ``block_free`` of a block, and what they are where it is wholly free.
+#: A block has FREE_WORDS words of ``block_free``, ALL_FREE if it is wholly free.
 WORD_BITS: Final = 64
 FREE_WORDS: Final = HPAGE_PMD_NR // WORD_BITS
 ALL_FREE: Final = -1
-#: Blocks in a row that one part frees: their bits are a page of the host.
+#: log2 of the blocks in a row that one part frees: their bits fill a host page.
 FREED_SHIFT: Final = 6
 
 
@@ -63,7 +64,7 @@ def push_returned(m, n, b):
 def set_free(m, b, word):
     """Make all frames of a block free (ALL_FREE) or not (0).
 
-    Only a block of small pages has bits; they cost huge pages nothing.
+    Only a block of small pages has bits, so they cost huge pages nothing.
     """
     for i in range(b * FREE_WORDS, (b + 1) * FREE_WORDS):
         m.block_free[i] = word
@@ -71,7 +72,7 @@ def set_free(m, b, word):
 
 @inlined
 def take_free_block(m, n):
-    """Take a wholly free block off its list; NONE where there is none."""
+    """Take a wholly free block off its list; NONE if there is none."""
     b = m.node[n, Node.RETURNED_HEAD]
     if b != NONE:
         m.node[n, Node.RETURNED_HEAD] = m.block_next[b]
@@ -142,23 +143,30 @@ def _part_of(b):
 
 @inlined
 def free_later(m, s, pfn):
-    """Note a frame that a shard frees; its node's POOL_FREED is for the caller."""
+    """Note a frame that a shard frees; the caller counts it (``count_freed``)."""
     part = _part_of(pfn >> HPAGE_PMD_ORDER)
-    # An access frees one frame at most: the positions of the queue are enough.
+    # An access frees at most one frame, so each has its place in the queue's range.
     m.freed[part, m.shard[s, Shard.QUEUE_FIRST] + m.freed_count[s, part]] = pfn
     m.freed_count[s, part] += 1
 
 
 @inlined
+def count_freed(m, s, nid, pages):
+    """Count frames of a node that a shard frees at the barrier."""
+    m.vm[s, nid, Vm.PGFREE] += pages
+    m.pool[s, nid, Pool.FREED] += pages
+
+
+@inlined
 def put_page(m, s, pfn):
-    """Free a frame: at once, or at the barrier where a shard frees it."""
-    m.vm[s, node_of(m, pfn), Vm.PGFREE] += 1
+    """Free a frame: at once, or at the barrier if a shard frees it."""
     reset_last_cpupid(m, pfn)
     m.frame[pfn] = 0
     if s == m.info[Info.SHARDS]:
+        m.vm[s, node_of(m, pfn), Vm.PGFREE] += 1
         free_frame(m, pfn)
         return
-    m.pool[s, node_of(m, pfn), Pool.FREED] += 1
+    count_freed(m, s, node_of(m, pfn), 1)
     free_later(m, s, pfn)
 
 
@@ -199,7 +207,7 @@ def free_frames(m, pfn, frames):
 
 @inlined
 def put_huge(m, s, b):
-    """Free a huge page: at once, or at the barrier where a shard frees it."""
+    """Free a huge page: at once, or at the barrier if a shard frees it."""
     m.vm[s, node_of(m, b << HPAGE_PMD_ORDER), Vm.PGFREE] += HPAGE_PMD_NR
     if m.block_huge[b] & FOLIO_COMPOUND:
         first = b << HPAGE_PMD_ORDER

@@ -1,7 +1,7 @@
-"""Page tables in bulk: what the entries of one have in common, and changing them all.
+"""Page tables in bulk: what all entries of a table have in common, and changes of all.
 
-Most of a terabyte is alike.  Loops over slices without a branch become vector code; the
-callers go entry by entry only where a table is not alike.
+Most of a terabyte is alike.  Loops over slices without a branch become vector code, so
+callers try these first, and go entry by entry only if a table is not alike.
 """
 
 from ..jit.compile import inlined
@@ -46,7 +46,7 @@ def maps_in_order(ptes):
 
 @inlined
 def next_block(at):
-    """Return the index of the first PTE of the block after."""
+    """Return the index of the first PTE of the next block."""
     return (at // HPAGE_PMD_NR + 1) * HPAGE_PMD_NR
 
 

@@ -1,4 +1,7 @@
-"""The reverse map: all PTEs of an anonymous frame, found by fork family and page."""
+"""The reverse map: from a frame to all its PTEs, by fork family and page.
+
+``docs/model/page.md`` 7.
+"""
 
 from ..jit.compile import inlined
 from ..state import Change, Family, Mm
@@ -29,7 +32,7 @@ def mapcount(word):
 
 @inlined
 def is_lazyfree(word):
-    """Tell whether a frame in no cache was freed by advice and not written since."""
+    """Tell whether a frame is LAZYFREE; with MIGCACHE the same bit is WEDGED."""
     return word & (FRAME_LAZYFREE | FRAME_MIGCACHE) == FRAME_LAZYFREE
 
 
@@ -53,18 +56,18 @@ def maps_frame(pte, pfn):
 
 
 @inlined
-def try_to_unmap(m, s, pfn, kind, given, count):
+def try_to_unmap(m, s, pfn, kind, payload, count):
     """Replace every PTE of a frame by an entry of ``kind`` (PTE_SWAP, PTE_PARKED).
 
-    ``given`` is the slot or entry, ``count`` its array of PTE counts.
+    ``payload`` is the slot or entry, ``count`` the array of PTE counts of its kind.
     """
     vpn = m.frame[pfn] & FRAME_VPN
     mm = first_mm(m, vpn)
     while mm != NONE:
         pte = m.pte[vpn + m.mm[mm, Mm.DELTA]]
         if maps_frame(pte, pfn):
-            m.pte[vpn + m.mm[mm, Mm.DELTA]] = kind | given
-            count[given] += 1
+            m.pte[vpn + m.mm[mm, Mm.DELTA]] = kind | payload
+            count[payload] += 1
             m.frame[pfn] -= FRAME_MAPCOUNT_ONE
             if pte & PTE_DIRTY:
                 m.frame[pfn] |= FRAME_DIRTY
@@ -77,7 +80,7 @@ def try_to_unmap(m, s, pfn, kind, given, count):
 def try_to_discard(m, s, pfn):
     """Zap every PTE of a page that was freed by advice (try_to_unmap_one, 6.1).
 
-    The first that was written keeps it, and the page is an ordinary one again.
+    The first dirty one stays, and the page is then an ordinary one again.
     """
     vpn = m.frame[pfn] & FRAME_VPN
     mm = first_mm(m, vpn)
@@ -100,7 +103,7 @@ def try_to_discard(m, s, pfn):
 def remove_migration_ptes(m, old, new):
     """Point every PTE of frame ``old`` at ``new``; hinting marks are lost.
 
-    What a PTE knew of writes the page knows now (try_to_migrate_one).
+    A dirty PTE makes the new frame dirty (try_to_migrate_one).
     """
     vpn = m.frame[new] & FRAME_VPN
     mm = first_mm(m, vpn)
@@ -108,8 +111,8 @@ def remove_migration_ptes(m, old, new):
         at = vpn + m.mm[mm, Mm.DELTA]
         pte = m.pte[at]
         if maps_frame(pte, old):
-            kept = vm_page_prot(m, mm, vpn, pte)
-            m.pte[at] = (pte & ~(PTE_PAYLOAD | PTE_PROTNONE)) | new | kept
+            prot = vm_page_prot(m, mm, vpn, pte)
+            m.pte[at] = (pte & ~(PTE_PAYLOAD | PTE_PROTNONE)) | new | prot
             if pte & PTE_DIRTY:
                 m.frame[new] |= FRAME_DIRTY
         mm = m.mm[mm, Mm.NEXT]
@@ -133,7 +136,7 @@ def clear_young(m, pfn):
 
 @inlined
 def entries_to_slots(m, vpn, parked, slot):
-    """Rewrite every PTE that holds a migration-cache entry to a swap slot."""
+    """Put a swap slot into every PTE that holds a migration-cache entry."""
     mm = first_mm(m, vpn)
     while mm != NONE:
         at = vpn + m.mm[mm, Mm.DELTA]
@@ -144,7 +147,7 @@ def entries_to_slots(m, vpn, parked, slot):
 
 @inlined
 def try_to_unmap_shmem(m, s, pfn):
-    """Replace every PTE of a shared page by none: the page cache knows where it is."""
+    """Make every PTE of a shared page none: its page cache still has the frame."""
     vpn = m.frame[pfn] & FRAME_VPN
     mm = first_mm(m, vpn)
     while mm != NONE:

@@ -1,9 +1,10 @@
 """Identities of parked pages: swap slots and migration-cache entries.
 
-Both have a count (PTEs that hold the identity) and a frame, and both are handed out
-alike: last freed first, else the lowest never used.  As in Schermerhorn's series of
-2006 the migration cache hides behind the interface of the swap cache; they differ in
-what a count of zero means, which the callers decide.
+``docs/model/page.md`` 8.  Both have a count, the PTEs that hold the identity, and a
+frame.  Both are allocated alike: the one that was freed last, otherwise the lowest one
+that was never used.  As in Schermerhorn's series of 2006 the migration cache has the
+interface of the swap cache.  They differ in what a count of zero means, and that is
+left to the callers.
 """
 
 from ..jit.compile import inlined, kernel
@@ -13,10 +14,11 @@ from ..words import FRAME_DIRTY, FRAME_LAZYFREE, FRAME_MIGCACHE, FRAME_SWAPCACHE
 
 @inlined
 def get_id(info, kind, frames):
-    """Take an identity; NONE where all are in use.
+    """Take an identity; NONE if all are in use.
 
-    info    int64[INFO_WIDTH]  allocator's columns start at ``kind`` (SLOTS, ENTRIES)
-    frames  int64[ids]         links of the free ones
+    info    int64[INFO_WIDTH]  the allocator's columns (Ids) start at ``kind``
+    kind    Info.SLOTS or Info.ENTRIES
+    frames  int64[ids]         of a free identity: link to the next free one
     """
     found = info[kind + Ids.STACK]
     if found != NONE:
@@ -33,26 +35,29 @@ def get_id(info, kind, frames):
 
 
 @inlined
-def _put_id(info, kind, frames, given):
-    frames[given] = info[kind + Ids.STACK]
-    info[kind + Ids.STACK] = given
+def _put_id(info, kind, frames, identity):
+    frames[identity] = info[kind + Ids.STACK]
+    info[kind + Ids.STACK] = identity
     info[kind + Ids.IN_USE] -= 1
 
 
 @inlined
-def push_freed(shard, s, kind, frames, given):
-    """Chain a freed identity to the shard's (FREED_SLOTS, FREED_ENTRIES)."""
+def push_freed(shard, s, kind, frames, identity):
+    """Add a freed identity to a chain of the shard.
+
+    kind  Shard.FREED_SLOTS or Shard.FREED_ENTRIES
+    """
     newest = shard[s, kind + Chain.NEWEST]
-    frames[given] = newest
-    shard[s, kind + Chain.NEWEST] = given
+    frames[identity] = newest
+    shard[s, kind + Chain.NEWEST] = identity
     if newest == NONE:
-        shard[s, kind + Chain.OLDEST] = given
+        shard[s, kind + Chain.OLDEST] = identity
     shard[s, kind + Chain.COUNT] += 1
 
 
 @inlined
 def swap_free_slot(m, s, slot):
-    """Free a swap slot: at once, or at the barrier where a shard frees it."""
+    """Free a swap slot: at once, or at the barrier if a shard frees it."""
     if s == m.info[Info.SHARDS]:
         _put_id(m.info, Info.SLOTS, m.slot_frame, slot)
     else:
@@ -61,7 +66,7 @@ def swap_free_slot(m, s, slot):
 
 @inlined
 def migration_free_entry(m, s, entry):
-    """Delete a migration-cache entry, as ``swap_free_slot``."""
+    """Delete a migration-cache entry: at once, or at the barrier in a shard."""
     if s == m.info[Info.SHARDS]:
         _put_id(m.info, Info.ENTRIES, m.entry_frame, entry)
     else:
@@ -70,7 +75,7 @@ def migration_free_entry(m, s, entry):
 
 @inlined
 def _drain(shard, s, freed, info, kind, frames):
-    """Put a shard's chain on top of the free identities: its newest is the first."""
+    """Put a shard's chain on the stack of free identities, its newest on top."""
     if shard[s, freed + Chain.NEWEST] == NONE:
         return
     frames[shard[s, freed + Chain.OLDEST]] = info[kind + Ids.STACK]
@@ -82,29 +87,35 @@ def _drain(shard, s, freed, info, kind, frames):
 
 @kernel
 def drain_freed(m):
-    """Free what the shards gave up: slots, then entries, shard by shard."""
+    """Free what the shards gave up, shard by shard: its slots, then its entries."""
     for s in range(m.info[Info.SHARDS]):
         _drain(m.shard, s, Shard.FREED_SLOTS, m.info, Info.SLOTS, m.slot_frame)
         _drain(m.shard, s, Shard.FREED_ENTRIES, m.info, Info.ENTRIES, m.entry_frame)
 
 
 @inlined
+def uncached(word, cache):
+    """Return the word of a page that leaves a cache (FRAME_SWAPCACHE, _MIGCACHE)."""
+    return word & ~cache | FRAME_DIRTY
+
+
+@inlined
 def drop_slot(m, s, pfn):
     """Take a page out of the swap cache and free its slot (folio_free_swap)."""
     swap_free_slot(m, s, int(m.frame_entry[pfn]))
-    m.frame[pfn] = (m.frame[pfn] & ~FRAME_SWAPCACHE) | FRAME_DIRTY
+    m.frame[pfn] = uncached(m.frame[pfn], FRAME_SWAPCACHE)
 
 
 @inlined
 def drop_entry(m, s, pfn):
     """Delete a page's migration-cache entry, whose count has come to zero."""
     migration_free_entry(m, s, int(m.frame_entry[pfn]))
-    m.frame[pfn] = (m.frame[pfn] & ~FRAME_MIGCACHE) | FRAME_DIRTY
+    m.frame[pfn] = uncached(m.frame[pfn], FRAME_MIGCACHE)
 
 
 @inlined
 def add_to_swap(m, pfn, slot):
-    """Put a page into the swap cache (mm/swap_state.c); it must be written once."""
+    """Put a page into the swap cache, dirty: its slot is empty (mm/swap_state.c)."""
     m.frame[pfn] = m.frame[pfn] & ~FRAME_LAZYFREE | FRAME_SWAPCACHE | FRAME_DIRTY
     m.frame_entry[pfn] = slot
     m.slot_frame[slot] = pfn

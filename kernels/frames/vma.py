@@ -1,4 +1,4 @@
-"""VMAs as kernels find them: rows of ``Memory.vma``, sorted within a process."""
+"""Looking up VMAs: rows of ``Memory.vma``, sorted by page within a process."""
 
 from ..jit.compile import called, inlined
 from ..state import Family, Mm, Vma
@@ -7,7 +7,7 @@ from ..words import HPAGE_PMD_ORDER, NONE, PTE_PROTNONE
 
 @inlined
 def _search(m, low, end, vpn):
-    """Return the row from ``low`` to ``end`` that holds a page, or NONE."""
+    """Return the row in [low, end) that holds a page, or NONE."""
     high = end
     while low < high:
         middle = (low + high) >> 1
@@ -30,8 +30,8 @@ def find_vma(m, mm, vpn):
 def pseudo_vma(m, v, vpn):
     """Return (row, page) by which a page of a shared VMA ``v`` is allocated.
 
-    The row has the object's policy there, the page is what is interleaved by
-    (shmem_pseudo_vma_init, mm/shmem.c, 6.1).
+    The row has the object's policy of the page, and interleaving goes by the page that
+    is returned (shmem_pseudo_vma_init, mm/shmem.c, 6.1).
     """
     family = int(m.vpn_family[vpn >> HPAGE_PMD_ORDER]) - 1
     first, end = m.family[family, Family.FIRST_VMA], m.family[family, Family.END_VMA]
@@ -45,7 +45,7 @@ def _inaccessible(m, mm, vpn):
 
 @inlined
 def vm_page_prot(m, mm, vpn, entry):
-    """Return PROTNONE if an entry that is made anew has it: a hinting mark is lost."""
+    """Return the PROTNONE that a new entry keeps: its VMA's, but not a hinting mark."""
     if entry & PTE_PROTNONE and _inaccessible(m, mm, vpn):
         return PTE_PROTNONE
     return 0

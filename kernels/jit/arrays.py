@@ -1,155 +1,32 @@
-"""A struct of arrays that kernels get as one pointer.
+"""A struct of arrays that kernels get as one argument."""
 
-Passed by value, a struct of 50 arrays is 300 words on the stack of every call, and as
-many values in the compiler's hands.  By its address, a kernel loads what it uses from a
-table of each array's data pointer and shape, which never changes while a kernel runs.
-"""
-
-import operator
 from dataclasses import fields, replace
 from typing import Self
 
 import numpy as np
-from llvmlite import ir
-from numba import config, from_dtype, types
-from numba.core import cgutils
-from numba.core.imputils import impl_ret_borrowed, lower_builtin
-from numba.core.typing.templates import AttributeTemplate
-from numba.extending import (
-    NativeValue,
-    infer_getattr,
-    intrinsic,
-    lower_getattr_generic,
-    models,
-    register_model,
-    typeof_impl,
-    unbox,
-)
-from numba.np.arrayobj import (
-    getitem_array_tuple,
-    getitem_arraynd_intp,
-    load_item,
-    populate_array,
-    setitem_array,
-    store_item,
-)
+from numba import config
+from numba.extending import typeof_impl
 
-_WORD = ir.IntType(64)
+from .switch import PUBLIC
+
+if PUBLIC:
+    from .public_arrays import bind, from_start
+else:
+    from .private_arrays import bind, from_start
+
+__all__ = ["Arrays", "from_start"]
 
 
 class Arrays:
     """Base of a frozen dataclass whose fields are C-contiguous NumPy arrays."""
 
     def __post_init__(self) -> None:
-        arrays = [getattr(self, field.name) for field in fields(self)]
-        table = [word for array in arrays for word in (array.ctypes.data, *array.shape)]
-        object.__setattr__(self, "_table", np.array(table, np.int64))
-        object.__setattr__(self, "_address", self._table.ctypes.data)
-        layout = [(array.dtype.str, array.ndim) for array in arrays]
-        names = [field.name for field in fields(self)]
-        kind = _ArraysType(type(self).__name__, tuple(zip(names, layout, strict=True)))
-        object.__setattr__(self, "_numba_type_", kind)
+        if not config.DISABLE_JIT:
+            bind(self, {one.name: getattr(self, one.name) for one in fields(self)})
 
     def replace(self, **arrays: np.ndarray) -> Self:
         """Return the struct with other arrays in some fields."""
         return replace(self, **arrays)
-
-
-class _Field(types.Array):
-    """An array that is never indexed from its end, so that no index is looked at."""
-
-    def __init__(self, dtype, dimensions, layout) -> None:
-        name = f"field({dtype}, {dimensions}d)"
-        super().__init__(dtype, dimensions, layout, name=name)
-
-
-#: Whoever has Numba check bounds gets its own arrays.
-_FIELD = types.Array if config.BOUNDSCHECK else _Field
-
-
-@register_model(_Field)
-class _FieldModel(models.ArrayModel):
-    pass
-
-
-def _indices(context, builder, kind, value):
-    """Return the index of each dimension, None where that is not what ``kind`` is."""
-    kinds = kind.types if isinstance(kind, types.BaseTuple) else (kind,)
-    if not all(isinstance(one, types.Integer) for one in kinds):
-        return None
-    values = [value] if kinds == (kind,) else cgutils.unpack_tuple(builder, value)
-    return [
-        context.cast(builder, one, of, types.intp)
-        for one, of in zip(values, kinds, strict=True)
-    ]
-
-
-def _item_pointer(context, builder, field, array, index, at):
-    """Return the address of an item, or None where an index asks for a part."""
-    indices = _indices(context, builder, index, at)
-    if indices is None or len(indices) < field.ndim:
-        return None
-    made = context.make_array(field)(context, builder, array)
-    shape = cgutils.unpack_tuple(builder, made.shape)
-    offset = indices[0]
-    for length, one in zip(shape[1:], indices[1:], strict=True):
-        offset = builder.add(builder.mul(offset, length), one)
-    return builder.gep(made.data, [offset])
-
-
-@lower_builtin(operator.getitem, _Field, types.Integer)
-@lower_builtin(operator.getitem, _Field, types.BaseTuple)
-def _getitem(context, builder, signature, args):
-    field, index = signature.args
-    pointer = _item_pointer(context, builder, field, args[0], index, args[1])
-    if pointer is not None:
-        return load_item(context, builder, field, pointer)
-    if isinstance(index, types.BaseTuple):
-        return getitem_array_tuple(context, builder, signature, args)
-    return getitem_arraynd_intp(context, builder, signature, args)
-
-
-@lower_builtin(operator.setitem, _Field, types.Integer, types.Any)
-@lower_builtin(operator.setitem, _Field, types.BaseTuple, types.Any)
-def _setitem(context, builder, signature, args):
-    field, index, kind = signature.args
-    pointer = _item_pointer(context, builder, field, args[0], index, args[1])
-    if pointer is None:
-        return setitem_array(context, builder, signature, args)
-    value = context.cast(builder, args[2], kind, field.dtype)
-    store_item(context, builder, field, value, pointer)
-    return context.get_dummy_value()
-
-
-@intrinsic
-def _as_field(context, array):
-    """Return an array as a ``_Field``: both are the same words."""
-
-    def generate(context, builder, signature, args):
-        return args[0]
-
-    return _FIELD(array.dtype, array.ndim, "C")(array), generate
-
-
-def _same(array):
-    return array
-
-
-#: ``from_start(array)`` is the array, of which an index never counts from the end.
-from_start = _same if config.DISABLE_JIT else _as_field
-
-
-class _ArraysType(types.Type):
-    """The type of a struct; ``layout``: (name, (dtype, dimensions)) of its fields."""
-
-    def __init__(self, name: str, layout: tuple) -> None:
-        self.at, self.field, at = {}, {}, 0
-        for one, (dtype, dimensions) in layout:
-            self.at[one] = at
-            self.field[one] = _FIELD(from_dtype(np.dtype(dtype)), dimensions, "C")
-            at += 1 + dimensions
-        text = ", ".join(f"{one}: {kind[0]}[{kind[1]}]" for one, kind in layout)
-        super().__init__(f"{name}({text})")
 
 
 @typeof_impl.register(Arrays)
@@ -157,44 +34,8 @@ def _typeof(value, context):
     return value._numba_type_
 
 
-@register_model(_ArraysType)
-class _Pointer(models.PrimitiveModel):
-    def __init__(self, manager, kind):
-        super().__init__(manager, kind, _WORD.as_pointer())
+if config.DISABLE_JIT:
 
-
-@unbox(_ArraysType)
-def _unbox(kind, value, c):
-    address = c.pyapi.object_getattr_string(value, "_address")
-    pointer = c.pyapi.long_as_voidptr(address)
-    c.pyapi.decref(address)
-    return NativeValue(c.builder.bitcast(pointer, _WORD.as_pointer()))
-
-
-@infer_getattr
-class _Attributes(AttributeTemplate):
-    key = _ArraysType
-
-    def generic_resolve(self, kind, name):
-        return kind.field.get(name)
-
-
-def _load(builder, table, at):
-    """Load a word of the table, which no store in a kernel can change."""
-    word = builder.load(builder.gep(table, [ir.Constant(_WORD, at)]))
-    word.set_metadata("invariant.load", builder.module.add_metadata([]))
-    return word
-
-
-@lower_getattr_generic(_ArraysType)
-def _getattr(context, builder, kind, table, name):
-    at, field = kind.at[name], kind.field[name]
-    array = context.make_array(field)(context, builder)
-    data = builder.inttoptr(_load(builder, table, at), array.data.type)
-    shape = [_load(builder, table, at + 1 + i) for i in range(field.ndim)]
-    itemsize = ir.Constant(_WORD, np.dtype(str(field.dtype)).itemsize)
-    strides = [itemsize]
-    for length in reversed(shape[1:]):
-        strides.insert(0, builder.mul(strides[0], length))
-    populate_array(array, data, shape, strides, itemsize, None)
-    return impl_ret_borrowed(context, builder, field, array._getvalue())
+    def from_start(array):
+        """Return the array: the interpreter has only one kind."""
+        return array

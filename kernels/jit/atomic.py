@@ -3,9 +3,13 @@
 Without the JIT there is one thread, and the plain operations do.
 """
 
+import ctypes
+
 import numba
 from numba import types
 from numba.extending import intrinsic
+
+from .switch import PUBLIC
 
 _ORDER = "seq_cst"
 
@@ -88,4 +92,8 @@ if numba.config.DISABLE_JIT:
     sched_yield = _plain_yield
 else:
     load, store, add, swap = _load, _store, _add, _swap
-    sched_yield = types.ExternalFunction("sched_yield", types.int32())
+    if PUBLIC:
+        sched_yield = ctypes.CDLL(None).sched_yield
+        sched_yield.argtypes, sched_yield.restype = (), ctypes.c_int
+    else:
+        sched_yield = types.ExternalFunction("sched_yield", types.int32())

@@ -1,91 +1,18 @@
-"""The decorators of every kernel, and the key of their on-disk cache.
-
-Numba's own cache sees only the file of the decorated function; ours is keyed by all
-kernel sources, so that no stale machine code is ever served.
-"""
-
-import hashlib
-import os
-from pathlib import Path
+"""The decorators of every kernel and of its parts."""
 
 import numba
-from numba.core.codegen import JITCodeLibrary
-from numba.core.compiler import Compiler
 
-_SOURCES = sorted(
-    path
-    for path in Path(__file__).parents[1].rglob("*")
-    if path.suffix in (".py", ".pyx", ".pxd")
-)
+from .switch import PUBLIC
+
+__all__ = ["called", "inlined", "kernel"]
 
 
-def _cache_dir() -> str:
-    """Directory of the compiled kernels: the user's choice, else the home's cache."""
-    digest = hashlib.blake2b(digest_size=8)
-    for source in _SOURCES:
-        digest.update(source.read_bytes())
-    digest.update(repr((numba.__version__, numba.config.BOUNDSCHECK)).encode())
-    base = os.environ.get("NUMBA_CACHE_DIR") or Path.home() / ".cache" / "lazynuma"
-    return str(Path(base) / digest.hexdigest())
+def _compiled(func):
+    """Compile ``func`` for this process, whatever it is."""
+    return numba.njit(nogil=True)(func)
 
 
-_CACHE_DIR = _cache_dir()
-
-#: Kernels own no memory, so reference counting is left out: with it, a field of a
-#: NamedTuple costs two atomic operations at every use.
-_BARE = {"nogil": True, "_nrt": False, "no_cfunc_wrapper": True}
-#: Parts are not called from Python; their wrappers, which unpack every array of the
-#: state, would be nine tenths of the compilation.
-_PART = _BARE | {"no_cpython_wrapper": True}
-
-
-class _NoEngine:
-    """There is no machine code of a part whose environment could be set."""
-
-    @staticmethod
-    def set_env(name: str, env: object) -> None:
-        """Do nothing."""
-
-
-class _PartLibrary(JITCodeLibrary):
-    """The code of a part: neither optimised nor emitted but where it is linked in.
-
-    Numba does both for every function and again for all that it is linked into, which
-    for parts of parts of parts takes most of the time.
-    """
-
-    def _optimize_final_module(self) -> None:
-        """Leave it to the kernel."""
-
-    def _finalize_final_module(self) -> None:
-        self._finalized = True
-
-    @property
-    def codegen(self):
-        return _NoEngine
-
-
-class _PartCompiler(Compiler):
-    def compile_extra(self, func):
-        codegen = self.state.targetctx.codegen()
-        self.state.library = _PartLibrary(codegen, func.__qualname__)
-        return super().compile_extra(func)
-
-
-def kernel(func):
-    """Compile ``func``, an entry point that Python calls."""
-    saved, numba.config.CACHE_DIR = numba.config.CACHE_DIR, _CACHE_DIR
-    try:
-        return numba.njit(cache=True, **_BARE)(func)
-    finally:
-        numba.config.CACHE_DIR = saved
-
-
-def called(func):
-    """Compile ``func``, a part of kernels that keeps its registers to itself."""
-    return numba.njit(pipeline_class=_PartCompiler, **_PART)(func)
-
-
-def inlined(func):
-    """Compile ``func``, a part of kernels; it is always inlined into its callers."""
-    return numba.njit(forceinline=True, pipeline_class=_PartCompiler, **_PART)(func)
+if PUBLIC:
+    kernel = called = inlined = _compiled
+else:
+    from .private_compile import called, inlined, kernel

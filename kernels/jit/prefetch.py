@@ -11,6 +11,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from .switch import PUBLIC
+
 
 def _llvm_prefetch(write):
     @intrinsic
@@ -39,5 +41,7 @@ def _no_prefetch(array, index):
 
 if numba.config.DISABLE_JIT:
     prefetch = prefetchw = _no_prefetch
+elif PUBLIC:
+    prefetch = prefetchw = numba.njit(_no_prefetch)
 else:
     prefetch, prefetchw = _llvm_prefetch(0), _llvm_prefetch(1)

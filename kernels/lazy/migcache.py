@@ -12,18 +12,30 @@ from ..words import (
     PTE_PARKED,
     PTE_PAYLOAD,
 )
-from .parked import check_migrate_misplaced_page, judge, lazy_faults, map_cached, park
+from .parked import (
+    Cache,
+    check_migrate_misplaced_page,
+    lazy_faults,
+    map_cached,
+    park,
+)
+
+
+@inlined
+def _migcache(m):
+    freed = Shard.FREED_ENTRIES
+    return Cache(PTE_PARKED, FRAME_MIGCACHE, m.entry_count, m.entry_frame, freed)
 
 
 @called
-def migcache_faults(m, s, queued, k, end, last, run, counts):
-    parked = PTE_PARKED, m.entry_count, m.entry_frame, Shard.FREED_ENTRIES
-    return lazy_faults(m, s, queued, k, end, last, run, counts, parked)
+def migcache_faults(m, s, k, run):
+    """Serve a row of faults on pages in the migration cache (``lazy_faults``)."""
+    return lazy_faults(m, s, k, run, _migcache(m))
 
 
 @inlined
 def migcache_park(m, pfn):
-    """Park one page in the migration cache; return 1, or 0 where it is refused."""
+    """Park one page in the migration cache; return 1, or 0 if it is refused."""
     word = m.frame[pfn]
     if word & FRAME_SWAPCACHE:
         return refuse(m, Refusal.BUSY)
@@ -33,21 +45,18 @@ def migcache_park(m, pfn):
         m.entry_frame[entry] = pfn
         m.frame_entry[pfn] = entry
         m.frame[pfn] = word & ~FRAME_LAZYFREE | FRAME_MIGCACHE
-    park(m, pfn, PTE_PARKED, int(m.frame_entry[pfn]), m.entry_count)
+    park(m, pfn, _migcache(m), int(m.frame_entry[pfn]))
     return 1
 
 
 @inlined
 def do_parked_page(m, s, task, at, v, vpn, write):
-    entry = m.pte[at] & PTE_PAYLOAD
-    cached = m.entry_frame[entry]
+    """Serve a fault on a page in the migration cache."""
+    cached = m.entry_frame[m.pte[at] & PTE_PAYLOAD]
     pfn = check_migrate_misplaced_page(m, s, task, v, vpn, cached)
     if pfn < 0:
         return pfn
-    m.entry_count[entry] -= 1
-    left = m.entry_count[entry]
-    map_cached(m, s, task, at, pfn, left, write)
-    judge(m, s, task, at, cached, pfn)
+    left, _ = map_cached(m, s, task, at, _migcache(m), cached, pfn, write)
     if left == 0:
         drop_entry(m, s, pfn)
     return SERVED

@@ -1,60 +1,232 @@
-"""What hint faults on small and on huge pages share (mm/memory.c, mm/migrate.c)."""
+"""A hint fault of NUMA: decide, move, account, for a page or for a whole folio.
 
-from typing import Final
+do_numa_page (mm/memory.c) and do_huge_pmd_numa_page (mm/huge_memory.c) differ in the
+entry that maps the pages and in how many these are.
+"""
 
-from ..balancing.should_numa_migrate_memory import MIGRATE, numa_misplaced
-from ..counters import Cause, Vm
+from typing import Final, NamedTuple
+
+from ..balancing.should_numa_migrate_memory import (
+    MIGRATE,
+    note_filter,
+    note_migration,
+    numa_misplaced,
+    numamigrate_update_ratelimit,
+)
+from ..balancing.task_numa_fault import task_numa_fault, vma_set_access_pid_bit
+from ..counters import Cause, Refusal, Vm
+from ..frames.account import charge
+from ..frames.folio import huge_mapcount, page_mapcount
 from ..frames.last_cpupid import folio_last_cpupid, uses_access_time
-from ..jit.compile import inlined
+from ..frames.page_alloc import node_of
+from ..frames.rmap import mapcount
+from ..jit.compile import called, inlined
 from ..knobs import Balancing
-from ..placement.mempolicy import mpol_misplaced
-from ..state import Cost, Info, Node, Task, Vma
-from ..words import PTE_WRITE
+from ..placement.mempolicy import alloc_on_node, mpol_misplaced
+from ..placement.migrate import migrate_folio_move, migrate_page_of, migration_cost
+from ..placement.migrate_huge import migrate_huge
+from ..placement.moves import note_move, note_move_huge, note_move_of
+from ..placement.vma_alloc_folio import alloc_huge_on_node
+from ..state import NO_MEMORY, PUT_ASIDE, SERVED, Cost, Info, Node, Task, Vma
+from ..words import (
+    FOLIO_COMPOUND,
+    HPAGE_PMD_ORDER,
+    NONE,
+    PTE_PROTNONE,
+    PTE_WRITE,
+    PTE_YOUNG,
+)
 
 _TIERING: Final = int(Balancing.TIERING)
 
 
+class HintFault(NamedTuple):
+    """A hint fault on a page, or on a folio that one PMD entry maps."""
+
+    task: int
+    #: Index of the PTE of the page that was touched, and the row of its VMA.
+    at: int
+    v: int
+    vpn: int
+    #: First frame, its node, and how many frames there are: 1 or 512.
+    pfn: int
+    nid: int
+    pages: int
+
+
+class Decision(NamedTuple):
+    """Whether the pages of a hint fault should move."""
+
+    #: The node that they should be on, NONE: where they are.
+    target: int
+    #: What the filter of NUMA balancing said, and whether it was asked.
+    answer: int
+    asked: bool
+    #: Whether the target's migrations of this window are used up.
+    limited: bool
+
+
 @inlined
-def misplaced(m, s, task, v, vpn, pfn, n, pages):
-    """Return (target or NONE, answer, whether the filter ran), as numa_misplaced."""
+def decide(m, s, fault):
+    """Return the Decision on a hint fault; nothing changes."""
+    task, v, vpn, pfn = fault.task, fault.v, fault.vpn, fault.pfn
     if m.info[Info.BALANCING]:
-        return numa_misplaced(m, s, task, v, vpn, pfn, n, pages)
-    return mpol_misplaced(m, task, v, vpn, pfn), MIGRATE, False
+        target, answer, asked = numa_misplaced(
+            m, s, task, v, vpn, pfn, fault.nid, fault.pages
+        )
+    else:
+        answer, asked = MIGRATE, False
+        target = mpol_misplaced(m, task, v, vpn, pfn)
+    limited = target != NONE and numamigrate_update_ratelimit(m, s, target)
+    return Decision(target, answer, asked, limited)
 
 
 @inlined
-def last_cpupid(m, pfn, n):
-    """Return who took the last fault on a page of node ``n``, 0 for nobody known."""
-    return 0 if uses_access_time(m, n) else folio_last_cpupid(m, pfn)
+def _alloc_misplaced_dst_folio(m, s, fault, decision):
+    """Return the first frame that the pages may move to, NO_MEMORY or PUT_ASIDE.
+
+    migrate_balanced_pgdat: the node stays above high plus the pages that come.
+    """
+    if decision.target == NONE or decision.limited:
+        return NO_MEMORY
+    cpu_nid, pages = m.task[fault.task, Task.NID], fault.pages
+    if pages == 1:
+        return alloc_on_node(m, s, decision.target, cpu_nid, Node.HIGH, 1)
+    b = alloc_huge_on_node(m, s, decision.target, cpu_nid, Node.HIGH, pages)
+    return b if b < 0 else b << HPAGE_PMD_ORDER
 
 
 @inlined
-def mapping_is_writable(m, v, entry, mapcount):
+def _mapping_is_writable(m, fault):
     """Tell whether a fault says something about who shares the page (no NO_GROUP)."""
-    if not m.vma[v, Vma.WRITE]:
+    if not m.vma[fault.v, Vma.WRITE]:
         return False
-    return entry & PTE_WRITE != 0 or mapcount == 1
+    if fault.pages == 1:
+        entry, mappings = m.pte[fault.at], page_mapcount(m, fault.pfn)
+    else:
+        b = fault.pfn >> HPAGE_PMD_ORDER
+        entry = m.pmd[fault.at >> HPAGE_PMD_ORDER]
+        mappings = huge_mapcount(m, b) + (m.block_huge[b] & FOLIO_COMPOUND != 0)
+    return entry & PTE_WRITE != 0 or mappings == 1
 
 
 @inlined
-def wake_demotion(m, target):
-    """Let kswapd make room where a page found none, in a machine of tiers."""
+def _note_decision(m, s, fault, decision):
+    """Do what the filter and the limit do, now that the fault will be served.
+
+    Return (who took the last fault, 0 for nobody known, whether the mapping is
+    writable), as they were before.
+    """
+    if not m.info[Info.BALANCING]:
+        return 0, False
+    last = 0 if uses_access_time(m, fault.nid) else folio_last_cpupid(m, fault.pfn)
+    writable = _mapping_is_writable(m, fault)
+    if decision.asked:
+        note_asked(m, s, fault, decision)
+    if decision.target != NONE and not decision.limited:
+        note_migration(m, s, decision.target, fault.pages)
+    return last, writable
+
+
+@inlined
+def note_asked(m, s, fault, decision):
+    """Do what the filter does to the pages and their node."""
+    pages = fault.pages
+    note_filter(m, s, fault.task, fault.pfn, fault.nid, pages, decision.answer)
+
+
+@inlined
+def _migrate_page(m, s, fault, new):
+    task, at, old = fault.task, fault.at, fault.pfn
+    ns = migration_cost(m, s, task, old, new)
+    if mapcount(m.frame[old]) == 1:
+        migrate_page_of(m, s, at, old, new)
+        note_move_of(m, s, task, at, fault.nid, new, ns)
+    else:
+        migrate_folio_move(m, s, old, new)
+        note_move(m, s, task, at, fault.nid, new, ns)
+
+
+@inlined
+def _migrate_folio(m, s, fault, new):
+    task, block = fault.task, fault.at >> HPAGE_PMD_ORDER
+    b = new >> HPAGE_PMD_ORDER
+    ns = migrate_huge(m, s, task, fault.pfn >> HPAGE_PMD_ORDER, b)
+    note_move_huge(m, s, task, block, fault.nid, b, ns)
+
+
+@inlined
+def _migrate_misplaced_folio(m, s, fault, new):
+    """Move the pages of a hint fault to the frames from ``new`` on; judge the move."""
+    if fault.pages == 1:
+        _migrate_page(m, s, fault, new)
+    else:
+        _migrate_folio(m, s, fault, new)
+    count_numa_migrations(m, s, fault.nid, node_of(m, new), fault.pages)
+
+
+@inlined
+def _refuse_move(m, s, fault, decision):
+    """Count pages that should have moved; kswapd makes room on a machine of tiers."""
+    if decision.limited:
+        m.refused[s, Refusal.RATE_LIMIT] += fault.pages
+        return
+    m.refused[s, Refusal.TARGET_FULL] += fault.pages
     if m.info[Info.BALANCING] & _TIERING:
-        m.node[target, Node.KSWAPD_WOKEN] = 1
+        m.node[decision.target, Node.KSWAPD_WOKEN] = 1
 
 
 @inlined
-def count_numa_migration(m, s, n, target, pages):
-    """Count a page that a hint fault has moved from node ``n``."""
+def count_numa_migrations(m, s, source, target, pages):
+    """Count pages that hint faults have moved."""
     m.vm[s, target, Vm.NUMA_PAGES_MIGRATED] += pages
-    if uses_access_time(m, n):
+    if uses_access_time(m, source):
         m.vm[s, target, Vm.PGPROMOTE_SUCCESS] += pages
 
 
 @inlined
-def count_hint_fault(m, s, task, page_nid):
+def count_hint_faults(m, s, task, page_nid, faults):
+    """Count and charge hint faults on pages of a node."""
     cpu_nid = m.task[task, Task.NID]
-    m.vm[s, cpu_nid, Vm.NUMA_HINT_FAULTS] += 1
+    m.vm[s, cpu_nid, Vm.NUMA_HINT_FAULTS] += faults
     if page_nid == cpu_nid:
-        m.vm[s, cpu_nid, Vm.NUMA_HINT_FAULTS_LOCAL] += 1
-    m.cause[s, task, Cause.HINT_FAULT] += m.cost[Cost.HINT_FAULT]
+        m.vm[s, cpu_nid, Vm.NUMA_HINT_FAULTS_LOCAL] += faults
+    charge(m, s, task, Cause.HINT_FAULT, faults * m.cost[Cost.HINT_FAULT])
+
+
+@inlined
+def unmarked(entry):
+    """Return an entry after its hint fault."""
+    return entry & ~PTE_PROTNONE | PTE_YOUNG
+
+
+@inlined
+def end_hint_fault(m, s, fault):
+    """Take the mark off the entry, and count and charge the fault."""
+    if fault.pages == 1:
+        m.pte[fault.at] = unmarked(m.pte[fault.at])
+    else:
+        block = fault.at >> HPAGE_PMD_ORDER
+        m.pmd[block] = unmarked(m.pmd[block])
+    count_hint_faults(m, s, fault.task, fault.nid, 1)
+
+
+@called
+def serve_hint_fault(m, s, fault, decision):
+    """Serve a hint fault that is decided: SERVED or PUT_ASIDE."""
+    new = _alloc_misplaced_dst_folio(m, s, fault, decision)
+    if new == PUT_ASIDE:
+        return PUT_ASIDE
+    last, writable = _note_decision(m, s, fault, decision)
+    misplaced, moved = decision.target != NONE, new >= 0
+    if moved:
+        _migrate_misplaced_folio(m, s, fault, new)
+    elif misplaced:
+        _refuse_move(m, s, fault, decision)
+    end_hint_fault(m, s, fault)
+    if m.info[Info.BALANCING]:
+        task, nid = fault.task, decision.target if moved else fault.nid
+        local, failed = fault.nid == m.task[task, Task.NID], misplaced and not moved
+        vma_set_access_pid_bit(m, s, fault.v, task)
+        task_numa_fault(m, s, task, last, local, nid, fault.pages, writable, failed)
+    return SERVED

@@ -1,128 +1,158 @@
 """Pages that lie in a cache, unmapped, until the next touch: both caches alike."""
 
+from typing import NamedTuple
+
+import numpy as np
+
+from ..access_run import task_of
 from ..counters import Cause, Refusal, Vm
 from ..frames.account import add_rss, charge
-from ..frames.allotment import close_row, has_frame, open_row, take_next
+from ..frames.allotment import close_row, has_frame, open_row
 from ..frames.look_ahead import look_ahead
-from ..frames.page_alloc import free_later, node_of
+from ..frames.page_alloc import node_of
 from ..frames.rmap import mapcount, try_to_unmap
-from ..frames.swap_state import push_freed
+from ..frames.swap_state import push_freed, uncached
 from ..jit.compile import inlined
 from ..placement.mempolicy import alloc_on_node, mpol_misplaced
 from ..placement.migrate import migrate_folio_move, migration_cost, migration_ns
 from ..placement.moves import note_move_of
-from ..state import NO_MEMORY, PUT_ASIDE, Change, Cost, Info, Node, Task, Vma
+from ..state import NO_MEMORY, PUT_ASIDE, Cost, Info, Node, Task, Vma
 from ..words import (
-    ACCESS_TASK_SHIFT,
     ACCESS_VPN,
     ACCESS_WRITE,
     ACCESS_WRITE_SHIFT,
-    FRAME_ACTIVE,
-    FRAME_DIRTY,
-    FRAME_FROM,
-    FRAME_FROM_SHIFT,
     FRAME_MAPCOUNT_ONE,
-    FRAME_MIGCACHE,
-    FRAME_SWAPCACHE,
     NONE,
     PTE_DIRTY,
     PTE_PAYLOAD,
     PTE_PRESENT,
-    PTE_SWAP,
     PTE_WRITE,
     PTE_YOUNG,
 )
 from .lazy_row import (
-    HELD,
+    HOLDERS,
+    Moved,
+    count_hits,
     count_moves,
-    goes_to_task,
-    has_room,
     is_of,
-    moved,
-    owed_of,
+    may_move,
+    move_frame,
     private_vma,
+    row_to_task,
 )
 
 
+class Cache(NamedTuple):
+    """The swap cache or the migration cache, as faults on its pages see it."""
+
+    #: The bit of a PTE whose page is parked there, and of a frame in the cache.
+    pte: int
+    frame: int
+    #: By slot or entry: PTEs that hold it (int16[ids]), and its frame (int64[ids]).
+    holders: np.ndarray
+    frames: np.ndarray
+    #: Column of Shard from which on a shard's chain of freed identities is.
+    freed: int
+
+
+# --- what every fault on a parked page does -------------------------------------------
+
+
 @inlined
-def _count_lazy_faults(m, s, task, nid, pages):
-    mm = m.task[task, Task.MM]
-    m.vm[s, nid, Vm.LAZY_PAGES_MIGRATED] += pages
-    m.vm[s, nid, Vm.LAZY_FAULTS] += pages
-    m.mm_change[s, mm, Change.RSS] += pages
-    m.mm_change[s, mm, Change.SWAPENTS] -= pages
+def _count_lazy_faults(m, s, task, faults):
+    """Count and charge faults on parked pages."""
+    m.vm[s, m.task[task, Task.NID], Vm.LAZY_FAULTS] += faults
     ns = m.cost[Cost.MINOR_FAULT] + m.cost[Cost.CACHE_LOOKUP]
-    m.cause[s, task, Cause.LAZY_FAULT] += pages * ns
+    charge(m, s, task, Cause.LAZY_FAULT, faults * ns)
 
 
 @inlined
-def lazy_faults(m, s, queued, k, end, last, run, counts, parked):
-    """Serve faults that move parked pages to the task's node and end their parking.
+def _cached_pte(pfn, writes):
+    """Return the PTE of a page that comes from a cache; ``writes``: and is written."""
+    return pfn | PTE_PRESENT | PTE_YOUNG | writes * (PTE_WRITE | PTE_DIRTY)
 
-    parked  (PTE_SWAP or PTE_PARKED, PTEs that hold an identity: int16, its frame:
-            int64, FREED_SLOTS or FREED_ENTRIES)
+
+# --- a row of them --------------------------------------------------------------------
+
+
+@inlined
+def _begins_row(m, task, v, pfn):
+    """Tell whether faults on a VMA's parked pages move them to the task's node."""
+    if v == NONE or pfn == NONE or not m.vma[v, Vma.MOF] or not m.vma[v, Vma.READ]:
+        return False
+    return may_move(m, task, v, node_of(m, pfn), Node.LOW, 0)
+
+
+@inlined
+def _parked_alone(m, cache, pte, source):
+    """Return the frame of a parked page of node ``source`` that one PTE holds.
+
+    NONE: the page is not there, or something else holds it.
     """
-    kind, held, frames, chain = parked
-    task, first = run >> ACCESS_TASK_SHIFT, k
-    v = private_vma(m, task, queued[k] & ACCESS_VPN)
-    if v == NONE or not m.vma[v, Vma.MOF] or not m.vma[v, Vma.READ]:
+    given = pte & PTE_PAYLOAD
+    if not pte & cache.pte or cache.holders[given] != 1:
+        return NONE
+    pfn = cache.frames[given]
+    if pfn == NONE or m.frame[pfn] & HOLDERS != cache.frame:
+        return NONE
+    return pfn if node_of(m, pfn) == source else NONE
+
+
+@inlined
+def _leave_cache(m, s, cache, given):
+    """Free the identity of a page that the last PTE has left."""
+    cache.holders[given] = 0
+    push_freed(m.shard, s, cache.freed, cache.frames, given)
+
+
+@inlined
+def lazy_faults(m, s, k, run, cache):
+    """Serve a row of faults that move parked pages to the task's node and map them.
+
+    From access ``k`` on; return the first that is not served.
+    """
+    task, first = task_of(run), k
+    vpn = run.queued[k] & ACCESS_VPN
+    v = private_vma(m, task, vpn)
+    given = m.pte[vpn + m.task[task, Task.DELTA]] & PTE_PAYLOAD
+    if not _begins_row(m, task, v, cache.frames[given]):
         return k
-    nid, delta = m.task[task, Task.NID], m.task[task, Task.DELTA]
-    pfn = frames[m.pte[(queued[k] & ACCESS_VPN) + delta] & PTE_PAYLOAD]
-    if pfn == NONE or not goes_to_task(m, task, v):
-        return k
-    old_nid = node_of(m, pfn)
+    row = row_to_task(m, task, v, node_of(m, cache.frames[given]))
     refused = 0 if m.vma[v, Vma.WRITE] else ACCESS_WRITE
-    if old_nid == nid or not has_room(m, nid, Node.LOW, 0):
-        return k
-    low, high, owed = (
-        m.vma[v, Vma.START],
-        m.vma[v, Vma.END],
-        owed_of(m, task, old_nid, nid),
-    )
-    cache = FRAME_SWAPCACHE if kind == PTE_SWAP else FRAME_MIGCACHE
-    active, back = 0, 0
-    row = open_row(m, s, nid)
-    while k < end and has_frame(row):
-        word = queued[k]
-        look_ahead(m, queued, k, last)
-        if not is_of(word, run, low, high) or word & refused:
+    moved = Moved(open_row(m, s, row.target), 0, 0)
+    while k < run.end and has_frame(moved.frames):
+        word = run.queued[k]
+        look_ahead(m, run.queued, k, run.last)
+        if not is_of(word, run, row.low, row.high) or word & refused:
             break
-        at = (word & ACCESS_VPN) + delta
+        at = (word & ACCESS_VPN) + row.delta
         pte = m.pte[at]
-        given = pte & PTE_PAYLOAD
-        if not pte & kind or held[given] != 1 or frames[given] == NONE:
+        old = _parked_alone(m, cache, pte, row.source)
+        if old == NONE:
             break
-        old = frames[given]
-        page = m.frame[old]
-        if page & HELD != cache or node_of(m, old) != old_nid:
-            break
-        new, row = take_next(m, s, nid, row)
-        page = moved(page, pte, old_nid) & ~cache
-        m.frame[new] = page + FRAME_MAPCOUNT_ONE | FRAME_DIRTY
-        active += page & FRAME_ACTIVE != 0
-        back += (m.frame[old] & FRAME_FROM) >> FRAME_FROM_SHIFT == nid + 1
-        m.frame[old] = 0
-        free_later(m, s, old)
-        held[given] = 0
-        push_freed(m.shard, s, chain, frames, given)
+        page = uncached(m.frame[old], cache.frame) + FRAME_MAPCOUNT_ONE
+        new, moved = move_frame(m, s, row, moved, old, page)
+        _leave_cache(m, s, cache, pte & PTE_PAYLOAD)
         write = (word & ACCESS_WRITE) >> ACCESS_WRITE_SHIFT
-        bits = PTE_PRESENT | PTE_YOUNG | write * (PTE_WRITE | PTE_DIRTY)
-        m.pte[at] = new | owed | bits
+        m.pte[at] = _cached_pte(new, write) | row.owed
         k += 1
-    close_row(m, s, nid, row)
-    pages = k - first
-    count_moves(m, s, task, old_nid, nid, pages, active, back)
-    _count_lazy_faults(m, s, task, nid, pages)
-    counts[nid] += pages
-    counts[counts.size - 1] += pages if owed == 0 else 0
+    close_row(m, s, row.target, moved.frames)
+    count_moves(m, s, row, moved, k - first)
+    m.vm[s, row.target, Vm.LAZY_PAGES_MIGRATED] += k - first
+    _count_lazy_faults(m, s, task, k - first)
+    add_rss(m, s, task, k - first, first - k)
+    count_hits(run, row, k - first)
     return k
 
 
+# --- one of them ----------------------------------------------------------------------
+
+
 @inlined
-def park(m, pfn, kind, given, count):
+def park(m, pfn, cache, given):
+    """Let the PTEs of a page hold its identity ``given`` in a cache instead."""
     s = m.info[Info.SHARDS]
-    try_to_unmap(m, s, pfn, kind, given, count)
+    try_to_unmap(m, s, pfn, cache.pte, given, cache.holders)
     m.vm[s, node_of(m, pfn), Vm.LAZY_PAGES_MARKED] += 1
 
 
@@ -130,7 +160,8 @@ def park(m, pfn, kind, given, count):
 def check_migrate_misplaced_page(m, s, task, v, vpn, pfn):
     """Serve the lazy part of a fault on a parked page; return its frame.
 
-    Migrate-on-fault (Schermerhorn 2006): only the first toucher finds mapcount 0.
+    Migrate-on-fault (Schermerhorn 2006): only the first task to touch it finds
+    mapcount 0.
     """
     cpu_nid = m.task[task, Task.NID]
     target = NONE
@@ -150,28 +181,26 @@ def check_migrate_misplaced_page(m, s, task, v, vpn, pfn):
                 migration_cost(m, s, task, pfn, new)
                 m.vm[s, target, Vm.LAZY_PAGES_MIGRATED] += 1
                 pfn = new
-    m.vm[s, cpu_nid, Vm.LAZY_FAULTS] += 1
-    ns = m.cost[Cost.MINOR_FAULT] + m.cost[Cost.CACHE_LOOKUP]
-    charge(m, s, task, Cause.LAZY_FAULT, ns)
+    _count_lazy_faults(m, s, task, 1)
     return pfn
 
 
 @inlined
-def map_cached(m, s, task, at, pfn, count, write):
-    """Map a cached page in place of the entry; ``count``: PTEs that hold it still."""
+def map_cached(m, s, task, at, cache, old, pfn, write):
+    """Map the page of a PTE's slot or entry, in frame ``pfn``, and judge its move.
+
+    old    the frame that it was in before the fault, NONE: it was on disk
+    Return (PTEs that still hold the slot or entry, whether only this PTE maps it).
+    """
+    given = m.pte[at] & PTE_PAYLOAD
+    cache.holders[given] -= 1
     m.frame[pfn] += FRAME_MAPCOUNT_ONE
-    exclusive = count == 0 and mapcount(m.frame[pfn]) == 1
-    pte = pfn | PTE_PRESENT | PTE_YOUNG
-    if write and exclusive:
-        pte |= PTE_WRITE | PTE_DIRTY
-    m.pte[at] = pte
+    left = cache.holders[given]
+    exclusive = left == 0 and mapcount(m.frame[pfn]) == 1
+    m.pte[at] = _cached_pte(pfn, write and exclusive)
     add_rss(m, s, task, 1, -1)
-    return exclusive
-
-
-@inlined
-def judge(m, s, task, at, old, pfn):
-    """Judge the move of a cached page, if it has moved: nothing mapped it then."""
-    if old != pfn:
+    if old != NONE and old != pfn:
+        # Nothing mapped the page when it moved.
         ns = migration_ns(m, old, pfn)
         note_move_of(m, s, task, at, node_of(m, old), pfn, ns)
+    return left, exclusive

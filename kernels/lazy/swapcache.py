@@ -17,18 +17,30 @@ from ..words import (
     PTE_PAYLOAD,
     PTE_SWAP,
 )
-from .parked import check_migrate_misplaced_page, judge, lazy_faults, map_cached, park
+from .parked import (
+    Cache,
+    check_migrate_misplaced_page,
+    lazy_faults,
+    map_cached,
+    park,
+)
+
+
+@inlined
+def _swapcache(m):
+    freed = Shard.FREED_SLOTS
+    return Cache(PTE_SWAP, FRAME_SWAPCACHE, m.slot_count, m.slot_frame, freed)
 
 
 @called
-def swapcache_faults(m, s, queued, k, end, last, run, counts):
-    parked = PTE_SWAP, m.slot_count, m.slot_frame, Shard.FREED_SLOTS
-    return lazy_faults(m, s, queued, k, end, last, run, counts, parked)
+def swapcache_faults(m, s, k, run):
+    """Serve a row of faults on pages in the swap cache (``lazy_faults``)."""
+    return lazy_faults(m, s, k, run, _swapcache(m))
 
 
 @inlined
 def swapcache_park(m, pfn):
-    """Park one page in the swap cache; return 1, or 0 where it is refused."""
+    """Park one page in the swap cache; return 1, or 0 if it is refused."""
     word = m.frame[pfn]
     if word & FRAME_MIGCACHE:
         return refuse(m, Refusal.BUSY)
@@ -38,7 +50,7 @@ def swapcache_park(m, pfn):
             return refuse(m, Refusal.NO_SWAP_SLOT)
         m.slot_count[slot] = 0
         add_to_swap(m, pfn, slot)
-    park(m, pfn, PTE_SWAP, int(m.frame_entry[pfn]), m.slot_count)
+    park(m, pfn, _swapcache(m), int(m.frame_entry[pfn]))
     return 1
 
 
@@ -68,6 +80,7 @@ def _vm_swap_full(m, s):
 
 @inlined
 def do_swap_page(m, s, task, at, v, vpn, write):
+    """Serve a fault on a page that is in the swap cache, or only on disk."""
     slot = m.pte[at] & PTE_PAYLOAD
     cached = m.slot_frame[slot]
     if cached == NONE:
@@ -76,11 +89,8 @@ def do_swap_page(m, s, task, at, v, vpn, write):
         pfn = check_migrate_misplaced_page(m, s, task, v, vpn, cached)
     if pfn < 0:
         return pfn
-    m.slot_count[slot] -= 1
-    left = m.slot_count[slot]
-    exclusive = map_cached(m, s, task, at, pfn, left, write)
-    if cached != NONE:
-        judge(m, s, task, at, cached, pfn)
+    cache = _swapcache(m)
+    left, exclusive = map_cached(m, s, task, at, cache, cached, pfn, write)
     if left == 0 and (exclusive or _vm_swap_full(m, s)):
         drop_slot(m, s, pfn)
     return SERVED

@@ -1,7 +1,8 @@
-"""Direct compaction (mm/compaction.c), bounded: one pageblock a call.
+"""Direct compaction (mm/compaction.c), bounded to one pageblock for each call.
 
-``docs/model.md`` §10.6.  The migrate scanner goes up, the free scanner down; pages of
-the block that the first finds move to the blocks that the second finds.  Serial work.
+``docs/model/placement.md`` 12.  The migrate scanner goes up and finds the block to
+empty; the free scanner goes down and finds the blocks that its pages move to.  Serial
+work.
 """
 
 from typing import Final
@@ -34,7 +35,7 @@ def _compaction_deferred(m, n):
 
 @inlined
 def _room(m, b):
-    """Return the free frames of a block that pages may move to."""
+    """Return how many pages may move to a block."""
     if m.block_list[b] != BlockList.PARTIAL:
         return 0
     return HPAGE_PMD_NR - int(m.block_used[b])
@@ -44,11 +45,11 @@ def _room(m, b):
 def _movable(m, b):
     if m.block_list[b] != BlockList.PARTIAL:
         return False
-    held = FRAME_SWAPCACHE | FRAME_MIGCACHE
+    cached = FRAME_SWAPCACHE | FRAME_MIGCACHE
     first = b << HPAGE_PMD_ORDER
     for pfn in range(first, first + HPAGE_PMD_NR):
         word = m.frame[pfn]
-        if word & FRAME_IN_USE and word & held:
+        if word & FRAME_IN_USE and word & cached:
             return False
     return True
 
@@ -70,7 +71,7 @@ def _find_source(m, n, source, target):
 
 @inlined
 def _move_pages_up(m, n, source, target, task):
-    """Empty a block into the highest ones with room; return the last that was used."""
+    """Empty a block into the highest ones with room; return the last one filled."""
     s = m.info[Info.SHARDS]
     first = source << HPAGE_PMD_ORDER
     for pfn in range(first, first + HPAGE_PMD_NR):
@@ -89,9 +90,9 @@ def _move_pages_up(m, n, source, target, task):
 
 @called
 def compact_zone(m, n, task):
-    """Try to make one block of a node wholly free, at the expense of ``task``.
+    """Try to make one block of a node wholly free, and charge ``task`` for it.
 
-    ``task`` NONE: kcompactd, free of charge.
+    task  NONE for kcompactd, whose work is free of charge
     """
     s = m.info[Info.SHARDS]
     if _compaction_deferred(m, n):

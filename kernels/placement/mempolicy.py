@@ -1,7 +1,8 @@
-"""Which node a page should come from, and whether it lies on the wrong one.
+"""Which node a page should come from, and whether it is on the wrong one.
 
-Policies are those of mm/mempolicy.c (6.12): ``docs/model.md`` §3 for allocation,
-§5.4 for ``mpol_misplaced``.  A policy is (mode, mask of nodes, row of weights).
+Policies are those of mm/mempolicy.c (6.12): ``docs/model/placement.md`` 1 to 6 for
+allocation, 8 for ``mpol_misplaced``.  A policy is a tuple: mode, mask of nodes, row of
+weights.
 """
 
 from ..counters import Vm
@@ -76,7 +77,7 @@ def _weight(m, row, nid):
 
 @inlined
 def _next_interleave(m, task, mode, mask):
-    """Return the node of the task's round robin (interleave_nodes), unchanged."""
+    """Return the next node of the task's round robin, unmoved (interleave_nodes)."""
     prev = m.task[task, Task.IL_PREV]
     if mode == Mode.WEIGHTED_INTERLEAVE and m.task[task, Task.IL_LEFT] > 0:
         return prev
@@ -89,7 +90,7 @@ def _next_interleave(m, task, mode, mask):
 
 @inlined
 def advance_interleave(m, task, mode, row, nid):
-    """Note that the task's round robin has given ``nid``."""
+    """Take a step of the task's round robin: ``nid`` was chosen."""
     if mode == Mode.WEIGHTED_INTERLEAVE:
         left = m.task[task, Task.IL_LEFT]
         m.task[task, Task.IL_LEFT] = (left if left > 0 else _weight(m, row, nid)) - 1
@@ -114,13 +115,13 @@ def first_candidate(m, base, mask):
 
 @inlined
 def preferred_node(m, base, mask, nid):
-    """Return the first candidate, which ``nid`` is most often."""
+    """Return the first candidate, which is usually ``nid``."""
     return nid if nid == m.zonelist[base, 0] else first_candidate(m, base, mask)
 
 
 @inlined
 def _above(m, base, mask, mark):
-    """Return the first candidate with more free frames than its watermark."""
+    """Return the first candidate with more free frames than its watermark, or NONE."""
     for j in range(m.node.shape[0]):
         nid = m.zonelist[base, j]
         if not in_mask(mask, nid) or not m.node[nid, Node.ONLINE]:
@@ -146,7 +147,7 @@ def _wake_kswapds(m, base, mask):
 
 @inlined
 def count_allocations(m, s, nid, preferred, cpu_nid, mode, pages):
-    """Count allocations of a page each as mm/page_alloc.c does."""
+    """Count allocations of ``pages`` single pages as mm/page_alloc.c does."""
     m.vm[s, nid, Vm.PGALLOC_NORMAL] += pages
     if nid == preferred:
         m.vm[s, nid, Vm.NUMA_HIT] += pages
@@ -171,7 +172,8 @@ def zone_statistics(m, s, nid, preferred, cpu_nid, mode):
 def zonelist_of(m, task, vpn, order, mode, mask, row, own):
     """Return (node whose zonelist is used, mask of its first pass).
 
-    ``order`` 9: for a huge page, of which interleaving counts whole ones.
+    order  0 for a small page; 9 for a huge page: interleaving then counts huge pages
+    own    whether the task's own policy interleaves
     """
     cpu_nid = m.task[task, Task.NID]
     if mode == Mode.PREFERRED:
@@ -198,7 +200,7 @@ def choose_serial(m, base, mask, wake):
 
 @inlined
 def _alloc_serial(m, task, base, mask, mode, wake):
-    """Allocate by the serial rules; ``wake``: kswapd may be woken."""
+    """Allocate by the serial rules; with ``wake`` kswapd may be woken."""
     s = m.info[Info.SHARDS]
     nid = choose_serial(m, base, mask, wake)
     if nid == NONE and mode == Mode.PREFERRED_MANY:
@@ -226,7 +228,7 @@ def _alloc_shard(m, s, task, base, mask, mode):
 
 @inlined
 def alloc_page_vma(m, s, task, v, vpn, wake):
-    """Allocate a frame for a page by policy; NO_MEMORY or PUT_ASIDE where it fails."""
+    """Allocate a frame for a page by policy; NO_MEMORY or PUT_ASIDE if it fails."""
     mode, mask, row, own = policy_of(m, task, v)
     own = own == 1 and is_interleave(mode)
     if s != m.info[Info.SHARDS]:
@@ -245,7 +247,8 @@ def alloc_page_vma(m, s, task, v, vpn, wake):
 def alloc_on_node(m, s, nid, cpu_nid, mark, margin):
     """Allocate on exactly one node, above a watermark plus ``margin``.
 
-    NO_MEMORY where it is offline or below, PUT_ASIDE where the allotment is used up.
+    NO_MEMORY if it is offline or has no more than that, PUT_ASIDE if the shard's
+    allotment is used up.
     """
     if (
         not m.node[nid, Node.ONLINE]
@@ -262,17 +265,11 @@ def alloc_on_node(m, s, nid, cpu_nid, mark, margin):
 
 
 @inlined
-def alloc_hinted(m, s, nid, cpu_nid):
-    """Allocate the target of a hint fault (migrate_balanced_pgdat: above high + 1)."""
-    return alloc_on_node(m, s, nid, cpu_nid, Node.HIGH, 1)
-
-
-@inlined
 def mpol_misplaced(m, task, v, vpn, pfn):
-    """Return the node that a page should be on, or NONE where it is well placed.
+    """Return the node that a page should be on, or NONE if it is well placed.
 
     mpol_misplaced (mm/mempolicy.c, 6.12) without MPOL_F_MORON.  ``pfn`` is the page's
-    frame; a part of a huge page belongs where the whole of it does.
+    frame; a part of a huge page belongs where the whole huge page belongs.
     """
     mode, mask, row, own = policy_of(m, task, v)
     nid = m.task[task, Task.NID]

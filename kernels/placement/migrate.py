@@ -1,11 +1,15 @@
-"""Moving one page to another node, and the LRU counts that go with it."""
+"""Moving one page to another node, and the LRU counts that go with it.
+
+``docs/model/placement.md`` 9.
+"""
 
 from ..counters import Cause, Vm
+from ..frames.folio import count_lru
 from ..frames.last_cpupid import migrate_last_cpupid
 from ..frames.page_alloc import node_of, put_page
 from ..frames.rmap import cache_index, mapcount, remove_migration_ptes
 from ..jit.compile import called, inlined
-from ..state import Cost, Info, Node
+from ..state import Cost
 from ..words import (
     FRAME_ACTIVE,
     FRAME_DIRTY,
@@ -23,12 +27,8 @@ from ..words import (
 @inlined
 def lru_add(m, s, pfn, change):
     """Count a frame in (1) or out (-1) of its node's active or inactive list."""
-    n = node_of(m, pfn)
     active = 1 if m.frame[pfn] & FRAME_ACTIVE else 0
-    if s == m.info[Info.SHARDS]:
-        m.node[n, Node.INACTIVE + active] += change
-    else:
-        m.lru_change[s, n, active] += change
+    count_lru(m, s, node_of(m, pfn), active, change)
 
 
 @called
@@ -37,12 +37,24 @@ def _replace_in_cache(m, word, old, new):
     if word & FRAME_SHMEM:
         m.pte[cache_index(m, word & FRAME_VPN)] = PTE_PRESENT | new
         return
-    given = m.frame_entry[old]
-    m.frame_entry[new] = given
+    identity = m.frame_entry[old]
+    m.frame_entry[new] = identity
     if word & FRAME_SWAPCACHE:
-        m.slot_frame[given] = new
+        m.slot_frame[identity] = new
     else:
-        m.entry_frame[given] = new
+        m.entry_frame[identity] = new
+
+
+@inlined
+def written_through(word, pte):
+    """Return a page's word with what a PTE that is taken away knew of writes."""
+    return word | FRAME_DIRTY if pte & PTE_DIRTY else word
+
+
+@inlined
+def repointed(pte, pfn):
+    """Return a PTE that maps frame ``pfn`` now, and owes nothing for a move."""
+    return pte & ~(PTE_PAYLOAD | PTE_OWES) | pfn
 
 
 @inlined
@@ -56,20 +68,19 @@ def migrate_folio_move(m, s, old, new):
 
 @inlined
 def migrate_page_of(m, s, at, old, new):
-    """Do ``migrate_folio_move`` where the PTE ``at`` is all that maps the page.
+    """Do ``migrate_folio_move`` for a page that only the PTE ``at`` maps.
 
-    A hinting mark is kept, for the fault that moves the page to take off.
+    A hinting mark stays: the fault that moves the page takes it off.
     """
     _migrate_frame(m, s, old, new)
-    if m.pte[at] & PTE_DIRTY:
-        m.frame[new] |= FRAME_DIRTY
-    m.pte[at] = m.pte[at] & ~(PTE_PAYLOAD | PTE_OWES) | new
+    m.frame[new] = written_through(m.frame[new], m.pte[at])
+    m.pte[at] = repointed(m.pte[at], new)
     put_page(m, s, old)
 
 
 @inlined
 def _migrate_frame(m, s, old, new):
-    """Move what is known of a page, but for its PTEs."""
+    """Move all that is known of a page, except its PTEs."""
     migrate_last_cpupid(m, old, new, node_of(m, old), node_of(m, new))
     lru_add(m, s, old, -1)
     word = m.frame[old]
@@ -81,9 +92,15 @@ def _migrate_frame(m, s, old, new):
 
 
 @inlined
+def ns_between(m, source, target):
+    """Return what a page's migration costs: the kernel's work and the copy, ns."""
+    return m.cost[Cost.MIGRATE_PAGE] + m.copy_ns[source, target]
+
+
+@inlined
 def migration_ns(m, old, new):
-    """Return what a migration costs: the kernel's work and the copy."""
-    return m.cost[Cost.MIGRATE_PAGE] + m.copy_ns[node_of(m, old), node_of(m, new)]
+    """Return the ns of a page's migration to frame ``new``."""
+    return ns_between(m, node_of(m, old), node_of(m, new))
 
 
 @inlined

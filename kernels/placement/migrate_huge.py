@@ -1,4 +1,7 @@
-"""Move a huge page as one unit."""
+"""Move a huge page as one unit.
+
+``docs/model/placement.md`` 9, steps 13 to 22.
+"""
 
 from ..counters import Cause, Vm
 from ..frames.account import charge
@@ -28,8 +31,8 @@ def _repoint_ptes(m, mm, vpn, old, new):
     for i in range(HPAGE_PMD_NR):
         pte = m.pte[first + i]
         if maps_frame(pte, old + i):
-            kept = vm_page_prot(m, mm, vpn + i, pte)
-            m.pte[first + i] = (pte & ~(PTE_PAYLOAD | PTE_PROTNONE)) | (new + i) | kept
+            prot = vm_page_prot(m, mm, vpn + i, pte)
+            m.pte[first + i] = (pte & ~(PTE_PAYLOAD | PTE_PROTNONE)) | (new + i) | prot
 
 
 @inlined
@@ -41,8 +44,8 @@ def _remove_migration_pmds(m, old, new, compound):
         block = (vpn + m.mm[mm, Mm.DELTA]) >> HPAGE_PMD_ORDER
         pmd = m.pmd[block]
         if maps_folio(pmd, old):
-            kept = vm_page_prot(m, mm, vpn, pmd)
-            m.pmd[block] = (pmd & ~(PTE_PAYLOAD | PTE_PROTNONE)) | first | kept
+            prot = vm_page_prot(m, mm, vpn, pmd)
+            m.pmd[block] = (pmd & ~(PTE_PAYLOAD | PTE_PROTNONE)) | first | prot
         elif compound:
             _repoint_ptes(m, mm, vpn, old << HPAGE_PMD_ORDER, first)
         mm = m.mm[mm, Mm.NEXT]
@@ -62,9 +65,9 @@ def _maps_part(m, mm, vpn, pfn):
 def _unmapping_defers(m, b):
     """Tell whether unmapping a folio for its migration queues it to be split.
 
-    The rmap walk goes through the processes, the oldest first.  While PMD entries are
-    left PG_double_map keeps PTEs that go from being the last; with the last PMD entry
-    it goes, and then pages count one by one.
+    The rmap walk visits the processes, the oldest first.  While PMD entries are left,
+    PG_double_map counts as one more mapping of each page.  It goes with the last PMD
+    entry, and from then on a page that loses its last PTE queues the folio.
     """
     if m.block_huge[b] & FOLIO_REMAPPED:
         return True
@@ -84,7 +87,7 @@ def _unmapping_defers(m, b):
 def migrate_huge(m, s, task, old, new):
     """Let the folio of block ``new`` take the place of that of ``old``.
 
-    Charge it, and return the ns.
+    The task is charged for it; return the ns.
     """
     source, target = folio_nid(m, old), folio_nid(m, new)
     ns = m.cost[Cost.MIGRATE_PAGE] + HPAGE_PMD_NR * m.copy_ns[source, target]

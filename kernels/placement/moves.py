@@ -1,7 +1,7 @@
 """The verdict on a move: was the page used enough on its new node to pay for it?
 
-``docs/model.md`` §5.9.  The entry through which a page moved counts the uses that are
-still owed; a hit from a CPU of the page's node takes one off.
+``docs/model/placement.md`` 10.  The entry through which a page moved counts the uses
+left until the move has paid; a hit from a CPU of the page's node takes one off.
 """
 
 from typing import Final
@@ -31,7 +31,11 @@ _HUGE_OWES_MAX: Final = 1 << 30
 
 @inlined
 def uses_to_pay(m, task, old, new, ns, most):
-    """Return after how many uses a move of ``ns`` from node to node has paid."""
+    """Return after how many uses a move that cost ``ns`` has paid.
+
+    old, new  nodes
+    most      the largest result, and the result if the move never pays
+    """
     saved = m.task[task, Task.REFS] * (m.latency[new, old] - m.latency[new, new])
     if saved <= 0 or m.node[new, Node.CPUS] == 0:
         return most
@@ -39,17 +43,34 @@ def uses_to_pay(m, task, old, new, ns, most):
 
 
 @inlined
-def _moved_from(m, s, word, old, new, pages):
+def moved_from(word, nid):
+    """Return the word of a page that has moved away from node ``nid``."""
+    return word & ~FRAME_FROM | (nid + 1) << FRAME_FROM_SHIFT
+
+
+@inlined
+def goes_back(word, nid):
+    """Tell whether a page that moves to ``nid`` left that node by its last move."""
+    return (word & FRAME_FROM) >> FRAME_FROM_SHIFT == nid + 1
+
+
+@inlined
+def count_moved(m, s, nid, pages, back):
+    """Count pages that have moved to a node, ``back`` of them back to it."""
+    m.vm[s, nid, Vm.PAGES_MOVED] += pages
+    m.vm[s, nid, Vm.PAGES_MOVED_BACK] += back
+
+
+@inlined
+def _moved(m, s, word, old, new, pages):
     """Count a move; return the page's word with the node that it left."""
-    m.vm[s, new, Vm.PAGES_MOVED] += pages
-    if (word & FRAME_FROM) >> FRAME_FROM_SHIFT == new + 1:
-        m.vm[s, new, Vm.PAGES_MOVED_BACK] += pages
-    return word & ~FRAME_FROM | (old + 1) << FRAME_FROM_SHIFT
+    count_moved(m, s, new, pages, pages * goes_back(word, new))
+    return moved_from(word, old)
 
 
 @inlined
 def _forgive(m, pfn):
-    """End the accounts of a page's PTEs; return the first of them, or NONE."""
+    """Clear what a page's PTEs owe; return the first PTE that maps it, or NONE."""
     first = NONE
     vpn = m.frame[pfn] & FRAME_VPN
     mm = first_mm(m, vpn)
@@ -66,27 +87,27 @@ def _forgive(m, pfn):
 def note_move(m, s, task, at, old, pfn, ns):
     """Judge the move of a page from node ``old`` to frame ``pfn``, which cost ``ns``.
 
-    at  the PTE through which it moved; NONE: the first that maps it
+    at  the PTE through which it moved; NONE: the first one that maps it
     """
     first = _forgive(m, pfn)
     at = first if at == NONE else at
     if at == NONE:
-        m.frame[pfn] = _moved_from(m, s, m.frame[pfn], old, node_of(m, pfn), 1)
+        m.frame[pfn] = _moved(m, s, m.frame[pfn], old, node_of(m, pfn), 1)
     else:
         note_move_of(m, s, task, at, old, pfn, ns)
 
 
 @inlined
 def note_move_of(m, s, task, at, old, pfn, ns):
-    """Do ``note_move`` where no PTE of the page owes anything; ``at`` maps it."""
+    """Do ``note_move`` if no PTE of the page owes anything; ``at`` maps the page."""
     new = node_of(m, pfn)
-    m.frame[pfn] = _moved_from(m, s, m.frame[pfn], old, new, 1)
+    m.frame[pfn] = _moved(m, s, m.frame[pfn], old, new, 1)
     m.pte[at] |= uses_to_pay(m, task, old, new, ns, OWES_MAX) * PTE_OWES_ONE
 
 
 @inlined
 def _forgive_huge(m, b):
-    """End the accounts of a folio's PMD entries; return the first, or NONE."""
+    """Clear what a folio's PMD entries owe; return the first of them, or NONE."""
     first = NONE
     vpn = m.block_huge[b] & FRAME_VPN
     mm = first_mm(m, vpn)
@@ -103,10 +124,10 @@ def _forgive_huge(m, b):
 def note_move_huge(m, s, task, block, old, b, ns):
     """Judge the move of a folio from node ``old`` to pageblock ``b``.
 
-    block  the PMD entry through which it moved; NONE: the first that maps it
+    block  the PMD entry through which it moved; NONE: the first one that maps it
     """
     new = folio_nid(m, b)
-    m.block_huge[b] = _moved_from(m, s, m.block_huge[b], old, new, HPAGE_PMD_NR)
+    m.block_huge[b] = _moved(m, s, m.block_huge[b], old, new, HPAGE_PMD_NR)
     first = _forgive_huge(m, b)
     if block == NONE:
         block = first

@@ -1,6 +1,6 @@
 """Blocks of 512 frames by policy, local first (alloc_pages_mpol, mm/mempolicy.c, 6.12).
 
-``docs/model.md`` §10.1.
+``docs/model/placement.md`` 7.
 """
 
 from ..counters import Vm
@@ -25,13 +25,13 @@ from .mempolicy import (
 
 @inlined
 def _above(m, n, mark, margin):
-    """Tell whether a node stays above a watermark without 512 frames."""
+    """Tell whether a node stays above a watermark: free - 511 > mark + margin."""
     return m.node[n, Node.FREE] - (HPAGE_PMD_NR - 1) > m.node[n, mark] + margin
 
 
 @inlined
 def has_room(m, n, mark):
-    """Tell whether a node may give a whole block."""
+    """Tell whether a node has a whole block above a watermark."""
     return m.node[n, Node.WHOLE] > 0 and _above(m, n, mark, 0)
 
 
@@ -46,7 +46,7 @@ def _may_reclaim(m, v):
 
 @inlined
 def _wakes(m, direct):
-    """Tell whether a failed first look wakes the daemons (__GFP_KSWAPD_RECLAIM)."""
+    """Tell whether a fault that finds no block wakes daemons (__GFP_KSWAPD_RECLAIM)."""
     defrag = m.info[Info.THP_DEFRAG]
     return defrag == ThpDefrag.DEFER or (
         defrag == ThpDefrag.DEFER_MADVISE and not direct
@@ -96,9 +96,10 @@ def _anywhere(m, base, mask):
 
 @called
 def alloc_huge_serial(m, task, v, vpn, direct, wakes):
-    """Allocate a block by policy, outside of any shard; FALLBACK where it fails.
+    """Allocate a block by policy, outside of any shard; FALLBACK if that fails.
 
-    direct  whether it may compact; ``wakes``: whether it wakes kswapd and kcompactd
+    direct  whether it may compact
+    wakes   whether it wakes kswapd and kcompactd
     """
     mode, mask, row, own = policy_of(m, task, v)
     interleaved = is_interleave(mode)
@@ -139,7 +140,7 @@ def _alloc_shard(m, s, task, v, vpn, direct, wakes):
         return PUT_ASIDE
     if m.node[n, Node.WHOLE_AT_START] == 0 and not direct:
         if wakes:
-            # Shards may race here: all of them write the same.
+            # Shards may race here, but all of them write the same value.
             _wake(m, base, 1 << n)
         return FALLBACK
     if not _above(m, n, Node.LOW, 0):
@@ -152,7 +153,7 @@ def _alloc_shard(m, s, task, v, vpn, direct, wakes):
 
 @inlined
 def vma_alloc_folio(m, s, task, v, vpn):
-    """Allocate a block for a fault; FALLBACK or PUT_ASIDE where there is none."""
+    """Allocate a block for a fault; FALLBACK or PUT_ASIDE if there is none."""
     direct = _may_reclaim(m, v)
     wakes = _wakes(m, direct)
     if s != m.info[Info.SHARDS]:
@@ -164,8 +165,8 @@ def vma_alloc_folio(m, s, task, v, vpn):
 def alloc_huge_on_node(m, s, n, cpu_nid, mark, margin):
     """Allocate a block on exactly one node, above a watermark plus ``margin``.
 
-    NO_MEMORY where it is offline, below or fragmented, PUT_ASIDE where the allotment is
-    used up.
+    NO_MEMORY if it is offline, below that or fragmented, PUT_ASIDE if the shard's
+    allotment is used up.
     """
     whole = Node.WHOLE if s == m.info[Info.SHARDS] else Node.WHOLE_AT_START
     if (

@@ -1,8 +1,8 @@
-"""Accesses: made by a counter-based generator, then dealt out to the shards.
+"""Accesses: made by a counter-based generator, then dealt to the shards.
 
-An access is one int64: bits 0-35 virtual page, 36 write, 37 in the tail that is
-counted apart, 38-61 task.  The page of access number i depends on (seed, run, task, i)
-alone, so a batch or a thread changes nothing (``docs/model.md`` §9).
+An access is one int64: bits 0-35 virtual page, 36 write, 37 in the tail (counted by
+itself), 38-61 task.  The page of access number i depends only on (seed, run, task, i),
+so batches and threads change nothing (``docs/model/quantum.md`` 2, 4 and 5).
 """
 
 from enum import IntEnum, auto
@@ -37,7 +37,7 @@ class LoadKind(IntEnum):
 
 
 class Load(Columns):
-    """Columns of a load's rows, int64[tasks, len(Load)]."""
+    """Columns of the table of workloads, int64[tasks, len(Load)]."""
 
     KIND = auto()
     FIRST = auto()  # vpn
@@ -56,7 +56,7 @@ CHUNK: Final = 1 << 12
 #: Fibonacci hashing: 2^32 over the golden ratio.
 _SCATTER: Final = 0x9E3779B1
 _LOW_32: Final = (1 << 32) - 1
-#: An int64 shifted by so much is -1 if it is negative, else 0.
+#: An int64 shifted right by this is -1 if it is negative, otherwise 0.
 _SIGN: Final = 63
 
 
@@ -64,8 +64,7 @@ _SIGN: Final = 63
 def shard_of(word, shards):
     """Return the shard of an access: its 2 MiB block, scattered.
 
-    Scattered, because tasks that sweep slabs of equal size meet in few of S shards
-    otherwise.
+    Otherwise tasks that sweep slabs of equal size would meet in few of the S shards.
     """
     block = (word & ACCESS_VPN) >> HPAGE_PMD_ORDER
     return (block * _SCATTER & _LOW_32) * shards >> 32
@@ -73,7 +72,7 @@ def shard_of(word, shards):
 
 @inlined
 def _exp2(x):
-    """Return 2^x for x in [0, 62), to 2e-12 of it, by arithmetic alone.
+    """Return 2^x for x in [0, 62), with a relative error of 2e-12, by arithmetic alone.
 
     A Chebyshev fit of 2^f for the fraction f, so that all machines agree.
     """
@@ -93,7 +92,7 @@ def _exp2(x):
 
 @inlined
 def _within(rank, n):
-    """Return a rank that rounding may have put outside [0, n): no branch."""
+    """Clamp a rank to [0, n) without a branch: rounding may have put it outside."""
     over = rank - (n - 1)
     rank -= over & ~(over >> _SIGN)
     return rank & ~(rank >> _SIGN)
@@ -101,7 +100,7 @@ def _within(rank, n):
 
 @inlined
 def _zipf_rank_1(u, n, doublings):
-    """Return the rank of exponent 1; ``doublings``: log2(n + 1)."""
+    """Return the rank for exponent 1; ``doublings`` is log2(n + 1)."""
     return _within(np.int64(_exp2(u * doublings)) - 1, n)
 
 
@@ -122,7 +121,7 @@ def _hotcold_page(load, t, i, r):
 
 @inlined
 def _stream_page(load, t, i):
-    """Return (page, write) of a triad's access; LOAD_A is the pages of an array."""
+    """Return (page, write) of a triad's access; Load.A is the pages of an array."""
     pages = load[t, Load.A]
     which = i % 3
     array = 0 if which == 2 else which + 1
@@ -131,9 +130,10 @@ def _stream_page(load, t, i):
 
 @inlined
 def _stencil_page(load, t, i):
-    """Return (page, write); LOAD_A halo, LOAD_B, LOAD_C the neighbours or -1.
+    """Return (page, write); Load.A is the halo, B and C the neighbours' pages.
 
-    Pages are relative to the slab's first, neighbours' too.
+    Bits 0 and 1 of D say whether the lower and the upper neighbour exist.  All pages
+    are relative to the slab's first one.
     """
     halo = load[t, Load.A]
     below = halo if load[t, Load.D] & 1 else 0
@@ -150,7 +150,7 @@ def _stencil_page(load, t, i):
 
 @inlined
 def _page_of(load, exponent, t, i):
-    """Return (vpn relative to LOAD_FIRST, write) of access ``i`` of task ``t``."""
+    """Return (vpn relative to Load.FIRST, write) of access ``i`` of task ``t``."""
     kind = load[t, Load.KIND]
     if kind == LoadKind.STREAM:
         return _stream_page(load, t, i)
@@ -167,18 +167,20 @@ def _page_of(load, exponent, t, i):
 
 @inlined
 def _write_bit(r, write):
-    """Return the bit of an access if it writes: computed, since writes come at random.
+    """Return ACCESS_WRITE if an access writes, otherwise 0.
 
-    r  draw of the access; ``write``: how many of 2048 write
+    r      draw of the access
+    write  writes in 2048 accesses
+    Writes come at random, so a branch would often be mispredicted.
     """
     return ((low_bits(r) - write) >> _SIGN) & ACCESS_WRITE
 
 
 @inlined
 def _remainder(x, n, inverse):
-    """Return x % n of 0 <= x < 2^62, n < 2^36, by the reciprocal of n.
+    """Return x % n for 0 <= x < 2^62 and n < 2^36, by the reciprocal of n.
 
-    The quotient is wrong by one at most: its own error is n / 2^53.
+    The quotient is wrong by at most one: its own error is n / 2^53.
     """
     rest = x - np.int64(np.float64(x) * inverse) * n
     rest += n & (rest >> _SIGN)
@@ -249,7 +251,7 @@ def _lay_trace(load, recorded, t, i, bits, layout, first, end):
 
 @inlined
 def _lay_other(load, exponent, t, i, bits, layout, first, end):
-    """Lay out accesses [first, end) of the other kinds."""
+    """Lay out accesses [first, end) of any other kind."""
     bits += load[t, Load.FIRST]
     for k in range(first, end):
         page, write = _page_of(load, exponent, t, i + k - first)
@@ -261,7 +263,7 @@ def _lay_other(load, exponent, t, i, bits, layout, first, end):
 
 @inlined
 def _lay_run(task, load, exponent, recorded, t, i, layout, first, end):
-    """Lay out one task's accesses from number ``i``, all in the tail or none."""
+    """Lay out a task's accesses from number ``i`` on, all in the tail or none."""
     bits = t << ACCESS_TASK_SHIFT
     if i >= task[t, Task.TAIL]:
         bits |= ACCESS_TAIL
@@ -318,7 +320,7 @@ def generate_chunk(task, load, exponent, recorded, start, layout, tally, chunk):
 
 @kernel
 def lay_out(task, start):
-    """Set where each task's accesses begin from the quotas; return their number."""
+    """Set where each task's accesses begin, by the quotas; return their number."""
     at = 0
     for t in range(task.shape[0]):
         start[t] = at

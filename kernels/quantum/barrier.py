@@ -3,6 +3,7 @@
 from enum import IntEnum
 from typing import Final
 
+from ..access_run import HitCount, run_of
 from ..counters import Cause
 from ..fault.memory import handle_mm_fault
 from ..frames.page_table import entry_of, is_hit
@@ -93,7 +94,7 @@ def _run_daemons(m):
 
 @kernel
 def run_daemons(m):
-    """Let kswapd and kcompactd of the nodes work that were woken."""
+    """Let kswapd and kcompactd of the nodes that woke them work."""
     _run_daemons(m)
 
 
@@ -108,7 +109,7 @@ def _passed_in_shard(m, word):
 
 @inlined
 def _ask_ahead(m, word):
-    """Prefetch the PTE of an access to come."""
+    """Prefetch the PTE of an access that comes later."""
     delta = m.task[word >> ACCESS_TASK_SHIFT, Task.DELTA]
     prefetchw(m.pte, (word & ACCESS_VPN) + delta)
 
@@ -118,7 +119,7 @@ def _hit(m, word, counts):
     """Do what the hardware does for an access that needs no fault."""
     task = word >> ACCESS_TASK_SHIFT
     at = (word & ACCESS_VPN) + m.task[task, Task.DELTA]
-    counts[hit_node(m, task, entry_of(m, at))] += 1
+    counts[HitCount.NODES + hit_node(m, task, entry_of(m, at))] += 1
     touch(m, task, at, word & ACCESS_WRITE != 0, counts)
     if m.info[Info.TLB_SETS_4K]:
         translate(m, task, shard_of(word, m.info[Info.SHARDS]), at, counts)
@@ -126,7 +127,7 @@ def _hit(m, word, counts):
 
 @inlined
 def _serve_again(m, word, counts):
-    """Serve one access of the layout, and let the daemons work after a fault."""
+    """Serve one access of the layout; after a fault let the daemons work."""
     task = word >> ACCESS_TASK_SHIFT
     vpn = word & ACCESS_VPN
     write = word & ACCESS_WRITE != 0
@@ -153,18 +154,14 @@ def _is_alive(m, word):
     return m.task[word >> ACCESS_TASK_SHIFT, Task.ALIVE] == 1
 
 
-@inlined
-def _is_other_run(word, last):
-    return (word ^ last) & ~(ACCESS_VPN | ACCESS_WRITE) != 0
-
-
 @kernel
 def serve_set_aside(m, layout, accesses, limit, counts):
     """Serve what the shards set aside, in the order of the layout; return a Stop.
 
     layout  int64[>= accesses]  the quantum's accesses by (task, number)
     limit   most accesses to serve in this call
-    counts  int64[3 * nodes + 3]  scratch (``kernels/tlb.py``), zero before and after
+    counts  int64[hit_counts(nodes)]  scratch (``access_run.py``), zero before and
+            after
     """
     stop = _DONE
     layout, counts = from_start(layout), from_start(counts)
@@ -176,7 +173,7 @@ def serve_set_aside(m, layout, accesses, limit, counts):
         m.info[Info.POSITION] = position + 1
         if _passed_in_shard(m, word) or not _is_alive(m, word):
             continue
-        if _is_other_run(word, last):
+        if run_of(word) != run_of(last):
             _settle(m, last, counts)
         last = word
         stop = _serve_again(m, word, counts)

@@ -1,6 +1,6 @@
-"""Quanta of simulated time: who may do how much, what an access costs, the sums.
+"""What shards did in a quantum is added up: lists, processes, clocks.
 
-``docs/model.md`` §6 and §7.  Tables are those of ``kernels/state.py``.
+``docs/model/quantum.md`` 9.  Tables are those of ``kernels/state.py``.
 """
 
 from ..jit.compile import inlined, kernel
@@ -9,7 +9,7 @@ from ..state import Change, Ids, Info, Mm, Node, Shard, Task
 
 @kernel
 def open_quantum(m):
-    """Note what shards see as of the quantum's start, and rewind the barrier."""
+    """Note what shards see of the quantum's start, and rewind the barrier."""
     m.info[Info.SLOTS + Ids.IN_USE_AT_START] = m.info[Info.SLOTS + Ids.IN_USE]
     m.info[Info.ENTRIES + Ids.IN_USE_AT_START] = m.info[Info.ENTRIES + Ids.IN_USE]
     m.info[Info.POSITION] = 0
@@ -19,7 +19,7 @@ def open_quantum(m):
 
 @kernel
 def is_daemon_woken(m):
-    """Tell whether kswapd or kcompactd of some node was woken."""
+    """Tell whether kswapd or kcompactd of any node was woken."""
     for n in range(m.node.shape[0]):
         if m.node[n, Node.KSWAPD_WOKEN] or m.node[n, Node.KCOMPACTD_WOKEN]:
             return True
@@ -28,7 +28,7 @@ def is_daemon_woken(m):
 
 @kernel
 def unserved(m):
-    """Return how many accesses are not served yet, and how many of them shards may."""
+    """Return (accesses not served yet, those of them that shards may serve)."""
     left, for_shards = 0, 0
     for s in range(m.info[Info.SHARDS]):
         waiting = m.shard[s, Shard.QUEUE_END] - m.shard[s, Shard.QUEUE_SERVED]
@@ -67,7 +67,7 @@ def fold_processes(m, touched):
 
 @inlined
 def _fold_causes(m):
-    """Add what all shards charged to the first one's, in the order of memory."""
+    """Add the charges of all shards to the first shard's, in the order of memory."""
     for s in range(1, m.cause.shape[0]):
         for t in range(m.cause.shape[1]):
             for k in range(m.cause.shape[2]):
@@ -80,7 +80,7 @@ def fold_clocks(m, spent):
     """Advance the clocks by what was charged, and add it to ``spent`` by cause.
 
     spent  int64[tasks, len(Cause)], ns
-    Return nothing; a task that was served gets its new mean cost an access.
+    A task that was served also gets the new mean cost of its accesses.
     """
     _fold_causes(m)
     for t in range(m.task.shape[0]):

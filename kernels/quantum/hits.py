@@ -1,5 +1,6 @@
-"""Serve accesses that hit: count, charge, settle runs of one block."""
+"""Accesses that hit: serve them in a loop, count them, and charge a run of them."""
 
+from ..access_run import HitCount, run_of, task_of, walks_at
 from ..counters import Cause, Vm
 from ..frames.look_ahead import DISTANCE
 from ..frames.page_table import is_hit
@@ -28,7 +29,7 @@ from ..words import (
     PTE_YOUNG,
     PTE_ZERO,
 )
-from .tlb import CACHED, WALKS_4K, tlb_miss, walk
+from .tlb import tlb_miss, walk
 
 
 @inlined
@@ -37,12 +38,11 @@ def _settle_walks(m, s, task, counts):
     cpu_nid = m.task[task, Task.NID]
     nodes = m.node.shape[0]
     for size in range(2):
-        at = CACHED * nodes + size
-        walks = counts[at]
+        walks = counts[HitCount.CACHED + size]
         ns = walks * m.cost[Cost.WALK]
-        counts[at] = 0
+        counts[HitCount.CACHED + size] = 0
         for nid in range(nodes):
-            at = (WALKS_4K + size) * nodes + nid
+            at = walks_at(size, nodes, nid)
             walks += counts[at]
             ns += counts[at] * m.walk_ns[task, size, nid]
             counts[at] = 0
@@ -52,19 +52,19 @@ def _settle_walks(m, s, task, counts):
 
 @inlined
 def settle_run(m, s, task, tail, counts):
-    """Charge a run of one task's hits and empty ``counts`` (``kernels/tlb.py``)."""
+    """Charge a run of one task's hits and empty ``counts`` (``access_run.py``)."""
     cpu_nid = m.task[task, Task.NID]
     mm = m.task[task, Task.MM]
     refs = m.task[task, Task.REFS]
     if m.info[Info.TLB_SETS_4K]:
         _settle_walks(m, s, task, counts)
-    m.vm[s, cpu_nid, Vm.PAGES_PAID] += counts[counts.size - 1]
-    counts[counts.size - 1] = 0
+    m.vm[s, cpu_nid, Vm.PAGES_PAID] += counts[HitCount.PAID]
+    counts[HitCount.PAID] = 0
     for nid in range(m.node.shape[0]):
-        hits = counts[nid]
+        hits = counts[HitCount.NODES + nid]
         if hits == 0:
             continue
-        counts[nid] = 0
+        counts[HitCount.NODES + nid] = 0
         here = nid == cpu_nid
         m.traffic[s, cpu_nid, nid] += hits * refs
         m.vm[s, cpu_nid, Vm.ACCESSES_LOCAL if here else Vm.ACCESSES_REMOTE] += hits
@@ -83,7 +83,7 @@ def _pay(entry, here, counts):
     if entry & PTE_OWES and here:
         entry -= PTE_OWES_ONE
         if entry & PTE_OWES == 0:
-            counts[counts.size - 1] += 1
+            counts[HitCount.PAID] += 1
     return entry
 
 
@@ -95,7 +95,7 @@ def _pay_huge(entry, owes, here, counts):
         owes[b] -= 1
         if owes[b] == 0:
             entry &= ~PMD_OWES
-            counts[counts.size - 1] += HPAGE_PMD_NR
+            counts[HitCount.PAID] += HPAGE_PMD_NR
     return entry
 
 
@@ -121,43 +121,6 @@ def touch(m, task, at, write, counts):
         m.pte[at] = _pay(entry, here, counts)
 
 
-@called
-def _serve_hits(pte, task, queued, k, end, last, run, shift, counts):
-    """Serve accesses of a run from ``k`` while they hit; return where that ended.
-
-    A function of its own, so that the faults' code does not cost the hits registers.
-    ``run`` are the bits that the run's accesses share: task and tail.  The bits that a
-    write adds are computed, not branched on: writes come at random.
-    """
-    owner = run >> ACCESS_TASK_SHIFT
-    delta = task[owner, Task.DELTA]
-    cpu_nid = task[owner, Task.NID]
-    while k < end:
-        word = queued[k]
-        if word & ~(ACCESS_VPN | ACCESS_WRITE) != run:
-            break
-        if k + DISTANCE < last:
-            ahead = queued[k + DISTANCE]
-            shift_of = task[ahead >> ACCESS_TASK_SHIFT, Task.DELTA]
-            prefetchw(pte, (ahead & ACCESS_VPN) + shift_of)
-        at = (word & ACCESS_VPN) + delta
-        write = (word & ACCESS_WRITE) >> ACCESS_WRITE_SHIFT
-        need = PTE_PRESENT | write * PTE_WRITE
-        entry = pte[at]
-        nid = cpu_nid
-        if entry & (need | PTE_PROTNONE) != need:
-            if not is_hit(entry, write == 1):
-                break
-        else:
-            nid = (entry & PTE_PAYLOAD) >> shift
-        counts[nid] += 1
-        bits = PTE_YOUNG | write * PTE_DIRTY
-        if entry & (bits | PTE_OWES) != bits:
-            pte[at] = _pay(entry | bits, nid == cpu_nid, counts)
-        k += 1
-    return k
-
-
 @inlined
 def translate(m, task, s, at, counts):
     """Look an access up in its task's TLB, after the fact, and count a miss."""
@@ -174,50 +137,48 @@ def translate(m, task, s, at, counts):
         walk(row, 0, at, (pmd & PMD_NID) >> PMD_NID_SHIFT, nodes, counts)
 
 
-@called
-def _serve_hits_mapped(
-    pte,
-    pmd,
-    owes,
-    tlb,
-    sets,
-    task,
-    pgd_nid,
-    queued,
-    k,
-    end,
-    last,
-    run,
-    shift,
-    nodes,
-    counts,
-):
-    """Do ``_serve_hits`` where blocks may be mapped whole, or with TLBs.
+@inlined
+def _ask_ahead(pte, pmd, task, ahead, delta, leaf, mapped):
+    """Prefetch the entries of an access that comes later."""
+    if mapped:
+        # Most likely the same task's, and mapped as the last one was.
+        at = (ahead & ACCESS_VPN) + delta
+        prefetch(pmd, at >> HPAGE_PMD_ORDER)
+        if not leaf:
+            prefetchw(pte, at)
+    else:
+        delta = task[ahead >> ACCESS_TASK_SHIFT, Task.DELTA]
+        prefetchw(pte, (ahead & ACCESS_VPN) + delta)
 
-    tlb   int64[width]  the task's row of this shard; ``sets``: int64[2], 0 for no TLB
+
+@inlined
+def _hit_loop(m, s, k, run, mapped):
+    """Serve accesses of a run from ``k`` while they hit; return where that ended.
+
+    mapped  constant: whether blocks may be mapped whole, and whether there may be TLBs
+
+    The bits that a write adds are computed, not branched on: writes come at random.
     """
-    owner = run >> ACCESS_TASK_SHIFT
-    delta = task[owner, Task.DELTA]
-    cpu_nid = task[owner, Task.NID]
-    small, huge = sets[0], sets[1]
-    first_huge = small * WAYS
+    queued, counts, owner = run.queued, run.counts, task_of(run)
+    # Columns are read once: the loop's stores could change them, for all LLVM knows.
+    pte, pmd, owes, task = m.pte, m.pmd, m.block_owes, m.task
+    delta, cpu_nid = task[owner, Task.DELTA], task[owner, Task.NID]
+    shift = m.info[Info.NODE_SHIFT]
+    tlb, nodes = from_start(m.tlb[owner, s]), m.node.shape[0]
+    small, huge = m.info[Info.TLB_SETS_4K], m.info[Info.TLB_SETS_2M]
+    pgd_nid = m.mm[task[owner, Task.MM], Mm.PGD_NID]
     leaf = False
-    while k < end:
+    while k < run.end:
         word = queued[k]
-        if word & ~(ACCESS_VPN | ACCESS_WRITE) != run:
+        if run_of(word) != run.bits:
             break
-        if k + DISTANCE < last:
-            # Most likely the same task's, and mapped as the last one was.
-            ahead = (queued[k + DISTANCE] & ACCESS_VPN) + delta
-            prefetch(pmd, ahead >> HPAGE_PMD_ORDER)
-            if not leaf:
-                prefetchw(pte, ahead)
+        if k + DISTANCE < run.last:
+            _ask_ahead(pte, pmd, task, queued[k + DISTANCE], delta, leaf, mapped)
         at = (word & ACCESS_VPN) + delta
         write = (word & ACCESS_WRITE) >> ACCESS_WRITE_SHIFT
-        need = PTE_PRESENT | write * PTE_WRITE
-        bits = PTE_YOUNG | write * PTE_DIRTY
+        need, bits = PTE_PRESENT | write * PTE_WRITE, PTE_YOUNG | write * PTE_DIRTY
         block = at >> HPAGE_PMD_ORDER
-        upper = pmd[block]
+        upper = pmd[block] if mapped else 0
         leaf = upper & PMD_LEAF != 0
         entry = upper if leaf else pte[at]
         nid = cpu_nid
@@ -226,20 +187,34 @@ def _serve_hits_mapped(
                 break
         else:
             nid = (entry & PTE_PAYLOAD) >> shift
-        counts[nid] += 1
+        counts[HitCount.NODES + nid] += 1
         if leaf:
             if entry & (bits | PMD_OWES) != bits:
                 pmd[block] = _pay_huge(entry | bits, owes, nid == cpu_nid, counts)
-            if huge and tlb_miss(tlb, first_huge, huge, block):
+            if huge and tlb_miss(tlb, small * WAYS, huge, block):
                 walk(tlb, 1, block, pgd_nid, nodes, counts)
         else:
             if entry & (bits | PTE_OWES) != bits:
                 pte[at] = _pay(entry | bits, nid == cpu_nid, counts)
-            if small and tlb_miss(tlb, 0, small, at):
+            if mapped and small and tlb_miss(tlb, 0, small, at):
                 table = (upper & PMD_NID) >> PMD_NID_SHIFT
                 walk(tlb, 0, at, table, nodes, counts)
         k += 1
     return k
+
+
+# Two functions of their own, so that the faults' code, and that of huge pages and TLBs,
+# does not cost the hits registers.
+
+
+@called
+def _serve_hits(m, s, k, run):
+    return _hit_loop(m, s, k, run, False)
+
+
+@called
+def _serve_hits_mapped(m, s, k, run):
+    return _hit_loop(m, s, k, run, True)
 
 
 @inlined
@@ -249,26 +224,8 @@ def is_plain(m):
 
 
 @inlined
-def hits_from(m, s, queued, k, end, last, run, counts):
+def hits_from(m, s, k, run):
     """Serve a run's hits from ``k``; return the first access that is not one."""
-    shift = m.info[Info.NODE_SHIFT]
     if is_plain(m):
-        return _serve_hits(m.pte, m.task, queued, k, end, last, run, shift, counts)
-    task = run >> ACCESS_TASK_SHIFT
-    return _serve_hits_mapped(
-        m.pte,
-        m.pmd,
-        m.block_owes,
-        from_start(m.tlb[task, s]),
-        m.info[Info.TLB_SETS_4K : Info.TLB_SETS_2M + 1],
-        m.task,
-        m.mm[m.task[task, Task.MM], Mm.PGD_NID],
-        queued,
-        k,
-        end,
-        last,
-        run,
-        shift,
-        m.node.shape[0],
-        counts,
-    )
+        return _serve_hits(m, s, k, run)
+    return _serve_hits_mapped(m, s, k, run)

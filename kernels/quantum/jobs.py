@@ -1,8 +1,9 @@
-"""The jobs of a quantum that threads share: accesses are made, dealt, served, freed.
+"""The jobs of a quantum that threads share: generate, deal, serve, free.
 
-A unit of a job touches nothing that another unit of it changes, so who does which unit,
-and when, changes nothing.  All jobs are one kernel: it is compiled once, and a thread
-stays in it from job to job (``kernels/team.py``).
+``docs/model/quantum.md`` 10.  A unit of a job touches nothing that another unit of the
+job changes, so it makes no difference which thread does which unit, or when.  All jobs
+are one kernel: it is compiled once, and a thread stays in it from job to job
+(``kernels/quantum/team.py``).
 """
 
 from dataclasses import dataclass
@@ -20,39 +21,39 @@ from .team import Team, is_dismissed, is_over, note_done, post, take
 
 
 class Job(IntEnum):
-    """What a team does, and the unit it is done by."""
+    """What a team does, and what the unit is."""
 
     #: Lay out a chunk of the accesses and count them by shard.
     GENERATE = 0
     #: Copy a chunk of the layout to its shards' queues.
     DEAL = 1
-    #: Touch host memory that will be needed (unit 0), serve accesses of a shard.
+    #: Touch host memory that will be needed (unit 0); serve accesses of a shard.
     SERVE = 2
-    #: Free the frames of a part that shards freed.
+    #: Free the frames that shards freed of a part of the blocks.
     FREE = 3
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Work(Arrays):
-    """What a team works on besides the Memory."""
+    """What a team works on, besides the Memory."""
 
-    #: The workloads of the run (``engine/load.py``).
+    #: The workloads of the run (``engine/workloads/rows.py``).
     load: np.ndarray
     exponent: np.ndarray
     recorded: np.ndarray
     #: int64[tasks + 1]: where each task's accesses begin in the layout.
     start: np.ndarray
-    #: int64[most accesses]: by (task, number), and by shard.
+    #: int64[most accesses]: the accesses by (task, number), and by shard.
     layout: np.ndarray
     queued: np.ndarray
-    #: int64[chunks, S]: accesses of a chunk that each shard gets, then where they go.
+    #: int64[chunks, S]: accesses of a chunk for each shard, then where they go.
     tally: np.ndarray
-    #: int64[1]: accesses of a shard that one job serves at most.
+    #: int64[1]: most accesses of a shard that one job serves.
     limit: np.ndarray
-    #: int64[threads, 2, 3 * nodes + 3]: scratch of each (``kernels/tlb.py``), zero
-    #: before and after, and as much that keeps it from the next one's.
+    #: int64[threads, 2, hit_counts(nodes)]: what a run counts (``access_run.py``),
+    #: zero before and after, and as much again that keeps threads apart.
     counts: np.ndarray
-    #: int64[TEAM_WIDTH] (``kernels/team.py``).
+    #: int64[TEAM_WIDTH] (``kernels/quantum/team.py``).
     team: np.ndarray
 
 
@@ -61,9 +62,9 @@ _GENERATE, _DEAL, _SERVE = int(Job.GENERATE), int(Job.DEAL), int(Job.SERVE)
 
 @inlined
 def _apart(unit, units):
-    """Return which unit the ``unit``-th one taken is: neighbours share cache lines.
+    """Return which unit is done when ``unit`` is taken: neighbours share cache lines.
 
-    The first of one half, the first of the other, the second of one half ...
+    The order is: first of one half, first of the other, second of one half, and so on.
     """
     return unit % 2 * ((units + 1) // 2) + unit // 2
 
@@ -88,7 +89,7 @@ def _do(m, w, kind, unit, counts):
 def share(m, w, kind, units, member):
     """Lead a job until it is done (``member`` 0), or follow until dismissed.
 
-    kind    Job, and ``units`` how many there are of it: what the leader says counts
+    kind, units  the Job and how many units it has; only the leader's values are used
     """
     counts = from_start(w.counts[member, 0])
     if member == 0:

@@ -1,4 +1,7 @@
-"""How many accesses each task contributes to a quantum."""
+"""How many accesses each task contributes to a quantum.
+
+``docs/model/quantum.md`` 1.
+"""
 
 from typing import Final
 
@@ -38,10 +41,10 @@ def _assign(task, now, end):
 
 @inlined
 def _pace(task, now, end):
-    """Return the end of a quantum in which no task doubles what it has done.
+    """Return the end of a quantum in which no task more than doubles what it has done.
 
-    What faults will cost is not known before: a task that found none yet would else
-    be given so many accesses that it took all of them.
+    The cost of faults is not known in advance.  A task that has taken none would
+    otherwise get enough accesses to take them all.
     """
     for t in range(task.shape[0]):
         if _left(task, t) <= 0:
@@ -68,7 +71,10 @@ def _earliest(task):
 def plan(task, now, quantum, most):
     """Fix how many accesses each task contributes to the next quantum.
 
-    Return (start, end) of the quantum in ns, or (now, NONE) where nothing is left.
+    task     int64[tasks, len(Task)]; CLOCK, QUOTA and RAN are set
+    quantum  its length, ns
+    most     accesses of all tasks together
+    Return (start, end) of the quantum in ns, or (now, NONE) if no accesses are left.
     """
     end = _pace(task, now, now + quantum)
     total = _assign(task, now, end)

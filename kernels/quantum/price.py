@@ -1,4 +1,7 @@
-"""What an access and a page walk cost in this quantum."""
+"""What an access and a page walk cost in this quantum.
+
+``docs/model/time.md`` 1 to 3 and ``docs/model/quantum.md`` 11.
+"""
 
 from typing import Final
 
@@ -28,8 +31,9 @@ def _streamed(latency, bandwidth, factor, core_bandwidth, refs, c, n):
 def price(m, latency, bandwidth, utilisation, factor, queueing, core_bandwidth):
     """Set what an access of each task to each node costs in this quantum, ns.
 
-    latency, bandwidth, utilisation (thousandths), factor (thousandths)
-        int64[nodes, nodes], row: node of the CPU
+    latency, bandwidth, utilisation, factor
+        int64[nodes, nodes], row: node of the CPU; the last two are in thousandths
+    Writes ``m.access_ns``.
     """
     for t in range(m.task.shape[0]):
         c = m.task[t, Task.NID]
@@ -45,7 +49,7 @@ def price(m, latency, bandwidth, utilisation, factor, queueing, core_bandwidth):
 
 @inlined
 def _miss_permille(cache, entries):
-    """Return how many of 1000 walks find their entry in memory only."""
+    """Return how many of 1000 walks find their entry in memory, not in a cache."""
     return 1000 - min(1000, cache * 1000 // max(1, entries * 8))
 
 
@@ -54,6 +58,7 @@ def price_walks(m, latency, utilisation, queueing, cache):
     """Set what a page walk of each task costs in this quantum, ns.
 
     cache  bytes of a core's caches that hold entries of page tables
+    Writes ``m.walk_ns``.
     """
     for t in range(m.task.shape[0]):
         mm = m.task[t, Task.MM]
@@ -75,9 +80,9 @@ def _permille(refs, bandwidth, length):
 
 @kernel
 def utilise(m, bandwidth, utilisation, factor, length):
-    """Turn the quantum's traffic into the next quantum's utilisation.
+    """Turn the quantum's traffic into the next quantum's utilisation, and clear it.
 
-    length  of the quantum, ns
+    length  ns of the quantum
     """
     nodes = m.node.shape[0]
     for n in range(nodes):
@@ -94,6 +99,6 @@ def utilise(m, bandwidth, utilisation, factor, length):
             if c != n:
                 u = max(u, _permille(refs, bandwidth[c, n], length))
             utilisation[c, n] = min(u, UTILISATION_MAX)
-            # Half a step: a whole one swings for ever, as prices come a quantum late.
+            # Half a step: a full one oscillates, because prices lag by a quantum.
             grown = factor[c, n] * (1000 + u) // 2000
             factor[c, n] = min(max(grown, STREAM_FACTOR_ONE), STREAM_FACTOR_MAX)

@@ -1,5 +1,6 @@
 """The hot loop: a shard serves its queue up to the first access it must set aside."""
 
+from ..access_run import Run, run_of, task_of
 from ..fault.fault_row import serve_row
 from ..fault.memory import handle_mm_fault
 from ..frames.look_ahead import look_ahead, look_at_first
@@ -24,22 +25,22 @@ def _serve_miss(m, s, word):
 
 
 @inlined
-def _serve_run(m, s, queued, k, end, last, run, counts):
-    """Serve one task's accesses from ``k``; return the first that is not served."""
+def _serve_run(m, s, k, run):
+    """Serve a run from access ``k``; return the first access that is not served."""
     while True:
-        k = hits_from(m, s, queued, k, end, last, run, counts)
-        if k == end or queued[k] & ~(ACCESS_VPN | ACCESS_WRITE) != run:
+        k = hits_from(m, s, k, run)
+        if k == run.end or run_of(run.queued[k]) != run.bits:
             break
         if is_plain(m):
-            after = serve_row(m, s, queued, k, end, last, run, counts)
+            after = serve_row(m, s, k, run)
             if after > k:
                 k = after
                 continue
-        look_ahead(m, queued, k, last)
-        if not _serve_miss(m, s, queued[k]):
+        look_ahead(m, run.queued, k, run.last)
+        if not _serve_miss(m, s, run.queued[k]):
             m.shard[s, Shard.SET_ASIDE] = 1
             break
-    settle_run(m, s, run >> ACCESS_TASK_SHIFT, run & ACCESS_TAIL != 0, counts)
+    settle_run(m, s, task_of(run), run.bits & ACCESS_TAIL != 0, run.counts)
     return k
 
 
@@ -47,13 +48,13 @@ def _serve_run(m, s, queued, k, end, last, run, counts):
 def serve_shard(m, s, queued, limit, counts):
     """Serve at most ``limit`` accesses of a shard, up to one it must set aside.
 
-    queued  int64[accesses]  the shards' queues, back to back
-    counts  int64[3 * nodes + 3]  scratch (``kernels/tlb.py``), zero before and after
+    queued  int64[accesses]  the shards' queues, one after the other
+    counts  int64[hit_counts(nodes)]  scratch (``access_run.py``), zero before and
+            after
     """
     k, last = m.shard[s, Shard.QUEUE_SERVED], m.shard[s, Shard.QUEUE_END]
     end = min(last, k + limit)
     look_at_first(m, queued, k, end)
     while k < end and m.shard[s, Shard.SET_ASIDE] == 0:
-        run = queued[k] & ~(ACCESS_VPN | ACCESS_WRITE)
-        k = _serve_run(m, s, queued, k, end, last, run, counts)
+        k = _serve_run(m, s, k, Run(queued, end, last, run_of(queued[k]), counts))
     m.shard[s, Shard.QUEUE_SERVED] = k

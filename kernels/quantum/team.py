@@ -1,9 +1,9 @@
 """A team of threads that shares jobs, unit by unit, without sleeping in between.
 
-The leader posts a job of so many units.  Whoever is there takes the next unit until
-none is left, so that a job gets done at the pace of those who are there, and by the
-leader alone where nobody is.  Followers wait a while for the next job, giving way to
-others but not sleeping: to wake a thread takes a tenth of a small quantum.
+The leader posts a job and its number of units.  Each thread takes the next unit until
+none is left.  So a job is done at the pace of the threads that are there, and by the
+leader alone if there are no others.  Followers wait a while for the next job.  They let
+other threads run but do not sleep: waking a thread takes a tenth of a small quantum.
 
 ``team`` is int64[TEAM_WIDTH], shared by all members.
 """
@@ -17,7 +17,7 @@ from ..words import NONE
 
 
 class Team(IntEnum):
-    """Words of a team, each in a cache line (and its neighbour) of its own."""
+    """Words of a team; those that change at different times are 128 bytes apart."""
 
     TICKET = 0
     DONE = 16  # units of the job that are done
@@ -29,13 +29,13 @@ class Team(IntEnum):
 TEAM_WIDTH: Final = 64
 
 # A ticket: bits 0-19 the next unit, 20-39 the units of the job, 40-62 the job's number.
-# All in one word, so that nobody can take a unit of a job that is over.
+# All are in one word, so that no thread can take a unit of a job that is over.
 _BITS: Final = 20
 UNITS_MAX: Final = (1 << _BITS) - 1
 _JOBS: Final = (1 << 23) - 1
-#: Ticket that sends the followers home.
+#: The ticket that sends the followers home.
 _DISMISSED: Final = -1
-#: Times that a follower lets others run before it goes home: about a millisecond.
+#: A follower lets others run this many times, about a millisecond, then it leaves.
 PATIENCE: Final = 4000
 
 
@@ -51,7 +51,7 @@ def post(team, kind, units):
 
 @inlined
 def take(team):
-    """Return the next unit of the job and take it, or NONE where none is left."""
+    """Take the next unit of the job and return it; NONE if none is left."""
     while True:
         ticket = load(team, Team.TICKET)
         unit = ticket & UNITS_MAX
@@ -63,13 +63,13 @@ def take(team):
 
 @inlined
 def note_done(team):
-    """Note that a unit which was taken is done."""
+    """Note that a unit is done."""
     add(team, Team.DONE, 1)
 
 
 @inlined
 def is_over(team, units):
-    """Tell whether all units of the job are done; else let others run."""
+    """Tell whether all units of the job are done; if not, let others run."""
     if load(team, Team.DONE) == units:
         return True
     sched_yield()
@@ -78,7 +78,7 @@ def is_over(team, units):
 
 @inlined
 def is_dismissed(team, waited):
-    """Tell whether a follower that waited so often may go; else let others run."""
+    """Tell whether a follower may leave after ``waited`` waits; if not, wait again."""
     if waited == PATIENCE or load(team, Team.TICKET) < 0:
         add(team, Team.PRESENT, -1)
         return True
@@ -88,7 +88,7 @@ def is_dismissed(team, waited):
 
 @kernel
 def join(team):
-    """Count a follower that will come."""
+    """Count a follower that is going to join."""
     add(team, Team.PRESENT, 1)
 
 

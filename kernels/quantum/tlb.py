@@ -1,31 +1,25 @@
-"""Second-level TLBs: one a task and shard, sets of 4 tags in true LRU order.
+"""Second-level TLBs: one for each task and shard, sets of 4 tags in true LRU order.
 
-``docs/model.md`` §10.8.  A row of ``Memory.tlb`` holds the sets for 4 KiB, the sets for
-2 MiB, then for each size the 64-byte line of page-table entries of the last miss.
+``docs/model/quantum.md`` 11.  A row of ``Memory.tlb`` holds the sets for 4 KiB, the
+sets for 2 MiB, then for each size the 64-byte line of page-table entries of the last
+miss.
 """
 
 from typing import Final
 
+from ..access_run import HitCount, walks_at
 from ..jit.compile import inlined
 from ..state import WAYS
 
 _SCATTER: Final = 0x85EBCA6B
 _LOW_32: Final = (1 << 32) - 1
 
-# --- counts of a run, int64[CACHED * nodes + 3]: parts of ``nodes`` columns ---------
-#: Hits by the page's node, walks that went to memory by the table's node and the size,
-#: then the walks that found their line, 4 KiB and 2 MiB, then the pages that
-#: have paid for their move.
-WALKS_4K: Final = 1
-WALKS_2M: Final = 2
-CACHED: Final = 3
-
 
 @inlined
 def tlb_miss(row, first, sets, tag):
     """Look a tag up and put it first in its set; return whether it was missing.
 
-    first  where the sets of the size begin in the row; entries are tag + 1, 0 is empty
+    first  where the sets of the size begin in the row; a word is tag + 1, or 0: empty
     """
     at = first + ((tag * _SCATTER & _LOW_32) * sets >> 32) * WAYS
     entry = tag + 1
@@ -48,14 +42,14 @@ def tlb_miss(row, first, sets, tag):
 
 @inlined
 def walk(row, size, tag, nid, nodes, counts):
-    """Count a page walk: to memory on ``nid``, or to the line of the last one.
+    """Count a page walk: to memory on ``nid``, or to the line of the last walk.
 
     size  0: 4 KiB, 1: 2 MiB
     """
     last = row.size - 2 + size
     line = (tag >> 3) + 1
     if row[last] == line:
-        counts[CACHED * nodes + size] += 1
+        counts[HitCount.CACHED + size] += 1
     else:
         row[last] = line
-        counts[(WALKS_4K + size) * nodes + nid] += 1
+        counts[walks_at(size, nodes, nid)] += 1

@@ -1,6 +1,6 @@
 """Demotion to slower nodes in place of swap (mm/memory-tiers.c, mm/vmscan.c, 6.12).
 
-``docs/model.md`` §11.5.
+``docs/model/reclaim.md`` 12.
 """
 
 from ..counters import Vm
@@ -17,7 +17,7 @@ from ..words import HPAGE_PMD_NR, NONE
 
 @inlined
 def _next_tier(m, n):
-    """Return the tier below that of a node which has nodes online, or NONE."""
+    """Return the next slower tier that has nodes online, or NONE."""
     tier = NONE
     for other in range(m.node.shape[0]):
         below = m.node[other, Node.TIER]
@@ -53,7 +53,7 @@ def _next_demotion_node(m, n):
 
 @inlined
 def _lower_above(m, n, first, mark, huge):
-    """Return the first node of a lower tier with room, in the order of a zonelist."""
+    """Return the first node of a slower tier with room, in the order of a zonelist."""
     for j in range(m.node.shape[0]):
         other = m.zonelist[first, j]
         if (
@@ -77,9 +77,9 @@ def _wake_lower(m, n):
 
 @inlined
 def _target(m, n, huge):
-    """Return where a page or folio of a node is demoted to, or NONE.
+    """Return the node that a page or folio of a node is demoted to, or NONE.
 
-    alloc_demote_folio: exactly the next node, down to min; then any of a lower tier.
+    alloc_demote_folio: exactly the next node, down to min; then any of a slower tier.
     """
     first = _next_demotion_node(m, n)
     if _takes(m, first, Node.LOW, huge):
@@ -96,7 +96,7 @@ def _target(m, n, huge):
 
 @inlined
 def _count(m, n, target, pages, steal):
-    """Count a demotion, by kswapd or direct as ``steal`` says."""
+    """Count a demotion by kswapd or by direct reclaim, as ``steal`` says."""
     s = m.info[Info.SHARDS]
     kswapd = steal == Vm.PGSTEAL_KSWAPD
     zone_statistics(m, s, target, target, n, Mode.DEFAULT)
@@ -107,7 +107,7 @@ def _count(m, n, target, pages, steal):
 
 @called
 def demote_page(m, n, pfn, steal):
-    """Move a page of a node a tier down; return 1, or 0 where there is no room."""
+    """Move a page of a node to a slower tier; return 1, or 0 if there is no room."""
     if not can_demote(m, n):
         return 0
     target = _target(m, n, False)
@@ -120,7 +120,7 @@ def demote_page(m, n, pfn, steal):
 
 @called
 def demote_folio(m, n, b, steal):
-    """Move a huge page of a node a tier down; return its pages, or 0."""
+    """Move a huge page of a node to a slower tier; return its pages, or 0."""
     if not can_demote(m, n):
         return 0
     target = _target(m, n, True)

@@ -1,7 +1,7 @@
-"""Reclaim (mm/vmscan.c): two clock hands a node, kswapd and direct reclaim.
+"""Reclaim (mm/vmscan.c): two clock hands for each node, kswapd and direct reclaim.
 
-The LRU lists of Linux are bits of the frame words here and the hands visit frames in
-frame order (``docs/model.md`` §8).  All of it is serial work.
+``docs/model/reclaim.md``.  The LRU lists of Linux are bits of the frame words here, and
+the hands visit frames in frame order.  All of it is serial work.
 """
 
 from math import sqrt
@@ -81,7 +81,7 @@ def _activate(m, n, pfn):
 
 @inlined
 def _move_to_swap(m, n, pfn, slot):
-    """Convert a migration-cache page to swap: every PTE gets the slot."""
+    """Move a page from the migration cache to swap: every PTE gets the slot."""
     s = m.info[Info.SHARDS]
     entry = int(m.frame_entry[pfn])
     entries_to_slots(m, m.frame[pfn] & FRAME_VPN, PTE_PARKED | entry, slot)
@@ -94,7 +94,7 @@ def _move_to_swap(m, n, pfn, slot):
 
 @inlined
 def _get_slot_for(m, n, pfn):
-    """Put a page into the swap cache if it is not; False where no slot is free."""
+    """Put a page into the swap cache unless it is there; False if no slot is free."""
     word = m.frame[pfn]
     if word & FRAME_SWAPCACHE:
         return True
@@ -114,7 +114,7 @@ def _get_slot_for(m, n, pfn):
 
 @called
 def _discard_page(m, n, pfn, steal):
-    """Forget a page that was freed by advice; return 1, or 0 where it was written."""
+    """Forget a page that was freed by advice; return 1, or 0 if it was written."""
     s = m.info[Info.SHARDS]
     try_to_discard(m, s, pfn)
     if mapcount(m.frame[pfn]) > 0:
@@ -130,10 +130,10 @@ def _discard_page(m, n, pfn, steal):
 
 @called
 def _reclaim_shmem(m, n, pfn, steal):
-    """Take a shared page out of its object, to swap or, if clean, to nowhere.
+    """Take a shared page out of its object and free it; return 1, or 0 without a slot.
 
-    A page that was only read is not kept: it is all zeros.  One that finds no slot is
-    unmapped all the same.
+    A dirty page goes to swap.  A page that was only read is all zeros and is forgotten.
+    A page that finds no slot is unmapped all the same, and activated.
     """
     s = m.info[Info.SHARDS]
     vpn = m.frame[pfn] & FRAME_VPN
@@ -152,9 +152,9 @@ def _reclaim_shmem(m, n, pfn, steal):
 
 @inlined
 def _reclaim_page(m, n, pfn, steal):
-    """Swap a page out and free it; return 1, or 0 where it had to be activated.
+    """Swap a page out and free it; return 1, or 0 if it had to be activated.
 
-    steal  the counter, a Vm; NONE: for MADV_PAGEOUT, which neither counts nor demotes
+    steal  the counter, a Vm; NONE for MADV_PAGEOUT, which neither counts nor demotes
     """
     s = m.info[Info.SHARDS]
     m.frame[pfn] &= ~FRAME_REFERENCED
@@ -184,7 +184,7 @@ def _reclaim_page(m, n, pfn, steal):
 
 @inlined
 def _reclaim_huge(m, n, b, steal):
-    """Swap a folio out, whole if it can be; return pages freed so."""
+    """Swap a folio out, whole if possible; return how many pages were freed."""
     m.block_huge[b] &= ~FRAME_REFERENCED
     if steal != NONE:
         demoted = demote_folio(m, n, b, steal)
@@ -226,7 +226,7 @@ def deactivate_folio(m, n, b):
 
 @called
 def lazyfree_folio(m, n, b):
-    """Let reclaim forget a folio (lru_lazyfree_fn, mm/swap.c, 6.1)."""
+    """Allow reclaim to forget a folio (lru_lazyfree_fn, mm/swap.c, 6.1)."""
     s = m.info[Info.SHARDS]
     m.info[Info.LAZYFREE] = 1
     lru_add_huge(m, s, b, -1)
@@ -238,7 +238,7 @@ def lazyfree_folio(m, n, b):
 
 @inlined
 def lazyfree_page(m, n, pfn):
-    """Let reclaim forget a page (lru_lazyfree_fn, mm/swap.c, 6.1)."""
+    """Allow reclaim to forget a page (lru_lazyfree_fn, mm/swap.c, 6.1)."""
     s = m.info[Info.SHARDS]
     m.info[Info.LAZYFREE] = 1
     lru_add(m, s, pfn, -1)
@@ -250,7 +250,7 @@ def lazyfree_page(m, n, pfn):
 
 @called
 def _shrink_huge(m, n, b, steal):
-    """Decide on one inactive folio; return pages freed."""
+    """Decide on one inactive folio; return how many pages were freed."""
     young = clear_young_huge(m, b)
     if young == 0:
         return _reclaim_huge(m, n, b, steal)
@@ -270,7 +270,7 @@ def _deactivate_huge(m, n, b):
 
 @called
 def deferred_split_scan(m, n):
-    """Split up to 32 of a node's deferred folios; return pages freed."""
+    """Split up to 32 deferred folios of a node; return how many pages were freed."""
     freed = 0
     done = 0
     b = n << (m.info[Info.NODE_SHIFT] - HPAGE_PMD_ORDER)
@@ -314,9 +314,9 @@ def _deactivate(m, n, pfn):
 
 @inlined
 def _next_on_list(m, n, hand, active, budget):
-    """Advance a hand to the next frame, or first frame of a folio, of a list.
+    """Advance a hand to the next page or folio of a list.
 
-    Return (frame or NONE, hand after it, frames passed).
+    Return (its first frame or NONE, the hand after it, frames passed).
     """
     span = m.node[n, Node.SPAN]
     first = n << m.info[Info.NODE_SHIFT]
@@ -369,8 +369,8 @@ def _shrink_inactive_list(m, n, count, scan, steal):
 def _shrink_lazyfree(m, n, target, scan, steal):
     """Scan pages that were freed by advice, from the node's first frame on.
 
-    They are on the list of files' pages, which is scanned before that of anonymous ones
-    and without swap too (get_scan_count).  Return pages freed.
+    In Linux they are on the list of file pages, which is scanned before the anonymous
+    one, and also without swap (get_scan_count).  Return how many pages were freed.
     """
     reclaimed = 0
     pfn = n << m.info[Info.NODE_SHIFT]
@@ -463,7 +463,7 @@ def _shrink_node(m, n, priority, target, scan, steal):
 
 @inlined
 def balance_pgdat(m, n):
-    """Run kswapd of a node until it is above its high, or promo, watermark."""
+    """Run kswapd of a node until it is above high, or with tiering above promo."""
     if m.node[n, Node.KSWAPD_FAILURES] >= MAX_RECLAIM_RETRIES:
         return
     m.vm[m.info[Info.SHARDS], n, Vm.PAGEOUTRUN] += 1
@@ -485,7 +485,7 @@ def balance_pgdat(m, n):
 
 @inlined
 def try_to_free_pages(m, base, mask):
-    """Reclaim directly from the candidates of an allocation; return pages freed."""
+    """Reclaim from the candidates of an allocation; return the pages freed."""
     s = m.info[Info.SHARDS]
     first = first_candidate(m, base, mask)
     if first == NONE:

@@ -1,4 +1,7 @@
-"""What reclaim does with huge pages."""
+"""What reclaim does with huge pages.
+
+``docs/model/reclaim.md`` 2, 4 and 5.
+"""
 
 from ..counters import Vm
 from ..frames.folio import lru_add_huge, maps_folio, split_huge_pmd, subpage_unmapped
@@ -51,7 +54,7 @@ def clear_young_huge(m, b):
 
 @inlined
 def set_active_huge(m, n, b, active, event):
-    """Move a folio to the other list of its node, and count that."""
+    """Move a folio to the active or inactive list of its node, and count that."""
     s = m.info[Info.SHARDS]
     lru_add_huge(m, s, b, -1)
     m.block_huge[b] &= ~(FRAME_ACTIVE | FRAME_REFERENCED)
@@ -63,7 +66,11 @@ def set_active_huge(m, n, b, active, event):
 
 @inlined
 def swap_out_whole(m, n, b, slot, steal):
-    """Write a folio that only PMD entries map to 512 slots in a row, and free it."""
+    """Write a folio that only PMD entries map to 512 slots in a row, and free it.
+
+    slot  the first of them; none of them was ever used
+    Return the pages that were freed.
+    """
     s = m.info[Info.SHARDS]
     m.info[Info.SLOTS + Ids.VIRGIN_ID] = slot + HPAGE_PMD_NR
     used = m.info[Info.SLOTS + Ids.IN_USE] + HPAGE_PMD_NR
@@ -98,9 +105,10 @@ def swap_out_whole(m, n, b, slot, steal):
 
 @inlined
 def _discard_ptes(m, s, mm, b, first):
-    """Zap the PTEs of a process that map a folio; return whether none was written.
+    """Zap the PTEs of a process that map a folio; return False at the first dirty one.
 
-    first  index of the block's first PTE.  With its last PTE the folio goes.
+    first  index of the block's first PTE
+    The folio is freed with its last PTE.
     """
     pfn = b << HPAGE_PMD_ORDER
     for i in range(HPAGE_PMD_NR):
@@ -120,7 +128,7 @@ def _discard_ptes(m, s, mm, b, first):
 def discard_huge(m, n, b, steal):
     """Forget a folio that was freed by advice; return its pages, 0 if it was written.
 
-    try_to_unmap of 6.1 splits the PMD entries first, so that pages go one by one.
+    try_to_unmap of 6.1 splits the PMD entries first, so the pages go one by one.
     """
     s = m.info[Info.SHARDS]
     vpn = m.block_huge[b] & FRAME_VPN

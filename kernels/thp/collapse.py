@@ -1,7 +1,8 @@
 """Collapse (mm/khugepaged.c): 512 pages of one block become a huge page.
 
-``docs/model.md`` §10.7.  khugepaged decides (``khugepaged.pyx``); here memory is
-allocated, what the PTEs held is let go, and the folio is mapped.  Serial work.
+``docs/model/thp.md`` 10.  khugepaged decides (``khugepaged.pyx``).  Here the block is
+allocated, the frames and slots of its PTEs are released, and the folio is mapped.
+Serial work.
 """
 
 from ..calls.zap import zap_pte
@@ -28,10 +29,11 @@ from ..words import (
 
 @inlined
 def _find_room(m, target, ties, defrag, task):
-    """Return the node with a block for a collapse, nearest to its target; or NONE.
+    """Return the node that gives the block of a collapse, or NONE.
 
-    Above low, else above min, else after compaction (get_page_from_freelist and
-    __alloc_pages_direct_compact over the nodes of ``ties``).
+    The nodes of ``ties`` are asked in the order of the target's zonelist: above low,
+    otherwise above min, otherwise after compaction (get_page_from_freelist and
+    __alloc_pages_direct_compact).
     """
     for attempt in range(3 if defrag else 2):
         mark = Node.LOW if attempt == 0 else Node.MIN
@@ -48,13 +50,15 @@ def _find_room(m, target, ties, defrag, task):
 
 @kernel
 def alloc_charge_hpage(m, target, ties, defrag, task):
-    """Allocate the block of a collapse; NONE where it fails.
+    """Allocate the block of a collapse; return it, or NONE if that fails.
 
-    target  its node; ``ties``: mask of it and the nodes that may stand in for it
-    defrag  whether to compact, at the expense of ``task`` (NONE: of nobody)
+    target  its node
+    ties    mask of the target and the nodes that may stand in for it
+    defrag  whether to compact
+    task    charged for compaction; NONE for khugepaged, whose work is free of charge
     """
     s = m.info[Info.SHARDS]
-    # khugepaged runs where it allocates.
+    # khugepaged runs on the node that gives the block.
     cpu_nid = NONE if task == NONE else m.task[task, Task.NID]
     n = _find_room(m, target, ties, defrag, task)
     if n == NONE:
@@ -69,7 +73,7 @@ def alloc_charge_hpage(m, target, ties, defrag, task):
 
 @inlined
 def _free_whole(m, mm, b, active):
-    """Free a pageblock whose pages' words are empty already, as one by one."""
+    """Free a whole pageblock, its frame words being 0, with the counts of 512 frees."""
     s = m.info[Info.SHARDS]
     n = node_of(m, b << HPAGE_PMD_ORDER)
     m.node[n, Node.INACTIVE] -= HPAGE_PMD_NR - active
@@ -99,8 +103,9 @@ def _zap_taken(m, mm, vpn, nid, taken):
 def collapse_huge_page(m, mm, block, vpn, b, nid, taken, whole, active):
     """Map a new huge page in place of the PTEs that were taken out of its block.
 
-    block   index of the PMD entry, ``vpn`` its first page, ``b`` the new pageblock
-    nid     node of that
+    block   index of the PMD entry
+    vpn     first page of the block
+    b, nid  the new pageblock and its node
     taken, whole, active  what ``khugepaged.collapse_ptes`` found
     """
     s = m.info[Info.SHARDS]

@@ -3,93 +3,52 @@
 Responsible for the decision on a block, with a named result, for the target node, and
 for taking the PTEs of a block that is collapsed out of its page table.  Agnostic of
 memory, counters of pages and time, which are the caller's.  Arrays are those of
-``kernels/state.py``; results those of ``constants.ScanResult``.
+``kernels/state.py``; results those of ``counters.ScanResult``.
 """
 
 from libc.stdint cimport int64_t, uint8_t
 
+from words cimport (
+    EXCEED_NONE_PTE,
+    EXCEED_SHARED_PTE,
+    EXCEED_SWAP_PTE,
+    FIRST_PAGE,
+    FRAME_ACTIVE,
+    FRAME_COMPOUND,
+    FRAME_DIRTY,
+    FRAME_FROM,
+    FRAME_IN_USE,
+    FRAME_MAPCOUNT,
+    FRAME_MAPCOUNT_ONE,
+    FRAME_REFERENCED,
+    FRAME_VPN,
+    HPAGE_PMD_NR,
+    HPAGE_PMD_ORDER,
+    LACK_REFERENCED_PAGE,
+    MAJORITY_ROUND_ROBIN,
+    PAGE_RO,
+    PMD_MAPPED,
+    PMD_NONE,
+    PTE_NON_PRESENT,
+    PTE_PARKED,
+    PTE_PAYLOAD,
+    PTE_PRESENT,
+    PTE_PROTNONE,
+    PTE_SWAP,
+    PTE_WRITE,
+    PTE_YOUNG,
+    PTE_ZERO,
+    SCAN_ABORT,
+    SUCCEED,
+)
+
 cdef enum:
-    HPAGE_PMD_ORDER = 9
-    HPAGE_PMD_NR = 512
     NODES_MAX = 64
 
-cdef enum:
-    SUCCEED = 0
-    PMD_NONE = 1
-    PMD_MAPPED = 2
-    EXCEED_NONE_PTE = 3
-    EXCEED_SWAP_PTE = 4
-    EXCEED_SHARED_PTE = 5
-    PTE_NON_PRESENT = 6
-    PAGE_RO = 7
-    LACK_REFERENCED_PAGE = 8
-    SCAN_ABORT = 9
-
-cdef enum:
-    FIRST_PAGE = 0
-    MAJORITY_ROUND_ROBIN = 1
-    MAJORITY_MASK = 2
-
-cdef int64_t PAYLOAD = (<int64_t>1 << 40) - 1
-cdef int64_t PRESENT = <int64_t>1 << 40
-cdef int64_t ZERO = <int64_t>1 << 41
-cdef int64_t SWAP = <int64_t>1 << 42
-cdef int64_t PARKED = <int64_t>1 << 43
-cdef int64_t WRITE = <int64_t>1 << 44
-cdef int64_t YOUNG = <int64_t>1 << 45
-cdef int64_t PROTNONE = <int64_t>1 << 47
-cdef int64_t COMPOUND = <int64_t>1 << 55
-cdef int64_t MAPCOUNT = <int64_t>0xFFF << 36
-cdef int64_t MAPCOUNT_ONE = <int64_t>1 << 36
-cdef int64_t VPN = (<int64_t>1 << 36) - 1
-cdef int64_t IN_USE = <int64_t>1 << 48
-cdef int64_t ACTIVE = <int64_t>1 << 49
-cdef int64_t REFERENCED = <int64_t>1 << 50
-cdef int64_t DIRTY = <int64_t>1 << 51
-cdef int64_t FROM = <int64_t>0x3F << 57
 # What plain pages may differ in.
-cdef int64_t FREE_TO_DIFFER = VPN | ACTIVE | REFERENCED | DIRTY | FROM
-
-
-def layout():
-    """Return {name: bits} as this module was compiled with."""
-    return {
-        "PTE_PAYLOAD": PAYLOAD,
-        "PTE_PRESENT": PRESENT,
-        "PTE_ZERO": ZERO,
-        "PTE_SWAP": SWAP,
-        "PTE_PARKED": PARKED,
-        "PTE_WRITE": WRITE,
-        "PTE_YOUNG": YOUNG,
-        "PTE_PROTNONE": PROTNONE,
-        "FRAME_COMPOUND": COMPOUND,
-        "FRAME_MAPCOUNT": MAPCOUNT,
-        "FRAME_MAPCOUNT_ONE": MAPCOUNT_ONE,
-        "FRAME_VPN": VPN,
-        "FRAME_IN_USE": IN_USE,
-        "FRAME_ACTIVE": ACTIVE,
-        "FRAME_REFERENCED": REFERENCED,
-        "FRAME_DIRTY": DIRTY,
-        "FRAME_FROM": FROM,
-        "HPAGE_PMD_ORDER": HPAGE_PMD_ORDER,
-        "HPAGE_PMD_NR": HPAGE_PMD_NR,
-    }
-
-
-def results():
-    """Return {name of a scan result: number} as this module was compiled with."""
-    return {
-        "SUCCEED": SUCCEED,
-        "PMD_NONE": PMD_NONE,
-        "PMD_MAPPED": PMD_MAPPED,
-        "EXCEED_NONE_PTE": EXCEED_NONE_PTE,
-        "EXCEED_SWAP_PTE": EXCEED_SWAP_PTE,
-        "EXCEED_SHARED_PTE": EXCEED_SHARED_PTE,
-        "PTE_NON_PRESENT": PTE_NON_PRESENT,
-        "PAGE_RO": PAGE_RO,
-        "LACK_REFERENCED_PAGE": LACK_REFERENCED_PAGE,
-        "SCAN_ABORT": SCAN_ABORT,
-    }
+cdef int64_t FREE_TO_DIFFER = (
+    FRAME_VPN | FRAME_ACTIVE | FRAME_REFERENCED | FRAME_DIRTY | FRAME_FROM
+)
 
 
 cdef struct Limits:
@@ -110,14 +69,14 @@ cdef bint shared_page(
 ) noexcept nogil:
     """Tell whether more than one entry maps a page; a writable one is nobody else's."""
     cdef int64_t pfn, word, count
-    if pte & WRITE:
+    if pte & PTE_WRITE:
         return False
-    pfn = pte & PAYLOAD
+    pfn = pte & PTE_PAYLOAD
     word = frame[pfn]
-    count = word & MAPCOUNT
-    if word & COMPOUND:
-        count += block_huge[pfn >> HPAGE_PMD_ORDER] & MAPCOUNT
-    return count > MAPCOUNT_ONE
+    count = word & FRAME_MAPCOUNT
+    if word & FRAME_COMPOUND:
+        count += block_huge[pfn >> HPAGE_PMD_ORDER] & FRAME_MAPCOUNT
+    return count > FRAME_MAPCOUNT_ONE
 
 
 cdef bint uniform_block(
@@ -134,14 +93,14 @@ cdef bint uniform_block(
         every &= ptes[i]
         any_bits |= ptes[i]
         differ |= ptes[i] ^ first
-    if not every & PRESENT or not every & WRITE or any_bits & PROTNONE:
+    if not every & PTE_PRESENT or not every & PTE_WRITE or any_bits & PTE_PROTNONE:
         return False
-    if (differ & PAYLOAD) >> limits.node_shift:
+    if (differ & PTE_PAYLOAD) >> limits.node_shift:
         return False
-    seen.first_nid = (first & PAYLOAD) >> limits.node_shift
+    seen.first_nid = (first & PTE_PAYLOAD) >> limits.node_shift
     seen.load[seen.first_nid] = HPAGE_PMD_NR
     result[0] = SUCCEED
-    if limits.referenced and not any_bits & YOUNG:
+    if limits.referenced and not any_bits & PTE_YOUNG:
         result[0] = LACK_REFERENCED_PAGE
     return True
 
@@ -174,31 +133,31 @@ cdef int64_t scan_ptes(
     cdef Py_ssize_t i
     for i in range(HPAGE_PMD_NR):
         pte = ptes[i]
-        if pte & SWAP:
+        if pte & PTE_SWAP:
             swap += 1
             if swap > limits.swap:
                 return EXCEED_SWAP_PTE
             continue
-        if pte & PARKED:
+        if pte & PTE_PARKED:
             return PTE_NON_PRESENT
-        if not pte & PRESENT:
+        if not pte & PTE_PRESENT:
             none += 1
             if none > limits.none:
                 return EXCEED_NONE_PTE
             continue
-        if pte & WRITE and not pte & PROTNONE:
+        if pte & PTE_WRITE and not pte & PTE_PROTNONE:
             writable = True
         if shared_page(pte, frame, block_huge):
             shared += 1
             if shared > limits.shared:
                 return EXCEED_SHARED_PTE
-        nid = (pte & PAYLOAD) >> limits.node_shift
+        nid = (pte & PTE_PAYLOAD) >> limits.node_shift
         if too_far(far, nodes, nid, seen):
             return SCAN_ABORT
         if seen.first_nid < 0:
             seen.first_nid = nid
         seen.load[nid] += 1
-        young += pte & YOUNG != 0
+        young += pte & PTE_YOUNG != 0
     if not writable:
         return PAGE_RO
     if limits.referenced:
@@ -222,7 +181,7 @@ cdef int64_t scan_block(
     cdef int64_t nid
     if pmd == 0:
         return PMD_NONE
-    if pmd & (PRESENT | ZERO):
+    if pmd & (PTE_PRESENT | PTE_ZERO):
         return PMD_MAPPED
     seen.first_nid = -1
     for nid in range(nodes):
@@ -313,15 +272,15 @@ cdef bint plain_block(const int64_t* ptes, const int64_t* frame) noexcept nogil:
 
     Their words say that one PTE maps them, and no cache and no huge page has them.
     """
-    cdef int64_t first = ptes[0] & (PAYLOAD | PRESENT)
+    cdef int64_t first = ptes[0] & (PTE_PAYLOAD | PTE_PRESENT)
     cdef int64_t differ = first & (HPAGE_PMD_NR - 1)
-    cdef const int64_t* words = frame + (first & PAYLOAD)
+    cdef const int64_t* words = frame + (first & PTE_PAYLOAD)
     cdef Py_ssize_t i
-    if not first & PRESENT or differ:
+    if not first & PTE_PRESENT or differ:
         return False
     for i in range(HPAGE_PMD_NR):
-        differ |= (ptes[i] & (PAYLOAD | PRESENT)) ^ (first + i)
-        differ |= (words[i] & ~FREE_TO_DIFFER) ^ (MAPCOUNT_ONE | IN_USE)
+        differ |= (ptes[i] & (PTE_PAYLOAD | PTE_PRESENT)) ^ (first + i)
+        differ |= (words[i] & ~FREE_TO_DIFFER) ^ (FRAME_MAPCOUNT_ONE | FRAME_IN_USE)
     return differ == 0
 
 
@@ -342,10 +301,10 @@ def collapse_ptes(
     cdef Py_ssize_t i
     with nogil:
         if plain_block(ptes, &frame[0]):
-            pfn = ptes[0] & PAYLOAD
+            pfn = ptes[0] & PTE_PAYLOAD
             whole = pfn >> HPAGE_PMD_ORDER
             for i in range(HPAGE_PMD_NR):
-                active += frame[pfn + i] & ACTIVE != 0
+                active += frame[pfn + i] & FRAME_ACTIVE != 0
                 frame[pfn + i] = 0
         for i in range(HPAGE_PMD_NR):
             taken[i] = ptes[i]

@@ -1,4 +1,7 @@
-"""Find a scenario by its name or its file."""
+"""Find a scenario by its name or its file.
+
+Our scenarios are the files directly in ``scenarios/``.
+"""
 
 import importlib.util
 import os
@@ -10,21 +13,22 @@ from types import ModuleType
 from ...engine.errors import BadInput, did_you_mean
 from .say import located
 
-# --- scenarios by name or file --------------------------------------------------------
-
 
 def scenario_names() -> list[str]:
-    """Return the names of our scenarios, without importing one."""
-    stems = (path.stem for path in Path(__file__).parents[1].glob("*.py"))
-    return sorted(stem for stem in stems if stem != "__init__")
+    """Return the names of our scenarios, in order, without importing them."""
+    return sorted(path.stem for path in Path(__file__).parents[1].glob("[!_]*.py"))
 
 
 def scenario_module(name: str) -> ModuleType:
+    """Import our scenario of that name."""
     return importlib.import_module(f"...{name}", __name__)
 
 
 def find_scenario(name: str) -> ModuleType:
-    """Return the scenario called ``name``, or the one in the file of that path."""
+    """Return the scenario of that name, or the one in the file of that path.
+
+    Raises BadInput if there is none, or if it is no scenario.
+    """
     if name.endswith(".py") or os.sep in name:
         return _load(Path(name))
     names = scenario_names()
@@ -37,12 +41,13 @@ def find_scenario(name: str) -> ModuleType:
 
 
 def _load(path: Path) -> ModuleType:
-    """Import a user's file; raise BadInput where it is no scenario."""
+    """Import a user's file; raise BadInput if it is no scenario."""
     if not path.is_file():
         raise BadInput(f"scenario must be a file that exists, got {path}")
     spec = importlib.util.spec_from_file_location(f"scenario_{path.stem}", path)
+    assert spec is not None and spec.loader is not None  # as for every .py file
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where dataclasses look for annotations
+    sys.modules[spec.name] = module  # dataclasses look here for annotations
     try:
         spec.loader.exec_module(module)
     except Exception as error:
@@ -55,4 +60,5 @@ def _load(path: Path) -> ModuleType:
 
 
 def first_line(module: ModuleType) -> str:
+    """Return the first line of a module's docstring, empty if there is none."""
     return (module.__doc__ or "").strip().partition("\n")[0]

@@ -1,22 +1,27 @@
-"""The progress bar and the heartbeat of a run."""
+"""What a run says while it goes on: a bar on a terminal, lines in a log."""
 
 import sys
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from ...engine.study.study import label
 from ..common.table import count, seconds
 
+if TYPE_CHECKING:
+    from ...engine.study.study import Study, Variant
+
 _HEARTBEAT_S = 10
 
 
-# --- progress, signals, errors --------------------------------------------------------
-
-
 class Progress:
-    """A bar on a terminal; in a log, a line every ten seconds."""
+    """A bar on a terminal, or a line every ten seconds in a log.
 
-    def __init__(self, study: Any, stop_if_asked) -> None:
+    It is called with a variant, the accesses served since the last call and the
+    simulated time in ns, as ``engine.run.run_study`` does it.
+    """
+
+    def __init__(self, study: "Study", stop_if_asked: Callable[[], None]) -> None:
         from tqdm import tqdm
 
         self.variants = study.variants
@@ -32,16 +37,16 @@ class Progress:
             unit=" accesses",
             unit_scale=True,
             dynamic_ncols=True,
-            disable=None,  # where stderr is no terminal
+            disable=None,  # if stderr is no terminal
         )
 
-    def __call__(self, variant: Any, accesses: int, now_ns: int) -> None:
+    def __call__(self, variant: "Variant", accesses: int, now_ns: int) -> None:
         self.stop_if_asked()
         if self.index < 0 or variant is not self.variants[self.index]:
             self._next()
         self.served += accesses
         if accesses and self.begin is None:
-            # What came before was mostly the compiler's time.
+            # The time before was mostly spent on compilation.
             self.begin, self.before = time.monotonic(), self.served
         if self.bar.disable:
             self._beat(now_ns)
@@ -50,10 +55,11 @@ class Progress:
         self.bar.update(accesses)
 
     def close(self) -> None:
+        """Leave the bar as it is."""
         self.bar.close()
 
     def _next(self) -> None:
-        """Go on to the next variant, whatever the last one really served."""
+        """Go on to the next variant: the last one served what was expected of it."""
         self.index += 1
         self.served = sum(v.accesses for v in self.variants[: self.index])
         self.bar.n = self.served
@@ -76,7 +82,7 @@ class Progress:
         )
 
     def _pace(self, now: float) -> tuple[str, str]:
-        """Return what is done and how fast, and what is left, as far as it is known."""
+        """Return (share done and rate, time left), each empty if it is unknown."""
         share = f"{100 * self.served / self.total:.0f} %, " if self.total else ""
         if self.begin is None or self.served <= self.before:
             return share, ""

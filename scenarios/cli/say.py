@@ -7,7 +7,7 @@ from typing import Any
 
 
 def located(error: BaseException) -> str:
-    """Return what went wrong, and the line of code where it did."""
+    """Return what went wrong, and in which line of code."""
     what = f"{type(error).__name__}: {error}"
     frames = traceback.extract_tb(error.__traceback__)
     if isinstance(error, SyntaxError) or not frames:
@@ -16,9 +16,11 @@ def located(error: BaseException) -> str:
 
 
 def warn(message: Warning | str, *_: Any, **__: Any) -> None:
+    """Print a warning in one line; stands in for ``warnings.showwarning``."""
     fail(0, f"warning: {message}")
 
 
 def fail(status: int, message: str) -> int:
+    """Print a message in one line and return ``status``."""
     print(f"lazynuma: {' '.join(message.split())}", file=sys.stderr)
     return status

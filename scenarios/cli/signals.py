@@ -18,7 +18,7 @@ _STACK = 64 << 20
 
 
 class Stopped(BaseException):
-    """A signal asked for the end of the run."""
+    """A signal has asked the run to end; ``signum`` is its number."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(signum)
@@ -26,38 +26,43 @@ class Stopped(BaseException):
 
 
 class Stop:
-    """What the waiting thread and the running one share: who asked, what to close."""
+    """What the waiting thread and the running thread share.
+
+    signum  the signal that asked the run to end, None if none did
+    close   closes the file of the run
+    """
 
     def __init__(self) -> None:
         self.signum: int | None = None
-        self.close = lambda: None
+        self.close: Callable[[], None] = lambda: None
 
-    def ask(self, signum: int, frame: Any) -> None:
+    def ask(self, signum: int, frame: object) -> None:
         """Handle a signal; only the first one counts."""
         if self.signum is None:
             self.signum = signum
             raise Stopped(signum)
 
     def check(self) -> None:
-        """End the running thread if that was asked for."""
+        """Raise Stopped in the running thread if the run shall end."""
         if self.signum is not None:
             raise Stopped(self.signum)
 
     def opened(self, close: Callable[[], None]) -> None:
+        """Take the function that closes the file of the run."""
         self.close = close
 
-    def leave(self) -> NoReturn:
-        """End the process, for a running thread that does not come back."""
-        with suppress(OSError):  # a full disk: the process has to end all the same
+    def leave(self, signum: int) -> NoReturn:
+        """End the process, because the running thread does not come back."""
+        with suppress(OSError):  # a full disk: the process must end all the same
             self.close()
-        os._exit(stopped(self.signum))
+        os._exit(stopped(signum))
 
 
 def interruptible(work: Callable, *arguments: Any) -> Any:
-    """Return ``work(stop, *arguments)``, done in a thread; raise _Stopped at a signal.
+    """Return ``work(stop, *arguments)``, done in a thread; raise Stopped at a signal.
 
     Python handles a signal in the main thread, and only between two calls of C code.
-    The compiler may take half a minute, so the main thread has to be free of it.
+    The compiler may take half a minute, so it must not run in the main thread.
     """
     stop = Stop()
     before = {signum: signal.signal(signum, stop.ask) for signum in _SIGNALS}
@@ -65,9 +70,9 @@ def interruptible(work: Callable, *arguments: Any) -> Any:
     running = ThreadPoolExecutor(1).submit(work, stop, *arguments)
     try:
         return running.result()
-    except Stopped:
+    except Stopped as asked:
         if not wait([running], _GRACE_S).done:
-            stop.leave()
+            stop.leave(asked.signum)
         raise
     finally:
         for signum, handler in before.items():
@@ -75,5 +80,5 @@ def interruptible(work: Callable, *arguments: Any) -> Any:
 
 
 def stopped(signum: int) -> int:
-    """Say that a signal ended the run; return the exit status."""
+    """Print that a signal ended the run; return the exit status."""
     return fail(128 + signum, f"stopped by {signal.Signals(signum).name}")

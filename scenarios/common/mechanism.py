@@ -1,4 +1,4 @@
-"""The mechanisms that are held against each other, by the names users type."""
+"""The mechanisms that are compared with each other, by the names that users type."""
 
 from dataclasses import replace
 
@@ -17,8 +17,8 @@ LAZY = {
     "hinting": Mechanism.HINTING,
 }
 BALANCING = "balancing"
-#: Nothing, move at once, the three ways to move on the next touch, and NUMA balancing,
-#: which finds out by itself.
+#: Do nothing, move at once, three ways to move on the next touch, and NUMA balancing,
+#: which has to find out by itself.
 MECHANISMS = ("none", "eager", *LAZY, BALANCING)
 
 
@@ -32,7 +32,7 @@ def check_mechanism(name: str) -> str:
 
 
 def check_knobs(balancing: Balancing) -> None:
-    """Raise BadInput where the knobs of balancing say whether it is on."""
+    """Raise BadInput if the knobs turn balancing on; only the mechanism may do that."""
     if balancing.mode != "off":
         raise BadInput(
             "balancing.mode must be left alone, the mechanism of that name sets it,"
@@ -41,7 +41,7 @@ def check_knobs(balancing: Balancing) -> None:
 
 
 def settings_for(name: str, settings: Settings) -> Settings:
-    """Return the settings of a variant: NUMA balancing is on only by its name."""
+    """Return the settings of a variant: only ``balancing`` has NUMA balancing on."""
     if name != BALANCING:
         return settings
     return replace(settings, balancing=replace(settings.balancing, mode="normal"))
@@ -56,11 +56,14 @@ def repair(
     first: int = 0,
     pages: int | None = None,
 ) -> None:
-    """Let a mechanism bring a part of a region to its users.
+    """Let mechanism ``name`` bring pages of a region to their users.
 
-    ``eager`` moves it to ``node`` at once (mbind MOVE); the lazy ones mark it, and each
-    page goes to the node of its first toucher (MPOL_NOOP, next-touch).  Nothing is to
-    be done for ``balancing``.
+    first  first page in the region
+    pages  how many, None: to the end of the region
+
+    ``eager`` moves them to ``node`` at once (mbind with MPOL_MF_MOVE).  The lazy
+    mechanisms mark them, and each page goes to the node of the task that touches it
+    next (MPOL_NOOP, next-touch).  ``none`` and ``balancing`` do nothing here.
     """
     check_mechanism(name)
     if name == "eager":
@@ -71,9 +74,9 @@ def repair(
 
 
 def pages_by_ptes(name: str, pages: int, settings: Settings) -> int:
-    """Return how many of ``pages`` a mechanism may leave mapped by PTEs.
+    """Return the most of ``pages`` that a mechanism may leave mapped by PTEs.
 
-    For the estimate of the host's memory: pages of huge pages take next to none.
+    The estimate of host memory needs this: pages of huge pages take almost none.
     """
     if settings.thp.enabled == "never" or name == "lazy_migcache":
         return pages

@@ -1,4 +1,4 @@
-"""The table that a run ends with: a line a variant, numbers made for people."""
+"""The table that a run ends with: one line for each variant, numbers for people."""
 
 import math
 from collections.abc import Sequence
@@ -12,8 +12,11 @@ from ...engine.study.columns import Column
 from ...engine.study.study import Study, label, named
 from ...kernels.counters import Refusal
 
+#: A row of ``run_study``: the columns of one variant, and its name.
+Row = dict[str, Any]
+
 _GAP = "  "
-# Unit of time, its length in ns, how many of it are shown in it at least.
+# Unit of time, its length in ns, the smallest number of units that is shown in it.
 _UNITS = (
     ("days", 86_400e9, 1),
     ("h", 3_600e9, 2),
@@ -23,10 +26,10 @@ _UNITS = (
 )
 
 
-def table(study: Study, rows: Sequence[dict[str, Any]]) -> str:
-    """Return the table of ``rows``, as ``engine.run.run_study`` gave them.
+def table(study: Study, rows: Sequence[Row]) -> str:
+    """Return the table of ``rows``, which ``engine.run.run_study`` returned.
 
-    Counts that are 0 in every row are left to the file.
+    Counts that are 0 in all rows are left out; the file has them.
     """
     columns = [_names(study, rows)]
     for column in study.columns:
@@ -43,8 +46,8 @@ def table(study: Study, rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join([study.question, "", *shown])
 
 
-def _names(study: Study, rows: Sequence[dict[str, Any]]) -> tuple[str, list[str]]:
-    """Return (heading, names) of the variants, those of two dimensions in columns."""
+def _names(study: Study, rows: Sequence[Row]) -> tuple[str, list[str]]:
+    """Return (heading, names) of the variants; two dimensions are in two columns."""
     dimensions = list(named(study.dimension, study.dimension))
     names = [[str(row[name]) for name in dimensions] for row in rows]
     widths = [max(map(len, column)) for column in zip(*names, strict=True)]
@@ -70,7 +73,7 @@ def aligned(columns: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
 
 
 def cost_table(findings: Sequence[Finding], source: str) -> str:
-    """Return the table of what ``engine.calibrate`` found, and of what it did not."""
+    """Return the table of all costs, with ``-`` for those that were not measured."""
     known = {field.name: field for field in fields(Costs)}
     lines = aligned(
         [
@@ -89,7 +92,7 @@ def _measured(value: int | None) -> str:
 
 
 def count(number: float) -> str:
-    """Return a number as people read it: ``12,345``, ``33.6 M``, ``0.25``."""
+    """Return a number for people: ``12,345``, ``33.6 M``, ``0.25``."""
     if abs(number) < 1_000_000:
         return f"{number:,}" if isinstance(number, int) else _three_digits(number)
     power = 0
@@ -100,7 +103,7 @@ def count(number: float) -> str:
 
 
 def seconds(nanoseconds: float) -> str:
-    """Return a time as people read it: ``7.59 days``, ``1,203 s``, ``3.40 ms``."""
+    """Return a time for people: ``7.59 days``, ``1,203 s``, ``3.40 ms``."""
     for unit, length, least in _UNITS:
         if nanoseconds >= least * length:
             return f"{_three_digits(nanoseconds / length)} {unit}"
@@ -108,14 +111,14 @@ def seconds(nanoseconds: float) -> str:
 
 
 def _three_digits(number: float) -> str:
-    """Return ``number`` with at least three digits, and two decimals at most."""
+    """Return ``number`` with at least three digits and at most two decimals."""
     size = abs(number)
     decimals = 2 if size < 9.995 else 1 if size < 99.95 else 0
     return f"{number:,.{decimals}f}"
 
 
-def _cells(column: Column, values: list) -> list[tuple[str, list[str]]]:
-    """Return (heading, cells) for what ``column`` shows."""
+def _cells(column: Column, values: list[Any]) -> list[tuple[str, list[str]]]:
+    """Return the (heading, cells) that ``column`` shows: one, or two for a ratio."""
     values = [getattr(value, "tolist", lambda v=value: v)() for value in values]
     if column.style == "percent":
         return [(column.heading, [percent(value) for value in values])]
@@ -128,12 +131,12 @@ def _cells(column: Column, values: list) -> list[tuple[str, list[str]]]:
 
 
 def _until(nanoseconds: float) -> str:
-    """Return a time, or that it never came."""
+    """Return a time, or ``never`` for NaN."""
     return "never" if math.isnan(nanoseconds) else seconds(nanoseconds)
 
 
 def percent(fraction: float) -> str:
-    """Return a fraction as people read it: ``12.5 %``, ``-`` for NaN."""
+    """Return a fraction for people: ``12.5 %``, ``-`` for NaN."""
     return "-" if math.isnan(fraction) else f"{100 * fraction:.1f} %"
 
 
@@ -144,15 +147,15 @@ def _against(best: float, values: list[float]) -> list[str]:
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    """Return one line: names to the left, numbers to the right."""
+    """Return one line: the name aligned to the left, numbers to the right."""
     name, *numbers = cells
     padded = [name.ljust(widths[0])]
     padded += [n.rjust(w) for n, w in zip(numbers, widths[1:], strict=True)]
     return _GAP.join(padded).rstrip()
 
 
-def _refusals(columns: Sequence[Column], row: dict[str, Any]) -> list[str]:
-    """Return the line that says why pages were refused, if any were."""
+def _refusals(columns: Sequence[Column], row: Row) -> list[str]:
+    """Return a line that says why pages were refused, nothing if none were."""
     lines = []
     for column in columns:
         if column.by_reason:

@@ -1,18 +1,28 @@
-"""Recorded addresses and threads, as pages and tasks without gaps."""
+"""Number the recorded addresses and threads without gaps.
+
+A recorded address space is sparse.  Its blocks of 2 MiB get the numbers 0, 1, .. in the
+order of their first appearance, so that a process of the replay maps one region that
+grows at its end.
+"""
 
 import numpy as np
 
+#: Pages of a block, as a power of two.
 BLOCK_SHIFT = 9
 
 
 class AddressMap:
-    """Dense 2 MiB blocks for each process, in order of their first appearance."""
+    """Numbers of the 2 MiB blocks of each process, in the order of their appearance."""
 
     def __init__(self) -> None:
         self._dense: dict[int, dict[int, int]] = {}
 
     def translate(self, process: int, vpn: np.ndarray) -> np.ndarray:
-        """Return dense page numbers int64[n]: block * 512 + page in the block."""
+        """Return the dense numbers of recorded pages; new blocks get the next numbers.
+
+        vpn      int64[n], recorded pages of 4 KiB
+        returns  int64[n], number of the block * 512 + page in the block
+        """
         dense = self._dense.setdefault(process, {})
         blocks, first, inverse = np.unique(
             vpn >> BLOCK_SHIFT, return_index=True, return_inverse=True
@@ -24,26 +34,16 @@ class AddressMap:
         return (number[inverse.ravel()] << BLOCK_SHIFT) | within
 
     def blocks(self, process: int) -> int:
-        """Return how many blocks a process has touched."""
+        """Return how many blocks a process has touched so far."""
         return len(self._dense.get(process, ()))
-
-    def ranges(self, process: int) -> list[tuple[int, int]]:
-        """Return the recorded pages as merged [first, end) runs of adjacent blocks."""
-        runs: list[tuple[int, int]] = []
-        for block in sorted(self._dense.get(process, ())):
-            first, end = block << BLOCK_SHIFT, block + 1 << BLOCK_SHIFT
-            if runs and runs[-1][1] == first:
-                first = runs.pop()[0]
-            runs.append((first, end))
-        return runs
 
 
 class ThreadMap:
-    """Dense numbers for the threads of a trace, in order of their appearance."""
+    """Numbers of the threads of a trace, in the order of their appearance."""
 
     def __init__(self) -> None:
         self._dense: dict[tuple[int, int], int] = {}
 
     def number(self, process: int, thread: int) -> int:
-        """Return the number of a thread of a process."""
+        """Return the number of a thread; a new thread gets the next one."""
         return self._dense.setdefault((process, thread), len(self._dense))

@@ -1,19 +1,21 @@
 """A recorded trace on another machine: where do its pages land, what does it cost?
 
 Each process of the trace becomes a process, the 2 MiB blocks that it touches one
-region, each thread a task on the CPU of the trace, modulo the machine's CPUs (the
-thread's number where the trace does not say).  After every ``repair_every`` accesses
-the mechanism is applied to everything mapped; ``eager`` moves to the node of the
-process's first task.  The trace is read as a stream.
+region, and each thread a task.  A task runs on the CPU of the trace, or on the CPU of
+the thread's number if the trace has no CPUs, modulo the CPUs of the machine.  After
+every ``repair_every`` accesses the mechanism is applied to all memory; ``eager`` moves
+it to the node of the first task of each process.  The trace is read as a stream.
 """
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
 from ...engine.errors import BadInput
 from ...engine.machine import spec
 from ...engine.settings.settings import Settings
+from ...engine.simulation import Simulation
 from ...engine.state.process import Process, Region, Task
 from ...engine.study.columns import SUMMARY, Column, hide
 from ...engine.study.study import Study, Variant
@@ -48,22 +50,26 @@ class Parameters:
         metadata={"choices": mechanism.MECHANISMS, "help": "lazy-migration mechanism"},
     )
     repair_every: int = field(
-        default=4096, metadata={"min": 1, "help": "accesses between its applications"}
+        default=4096,
+        metadata={"min": 1, "help": "accesses between two uses of the mechanism"},
     )
     access: str = field(
         default="w",
-        metadata={"choices": ("w", "r"), "help": "what page-faults are taken for"},
+        metadata={
+            "choices": ("w", "r"),
+            "help": "whether page-faults count as reads or writes",
+        },
     )
     refs: int = field(
         default=1, metadata={"min": 1, "help": "cache lines that an access stands for"}
     )
     skip_bad_lines: bool = field(
-        default=False, metadata={"help": "count malformed lines, go on"}
+        default=False, metadata={"help": "count malformed lines and go on"}
     )
 
 
 def build(parameters: Parameters) -> Study:
-    """Return the study; BadInput where the file or the machine does not fit."""
+    """Return the study; BadInput if the file or the machine does not fit."""
     machine = spec.machine(parameters.machine, parameters.memory)
     if not len(machine.cpu_node):
         raise BadInput(f"machine must have CPUs, got {machine.name}")
@@ -90,10 +96,22 @@ def build(parameters: Parameters) -> Study:
     )
 
 
+class _Accesses(NamedTuple):
+    """Accesses of a process: int64 arrays of one length, ``write`` bool.
+
+    offset  page in the region of the process
+    """
+
+    thread: np.ndarray
+    cpu: np.ndarray
+    offset: np.ndarray
+    write: np.ndarray
+
+
 class _Replay:
     """The simulated side of a trace: its processes, tasks and pages."""
 
-    def __init__(self, simulation, parameters: Parameters) -> None:
+    def __init__(self, simulation: Simulation, parameters: Parameters) -> None:
         self.simulation, self.parameters = simulation, parameters
         self.addresses, self.threads = dense.AddressMap(), dense.ThreadMap()
         self.processes: dict[int, Process] = {}
@@ -101,7 +119,8 @@ class _Replay:
         self.touched: dict[int, np.ndarray] = {}
         self.done = 0
 
-    def play(self, recorded: trace.Trace) -> dict:
+    def play(self, recorded: trace.Trace) -> dict[str, int]:
+        """Run the trace to its end; return what the trace was made of."""
         for chunk in recorded:
             self._chunk(chunk)
         pages = sum(int(seen.sum()) for seen in self.touched.values())
@@ -113,7 +132,7 @@ class _Replay:
         }
 
     def _chunk(self, chunk: trace.TraceChunk) -> None:
-        """Run a chunk, cut where the mechanism is due."""
+        """Run a chunk in pieces, and the mechanism when it is due."""
         every, at = self.parameters.repair_every, 0
         while at < chunk.vpn.size:
             end = min(at + every - self.done % every, chunk.vpn.size)
@@ -124,6 +143,7 @@ class _Replay:
                 self._repair()
 
     def _piece(self, piece: trace.TraceChunk) -> None:
+        """Run accesses, each thread's as one workload."""
         loads = []
         for pid in map(int, np.unique(piece.process)):
             mine = piece.process == pid
@@ -132,29 +152,31 @@ class _Replay:
             self._note(pid, offsets)
             if region is None:
                 continue
-            part = [piece.thread[mine], piece.cpu[mine], offsets, piece.write[mine]]
-            loads += self._loads(pid, region, part)
+            accesses = _Accesses(
+                piece.thread[mine], piece.cpu[mine], offsets, piece.write[mine]
+            )
+            loads += self._loads(pid, region, accesses)
         if loads:
             self.simulation.run(loads)
 
-    def _loads(self, pid: int, region: Region, part) -> list[Recorded]:
-        thread, cpu, offsets, write = part
+    def _loads(self, pid: int, region: Region, accesses: _Accesses) -> list[Recorded]:
+        """Return a workload for each thread of a process."""
         loads = []
-        for tid in map(int, np.unique(thread)):
-            mine = thread == tid
+        for tid in map(int, np.unique(accesses.thread)):
+            mine = accesses.thread == tid
             load = Recorded(
-                task=self._task(pid, tid, int(cpu[mine][0])),
+                task=self._task(pid, tid, int(accesses.cpu[mine][0])),
                 region=region,
                 count=int(mine.sum()),
                 refs=self.parameters.refs,
-                vpn=offsets[mine],
-                writes=write[mine],
+                vpn=accesses.offset[mine],
+                writes=accesses.write[mine],
             )
             loads.append(load)
         return loads
 
     def _grow(self, pid: int) -> Region | None:
-        """Map the new blocks of a process; None where the OOM killer took it."""
+        """Map the new blocks of a process; return None if the OOM killer ended it."""
         if pid not in self.processes:
             self.processes[pid] = self.simulation.spawn(f"pid {pid}")
         process = self.processes[pid]
@@ -168,11 +190,12 @@ class _Replay:
 
     @staticmethod
     def _region(process: Process) -> Region:
+        """Return all that a process has mapped."""
         pages = process.next_vpn - process.first_vpn
         return Region(process, process.first_vpn, pages, "trace")
 
     def _task(self, pid: int, tid: int, cpu: int) -> Task:
-        """Return the task of a thread, on the CPU where the trace has it."""
+        """Return the task of a thread, moved to the CPU that the trace says."""
         number = self.threads.number(pid, tid)
         cpu = (number if cpu < 0 else cpu) % len(self.simulation.machine.cpu_node)
         task = self.tasks.get((pid, tid))
@@ -184,7 +207,7 @@ class _Replay:
         return task
 
     def _note(self, pid: int, offsets: np.ndarray) -> None:
-        """Remember the pages that were touched, a byte each."""
+        """Remember which pages were touched: bool[pages] for each process."""
         seen = self.touched.get(pid, np.zeros(0, bool))
         pages = self.addresses.blocks(pid) * HPAGE_PMD_NR
         if seen.size < pages:
@@ -193,6 +216,7 @@ class _Replay:
         self.touched[pid] = seen
 
     def _repair(self) -> None:
+        """Apply the mechanism to all memory of each process."""
         first = {task.process.id: task for task in reversed(self.tasks.values())}
         for task in first.values():
             if task.process.alive:

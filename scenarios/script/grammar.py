@@ -1,11 +1,12 @@
-"""Memory scripts (``.mm``): operations on memory, one a line, read and checked.
+"""Read memory scripts (``.mm``): one operation on each line, checked before it is
+played.
 
-``docs/model.md`` §13 describes the language; ``scenarios/memory_script.py`` plays it.
+``docs/model/scripts.md`` describes the language; ``player`` plays it.
 """
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +14,8 @@ from typing import Any, NamedTuple
 from ...engine.errors import BadInput, BadTrace, did_you_mean
 from ...engine.settings.numa_balancing import MODES as BALANCING_MODES
 from ...engine.settings.settings import Settings
-from ...kernels.words import HPAGE_PMD_NR, PAGE_SHIFT, PAGE_SIZE
+from ...kernels.words import PAGE_SHIFT, PAGE_SIZE
+from ..common.sizes import BLOCK
 
 ADVICES = (
     "hugepage",
@@ -27,7 +29,7 @@ ADVICES = (
     "collapse",
 )
 MODES = ("default", "bind", "preferred", "preferred_many", "interleave", "local")
-#: Modes that are about no nodes.
+#: Modes that take no nodes.
 NODELESS = ("default", "local")
 PROTECTIONS = ("none", "r", "rw")
 FLAGS = ("move", "move_all", "strict", "lazy")
@@ -39,35 +41,42 @@ _UNITS = {
     "M": 1 << 20,
     "G": 1 << 30,
     "p": PAGE_SIZE,
-    "h": HPAGE_PMD_NR * PAGE_SIZE,
+    "h": BLOCK,
 }
 _SIZE = re.compile(r"(\d+)([KMGph]?)")
 _NAME = re.compile(r"[A-Za-z_]\w*")
-#: Bytes of a script's longest line, and the largest number in it.
+#: Numbers and sizes in bytes are below this.
 _MOST = 1 << 48
+
+
+#: Arguments of an operation by their names.
+Arguments = dict[str, Any]
 
 
 class Operation(NamedTuple):
     """One line of a script: what is done, and by which process.
 
-    arguments  by the names that ``docs/model.md`` §13 gives them; offsets and sizes
-               in bytes
+    line       number of the line, from 1; 0 for the machine of a script without one
+    text       the line itself
+    process    the process that does it
+    name       the operation, a key of ``_OPERATIONS``
+    arguments  by their names in ``docs/model/scripts.md``; offsets and sizes in bytes
     """
 
     line: int
     text: str
     process: str
     name: str
-    arguments: dict[str, Any]
+    arguments: Arguments
 
 
 class _Bad(Exception):
-    """What a line should have had in place of what it has."""
+    """What a line must have instead of what it has."""
 
 
 @dataclass
 class _Words:
-    """The words of a line that are not read yet."""
+    """The words of a line that have not been read yet."""
 
     left: list[str]
 
@@ -78,14 +87,14 @@ class _Words:
         return self.left.pop(0)
 
     def one_of(self, choices: tuple[str, ...], what: str) -> str:
-        """Return the next word, which is one of ``choices``."""
+        """Return the next word, which must be one of ``choices``."""
         word = self.take(f"{what}: one of {', '.join(choices)}")
         if word not in choices:
             raise _Bad(f"{what}: one of {', '.join(choices)}, got {word!r}")
         return word
 
     def name(self, what: str) -> str:
-        """Return the next word, which is a name."""
+        """Return the next word, which must be a name."""
         return _matched(_NAME, self.take(what), what)[0]
 
     def number(self, what: str) -> int:
@@ -93,15 +102,15 @@ class _Words:
         return _number(self.take(what), what)
 
     def size(self, what: str) -> int:
-        """Return the next word as bytes."""
+        """Return the next word as a size in bytes."""
         return _size(self.take(what), what)
 
     def nodes(self) -> tuple[int, ...]:
-        """Return the next word as nodes, as ``0,2`` or ``0-3``."""
+        """Return the next word as node numbers; it reads as ``0,2`` or ``0-3``."""
         return _nodes(self.take("nodes as 0,2 or 0-3"))
 
 
-def _matched(pattern: re.Pattern, word: str, what: str) -> re.Match:
+def _matched(pattern: re.Pattern[str], word: str, what: str) -> re.Match[str]:
     match = pattern.fullmatch(word)
     if match is None:
         raise _Bad(f"{what}, got {word!r}")
@@ -137,7 +146,7 @@ def _nodes(word: str) -> tuple[int, ...]:
 # --- settings -------------------------------------------------------------------------
 
 _GROUPS = ("thp", "khugepaged", "balancing")
-#: Other names of settings: a sysctl's, or another file's than the group's.
+#: Settings whose Linux name differs from ours: by a sysctl, or in a file elsewhere.
 _SYSCTLS = {
     "kernel.numa_balancing": "balancing.mode",
     "kernel.numa_balancing_promote_rate_limit_MBps": (
@@ -145,12 +154,12 @@ _SYSCTLS = {
     ),
     "vm.zone_reclaim_mode": "khugepaged.node_reclaim",
 }
-#: What the model has no part for: it never overcommits, nor reads ahead from swap.
+#: Settings without a counterpart: the model never overcommits or reads ahead from swap.
 _WITHOUT_EFFECT = ("vm.overcommit_memory", "vm.page-cluster")
 
 
 def changed(settings: Settings, setting: str, value: str) -> Settings:
-    """Return settings after ``set``; raises BadInput where Linux has no such value."""
+    """Return the settings after ``set``; BadInput if Linux has no such setting."""
     if setting in _WITHOUT_EFFECT:
         _convert(int, setting, value)
         return settings
@@ -163,10 +172,10 @@ def changed(settings: Settings, setting: str, value: str) -> Settings:
             f" {setting!r}{did_you_mean(setting, [*known, *_SYSCTLS])}"
         )
     if full == "balancing.mode":
-        number = _convert(int, setting, value)
+        number = int(_convert(int, setting, value))
         if number >= len(BALANCING_MODES):
             raise BadInput(f"{setting} must be from 0 to 3, got {value}")
-        new = BALANCING_MODES[number]
+        new: bool | int | str = BALANCING_MODES[number]
     else:
         new = _convert(known[full], setting, value)
     return replace(
@@ -174,8 +183,8 @@ def changed(settings: Settings, setting: str, value: str) -> Settings:
     )
 
 
-def _known() -> dict[str, type]:
-    """Return the names of settings that scripts may change, and their types."""
+def _known() -> dict[str, Any]:
+    """Return the types of the settings that scripts may change, by their names."""
     base = Settings()
     return {
         f"{group}.{one.name}": one.type
@@ -184,7 +193,8 @@ def _known() -> dict[str, type]:
     }
 
 
-def _convert(kind: type, name: str, value: str):
+def _convert(kind: type, name: str, value: str) -> bool | int | str:
+    """Return the text of a value as a setting of type ``kind`` takes it."""
     if kind is str:
         return value
     if not value.isascii() or not value.isdigit() or int(value) >= _MOST:
@@ -197,46 +207,46 @@ def _convert(kind: type, name: str, value: str):
 # --- operations by name: what follows the name ----------------------------------------
 
 
-def _machine(words: _Words) -> dict:
-    given = {}
+def _machine(words: _Words) -> Arguments:
+    found: dict[str, str] = {}
     while words.left:
         key, _, value = words.take("").partition("=")
         if key not in ("nodes", "mem", "distance") or not value:
             raise _Bad(f"nodes=N, mem=SIZE[,..] or distance=ROW/.., got {key!r}")
-        given[key] = value
-    nodes = _number(given.get("nodes", "4"), "nodes=N")
+        found[key] = value
+    nodes = _number(found.get("nodes", "4"), "nodes=N")
     if not 1 <= nodes <= 62:
         raise _Bad(f"nodes from 1 to 62, got {nodes}")
-    memory = [_size(one, "mem") for one in given.get("mem", "512M").split(",")]
+    memory = [_size(one, "mem") for one in found.get("mem", "512M").split(",")]
     memory = memory * nodes if len(memory) == 1 else memory
     if len(memory) != nodes:
-        raise _Bad(f"mem of {nodes} nodes, got {given['mem']!r}")
-    return {"memory": tuple(memory), "distance": _distance(given, nodes)}
+        raise _Bad(f"mem of {nodes} nodes, got {found['mem']!r}")
+    return {"memory": tuple(memory), "distance": _distance(found, nodes)}
 
 
-def _distance(given: dict, nodes: int) -> tuple[tuple[int, ...], ...]:
-    if "distance" not in given:
+def _distance(found: dict[str, str], nodes: int) -> tuple[tuple[int, ...], ...]:
+    if "distance" not in found:
         row = range(nodes)
         return tuple(tuple(10 if i == j else 20 for j in row) for i in row)
     rows = tuple(
         tuple(_number(one, "distance") for one in row.split(","))
-        for row in given["distance"].split("/")
+        for row in found["distance"].split("/")
     )
     if len(rows) != nodes or any(len(row) != nodes for row in rows):
-        raise _Bad(f"{nodes} rows of {nodes} distances, got {given['distance']!r}")
+        raise _Bad(f"{nodes} rows of {nodes} distances, got {found['distance']!r}")
     return rows
 
 
-def _set(words: _Words) -> dict:
-    given = {"setting": words.take("a setting's name"), "value": words.take("a value")}
+def _set(words: _Words) -> Arguments:
+    found = {"setting": words.take("a setting's name"), "value": words.take("a value")}
     try:
-        changed(Settings(), **given)
+        changed(Settings(), **found)
     except BadInput as error:
         raise _Bad(f"a setting that can be: {error}") from None
-    return given
+    return found
 
 
-def _map(words: _Words) -> dict:
+def _map(words: _Words) -> Arguments:
     region, length = words.name("a region's name"), words.size("a length")
     if not length:
         raise _Bad("a length of at least one byte, got 0")
@@ -244,77 +254,77 @@ def _map(words: _Words) -> dict:
     return {"region": region, "length": length, "shared": shared}
 
 
-def _range(words: _Words) -> dict:
+def _range(words: _Words) -> Arguments:
     offset, length = words.size("an offset"), words.size("a length")
     if offset % PAGE_SIZE:
         raise _Bad(f"an offset in whole pages of {PAGE_SIZE} bytes, got {offset} bytes")
     return {"offset": offset, "length": length}
 
 
-def _optional_range(words: _Words) -> dict:
+def _optional_range(words: _Words) -> Arguments:
     return _range(words) if words.left else {"offset": 0, "length": None}
 
 
-def _unmap(words: _Words) -> dict:
+def _unmap(words: _Words) -> Arguments:
     return {"region": words.name("a region's name")} | _optional_range(words)
 
 
-def _advise(words: _Words) -> dict:
+def _advise(words: _Words) -> Arguments:
     region = words.name("a region's name")
     advice = words.one_of(ADVICES, "the advice")
     return {"region": region, "advice": advice} | _optional_range(words)
 
 
-def _mode(words: _Words) -> dict:
+def _mode(words: _Words) -> Arguments:
     mode = words.one_of(MODES, "the policy")
     nodeless = mode in NODELESS and not (words.left and words.left[0][0].isdigit())
     return {"mode": mode, "nodes": () if nodeless else words.nodes()}
 
 
-def _policy(words: _Words) -> dict:
-    given = {"region": words.name("a region's name")} | _mode(words)
-    given |= dict.fromkeys(FLAGS, False) | {"offset": 0, "length": None}
+def _policy(words: _Words) -> Arguments:
+    found: Arguments = {"region": words.name("a region's name")} | _mode(words)
+    found |= dict.fromkeys(FLAGS, False) | {"offset": 0, "length": None}
     while words.left:
         word = words.one_of((*FLAGS, "at"), "the flag")
-        given |= _range(words) if word == "at" else {word: True}
-    return given
+        found |= _range(words) if word == "at" else {word: True}
+    return found
 
 
-def _taskpolicy(words: _Words) -> dict:
-    given = _mode(words)
+def _taskpolicy(words: _Words) -> Arguments:
+    found = _mode(words)
     balancing = bool(words.left) and bool(words.one_of(("balancing",), "the flag"))
-    return given | {"balancing": balancing}
+    return found | {"balancing": balancing}
 
 
-def _touch(words: _Words) -> dict:
-    given = _sweep(words)
+def _touch(words: _Words) -> Arguments:
+    found = _sweep(words)
     times = words.number("a number of times") if words.left else 1
-    return given | {"times": times}
+    return found | {"times": times}
 
 
-def _sweep(words: _Words) -> dict:
+def _sweep(words: _Words) -> Arguments:
     region = words.name("a region's name")
-    # An access needs no whole pages.
+    # An access need not start at a page.
     offset, length = words.size("an offset"), words.size("a length")
     stride = words.size("a stride")
     if not stride:
         raise _Bad("a stride of at least one byte, got 0")
     write = words.one_of(("r", "w"), "the access") == "w"
-    given = {"region": region, "offset": offset, "length": length}
-    return given | {"stride": stride, "write": write}
+    found = {"region": region, "offset": offset, "length": length}
+    return found | {"stride": stride, "write": write}
 
 
-def _move(words: _Words) -> dict:
-    given = {"region": words.name("a region's name")} | _range(words)
-    return given | {"node": words.number("a node")}
+def _move(words: _Words) -> Arguments:
+    found = {"region": words.name("a region's name")} | _range(words)
+    return found | {"node": words.number("a node")}
 
 
-def _protect(words: _Words) -> dict:
-    given = {"region": words.name("a region's name")} | _range(words)
-    return given | {"protection": words.one_of(PROTECTIONS, "the protection")}
+def _protect(words: _Words) -> Arguments:
+    found = {"region": words.name("a region's name")} | _range(words)
+    return found | {"protection": words.one_of(PROTECTIONS, "the protection")}
 
 
-_OPERATIONS: dict[str, Callable[[_Words], dict]] = {
+_OPERATIONS: dict[str, Callable[[_Words], Arguments]] = {
     "machine": _machine,
     "set": _set,
     "map": _map,
@@ -343,7 +353,11 @@ _OPERATIONS: dict[str, Callable[[_Words], dict]] = {
 
 @dataclass
 class _Script:
-    """What a script has said so far, for later lines to be checked against."""
+    """The script up to now, which later lines are checked against.
+
+    processes  names of the regions that each living process maps
+    gone       names of the processes that have exited
+    """
 
     operations: list[Operation] = field(default_factory=list)
     processes: dict[str, set[str]] = field(default_factory=lambda: {MAIN: set()})
@@ -365,7 +379,7 @@ class _Script:
         self._check(process, name, arguments)
         self.operations.append(Operation(line, text.strip(), process, name, arguments))
 
-    def _check(self, process: str, name: str, arguments: dict) -> None:
+    def _check(self, process: str, name: str, arguments: Arguments) -> None:
         if process not in self.processes:
             raise _Bad(f"a process that was forked before, got {process!r}")
         regions = self.processes[process]
@@ -394,10 +408,10 @@ class _Script:
             self.gone.add(child)
 
 
-def parse(lines) -> list[Operation]:
-    """Return the operations of a script's lines, the machine's first.
+def parse(lines: Iterable[str]) -> list[Operation]:
+    """Return the operations of a script's lines; the first one is the machine.
 
-    Raises BadInput with the line's number, its text and what was expected.
+    Raises BadInput with the number of the line, its text and what was expected.
     """
     script = _Script()
     for number, text in enumerate(lines, 1):
@@ -412,7 +426,7 @@ def parse(lines) -> list[Operation]:
 
 
 def refusal(line: int, text: str, why: str) -> BadTrace:
-    """Return the error of a line."""
+    """Return the error that names a line and says why it is refused."""
     return BadTrace(f"line {line} {text.strip()[:120]!r} {why}")
 
 
@@ -422,7 +436,7 @@ def read(path: str | os.PathLike) -> list[Operation]:
 
 
 def read_text(path: str | os.PathLike) -> str:
-    """Return what a file says; raises BadInput where it is no text."""
+    """Return the text of a file; raises BadInput if it cannot be read as text."""
     try:
         return Path(path).read_text()
     except UnicodeDecodeError:
@@ -432,6 +446,6 @@ def read_text(path: str | os.PathLike) -> str:
 
 
 def pages(offset: int, length: int) -> tuple[int, int]:
-    """Return (first page, pages) of a range of bytes, its last page whole."""
+    """Return (first page, number of pages) of a range of bytes; part pages count."""
     first = offset >> PAGE_SHIFT
     return first, -(-(offset + length) >> PAGE_SHIFT) - first

@@ -1,7 +1,7 @@
-"""A memory script (``.mm``) on the model: what Linux would say of its pages.
+"""Play a memory script (``.mm``) on the model: what would Linux say of its pages?
 
-``docs/model.md`` §13.  The player holds one process ``main`` of one thread, and the
-children that it forks; accesses are served one by one, in the script's order.
+``docs/model/scripts.md`` describes the language and the records.  There is one process
+``main`` of one thread, and the children that it forks.
 """
 
 import errno
@@ -25,59 +25,66 @@ from ...kernels.knobs import Mechanism, Mode
 from ...kernels.words import HPAGE_PMD_NR, PAGE_SHIFT, PAGE_SIZE
 from .grammar import MAIN, Operation, changed, pages, refusal
 
+#: One record, as ``lazynuma replay --json`` prints it.
+Record = dict[str, Any]
+
 SWAP_BYTES = 512 << 20
 SIGKILL, SIGSEGV = 9, 11
 NS_PER_MS = 1_000_000
-#: Cache lines that one access of ``settle`` stands for: a page read once.
+#: Cache lines that one access of ``settle`` stands for: it reads a whole page.
 SETTLE_REFS = 64
-#: Sweeps of ``settle`` between two looks at the clock.
+#: Sweeps of ``settle`` before it looks at the clock again.
 SETTLE_SWEEPS = 16
-#: What the recorded machines' kernels had for themselves: on each node, on that of the
-#: first CPU besides, and for the kernel's image, which KASLR puts on any node.
+#: Memory that the kernels of the recorded machines had for themselves: on each node, on
+#: node 0 in addition, and for the image of the kernel, which KASLR puts on any node.
 SYSTEM_BYTES, BOOT_BYTES, IMAGE_BYTES = 14 << 20, 10 << 20, 40 << 20
 #: Pages left unmapped above each region.
 GUARD = HPAGE_PMD_NR
 _KIB_PER_PAGE = PAGE_SIZE >> 10
-#: Counters of /proc/vmstat; the others are the model's own.
+#: The counters that /proc/vmstat has too; the model has more of its own.
 COUNTERS = [one for one in Vm if not one.ours]
 
 
-class Player:
-    """One script on one machine.
+def play(
+    operations: list[Operation], profile: str = DEFAULT, threads: int | None = None
+) -> Iterator[Record]:
+    """Yield the records of a script that is played on a machine of its own.
 
-    ``threads``: accesses are served in quanta by so many, where Linux serves them one
-    by one; None: in the script's order.
-    ``simulation``: of the machine and the settings of this script, not used yet; None:
-    one is made.
+    threads  None: accesses are served one by one in the script's order, as on Linux;
+             otherwise in quanta, by that many threads
+
+    Raises as ``Player.play`` does.
     """
+    settings = script_settings(profile, threads is None)
+    machine = script_machine(operations[0])
+    yield from Player(
+        operations, Simulation(machine, settings, threads=threads or 1)
+    ).play()
 
-    def __init__(
-        self,
-        operations: list[Operation],
-        profile: str = DEFAULT,
-        threads: int | None = None,
-        simulation: Simulation | None = None,
-    ) -> None:
+
+class Player:
+    """A script and the simulation that plays it, which was not used before."""
+
+    def __init__(self, operations: list[Operation], simulation: Simulation) -> None:
         self._operations = operations
-        self._profile = profile
-        self._threads = threads
         self._sim = simulation
         self._tasks: dict[str, Task] = {}
         self._regions: dict[str, dict[str, Region]] = {MAIN: {}}
         self._signals: dict[str, int] = {}
         self._counted = np.zeros(len(Vm), np.int64)
 
-    def play(self) -> Iterator[dict[str, Any]]:
+    def play(self) -> Iterator[Record]:
         """Yield the records of the script, line by line.
 
-        Raises BadInput where ``main`` accesses what it has not mapped, SimulationError
-        where it is killed; both name the line.
+        Raises BadInput if ``main`` accesses memory that it has not mapped, and
+        SimulationError if ``main`` is killed; both name the line.
         """
         for operation in self._operations:
             for record in self._do(operation):
                 yield {"line": operation.line} | record
 
-    def _do(self, operation: Operation) -> list[dict]:
+    def _do(self, operation: Operation) -> list[Record]:
+        """Do one operation; return its records."""
         name = operation.process
         if name in self._signals:
             return [self._death(name)]
@@ -96,7 +103,7 @@ class Player:
         if MAIN in self._signals:
             raise SimulationError(
                 f"line {operation.line} {operation.text!r} must leave main alive,"
-                " got it killed for want of memory"
+                " got it killed because memory ran out"
             )
         return [self._death(name)] if name in self._signals else records
 
@@ -108,7 +115,7 @@ class Player:
             f"must {access} mapped memory, got address {fault.page << PAGE_SHIFT:#x}",
         )
 
-    def _death(self, name: str) -> dict:
+    def _death(self, name: str) -> Record:
         return {"killed": name, "signal": self._signals[name]}
 
     def _note_killed(self) -> None:
@@ -118,8 +125,14 @@ class Player:
 
     # --- ranges -----------------------------------------------------------------------
 
-    def _mapped(self, process: str, region: str, offset: int, length: int | None):
-        """Return (region, [(first page, pages)] that are mapped, whether all is)."""
+    def _mapped(
+        self, process: str, region: str, offset: int, length: int | None
+    ) -> tuple[Region, list[tuple[int, int]], bool]:
+        """Return (region, mapped parts of the range, whether all of it is mapped).
+
+        length  bytes, None: to the end of the region
+        parts   [(first page in the region, pages)]
+        """
         found = self._regions[process][region]
         if length is None:
             length = max(0, (found.pages << PAGE_SHIFT) - offset)
@@ -139,11 +152,13 @@ class Player:
 
     # --- machine, settings, processes -------------------------------------------------
 
-    def _machine(self, process: str, memory, distance) -> None:
-        if self._sim is None:
-            machine = script_machine(memory, distance)
-            settings = script_settings(self._profile, self._threads is None)
-            self._sim = Simulation(machine, settings, threads=self._threads or 1)
+    def _machine(
+        self,
+        process: str,
+        memory: tuple[int, ...],
+        distance: tuple[tuple[int, ...], ...],
+    ) -> None:
+        """Start ``main``; the simulation has the machine already."""
         founder = self._sim.spawn(MAIN)
         self._tasks[MAIN] = self._sim.start_task(founder, 0)
         self._sim.swapoff(self._tasks[MAIN])
@@ -169,7 +184,9 @@ class Player:
     def _cpu(self, process: str, cpu: int) -> None:
         self._sim.move_task(self._tasks[process], cpu)
 
-    def _taskpolicy(self, process: str, mode, nodes, balancing: bool) -> None:
+    def _taskpolicy(
+        self, process: str, mode: str, nodes: tuple[int, ...], balancing: bool
+    ) -> None:
         policy = Policy(Mode[mode.upper()], nodes, numa_balancing=balancing)
         self._sim.set_mempolicy(self._tasks[process], policy)
 
@@ -184,16 +201,20 @@ class Player:
     def _map(self, process: str, region: str, length: int, shared: bool) -> None:
         owner = self._tasks[process].process
         mapped = self._sim.mmap(owner, length, region, shared=shared)
-        # Nothing else is mapped beside it, so that it never becomes one VMA with that.
+        # Nothing is mapped next to it, so it never merges with another VMA.
         owner.next_vpn += GUARD
         self._regions[process][region] = mapped
 
-    def _unmap(self, process: str, region: str, offset: int, length) -> None:
+    def _unmap(
+        self, process: str, region: str, offset: int, length: int | None
+    ) -> None:
         found, parts, _ = self._mapped(process, region, offset, length)
         for first, count in parts:
             self._sim.munmap(self._tasks[process], found, first, count)
 
-    def _advise(self, process: str, region: str, advice: str, offset, length):
+    def _advise(
+        self, process: str, region: str, advice: str, offset: int, length: int | None
+    ) -> list[Record]:
         found, parts, whole = self._mapped(process, region, offset, length)
         task, sim = self._tasks[process], self._sim
         failed = 0
@@ -211,11 +232,20 @@ class Player:
                 break
         return _result(failed or (0 if whole else errno.ENOMEM))
 
-    def _policy(self, process: str, region: str, mode: str, nodes, **given):
-        offset, length = given.pop("offset"), given.pop("length")
+    def _policy(
+        self,
+        process: str,
+        region: str,
+        mode: str,
+        nodes: tuple[int, ...],
+        offset: int,
+        length: int | None,
+        lazy: bool,
+        **flags: bool,
+    ) -> list[Record]:
+        """Set the policy of a range; ``flags`` are move, move_all and strict."""
         found, parts, whole = self._mapped(process, region, offset, length)
         policy = Policy(Mode[mode.upper()], nodes)
-        lazy = Mechanism.HINTING if given.pop("lazy") else None
         if not whole:
             return _result(errno.EFAULT)
         for first, count in parts:
@@ -223,8 +253,8 @@ class Player:
                 self._tasks[process],
                 found,
                 policy,
-                **given,
-                lazy=lazy,
+                **flags,
+                lazy=Mechanism.HINTING if lazy else None,
                 first=first,
                 pages=count,
             )
@@ -232,10 +262,22 @@ class Player:
                 return _result(failed)
         return []
 
-    def _touch(self, process: str, region, offset, length, stride, write, times):
-        self._run(process, region, offset, length, stride, write, times, 1)
+    def _touch(self, process: str, region: str, times: int, **sweep: Any) -> None:
+        self._sweep(process, region, times, 1, **sweep)
 
-    def _run(self, process, region, offset, length, stride, write, times, refs):
+    def _sweep(
+        self,
+        process: str,
+        region: str,
+        times: int,
+        refs: int,
+        *,
+        offset: int,
+        length: int,
+        stride: int,
+        write: bool,
+    ) -> None:
+        """Access a range ``times`` times, every ``stride`` bytes."""
         found = self._regions[process][region]
         at = (offset + np.arange(0, length, stride)) >> PAGE_SHIFT
         vpn = np.tile(at, times)
@@ -251,27 +293,34 @@ class Player:
             )
             self._sim.run([load])
 
-    def _settle(self, process: str, seconds: int, **sweep) -> None:
+    def _settle(self, process: str, region: str, seconds: int, **sweep: Any) -> None:
+        """Sweep over a range again and again for ``seconds`` of simulated time."""
         end = self._sim.now + seconds * 1000 * NS_PER_MS
         while self._sim.now < end:
-            self._run(process, **sweep, times=SETTLE_SWEEPS, refs=SETTLE_REFS)
-        # A sweep takes much less time than there is between two scans: the last one
-        # meets what the last scan has marked.
-        self._run(process, **sweep, times=1, refs=1)
+            self._sweep(process, region, SETTLE_SWEEPS, SETTLE_REFS, **sweep)
+        # A sweep takes much less time than passes between two scans: one more sweep
+        # meets all pages that the last scan has marked.
+        self._sweep(process, region, 1, 1, **sweep)
 
-    def _move(self, process: str, region: str, offset, length, node: int) -> None:
+    def _move(
+        self, process: str, region: str, offset: int, length: int, node: int
+    ) -> None:
         found, parts, _ = self._mapped(process, region, offset, length)
         for first, count in parts:
             self._sim.move_pages(
                 self._tasks[process], found, node, first=first, pages=count
             )
 
-    def _migrate(self, process: str, sources, targets) -> None:
+    def _migrate(
+        self, process: str, sources: tuple[int, ...], targets: tuple[int, ...]
+    ) -> None:
         # Scripts run as root.
         task = self._tasks[process]
         self._sim.migrate_pages(task, sources, targets, move_all=True)
 
-    def _protect(self, process: str, region: str, offset, length, protection: str):
+    def _protect(
+        self, process: str, region: str, offset: int, length: int, protection: str
+    ) -> list[Record]:
         found, parts, whole = self._mapped(process, region, offset, length)
         for first, count in parts:
             self._sim.mprotect(self._tasks[process], found, protection, first, count)
@@ -280,7 +329,7 @@ class Player:
     # --- time -------------------------------------------------------------------------
 
     def _khugepaged(self, process: str, scans: int) -> None:
-        """Let khugepaged finish so many scans, and go on while it collapses."""
+        """Let khugepaged finish ``scans`` full scans, and go on while it collapses."""
         daemon = self._sim.khugepaged
         done, before = 0, -1
         while done < scans or daemon.pages_collapsed > before:
@@ -289,7 +338,7 @@ class Player:
             done += 1
 
     def _drop(self, process: str) -> None:
-        """Do what compacting begins with; nothing is ever out of order, or cached."""
+        """Drain the batches, as compaction does first; there are no caches to drop."""
         self._sim.lru_add_drain()
 
     def _sleep(self, process: str, milliseconds: int) -> None:
@@ -297,24 +346,24 @@ class Player:
 
     # --- observations -----------------------------------------------------------------
 
-    def _observe(self, process: str, region: str) -> list[dict]:
-        # Who looks unmaps what it looked with.
+    def _observe(self, process: str, region: str) -> list[Record]:
+        # Observing unmaps the observer's buffer, which drains this CPU's batch.
         self._sim.lru_add_drain(self._tasks[process])
         seen = observe(self._sim.memory, self._regions[process][region])
-        record = {"proc": process, "region": region}
+        record: Record = {"proc": process, "region": region}
         record["runs"] = [list(run) for run in seen.runs]
         record["pmd_mapped_kb"] = seen.huge_pages * _KIB_PER_PAGE
         record["rss_kb"] = seen.present * _KIB_PER_PAGE
         record["swap_kb"] = seen.swapped * _KIB_PER_PAGE
         return [record]
 
-    def _counters(self, process: str) -> list[dict]:
+    def _counters(self, process: str) -> list[Record]:
         totals = self._sim.counters().sum(axis=0)
         new, self._counted = totals - self._counted, totals
         found = {one.name.lower(): int(new[one]) for one in COUNTERS if new[one]}
         return [{"counters": found}]
 
-    def _nodefree(self, process: str) -> list[dict]:
+    def _nodefree(self, process: str) -> list[Record]:
         nodes = range(self._sim.machine.nodes)
         return [
             {"node": node, "free_kb": self._sim.free(node) * _KIB_PER_PAGE}
@@ -322,19 +371,26 @@ class Player:
         ]
 
 
-def script_machine(memory: tuple[int, ...], distance: tuple) -> Machine:
-    """Return the machine of a script: bytes of each node, rows of the SLIT."""
+def script_machine(operation: Operation) -> Machine:
+    """Return the machine that the first operation of a script asks for.
+
+    Raises BadInput with the line if there is no such machine.
+    """
+    memory, distance = operation.arguments["memory"], operation.arguments["distance"]
     nodes = len(memory)
-    return from_slit("script", memory, (1,) * nodes, distance, _system(nodes))
+    try:
+        return from_slit("script", memory, (1,) * nodes, distance, _system(nodes))
+    except BadInput as error:
+        raise refusal(operation.line, operation.text, str(error)) from None
 
 
 def script_settings(profile: str, in_order: bool = True) -> Settings:
-    """Return the settings that a script begins with."""
+    """Return the settings that a script begins with; ``in_order``: see ``play``."""
     return replace(PROFILES[profile], sequential=in_order, swap_bytes=SWAP_BYTES)
 
 
 def _system(nodes: int) -> tuple[int, ...]:
-    """Return the bytes of each node that the recorded machines' kernel and init had."""
+    """Return the bytes of each node that kernel and init had when recorded."""
     image = {3: 2}.get(nodes, min(1, nodes - 1))
     taken = [SYSTEM_BYTES] * nodes
     taken[0] += BOOT_BYTES
@@ -342,12 +398,13 @@ def _system(nodes: int) -> tuple[int, ...]:
     return tuple(taken)
 
 
-def _result(number: int) -> list[dict]:
+def _result(number: int) -> list[Record]:
+    """Return the record of an error number, none for success."""
     return [{"result": errno.errorcode[number]}] if number else []
 
 
-def readable(record: dict[str, Any]) -> str:
-    """Return a record as people read it."""
+def readable(record: Record) -> str:
+    """Return a record as a line for people."""
     line = f"{record['line']:>4}  "
     if "runs" in record:
         runs = "  ".join(_run_text(*run) for run in record["runs"])

@@ -1,23 +1,22 @@
-"""A memory script as a study: its records in the file of a run (``docs/format.md``)."""
+"""A memory script as a study, with its records in the file (``docs/format.md``)."""
 
 import errno
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
-from ...engine.errors import BadInput
-from ...engine.machine.machine import Machine
 from ...engine.simulation import Simulation
 from ...engine.state.observation import STATES
 from ...engine.study.columns import SUMMARY, Field, Records
 from ...engine.study.study import Study, Variant
-from .grammar import Operation, parse, refusal
-from .player import COUNTERS, Player, script_machine, script_settings
+from .grammar import Operation, parse
+from .player import COUNTERS, Player, Record, script_machine, script_settings
 
 _LINE = Field("line", "1", "line of the script")
 _PROCESS = Field("process", "1", "name of the process", "S64")
-#: An observation comes after its runs, so that none is in the file before they are.
+#: An observation comes after its runs: if it is in the file, its runs are too.
 RECORDS = (
     Records(
         "runs",
@@ -88,18 +87,18 @@ RECORDS = (
 )
 
 
-def study(text: str, profile: str, show: Callable[[dict], None]) -> Study:
+def study(text: str, profile: str, show: Callable[[Record], None]) -> Study:
     """Return a script as a study of one variant, its profile.
 
-    ``show`` is called with each record as it comes.  Raises BadInput with the line
-    that is wrong.
+    ``show`` is called with each record as it comes.  Raises BadInput with the line that
+    is wrong.
     """
     operations = parse(text.splitlines())
     variant = Variant(
         profile,
-        _machine(operations[0]),
+        script_machine(operations[0]),
         script_settings(profile),
-        lambda simulation: _play(simulation, operations, show),
+        partial(_play, operations=operations, show=show),
         accesses=0,
         mapped_pages=0,
     )
@@ -125,26 +124,22 @@ def provenance(study: Study, text: str, file: str) -> dict[str, str]:
     }
 
 
-def _machine(operation: Operation) -> Machine:
-    try:
-        return script_machine(**operation.arguments)
-    except BadInput as error:
-        raise refusal(operation.line, operation.text, str(error)) from None
-
-
 def _play(
-    simulation: Simulation, operations: list[Operation], show: Callable[[dict], None]
+    simulation: Simulation, operations: list[Operation], show: Callable[[Record], None]
 ) -> None:
     observations = 0
-    for record in Player(operations, simulation=simulation).play():
+    for record in Player(operations, simulation).play():
         show(record)
         for records, row in rows(record, observations):
             simulation.record(records, row)
         observations += "runs" in record
 
 
-def rows(record: dict[str, Any], index: int) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield (records, row) of a record; ``index``: observations before it."""
+def rows(record: Record, index: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield (name of the records, row) for a record.
+
+    index  how many observations came before it
+    """
     line = {"line": record["line"]}
     if "runs" in record:
         yield from _runs(record["runs"], index)
@@ -163,7 +158,9 @@ def rows(record: dict[str, Any], index: int) -> Iterator[tuple[str, dict[str, An
         yield "nodefree", line | {key: record[key] for key in ("node", "free_kb")}
 
 
-def _runs(runs: list, index: int) -> Iterator[tuple[str, dict[str, Any]]]:
+def _runs(
+    runs: list[tuple[int, str, int | None, bool]], index: int
+) -> Iterator[tuple[str, dict[str, Any]]]:
     first = 0
     for pages, state, node, huge in runs:
         row = {"observation": index, "first_page": first, "pages": pages}

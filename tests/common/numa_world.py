@@ -114,7 +114,7 @@ class World:
     @property
     def memory(self):
         """The state, with tables that are up to date."""
-        return self.sim._sync()
+        return self.sim.memory
 
     def map(self, pages, process=None):
         """Return a new region."""

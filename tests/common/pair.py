@@ -114,7 +114,7 @@ class Pair:
     def compare_pages(self, fast, model):
         """Demand that all pages of a process are equal, word for word."""
         engine, slow = self.sims
-        memory = engine._sync()
+        memory = engine.memory
         for vma in model.vmas:
             for kind, got, want in words(memory, slow, model, vma):
                 assert (got == want).all(), self.first(kind, fast, vma, got, want)
@@ -235,7 +235,7 @@ class Engines(Pair):
         for vma in fast.vmas:
             start, end = vma.start + fast.delta, vma.end + fast.delta
             blocks = slice(start // BLOCK, -(-end // BLOCK))
-            one, other = (sim._sync() for sim in self.sims)
+            one, other = (sim.memory for sim in self.sims)
             assert (one.pte[start:end] == other.pte[start:end]).all(), vma
             assert (one.pmd[blocks] == other.pmd[blocks]).all(), vma
 

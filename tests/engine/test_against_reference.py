@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from common.pair import MIB, Engines, Pair, demand, job, toil
@@ -19,10 +19,10 @@ from lazynuma.engine import (
     Thp,
     Tlb,
     Uniform,
-    simulation,
     uniform,
 )
 from lazynuma.engine.machine.machine import from_slit
+from lazynuma.engine.quantum import loop
 from lazynuma.kernels.counters import Refusal, ScanResult, ScanSkip, Vm
 from lazynuma.kernels.quantum.barrier import serve_set_aside
 from reference import TOPOLOGIES
@@ -56,6 +56,7 @@ def test_shared_mappings_never_depend_on_batch_or_threads(seed):
 
 @pytest.mark.parametrize("huge", [False, True])
 @given(st.integers(0, 1 << 32))
+@example(seed=5120)  # a row of parked pages, whose last CPUs and pids move with them
 @settings(max_examples=60, derandomize=True)
 def test_they_agree_on_balancing(huge, seed):
     balanced_story(seed, 14, huge)
@@ -94,7 +95,7 @@ def test_they_agree_where_faults_come_of_a_sudden(shards, monkeypatch):
     toil(pair, Sweep, task, region, count=3000, write=1.0)
     served = []
     monkeypatch.setattr(
-        simulation,
+        loop,
         "serve_set_aside",
         lambda *args: served.append(args) or serve_set_aside(*args),
     )

@@ -15,7 +15,7 @@ from lazynuma.engine import (
     Sweep,
     uniform,
 )
-from lazynuma.engine.simulation import EINVAL, EIO, remap
+from lazynuma.engine.calls.placement import EINVAL, EIO, remap
 
 MIB, GIB = 1 << 20, 1 << 30
 

@@ -19,10 +19,10 @@ from lazynuma.scenarios.common.table import table
 def test_file_is_closed_once_and_for_all():
     calls = []
     file = run._File(Recorder(calls))
-    file.write("summary", 0, {})
+    file.write(lambda writer: writer.summary(0, {}))
     file.close(2)
     file.close(3)
-    file.write("summary", 1, {})
+    file.write(lambda writer: writer.summary(1, {}))
     assert calls == [("summary", 0, {}), ("close", 2)]
 
 

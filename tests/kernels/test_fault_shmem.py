@@ -15,7 +15,7 @@ from lazynuma.engine import (
     Uniform,
     uniform,
 )
-from lazynuma.engine.simulation import EINVAL
+from lazynuma.engine.calls.advice import EINVAL
 from lazynuma.engine.state.observation import observe
 
 MIB = 1 << 20
@@ -72,7 +72,7 @@ class World:
         return self.sim.page(task.process, self.region.first + page)
 
     def swapped(self, task):
-        return observe(self.sim._sync(), self.region.of(task.process)).swapped
+        return observe(self.sim.memory, self.region.of(task.process)).swapped
 
 
 @pytest.fixture
@@ -268,7 +268,7 @@ def test_inode_numbers_come_in_batches_of_a_cpu(world):
     child, _ = world.fork(cpu=1)
     made = [world.sim.mmap(task.process, MIB, shared=True) for task in 2 * [child]]
     made.append(world.sim.mmap(world.main.process, MIB, shared=True))
-    numbers = [one.ino for one in world.sim._objects]
+    numbers = [one.ino for one in world.sim.objects]
     assert numbers == [2, 1024, 1025, 3]
     # No two objects of a family have a page in common.
     assert len({region.first for region in made}) == 3

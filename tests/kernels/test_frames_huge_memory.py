@@ -5,8 +5,6 @@ import numpy as np
 import pytest
 
 from common.cython_tables import MAPPED, NR, folio_word
-from lazynuma.kernels import words as k
-from lazynuma.kernels.counters import ScanResult
 from lazynuma.kernels.frames import huge_memory, huge_memory_call
 from lazynuma.kernels.thp import khugepaged
 from lazynuma.kernels.words import (
@@ -31,53 +29,6 @@ from lazynuma.kernels.words import (
     PTE_YOUNG,
     PTE_ZERO,
 )
-
-
-@pytest.mark.parametrize("module", [huge_memory, khugepaged])
-def test_cython_and_python_agree_on_every_bit(module):
-    layout = module.layout()
-    assert layout == {name: getattr(k, name) for name in layout}
-    assert {"PTE_PAYLOAD", "PTE_PRESENT", "PTE_ZERO", "PTE_WRITE", "PTE_YOUNG"} <= set(
-        layout
-    )
-    assert {"FRAME_COMPOUND", "FRAME_MAPCOUNT", "HPAGE_PMD_NR"} <= set(layout)
-
-
-def test_the_layout_is_that_of_the_model():
-    """The tables of docs/model/page.md, bit by bit."""
-    bits = {
-        "PTE_PRESENT": 40,
-        "PTE_ZERO": 41,
-        "PTE_SWAP": 42,
-        "PTE_PARKED": 43,
-        "PTE_WRITE": 44,
-        "PTE_YOUNG": 45,
-        "PTE_DIRTY": 46,
-        "PTE_PROTNONE": 47,
-        "PMD_TABLE": 48,
-        "FRAME_MAPCOUNT_ONE": 36,
-        "FRAME_IN_USE": 48,
-        "FRAME_ACTIVE": 49,
-        "FRAME_COMPOUND": 55,
-    }
-    layout = huge_memory.layout() | khugepaged.layout()
-    for name, bit in bits.items():
-        assert layout[name] == 1 << bit, name
-    assert layout["PMD_NID"] == 63 << 49 and layout["FRAME_MAPCOUNT"] == 0xFFF << 36
-    assert layout["PTE_PAYLOAD"] == 2**40 - 1 and layout["FRAME_VPN"] == 2**36 - 1
-    # No two flags of an entry share a bit.
-    flags = [name for name in bits if name.startswith("P")]
-    assert sum(layout[name] for name in flags) | layout["PMD_NID"] == (
-        sum(1 << bit for bit in range(40, 55))
-    )
-
-
-def test_cython_and_python_agree_on_the_results_of_a_scan():
-    """The two last ones are the daemon's own."""
-    named = khugepaged.results()
-    assert named == {name: ScanResult[name].value for name in named}
-    others = set(ScanResult.__members__) - set(named)
-    assert others == {"ALLOC_HUGE_PAGE_FAIL", "VMA_CHECK"}
 
 
 @numba.njit

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from lazynuma.scenarios.script.grammar import read
-from lazynuma.scenarios.script.player import Player
+from lazynuma.scenarios.script.player import play
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "recorder"))
@@ -34,8 +34,8 @@ def recorded(name):
 def differences(name, threads=None):
     """Return [(Linux's record, ours or None)] where they differ.
 
-    threads  see ``Player``
+    threads  see ``player.play``
     """
-    played = Player(read(CASES / f"{name}.mm"), threads=threads).play()
+    played = play(read(CASES / f"{name}.mm"), threads=threads)
     ours = [json.loads(json.dumps(record)) for record in played]
     return compare.differences(recorded(name), ours)

@@ -14,6 +14,7 @@ import pytest
 
 from lazynuma.engine import run
 from lazynuma.engine.errors import BadInput
+from lazynuma.scenarios import recorded
 from lazynuma.scenarios.cli import commands, find
 from lazynuma.scenarios.cli.signals import Stop, Stopped
 
@@ -142,9 +143,9 @@ def test_example_of_the_readme_runs(folder, capsys):
 
 
 def test_scenarios_lists_each_with_its_parameters(monkeypatch, folder, capsys):
-    monkeypatch.setattr(commands, "scenario_names", lambda: ["mine"])
+    monkeypatch.setattr(find, "scenario_names", lambda: ["mine"])
     monkeypatch.setattr(
-        commands, "scenario_module", lambda name: find.find_scenario(f"{name}.py")
+        find, "scenario_module", lambda name: find.find_scenario(f"{name}.py")
     )
     assert commands.main(["scenarios"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -162,9 +163,7 @@ def test_replay_prints_one_json_object(folder, capsys, monkeypatch):
         .replace("failure: str", "machine: str = '2s'\n    failure: str", 1)
         .replace("failure: str", "skip_bad_lines: bool = False\n    failure: str", 1)
     )
-    monkeypatch.setattr(
-        commands, "scenario_module", lambda name: find.find_scenario("trace.py")
-    )
+    monkeypatch.setattr(recorded, "replay", find.find_scenario("trace.py"))
     assert commands.main(["replay", "some.txt", "--machine", "4s", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)["rows"]
     assert [row["mechanism"] for row in rows] == ["none", "eager"]

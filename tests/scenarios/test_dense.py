@@ -14,7 +14,6 @@ def test_address_map_is_dense_in_order_of_appearance():
     ]
     assert where.translate(1, np.array([2 << 9 | 7])).tolist() == [2 << 9 | 7]
     assert (where.blocks(1), where.blocks(2)) == (3, 0)
-    assert where.ranges(1) == [(1 << 9, 3 << 9), (9 << 9, 10 << 9)]
 
 
 def test_thread_map():

@@ -30,6 +30,7 @@ from lazynuma.scenarios import (
     tiering,
 )
 from lazynuma.scenarios.common.mechanism import MECHANISMS
+from lazynuma.scenarios.common.moved_job import AWAY
 from lazynuma.scenarios.common.table import table
 
 MIB, GIB = 1 << 20, 1 << 30
@@ -221,7 +222,7 @@ def test_snapshots_show_where_huge_pages_are(tmp_path):
         huge = last.block_kind == BlockKind.HUGE
         assert huge.mean() == row["thp_share"]
         assert (last.block_kind != BlockKind.NONE).all()
-        local = (huge & (last.block_node == mechanisms.AWAY)).sum()
+        local = (huge & (last.block_node == AWAY)).sum()
         assert local == row["huge_local_share"] * huge.sum()
 
 
@@ -286,7 +287,7 @@ def test_the_penalties_say_what_the_ranking_hangs_on(rows):
     assert (
         "Ranking of the mechanisms" in shown
         and "stayed so" in shown
-        and "Not met by this workload: " in shown
+        and "Costs that this job never pays: " in shown
     )
     changed = rows["penalties"]["copy_bandwidth x1/2, eager"]["run_time_ns"]
     assert changed > rows["penalties"]["as is, eager"]["run_time_ns"]

@@ -10,7 +10,7 @@ import pytest
 from lazynuma.engine import BadInput
 from lazynuma.scenarios.cli import commands
 from lazynuma.scenarios.script.grammar import parse
-from lazynuma.scenarios.script.player import Player
+from lazynuma.scenarios.script.player import play as played
 
 MACHINE = "machine nodes=2 mem=512M distance=10,21/21,10\n"
 SMALL = "set thp.enabled never\nmap A 16p\n"
@@ -19,7 +19,7 @@ ALWAYS = "set thp.enabled always\nmap A 1h\ntouch A 0 4K 4K w\n"
 
 def play(text):
     """Return the records of a script on two nodes, without their lines."""
-    records = Player(parse((MACHINE + text).splitlines())).play()
+    records = played(parse((MACHINE + text).splitlines()))
     return [{k: v for k, v in one.items() if k != "line"} for one in records]
 
 

@@ -1,8 +1,8 @@
-"""Readers of traces, beside the programs that write them: perf script and valgrind.
+"""How fast traces are read, beside the programs that write them: perf and valgrind.
 
-The perf.data file is made here, as perf record makes it of two CPUs, so that nothing
-needs leave to record.  The text is what perf script makes of it; without perf, lines
-that are repeated, as those of lackey are without valgrind.
+The perf.data file is made here, as perf record makes it on two CPUs, because recording
+needs a permission.  The text is what perf script makes of that file.  Without perf or
+valgrind the text is a few lines repeated, and there is nothing to compare with.
 """
 
 import shutil
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,9 +20,9 @@ from lazynuma.engine.traces.trace import open_trace
 
 from .cases import REPEATS
 
-#: Samples of a recording, and of one of perf's rounds through the buffers.
+#: Samples of a recording, and of one round of perf through its buffers.
 SAMPLES, ROUND = 1_000_000, 1000
-#: Lines where the program that writes them is not there.
+#: Lines of a text if the program that writes it is not installed.
 LINES = 2_000_000
 _FIELDS = "comm,pid,tid,cpu,time,event,addr,ip"
 _FAULT = (
@@ -31,13 +31,22 @@ _FAULT = (
 _LACKEY = (
     b"I  0401ab70,3\nI  0401ab73,5\nI  0401ab78,2\n S 1fff000758,8\n L 0944f455,1\n"
 )
-#: A program that runs for some seconds under lackey: lines by the million.
+#: A program that runs for some seconds under lackey, which writes millions of lines.
 _TRACED = ("/bin/ls", "-lR", "/sys/kernel/mm")
+#: The bytes of a sample with the fields of _SAMPLE_TYPE.
 _SAMPLE = np.dtype(
     [
-        *(("type", "<u4"), ("misc", "<u2"), ("size", "<u2"), ("ip", "<u8")),
-        *(("pid", "<u4"), ("tid", "<u4"), ("time", "<u8"), ("addr", "<u8")),
-        *(("cpu", "<u4"), ("reserved", "<u4"), ("data_src", "<u8")),
+        ("type", "<u4"),
+        ("misc", "<u2"),
+        ("size", "<u2"),
+        ("ip", "<u8"),
+        ("pid", "<u4"),
+        ("tid", "<u4"),
+        ("time", "<u8"),
+        ("addr", "<u8"),
+        ("cpu", "<u4"),
+        ("reserved", "<u4"),
+        ("data_src", "<u8"),
     ]
 )
 #: PERF_SAMPLE_IP, TID, TIME, ADDR, CPU and DATA_SRC.
@@ -47,7 +56,7 @@ _ROUND_RECORD = np.array([68, 8 << 16], "<u4").tobytes()
 
 
 class Made(NamedTuple):
-    """A trace, and the lines a second of the program that writes it as text, if any."""
+    """A trace, and the lines/s of the program that writes it, None without it."""
 
     path: Path
     against: float | None
@@ -55,14 +64,14 @@ class Made(NamedTuple):
 
 @dataclass(frozen=True)
 class TraceCase:
-    """A reader: ``make`` writes its trace into a folder; ``program`` is beside it."""
+    """A reader: ``make`` writes its trace into a folder, as ``program`` writes it."""
 
     name: str
     program: str
     make: Callable[[Path], Made]
 
-    def measure(self) -> dict:
-        """Return what ``bench.__main__`` shows and prints of a case."""
+    def measure(self) -> dict[str, Any]:
+        """Return the result of a case, as ``bench.__main__`` shows it."""
         with TemporaryDirectory() as folder:
             made = self.make(Path(folder))
             lines, seconds = _read(made.path)
@@ -82,7 +91,7 @@ class TraceCase:
 
 
 def _read(path: Path) -> tuple[int, float]:
-    """Return the lines, or samples, of a trace, and the least seconds of reading it."""
+    """Return the lines or samples of a trace, and the fewest seconds to read it."""
     best = float("inf")
     for _ in range(REPEATS):
         trace = open_trace(path)
@@ -99,7 +108,7 @@ def _recording(folder: Path) -> Path:
     at = np.arange(SAMPLES)
     samples["type"], samples["misc"], samples["size"] = 9, 2, _SAMPLE.itemsize
     samples["ip"], samples["pid"] = 0x556CE70830D0, 10563
-    # Each round has the buffer of one CPU, then that of the other.
+    # Each round holds the buffer of one CPU, then the buffer of the other.
     samples["cpu"] = at % ROUND >= ROUND // 2
     samples["tid"] = 10563 + samples["cpu"]
     within = at % (ROUND // 2) * 2 + samples["cpu"]
@@ -115,10 +124,10 @@ def _recording(folder: Path) -> Path:
 
 
 def _head(size: int) -> bytes:
-    """Return what stands before ``size`` bytes of records: one event, page-faults."""
+    """Return the header of ``size`` bytes of records: one event, page-faults."""
     attr = np.zeros(18, "<u8")
-    attr[0] = 1 | 128 << 32  # PERF_TYPE_SOFTWARE, and the size of what follows
-    attr[1], attr[2] = 2, 1  # PERF_COUNT_SW_PAGE_FAULTS, every one
+    attr[0] = 1 | 128 << 32  # PERF_TYPE_SOFTWARE and the size of the attributes
+    attr[1], attr[2] = 2, 1  # PERF_COUNT_SW_PAGE_FAULTS, a sample for each
     attr[3], attr[5] = _SAMPLE_TYPE, _SAMPLE_ID_ALL
     attr[16] = 104  # no identifiers
     start = 104 + attr.nbytes
@@ -128,7 +137,7 @@ def _head(size: int) -> bytes:
 
 
 def _script(recording: Path, text: Path) -> float | None:
-    """Write a recording as text; return perf's lines a second, None without perf."""
+    """Write a recording as text; return the lines/s of perf, None without perf."""
     command = ["perf", "script", "--ns", "-F", _FIELDS, "-i", str(recording)]
     try:
         return SAMPLES / min(_seconds(command, text) for _ in range(REPEATS))
@@ -138,7 +147,7 @@ def _script(recording: Path, text: Path) -> float | None:
 
 
 def _seconds(command: list[str], output: Path) -> float:
-    """Return how long a program takes that writes to a file."""
+    """Return how long a program takes to write its output to a file."""
     with output.open("wb") as file:
         begin = time.perf_counter()
         subprocess.run(command, stdout=file, stderr=subprocess.DEVNULL, check=True)

@@ -1,4 +1,4 @@
-"""The machine line: without it no figure can be compared with another."""
+"""The machine that was measured: figures mean nothing without it."""
 
 import os
 import platform
@@ -7,8 +7,8 @@ from importlib.metadata import version
 from lazynuma.kernels import state
 
 
-def machine() -> dict:
-    """Return CPU, cores that may be used, load, Linux and the versions that count."""
+def host() -> dict[str, str | int | float]:
+    """Return the CPU, usable cores, load, Linux and the versions that matter."""
     with open("/proc/cpuinfo") as cpuinfo:
         names = [line.split(":", 1)[1] for line in cpuinfo if "model name" in line]
     return {
@@ -22,6 +22,6 @@ def machine() -> dict:
     }
 
 
-def as_line(machine: dict) -> str:
-    """Return a machine as one line of text."""
-    return "  ".join(f"{key} {value}" for key, value in machine.items())
+def as_line(host: dict[str, str | int | float]) -> str:
+    """Return a host as one line of text."""
+    return "  ".join(f"{key} {value}" for key, value in host.items())

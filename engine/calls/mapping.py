@@ -1,0 +1,129 @@
+"""mmap and mprotect: what is mapped, and how it may be used."""
+
+from typing import TYPE_CHECKING
+
+from ...kernels.calls.mprotect import change_protection
+from ...kernels.words import HPAGE_PMD_NR, HPAGE_PMD_ORDER, PAGE_SIZE
+from ..errors import BadInput
+from ..state.process import (
+    Process,
+    Region,
+    Shmem,
+    Task,
+    Vma,
+    add,
+    change,
+    merge,
+    overlapping,
+)
+from ..state.ranges import part_of, pieces
+from ..state.world import charge, flush_ns, flush_tlbs
+from .cut import isolate_range
+
+if TYPE_CHECKING:
+    from ..simulation import Simulation
+
+#: Inode numbers that a CPU takes at a time (mm/shmem.c).
+SHMEM_INO_BATCH = 1024
+
+
+class Inodes:
+    """Inode numbers of shared mappings; the mount itself has the first.
+
+    shmem_reserve_inode (mm/shmem.c, 6.1), for the mount that nobody sees.
+    """
+
+    def __init__(self) -> None:
+        self._next, self._batch = {0: 2}, SHMEM_INO_BATCH
+
+    def take(self, cpu: int) -> int:
+        """Return the number that a CPU gives next."""
+        ino = self._next.get(cpu, 0)
+        if ino % SHMEM_INO_BATCH == 0:
+            ino = self._batch
+            self._batch += SHMEM_INO_BATCH
+        self._next[cpu] = ino + 1
+        return ino
+
+
+def mmap(
+    simulation: "Simulation",
+    process: Process,
+    nbytes: int,
+    name: str = "",
+    write: bool = True,
+    shared: bool = False,
+) -> Region:
+    """Map anonymous memory, aligned to 2 MiB, above what is mapped.
+
+    ``shared``: children have the same memory, not a copy of it (MAP_SHARED).
+    """
+    process.check_alive()
+    if shared:
+        # In a family a page belongs to one object, whichever process maps it.
+        family = process.family
+        relatives = (one for one in simulation.processes if one.family == family)
+        process.next_vpn = max(one.next_vpn for one in relatives)
+    pages = -(-nbytes // PAGE_SIZE)
+    room = process.first_vpn + process.span - process.next_vpn
+    if not 0 < pages <= room:
+        raise BadInput(
+            f"mapping {name or 'of memory'} must have from 1 to {room} pages,"
+            f" got {pages}"
+        )
+    first = process.next_vpn
+    end = -(-(first + pages) // HPAGE_PMD_NR) * HPAGE_PMD_NR
+    process.next_vpn = end
+    made = _new_object(simulation, process, first, pages) if shared else None
+    add(process, Vma(first, first + pages, write=write, shmem=made))
+    order = HPAGE_PMD_ORDER
+    simulation.set_family(first >> order, end >> order, process.family)
+    return Region(process, first, pages, name)
+
+
+def _new_object(
+    simulation: "Simulation", process: Process, first: int, pages: int
+) -> Shmem:
+    """Return a new object; its family gets a page cache, if it has none."""
+    family, caches = process.family, simulation.caches
+    if family not in caches:
+        caches[family] = simulation.reserve(process.span) - process.first_vpn
+    cpus = (task.cpu for task in simulation.tasks if task.process is process)
+    ino = simulation.inodes.take(next(cpus, 0))
+    policies = [Vma(first, first + pages)]
+    made = Shmem(family, first, pages, ino, policies, tables=simulation.tables)
+    simulation.objects.append(made)
+    return made
+
+
+def mprotect(
+    simulation: "Simulation",
+    task: Task,
+    region: Region,
+    prot: str,
+    first: int = 0,
+    pages: int | None = None,
+) -> None:
+    """Change the protection of a part of a region: ``none``, ``r`` or ``rw``."""
+    if prot not in ("none", "r", "rw"):
+        raise BadInput(f"prot must be none, r or rw, got {prot!r}")
+    start, pages = part_of(region, first, pages)
+    read, write = prot != "none", prot == "rw"
+    process, changed = region.process, 0
+    for vma in overlapping(process, start, pages):
+        if (vma.read, vma.write) == (read, write):
+            continue
+        at, end = max(vma.start, start), min(vma.end, start + pages)
+        parts = isolate_range(simulation, process, at, end - at)
+        memory = simulation.memory
+        for piece, count in pieces(at, end):
+            piece += process.delta
+            changed += change_protection(memory, piece, count, read, write)
+        change(process, parts, read=read, write=write)
+    merge(process)
+    flush_tlbs(simulation, process)
+    charge(
+        simulation,
+        task,
+        changed * simulation.costs.mark_pte_ns + flush_ns(simulation, process),
+    )

@@ -1,0 +1,85 @@
+"""Mark memory so that its next touch migrates it (MPOL_MF_LAZY)."""
+
+from typing import TYPE_CHECKING
+
+from ...kernels import state as st
+from ...kernels.knobs import Mechanism
+from ...kernels.lazy.hinting import change_prot_numa
+from ...kernels.lazy.mark import lazy_migcache, lazy_swapcache
+from ...kernels.words import HPAGE_PMD_NR
+from ..errors import BadInput
+from ..state.policies import Policy, checked
+from ..state.process import Process, Region, Task, change, merge, overlapping
+from ..state.ranges import Piece, part_of, rows_of
+from ..state.world import charge, flush_ns, flush_tlbs
+from .cut import isolate_range
+
+if TYPE_CHECKING:
+    from ..simulation import Simulation
+
+
+def mark(
+    simulation: "Simulation",
+    task: Task,
+    region: Region,
+    mechanism: Mechanism,
+    policy: Policy | None = None,
+    move_all: bool = False,
+    first: int = 0,
+    pages: int | None = None,
+) -> int:
+    """Mark a part of a region for migration on the next touch; return pages marked.
+
+    mbind(MPOL_MF_MOVE | MPOL_MF_LAZY); without ``policy`` it is MPOL_NOOP, that is
+    next-touch.
+    """
+    start, pages = part_of(region, first, pages)
+    process = region.process
+    if any(vma.shmem for vma in overlapping(process, start, pages)):
+        raise BadInput("memory must be private to be marked, got shared memory")
+    values: dict[str, object] = {"mof": True}
+    if policy is not None:
+        values["policy"] = checked(policy, len(simulation.machine.memory))
+    parts = isolate_range(simulation, process, start, pages)
+    change(process, parts, **values)
+    memory, entries, marked = simulation.memory, 0, 0
+    for piece in rows_of(memory, process, parts):
+        how = mechanism, policy is not None, move_all
+        done = _mark_piece(memory, task, piece, *how)
+        entries, marked = entries + done[0], marked + done[1]
+    merge(process)
+    flush_tlbs(simulation, process)
+    charge(simulation, task, _mark_ns(simulation, mechanism, entries, process))
+    return marked
+
+
+def _mark_piece(
+    memory: st.Memory,
+    task: Task,
+    piece: Piece,
+    mechanism: Mechanism,
+    misplaced: bool,
+    move_all: bool,
+) -> tuple[int, int]:
+    """Mark a piece of a VMA; return (entries marked, pages that they map).
+
+    misplaced  mark only pages that are off their policy's nodes (but for hinting)
+    """
+    v, at, count = piece
+    if mechanism == Mechanism.HINTING:
+        return change_prot_numa(memory, task.id, at, count)
+    swap = mechanism == Mechanism.SWAPCACHE
+    park = lazy_swapcache if swap else lazy_migcache
+    parked = park(memory, task.id, v, at, count, misplaced, move_all)
+    return parked, parked
+
+
+def _mark_ns(
+    simulation: "Simulation", mechanism: Mechanism, entries: int, process: Process
+) -> int:
+    """Return what it costs to mark a number of entries, ns."""
+    flush, costs = flush_ns(simulation, process), simulation.costs
+    if mechanism == Mechanism.HINTING:
+        batches = -(-entries // HPAGE_PMD_NR)
+        return entries * costs.mark_pte_ns + batches * flush
+    return entries * (costs.park_page_ns + flush)

@@ -1,0 +1,169 @@
+"""Processes and tasks: how they begin, move and end."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...kernels import state as st
+from ...kernels.balancing import end_quantum
+from ...kernels.calls import fork as kernel
+from ...kernels.counters import Event
+from ...kernels.words import (
+    HPAGE_PMD_NR,
+    HPAGE_PMD_ORDER,
+    MAPCOUNT_MAX,
+    NONE,
+    PAGE_SIZE,
+)
+from ..errors import BadInput
+from ..state.host_memory import give_back, wipe
+from ..state.process import Process, Task
+from ..state.ranges import pieces
+from ..state.world import MS, flush_tlbs, lru_add_drain
+from .unmap import evict_unmapped, zap
+
+if TYPE_CHECKING:
+    from ..simulation import Simulation
+
+
+def spawn(
+    simulation: "Simulation", name: str = "main", nbytes: int | None = None
+) -> Process:
+    """Return a new process with ``nbytes`` of address space (default 4 x RAM)."""
+    wanted = 4 * sum(simulation.machine.memory) if nbytes is None else nbytes
+    span = -(-wanted // (PAGE_SIZE * HPAGE_PMD_NR)) * HPAGE_PMD_NR
+    first = simulation.reserve(span)
+    everybody = simulation.processes
+    family = 1 + max((one.family for one in everybody), default=-1)
+    process = Process(
+        len(everybody), name, family, first, span, 0, first, tables=simulation.tables
+    )
+    everybody.append(process)
+    return process
+
+
+def start_task(simulation: "Simulation", process: Process, cpu: int) -> Task:
+    """Return a new task of a process, pinned to a CPU."""
+    process.check_alive()
+    cpu = _checked_cpu(simulation, cpu)
+    others = [one for one in simulation.tasks if one.process is process]
+    task = Task(len(simulation.tasks), process, cpu, tables=simulation.tables)
+    simulation.tasks.append(task)
+    memory, machine = simulation.memory, simulation.machine
+    row = memory.task[task.id]
+    row[st.Task.MM], row[st.Task.DELTA] = process.id, process.delta
+    row[st.Task.ALIVE], row[st.Task.REFS], row[st.Task.CLOCK] = 1, 1, simulation.now
+    row[st.Task.IL_PREV] = len(machine.memory) - 1
+    row[st.Task.NID], row[st.Task.CPU] = machine.cpu_node[cpu], cpu
+    if simulation.balances:
+        parent = others[0].id if others else NONE
+        end_quantum.init_numa_balancing(memory, task.id, parent, simulation.now // MS)
+    memory.mm[process.id, st.Mm.USERS] += 1
+    if not others:
+        memory.mm[process.id, st.Mm.PGD_NID] = row[st.Task.NID]
+    return task
+
+
+def move_task(simulation: "Simulation", task: Task, cpu: int) -> None:
+    """Move a task to another CPU."""
+    task.cpu = _checked_cpu(simulation, cpu)
+    end_quantum.move_task(simulation.memory, task.id, cpu)
+
+
+def _checked_cpu(simulation: "Simulation", cpu: int) -> int:
+    node_of = simulation.machine.cpu_node
+    if not 0 <= cpu < len(node_of) or node_of[cpu] < 0:
+        raise BadInput(f"cpu must be one of the machine's {len(node_of)}, got {cpu}")
+    return cpu
+
+
+def fork(simulation: "Simulation", process: Process, name: str = "child") -> Process:
+    """Return a copy-on-write copy of a process, without tasks."""
+    process.check_alive()
+    if sum(one.alive for one in _family(simulation, process)) >= MAPCOUNT_MAX:
+        raise BadInput(f"a fork family must have at most {MAPCOUNT_MAX} processes")
+    base = simulation.reserve(process.span)
+    child = Process(
+        len(simulation.processes),
+        name,
+        process.family,
+        process.first_vpn,
+        process.span,
+        base - process.first_vpn,
+        process.next_vpn,
+        vmas=[vma.copy(vma.start, vma.end) for vma in process.vmas],
+        tables=simulation.tables,
+    )
+    simulation.processes.append(child)
+    memory = simulation.memory
+    for vma in process.vmas:
+        if vma.shmem:
+            # The child faults its pages in again (vma_needs_copy).
+            continue
+        for first, pages in pieces(vma.start, vma.end):
+            kernel.copy_page_range(
+                memory, first + process.delta, first + child.delta, pages, child.id
+            )
+    flush_tlbs(simulation, process)
+    simulation.fold()
+    simulation.event(Event.FORK, -1, child, process.id)
+    return child
+
+
+def _family(simulation: "Simulation", process: Process) -> list[Process]:
+    return [one for one in simulation.processes if one.family == process.family]
+
+
+def exit(simulation: "Simulation", process: Process) -> None:
+    """End a process and its tasks; every frame, slot and entry goes back."""
+    process.check_alive()
+    leave(simulation, process)
+    simulation.fold()
+
+
+def leave(simulation: "Simulation", process: Process) -> None:
+    """End a process, without folding what it and others were charged."""
+    tasks = [task for task in simulation.tasks if task.process is process]
+    for task in tasks:
+        lru_add_drain(simulation, task)
+    wedged = np.zeros(1, np.int64)
+    for vma in process.vmas:
+        zap(simulation, process, vma.start, vma.end, True, wedged)
+    memory = simulation.memory
+    for task in tasks:
+        memory.task[task.id, st.Task.ALIVE] = 0
+        if simulation.balances:
+            end_quantum.leave(memory, task.id)
+    memory.mm[process.id, st.Mm.USERS] = 0
+    process.end()
+    evict_unmapped(simulation)
+    first = process.first_vpn + process.delta
+    give_back(memory.pte, first, process.span)
+    wipe(memory.pmd, first >> HPAGE_PMD_ORDER, process.span >> HPAGE_PMD_ORDER)
+    _release(simulation, process)
+    simulation.give_back_memory()
+    simulation.event(Event.EXIT, -1, process, 0)
+    if wedged[0]:
+        simulation.event(Event.WEDGED, -1, process, int(wedged[0]))
+
+
+def _release(simulation: "Simulation", process: Process) -> None:
+    """Let others use the page tables of a process that is gone.
+
+    A founder's range names its family's pages, so it waits for the last relative.
+    """
+    if process.delta:
+        simulation.holes.append((process.first_vpn + process.delta, process.span))
+    if not any(one.alive for one in _family(simulation, process)):
+        simulation.holes.append((process.first_vpn, process.span))
+        if process.family in simulation.caches:
+            cache = simulation.caches.pop(process.family)
+            simulation.holes.append((process.first_vpn + cache, process.span))
+
+
+def synchronize(simulation: "Simulation") -> None:
+    """Let every live task wait for the slowest."""
+    task = simulation.memory.task
+    alive = task[:, st.Task.ALIVE] == 1
+    if alive.any():
+        task[alive, st.Task.CLOCK] = task[alive, st.Task.CLOCK].max()

@@ -1,0 +1,189 @@
+"""Time in quanta: Python decides what comes next, kernels do the work.
+
+A kernel call works at most half a second and says why it stopped.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...kernels import state as st
+from ...kernels.frames import allotment
+from ...kernels.frames.swap_state import drain_freed
+from ...kernels.quantum import accesses, fold, plan
+from ...kernels.quantum.accesses import CHUNK
+from ...kernels.quantum.barrier import Stop, run_daemons, serve_one, serve_set_aside
+from ...kernels.quantum.jobs import Job
+from ...kernels.words import ACCESS_TASK_SHIFT, ACCESS_VPN, ACCESS_WRITE, NONE
+from ..daemons import next_wake, wake_due
+from ..errors import BadInput, Segfault
+from ..results import tell_what_is_due
+from ..state.world import MS
+from ..workloads.kinds import Workload
+from ..workloads.rows import Loads
+from . import oom
+
+if TYPE_CHECKING:
+    from ..simulation import Simulation
+
+#: Most accesses that one call of the barrier serves: some tenths of a second.
+BARRIER_LIMIT = 1 << 15
+
+
+def run(
+    simulation: "Simulation", workloads: Sequence[Workload], tail: int | None = None
+) -> None:
+    """Let tasks work until they are done; one workload a task.
+
+    ``tail``: accesses at the end of each task's workload that
+    ``summary()['local_fraction']`` counts (default a tenth).
+    """
+    memory = simulation.memory
+    loads = Loads(workloads, len(simulation.tasks), simulation.seed, simulation.runs)
+    loads.start(memory.task, tail)
+    _price(simulation)
+    simulation.prices.expect(memory)
+    memory.shard[:, st.Shard.TAIL_LOCAL : st.Shard.TAIL_ALL + 1] = 0
+    simulation.runs += 1
+    simulation.team.begin(loads)
+    simulation.locality.start(simulation.now, simulation.touched)
+    while _quantum(simulation, loads):
+        pass
+    simulation.give_back_memory()
+
+
+def idle(simulation: "Simulation", ns: int) -> None:
+    """Let time pass with nothing to run but the daemons."""
+    if ns < 0:
+        raise BadInput(f"ns must be at least 0, got {ns}")
+    end = simulation.now + ns
+    while (wakes := next_wake(simulation)) <= end:
+        simulation.now = max(simulation.now, wakes)
+        wake_due(simulation)
+        simulation.observer.progress(0, simulation.now)
+        tell_what_is_due(simulation)
+    simulation.now = end
+    tell_what_is_due(simulation)
+
+
+def _quantum(simulation: "Simulation", loads: Loads) -> bool:
+    """Simulate one quantum; return False if nothing was left to do."""
+    span = _plan(simulation)
+    if span is None:
+        return False
+    _price(simulation)
+    count = _lay_out(simulation, loads)
+    _serve_shards(simulation)
+    _serve_barrier(simulation, count)
+    _end(simulation, *span)
+    wake_due(simulation)
+    tell_what_is_due(simulation)
+    return True
+
+
+def _plan(simulation: "Simulation") -> tuple[int, int] | None:
+    """Fix how much each task does; return (start, end) in ns, or None: nothing."""
+    memory, settings = simulation.memory, simulation.settings
+    most = settings.quantum_accesses
+    start, end = plan.plan(memory.task, simulation.now, settings.quantum_ns, most)
+    if end == NONE:
+        return None
+    memory.info[st.Info.NOW_MS] = start // MS
+    return int(start), int(end)
+
+
+def _price(simulation: "Simulation") -> None:
+    """Set what accesses cost in this quantum."""
+    simulation.prices.set(simulation.memory, simulation.settings, simulation.costs)
+
+
+def _lay_out(simulation: "Simulation", loads: Loads) -> int:
+    """Make the quantum's accesses and deal them out; return their number."""
+    memory, settings, team = simulation.memory, simulation.settings, simulation.team
+    count = int(accesses.lay_out(memory.task, loads.starts))
+    team.make_room(count, settings.quantum_accesses)
+    chunks = -(-count // CHUNK)
+    team.do(memory, Job.GENERATE, chunks)
+    accesses.queue(memory.info, memory.shard, team.work.tally, chunks)
+    if not settings.sequential:
+        team.do(memory, Job.DEAL, chunks)
+    fold.open_quantum(memory)
+    return count
+
+
+def _serve_shards(simulation: "Simulation") -> None:
+    """Serve what shards can serve alone, unless all is to be served in order."""
+    memory, settings, team = simulation.memory, simulation.settings, simulation.team
+    if settings.sequential:
+        return
+    allotment.lend(memory)
+    team.work.limit[0] = max(1, simulation.batch // settings.shards)
+    left, for_shards = fold.unserved(memory)
+    while for_shards:
+        before = left
+        team.do(memory, Job.SERVE, 1 + settings.shards)
+        left, for_shards = fold.unserved(memory)
+        simulation.observer.progress(before - left, simulation.now)
+    allotment.take_back(memory)
+    team.do(memory, Job.FREE, st.FREED_PARTS)
+    allotment.relist(memory)
+    drain_freed(memory)
+    fold.fold_lists(memory)
+
+
+def _serve_barrier(simulation: "Simulation", count: int) -> None:
+    """Serve what was set aside; kill a process when memory runs out."""
+    memory = simulation.memory
+    # Asked first: few runs wake daemons, and their kernel takes seconds to compile.
+    if fold.is_daemon_woken(memory):
+        run_daemons(memory)
+    left, _ = fold.unserved(memory)
+    if left == 0:
+        return
+    fold.fold_processes(memory, simulation.touched)
+    limit, work = min(simulation.batch, BARRIER_LIMIT), simulation.team.work
+    stop: int = Stop.LIMIT
+    while stop != Stop.DONE:
+        memory = simulation.memory
+        before = int(memory.info[st.Info.POSITION])
+        stop = serve_set_aside(memory, work.layout, count, limit, work.counts[0, 0])
+        while stop in (Stop.OOM, Stop.SEGV):
+            stop = _unstick(simulation, stop)
+        done = int(memory.info[st.Info.POSITION]) - before
+        simulation.observer.progress(min(done, left), simulation.now)
+        left -= min(done, left)
+
+
+def _unstick(simulation: "Simulation", stop: int) -> int:
+    """Kill for the access that found no memory, and serve it again.
+
+    Raises Segfault if the access is to a page that is not mapped so.
+    """
+    work = simulation.team.work
+    word = int(work.layout[simulation.memory.info[st.Info.POSITION] - 1])
+    task = simulation.tasks[word >> ACCESS_TASK_SHIFT]
+    if stop == Stop.SEGV:
+        page = (word & ACCESS_VPN) - task.process.first_vpn
+        write = bool(word & ACCESS_WRITE)
+        raise Segfault(task.id, task.process.name, page, write)
+    oom.kill(simulation, task)
+    return serve_one(simulation.memory, word, work.counts[0, 0])
+
+
+def _end(simulation: "Simulation", start: int, end: int) -> None:
+    """Fold what the quantum did, and move the time on to its end."""
+    simulation.fold()
+    memory = simulation.memory
+    simulation.prices.learn(memory, end - start)
+    simulation.now = _ended(memory.task, end)
+    simulation.locality.note(simulation.now, simulation.touched)
+    simulation.task_ticks.owe(start)
+
+
+def _ended(task: np.ndarray, end: int) -> int:
+    """Return when a quantum was over: the last one ends with its last task."""
+    left = task[:, st.Task.NUMBER] < task[:, st.Task.COUNT]
+    if (left & (task[:, st.Task.ALIVE] == 1)).any():
+        return end
+    return min(end, int(task[:, st.Task.CLOCK].max(initial=0)))

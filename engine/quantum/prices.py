@@ -1,0 +1,51 @@
+"""What an access costs from node to node, as the traffic of the last quantum has it."""
+
+import numpy as np
+
+from ...kernels import state as st
+from ...kernels.quantum import price
+from ..machine.machine import Machine
+from ..settings.costs import Costs
+from ..settings.settings import Settings
+
+
+class Prices:
+    """The latencies of a machine, and how the use of its links raises them."""
+
+    def __init__(self, machine: Machine) -> None:
+        nodes = len(machine.memory)
+        self._bandwidth = np.ascontiguousarray(machine.bandwidth, np.int64)
+        self._latency = np.ascontiguousarray(machine.latency_ns, np.int64)
+        self._utilisation = np.zeros((nodes, nodes), np.int64)
+        self._factor = np.full((nodes, nodes), price.STREAM_FACTOR_ONE, np.int64)
+
+    def set(self, memory: st.Memory, settings: Settings, costs: Costs) -> None:
+        """Write what accesses and page walks cost each task into the state."""
+        price.price(
+            memory,
+            self._latency,
+            self._bandwidth,
+            self._utilisation,
+            self._factor,
+            costs.queueing_permille,
+            costs.core_bandwidth,
+        )
+        if settings.tlb.enabled:
+            price.price_walks(
+                memory,
+                self._latency,
+                self._utilisation,
+                costs.queueing_permille,
+                settings.tlb.walk_cache_bytes,
+            )
+
+    def expect(self, memory: st.Memory) -> None:
+        """Let tasks that never ran expect to find everything on their own node."""
+        for task in memory.task:
+            if task[st.Task.MEAN] == 0 and task[st.Task.COUNT]:
+                local = self._latency[task[st.Task.NID], task[st.Task.NID]]
+                task[st.Task.MEAN] = max(1, task[st.Task.REFS] * local)
+
+    def learn(self, memory: st.Memory, length: int) -> None:
+        """Take the traffic of a quantum of ``length`` ns; the next one pays for it."""
+        price.utilise(memory, self._bandwidth, self._utilisation, self._factor, length)

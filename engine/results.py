@@ -1,0 +1,255 @@
+"""What came out of a simulation: counters, times, sizes; what observers are told."""
+
+from bisect import bisect_right
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..kernels import state as st
+from ..kernels.counters import ScanResult, Vm
+from ..kernels.words import HPAGE_PMD_NR
+from .errors import BadInput
+from .state.process import Process, Task
+from .state.snapshot import huge_by_node, take
+
+if TYPE_CHECKING:
+    from .simulation import Simulation
+
+
+# --- counters -------------------------------------------------------------------------
+
+
+def counters(simulation: "Simulation") -> np.ndarray:
+    """Return int64[nodes, len(Vm)]: all events so far."""
+    return simulation.totals + simulation.memory.vm.sum(axis=0)
+
+
+def fold_counters(simulation: "Simulation") -> None:
+    """Add what kernels have counted to the simulation's totals, and start at zero."""
+    memory = simulation.memory
+    simulation.totals += memory.vm.sum(axis=0)
+    memory.vm[:] = 0
+
+
+def total(simulation: "Simulation", name: str) -> int:
+    """Return a counter by its /proc/vmstat name, over all nodes."""
+    if name.upper() not in Vm.__members__:
+        raise BadInput(f"counter must be one of kernels.counters.Vm, got {name!r}")
+    return int(counters(simulation)[:, Vm[name.upper()]].sum())
+
+
+def refusals(simulation: "Simulation") -> np.ndarray:
+    """Return int64[len(Refusal)]: all refusals so far."""
+    return simulation.memory.refused.sum(axis=0)
+
+
+def scan_results(simulation: "Simulation") -> np.ndarray:
+    """Return int64[len(ScanResult)]: what khugepaged's scans came to."""
+    return simulation.khugepaged.results.copy()
+
+
+def full_scans(simulation: "Simulation") -> int:
+    """Rounds of khugepaged through all processes."""
+    return simulation.khugepaged.full_scans
+
+
+def pages_collapsed(simulation: "Simulation") -> int:
+    """Huge pages that khugepaged has made."""
+    return simulation.khugepaged.pages_collapsed
+
+
+# --- tasks, processes and nodes -------------------------------------------------------
+
+
+def clock(simulation: "Simulation", task: Task) -> int:
+    """Return a task's simulated time, ns."""
+    return int(simulation.memory.task[task.id, st.Task.CLOCK])
+
+
+def times(simulation: "Simulation", process: Process) -> np.ndarray:
+    """Return int64[len(Cause)] ns: where the time of a process's tasks went."""
+    ids = [task.id for task in simulation.tasks if task.process is process]
+    return simulation.spent[ids].sum(axis=0)
+
+
+def rss(simulation: "Simulation", process: Process) -> int:
+    """Return the pages that a process maps."""
+    return int(simulation.memory.mm[process.id, st.Mm.RSS])
+
+
+def swapents(simulation: "Simulation", process: Process) -> int:
+    """Return the pages of a process behind slots and entries."""
+    return int(simulation.memory.mm[process.id, st.Mm.SWAPENTS])
+
+
+def huge_pages(simulation: "Simulation", process: Process) -> int:
+    """Return the 4 KiB pages of a process that PMD entries map."""
+    return int(simulation.memory.mm[process.id, st.Mm.HUGE])
+
+
+def snapshot(
+    simulation: "Simulation", process: Process
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (node, kind), int8[blocks], of the 2 MiB blocks of a process's VMAs.
+
+    In address order, without the blocks between VMAs; see ``engine/state/snapshot.py``.
+    """
+    return take(simulation.memory, process)
+
+
+def free(simulation: "Simulation", node: int) -> int:
+    """Return the free frames of a node."""
+    return int(simulation.memory.node[node, st.Node.FREE])
+
+
+def whole_blocks(simulation: "Simulation", node: int) -> int:
+    """Return the blocks of 2 MiB of a node that are wholly free."""
+    return int(simulation.memory.node[node, st.Node.WHOLE])
+
+
+# --- slots and entries ----------------------------------------------------------------
+
+
+def slots_in_use(simulation: "Simulation") -> int:
+    """Swap slots in use."""
+    return int(simulation.memory.info[st.Info.SLOTS + st.Ids.IN_USE])
+
+
+def slots_peak(simulation: "Simulation") -> int:
+    """Most swap slots that were in use at a time."""
+    return int(simulation.memory.info[st.Info.SLOTS + st.Ids.PEAK])
+
+
+def entries_in_use(simulation: "Simulation") -> int:
+    """Migration-cache entries in use."""
+    return int(simulation.memory.info[st.Info.ENTRIES + st.Ids.IN_USE])
+
+
+def entries_peak(simulation: "Simulation") -> int:
+    """Most migration-cache entries that were in use at a time."""
+    return int(simulation.memory.info[st.Info.ENTRIES + st.Ids.PEAK])
+
+
+# --- the row of /summary --------------------------------------------------------------
+
+
+def summary(simulation: "Simulation") -> dict[str, Any]:
+    """Return the variables that /summary has for every scenario."""
+    totals = counters(simulation).sum(axis=0)
+    refused = refusals(simulation)
+    tails = [st.Shard.TAIL_LOCAL, st.Shard.TAIL_ALL]
+    tail = simulation.memory.shard[:, tails].sum(axis=0)
+    clocks = (clock(simulation, task) for task in simulation.tasks)
+    return {
+        "accesses": int(totals[[Vm.ACCESSES_LOCAL, Vm.ACCESSES_REMOTE]].sum()),
+        "pages_marked": int(totals[Vm.LAZY_PAGES_MARKED]),
+        "pages_migrated": int(totals[Vm.PGMIGRATE_SUCCESS]),
+        "pages_moved": int(totals[Vm.PAGES_MOVED]),
+        "pages_paid": int(totals[Vm.PAGES_PAID]),
+        "pages_unpaid": int(totals[Vm.PAGES_MOVED] - totals[Vm.PAGES_PAID]),
+        "pages_moved_back": int(totals[Vm.PAGES_MOVED_BACK]),
+        "converged_ns": simulation.locality.converged_ns(),
+        "pages_refused": int(refused.sum()),
+        "pages_refused_by": refused,
+        "swap_slots_peak": slots_peak(simulation),
+        "migcache_entries_peak": entries_peak(simulation),
+        "faults": int(totals[Vm.PGFAULT]),
+        "oom_kills": simulation.oom_kills,
+        "local_fraction": float(tail[0] / tail[1]) if tail[1] else float("nan"),
+        "run_time_ns": max(clocks, default=0),
+        "thp_splits": int(totals[Vm.THP_SPLIT_PAGE]),
+        "thp_collapses": pages_collapsed(simulation),
+        **_huge_shares(simulation),
+    }
+
+
+def _huge_shares(simulation: "Simulation") -> dict[str, float]:
+    """Return what part of the mapped pages is huge, and what part of that local."""
+    mapped = huge = local = 0
+    for process in simulation.processes:
+        if process.alive:
+            mapped += rss(simulation, process)
+            by_node = huge_by_node(simulation.memory, process)
+            cpus = {task.cpu for task in simulation.tasks if task.process is process}
+            homes = {int(simulation.machine.cpu_node[cpu]) for cpu in cpus}
+            huge += int(by_node.sum())
+            local += int(by_node[list(homes)].sum())
+    return {
+        "thp_share": huge * HPAGE_PMD_NR / mapped if mapped else 0.0,
+        "huge_local_share": local / huge if huge else 0.0,
+    }
+
+
+# --- what observers are told ----------------------------------------------------------
+
+
+class Epochs:
+    """How far the observer of a simulation has been told: epochs and snapshots.
+
+    next_ns, ended_ns  when the next epoch ends, when the last one did
+    counters, scanned  totals at the last one's end: events; what khugepaged did
+    by_process         {process: its accesses and times at the last one's end}
+    snapshots          how many of the settings' snapshot times are over
+    """
+
+    def __init__(self, nodes: int, epoch_ns: int) -> None:
+        self.next_ns, self.ended_ns = epoch_ns, 0
+        self.counters = np.zeros((nodes, len(Vm)), np.int64)
+        self.scanned = np.zeros(len(ScanResult) + 2, np.int64)
+        self.by_process: dict[int, np.ndarray] = {}
+        self.snapshots = 0
+
+
+def tell_what_is_due(simulation: "Simulation") -> None:
+    """Give the observer what is due: snapshots, an epoch."""
+    epochs, now, settings = simulation.epochs, simulation.now, simulation.settings
+    past = bisect_right(settings.snapshots_ns, now)
+    if past > epochs.snapshots:
+        epochs.snapshots = past
+        for process in simulation.processes:
+            if process.alive:
+                blocks = snapshot(simulation, process)
+                simulation.observer.snapshot(now, process.id, *blocks)
+    if now >= epochs.next_ns:
+        flush_epoch(simulation)
+        epochs.next_ns = (now // settings.epoch_ns + 1) * settings.epoch_ns
+
+
+def flush_epoch(simulation: "Simulation") -> None:
+    """Give the observer what was counted since the last epoch."""
+    fold_counters(simulation)
+    epochs, totals = simulation.epochs, simulation.totals.copy()
+    rows = [_process_row(simulation, one) for one in simulation.processes if one.alive]
+    epochs.ended_ns = max(epochs.ended_ns, simulation.now)
+    rounds = [full_scans(simulation), pages_collapsed(simulation)]
+    scanned = np.append(scan_results(simulation), rounds)
+    simulation.observer.epoch(
+        epochs.ended_ns, totals - epochs.counters, rows, scanned - epochs.scanned
+    )
+    epochs.counters, epochs.scanned = totals, scanned
+
+
+def _process_row(simulation: "Simulation", process: Process) -> dict[str, Any]:
+    told = simulation.epochs.by_process
+    totals = np.concatenate(
+        [simulation.touched[process.id], times(simulation, process)]
+    )
+    delta = totals - told.get(process.id, 0)
+    told[process.id] = totals
+    modes = {vma.policy.mode.name.lower() for vma in process.vmas}
+    return {
+        "process": process.id,
+        "name": process.name,
+        "policy": modes.pop() if len(modes) == 1 else "mixed",
+        "rss_pages": rss(simulation, process),
+        "swap_pages": swapents(simulation, process),
+        "accesses_local": int(delta[0]),
+        "accesses_remote": int(delta[1]),
+        "time_ns": delta[2:],
+    }
+
+
+def record(simulation: "Simulation", records: str, row: Mapping[str, Any]) -> None:
+    """Give the observer a row of the study's own records of that name."""
+    simulation.observer.record(simulation.now, records, row)

@@ -1,0 +1,171 @@
+"""The world of a simulation: its objects, and the state that is kept in step with them.
+
+Functions of calls, daemons and quanta work on it; it knows none of them.
+"""
+
+import numpy as np
+
+from ...kernels import state as st
+from ...kernels.calls.charge import charge_call
+from ...kernels.counters import Cause, Event, Vm
+from ...kernels.quantum import fold
+from ..errors import BadInput
+from ..machine.machine import Machine
+from ..observer import Observer
+from ..settings.costs import Costs
+from ..settings.settings import Settings
+from .allocate import allocate
+from .host_memory import give_back_free, returned_blocks
+from .process import Process, Shmem, TableState, Task
+from .tables import Tables
+
+#: ns in a millisecond.
+MS = 1_000_000
+#: Wholly free blocks that are collected before the host gets memory back: 2 MiB of it.
+GIVE_BACK_BLOCKS = 512
+
+
+class World:
+    """A machine, its processes and tasks, and the state that kernels work on.
+
+    objects, caches  those of shared mappings; where each family's page cache begins,
+                     for families that have one, less where the family's pages begin
+    holes    (first, span) of the page-table indices that processes have left
+    spent    int64[tasks, len(Cause)] ns, by cause
+    touched  int64[processes, 2]: accesses served by local and by remote memory
+    totals   int64[nodes, len(Vm)]: the events that ``fold_counters`` has taken over
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        settings: Settings,
+        costs: Costs,
+        seed: int,
+        observer: Observer,
+    ) -> None:
+        nodes = len(machine.memory)
+        self.machine, self.settings, self.costs = machine, settings, costs
+        self.seed, self.observer = seed, observer
+        self.now = 0
+        self.processes: list[Process] = []
+        self.tasks: list[Task] = []
+        self.objects: list[Shmem] = []
+        self.caches: dict[int, int] = {}
+        self.holes: list[tuple[int, int]] = []
+        self.spent = np.zeros((0, len(Cause)), np.int64)
+        self.touched = np.zeros((0, 2), np.int64)
+        self.totals = np.zeros((nodes, len(Vm)), np.int64)
+        #: Whether tasks have the tables of NUMA balancing.
+        self.balances = settings.balancing.mode != "off"
+        self.tables = TableState()
+        self._rows = Tables(nodes, self.balances)
+        self._memory = allocate(machine, settings, costs, seed)
+        self._next_vpn = 0
+        self._given_back = 0
+
+    @property
+    def memory(self) -> st.Memory:
+        """The state; its tables show all changes of processes, VMAs and tasks."""
+        if self.tables.stale:
+            self._update()
+        return self._memory
+
+    def _update(self) -> None:
+        self._rows.balancing = self.balances
+        self._memory = self._rows.update(
+            self._memory, self.processes, self.tasks, self.objects, self.caches
+        )
+        self.spent = _longer(self.spent, len(self.tasks))
+        self.touched = _longer(self.touched, len(self.processes))
+        self.tables.stale = False
+
+    def forget(self) -> None:
+        """Let go of the state, which is most of what a simulation takes of the host."""
+        self.tables.stale = False
+        self._memory = None  # type: ignore[assignment]
+
+    def start_balancing(self) -> None:
+        """Give tasks the tables of NUMA balancing."""
+        self.balances = self.tables.stale = True
+
+    def fold(self) -> None:
+        """Add what kernels charged and changed to clocks and processes."""
+        memory = self.memory
+        fold.fold_clocks(memory, self.spent)
+        fold.fold_processes(memory, self.touched)
+        fold.fold_lists(memory)
+        memory.info[st.Info.SPLITS] = 0
+
+    def reserve(self, span: int) -> int:
+        """Return the first of ``span`` page-table indices that nobody owns."""
+        for i, (first, free) in enumerate(self.holes):
+            if free >= span:
+                self.holes[i] = (first + span, free - span)
+                return first
+        first = self._next_vpn
+        if first + span > self._memory.pte.size:
+            raise BadInput(
+                f"address spaces must fit in {self._memory.pte.size} pages together,"
+                f" got {first + span}"
+            )
+        self._next_vpn += span
+        return first
+
+    def set_family(self, first: int, end: int, family: int) -> None:
+        """Note that 2 MiB blocks [first, end) of virtual space belong to a family."""
+        self._memory.vpn_family[first:end] = family + 1
+
+    def give_back_memory(self) -> None:
+        """Return memory to the host, if 1 GiB more is free than the last time."""
+        returned = returned_blocks(self.memory)
+        if returned - self._given_back >= GIVE_BACK_BLOCKS:
+            give_back_free(self.memory)
+            self._given_back = returned
+        self._given_back = min(self._given_back, returned)
+
+    def event(
+        self, kind: Event, node: int, process: Process | None, value: int
+    ) -> None:
+        """Tell the observer of a rare event; node -1: of no node."""
+        number = process.id if process else -1
+        self.observer.event(self.now, kind.name.lower(), node, number, int(value))
+
+
+def charge(
+    world: World, task: Task, syscall_ns: int = 0, migration_ns: int = 0
+) -> None:
+    """Charge a task for a system call: what it did, with its splits, and the entry."""
+    memory = world.memory
+    splits = int(memory.info[st.Info.SPLITS]) * world.costs.split_pmd_ns
+    charge_call(
+        memory, task.id, syscall_ns + splits + world.costs.syscall_ns, migration_ns
+    )
+    world.fold()
+
+
+def flush_ns(world: World, process: Process) -> int:
+    """Return what one TLB flush of a process costs, ns."""
+    task = world.memory.task
+    alive, owner = task[:, st.Task.ALIVE], task[:, st.Task.MM]
+    others = int(np.count_nonzero((owner == process.id) & (alive == 1))) - 1
+    return world.costs.tlb_flush_ns + world.costs.tlb_flush_cpu_ns * max(0, others)
+
+
+def flush_tlbs(world: World, process: Process) -> None:
+    """Empty the TLBs of a process's tasks."""
+    if world.settings.tlb.enabled:
+        ids = [task.id for task in world.tasks if task.process is process]
+        world.memory.tlb[ids] = 0
+
+
+def lru_add_drain(world: World, task: Task | None = None) -> None:
+    """Put new pages on the LRU: those of a task's CPU, or of all CPUs."""
+    rows = slice(None) if task is None else world.machine.cpu_node[task.cpu]
+    world.memory.node[rows, st.Node.BATCHED] = 0
+
+
+def _longer(table: np.ndarray, rows: int) -> np.ndarray:
+    grown = np.zeros((rows, table.shape[1]), np.int64)
+    grown[: len(table)] = table
+    return grown

@@ -1,0 +1,113 @@
+"""The commands of ``lazynuma``, one file for each; ``main`` finds and runs one.
+
+A command is a module with ``add_arguments(parser)``, which says what the command takes,
+and ``execute(options)``, which does it and raises what went wrong.  ``main`` turns
+errors into one line on stderr and an exit status: 2 for input that was refused, 1 for a
+run that failed, 130 and 143 for SIGINT and SIGTERM.
+
+A command imports the engine inside its functions, so that ``--help`` is there at once.
+"""
+
+import argparse
+import os
+import shlex
+import signal
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from ....engine.errors import BadInput, LazyNumaError
+from ..say import fail, located, warn
+from ..signals import Stopped, stopped
+from . import calibrate, info, replay, run, scenarios
+
+#: Name, module and help of each command, in the order of ``lazynuma --help``.
+COMMANDS = (
+    ("run", run, "run a scenario and show its table"),
+    ("scenarios", scenarios, "list the scenarios and their parameters"),
+    ("replay", replay, "run a recorded trace or a memory script"),
+    ("info", info, "show what the file of a run holds"),
+    ("calibrate", calibrate, "measure what memory operations cost on this machine"),
+)
+_LIBRARIES = ("numpy", "numba", "h5py")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line ``argv`` (``sys.argv`` by default); return the exit status.
+
+    Raises SystemExit for ``--help`` only.
+    """
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    try:
+        options = _parser().parse_args(arguments)
+        options.line = shlex.join(["lazynuma", *arguments])
+        with warnings.catch_warnings():
+            warnings.showwarning = warn
+            options.execute(options)
+        sys.stdout.flush()
+    except BadInput as error:
+        return fail(2, str(error))
+    except Stopped as stop:
+        return stopped(stop.signum)
+    except KeyboardInterrupt:
+        return stopped(signal.SIGINT)
+    except BrokenPipeError:  # the reader of our output has left, so we leave too
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (LazyNumaError, OSError) as error:
+        return fail(1, str(error))
+    except Exception as error:
+        return fail(1, located(error))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    width = max(len(name) for name, _, _ in COMMANDS)
+    rows = "\n".join(f"  {name:{width}}  {text}" for name, _, text in COMMANDS)
+    parser = _Parser(
+        prog="lazynuma",
+        usage="%(prog)s [-h] [--version] COMMAND ...",
+        description="Runs lazy page-migration mechanisms side by side on large NUMA"
+        f" machines.\n\ncommands:\n{rows}",
+        epilog="lazynuma COMMAND --help shows what a command takes.",
+    )
+    parser.set_defaults(execute=_version_or_refuse)
+    parser.add_argument(
+        "--version", action="store_true", help="show our version and the libraries'"
+    )
+    commands = parser.add_subparsers(
+        prog="lazynuma", metavar="COMMAND", help=argparse.SUPPRESS
+    )
+    for name, module, text in COMMANDS:
+        command = commands.add_parser(name, description=f"{text[0].upper()}{text[1:]}.")
+        command.set_defaults(execute=module.execute)
+        module.add_arguments(command)
+    return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that refuses in one line, as everything here does."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, formatter_class=_Help, **options)
+
+    def error(self, message: str) -> NoReturn:
+        raise BadInput(f"{message} (see {self.prog} --help)")
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Help whose description keeps its lines."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=28)
+
+
+def _version_or_refuse(options: argparse.Namespace) -> None:
+    from importlib.metadata import version
+
+    if not options.version:
+        raise BadInput("a command must be given, got none (see lazynuma --help)")
+    python = ".".join(map(str, sys.version_info[:3]))
+    libraries = ", ".join(f"{name} {version(name)}" for name in _LIBRARIES)
+    print(f"lazynuma {version('lazynuma')} (Python {python}, {libraries})")

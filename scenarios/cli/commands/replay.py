@@ -1,0 +1,134 @@
+"""``lazynuma replay``: run a recorded trace or a memory script (``.mm``)."""
+
+import argparse
+import json
+from typing import TYPE_CHECKING, Any
+
+from ....engine.errors import BadInput
+from ..execute import add_run_options, run_scenario, show, show_output
+from ..signals import Stop, interruptible
+
+if TYPE_CHECKING:
+    from ....engine.study.study import Study
+    from ...common.table import Row
+
+#: Options that are for recorded traces only.
+_TRACE_OPTIONS = ("machine", "mechanism", "skip_bad_lines", "set", "costs")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the file, what is done with it, and the options of a run."""
+    parser.add_argument(
+        "file",
+        metavar="FILE",
+        help="a trace (perf.data, text of perf script or lackey, or one of these as"
+        " .gz), or a memory script (.mm)",
+    )
+    parser.add_argument("--machine", metavar="M", help="machine preset, or a file")
+    parser.add_argument("--mechanism", metavar="X", help="lazy-migration mechanism")
+    parser.add_argument(
+        "--profile",
+        metavar="P",
+        help="rules for a memory script: linux-3.8, linux-6.1 (default) or linux-6.12",
+    )
+    parser.add_argument(
+        "--skip-bad-lines",
+        action="store_true",
+        help="count malformed lines and go on",
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print JSON: the summary, or one line for each record of a script",
+    )
+    add_run_options(parser)
+
+
+def execute(options: argparse.Namespace) -> None:
+    """Run the trace or the script, and print its table or its records."""
+    if options.file.endswith(".mm"):
+        interruptible(_play, options)
+        return
+    if options.profile:
+        raise BadInput(
+            "--profile must go with a memory script (.mm), got one for a trace"
+        )
+    _replay_trace(options)
+
+
+def _replay_trace(options: argparse.Namespace) -> None:
+    from ....engine.settings.parameters import parse_settings
+    from ...recorded import replay
+
+    settings = parse_settings(options.set)
+    settings = {key.removeprefix("trace."): value for key, value in settings.items()}
+    settings |= {"file": options.file, "skip_bad_lines": options.skip_bad_lines}
+    for name in ("machine", "mechanism"):
+        if getattr(options, name) is not None:
+            settings[name] = getattr(options, name)
+    study, rows = interruptible(run_scenario, replay, settings, options)
+    if options.json:
+        print(json.dumps(_plain(study, rows)))
+    else:
+        show(study, rows, options)
+
+
+def _plain(study: "Study", rows: list["Row"]) -> dict[str, Any]:
+    """Return the object of ``--json``: plain numbers, refusals by their names."""
+    from ....kernels.counters import Refusal
+
+    names = [reason.name.lower() for reason in Refusal]
+    by_reason = {column.name for column in study.columns if column.by_reason}
+    plain = []
+    for row in rows:
+        values = {key: getattr(v, "tolist", lambda v=v: v)() for key, v in row.items()}
+        for key in by_reason:
+            values[key] = dict(zip(names, values[key], strict=True))
+        plain.append(values)
+    return {"question": study.question, "rows": plain}
+
+
+def _play(stop: Stop, options: argparse.Namespace) -> None:
+    """Play a memory script, and print its records as they come."""
+    from ....engine.run import check_output, run_study
+    from ...script.grammar import read_text
+    from ...script.player import readable
+    from ...script.records import provenance, study
+
+    profile = _script_profile(options)
+
+    def print_record(record: dict[str, Any]) -> None:
+        print(json.dumps(record) if options.json else readable(record), flush=True)
+
+    check_output(options.output, options.force)
+    text = read_text(options.file)
+    question = study(text, profile, print_record)
+    run_study(
+        question,
+        output=options.output,
+        force=options.force,
+        seed=options.seed,
+        provenance={"command": options.line} | provenance(question, text, options.file),
+        progress=lambda *_: stop.check(),
+        opened=stop.opened,
+    )
+    if not options.json:
+        show_output(options)
+
+
+def _script_profile(options: argparse.Namespace) -> str:
+    """Return the profile of a script; BadInput if an option is for traces only."""
+    from ....engine.settings.profiles import DEFAULT, PROFILES
+
+    for name in _TRACE_OPTIONS:
+        if getattr(options, name):
+            raise BadInput(
+                f"--{name.replace('_', '-')} must be left out with a memory script"
+                f" (.mm), got {getattr(options, name)!r}"
+            )
+    profile = options.profile or DEFAULT
+    if profile not in PROFILES:
+        raise BadInput(
+            f"--profile must be one of {', '.join(PROFILES)}, got {profile!r}"
+        )
+    return profile

@@ -1,0 +1,124 @@
+"""The options of a run, the run of a scenario, and what it shows at the end."""
+
+import argparse
+import json
+import os
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from ...engine.errors import BadInput
+from ..common.table import Row, table
+from .progress import Progress
+from .signals import Stop
+
+if TYPE_CHECKING:
+    from ...engine.study.study import Study
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that ``run`` and ``replay`` have in common."""
+    parser.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="set a parameter, or a cost as cost.NAME=VALUE; may be repeated",
+    )
+    parser.add_argument(
+        "--costs",
+        metavar="FILE.toml",
+        help="take costs from a file that calibrate wrote; --set overrides it",
+    )
+    parser.add_argument(
+        "-o", dest="output", metavar="FILE.h5", help="write the results to an HDF5 file"
+    )
+    parser.add_argument("--force", action="store_true", help="replace FILE.h5")
+    parser.add_argument(
+        "--seed",
+        type=_integer(0, 2**62 - 1),
+        default=1,
+        metavar="N",
+        help="seed of all random draws (default: 1)",
+    )
+    parser.add_argument(
+        "--threads",
+        type=_integer(1, 1024),
+        default=len(os.sched_getaffinity(0)),
+        metavar="N",
+        help="threads of this machine; they change no result (default: %(default)s,"
+        " the usable CPUs)",
+    )
+
+
+def _integer(low: int, high: int) -> Callable[[str], int]:
+    """Return an argument type for integers from ``low`` to ``high``."""
+
+    def convert(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(
+                f"must be an integer from {low} to {high}, got {text!r}"
+            )
+        return int(text)
+
+    return convert
+
+
+def run_scenario(
+    stop: Stop,
+    module: ModuleType,
+    settings: Mapping[str, Any],
+    options: argparse.Namespace,
+) -> tuple["Study", list[Row]]:
+    """Build the study of a scenario and run it; return the study and its rows.
+
+    settings  values of parameters and costs by their names, as ``--set`` gives them
+    options   those of ``add_run_options``, and ``line``: the command line
+    """
+    from ...engine.run import check_output, run_study
+    from ...engine.settings.cost_file import read_costs
+    from ...engine.settings.costs import Costs
+    from ...engine.settings.parameters import fill, split_costs
+    from ...engine.study.study import Study
+
+    check_output(options.output, options.force)  # before a build that may take long
+    settings, costs = split_costs(settings)
+    parameters = fill(module.Parameters, settings)
+    if options.costs is not None:
+        costs = read_costs(options.costs) | costs
+    checked = fill(Costs, costs, "cost.")
+    study = module.build(parameters)
+    if not isinstance(study, Study):
+        raise BadInput(f"build must return a Study, got {type(study).__name__}")
+    with closing(Progress(study, stop.check)) as progress:
+        rows = run_study(
+            study,
+            output=options.output,
+            force=options.force,
+            seed=options.seed,
+            threads=options.threads,
+            costs=checked,
+            provenance={
+                "command": options.line,
+                "scenario": Path(str(module.__file__)).stem,
+                "parameters": json.dumps(asdict(parameters), default=str),
+            },
+            progress=progress,
+            opened=stop.opened,
+        )
+    return study, rows
+
+
+def show(study: "Study", rows: list[Row], options: argparse.Namespace) -> None:
+    """Print the report or the table of a study, and where its file is."""
+    print((study.report or table)(study, rows))
+    show_output(options)
+
+
+def show_output(options: argparse.Namespace) -> None:
+    """Print where the output file is, if there is one."""
+    if options.output is not None:
+        print(f"\nwritten to {options.output}")
