@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ..kernels.knobs import Mechanism as Mechanism
     from ..kernels.knobs import Mode as Mode
-    from .calibrate.calibrate import measure_costs as measure_costs
+    from .calibrate.measure import measure_costs as measure_costs
     from .errors import BadInput as BadInput
     from .errors import LazyNumaError as LazyNumaError
     from .errors import SimulationError as SimulationError
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 _WHERE = {
     "Mechanism": "..kernels.knobs",
     "Mode": "..kernels.knobs",
-    "measure_costs": ".calibrate.calibrate",
+    "measure_costs": ".calibrate.measure",
     "BadInput": ".errors",
     "LazyNumaError": ".errors",
     "SimulationError": ".errors",

@@ -1,1 +1,4 @@
-"""engine.calibrate."""
+"""What memory operations cost on this host: measured values for ``settings.costs``.
+
+May import settings and errors.
+"""

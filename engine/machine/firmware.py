@@ -1,38 +1,50 @@
 """Latencies and bandwidths that firmware reports (HMAT)."""
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from ..errors import BadInput
 from ..settings.sizes import format_size
 from .machine import BLOCK, LEAST_NODE, Machine, from_slit, slit_matrix
 
 
-def from_firmware(name, sizes, cpu_lists, distance) -> Machine:
-    """Return a machine of those nodes that have memory, in whole pageblocks."""
+def from_firmware(
+    name: str,
+    sizes: Sequence[int],
+    cpu_lists: Sequence[Sequence[int]],
+    distance: npt.ArrayLike,
+) -> Machine:
+    """Return a machine of the nodes that have memory, in whole pageblocks.
+
+    ``sizes`` are bytes; a node with less than 4 MiB is left out, and its CPUs go to the
+    nearest node.  Raises BadInput if no node has memory.
+    """
     kept = [node for node, size in enumerate(sizes) if size >= LEAST_NODE]
     if not kept:
         raise BadInput(
             f"memory of {name} must be {format_size(LEAST_NODE)} on a node at least, "
             f"got {', '.join(map(format_size, sizes)) or 'no node'}"
         )
-    distance = slit_matrix(distance, len(sizes))
-    lists = {node: [] for node in kept}
+    slit = slit_matrix(distance, len(sizes))
+    lists: dict[int, list[int]] = {node: [] for node in kept}
     for node, cpus in enumerate(cpu_lists):
-        nearest = min(kept, key=lambda other: (other != node, distance[node, other]))
+        nearest = min(kept, key=lambda other: (other != node, slit[node, other]))
         lists[nearest].extend(cpus)
     return from_slit(
         name,
         memory=[sizes[node] // BLOCK * BLOCK for node in kept],
         cpus=[len(lists[node]) for node in kept],
-        distance=distance[np.ix_(kept, kept)],
+        distance=slit[np.ix_(kept, kept)],
         system=(BLOCK,) * len(kept),
-        cpu_lists=list(lists.values()),
+        cpu_lists=tuple(map(tuple, lists.values())),
     )
 
 
 def numbers_in(text: str) -> list[int] | None:
+    """Return the numbers of ``text``, None if something else is in it."""
     parts = text.split()
     if not all(re.fullmatch(r"[0-9]{1,9}", part) for part in parts):
         return None
@@ -41,7 +53,7 @@ def numbers_in(text: str) -> list[int] | None:
 
 def number_list(text: str, name: str) -> tuple[int, ...]:
     """Return the numbers of ``text``, such as ``0-3,8`` or ``0 1 2 3 8``."""
-    numbers = []
+    numbers: list[int] = []
     for part in text.replace(",", " ").split():
         match = re.fullmatch(r"([0-9]{1,4})(?:-([0-9]{1,4}))?", part)
         if match is None:

@@ -13,10 +13,11 @@ Figures: SPR-class two-socket, 108.2 ns local and 195.7 ns remote at SLIT 21
 
 import operator
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from ...kernels.words import HPAGE_PMD_NR, PAGE_SIZE
 from ..errors import BadInput
@@ -73,7 +74,7 @@ class Machine:
     tier: tuple[int, ...]
     cpu_lists: tuple[tuple[int, ...], ...] | None = field(default=None, repr=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self._set("memory", _memory(self.memory))
         self._set("system", _system(self.system, self.memory))
         self._set("cpus", _cpus(self.cpus, self.nodes))
@@ -87,7 +88,7 @@ class Machine:
             self._set("cpu_lists", _cpu_lists(self.cpu_lists, self.cpus))
         _warn_if_asymmetric(self.distance)
 
-    def _set(self, name, value):
+    def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
 
     @property
@@ -135,7 +136,7 @@ class Machine:
         score = (self.distance + below + has_cpus) * (MAX_NODES + 1)
         return np.array(
             [
-                fallback_order(node, self.distance[node], score[node], node_load)
+                fallback_order(int(node), self.distance[node], score[node], node_load)
                 for node in nodes
             ]
         )
@@ -150,9 +151,9 @@ def from_slit(
     name: str,
     memory: Sequence[int],
     cpus: Sequence[int],
-    distance,
+    distance: npt.ArrayLike,
     system: Sequence[int] | None = None,
-    cpu_lists: Sequence[Sequence[int]] | None = None,
+    cpu_lists: tuple[tuple[int, ...], ...] | None = None,
 ) -> Machine:
     """Return a machine of which only the SLIT is known; arguments as in ``Machine``.
 
@@ -173,7 +174,7 @@ def from_slit(
     return Machine(
         name=name,
         memory=memory,
-        system=default_system(memory) if system is None else system,
+        system=default_system(memory) if system is None else tuple(system),
         cpus=cpus,
         distance=distance,
         latency_ns=108 + 8 * (distance - LOCAL_DISTANCE),
@@ -198,13 +199,14 @@ def split_cpus(total: int, shares: Sequence[int], name: str) -> tuple[int, ...]:
 
 
 def default_system(memory: Sequence[int]) -> tuple[int, ...]:
+    """Return the bytes that the system takes of each node: 1/64, in pageblocks."""
     return tuple(-(-size // 64 // BLOCK) * BLOCK for size in memory)
 
 
 # --- checks of the fields ---------------------------------------------------
 
 
-def _per_node(values, name: str, nodes: int) -> tuple[int, ...]:
+def _per_node(values: Iterable[int], name: str, nodes: int) -> tuple[int, ...]:
     try:
         numbers = tuple(operator.index(value) for value in values)
     except TypeError:
@@ -218,13 +220,13 @@ def _per_node(values, name: str, nodes: int) -> tuple[int, ...]:
     return numbers
 
 
-def _refuse_negative(numbers: tuple[int, ...], name: str):
+def _refuse_negative(numbers: tuple[int, ...], name: str) -> None:
     for node, number in enumerate(numbers):
         if number < 0:
             raise BadInput(f"{name}[{node}] must not be negative, got {number}")
 
 
-def _memory(values) -> tuple[int, ...]:
+def _memory(values: Sequence[int]) -> tuple[int, ...]:
     try:
         nodes = len(values)
     except TypeError:
@@ -247,7 +249,7 @@ def _memory(values) -> tuple[int, ...]:
     return memory
 
 
-def _system(values, memory: tuple[int, ...]) -> tuple[int, ...]:
+def _system(values: Iterable[int], memory: tuple[int, ...]) -> tuple[int, ...]:
     system = _per_node(values, "system", len(memory))
     for node, (taken, size) in enumerate(zip(system, memory, strict=True)):
         if not 0 <= taken < size or taken % PAGE_SIZE:
@@ -258,7 +260,7 @@ def _system(values, memory: tuple[int, ...]) -> tuple[int, ...]:
     return system
 
 
-def _cpus(values, nodes: int) -> tuple[int, ...]:
+def _cpus(values: Iterable[int], nodes: int) -> tuple[int, ...]:
     cpus = _per_node(values, "cpus", nodes)
     _refuse_negative(cpus, "cpus")
     if not 1 <= sum(cpus) <= MAX_CPUS:
@@ -266,7 +268,9 @@ def _cpus(values, nodes: int) -> tuple[int, ...]:
     return cpus
 
 
-def _cpu_lists(values, cpus: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+def _cpu_lists(
+    values: Sequence[Sequence[int]], cpus: tuple[int, ...]
+) -> tuple[tuple[int, ...], ...]:
     try:
         lists = tuple(tuple(map(operator.index, numbers)) for numbers in values)
     except TypeError:
@@ -286,7 +290,7 @@ def _cpu_lists(values, cpus: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
     return lists
 
 
-def _matrix(values, name: str, nodes: int) -> np.ndarray:
+def _matrix(values: npt.ArrayLike, name: str, nodes: int) -> np.ndarray:
     try:
         matrix = np.array(values)
     except ValueError:
@@ -302,19 +306,20 @@ def _matrix(values, name: str, nodes: int) -> np.ndarray:
     return matrix.astype(np.int64)
 
 
-def _refuse_first(matrix: np.ndarray, bad: np.ndarray, name: str, rule: str):
+def _refuse_first(matrix: np.ndarray, bad: np.ndarray, name: str, rule: str) -> None:
     if bad.any():
         i, j = np.argwhere(bad)[0]
         raise BadInput(f"{name}[{i}][{j}] must be {rule}, got {matrix[i, j]}")
 
 
-def _positive_matrix(values, name: str, nodes: int) -> np.ndarray:
+def _positive_matrix(values: npt.ArrayLike, name: str, nodes: int) -> np.ndarray:
     matrix = _matrix(values, name, nodes)
     _refuse_first(matrix, matrix <= 0, name, "positive")
     return matrix
 
 
-def slit_matrix(values, nodes: int) -> np.ndarray:
+def slit_matrix(values: npt.ArrayLike, nodes: int) -> np.ndarray:
+    """Return the SLIT as int64[nodes, nodes]; raise BadInput if it is none."""
     matrix = _matrix(values, "distance", nodes)
     outside = (matrix < LOCAL_DISTANCE) | (matrix > _MAX_DISTANCE)
     _refuse_first(matrix, outside, "distance", f"{LOCAL_DISTANCE} to {_MAX_DISTANCE}")
@@ -324,7 +329,7 @@ def slit_matrix(values, nodes: int) -> np.ndarray:
     return matrix
 
 
-def _warn_if_asymmetric(distance: np.ndarray):
+def _warn_if_asymmetric(distance: np.ndarray) -> None:
     pairs = np.argwhere(np.triu(distance != distance.T))
     if len(pairs) == 0:
         return

@@ -2,11 +2,15 @@
 
 import os
 import re
+from collections.abc import Sequence
 
 from ..errors import BadInput, did_you_mean
 from .firmware import from_firmware, number_list, numbers_in
 from .machine import MIB, Machine
 from .presets import PRESETS
+
+#: A line of the text: its number, and its words with one space between.
+_Line = tuple[int, str]
 
 
 def from_numactl(text: str, name: str = "numactl") -> Machine:
@@ -38,6 +42,7 @@ def from_numactl(text: str, name: str = "numactl") -> Machine:
 
 
 def numactl_file(spec: str) -> str:
+    """Return the text of a file; raise BadInput if it cannot be read."""
     if not os.path.isfile(spec):
         raise BadInput(
             f"machine must be one of {', '.join(PRESETS)}, host or a file with the "
@@ -60,7 +65,7 @@ def _unexpected(number: int, line: str, expected: str) -> BadInput:
     )
 
 
-def _numactl_nodes(lines) -> dict[int, dict]:
+def _numactl_nodes(lines: Sequence[_Line]) -> dict[int, dict]:
     """Return {node: {"cpus": CPU numbers, "size": bytes, "free": bytes}}."""
     facts: dict[int, dict] = {}
     for number, line in lines:
@@ -79,7 +84,9 @@ def _numactl_nodes(lines) -> dict[int, dict]:
     return facts
 
 
-def _numactl_fact(number: int, line: str, what: str, value: str):
+def _numactl_fact(
+    number: int, line: str, what: str, value: str
+) -> int | tuple[int, ...]:
     if what == "cpus":
         return number_list(value, f"line {number} of the numactl text")
     match = re.fullmatch(r"([0-9]{1,12}) MB", value)
@@ -88,7 +95,9 @@ def _numactl_fact(number: int, line: str, what: str, value: str):
     return int(match[1]) * MIB
 
 
-def _numactl_distances(lines) -> tuple[list[int], list[list[int]]]:
+def _numactl_distances(
+    lines: Sequence[_Line],
+) -> tuple[list[int], list[list[int]]]:
     """Return the node numbers and the rows of the table below its title."""
     (title_number, title), *lines = lines
     if not lines:
@@ -106,7 +115,8 @@ def _numactl_distances(lines) -> tuple[list[int], list[list[int]]]:
             raise _unexpected(number, line, f"'{node}:' and {len(numbers)} distances")
         distance.append(row)
     if len(rows) > len(numbers):
-        raise _unexpected(*rows[len(numbers)], "absent: the table of distances is full")
+        number, line = rows[len(numbers)]
+        raise _unexpected(number, line, "absent: the table of distances is full")
     if len(rows) < len(numbers):
         last_number, last = lines[-1]
         expected = f"followed by the distances of node {numbers[len(rows)]}"
@@ -114,7 +124,7 @@ def _numactl_distances(lines) -> tuple[list[int], list[list[int]]]:
     return numbers, distance
 
 
-def _refuse_unequal(facts: dict[int, dict], numbers: list[int]):
+def _refuse_unequal(facts: dict[int, dict], numbers: list[int]) -> None:
     for node in numbers:
         for what in ("cpus", "size"):
             if what not in facts.get(node, {}):

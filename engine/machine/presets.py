@@ -36,26 +36,26 @@ def uniform(
 # --- presets ----------------------------------------------------------------
 
 
-def _all_to_all(a, b):
+def _all_to_all(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return a != b
 
 
-def _ring(a, b):
+def _ring(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.minimum((a - b) % 4, (b - a) % 4)
 
 
-def _cube(a, b):
+def _cube(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     difference = a ^ b
     return (difference & 1) + (difference >> 1 & 1) + (difference >> 2)
 
 
-def _boards(a, b):
+def _boards(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.where(a // 4 == b // 4, a != b, 3)
 
 
 #: Number of nodes, and hops between two of them (``_boards``: socket, controller,
 #: controller, socket).
-_SOCKETS: dict[str, tuple[int, Callable]] = {
+_SOCKETS: dict[str, tuple[int, Callable[[np.ndarray, np.ndarray], np.ndarray]]] = {
     "2s": (2, _all_to_all),
     "4s": (4, _all_to_all),
     "4s-ring": (4, _ring),
@@ -113,5 +113,5 @@ def _dram_cxl(memory: str | int | None) -> Machine:
         distance=[[10, 32, 50], [32, 10, 60], [50, 60, 10]],
     )
     # The estimate is for sockets; a CXL device's latency is not that of its SLIT.
-    latency = [[108, 196, 210], [196, 108, 250], [210, 250, 210]]
+    latency = np.array([[108, 196, 210], [196, 108, 250], [210, 250, 210]])
     return replace(estimate, latency_ns=latency)

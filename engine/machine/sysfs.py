@@ -40,7 +40,9 @@ def _read(root: Path, name: str) -> str:
         ) from None
 
 
-def _sysfs_node(root: Path, node: int, nodes: int):
+def _sysfs_node(
+    root: Path, node: int, nodes: int
+) -> tuple[int, tuple[int, ...], list[int]]:
     """Return bytes of memory, CPU numbers and the row of distances of one node."""
     folder = f"node{node}"
     total = re.search(r"MemTotal:\s+(\d{1,15}) kB", _read(root, f"{folder}/meminfo"))

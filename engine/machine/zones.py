@@ -26,7 +26,7 @@ def watermarks(managed_pages: Sequence[int], thp: bool = False) -> np.ndarray:
 
     # nr_free_buffer_pages() leaves out what lies below the marks set a moment before.
     buffers = int(np.maximum(managed - marks[:, 2], 0).sum())
-    wanted = HPAGE_PMD_NR * np.count_nonzero(managed) * (2 + 3 * 3)
+    wanted = HPAGE_PMD_NR * int(np.count_nonzero(managed)) * (2 + 3 * 3)
     recommended = min(wanted, buffers // 20) * (PAGE_SIZE // 1024)
     return _zone_watermarks(managed, max(min_free_kbytes, int(recommended)))
 
@@ -34,7 +34,9 @@ def watermarks(managed_pages: Sequence[int], thp: bool = False) -> np.ndarray:
 # --- zonelist and watermarks ------------------------------------------------
 
 
-def fallback_order(local: int, distance, score, node_load) -> np.ndarray:
+def fallback_order(
+    local: int, distance: np.ndarray, score: np.ndarray, node_load: np.ndarray
+) -> np.ndarray:
     """Return the order of the nodes seen from ``local``; add to ``node_load``."""
     order = np.empty(len(distance), dtype=np.int64)
     left = np.ones(len(distance), dtype=bool)
@@ -42,7 +44,8 @@ def fallback_order(local: int, distance, score, node_load) -> np.ndarray:
     for place in range(len(order)):
         if place > 0:
             # The first of the lowest, as the kernel's strict comparison has it.
-            node = np.argmin(np.where(left, score + node_load, np.iinfo(np.int64).max))
+            rest = np.where(left, score + node_load, np.iinfo(np.int64).max)
+            node = int(np.argmin(rest))
         if distance[node] != distance[previous]:
             node_load[node] += 1
         order[place] = previous = node

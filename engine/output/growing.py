@@ -95,7 +95,7 @@ def _variable(field: Field) -> Variable:
     """Return how a field of a study's own records is declared."""
     kind = np.dtype(field.dtype)
     texts = kind.kind == "S"
-    attributes = {}
+    attributes: dict[str, Any] = {}
     if field.flags:
         attributes["flag_values"] = np.arange(len(field.flags), dtype=kind)
         attributes["flag_meanings"] = " ".join(field.flags)

@@ -63,7 +63,7 @@ def is_flagged(path: Path) -> bool:
     return _is_version_3(block) and block[_FLAGS] != 0
 
 
-def _is_version_3(block: bytes) -> bool:
+def _is_version_3(block: bytes | bytearray) -> bool:
     """Whether these are an intact superblock of version 3, with 8-byte addresses."""
     if len(block) < _SUPERBLOCK or block[:8] != _SIGNATURE or block[8:10] != b"\3\10":
         return False
@@ -71,7 +71,7 @@ def _is_version_3(block: bytes) -> bool:
     return checksum == int.from_bytes(block[_CHECKSUM], "little")
 
 
-def _end(block: bytes) -> int:
+def _end(block: bytes | bytearray) -> int:
     return int.from_bytes(block[_END], "little")
 
 

@@ -45,7 +45,7 @@ def _numbers(knobs: "DataclassInstance") -> Iterator[tuple[Info, int]]:
     """Return (column, number) of each knob that has a column, those of groups too."""
     for one in fields(knobs):
         value, choices = getattr(knobs, one.name), one.metadata.get("choices")
-        if is_dataclass(value):
+        if is_dataclass(value) and not isinstance(value, type):
             yield from _numbers(value)
         elif "column" in one.metadata:
             number = value if choices is None else choices.index(value)

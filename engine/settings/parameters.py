@@ -76,7 +76,8 @@ def _grouped(
     settings: Mapping[str, Any], known: Mapping, hints: Mapping
 ) -> tuple[dict[str, Any], dict[str, dict]]:
     """Return the settings of plain fields, and those of each group by its name."""
-    plain, groups = {}, {}
+    plain: dict[str, Any] = {}
+    groups: dict[str, dict] = {}
     for key, value in settings.items():
         name, _, inner = (key if key in known else _full(key, known, hints)).partition(
             "."
@@ -159,7 +160,7 @@ def _convert(value: Any, hint: Any, metadata: Mapping, name: str) -> Any:
 def _size(value: Any, name: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise BadInput(f"{name} must be a size such as 64GiB, got {value!r}")
-    return parse_size(value, name)
+    return parse_size(str(value), name)
 
 
 def _convert_union(value: Any, hints: tuple, metadata: Mapping, name: str) -> Any:

@@ -25,8 +25,9 @@ def parse_size(text: str | int, name: str = "size") -> int:
 
 def format_size(nbytes: int) -> str:
     """Return ``nbytes`` in the largest unit that keeps it a short number."""
+    number: float = nbytes
     for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if nbytes < 1024 or unit == "TiB":
+        if number < 1024 or unit == "TiB":
             break
-        nbytes /= 1024
-    return f"{nbytes:.4g} {unit}"
+        number /= 1024
+    return f"{number:.4g} {unit}"

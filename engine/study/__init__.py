@@ -1,6 +1,7 @@
 """What a scenario asks: variants of one machine and workload, and the columns to show.
 
-It may import settings, machine, workloads and state.
+``host_limits`` says whether this host has the memory for it.  May import settings and
+errors; types of what is above it only for type checkers.
 """
 
 from .columns import SUMMARY, THP, THP_SHARE, VERDICT, Column, Field, Records, hide

@@ -32,7 +32,7 @@ def scales(dimension: Name, variants: Sequence[Name]) -> dict[str, list[str]]:
     with every value of the second, the second running fastest.
     """
     if isinstance(dimension, str):
-        return {dimension: list(variants)}
+        return {dimension: [label(variant) for variant in variants]}
     values = [list(dict.fromkeys(names)) for names in zip(*variants, strict=True)]
     if list(product(*values)) != list(variants):
         raise BadInput(
@@ -45,7 +45,7 @@ def scales(dimension: Name, variants: Sequence[Name]) -> dict[str, list[str]]:
 def named(dimension: Name, variant: Name) -> dict[str, str]:
     """Return a variant's value of each dimension."""
     if isinstance(dimension, str):
-        return {dimension: variant}
+        return {dimension: label(variant)}
     return dict(zip(dimension, variant, strict=True))
 
 

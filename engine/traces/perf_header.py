@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import BadTrace
-from . import perf_samples as ps
+from . import perf_samples as ps  # type: ignore[attr-defined]
 from .window import Window
 
 MAGIC = b"PERFILE2"
@@ -147,7 +147,8 @@ class _Head:
 
 def _take(window: Window, size: int) -> bytes:
     """Return the first ``size`` bytes of a file, or all where it has fewer."""
-    parts, left = [], size
+    parts: list[bytes] = []
+    left = size
     while True:
         here = min(left, window.size)
         if left <= here or window.last:

@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 
 from ..errors import BadTrace
-from . import perf_samples as ps
+from . import perf_samples as ps  # type: ignore[attr-defined]
 from .perf_header import Recording
 from .window import Window
 

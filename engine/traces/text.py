@@ -58,7 +58,8 @@ def chunks(
         more = _fill(window, trace, (table, writes, info), expected)
         count = info[trace_text.RECORDS]
         if count:
-            yield TraceChunk(*table[:, :count], writes[:count])
+            process, thread, cpu, time_ns, vpn = table[:, :count]
+            yield TraceChunk(process, thread, cpu, time_ns, vpn, writes[:count])
 
 
 def _fill(

@@ -4,11 +4,15 @@ import gzip
 import io
 import os
 import zlib
+from collections.abc import Callable
 from stat import S_ISREG
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ..errors import BadTrace
+
+T = TypeVar("T")
 
 #: Bytes at a time: small enough for a core's own cache.
 WINDOW = 1 << 18
@@ -22,7 +26,7 @@ class Window:
     last   whether the file has no more than these
     packed, regular  whether the file is gzip; whether it can be read again
 
-    Raises BadTrace where the file cannot be read.
+    Raises BadTrace if the file cannot be read.
     """
 
     def __init__(self, path: str) -> None:
@@ -30,7 +34,7 @@ class Window:
         self.data = np.empty(WINDOW, np.uint8)
         self.offset = self.size = 0
         self.last = False
-        self._file = None
+        self._file: io.BufferedReader | None = None
         self._guard(self._open)
         self.fill(0)
 
@@ -38,12 +42,12 @@ class Window:
         self._file = file = open(self.path, "rb")
         self.regular = S_ISREG(os.fstat(file.fileno()).st_mode)
         self.packed = file.peek(2)[:2] == b"\x1f\x8b"
-        self._stream = file
+        self._stream: io.BufferedReader | gzip.GzipFile = file
         if self.packed:
             self._stream = io.BufferedReader(gzip.GzipFile(fileobj=file), WINDOW)
 
     def fill(self, used: int) -> None:
-        """Leave out the first ``used`` bytes, and read as many as there is room for."""
+        """Drop the first ``used`` bytes, and read as many as there is room for."""
         kept = self.size - used
         self.data[:kept] = self.data[used : self.size].copy()
         self.offset += used
@@ -51,10 +55,10 @@ class Window:
         self.last = self.size < WINDOW
 
     def _read(self, kept: int) -> int:
-        return self._stream.readinto(memoryview(self.data)[kept:])
+        return self._stream.readinto(self.data[kept:].data)
 
-    def _guard(self, work, *arguments):
-        """Return what ``work`` returns; BadTrace where the file cannot be read."""
+    def _guard(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Return what ``work`` returns; BadTrace if the file cannot be read."""
         try:
             return work(*arguments)
         except (OSError, EOFError, zlib.error) as error:

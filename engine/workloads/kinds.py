@@ -8,26 +8,32 @@ to a part of the region (4 KiB pages; None: to its end).
 
 from dataclasses import dataclass
 from math import gcd
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import BadInput
+
+if TYPE_CHECKING:
+    from ..state.process import Region, Task
 
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
     """What all kinds have in common."""
 
-    task: Any
-    region: Any
+    task: "Task"
+    region: "Region"
     count: int
     refs: int = 64
     write: float = 0.5
     first: int = 0
     pages: int | None = None
-    #: Paid by bandwidth, as what prefetchers foresee; else by latency.
-    streamed: ClassVar[bool] = False
+
+    @property
+    def streamed(self) -> bool:
+        """Whether it is paid by bandwidth, as prefetchers foresee it, or by latency."""
+        return False
 
     @property
     def length(self) -> int:
@@ -42,7 +48,7 @@ class Workload:
 class Sweep(Workload):
     """Pages in order, ``stride`` apart, round and round.
 
-    ``streamed``: paid by bandwidth, as bzero is; else by latency.
+    ``streamed``: paid by bandwidth, as bzero is; otherwise by latency.
     """
 
     start: int = 0
@@ -93,7 +99,10 @@ class HotCold(Workload):
 class Stream(Workload):
     """Triad a = b + s c over three thirds of the region, paid by bandwidth."""
 
-    streamed: ClassVar[bool] = True
+    @property
+    def streamed(self) -> bool:
+        """Bandwidth pays."""
+        return True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from dataclasses import asdict, fields
 import h5py
 import pytest
 
-from lazynuma.engine.calibrate import calibrate, probe
+from lazynuma.engine.calibrate import measure, probe
 from lazynuma.engine.errors import BadInput
 from lazynuma.engine.settings.cost_file import Finding, cost_text, read_costs
 from lazynuma.engine.settings.costs import Costs
@@ -51,7 +51,7 @@ def costs_of(path):
 
 
 def test_every_cost_is_measured_or_says_why_not():
-    findings = calibrate.measure_costs()
+    findings = measure.measure_costs()
     assert {finding.name for finding in findings} == NAMES
     assert len(findings) == len(NAMES)
     for finding in findings:
@@ -64,27 +64,27 @@ def test_every_cost_is_measured_or_says_why_not():
 
 
 def test_first_faults_and_marks_can_be_measured_anywhere():
-    measured = {f.name for f in calibrate.measure_costs() if f.value is not None}
+    measured = {f.name for f in measure.measure_costs() if f.value is not None}
     assert {"minor_fault_ns", "zap_pte_ns", "copy_bandwidth"} <= measured
 
 
 def test_what_linux_refuses_is_left_out_with_the_reason(monkeypatch):
-    monkeypatch.setattr(calibrate, "_MADV_COLLAPSE", 9999)
-    (collapse,) = [f for f in calibrate.measure_costs() if f.name == "collapse_ns"]
+    monkeypatch.setattr(measure, "_MADV_COLLAPSE", 9999)
+    (collapse,) = [f for f in measure.measure_costs() if f.name == "collapse_ns"]
     assert collapse.value is None
     assert collapse.how.startswith("not measured: MADV_COLLAPSE needs Linux 6.1")
 
 
 def test_small_pages_are_not_taken_for_huge_ones(monkeypatch):
     monkeypatch.setattr(mmap, "MADV_HUGEPAGE", mmap.MADV_NOHUGEPAGE)
-    findings = {f.name: f for f in calibrate.measure_costs()}
+    findings = {f.name: f for f in measure.measure_costs()}
     for name in ("huge_fault_ns", "split_pmd_ns"):
         assert findings[name].value is None
         assert "no huge pages" in findings[name].how
 
 
 def test_difference_that_is_lost_in_noise_is_left_out():
-    assert calibrate._finding("split_pmd_ns", -3.2, "so") == Finding(
+    assert measure._finding("split_pmd_ns", -3.2, "so") == Finding(
         "split_pmd_ns", None, "not measured: -3.20 is lost in noise; so"
     )
 
@@ -94,7 +94,7 @@ def test_stop_ends_the_measurement_between_two_repeats():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        calibrate.measure_costs(stop)
+        measure.measure_costs(stop)
 
 
 @pytest.mark.parametrize(
@@ -104,24 +104,24 @@ def test_nodes_with_memory(tmp_path, monkeypatch, text, nodes):
     path = tmp_path / "has_normal_memory"
     if text is not None:
         path.write_text(text)
-    monkeypatch.setattr(calibrate, "_NODES", path)
-    assert calibrate._nodes() == nodes
+    monkeypatch.setattr(measure, "_NODES", path)
+    assert measure._nodes() == nodes
 
 
 def test_second_node_is_migrated_to(monkeypatch):
     moved = []
-    monkeypatch.setattr(calibrate, "_nodes", lambda: [0, 2])
+    monkeypatch.setattr(measure, "_nodes", lambda: [0, 2])
     monkeypatch.setattr(
         probe, "move", lambda memory, node: moved.append(node) or 10 * len(memory)
     )
-    assert calibrate._migrations()["migrate_page_ns"] > 0
-    assert calibrate._copies()["copy_bandwidth"] > 0
+    assert measure._migrations()["migrate_page_ns"] > 0
+    assert measure._copies()["copy_bandwidth"] > 0
     assert moved == [0, 2, 2, 0, 2]
 
 
 def test_node_that_is_not_there_is_refused():
     with pytest.raises(OSError):
-        probe.move(calibrate._touched(), 1000)
+        probe.move(measure._touched(), 1000)
 
 
 # --- files ----------------------------------------------------------------------------

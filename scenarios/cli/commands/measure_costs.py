@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace) -> None:
     """Measure, print a table, and write the file if one was asked for."""
-    from ....engine.calibrate.calibrate import source
+    from ....engine.calibrate.measure import source
     from ....engine.run import check_output
     from ....engine.settings.cost_file import cost_text
 
@@ -35,6 +35,6 @@ def execute(options: argparse.Namespace) -> None:
 
 
 def _measure(stop: Stop) -> "list[Finding]":
-    from ....engine.calibrate.calibrate import measure_costs
+    from ....engine.calibrate.measure import measure_costs
 
     return measure_costs(stop.check)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from ..errors import LazyNumaError
 from ..settings.cost_file import Finding
-from . import probe
+from . import probe  # type: ignore[attr-defined]
 
 PAGE, BLOCK = 4096, 2 << 20
 #: Huge pages' worth of memory that a measurement goes over: beyond most caches.
@@ -203,7 +203,7 @@ def _nodes() -> list[int]:
     """Return the nodes with memory; the only one where Linux has no NUMA."""
     if not _NODES.exists():
         return [0]
-    nodes = []
+    nodes: list[int] = []
     for part in _NODES.read_text().strip().split(","):
         low, _, high = part.partition("-")
         nodes += range(int(low), int(high or low) + 1)
