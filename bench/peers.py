@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lazynuma.engine.calibrate import probe
+import lazynuma.engine.calibrate.probe as probe
 from lazynuma.engine.workloads.kinds import Recorded, Sweep, Uniform, Workload, Zipf
 
 from .cases import GIB, World

@@ -112,7 +112,7 @@ class RunWriter:
         self._shape = tuple(map(len, values.values()))
         self._begin = self._flushed = time.monotonic()
         self._broken = False
-        self._file: h5py.File | None = None
+        self._file: h5py.File = None  # None: not open yet, or closed
         self._space: Space | None = None
         existed = self.path.exists()
         self._lock = _claim(self.path, force)
@@ -347,7 +347,8 @@ class RunWriter:
         with suppress(OSError, RuntimeError):
             self._file.close()
         self._file = None
-        self._space.close()
+        if self._space is not None:
+            self._space.close()
         with suppress(OSError):
             clear_flags(self.path)  # where closing failed
         self._lock.release()
@@ -376,6 +377,7 @@ class RunWriter:
     def _reserve(self, nbytes: int = 0) -> None:
         """Make sure that all waiting rows, and ``nbytes`` of blocks, find room."""
         used = self._file.id.get_filesize()
+        assert self._space is not None
         self._space.reserve(used + self._room + nbytes + SPACE_CLOSE)
 
     def _write_progress(self) -> None:
