@@ -141,9 +141,9 @@ def do_numa_page(m, s, task, at, v, vpn):
 @inlined
 def _begins_row(m, task, v, source):
     """Tell whether hint faults on pages of node ``source`` move them to the task's."""
-    if v == NONE or m.info[Info.BALANCING] or m.info[Info.MIGRATE_LIMIT]:
+    if v == NONE or m.info[Info.MIGRATE_LIMIT] or not m.vma[v, Vma.READ]:
         return False
-    return m.vma[v, Vma.READ] == 1 and may_move(m, task, v, source, Node.HIGH, 1)
+    return may_move(m, task, v, source, Node.HIGH, 1)
 
 
 @called

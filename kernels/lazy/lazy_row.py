@@ -11,7 +11,6 @@ from ..counters import Cause, Vm
 from ..frames.account import charge
 from ..frames.allotment import take_next
 from ..frames.folio import count_lru
-from ..frames.last_cpupid import migrate_last_cpupid, reset_last_cpupid
 from ..frames.page_alloc import count_freed, free_later
 from ..frames.vma import find_vma
 from ..jit.compile import inlined
@@ -19,7 +18,7 @@ from ..knobs import Mode
 from ..placement.mempolicy import count_allocations, policy_of
 from ..placement.migrate import ns_between
 from ..placement.moves import count_moved, goes_back, moved_from, uses_to_pay
-from ..state import Node, Task, Vma
+from ..state import Info, Node, Task, Vma
 from ..words import (
     ACCESS_VPN,
     FRAME_ACTIVE,
@@ -90,10 +89,11 @@ def _goes_to_task(m, task, v):
 def may_move(m, task, v, source, mark, margin):
     """Tell whether pages of node ``source`` may go to their task's node.
 
+    With NUMA balancing each page takes its last CPU and pid along: no row does that.
     mark, margin  the free frames that the task's node must have more than
     """
     nid = m.task[task, Task.NID]
-    if source == nid or not _goes_to_task(m, task, v):
+    if source == nid or m.info[Info.BALANCING] or not _goes_to_task(m, task, v):
         return False
     above = m.node[nid, Node.FREE] > m.node[nid, mark] + margin
     return m.node[nid, Node.ONLINE] == 1 and above
@@ -123,8 +123,6 @@ def move_frame(m, s, row, moved, old, word):
     Return the new frame, and what the row has moved now.
     """
     new, frames = take_next(m, s, row.target, moved.frames)
-    migrate_last_cpupid(m, old, new, row.source, row.target)
-    reset_last_cpupid(m, old)
     m.frame[new] = moved_from(word, row.source)
     m.frame[old] = 0
     free_later(m, s, old)

@@ -84,21 +84,6 @@ def _begins_row(m, task, v, pfn):
 
 
 @inlined
-def _parked_alone(m, cache, pte, source):
-    """Return the frame of a parked page of node ``source`` that one PTE holds.
-
-    NONE: the page is not there, or something else holds it.
-    """
-    given = pte & PTE_PAYLOAD
-    if not pte & cache.pte or cache.holders[given] != 1:
-        return NONE
-    pfn = cache.frames[given]
-    if pfn == NONE or m.frame[pfn] & HOLDERS != cache.frame:
-        return NONE
-    return pfn if node_of(m, pfn) == source else NONE
-
-
-@inlined
 def _leave_cache(m, s, cache, given):
     """Free the identity of a page that the last PTE has left."""
     cache.holders[given] = 0
@@ -127,12 +112,18 @@ def lazy_faults(m, s, k, run, cache):
             break
         at = (word & ACCESS_VPN) + row.delta
         pte = m.pte[at]
-        old = _parked_alone(m, cache, pte, row.source)
-        if old == NONE:
+        given = pte & PTE_PAYLOAD
+        if not pte & cache.pte or cache.holders[given] != 1:
             break
-        page = uncached(m.frame[old], cache.frame) + FRAME_MAPCOUNT_ONE
+        old = cache.frames[given]
+        if old == NONE or node_of(m, old) != row.source:
+            break
+        page = m.frame[old]
+        if page & HOLDERS != cache.frame:
+            break
+        page = uncached(page, cache.frame) + FRAME_MAPCOUNT_ONE
         new, moved = move_frame(m, s, row, moved, old, page)
-        _leave_cache(m, s, cache, pte & PTE_PAYLOAD)
+        _leave_cache(m, s, cache, given)
         write = (word & ACCESS_WRITE) >> ACCESS_WRITE_SHIFT
         m.pte[at] = _cached_pte(new, write) | row.owed
         k += 1
