@@ -18,7 +18,7 @@ INDEX = 4096
 class Table:
     """A group whose first dimension grows: rows wait in buffers to be written.
 
-    The coordinate is written after all else, so that it counts complete rows.
+    The coordinate is written last, so that it counts complete rows.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ def _append(dataset: h5py.Dataset, start: int, rows: np.ndarray) -> None:
 def dimension_scale(
     group: h5py.Group, name: str, long_name: str, values: np.ndarray | None = None
 ) -> h5py.Dataset:
-    """Create a dimension and its coordinate, which grows if no values are given."""
+    """Create a dimension and its coordinate, which grows if there are no ``values``."""
     if values is None:
         scale = group.create_dataset(
             name, (0,), "i8", maxshape=(None,), chunks=(ROWS,), fillvalue=-1
@@ -165,7 +165,7 @@ def finish_variable(
 
 
 def fill_value(dtype: Any) -> Any:
-    """Return what stands where nothing was written: -1, NaN or the empty text."""
+    """Return the value that means "not written": -1, NaN or the empty text."""
     kind = np.dtype(dtype).kind
     return {"i": -1, "f": np.nan, "S": b""}[kind]
 

@@ -281,7 +281,7 @@ class RunWriter:
         _close_quietly(self._file)
         self._space.close()
         with suppress(OSError):
-            clear_flags(self.path)  # where closing failed
+            clear_flags(self.path)  # if closing failed
         self._lock.release()
 
     def _check_variant(self, variant: int) -> None:

@@ -14,8 +14,8 @@ FILTERS = tuple(one.name.lower() for one in Filter)
 class Balancing:
     """kernel.numa_balancing and /sys/kernel/debug/sched/numa_balancing (6.12).
 
-    ``docs/model/balancing.md``.  Switches say which kernel had the rule.  Raises BadInput
-    where a value is not allowed.
+    ``docs/model/balancing.md``.  Switches say which kernel had the rule.  Raises
+    BadInput if a value is not allowed.
     """
 
     mode: str = knob(
