@@ -55,7 +55,7 @@ def measure_costs(check: Callable[[], None] = lambda: None) -> list[Finding]:
 
 
 def source() -> str:
-    """Return the line that says where findings of now come from."""
+    """Return the line that says where and when the findings were made."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     names = [line.split(":", 1)[1].strip() for line in lines if "model name" in line]
     cpu = names[0] if names else platform.machine()
@@ -150,7 +150,7 @@ def _huge_pages() -> dict[str, float]:
 
 
 def _check_huge(memory: memoryview) -> None:
-    """Raise Unmeasured where a page of ``memory`` beyond the first is not mapped."""
+    """Raise Unmeasured if a page of ``memory`` beyond the first is not mapped."""
     before = resource.getrusage(resource.RUSAGE_THREAD).ru_minflt
     probe.touch(memory, PAGE)
     faults = resource.getrusage(resource.RUSAGE_THREAD).ru_minflt - before
@@ -172,7 +172,7 @@ def _collapse() -> dict[str, float]:
 
 
 def _copies() -> dict[str, float]:
-    """Copy pages, to another node where there is one."""
+    """Copy pages, to another node if there is one."""
     source, target = _touched(), _touched()
     nodes = _nodes()
     if len(nodes) > 1:
@@ -200,7 +200,7 @@ def _touched() -> memoryview:
 
 
 def _nodes() -> list[int]:
-    """Return the nodes with memory; the only one where Linux has no NUMA."""
+    """Return the nodes with memory; the only one if Linux has no NUMA."""
     if not _NODES.exists():
         return [0]
     nodes: list[int] = []

@@ -2,7 +2,7 @@
 
 ``memory`` is anonymous and writable, from ``mmap.mmap``; offsets, steps and sizes are
 bytes.  Timed functions return ns that the calling thread spent on a CPU: what others on
-a shared machine do in the meantime is not counted.  Raises OSError where Linux refuses.
+a shared machine do in the meantime is not counted.  Raises OSError if Linux refuses.
 """
 
 from libc.errno cimport errno

@@ -60,8 +60,8 @@ class Machine:
     tier        memory tier of each node, 0 the fastest
     cpu_lists   the numbers of each node's CPUs; None: counted node by node
 
-    Raises BadInput, naming the field, where one is malformed or out of range.  Warns
-    (UserWarning) where the SLIT is not symmetric, which ACPI and Linux allow.
+    Raises BadInput, with the name of the field, if one is malformed or out of range.
+    Warns (UserWarning) if the SLIT is not symmetric, which ACPI and Linux allow.
     """
 
     name: str
@@ -103,7 +103,7 @@ class Machine:
 
     @property
     def cpu_node(self) -> np.ndarray:
-        """Node of each CPU: int64[highest CPU number + 1], -1 where there is no CPU."""
+        """Node of each CPU: int64[highest CPU number + 1], -1 if there is no CPU."""
         if self.cpu_lists is None:
             return np.repeat(np.arange(self.nodes), self.cpus)
         nodes = np.full(1 + max(map(max, filter(None, self.cpu_lists))), -1, np.int64)
@@ -162,7 +162,7 @@ def from_slit(
     and less in proportion farther off, and never more than the memory behind it, which
     has 112.5 GB/s.  A node without CPUs is taken for CXL: 64 GB/s, tier 1.
 
-    ``system`` is 1/64 of each node unless given, in whole pageblocks: the kernel's
+    ``system`` is 1/64 of each node by default, in whole pageblocks: the kernel's
     64-byte ``struct page`` for each 4096 bytes.  Raises BadInput as ``Machine`` does.
     """
     memory = _memory(memory)
@@ -184,7 +184,7 @@ def from_slit(
     )
 
 
-# --- sizes ------------------------------------------------------------------
+# --- sizes ----------------------------------------------------------------------------
 
 
 def split_cpus(total: int, shares: Sequence[int], name: str) -> tuple[int, ...]:
@@ -203,7 +203,7 @@ def default_system(memory: Sequence[int]) -> tuple[int, ...]:
     return tuple(-(-size // 64 // BLOCK) * BLOCK for size in memory)
 
 
-# --- checks of the fields ---------------------------------------------------
+# --- checks of the fields -------------------------------------------------------------
 
 
 def _per_node(values: Iterable[int], name: str, nodes: int) -> tuple[int, ...]:

@@ -38,9 +38,6 @@ def from_numactl(text: str, name: str = "numactl") -> Machine:
     return from_firmware(name, sizes, cpu_lists, distance)
 
 
-# --- numactl ----------------------------------------------------------------
-
-
 def numactl_file(spec: str) -> str:
     """Return the text of a file; raise BadInput if it cannot be read."""
     if not os.path.isfile(spec):

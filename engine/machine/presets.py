@@ -33,9 +33,6 @@ def uniform(
     )
 
 
-# --- presets ----------------------------------------------------------------
-
-
 def _all_to_all(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return a != b
 
@@ -83,7 +80,7 @@ def preset(name: str, memory: str | int | None = None) -> Machine:
               with half of it on the first socket, at 210 ns (the middle of the
               published range) from there and 250 ns (its end) from the other
 
-    Nodes are equal but for dram-cxl, have 32 CPUs and 256 GiB (dram-cxl: 512 GiB in
+    Nodes are equal except for dram-cxl, have 32 CPUs and 256 GiB (dram-cxl: 512 GiB in
     all) unless ``memory`` is given, and are whole pageblocks of 2 MiB.  SLIT distances
     are 21, 31 and 41 for 1, 2 and 3 hops; the rest is estimated as in ``from_slit``.
 

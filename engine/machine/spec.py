@@ -10,8 +10,6 @@ from .numactl import from_numactl, numactl_file
 from .presets import PRESETS, preset
 from .sysfs import from_sysfs
 
-# --- the machine at hand ----------------------------------------------------
-
 
 def machine(spec: str, memory: str | int | None = None) -> Machine:
     """Return the machine that ``spec`` means: a preset, ``"host"``, or a file.
@@ -19,7 +17,7 @@ def machine(spec: str, memory: str | int | None = None) -> Machine:
     The file has the output of ``numactl --hardware``.  With ``memory``, a size, the
     machine has that much RAM in all, split in the proportions of its nodes.
 
-    Raises BadInput where nothing is found, with the nearest names, or what is found
+    Raises BadInput if nothing is found, with the nearest names, or what is found
     cannot be used.
     """
     if spec in PRESETS:

@@ -18,16 +18,13 @@ def from_sysfs(root: str | os.PathLike = "/sys/devices/system/node") -> Machine:
     so the system takes only one pageblock of 2 MiB from each node.  Latency, bandwidth
     and tier are estimates: see ``from_slit``.
 
-    Raises BadInput where a file is missing or cannot be understood.
+    Raises BadInput if a file is missing or cannot be understood.
     """
     root = Path(root)
     nodes = number_list(_read(root, "online"), f"{root}/online")
     parts = [_sysfs_node(root, node, len(nodes)) for node in nodes]
     sizes, cpu_lists, distance = zip(*parts, strict=True) if parts else ((), (), ())
     return from_firmware("host", sizes, cpu_lists, distance)
-
-
-# --- sysfs ------------------------------------------------------------------
 
 
 def _read(root: Path, name: str) -> str:

@@ -31,9 +31,6 @@ def watermarks(managed_pages: Sequence[int], thp: bool = False) -> np.ndarray:
     return _zone_watermarks(managed, max(min_free_kbytes, int(recommended)))
 
 
-# --- zonelist and watermarks ------------------------------------------------
-
-
 def fallback_order(
     local: int, distance: np.ndarray, score: np.ndarray, node_load: np.ndarray
 ) -> np.ndarray:

@@ -1,19 +1,18 @@
-"""The lock that says that a run file is being written."""
+"""The lock beside a run file that is being written."""
 
+import errno
 import fcntl
 import os
 from pathlib import Path
 
 from ..errors import BadInput
 
-# --- the lock beside a file that is being written -------------------------------------
-
 
 class Lock:
     """``FILE.lock``, locked as long as the file has a writer.
 
-    HDF5 gives its own lock back when SWMR mode begins.  Raises BadInput where another
-    process holds the lock, and OSError where the lock file cannot be created.
+    HDF5 gives its own lock back when SWMR mode begins.  Raises BadInput if another
+    process has the lock, and OSError if the lock file cannot be created.
     """
 
     def __init__(self, path: Path) -> None:
@@ -23,7 +22,7 @@ class Lock:
             self.fileno = self._try(path)
 
     def _try(self, path: Path) -> int:
-        """Return the descriptor, or -1 where the last owner removed the file."""
+        """Return the descriptor, or -1 if the last owner removed the file."""
         fileno = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             fcntl.flock(fileno, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -68,3 +67,38 @@ def is_locked(path: Path) -> bool:
     finally:
         os.close(fileno)
     return False
+
+
+def claim(path: Path, force: bool) -> Lock:
+    """Lock ``path`` for writing; raise BadInput if it may not be written."""
+    try:
+        existed = path.exists()
+        if existed and not force:
+            raise BadInput(f"output must not exist unless --force is given, got {path}")
+        lock = Lock(path)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    if existed:
+        try:
+            _check_unused(path)
+        except BaseException:
+            lock.release()
+            raise
+    return lock
+
+
+def _check_unused(path: Path) -> None:
+    """Raise BadInput if HDF5 would cut a file to nothing and then find it locked."""
+    try:
+        with path.open("r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise BadInput(f"output must not be open elsewhere, got {path}") from error
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+            raise unwritable(path, error) from error
+
+
+def unwritable(path: Path, error: Exception) -> BadInput:
+    """Return the refusal of a path that cannot be written."""
+    return BadInput(f"output must be writable, got {path}: {error}")

@@ -37,7 +37,7 @@ class RunState(IntEnum):
 class Table(Mapping):
     """A group as a mapping from names to arrays, each read when it is asked for.
 
-    Where the group grows, the arrays hold its complete rows, as many as there are now.
+    If the group grows, the arrays have the rows that are complete now.
     """
 
     def __init__(self, group: h5py.Group, coordinate: str | None = None) -> None:
@@ -71,7 +71,7 @@ class Table(Mapping):
 class RunFile:
     """The file of a run, open for reading; a context manager.
 
-    Raises BadInput where ``path`` is missing, cut short or no file of this version.
+    Raises BadInput if ``path`` is missing, cut short or no file of this version.
     """
 
     def __init__(self, path: str | os.PathLike) -> None:
@@ -131,7 +131,7 @@ class RunFile:
 
     @property
     def summary(self) -> Table:
-        """One value a variant; -1 or NaN where it has not ended."""
+        """One value a variant; -1 or NaN if it has not ended."""
         return Table(self._file["summary"])
 
     @property
@@ -189,7 +189,7 @@ class RunFile:
 
 
 def _open(path: Path) -> h5py.File:
-    """Open a file: as one that is being written where its flags say so."""
+    """Open a file: as one that is being written if its flags say so."""
     try:
         try:
             return h5py.File(path, "r")
@@ -210,7 +210,7 @@ def _open(path: Path) -> h5py.File:
 def recover(path: str | os.PathLike) -> None:
     """Clear the flags of a killed writer, so that every reader opens the file.
 
-    Values stay as they are, ``/run/state`` too.  Raises BadInput where the file is
+    Values stay as they are, ``/run/state`` too.  Raises BadInput if the file is
     still being written, cannot be written to, or is not one that lazynuma wrote.
     """
     path = Path(path)

@@ -27,6 +27,11 @@ class Variable(NamedTuple):
     attributes: Mapping[str, Any] = {}
 
 
+def cause_time(cause: Cause) -> str:
+    """Return the name of the variable with the time that went to a cause."""
+    return f"time_{cause.name.lower()}_ns"
+
+
 DELTA = {"cell_methods": "epoch: sum"}
 VARIANT = Variable("variant", "1", "index of the variant in /summary")
 TIME = Variable("time_ns", "ns", "simulated time since the start of the variant")
@@ -40,7 +45,7 @@ PROCESSES = (
     Variable("accesses_remote", "1", "accesses to other nodes", "i8", DELTA),
     *(
         Variable(
-            f"time_{cause.name.lower()}_ns",
+            cause_time(cause),
             "ns",
             f"simulated time of all tasks, cause {cause.name.lower()}, in this epoch",
             "i8",
@@ -58,6 +63,9 @@ SNAPSHOTS = (
     VARIANT,
     Variable("process", "1", "number of the process"),
     Variable("count", "1", "how many blocks the snapshot has"),
+)
+KHUGEPAGED_RESULTS = Variable(
+    "khugepaged_results", "1", "scans of blocks in this epoch", "i8", DELTA
 )
 KHUGEPAGED = (
     Variable(

@@ -7,18 +7,16 @@ from pathlib import Path
 
 from .superblock import allocated
 
+#: Bytes for what is created first, for closing, and those taken at a time.
 SPACE_FIRST = 1 << 20
 SPACE_CLOSE = 1 << 20
 _SPACE_STEP = 1 << 20
 
 
-# --- room for the file ----------------------------------------------------------------
-
-
 class Space:
     """Disk space taken before HDF5 needs it, which cannot recover from a failed write.
 
-    Whatever is left over is given back at the end.
+    What is not needed is given back at the end.
     """
 
     def __init__(self, path: Path) -> None:
@@ -27,7 +25,7 @@ class Space:
         self.fileno = os.open(path, os.O_RDWR | os.O_CLOEXEC)
 
     def reserve(self, size: int) -> None:
-        """Let the file have ``size`` bytes at least; raise OSError where it cannot."""
+        """Let the file have ``size`` bytes at least; raise OSError if it cannot."""
         if size <= self.size:
             return
         size += _SPACE_STEP

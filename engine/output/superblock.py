@@ -41,7 +41,7 @@ def allocated(path: Path) -> int | None:
 
 
 def check_end(path: Path) -> None:
-    """Raise BadInput where a file is missing, no HDF5 file, or shorter than it says."""
+    """Raise BadInput if a file is missing, no HDF5 file, or shorter than it says."""
     try:
         end = allocated(path)
         size = path.stat().st_size

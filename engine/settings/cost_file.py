@@ -21,7 +21,7 @@ _HEAD = """\
 
 
 class Finding(NamedTuple):
-    """A cost: its value in the unit of ``Costs``, None where it was not measured.
+    """A cost: its value in the unit of ``Costs``, None if it was not measured.
 
     ``how`` says how it was measured, or why it was not.
     """

@@ -27,7 +27,7 @@ class About(TypedDict, total=False):
     unit      ``"ns"``, ``"byte"``, ...; absent: a plain number
     kind      ``"size"``: bytes, typed as ``64GiB`` and shown so
     choices   the values that are allowed
-    min, max  bounds, both included; ``min`` is 0 for numbers unless given
+    min, max  bounds, both included; ``min`` of a number is 0 by default
     column    the name in ``kernels.state.Info`` of the column that has the value
     """
 

@@ -4,7 +4,7 @@ A field's annotation gives its type; its ``metadata`` may say more: ``knob.About
 
 A field whose type is a dataclass is a group: ``khugepaged.defrag=false`` sets a field
 of it, and the group's own name (``thp=always``) its first field.  A field that only one
-group has goes by its own name, too: ``max_ptes_none=0``.
+group has also goes by its own name: ``max_ptes_none=0``.
 """
 
 import tomllib
@@ -91,7 +91,7 @@ def _grouped(
 
 
 def _full(key: str, known: Mapping, hints: Mapping) -> str:
-    """Return the full name of a field that only one group has, else ``key``."""
+    """Return the full name of a field that only one group has, otherwise ``key``."""
     owners = [
         name
         for name in known
@@ -104,7 +104,7 @@ def _full(key: str, known: Mapping, hints: Mapping) -> str:
 def _check_names(
     names: Iterable[str], known: Mapping, hints: Mapping, prefix: str
 ) -> None:
-    """Raise BadInput where a name is not known, and say which are."""
+    """Raise BadInput if a name is not known, and say which are."""
     choices = [
         f"{name}.{inner.name}" if inner else name
         for name in known
@@ -125,7 +125,7 @@ def describe(parameters: type) -> list[tuple[str, str, str]]:
 
 
 def _described(parameters: type, defaults: Mapping, prefix: str) -> list:
-    """Do ``describe``; ``defaults`` are a group's, where its type has others."""
+    """Do ``describe``; ``defaults`` are a group's, if its type has others."""
     lines = []
     for field in fields(parameters):
         default = defaults.get(field.name, _default(field))

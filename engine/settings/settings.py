@@ -68,7 +68,7 @@ SNAPSHOTS = {"help": "simulated seconds of snapshots, as 0.5,1"}
 
 
 def nanoseconds(seconds: Sequence[float]) -> tuple[int, ...]:
-    """Return times given in seconds as ``snapshots_ns`` takes them."""
+    """Return times in seconds as ``snapshots_ns`` takes them."""
     return tuple(round(time * 1e9) for time in seconds)
 
 

@@ -16,7 +16,7 @@ TARGETS = tuple(one.name.lower() for one in TargetRule)
 
 @dataclass(frozen=True)
 class Thp:
-    """Huge pages at faults and in migration; BadInput where a value is not allowed."""
+    """Huge pages at faults and in migration; BadInput if a value is not allowed."""
 
     enabled: str = knob(
         "never", "which VMAs get huge pages", choices=ENABLED, column="THP_ENABLED"
@@ -54,7 +54,7 @@ def eligible(enabled: str, advice: Advice) -> bool:
 
 @dataclass(frozen=True)
 class Khugepaged:
-    """khugepaged's knobs (6.1); BadInput where a value is not allowed."""
+    """khugepaged's knobs (6.1); BadInput if a value is not allowed."""
 
     pages_to_scan: int = knob(
         8 * HPAGE_PMD_NR, "pages a wake-up looks at", unit="page", min=1, max=UINT_MAX

@@ -34,8 +34,8 @@ class Column:
 class Field:
     """One variable of a study's own records.
 
-    dtype  ``"i8"``, ``"i1"``, ``"f8"``, or ``"S64"``: UTF-8, cut to so many bytes
-    flags  what the values 0, 1, .. mean, where they are not numbers
+    dtype  ``"i8"``, ``"i1"``, ``"f8"``, or ``"S64"``: UTF-8, cut to that size
+    flags  what the values 0, 1, .. mean, if they are not numbers
     """
 
     name: str

@@ -15,7 +15,7 @@ BYTES_ALWAYS = 300 << 20
 
 
 def check_memory(study: Study) -> None:
-    """Raise BadInput where the host cannot hold the largest variant of ``study``."""
+    """Raise BadInput if the host cannot hold the largest variant of ``study``."""
     largest = max(study.variants, key=memory_needed)
     needed, available = memory_needed(largest), memory_available()
     if needed > available:

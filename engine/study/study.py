@@ -28,7 +28,7 @@ Name = str | tuple[str, str]
 def scales(dimension: Name, variants: Sequence[Name]) -> dict[str, list[str]]:
     """Return the dimensions, and the values of each in order.
 
-    Raises BadInput where variants of two dimensions are not every value of the first
+    Raises BadInput if variants of two dimensions are not every value of the first
     with every value of the second, the second running fastest.
     """
     if isinstance(dimension, str):
@@ -58,7 +58,7 @@ def label(name: Name) -> str:
 class Variant:
     """One run of a study.
 
-    ``name`` is its value of the study's dimension, or its two where that has two.
+    ``name`` is its value of the study's dimension, or its two if that has two.
     ``steps`` drives the simulation and returns the values of the study's own columns,
     by name, if it has any.  ``accesses`` (events expected) feeds the progress bar,
     ``mapped_pages`` (most 4 KiB pages mapped at once) the estimate of the host memory
@@ -82,9 +82,9 @@ class Study:
     ``dimension`` names what the variants differ in, and the dimension of ``/summary``.
     It may be two: the variants then are every value of the first with every value of
     the second, in that order.
-    ``report`` makes the text for the screen where the plain table will not do.
+    ``report`` makes the text for the screen if the plain table will not do.
     ``records`` are more groups of the file.
-    Raises BadInput where there is no variant, two have one name, or one of two
+    Raises BadInput if there is no variant, two have one name, or one of two
     dimensions lacks a value of the other.
     """
 

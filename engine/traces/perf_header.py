@@ -146,7 +146,7 @@ class _Head:
 
 
 def _take(window: Window, size: int) -> bytes:
-    """Return the first ``size`` bytes of a file, or all where it has fewer."""
+    """Return the first ``size`` bytes of a file, or all if it has fewer."""
     parts: list[bytes] = []
     left = size
     while True:
@@ -174,7 +174,7 @@ def _names(window: Window, head: _Head) -> dict[tuple[int, ...], str]:
 
 
 def _described(text: bytes) -> dict[tuple[int, ...], str]:
-    """Return what HEADER_EVENT_DESC says; raises struct.error where it is cut."""
+    """Return what HEADER_EVENT_DESC says; raises struct.error if it is cut."""
     events, attr_size = struct.unpack_from("<II", text)
     names, at = {}, 8
     for _ in range(events):

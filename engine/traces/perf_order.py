@@ -1,10 +1,10 @@
 """Samples of a perf.data file in the order of time.
 
 Each CPU writes a buffer of its own, so that samples of one round of perf's through all
-buffers are not in order.  As perf script does, samples are held back until they can be
-put in order: no sample that comes after the end of a round is earlier than the latest
-one of the round before.  So memory holds two rounds; of a file without rounds, or of
-one long round, it holds all of that.
+buffers are not in order.  As in perf script, samples wait until they can be put in
+order: no sample that comes after the end of a round is earlier than the latest one of
+the round before.  So memory holds two rounds; of a file without rounds, or of one long
+round, it holds everything.
 """
 
 from collections.abc import Iterator
@@ -59,7 +59,7 @@ class Samples:
             self._keep(order, whole)
 
     def _make_room(self) -> None:
-        """Let the table have room for a chunk, and for as many as are held back."""
+        """Let the table have room for a chunk, and for all that wait."""
         count = int(self._info[ps.RECORDS])
         size = count + max(count, self._chunk)
         if size > len(self._writes):
@@ -123,7 +123,7 @@ class Samples:
         return None
 
     def _order(self, more: bool) -> tuple[np.ndarray | None, int]:
-        """Return the table's order, None where it has it, and how much is final."""
+        """Return the table's order, None if it has it, and how much is final."""
         info, count = self._info, int(self._info[ps.RECORDS])
         if not self._recording.has_time:
             return None, count

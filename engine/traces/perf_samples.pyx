@@ -53,7 +53,7 @@ cdef inline const int64_t *event_of(
     const int64_t *ids,
     int64_t n,
 ) noexcept nogil:
-    """Return the event of a sample, by its identifier where there are several."""
+    """Return the event of a sample, by its identifier if there are several."""
     cdef int64_t low = 0, high = n, middle, wanted
     if n == 0:
         return events
@@ -176,12 +176,12 @@ def parse(
     data    uint8[at least SIZE]
     events  int64[events, EVENT]
     ids     int64[n, 2]: identifiers in ascending order, and their events' rows; n is 0
-            where there is one event.  Otherwise ID_AT of row 0 is that of all
+            if there is one event.  Otherwise ID_AT of row 0 is that of all
     table   int64[5, at least LIMIT]: process, thread, cpu, time_ns, vpn, as
             ``TraceChunk`` has them
     writes  uint8[the same]: whether the access is a write
     info    int64[INFO]; WRITE: what a page fault is.  POSITION, RECORDS, SAMPLES and
-            SKIPPED grow.  LATEST is the latest time so far, ORDERED becomes 0 where a
+            SKIPPED grow.  LATEST is the latest time so far, ORDERED becomes 0 if a
             sample is earlier than one before it.  ROUND is LATEST at the last end of a
             round, FLUSH at the one before: later samples are not earlier than FLUSH.
             WHY becomes why this ends, at a record that is cut, malformed or cannot be

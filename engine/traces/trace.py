@@ -1,6 +1,6 @@
 """Recorded traces, read as a stream: perf.data, perf script text, valgrind lackey.
 
-The format is told from the first bytes, gzip from its magic bytes.  Memory does not
+The first bytes say which format it is, and whether it is gzip.  Memory does not
 grow with the trace's length.
 """
 

@@ -101,7 +101,7 @@ cdef inline int decimal(Cursor *line, int64_t *value) noexcept nogil:
 
 
 cdef inline bint hexadecimal(Cursor *line, uint64_t *value) noexcept nogil:
-    """Read 1 to 16 digits; return whether there are as many."""
+    """Read 1 to 16 digits; return whether there are 1 to 16."""
     cdef Text start = line.at
     cdef int digit
     value[0] = 0
@@ -206,7 +206,7 @@ cdef inline bint read_exception(
 cdef inline int read_sample(
     Text at, Text end, bint exceptions, Access *found
 ) noexcept nogil:
-    """Read all that follows the command's name; REFUSED where that is something else."""
+    """Read all that follows the command's name; REFUSED if that is something else."""
     cdef Cursor line
     cdef uint64_t address
     cdef int digits
@@ -296,7 +296,7 @@ cdef int lackey_line(Text at, Text end, Access *found) noexcept nogil:
 
 
 cdef inline int64_t line_length(Text at, int64_t left, bint last) noexcept nogil:
-    """Return the bytes of the line at ``at``, 0 where it is not all there."""
+    """Return the bytes of the line at ``at``, 0 if it is not all there."""
     cdef Text newline = <Text>memchr(at, c"\n", min(left, LONGEST_LINE))
     if newline != NULL:
         return newline - at + 1

@@ -13,7 +13,7 @@ from .kinds import HotCold, NextTouch, Recorded, Stencil, Stream, Sweep, Workloa
 
 
 class Loads:
-    """The workloads of one run: one row a task, zero where a task has none."""
+    """The workloads of one run: one row a task, zero if a task has none."""
 
     def __init__(
         self, workloads: Sequence[Workload], tasks: int, seed: int, run: int
