@@ -98,7 +98,8 @@ def title(found: list[Bar]) -> str:
     faster, slower = time["none"] / time[best], time["lazy_migcache"] / time["none"]
     return (
         f"After threads move, {best} makes the run {faster:.1f} times as fast and"
-        f" keeps\nall huge pages; the migration cache makes it {slower:.1f} times as slow"
+        f" keeps\nall huge pages; the migration cache makes it {slower:.1f} times as"
+        " slow"
     )
 
 
