@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from ..errors import LazyNumaError
 from ..settings.cost_file import Finding
-from . import probe  # type: ignore[attr-defined]
+from . import probe
 
 PAGE, BLOCK = 4096, 2 << 20
 #: Huge pages' worth of memory that a measurement goes over: beyond most caches.
