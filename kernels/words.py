@@ -1,7 +1,7 @@
 """Bits, enumerations and dtypes that every kernel shares.
 
 Words are signed 64-bit integers with the sign bit clear, so that compiled and
-interpreted kernels compute alike (``docs/model.md`` gives the bit budgets).
+interpreted kernels compute alike (``docs/model/page.md`` gives the bit budgets).
 """
 
 from typing import Final

@@ -38,9 +38,9 @@ from ..engine.study.columns import SUMMARY, Column, hide
 from ..engine.study.study import Study, Variant
 from ..engine.workloads.kinds import Sweep
 from ..kernels.words import HPAGE_PMD_NR
-from .common.columns import ONLY_LAZY, without_best
+from .common.block import BLOCK
 from .common.opteron import NODES, opteron, spread
-from .common.sizes import BLOCK
+from .common.question_columns import ONLY_LAZY, without_best
 from .common.table import Row, aligned, count, percent, seconds, table
 from .common.tasks import start_tasks
 

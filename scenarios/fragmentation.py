@@ -25,8 +25,8 @@ from ..engine.study.study import Study, Variant
 from ..engine.workloads.kinds import Sweep
 from ..kernels.draws import draw_of
 from ..kernels.words import HPAGE_PMD_NR, PAGE_SIZE
-from .common.columns import share
-from .common.sizes import BLOCK
+from .common.block import BLOCK
+from .common.question_columns import share
 from .common.tasks import start_tasks
 
 QUESTION = "How often does a fault get a huge page, as free memory falls to pieces?"

@@ -22,7 +22,7 @@ from ..engine.study.columns import THP, Column
 from ..engine.study.study import Study, Variant
 from ..kernels.counters import ScanResult
 from ..kernels.words import HPAGE_PMD_NR
-from .common.sizes import BLOCK
+from .common.block import BLOCK
 from .common.tasks import nodes_with_cpus, start_tasks
 
 QUESTION = "How long does khugepaged take, and what does tuning it change?"

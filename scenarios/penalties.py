@@ -36,8 +36,8 @@ from ..engine.workloads.kinds import Gups, Stencil, Stream, Workload, Zipf
 from ..kernels.counters import Cause
 from ..kernels.words import HPAGE_PMD_NR, PAGE_SIZE
 from .common import mechanism, moved_job
-from .common.columns import share
 from .common.moved_job import AWAY, HOME, TASKS, MovedJob
+from .common.question_columns import share
 from .common.table import Row, aligned, percent, seconds
 from .common.tasks import move_tasks, start_tasks
 

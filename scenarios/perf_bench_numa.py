@@ -29,10 +29,10 @@ from ..engine.study.columns import SUMMARY, Column, hide
 from ..engine.study.study import Study, Variant
 from ..engine.workloads.kinds import Sweep
 from ..kernels.words import CACHE_LINE, PAGE_SIZE
-from .common.columns import ONLY_LAZY, moment
+from .common.block import BLOCK
 from .common.mechanism import check_knobs, settings_for
 from .common.opteron import NODES, opteron, spread
-from .common.sizes import BLOCK
+from .common.question_columns import ONLY_LAZY, moment
 from .common.table import Row, aligned, table
 
 QUESTION = "Do the threads of a process and its memory come together, and how soon?"

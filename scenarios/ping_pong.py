@@ -26,8 +26,8 @@ from ..engine.study.study import Study, Variant
 from ..engine.workloads.kinds import Uniform
 from ..kernels.counters import Refusal
 from ..kernels.words import HPAGE_PMD_NR, PAGE_SIZE
-from .common.columns import ONLY_LAZY
 from .common.mechanism import BALANCING, check_knobs, settings_for
+from .common.question_columns import ONLY_LAZY
 from .common.tasks import start_tasks
 
 QUESTION = "Tasks on two nodes share pages: which rules stop pages from bouncing?"

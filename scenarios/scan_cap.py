@@ -28,9 +28,9 @@ from ..engine.study.columns import SUMMARY, Column, hide
 from ..engine.study.study import Study, Variant
 from ..engine.workloads.kinds import Sweep
 from ..kernels.words import HPAGE_PMD_NR, PAGE_SIZE
-from .common.columns import ONLY_LAZY, moment, share
+from .common.block import BLOCK
 from .common.mechanism import BALANCING, check_knobs, settings_for
-from .common.sizes import BLOCK
+from .common.question_columns import ONLY_LAZY, moment, share
 from .common.table import Row, table
 from .common.tasks import move_tasks, start_tasks, wait_for
 

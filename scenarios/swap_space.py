@@ -32,8 +32,8 @@ from ..engine.workloads.kinds import Sweep, Uniform
 from ..kernels.counters import Refusal
 from ..kernels.words import HPAGE_PMD_NR, PAGE_SIZE
 from .common import mechanism
-from .common.columns import share, without_best
-from .common.sizes import BLOCK
+from .common.block import BLOCK
+from .common.question_columns import share, without_best
 from .common.tasks import move_tasks, nodes_with_cpus, start_tasks
 
 QUESTION = (

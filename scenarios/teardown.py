@@ -20,7 +20,7 @@ from ..engine.study.study import Study, Variant
 from ..engine.workloads.kinds import Sweep
 from ..kernels.words import PAGE_SIZE
 from .common import mechanism
-from .common.sizes import BLOCK
+from .common.block import BLOCK
 
 QUESTION = "Do fork trees with parked pages leave anything behind when they exit?"
 #: When the pages are parked: before the forks, between them, after them.

@@ -26,8 +26,8 @@ from ..engine.settings.tlb_size import Tlb
 from ..engine.study.columns import SUMMARY, THP, hide
 from ..engine.study.study import Study, Variant
 from ..kernels.words import HPAGE_PMD_NR, PAGE_SIZE
-from .common.columns import ONLY_LAZY
 from .common.moved_job import MovedJob, machine_of, run_job
+from .common.question_columns import ONLY_LAZY
 from .common.table import Row, table
 
 QUESTION = "Huge pages on the wrong node: move them whole, or split and rebuild them?"

@@ -32,7 +32,7 @@ from ..engine.study.columns import SUMMARY, Column, hide
 from ..engine.study.study import Study, Variant
 from ..engine.workloads.kinds import HotCold
 from ..kernels.words import PAGE_SIZE
-from .common.columns import ONLY_LAZY, share
+from .common.question_columns import ONLY_LAZY, share
 from .common.table import Row, aligned, percent, table
 from .common.tasks import wait_for
 

@@ -1,6 +1,6 @@
 """khugepaged: when it wakes up, where it goes on, what came of it.
 
-``docs/model.md`` §10.7; the scan and the collapse are kernels.
+``docs/model/thp.md`` 7 to 11; the scan and the collapse are kernels.
 """
 
 from typing import TYPE_CHECKING
@@ -26,7 +26,7 @@ from . import NEVER
 if TYPE_CHECKING:
     from ..simulation import Simulation
 
-#: Stream of the draws of the rule "random" (``docs/model.md`` §9).
+#: Stream of the draws of the rule "random" (``docs/model/quantum.md`` 4).
 STREAM = (1 << 63) + 1
 #: Nodes further from each other than this do not share a huge page (RECLAIM_DISTANCE).
 RECLAIM_DISTANCE = 30

@@ -1,4 +1,4 @@
-"""NUMA balancing's share of the scheduler's ticks (``docs/model.md`` §11.3).
+"""NUMA balancing's share of the scheduler's ticks (``docs/model/balancing.md`` 16).
 
 Tasks that run are ticked: they scan, and move to their memory.
 """

@@ -31,7 +31,7 @@ class Locality:
     def converged_ns(self) -> float:
         """Return the time from the run's start until its accesses stay local, or nan.
 
-        ``docs/model.md`` §5.9.
+        ``docs/model/placement.md`` 11.
         """
         if not self._times:
             return math.nan

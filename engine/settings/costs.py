@@ -7,7 +7,7 @@ from .knob import check_knobs, knob
 
 @dataclass(frozen=True)
 class Costs:
-    """Cost model (``docs/model.md`` §7); a command line sets ``cost.NAME=...``.
+    """Cost model (``docs/model/time.md``); a command line sets ``cost.NAME=...``.
 
     All fields are integers, and the phrase of each says where its default comes from.
     Raises BadInput for a negative one, and for a bandwidth of 0.

@@ -14,7 +14,7 @@ FILTERS = tuple(one.name.lower() for one in Filter)
 class Balancing:
     """kernel.numa_balancing and /sys/kernel/debug/sched/numa_balancing (6.12).
 
-    ``docs/model.md`` §11.  Switches say which kernel had the rule.  Raises BadInput
+    ``docs/model/balancing.md``.  Switches say which kernel had the rule.  Raises BadInput
     where a value is not allowed.
     """
 

@@ -1,7 +1,7 @@
 """Which rules a kernel has: settings by the kernel's name.
 
 A profile says what cannot be changed while the kernel runs, and what its knobs are at
-the start; ``docs/model.md`` says what each switch means.
+the start; ``docs/model`` says what each switch means.
 """
 
 from dataclasses import replace

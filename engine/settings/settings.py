@@ -13,7 +13,7 @@ from .tlb_size import Tlb
 
 @dataclass(frozen=True)
 class Settings:
-    """Model parameters; results depend on each of them (``docs/model.md`` §6).
+    """Model parameters; results depend on each of them (``docs/model/quantum.md``).
 
     Raises BadInput if a field is out of its range.
     """

@@ -7,7 +7,7 @@ from .knob import check_knobs, knob
 
 @dataclass(frozen=True)
 class Tlb:
-    """Second-level TLB (``docs/model.md`` §10.8); BadInput where a value is bad.
+    """Second-level TLB (``docs/model/quantum.md`` 11); BadInput where a value is bad.
 
     Defaults are of a Skylake-SP core (Intel optimization reference manual): 1536
     entries shared by both sizes, modelled apart; 1 MiB L2 and its 1.375 MiB of the last

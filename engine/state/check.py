@@ -35,7 +35,7 @@ Pages = tuple[int, int]
 
 
 def check(world: World) -> None:
-    """Prove the invariants of ``docs/model.md``, or raise AssertionError.
+    """Prove the invariants of ``docs/model``, or raise AssertionError.
 
     Frames are conserved, no frame is mapped at two pages, mapcounts equal PTEs and PMD
     entries, slots and entries equal the PTEs that hold them, lists hold what they

@@ -12,7 +12,7 @@ from .world import World
 
 
 class NumaTask(NamedTuple):
-    """A task's row (``docs/model.md`` §11); ms, ns and pages; NONE (-1) for none.
+    """A task's row (``docs/model/balancing.md`` 1); ms, ns and pages; NONE (-1) for none.
 
     ``faults`` is int64[4, nodes, 2]: MEM, CPU, MEMBUF, CPUBUF; shared and private.
     """

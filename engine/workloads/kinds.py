@@ -1,6 +1,6 @@
 """What tasks do: streams of accesses, made inside the kernels from these parameters.
 
-Every class is one kind of ``docs/model.md`` §9.  ``task`` is a Task, ``region`` a
+Every class is one kind of ``docs/model/quantum.md`` 5.  ``task`` is a Task, ``region`` a
 Region, ``count`` the number of accesses, ``refs`` the cache-line references that an
 access stands for, ``write`` the share of writes.  ``first`` and ``pages`` restrict it
 to a part of the region (4 KiB pages; None: to its end).

@@ -1,6 +1,6 @@
 """Faults on whole blocks, and their migration (do_huge_pmd_*, mm/huge_memory.c).
 
-``docs/model.md`` §10.2 and §10.5.  ``at`` is the index of the PTE of the page that was
+``docs/model/fault.md`` 6 and 7.  ``at`` is the index of the PTE of the page that was
 touched, ``v`` the row of the VMA; words of blocks that are split are Cython's.
 """
 

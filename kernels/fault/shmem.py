@@ -1,6 +1,6 @@
 """Shared anonymous memory (mm/shmem.c, 6.1): pages of an object, not of a process.
 
-``docs/model.md`` §5.11.  What an object holds, its page cache, is a range of
+``docs/model/fault.md`` 8.  What an object holds, its page cache, is a range of
 ``Memory.pte`` that no process walks: PRESENT and a frame, SWAP and a slot, or none.
 ``m`` Memory, ``s`` shard (S: serial), ``at`` index of the PTE, ``v`` row of the VMA.
 """

@@ -8,7 +8,7 @@ from ...engine.errors import BadInput
 from ...engine.machine import presets
 from ...engine.machine.machine import Machine, cpus_of
 from ...engine.simulation import Simulation
-from .sizes import BLOCK
+from .block import BLOCK
 
 NODES = 4
 

@@ -15,7 +15,7 @@ from ...engine.errors import BadInput, BadTrace, did_you_mean
 from ...engine.settings.numa_balancing import MODES as BALANCING_MODES
 from ...engine.settings.settings import Settings
 from ...kernels.words import PAGE_SHIFT, PAGE_SIZE
-from ..common.sizes import BLOCK
+from ..common.block import BLOCK
 
 ADVICES = (
     "hugepage",

@@ -20,15 +20,15 @@ from typing import Any, NoReturn
 from ....engine.errors import BadInput, LazyNumaError
 from ..say import fail, located, warn
 from ..signals import Stopped, stopped
-from . import calibrate, info, replay, run, scenarios
+from . import list_scenarios, measure_costs, replay_file, run_scenario, show_info
 
 #: Name, module and help of each command, in the order of ``lazynuma --help``.
 COMMANDS = (
-    ("run", run, "run a scenario and show its table"),
-    ("scenarios", scenarios, "list the scenarios and their parameters"),
-    ("replay", replay, "run a recorded trace or a memory script"),
-    ("info", info, "show what the file of a run holds"),
-    ("calibrate", calibrate, "measure what memory operations cost on this machine"),
+    ("run", run_scenario, "run a scenario and show its table"),
+    ("scenarios", list_scenarios, "list the scenarios and their parameters"),
+    ("replay", replay_file, "run a recorded trace or a memory script"),
+    ("info", show_info, "show what the file of a run holds"),
+    ("calibrate", measure_costs, "measure what memory operations cost on this machine"),
 )
 _LIBRARIES = ("numpy", "numba", "h5py")
 
