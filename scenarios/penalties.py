@@ -304,8 +304,8 @@ def _both_penalties(row: dict[str, Row]) -> list[str]:
         "Van Riel said 10-20 % for the wrong node and 5-15 % for 4 KiB pages; each"
         " figure\nis below, in or above that range.",
         *_share_of_memory(column("remote_penalty", "2M", "remote")),
-        "stream: the remote bandwidth of a task falls as latency grows"
-        " (docs/model/time.md);\nperf bench numa measured 26 % on an Opteron of 2012.",
+        "stream: the remote bandwidth of a task falls as latency grows (see"
+        "\ndocs/model/time.md); perf bench numa measured 26 % on an Opteron of 2012.",
     ]
 
 
@@ -342,9 +342,11 @@ def _order(row: dict[str, Row]) -> list[str]:
     unused = [change for change in orders if times[change] == times["as is"]]
     counted = len(orders) - len(unused)
     lines = [
-        f"Ranking of the mechanisms, huge pages on: {', '.join(usual)}.",
-        f"It stayed so in {counted - len(other)} of the {counted} runs with a cost"
-        " halved or doubled that changed a time" + (", but:" if other else "."),
+        "Ranking of the mechanisms, huge pages on:",
+        f"  {', '.join(usual)}",
+        f"A cost was halved or doubled, and a time changed, {counted} times. The"
+        f"\nranking stayed so {counted - len(other)} times"
+        + (", but:" if other else "."),
         *(f"  {change}: {', '.join(order)}" for change, order in other.items()),
     ]
     costs = dict.fromkeys(change.split(" ")[0] for change in unused)

@@ -291,10 +291,10 @@ def _report(study: Study, rows: list[Row]) -> str:
     return "\n\n".join(
         [
             table(study, rows),
-            "\n".join(_published("converged", CONVERGENCE, _CONVERGED, row)),
-            "\n".join(_published("bandwidth", BANDWIDTH, _BANDWIDTH, row)),
+            *_published("converged", CONVERGENCE, _CONVERGED, row),
+            *_published("bandwidth", BANDWIDTH, _BANDWIDTH, row),
             "Published in 2012 and here: seconds until the threads of each process are"
-            " on one node,\nand its memory too (published 100: not within 100 s), and"
+            " on one\nnode, and its memory too (published 100: not within 100 s), and"
             " GB/s.",
         ]
     )
@@ -319,15 +319,17 @@ def _published(
     ours: Ours,
     row: dict[tuple[str, str], Row],
 ) -> list[str]:
-    """Return the lines of a table of published figures, and of ours."""
+    """Return [the table of published figures and ours], [] if none was run."""
     names = [run for run in figures if (run, "off") in row]
+    if not names:
+        return []
     shown = [(heading, names)]
     for i, kernel in enumerate(KERNELS):
         shown.append((kernel, [_figure(figures[run][i]) for run in names]))
     for what, mode, column, unit in ours:
         values = [row[run, mode][column] / unit for run in names]
         shown.append((what, [_figure(value) for value in values]))
-    return aligned(shown)
+    return ["\n".join(aligned(shown))]
 
 
 def _figure(value: float | None) -> str:

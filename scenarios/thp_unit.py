@@ -123,5 +123,5 @@ def _report(study: Study, rows: list[Row], tuned: Khugepaged) -> str:
         f" max_ptes_none {tuned.max_ptes_none}, max_ptes_swap {tuned.max_ptes_swap},"
         f" max_ptes_shared {tuned.max_ptes_shared};\n"
         "it sleeps in whole and split. Linux's default is 4,096 pages every 10,000 ms."
-        " The slower\nit is, the more pages have moved when it rebuilds."
+        "\nThe slower it is, the more pages have moved when it rebuilds."
     )

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ..simulation import Simulation
 
 #: Stream of the draws of the rule "random" (``docs/model/quantum.md`` 4).
+#: A uint64: a Python int of this size fails if draw_of was compiled for smaller ones.
 STREAM = np.uint64((1 << 63) + 1)
 #: Nodes further from each other than this do not share a huge page (RECLAIM_DISTANCE).
 RECLAIM_DISTANCE = 30
