@@ -5,13 +5,8 @@ isolated or taken for private.  The CPUs of a node share one batch here.  There 
 batches in sequential mode only (``info[LRU_BATCHES]``).
 """
 
-from typing import Final
-
 from ..jit.compile import called, inlined
-from ..state import Info, Node
-
-#: A batch with this many pages goes to the LRU (mm/pagevec.h, 6.1).
-PAGEVEC_SIZE: Final = 15
+from ..state import PAGEVEC_SIZE, Info, Node
 
 
 @inlined
