@@ -3,7 +3,7 @@
 from ..counters import Refusal
 from ..frames.account import refuse
 from ..frames.swap_state import drop_entry, get_id
-from ..jit.compile import called, inlined
+from ..jit.compile import inlined
 from ..state import SERVED, Info, Shard
 from ..words import (
     FRAME_LAZYFREE,
@@ -27,7 +27,7 @@ def _migcache(m):
     return Cache(PTE_PARKED, FRAME_MIGCACHE, m.entry_count, m.entry_frame, freed)
 
 
-@called
+@inlined
 def migcache_faults(m, s, k, run):
     """Serve a row of faults on pages in the migration cache (``lazy_faults``)."""
     return lazy_faults(m, s, k, run, _migcache(m))

@@ -8,11 +8,11 @@ from ..access_run import task_of
 from ..counters import Cause, Refusal, Vm
 from ..frames.account import add_rss, charge
 from ..frames.allotment import close_row, has_frame, open_row
-from ..frames.look_ahead import look_ahead
+from ..frames.look_ahead import look_ahead_parked
 from ..frames.page_alloc import node_of
 from ..frames.rmap import mapcount, try_to_unmap
 from ..frames.swap_state import push_freed, uncached
-from ..jit.compile import inlined
+from ..jit.compile import called, inlined
 from ..placement.mempolicy import alloc_on_node, mpol_misplaced
 from ..placement.migrate import migrate_folio_move, migration_cost, migration_ns
 from ..placement.moves import note_move_of
@@ -90,7 +90,7 @@ def _leave_cache(m, s, cache, given):
     push_freed(m.shard, s, cache.freed, cache.frames, given)
 
 
-@inlined
+@called
 def lazy_faults(m, s, k, run, cache):
     """Serve a row of faults that move parked pages to the task's node and map them.
 
@@ -107,7 +107,7 @@ def lazy_faults(m, s, k, run, cache):
     moved = Moved(open_row(m, s, row.target), 0, 0)
     while k < run.end and has_frame(moved.frames):
         word = run.queued[k]
-        look_ahead(m, run.queued, k, run.last)
+        look_ahead_parked(m, cache, run.queued, k, run.last)
         if not is_of(word, run, row.low, row.high) or word & refused:
             break
         at = (word & ACCESS_VPN) + row.delta

@@ -5,7 +5,7 @@ from ..frames.account import charge, refuse
 from ..frames.lru_batch import folio_add_lru
 from ..frames.page_alloc import node_of
 from ..frames.swap_state import add_to_swap, drop_slot, get_id
-from ..jit.compile import called, inlined
+from ..jit.compile import inlined
 from ..placement.mempolicy import alloc_page_vma
 from ..placement.migrate import lru_add
 from ..state import SERVED, Cost, Ids, Info, Shard, Task
@@ -32,7 +32,7 @@ def _swapcache(m):
     return Cache(PTE_SWAP, FRAME_SWAPCACHE, m.slot_count, m.slot_frame, freed)
 
 
-@called
+@inlined
 def swapcache_faults(m, s, k, run):
     """Serve a row of faults on pages in the swap cache (``lazy_faults``)."""
     return lazy_faults(m, s, k, run, _swapcache(m))
