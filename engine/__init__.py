@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from .errors import BadInput as BadInput
     from .errors import LazyNumaError as LazyNumaError
     from .errors import SimulationError as SimulationError
-    from .machine.machine import Machine as Machine
-    from .machine.presets import preset as preset
-    from .machine.presets import uniform as uniform
-    from .machine.zones import watermarks as watermarks
+    from .machines.machine import Machine as Machine
+    from .machines.presets import preset as preset
+    from .machines.presets import uniform as uniform
+    from .machines.spec import machine as machine
+    from .machines.zones import watermarks as watermarks
     from .output.reader import RunFile as RunFile
     from .output.reader import recover as recover
     from .output.writer import RunWriter as RunWriter
@@ -62,10 +63,11 @@ _WHERE = {
     "BadInput": ".errors",
     "LazyNumaError": ".errors",
     "SimulationError": ".errors",
-    "Machine": ".machine.machine",
-    "preset": ".machine.presets",
-    "uniform": ".machine.presets",
-    "watermarks": ".machine.zones",
+    "Machine": ".machines.machine",
+    "machine": ".machines.spec",
+    "preset": ".machines.presets",
+    "uniform": ".machines.presets",
+    "watermarks": ".machines.zones",
     "RunFile": ".output.reader",
     "recover": ".output.reader",
     "RunWriter": ".output.writer",

@@ -20,7 +20,7 @@ from .daemons import Daemon
 from .daemons.khugepaged_do_scan import Khugepaged
 from .daemons.task_tick_numa import TaskTicks
 from .errors import BadInput
-from .machine.machine import Machine
+from .machines.machine import Machine
 from .observer import Observer, Silent
 from .quantum import loop
 from .quantum.convergence import Locality

@@ -27,7 +27,7 @@ from functools import partial
 import numpy as np
 
 from ..engine.errors import BadInput
-from ..engine.machine.machine import Machine
+from ..engine.machines.machine import Machine
 from ..engine.settings.numa_balancing import Balancing
 from ..engine.settings.settings import Settings
 from ..engine.settings.sizes import format_size

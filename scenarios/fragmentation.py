@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from ..engine.errors import BadInput
-from ..engine.machine import presets
-from ..engine.machine.zones import watermarks
+from ..engine.machines import presets
+from ..engine.machines.zones import watermarks
 from ..engine.settings.settings import Settings
 from ..engine.settings.sizes import format_size
 from ..engine.settings.thp import ASLEEP, DEFRAG, Thp

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from ..engine.errors import BadInput
-from ..engine.machine import spec
+from ..engine.machines import spec
 from ..engine.settings.numa_balancing import Balancing
 from ..engine.settings.settings import SNAPSHOTS, Settings, nanoseconds
 from ..engine.settings.sizes import format_size

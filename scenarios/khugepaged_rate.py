@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from ..engine.errors import BadInput
-from ..engine.machine import spec
-from ..engine.machine.machine import Machine
+from ..engine.machines import spec
+from ..engine.machines.machine import Machine
 from ..engine.settings.costs import Costs
 from ..engine.settings.settings import SNAPSHOTS, Settings, nanoseconds
 from ..engine.settings.sizes import format_size

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from ..engine.errors import BadInput
-from ..engine.machine import spec
+from ..engine.machines import spec
 from ..engine.settings.settings import Settings
 from ..engine.simulation import Simulation
 from ..engine.study.columns import SUMMARY, hide

@@ -22,7 +22,7 @@ from functools import partial
 from typing import NamedTuple
 
 from ..engine.errors import BadInput
-from ..engine.machine.machine import Machine
+from ..engine.machines.machine import Machine
 from ..engine.settings.costs import Costs
 from ..engine.settings.settings import Settings
 from ..engine.settings.sizes import format_size

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from ..engine.errors import BadInput
-from ..engine.machine import spec
+from ..engine.machines import spec
 from ..engine.settings.numa_balancing import Balancing
 from ..engine.settings.settings import Settings
 from ..engine.settings.thp import Thp

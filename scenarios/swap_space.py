@@ -18,9 +18,9 @@ from fractions import Fraction
 from functools import partial
 
 from ..engine.errors import BadInput
-from ..engine.machine import spec
-from ..engine.machine.machine import Machine
-from ..engine.machine.zones import watermarks
+from ..engine.machines import spec
+from ..engine.machines.machine import Machine
+from ..engine.machines.zones import watermarks
 from ..engine.settings.settings import Settings
 from ..engine.settings.sizes import format_size
 from ..engine.settings.thp import Thp

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import permutations
 
-from ..engine.machine import presets
+from ..engine.machines import presets
 from ..engine.settings.settings import Settings
 from ..engine.simulation import Simulation
 from ..engine.state.process import Region, Task

@@ -21,8 +21,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from ..engine.errors import BadInput
-from ..engine.machine import spec
-from ..engine.machine.machine import cpus_of
+from ..engine.machines import spec
+from ..engine.machines.machine import cpus_of
 from ..engine.settings.numa_balancing import Balancing
 from ..engine.settings.settings import Settings
 from ..engine.settings.sizes import format_size

@@ -57,3 +57,10 @@ def test_a_name_is_what_its_module_has(name):
 def test_an_unknown_name_is_refused():
     with pytest.raises(ImportError, match="Simulaton"):
         from lazynuma.engine import Simulaton  # noqa: F401
+
+
+def test_no_name_is_that_of_a_file_or_folder():
+    """A module that is imported takes its name in the package, whatever had it."""
+    root = Path(engine.__file__).parent
+    inside = {path.stem for path in root.iterdir()}
+    assert not inside & set(engine.__all__)

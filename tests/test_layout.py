@@ -20,7 +20,7 @@ KERNELS = (
     "fault reclaim calls quantum thp"
 ).split()
 ENGINE = (
-    "errors observer settings machine workloads traces calibrate state results calls "
+    "errors observer settings machines workloads traces calibrate state results calls "
     "daemons quantum simulation study output run"
 ).split()
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from ...kernels import state as st
 from ...kernels.quantum import price
-from ..machine.machine import Machine
+from ..machines.machine import Machine
 from ..settings.costs import Costs
 from ..settings.settings import Settings
 

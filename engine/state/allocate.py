@@ -8,8 +8,8 @@ from ...kernels.frames.page_alloc import WORD_BITS
 from ...kernels.knobs import Topology
 from ...kernels.words import HPAGE_PMD_NR, HPAGE_PMD_ORDER, NONE, PAGE_SIZE
 from ..errors import BadInput
-from ..machine.machine import Machine
-from ..machine.zones import watermarks
+from ..machines.machine import Machine
+from ..machines.zones import watermarks
 from ..settings.costs import Costs
 from ..settings.knob_columns import cost_columns, set_knobs
 from ..settings.settings import Settings

@@ -10,7 +10,7 @@ from ...kernels.calls.charge import charge_call
 from ...kernels.counters import Cause, Event, Vm
 from ...kernels.quantum import fold
 from ..errors import BadInput
-from ..machine.machine import Machine
+from ..machines.machine import Machine
 from ..observer import Observer
 from ..settings.costs import Costs
 from ..settings.settings import Settings

@@ -16,7 +16,7 @@ from ..settings.costs import Costs
 from .columns import Column, Records
 
 if TYPE_CHECKING:
-    from ..machine.machine import Machine
+    from ..machines.machine import Machine
     from ..settings.settings import Settings
     from ..simulation import Simulation
 

@@ -10,8 +10,8 @@ from functools import partial
 from typing import NamedTuple
 
 from ...engine.errors import BadInput
-from ...engine.machine import spec
-from ...engine.machine.machine import Machine
+from ...engine.machines import spec
+from ...engine.machines.machine import Machine
 from ...engine.settings.settings import Settings
 from ...engine.simulation import Simulation
 from ...engine.study.study import Variant

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from ...engine.errors import BadInput
-from ...engine.machine import presets
-from ...engine.machine.machine import Machine, cpus_of
+from ...engine.machines import presets
+from ...engine.machines.machine import Machine, cpus_of
 from ...engine.simulation import Simulation
 from .block import BLOCK
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ...engine.machine.machine import Machine, cpus_of
+from ...engine.machines.machine import Machine, cpus_of
 from ...engine.simulation import Simulation
 from ...engine.state.process import Process, Task
 

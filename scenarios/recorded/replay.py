@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...engine.errors import BadInput
-from ...engine.machine import spec
+from ...engine.machines import spec
 from ...engine.settings.settings import Settings
 from ...engine.simulation import Simulation
 from ...engine.state.process import Process, Region, Task

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...engine.errors import BadInput, Segfault, SimulationError
-from ...engine.machine.machine import Machine, from_slit
+from ...engine.machines.machine import Machine, from_slit
 from ...engine.settings.profiles import DEFAULT, PROFILES
 from ...engine.settings.settings import Settings
 from ...engine.simulation import Simulation

@@ -3,7 +3,7 @@
 from itertools import groupby
 
 from lazynuma.engine import Mode, Policy, Settings, Simulation, Sweep, Thp, uniform
-from lazynuma.engine.machine.machine import from_slit
+from lazynuma.engine.machines.machine import from_slit
 from lazynuma.kernels.counters import Refusal, Vm
 
 PAGE, BLOCK = 4096, 512

@@ -23,7 +23,7 @@ from lazynuma.engine import (
     Zipf,
     uniform,
 )
-from lazynuma.engine.machine.machine import from_slit
+from lazynuma.engine.machines.machine import from_slit
 from lazynuma.engine.settings.thp import DEFRAG, TARGETS
 from reference import BLOCK
 

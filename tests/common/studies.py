@@ -1,6 +1,6 @@
 """A study whose variants do what a test says."""
 
-from lazynuma.engine.machine.presets import preset
+from lazynuma.engine.machines.presets import preset
 from lazynuma.engine.settings.settings import Settings
 from lazynuma.engine.study.columns import SUMMARY
 from lazynuma.engine.study.study import Study, Variant

@@ -21,7 +21,7 @@ from lazynuma.engine import (
     Uniform,
     uniform,
 )
-from lazynuma.engine.machine.machine import from_slit
+from lazynuma.engine.machines.machine import from_slit
 from lazynuma.engine.quantum import loop
 from lazynuma.kernels.counters import Refusal, ScanResult, ScanSkip, Vm
 from lazynuma.kernels.quantum.barrier import serve_set_aside

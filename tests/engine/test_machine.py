@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lazynuma.engine.errors import BadInput
-from lazynuma.engine.machine.machine import Machine, from_slit
-from lazynuma.engine.machine.numactl import from_numactl
-from lazynuma.engine.machine.presets import PRESETS, preset, uniform
-from lazynuma.engine.machine.spec import machine
-from lazynuma.engine.machine.sysfs import from_sysfs
-from lazynuma.engine.machine.zones import watermarks
+from lazynuma.engine.machines.machine import Machine, from_slit
+from lazynuma.engine.machines.numactl import from_numactl
+from lazynuma.engine.machines.presets import PRESETS, preset, uniform
+from lazynuma.engine.machines.spec import machine
+from lazynuma.engine.machines.sysfs import from_sysfs
+from lazynuma.engine.machines.zones import watermarks
 
 MIB = 1 << 20
 GIB = 1 << 30

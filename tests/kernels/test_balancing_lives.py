@@ -22,7 +22,7 @@ from lazynuma.engine import (
     preset,
     uniform,
 )
-from lazynuma.engine.machine.machine import from_slit
+from lazynuma.engine.machines.machine import from_slit
 from lazynuma.kernels import state as st
 from lazynuma.kernels.counters import Vm
 from lazynuma.kernels.words import PTE_PROTNONE

@@ -10,8 +10,8 @@ import pytest
 
 from common.numa_world import HUGE, NEVER_MS, World
 from lazynuma.engine import Mode, Policy, Sweep, preset
-from lazynuma.engine.machine.machine import from_slit
-from lazynuma.engine.machine.presets import PRESETS
+from lazynuma.engine.machines.machine import from_slit
+from lazynuma.engine.machines.presets import PRESETS
 from lazynuma.engine.state.allocate import topology_type
 from lazynuma.kernels import state as st
 from lazynuma.kernels.counters import Vm

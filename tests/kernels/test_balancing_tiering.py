@@ -11,9 +11,9 @@ import pytest
 
 from common.numa_world import BLOCK, HUGE, MS, World
 from lazynuma.engine import Mode, Policy
-from lazynuma.engine.machine.machine import Machine, from_slit
-from lazynuma.engine.machine.presets import preset
-from lazynuma.engine.machine.zones import watermarks
+from lazynuma.engine.machines.machine import Machine, from_slit
+from lazynuma.engine.machines.presets import preset
+from lazynuma.engine.machines.zones import watermarks
 from lazynuma.kernels import state as st
 from lazynuma.kernels.counters import Vm
 from lazynuma.kernels.words import PTE_YOUNG

@@ -3,7 +3,7 @@
 ``docs/model/`` has a page for each group of these files.
 """
 
-from lazynuma.engine.machine.zones import watermarks
+from lazynuma.engine.machines.zones import watermarks
 from lazynuma.engine.settings.costs import Costs
 from lazynuma.engine.settings.settings import Settings
 from lazynuma.engine.state.allocate import managed_pages, node_shift, usable_pages
