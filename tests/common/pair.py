@@ -80,7 +80,7 @@ class Pair:
             self.compare_pages(fast, model)
         for fast, model in self.tasks:
             assert engine.clock(fast) == slow.clock(model), fast.id
-        for node in range(len(engine.machines.memory)):
+        for node in range(len(engine.machine.memory)):
             assert engine.free(node) == slow.free(node), node
         names = [one.name.lower() for one in Vm]
         counted = zip(names, engine.counters().T, slow.counters().T, strict=True)
@@ -108,7 +108,7 @@ class Pair:
             if model.alive:
                 assert engine.scan_state(fast) == slow.scan_state(model), fast.name
         assert engine.scan_skips().tolist() == slow.scan_skips().tolist()
-        for node in range(len(engine.machines.memory)):
+        for node in range(len(engine.machine.memory)):
             assert engine.tier_state(node) == slow.tier_state(node), node
 
     def compare_pages(self, fast, model):
