@@ -18,9 +18,19 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from ....engine.errors import BadInput, LazyNumaError
+from ....kernels.jit.cache_dir import CacheRefused
+from ....kernels.jit.compiling import compiled
+from ..compile_notice import CompileNotice
 from ..say import fail, located, warn
 from ..signals import Stopped, stopped
-from . import list_scenarios, measure_costs, replay_file, run_scenario, show_info
+from . import (
+    list_scenarios,
+    measure_costs,
+    replay_file,
+    run_scenario,
+    show_info,
+    warm_cache,
+)
 
 #: Name, module and help of each command, in the order of ``lazynuma --help``.
 COMMANDS = (
@@ -28,6 +38,7 @@ COMMANDS = (
     ("scenarios", list_scenarios, "list the scenarios and their parameters"),
     ("replay", replay_file, "run a recorded trace or a memory script"),
     ("info", show_info, "show what the file of a run holds"),
+    ("warm", warm_cache, "compile all kernels ahead, once for a kind of node"),
     ("calibrate", measure_costs, "measure what memory operations cost on this machine"),
 )
 _LIBRARIES = ("numpy", "numba", "h5py")
@@ -42,11 +53,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         options = _parser().parse_args(arguments)
         options.line = shlex.join(["lazynuma", *arguments])
+        compiled.tell = CompileNotice()
         with warnings.catch_warnings():
             warnings.showwarning = warn
             options.execute(options)
         sys.stdout.flush()
-    except BadInput as error:
+    except (BadInput, CacheRefused) as error:
         return fail(2, str(error))
     except Stopped as stop:
         return stopped(stop.signum)
