@@ -10,6 +10,7 @@ A command imports the engine inside its functions, so that ``--help`` is there a
 
 import argparse
 import os
+import re
 import shlex
 import signal
 import sys
@@ -92,7 +93,11 @@ def _parser() -> argparse.ArgumentParser:
         prog="lazynuma", metavar="COMMAND", help=argparse.SUPPRESS
     )
     for name, module, text in COMMANDS:
-        command = commands.add_parser(name, description=f"{text[0].upper()}{text[1:]}.")
+        command = commands.add_parser(
+            name,
+            description=f"{text[0].upper()}{text[1:]}.",
+            conflict_handler="resolve",  # a command may have a help of its own
+        )
         command.set_defaults(execute=module.execute)
         module.add_arguments(command)
     return parser
@@ -105,7 +110,13 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, formatter_class=_Help, **options)
 
     def error(self, message: str) -> NoReturn:
-        raise BadInput(f"{message} (see {self.prog} --help)")
+        raise BadInput(f"{message} (see {self.prog} --help){_hint(message)}")
+
+
+def _hint(message: str) -> str:
+    """Return a hint at ``--set`` for an option that looks like a parameter."""
+    found = re.fullmatch(r"unrecognized arguments: --([a-z_.]+)(?:=| )(\S+)", message)
+    return f" (did you mean --set {found[1]}={found[2]}?)" if found else ""
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
