@@ -30,6 +30,7 @@ from . import (
     replay_file,
     run_scenario,
     show_info,
+    sweep_points,
     warm_cache,
 )
 
@@ -38,6 +39,7 @@ COMMANDS = (
     ("run", run_scenario, "run a scenario and show its table"),
     ("scenarios", list_scenarios, "list the scenarios and their parameters"),
     ("replay", replay_file, "run a recorded trace or a memory script"),
+    ("sweep", sweep_points, "run many points of a scenario, each into a file"),
     ("info", show_info, "show what the file of a run holds"),
     ("warm", warm_cache, "compile all kernels ahead, once for a kind of node"),
     ("calibrate", measure_costs, "measure what memory operations cost on this machine"),
@@ -68,6 +70,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has left, so we leave too
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except sweep_points.Later as error:
+        return fail(sweep_points.LATER, str(error))
     except (LazyNumaError, OSError) as error:
         return fail(1, str(error))
     except Exception as error:
