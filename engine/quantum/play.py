@@ -10,6 +10,7 @@ import numpy as np
 from ...kernels import state as st
 from ...kernels.quantum import playback
 from ...kernels.quantum.accesses import CHUNK
+from ...kernels.quantum.fold import fold_processes
 from ...kernels.quantum.jobs import Job
 from ...kernels.words import (
     ACCESS_TAIL,
@@ -105,6 +106,8 @@ class Playback:
     def fold(self, span: Span) -> None:
         """Fold what a quantum did, and let tasks wait for their times."""
         memory = self._simulation.memory
+        # Who comes to another node scans as its process's size asks for.
+        fold_processes(memory, self._simulation.touched)
         playback.leave_places(memory)
         self._simulation.fold()
         if self._timed:
