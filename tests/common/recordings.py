@@ -17,7 +17,7 @@ def begin(pair, rng):
     pair.processes.append(process)
     for _ in range(rng.randint(1, 3)):
         pair.tasks.append(pair.call("start_task", process, any_cpu(pair, rng)))
-    pages = rng.choice([40, 300, 1300])
+    pages = rng.choice([40, 1300, 4000, 4000])
     pair.regions.append(pair.call("mmap", process, pages * 4096))
 
 
@@ -64,22 +64,31 @@ def times(pair, rng, count):
     step = rng.choice([100, 10_000, MS // 4])
     gaps = np.array([rng.randrange(2 * step) for _ in range(count)])
     for _ in range(rng.randint(0, 3)):
-        gaps[rng.randrange(count)] += rng.choice([MS, 30 * MS, 60 * MS])
+        long = 60 if pair.balances else 2500
+        gaps[rng.randrange(count)] += rng.choice([1, 30, long]) * MS
     found = pair.sims[1].now + np.cumsum(gaps)
     found -= np.array([rng.choice([0, 0, 3 * step]) for _ in range(count)])
     found[[rng.random() < 0.05 for _ in range(count)]] = -1
     return np.maximum(found, -1)
 
 
+def pages(rng, regions, who):
+    """Return the page of each access: at random, or one after the other."""
+    if rng.random() < 0.4:
+        return np.array([rng.randrange(regions[i][0].pages) for i in who])
+    sizes = np.array([region[0].pages for region in regions])
+    return (rng.randrange(sizes.max()) + np.arange(who.size)) % sizes[who]
+
+
 def play(pair, rng):
     """Let both play a random recording of some tasks."""
     tasks = rng.sample(pair.tasks, rng.randint(1, len(pair.tasks)))
     regions = [region_of(pair, task) for task in tasks]
-    count = rng.choice([3, 60, 400, 900])
+    count = rng.choice([3, 60, 400, 1500, 1500])
     who = owners(rng, len(tasks), count)
     columns = {
         "who": who,
-        "vpn": np.array([rng.randrange(regions[i][0].pages) for i in who]),
+        "vpn": pages(rng, regions, who),
         "writes": np.array([rng.random() < 0.6 for _ in who]),
         "cpu": cpus(pair, rng, who),
         "time_ns": times(pair, rng, count),
@@ -126,5 +135,6 @@ def recording_story(seed, steps, balanced=False, kind=Pair):
             prepare(pair, rng)
         play(pair, rng)
         pair.compare()
+        assert pair.sims[0].dropped == pair.sims[1].dropped
     pair.check()
     return pair
