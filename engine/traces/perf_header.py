@@ -83,6 +83,20 @@ class Recording:
         return table, np.ascontiguousarray(ids[np.argsort(ids[:, 0])])
 
 
+def sample_bytes(window: Window) -> tuple[int, int | None]:
+    """Return where the records of a file begin, and end if it says so.
+
+    ``window`` goes on to where they begin.  Raises BadTrace as ``Recording`` does.
+    """
+    size = int.from_bytes(window.data[8:16].tobytes(), "little")
+    if size == _PIPE_HEADER_SIZE:
+        return size, None
+    head = _head(window)
+    while window.offset + window.size < head.data and not window.last:
+        window.fill(window.size)
+    return head.data, head.end
+
+
 def _head(window: Window) -> "_Head | PipeHead":
     start = window.data[: window.size].tobytes()
     if start[:8] == SWAPPED:

@@ -14,12 +14,24 @@ _HEADER = struct.Struct("<IHH")
 _SAMPLE, _FINISHED_ROUND, _COMPRESSED, _COMPRESSED2 = 9, 68, 81, 83
 #: The head ends at the first of these.
 _ENDS_HEAD = (_SAMPLE, _FINISHED_ROUND, _COMPRESSED, _COMPRESSED2)
-_ATTR, _TRACING_DATA, _EVENT_UPDATE, _FEATURE = 64, 66, 78, 80
+TRACING_DATA = 66
+_ATTR, _EVENT_UPDATE, _FEATURE = 64, 78, 80
 #: What an EVENT_UPDATE changes: PERF_EVENT_UPDATE__NAME.
 _NAME = 2
 _TRACING_FEATURE = 1
 #: Bytes that are kept of all of them, at most.
 _MOST = 1 << 26
+
+
+def bytes_at(window: Window, place: int, size: int) -> bytes:
+    """Return the bytes from ``place`` of a file on, which the window has not passed.
+
+    Fewer at the end of the file.  ``size`` is at most that of a record.
+    """
+    while place + size > window.offset + window.size and not window.last:
+        window.fill(min(place - window.offset, window.size))
+    at = place - window.offset
+    return window.data[at : min(at + size, window.size)].tobytes()
 
 
 class Head:
@@ -52,7 +64,7 @@ class Head:
     def _note(self, kind: int, body: bytes) -> None:
         if kind == _ATTR:
             self._attribute(body)
-        elif kind == _TRACING_DATA:
+        elif kind == TRACING_DATA:
             self._features[_TRACING_FEATURE] = body
         elif kind == _FEATURE and len(body) >= 8:
             self._features[int.from_bytes(body[:8], "little")] = body[8:]
@@ -74,7 +86,7 @@ class Head:
     def _records(self) -> Iterator[tuple[int, bytes]]:
         """Yield the kinds and bodies of the records of the head."""
         while True:
-            header = self._bytes(_HEADER.size)
+            header = bytes_at(self._window, self.data, _HEADER.size)
             if len(header) < _HEADER.size:
                 return
             kind, _, size = _HEADER.unpack(header)
@@ -82,9 +94,9 @@ class Head:
                 return
             if size < _HEADER.size:
                 raise self._refusal(f"a short record at byte {self.data}")
-            record = self._bytes(size)
+            record = bytes_at(self._window, self.data, size)
             self.data += size
-            if kind == _TRACING_DATA:
+            if kind == TRACING_DATA:
                 more = int.from_bytes(record[8:12], "little")
                 yield kind, self._payload((more + 7) // 8 * 8)
             else:
@@ -96,21 +108,13 @@ class Head:
         if size > _MOST:
             raise self._refusal(f"{size} bytes of formats")
         while size:
-            part = self._bytes(min(size, 1 << 16))
+            part = bytes_at(self._window, self.data, min(size, 1 << 16))
             if not part:
                 break
             parts.append(part)
             self.data += len(part)
             size -= len(part)
         return b"".join(parts)
-
-    def _bytes(self, size: int) -> bytes:
-        """Return the next bytes, fewer at the end of the file."""
-        window = self._window
-        while self.data + size > window.offset + window.size and not window.last:
-            window.fill(min(self.data - window.offset, window.size))
-        at = self.data - window.offset
-        return window.data[at : min(at + size, window.size)].tobytes()
 
     def events(self) -> list[perf_events.Event]:
         """Return the events; BadTrace if there is none."""

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from ...common.table import Row
 
 #: Options that are for recorded traces only.
-_TRACE_OPTIONS = ("machine", "mechanism", "skip_bad_lines", "set", "costs")
+_TRACE_OPTIONS = (
+    *("machine", "mechanism", "skip_bad_lines", "bare_columns", "maps", "set"),
+    "costs",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,10 +24,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "file",
         metavar="FILE",
-        help="a trace (perf.data, text of perf script or lackey, or one of these as"
-        " .gz), or a memory script (.mm)",
+        help="a trace (perf.data, text of perf script, ftrace or lackey, or one of"
+        " these as .gz, .xz, .bz2 or .zst), or a memory script (.mm)",
     )
-    parser.add_argument("--machine", metavar="M", help="machine preset, or a file")
+    parser.add_argument(
+        "--machine",
+        metavar="M",
+        action="append",
+        help="machine preset, or a file; may be repeated",
+    )
     parser.add_argument("--mechanism", metavar="X", help="lazy-migration mechanism")
     parser.add_argument(
         "--profile",
@@ -35,6 +43,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--skip-bad-lines",
         action="store_true",
         help="count malformed lines and go on",
+    )
+    parser.add_argument(
+        "--bare-columns",
+        action="store_true",
+        help="a line of two columns, with neither time nor event, is a process and an"
+        " address",
+    )
+    parser.add_argument(
+        "--maps",
+        metavar="FILE",
+        help="names of the trace's regions: a copy of /proc/PID/maps, perf.data, or"
+        " text of perf script --show-mmap-events",
     )
     parser.add_argument(
         "--json",
@@ -62,10 +82,18 @@ def _replay_trace(options: argparse.Namespace) -> None:
 
     settings = parse_settings(options.set)
     settings = {key.removeprefix("trace."): value for key, value in settings.items()}
-    settings |= {"file": options.file, "skip_bad_lines": options.skip_bad_lines}
-    for name in ("machine", "mechanism"):
-        if getattr(options, name) is not None:
+    settings["file"] = options.file
+    for name in ("mechanism", "skip_bad_lines", "bare_columns", "maps"):
+        if getattr(options, name):
             settings[name] = getattr(options, name)
+    if options.machine:
+        several = len(options.machine) > 1
+        name, value = (
+            ("machines", options.machine)
+            if several
+            else ("machine", options.machine[0])
+        )
+        settings[name] = value
     study, rows = interruptible(run_scenario, replay, settings, options)
     if options.json:
         print(json.dumps(_plain(study, rows)))
@@ -76,6 +104,7 @@ def _replay_trace(options: argparse.Namespace) -> None:
 def _plain(study: "Study", rows: list["Row"]) -> dict[str, Any]:
     """Return the object of ``--json``: plain numbers, refusals by their names."""
     from ....kernels.counters import Refusal
+    from ...recorded.compared import TraceStudy
 
     names = [reason.name.lower() for reason in Refusal]
     by_reason = {column.name for column in study.columns if column.by_reason}
@@ -84,8 +113,18 @@ def _plain(study: "Study", rows: list["Row"]) -> dict[str, Any]:
         values = {key: getattr(v, "tolist", lambda v=v: v)() for key, v in row.items()}
         for key in by_reason:
             values[key] = dict(zip(names, values[key], strict=True))
+        if isinstance(study, TraceStudy) and study.regions:
+            values["regions"] = study.regions[_name(study, row)]
         plain.append(values)
     return {"question": study.question, "rows": plain}
+
+
+def _name(study: "Study", row: "Row") -> str | tuple[str, str]:
+    """Return the name of the variant that a row is of."""
+    if isinstance(study.dimension, str):
+        return row[study.dimension]
+    first, second = study.dimension
+    return row[first], row[second]
 
 
 def _play(stop: Stop, options: argparse.Namespace) -> None:
