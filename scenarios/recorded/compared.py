@@ -191,5 +191,10 @@ def _verdict(study: Study, row: dict[str, Any]) -> str:
             f"{says}  Its gain is known beside none (--set mechanisms=none,balancing)."
         )
     share = abs(gain) / (gain + busy) if gain + busy else 0.0
-    what = "saves" if gain > 0 else "costs" if gain < 0 else "changes"
-    return f"{says}\nIt {what} {seconds(abs(gain))} of task time, {share:.1%}."
+    if gain == 0:
+        return f"{says}\nIt changes no task time."
+    what = "saves" if gain > 0 else "costs"
+    percent = f"{share:.1%}".replace("%", " %")
+    return (
+        f"{says}\nIt {what} {seconds(abs(gain))} of the tasks' time, {percent} of it."
+    )

@@ -96,6 +96,7 @@ def build(parameters: Parameters) -> Study:
         bare_columns=parameters.bare_columns,
     )
     if len(pairs) > 1 and not recorded.again:
+        recorded.close()
         raise BadInput(
             f"trace must be a file to be read for {len(pairs)} variants, got a pipe:"
             f" {parameters.file}"
