@@ -214,7 +214,7 @@ class _Replay:
         """Return bool[n]: whether the process of each access is alive."""
         pids = dense.distinct(process)
         alive = [self.processes[pid].alive for pid in pids.values.tolist()]
-        return np.array(alive, bool)[pids.index]
+        return np.array(alive, bool)[pids.which]
 
     @staticmethod
     def _region(process: Process) -> Region:
@@ -226,7 +226,7 @@ class _Replay:
         """Return the machine's CPU for each recorded one, -1 for -1."""
         numbers = dense.distinct(recorded)
         cpus = [self._cpu(number) for number in numbers.values.tolist()]
-        return np.array(cpus, np.int64)[numbers.index]
+        return np.array(cpus, np.int64)[numbers.which]
 
     def _cpu(self, number: int) -> int:
         """Return the machine's CPU for a recorded one, -1 for -1."""
@@ -244,7 +244,7 @@ class _Replay:
             cpu[first].tolist(),
             strict=True,
         )
-        return [self._task(*key) for key in keys], threads.index
+        return [self._task(*key) for key in keys], threads.which
 
     def _task(self, pid: int, tid: int, cpu: int) -> Task:
         """Return the task of a thread, which begins where its first access is."""
