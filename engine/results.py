@@ -59,6 +59,11 @@ def pages_collapsed(simulation: "Simulation") -> int:
     return simulation.khugepaged.pages_collapsed
 
 
+def dropped(simulation: "Simulation") -> int:
+    """Accesses that were not made, because their process had been killed."""
+    return int(simulation.memory.info[st.Info.DROPPED])
+
+
 # --- tasks, processes and nodes -------------------------------------------------------
 
 

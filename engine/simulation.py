@@ -64,7 +64,7 @@ class Simulation(World):
         self.batch, self.threads = batch, threads
         self.inodes = mapping.Inodes()
         self.oom_kills = 0
-        self.runs = 0
+        self.runs = self.played = 0
         self.team = Team(threads, nodes, settings.shards)
         self.prices = Prices(machine)
         self.locality = Locality()
@@ -110,7 +110,7 @@ class Simulation(World):
     mark = marking.mark
 
     # Time
-    run, idle = loop.run, loop.idle
+    run, play, idle = loop.run, loop.play, loop.idle
 
     # What the kernel does without being asked
     lru_add_drain, flush_tlbs = world.lru_add_drain, world.flush_tlbs
@@ -123,6 +123,7 @@ class Simulation(World):
     scan_results = results.scan_results
     full_scans = property(results.full_scans)
     pages_collapsed = property(results.pages_collapsed)
+    dropped = property(results.dropped)
 
     # What came out: tasks, processes, nodes
     clock, times = results.clock, results.times
