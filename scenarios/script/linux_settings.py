@@ -89,8 +89,9 @@ def check(setting: str, value: str) -> None:
         if value not in ("0", "1"):
             raise BadInput(f"{setting} must be 0 or 1, got {shown(value)}")
     elif NODE_WEIGHT.fullmatch(setting):
-        if _number(setting, value) > 255:
-            raise BadInput(f"{setting} must be from 0 to 255, got {shown(value)}")
+        weight = _number(setting, value)
+        if weight > 255:
+            raise BadInput(f"{setting} must be from 0 to 255, got {weight}")
     else:
         changed(Settings(), setting, value)
 
@@ -111,7 +112,7 @@ def changed(settings: Settings, setting: str, value: str) -> Settings:
     if full == "balancing.mode":
         number = _number(setting, value)
         if number >= len(BALANCING_MODES):
-            raise BadInput(f"{setting} must be from 0 to 3, got {shown(value)}")
+            raise BadInput(f"{setting} must be from 0 to 3, got {number}")
         new: bool | int | str = BALANCING_MODES[number]
     else:
         new = _convert(known[full], setting, value)

@@ -509,7 +509,12 @@ def _system(memory: tuple[int, ...]) -> tuple[int, ...]:
 
 def _result(number: int) -> list[Record]:
     """Return the record of an error number, none for success."""
-    return [{"result": errno.errorcode[number]}] if number else []
+    return [{"result": _error_name(number)}] if number else []
+
+
+def _error_name(number: int) -> str:
+    """Return Linux' name of an error number; Python has two for one of them."""
+    return "EOPNOTSUPP" if number == errno.EOPNOTSUPP else errno.errorcode[number]
 
 
 def readable(record: Record) -> str:
@@ -543,7 +548,7 @@ def readable(record: Record) -> str:
 def status_runs(status: list[int]) -> Iterator[tuple[int, str]]:
     """Yield (pages, node or -NAME of the errno) of equal pages in a row."""
     for value, same in groupby(status):
-        text = str(value) if value >= 0 else f"-{errno.errorcode[-value]}"
+        text = str(value) if value >= 0 else f"-{_error_name(-value)}"
         yield len(list(same)), text
 
 
