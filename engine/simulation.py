@@ -101,10 +101,13 @@ class Simulation(World):
     mmap, mprotect, munmap = mapping.mmap, mapping.mprotect, unmap.munmap
     populate = populating.populate
     advise, madvise, collapse = advice.advise, advice.madvise, advice.collapse
+    has_advice = advice.has_advice
     swapon, swapoff = advice.swapon, advice.swapoff
 
     # Where pages are to be
     set_mempolicy, mbind = placement.set_mempolicy, placement.mbind
+    set_mempolicy_home_node = placement.set_mempolicy_home_node
+    set_node_weight, has_policy = placement.set_node_weight, placement.has_policy
     move_pages, migrate_pages = placement.move_pages, placement.migrate_pages
     hot_remove = placement.hot_remove
     mark = marking.mark

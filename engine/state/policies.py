@@ -9,13 +9,15 @@ from ..errors import BadInput
 class Policy(NamedTuple):
     """A memory policy: mode, nodes, and weights for weighted interleave.
 
-    ``numa_balancing`` is MPOL_F_NUMA_BALANCING, for bind and preferred_many.
+    ``numa_balancing`` is MPOL_F_NUMA_BALANCING, for bind and preferred_many.  ``home``
+    is their home node; only set_mempolicy_home_node gives one.
     """
 
     mode: Mode
     nodes: tuple[int, ...] = ()
     weights: tuple[int, ...] = ()
     numa_balancing: bool = False
+    home: int | None = None
 
 
 DEFAULT = Policy(Mode.DEFAULT)
