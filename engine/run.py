@@ -21,6 +21,8 @@ from typing import Any
 import numpy as np
 
 from .errors import BadInput, BadTrace, SimulationError
+from .machines.machine import Machine
+from .observer import NodeUse
 from .output.reader import RunState
 from .output.writer import RunWriter
 from .settings.costs import Costs
@@ -94,6 +96,11 @@ class _File:
         self._lock = threading.Lock()
         self.seconds = 0.0
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a file that is not closed."""
+        return self._writer is not None
+
     def write(self, put: Callable[[RunWriter], None]) -> None:
         """Let ``put`` write, if there is a file; add its time to ``seconds``."""
         with self._lock:
@@ -129,6 +136,10 @@ class _Observer:
         self.file = file
         self.callback = progress
 
+    @property
+    def keeps(self) -> bool:
+        return self.file.is_open
+
     def progress(self, accesses: int, now_ns: int) -> None:
         if self.callback is not None:
             self.callback(self.variant, accesses, now_ns)
@@ -139,8 +150,9 @@ class _Observer:
         counters: np.ndarray,
         processes: Sequence[Mapping[str, Any]],
         khugepaged: np.ndarray,
+        use: NodeUse,
     ) -> None:
-        values = time_ns, counters, processes, khugepaged
+        values = time_ns, counters, processes, khugepaged, use
         self.file.write(lambda writer: writer.epoch(self.index, *values))
 
     def event(
@@ -235,13 +247,18 @@ def _create(study: Study, path: Path, attributes: dict, force: bool) -> RunWrite
         path,
         title=study.question,
         attributes=attributes,
-        nodes=max(variant.machine.nodes for variant in study.variants),
+        nodes=[_node_numbers(variant.machine) for variant in study.variants],
         dimension=study.dimension,
         variants=[variant.name for variant in study.variants],
         columns=study.columns,
         records=study.records,
         force=force,
     )
+
+
+def _node_numbers(machine: Machine) -> Sequence[int]:
+    """Return what a machine itself calls its nodes."""
+    return getattr(machine, "node_numbers", range(machine.nodes))
 
 
 def _attributes(seed: int, threads: int, costs: Costs) -> dict[str, Any]:
