@@ -9,6 +9,7 @@ import os
 import platform
 import threading
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -23,12 +24,13 @@ import numpy as np
 from .errors import BadInput, BadTrace, SimulationError
 from .machines.machine import Machine
 from .observer import NodeUse
+from .output.provenance import settings_text
 from .output.reader import RunState
 from .output.writer import RunWriter
 from .settings.costs import Costs
 from .simulation import Simulation
 from .study.host_limits import check_memory
-from .study.study import Study, Variant, named
+from .study.study import Study, Variant, label, named
 
 _LIBRARIES = ("lazynuma", "numpy", "numba", "h5py")
 
@@ -65,7 +67,7 @@ def run_study(
     check_memory(study)
     file = _File()
     if output is not None:
-        attributes = _attributes(seed, threads, costs) | dict(provenance or {})
+        attributes = _attributes(study, seed, threads, costs) | dict(provenance or {})
         file = _File(_create(study, Path(output), attributes, force))
         if opened is not None:
             opened(partial(file.close, RunState.STOPPED))
@@ -211,6 +213,7 @@ class _Runner:
             ready = time.perf_counter()
             values = variant.steps(simulation) or {}
             simulation.flush_epoch()
+            _warn_of_snapshots(variant, simulation)
             row = self._row(simulation.summary() | values)
         end = time.perf_counter()
         writing = self.file.seconds - written
@@ -242,6 +245,18 @@ class _Runner:
         return {name: values[name] for name in names}
 
 
+def _warn_of_snapshots(variant: Variant, simulation: Simulation) -> None:
+    """Warn of snapshots that were not taken because the run was over before."""
+    missed = simulation.settings.snapshots_ns[simulation.epochs.snapshots :]
+    if missed:
+        times = ", ".join(f"{time / 1e9:g}" for time in missed)
+        warnings.warn(
+            f"{label(variant.name)} ended at {simulation.now / 1e9:.3g} s,"
+            f" before its snapshots at {times} s",
+            stacklevel=2,
+        )
+
+
 def _create(study: Study, path: Path, attributes: dict, force: bool) -> RunWriter:
     return RunWriter(
         path,
@@ -261,9 +276,10 @@ def _node_numbers(machine: Machine) -> Sequence[int]:
     return getattr(machine, "node_numbers", range(machine.nodes))
 
 
-def _attributes(seed: int, threads: int, costs: Costs) -> dict[str, Any]:
+def _attributes(study: Study, seed: int, threads: int, costs: Costs) -> dict[str, Any]:
     """Return the root attributes: how the file came to be, so that it can again."""
     return {
+        "settings": settings_text(study.variants),
         "seed": seed,
         "threads": threads,
         "costs": json.dumps(asdict(costs)),

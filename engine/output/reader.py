@@ -65,6 +65,10 @@ class Table(Mapping):
             dataset = dataset.asstr()
         return dataset[()] if self._coordinate is None else dataset[:rows]
 
+    def unit(self, name: str) -> str:
+        """Return the unit of a variable; the empty text if it has none."""
+        return str(self._group[name].attrs.get("units", ""))
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._group)
 
