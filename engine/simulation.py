@@ -132,6 +132,7 @@ class Simulation(World):
     clock, times = results.clock, results.times
     rss, swapents = results.rss, results.swapents
     huge_pages, snapshot = results.huge_pages, results.snapshot
+    pages_by_node = results.pages_by_node
     free, whole_blocks = results.free, results.whole_blocks
     slots_in_use = property(results.slots_in_use)
     slots_peak = property(results.slots_peak)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from ..engine.settings.numa_balancing import Balancing
-from ..engine.settings.settings import SNAPSHOTS, Settings, nanoseconds
+from ..engine.settings.settings import Settings
 from ..engine.settings.thp import Khugepaged, Thp
 from ..engine.settings.tlb_size import Tlb
 from ..engine.study.columns import SUMMARY, THP_SHARE, Column, hide
@@ -57,7 +57,6 @@ class Parameters:
     mechanisms: tuple[str, ...] = field(
         default=mechanism.MECHANISMS, metadata={"help": "mechanisms to compare"}
     )
-    snapshots: tuple[float, ...] = field(default=(), metadata=SNAPSHOTS)
     thp: Thp = Thp()
     khugepaged: Khugepaged = Khugepaged()
     tlb: Tlb = Tlb()
@@ -80,7 +79,6 @@ def build(parameters: Parameters) -> Study:
         khugepaged=parameters.khugepaged,
         tlb=parameters.tlb,
         balancing=parameters.balancing,
-        snapshots_ns=nanoseconds(parameters.snapshots),
     )
     return Study(
         QUESTION,

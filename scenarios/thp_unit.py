@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from ..engine.errors import BadInput
-from ..engine.settings.settings import SNAPSHOTS, Settings, nanoseconds
+from ..engine.settings.settings import Settings
 from ..engine.settings.sizes import format_size
 from ..engine.settings.thp import ASLEEP, TARGETS, Khugepaged, Thp
 from ..engine.settings.tlb_size import Tlb
@@ -57,7 +57,6 @@ class Parameters:
             "help": "cache lines that an access stands for",
         },
     )
-    snapshots: tuple[float, ...] = field(default=(), metadata=SNAPSHOTS)
     khugepaged: Khugepaged = BUSY
     tlb: Tlb = Tlb(enabled=True)
 
@@ -82,7 +81,6 @@ def build(parameters: Parameters) -> Study:
         # All that there is to see happens in tenths of a second.
         epoch_ns=100_000_000,
         tlb=parameters.tlb,
-        snapshots_ns=nanoseconds(parameters.snapshots),
     )
     variants = [
         Variant(

@@ -25,7 +25,8 @@ class About(TypedDict, total=False):
     """What the metadata of a field may say, beside ``help``: one phrase.
 
     unit      ``"ns"``, ``"byte"``, ...; absent: a plain number
-    kind      ``"size"``: bytes, typed as ``64GiB`` and shown so
+    kind      ``"size"``: bytes, typed as ``64GiB`` and shown so; ``"duration"``: ns,
+              typed as ``100ms``
     choices   the values that are allowed
     min, max  bounds, both included; ``min`` of a number is 0 by default
     column    the name in ``kernels.state.Info`` of the column that has the value

@@ -15,6 +15,7 @@ from dataclasses import MISSING, Field, fields, is_dataclass, replace
 from typing import Any
 
 from ..errors import BadInput, did_you_mean
+from .durations import format_duration, parse_duration
 from .knob import checked
 from .sizes import format_size, parse_size
 
@@ -166,6 +167,8 @@ def _convert(value: Any, hint: Any, metadata: Mapping, name: str) -> Any:
         return _convert_items(value, hint, metadata, name)
     if metadata.get("kind") == "size":
         value = _size(value, name)
+    if metadata.get("kind") == "duration":
+        value = parse_duration(value, name)
     return checked(value, hint, metadata, name)
 
 
@@ -210,6 +213,8 @@ def _default(field: Field) -> Any:
 def _default_text(default: Any, field: Field) -> str:
     if default is MISSING:
         return ""
+    if field.metadata.get("kind") == "duration":
+        return format_duration(default)
     return _text(default, field.metadata.get("kind") == "size")
 
 

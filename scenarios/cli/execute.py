@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ...engine.errors import BadInput
+from ..common.recording import recorded, split_recording
 from ..common.table import Row, table
 from .progress import Progress
 from .signals import Stop
@@ -26,7 +27,8 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         action="append",
         default=[],
-        help="set a parameter, or a cost as cost.NAME=VALUE; may be repeated",
+        help="set a parameter, or a cost as cost.NAME=VALUE; may be repeated;"
+        " every scenario takes epoch=100ms (rows of /epochs) and snapshots=0.5,1 (s)",
     )
     parser.add_argument(
         "--costs",
@@ -86,6 +88,7 @@ def run_scenario(
 
     check_output(options.output, options.force)  # before a build that may take long
     settings, costs = split_costs(settings)
+    settings, recording = split_recording(settings, module.Parameters)
     parameters = fill(module.Parameters, settings)
     if options.costs is not None:
         costs = read_costs(options.costs) | costs
@@ -93,6 +96,7 @@ def run_scenario(
     study = module.build(parameters)
     if not isinstance(study, Study):
         raise BadInput(f"build must return a Study, got {type(study).__name__}")
+    study = recorded(study, recording)
     with closing(Progress(study, stop.check)) as progress:
         rows = run_study(
             study,
@@ -104,7 +108,7 @@ def run_scenario(
             provenance={
                 "command": options.line,
                 "scenario": Path(str(module.__file__)).stem,
-                "parameters": json.dumps(asdict(parameters), default=str),
+                "parameters": json.dumps(asdict(parameters) | recording, default=str),
             },
             progress=progress,
             opened=stop.opened,
