@@ -8,6 +8,7 @@ import numpy as np
 
 from ...kernels.counters import Cause, Event, ScanResult, Vm
 from ..errors import BadInput
+from ..observer import cause_time
 from ..study.columns import Field, Records
 from .growing import ROWS, Table, dimension_scale, name_scale
 from .schema import (
@@ -20,7 +21,6 @@ from .schema import (
     TIME,
     VARIANT,
     Variable,
-    cause_time,
 )
 
 #: What khugepaged did in an epoch: scans by result, then the totals of ``KHUGEPAGED``.

@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 
 from ...kernels.counters import Cause, Event
+from ..observer import cause_time
 from ..state.snapshot import BlockKind
 from .reader import RunState
 
@@ -25,11 +26,6 @@ class Variable(NamedTuple):
     long_name: str
     dtype: Any = "i8"
     attributes: Mapping[str, Any] = {}
-
-
-def cause_time(cause: Cause) -> str:
-    """Return the name of the variable with the time that went to a cause."""
-    return f"time_{cause.name.lower()}_ns"
 
 
 DELTA = {"cell_methods": "epoch: sum"}

@@ -32,6 +32,7 @@ class World:
                      for families that have one, less where the family's pages begin
     holes    (first, span) of the page-table indices that processes have left
     spent    int64[tasks, len(Cause)] ns, by cause
+    flushes  int64[tasks, 2]: TLB flushes of its system calls, and what they cost, ns
     touched  int64[processes, 2]: accesses served by local and by remote memory
     totals   int64[nodes, len(Vm)]: the events that ``fold_counters`` has taken over
     """
@@ -54,6 +55,7 @@ class World:
         self.caches: dict[int, int] = {}
         self.holes: list[tuple[int, int]] = []
         self.spent = np.zeros((0, len(Cause)), np.int64)
+        self.flushes = np.zeros((0, 2), np.int64)
         self.touched = np.zeros((0, 2), np.int64)
         self.totals = np.zeros((nodes, len(Vm)), np.int64)
         #: Whether tasks have the tables of NUMA balancing.
@@ -77,6 +79,7 @@ class World:
             self._memory, self.processes, self.tasks, self.objects, self.caches
         )
         self.spent = _longer(self.spent, len(self.tasks))
+        self.flushes = _longer(self.flushes, len(self.tasks))
         self.touched = _longer(self.touched, len(self.processes))
         self.tables.stale = False
 
@@ -150,6 +153,13 @@ def flush_ns(world: World, process: Process) -> int:
     alive, owner = task[:, st.Task.ALIVE], task[:, st.Task.MM]
     others = int(np.count_nonzero((owner == process.id) & (alive == 1))) - 1
     return world.costs.tlb_flush_ns + world.costs.tlb_flush_cpu_ns * max(0, others)
+
+
+def flushes_ns(world: World, task: Task, process: Process, flushes: int) -> int:
+    """Count flushes of a process's TLBs by a task; return what they cost it, ns."""
+    cost = flushes * flush_ns(world, process)
+    world.flushes[task.id] += (flushes, cost)
+    return cost
 
 
 def flush_tlbs(world: World, process: Process) -> None:

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ...engine.errors import BadInput
-from ..common.table import Row, table
+from ..common.table import Row, legend, table
 from .progress import Progress
 from .signals import Stop
 
@@ -37,6 +37,11 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         "-o", dest="output", metavar="FILE.h5", help="write the results to an HDF5 file"
     )
     parser.add_argument("--force", action="store_true", help="replace FILE.h5")
+    parser.add_argument(
+        "--explain",
+        action="store_true",
+        help="say what each column of the table means",
+    )
     parser.add_argument(
         "--seed",
         type=_integer(0, 2**62 - 1),
@@ -115,6 +120,8 @@ def run_scenario(
 def show(study: "Study", rows: list[Row], options: argparse.Namespace) -> None:
     """Print the report or the table of a study, and where its file is."""
     print((study.report or table)(study, rows))
+    if options.explain:
+        print(f"\n{legend(study, rows)}")
     show_output(options)
 
 

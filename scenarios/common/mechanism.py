@@ -22,6 +22,10 @@ BALANCING = "balancing"
 MECHANISMS = ("none", "eager", *LAZY, BALANCING)
 
 
+#: The settings that the mechanisms themselves set (``Study.varied``).
+VARIED = ("balancing.mode",)
+
+
 def check_mechanism(name: str) -> str:
     """Return ``name`` if it is a mechanism; BadInput otherwise."""
     if name not in MECHANISMS:
