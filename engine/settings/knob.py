@@ -27,6 +27,7 @@ class About(TypedDict, total=False):
     unit      ``"ns"``, ``"byte"``, ...; absent: a plain number
     kind      ``"size"``: bytes, typed as ``64GiB`` and shown so
     choices   the values that are allowed
+    numbered  whether Linux knows the choices by their number, from 0 on
     min, max  bounds, both included; ``min`` of a number is 0 by default
     column    the name in ``kernels.state.Info`` of the column that has the value
     """
@@ -34,6 +35,7 @@ class About(TypedDict, total=False):
     unit: str
     kind: str
     choices: tuple[str, ...]
+    numbered: bool
     min: float
     max: float
     column: str

@@ -16,6 +16,7 @@ from ..settings.costs import Costs
 from ..settings.settings import Settings
 from .allocate import allocate
 from .host_memory import give_back_free, returned_blocks
+from .policies import policy_of
 from .process import Process, Shmem, TableState, Task
 from .tables import Tables
 
@@ -48,6 +49,8 @@ class World:
         nodes = len(machine.memory)
         self.machine, self.settings, self.costs = machine, settings, costs
         self.seed, self.observer = seed, observer
+        #: The policy that tasks begin with.
+        self.policy = policy_of(settings.policy, nodes)
         self.now = 0
         self.processes: list[Process] = []
         self.tasks: list[Task] = []

@@ -80,8 +80,9 @@ def apart(study: Study, rank: Rank) -> list[str]:
     """Return a sentence on the variants that cannot be compared."""
     texts = []
     if rank.killed:
-        verb = "was" if len(rank.killed) == 1 else "were"
-        texts.append(f"{listed(rank.killed)} {verb} killed, and so has no time.")
+        one = len(rank.killed) == 1
+        so = "was killed, and so has" if one else "were killed, and so have"
+        texts.append(f"{listed(rank.killed)} {so} no time.")
     return texts + [
         f"{name_of(study, row)} marked no page in {seconds(row['run_time_ns'])}: the"
         " job ended before its first scan, so this size says nothing about it."
@@ -94,7 +95,7 @@ def _winner(study: Study, rows: list[Row]) -> str:
     if not rows:
         return ""
     best = rows[0]["run_time_ns"]
-    close = [row for row in rows if row["run_time_ns"] <= best * (1 + SAME)]
+    close = [row for row in rows if not _slower(row, rows[0])]
     names, others = [name_of(study, row) for row in close], rows[len(close) :]
     if len(rows) == 1:
         return f"{names[0]} takes {seconds(best)}{_local(rows[0])}."
@@ -109,6 +110,10 @@ def _winner(study: Study, rows: list[Row]) -> str:
     return f"{listed(names)} {what}: {seconds(best)}; {listed(behind)} of that."
 
 
+def _slower(row: Row, best: Row) -> bool:
+    return bool(row["run_time_ns"] > best["run_time_ns"] * (1 + SAME))
+
+
 def _local(row: Row) -> str:
     share = row.get("local_fraction", math.nan)
     return (
@@ -117,9 +122,9 @@ def _local(row: Row) -> str:
 
 
 def _causes(study: Study, rows: list[Row]) -> list[str]:
-    """Say what takes the time of the fastest and of the slowest variant."""
+    """Say what takes the time of the fastest, and of the slowest if it is slower."""
     said = []
-    for row in [rows[0], rows[-1]][: len(rows)]:
+    for row in [*rows[:1], *(row for row in rows[-1:] if _slower(row, rows[0]))]:
         text = dominant(row)
         if text:
             said.append(f"{text[0]} of {name_of(study, row)}'s time is {text[1]}")

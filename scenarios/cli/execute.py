@@ -26,7 +26,8 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         action="append",
         default=[],
-        help="set a parameter, or a cost as cost.NAME=VALUE; may be repeated",
+        help="set a parameter, a setting as thp.enabled=always, or a cost as"
+        " cost.NAME=VALUE; may be repeated",
     )
     parser.add_argument(
         "--costs",
@@ -86,11 +87,14 @@ def run_scenario(
     from ...engine.run import check_output, run_study
     from ...engine.settings.cost_file import read_costs
     from ...engine.settings.costs import Costs
-    from ...engine.settings.parameters import fill, split_costs
+    from ...engine.settings.parameters import fill, split_costs, split_settings
+    from ...engine.settings.settings import Settings
+    from ...engine.study.overrides import with_overrides
     from ...engine.study.study import Study
 
     check_output(options.output, options.force)  # before a build that may take long
     settings, costs = split_costs(settings)
+    settings, others = split_settings(module.Parameters, Settings, settings)
     parameters = fill(module.Parameters, settings)
     if options.costs is not None:
         costs = read_costs(options.costs) | costs
@@ -98,6 +102,7 @@ def run_scenario(
     study = module.build(parameters)
     if not isinstance(study, Study):
         raise BadInput(f"build must return a Study, got {type(study).__name__}")
+    study = with_overrides(study, others)
     with closing(Progress(study, stop.check)) as progress:
         rows = run_study(
             study,
@@ -109,7 +114,7 @@ def run_scenario(
             provenance={
                 "command": options.line,
                 "scenario": Path(str(module.__file__)).stem,
-                "parameters": json.dumps(asdict(parameters), default=str),
+                "parameters": json.dumps(asdict(parameters) | others, default=str),
             },
             progress=progress,
             opened=stop.opened,

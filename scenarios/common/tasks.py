@@ -14,6 +14,14 @@ def nodes_with_cpus(machine: Machine) -> list[int]:
     return [node for node, cpus in enumerate(machine.cpus) if cpus]
 
 
+def memory_of(machine: Machine, node: int) -> int:
+    """Return a node if it has memory, otherwise the nearest one that has."""
+    if machine.memory[node]:
+        return node
+    full = [other for other, size in enumerate(machine.memory) if size]
+    return min(full, key=lambda other: int(machine.distance[node, other]))
+
+
 def ends(machine: Machine) -> tuple[int, int]:
     """Return (home, away): where threads begin, and the farthest node from there.
 

@@ -30,7 +30,6 @@ from lazynuma.scenarios import (
     tiering,
 )
 from lazynuma.scenarios.common.mechanism import MECHANISMS
-
 from lazynuma.scenarios.common.table import table
 
 MIB, GIB = 1 << 20, 1 << 30
