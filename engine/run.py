@@ -32,6 +32,7 @@ from .settings.costs import Costs
 from .simulation import Simulation
 from .study.host_limits import check_memory
 from .study.study import Study, Variant, label, named
+from .study.verdict import verdict_of
 
 _LIBRARIES = ("lazynuma", "numpy", "numba", "h5py")
 
@@ -190,6 +191,8 @@ class _Runner:
         state = RunState.STOPPED  # unless it ends, or fails, by itself
         try:
             rows = [self.run(index) for index in range(len(self.study.variants))]
+            verdict = verdict_of(self.study, rows)
+            self.file.write(lambda writer: writer.verdict(verdict))
             state = RunState.DONE
         except BadTrace:
             self.file.discard()
