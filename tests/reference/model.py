@@ -99,7 +99,8 @@ class Reference(
             low = [int(mark) for mark in marks[n, :3]]
             self.nodes.append(Node(n << self.shift, span, *low, free=span))
         self.count = len(self.nodes)
-        self.zonelist = machine.zonelist().tolist()
+        accumulated = self.settings.accumulated_node_load
+        self.zonelist = machine.zonelist(accumulated).tolist()
         self.blocks, self.frames = {}, {}
         self.slots = Ids(self.settings.swap_bytes // 4096)
         self.entries = Ids(sum(pages))
