@@ -64,7 +64,7 @@ class Simulation(World):
         self.batch, self.threads = batch, threads
         self.inodes = mapping.Inodes()
         self.oom_kills = 0
-        self.runs = 0
+        self.runs = self.played = 0
         self.team = Team(threads, nodes, settings.shards)
         self.prices = Prices(machine)
         self.locality = Locality()
@@ -113,7 +113,7 @@ class Simulation(World):
     mark = marking.mark
 
     # Time
-    run, idle = loop.run, loop.idle
+    run, play, idle = loop.run, loop.play, loop.idle
 
     # What the kernel does without being asked
     lru_add_drain, flush_tlbs = world.lru_add_drain, world.flush_tlbs
@@ -126,11 +126,13 @@ class Simulation(World):
     scan_results = results.scan_results
     full_scans = property(results.full_scans)
     pages_collapsed = property(results.pages_collapsed)
+    dropped = property(results.dropped)
 
     # What came out: tasks, processes, nodes
     clock, times = results.clock, results.times
     rss, swapents = results.rss, results.swapents
     huge_pages, snapshot = results.huge_pages, results.snapshot
+    pages_by_node = results.pages_by_node
     free, whole_blocks = results.free, results.whole_blocks
     slots_in_use = property(results.slots_in_use)
     slots_peak = property(results.slots_peak)

@@ -25,7 +25,7 @@ from ..state.process import (
 )
 from ..state.ranges import part_of, pieces
 from ..state.tables import mask
-from ..state.world import charge, flush_ns, flush_tlbs, lru_add_drain
+from ..state.world import charge, flush_tlbs, flushes_ns, lru_add_drain
 from .cut import change_range
 from .marking import mark
 
@@ -217,7 +217,7 @@ def _charge_moves(
     if moved[Moves.PAGES]:
         flush_tlbs(simulation, process)
     flushes = int(moved[Moves.FLUSHES])
-    charge(simulation, task, 0, flushes * flush_ns(simulation, process))
+    charge(simulation, task, 0, flushes_ns(simulation, task, process, flushes))
 
 
 def move_pages(

@@ -40,6 +40,10 @@ class Settings:
         max=1_000_000,
         column="WEDGE_PPM",
     )
+    policy: str = knob(
+        "default",
+        "memory policy that tasks begin with, as of numactl: interleave, bind:0,1",
+    )
     sequential: bool = knob(False, "serve accesses one by one in script order")
     mpol_mf_lazy: bool = knob(True, "accept MPOL_MF_LAZY (mainline: EINVAL)")
     lru_batches: bool = knob(

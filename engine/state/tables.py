@@ -48,10 +48,12 @@ class Tables:
         tasks: Sequence[Task],
         objects: Sequence[Shmem],
         caches: dict[int, int],
+        places: int,
     ) -> st.Memory:
         """Return ``memory`` with tables that hold all processes, tasks and objects.
 
         caches  {family: FAMILY_CACHE}
+        places  rows behind the tasks' for what they do on other CPUs
         """
         rows, weights = self.weights([*processes, *objects], tasks)
         mm = _grown(memory.mm, len(processes))
@@ -59,7 +61,9 @@ class Tables:
         lines = self._vmas(mm, processes, rows)
         lines += _pseudo_vmas(family, objects, caches, rows, len(lines))
         vma = np.array(lines, np.int64).reshape(-1, len(st.Vma))
-        task = _grown(memory.task, len(tasks))
+        count = len(tasks) + places
+        task = _grown(memory.task, count)
+        memory.info[st.Info.TASKS] = len(tasks)
         for one in tasks:
             row = task[one.id]
             row[st.Task.MODE], row[st.Task.MASK] = one.policy.mode, mask(one.policy)
@@ -72,17 +76,17 @@ class Tables:
             task=task,
             weights=weights,
             family=family,
-            access_ns=_grown(memory.access_ns, len(tasks)),
-            walk_ns=_grown(memory.walk_ns, len(tasks)),
+            access_ns=_grown(memory.access_ns, count),
+            walk_ns=_grown(memory.walk_ns, count),
             tlb=_grown(memory.tlb, len(tasks)),
-            cause=_widened(memory.cause, len(tasks)),
+            cause=_widened(memory.cause, count),
             mm_change=_widened(memory.mm_change, len(processes)),
             numab=_grown(memory.numab, self._numab),
             numa=_grown(memory.numa, scanned),
             numa_faults=_grown(memory.numa_faults, scanned),
             group=_grown(memory.group, scanned),
             group_faults=_grown(memory.group_faults, scanned),
-            numa_seen=_widened(memory.numa_seen, scanned),
+            numa_seen=_widened(memory.numa_seen, count if self.balancing else 0),
             numa_met=_squared(memory.numa_met, scanned),
             numa_pids=_widened(memory.numa_pids[..., None], self._numab)[..., 0],
         )

@@ -78,6 +78,7 @@ def _weight(m, row, nid):
 @inlined
 def _next_interleave(m, task, mode, mask):
     """Return the next node of the task's round robin, unmoved (interleave_nodes)."""
+    task = m.task[task, Task.OWNER]
     prev = m.task[task, Task.IL_PREV]
     if mode == Mode.WEIGHTED_INTERLEAVE and m.task[task, Task.IL_LEFT] > 0:
         return prev
@@ -91,6 +92,7 @@ def _next_interleave(m, task, mode, mask):
 @inlined
 def advance_interleave(m, task, mode, row, nid):
     """Take a step of the task's round robin: ``nid`` was chosen."""
+    task = m.task[task, Task.OWNER]
     if mode == Mode.WEIGHTED_INTERLEAVE:
         left = m.task[task, Task.IL_LEFT]
         m.task[task, Task.IL_LEFT] = (left if left > 0 else _weight(m, row, nid)) - 1

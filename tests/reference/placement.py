@@ -16,7 +16,11 @@ class Placement:
     """A part of ``Reference`` (``model.py``)."""
 
     def cpu(self, task):
-        return self.cpu_node[task.cpu]
+        return self.cpu_node[self.cpu_of(task)]
+
+    def cpu_of(self, task):
+        """Return the CPU of the access that a task makes now."""
+        return self.on_cpu.get(task.id, task.cpu)
 
     def policy_of(self, task, vma):
         own = vma.policy.mode == Mode.DEFAULT

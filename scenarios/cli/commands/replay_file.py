@@ -75,6 +75,7 @@ def _replay_trace(options: argparse.Namespace) -> None:
 
 def _plain(study: "Study", rows: list["Row"]) -> dict[str, Any]:
     """Return the object of ``--json``: plain numbers, refusals by their names."""
+    from ....engine.study.verdict import verdict_of
     from ....kernels.counters import Refusal
 
     names = [reason.name.lower() for reason in Refusal]
@@ -84,8 +85,9 @@ def _plain(study: "Study", rows: list["Row"]) -> dict[str, Any]:
         values = {key: getattr(v, "tolist", lambda v=v: v)() for key, v in row.items()}
         for key in by_reason:
             values[key] = dict(zip(names, values[key], strict=True))
-        plain.append(values)
-    return {"question": study.question, "rows": plain}
+        plain.append({k: v if v == v else None for k, v in values.items()})
+    verdict = verdict_of(study, rows)
+    return {"question": study.question, "verdict": verdict, "rows": plain}
 
 
 def _play(stop: Stop, options: argparse.Namespace) -> None:
