@@ -2,11 +2,11 @@
 
 import warnings
 from dataclasses import replace
-from pathlib import Path
 
 from ..settings.sizes import parse_size
+from . import formats
+from .firmware import from_firmware
 from .machine import Machine, default_system, split_cpus
-from .numactl import from_numactl, numactl_file
 from .presets import PRESETS, preset
 from .sysfs import from_sysfs
 
@@ -14,18 +14,15 @@ from .sysfs import from_sysfs
 def machine(spec: str, memory: str | int | None = None) -> Machine:
     """Return the machine that ``spec`` means: a preset, ``"host"``, or a file.
 
-    The file has the output of ``numactl --hardware``.  With ``memory``, a size, the
-    machine has that much RAM in all, split in the proportions of its nodes.
+    The file is what ``formats`` reads.  With ``memory``, a size, the machine has that
+    much RAM in all, split in the proportions of its nodes.
 
     Raises BadInput if nothing is found, with the nearest names, or what is found
     cannot be used.
     """
     if spec in PRESETS:
         return preset(spec, memory)
-    if spec == "host":
-        found = from_sysfs()
-    else:
-        found = from_numactl(numactl_file(spec), Path(spec).name)
+    found = from_sysfs() if spec == "host" else from_firmware(*formats.read(spec))
     if memory is None:
         return found
     sizes = split_cpus(parse_size(memory, "memory"), found.memory, found.name)

@@ -1,5 +1,6 @@
 """Memory policies as callers give them."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ...kernels.knobs import Mode
@@ -19,6 +20,28 @@ class Policy(NamedTuple):
 
 
 DEFAULT = Policy(Mode.DEFAULT)
+
+
+def on_memory(policy: Policy, memory: Sequence[int]) -> Policy | None:
+    """Return a checked policy with the nodes that have memory; None if none has.
+
+    ``memory`` are bytes of each node.  ``mpol_set_nodemask`` (mm/mempolicy.c, 6.12)
+    takes only nodes of N_MEMORY, and what is left empty is EINVAL.
+    """
+    kept = tuple(nid for nid in policy.nodes if memory[nid])
+    if kept == policy.nodes:
+        return policy
+    weights = dict(zip(policy.nodes, policy.weights, strict=False))
+    left = tuple(weights[nid] for nid in kept if weights)
+    return policy._replace(nodes=kept, weights=left) if kept else None
+
+
+def checked_here(policy: Policy, memory: Sequence[int]) -> Policy:
+    """Return ``policy`` as a machine takes it; BadInput if no node has memory."""
+    kept = on_memory(checked(policy, len(memory)), memory)
+    if kept is None:
+        raise BadInput(f"policy nodes must have memory, got {policy.nodes}")
+    return kept
 
 
 def checked(policy: Policy, nodes: int) -> Policy:

@@ -1,10 +1,11 @@
 """A recorded trace on another machine: where do its pages land, what does it cost?
 
 Each process of the trace becomes a process, the 2 MiB blocks that it touches one
-region, and each thread a task.  A task runs on the CPU of the trace, or on the CPU of
-the thread's number if the trace has no CPUs, modulo the CPUs of the machine.  After
-every ``repair_every`` accesses the mechanism is applied to all memory; ``eager`` moves
-it to the node of the first task of each process.  The trace is read as a stream.
+region, and each thread a task.  A task runs on the CPU of the trace.  If the machine
+has no CPU of that number, or the trace has no CPUs and the threads are numbered, it is
+the CPU of that rank among those that there are, and counting begins again at their end.
+After every ``repair_every`` accesses the mechanism is applied to all memory; ``eager``
+moves it to the node of the first task of each process.  The trace is read as a stream.
 """
 
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ import numpy as np
 
 from ...engine.errors import BadInput
 from ...engine.machines import spec
+from ...engine.machines.cpu_numbers import Cpus
 from ...engine.settings.settings import Settings
 from ...engine.simulation import Simulation
 from ...engine.state.process import Process, Region, Task
@@ -114,6 +116,7 @@ class _Replay:
     def __init__(self, simulation: Simulation, parameters: Parameters) -> None:
         self.simulation, self.parameters = simulation, parameters
         self.addresses, self.threads = dense.AddressMap(), dense.ThreadMap()
+        self.cpus = Cpus(simulation.machine)
         self.processes: dict[int, Process] = {}
         self.tasks: dict[tuple[int, int], Task] = {}
         self.touched: dict[int, np.ndarray] = {}
@@ -197,7 +200,7 @@ class _Replay:
     def _task(self, pid: int, tid: int, cpu: int) -> Task:
         """Return the task of a thread, moved to the CPU that the trace says."""
         number = self.threads.number(pid, tid)
-        cpu = (number if cpu < 0 else cpu) % len(self.simulation.machine.cpu_node)
+        cpu = self.cpus.of(cpu) if cpu >= 0 else self.cpus.nth(number)
         task = self.tasks.get((pid, tid))
         if task is None:
             task = self.simulation.start_task(self.processes[pid], cpu)
