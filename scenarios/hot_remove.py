@@ -10,6 +10,12 @@ from functools import partial
 
 from ..engine.errors import BadInput
 from ..engine.machines import spec
+from ..engine.machines.choice import (
+    MachineChoice,
+    machine_field,
+    memory_field,
+    with_memory,
+)
 from ..engine.settings.settings import Settings
 from ..engine.simulation import Simulation
 from ..engine.study.columns import SUMMARY, VERDICT, Column, hide
@@ -27,14 +33,16 @@ COLUMNS = (
 _UNUSED = (*VERDICT, "swap_slots_peak", "oom_kills")
 
 
+#: Of a preset.
+RAM = 8 << 30
+
+
 @dataclass(frozen=True)
 class Parameters:
     """What can be set."""
 
-    memory: int = field(
-        default=8 << 30, metadata={"kind": "size", "help": "RAM of the machine"}
-    )
-    machine: str = field(default="4s", metadata={"help": "machine preset or file"})
+    memory: int = memory_field(RAM)
+    machine: MachineChoice = machine_field("4s")
     node: int = field(default=1, metadata={"min": 0, "help": "node to remove"})
     occupancy: tuple[float, ...] = field(
         default=(0.25, 0.5, 0.7, 0.8),
@@ -44,7 +52,8 @@ class Parameters:
 
 def build(parameters: Parameters) -> Study:
     """Return the study: one variant for each occupancy."""
-    machine = spec.machine(parameters.machine, parameters.memory)
+    machine = spec.machine(parameters.machine, parameters.memory, RAM)
+    parameters = with_memory(parameters, machine)
     if not 0 <= parameters.node < machine.nodes or machine.nodes < 2:
         raise BadInput(
             f"node must be one of the machine's {machine.nodes}, got {parameters.node}"

@@ -59,6 +59,11 @@ def from_firmware(name: str, found: Firmware) -> Machine:
             f"memory of {name} must be {format_size(LEAST_NODE)} on a node at least, "
             f"got {', '.join(map(format_size, sizes)) or 'no node'}"
         )
+    if not any(found.cpu_lists):
+        raise BadInput(
+            f"{name} must say which CPUs are on which node, got none: set their numbers"
+            " by node, such as machine.cpus=8,8"
+        )
     _refuse_shared_cpus(name, found)
     memory = [size // BLOCK * BLOCK if size >= LEAST_NODE else 0 for size in sizes]
     return from_slit(

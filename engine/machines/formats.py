@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ..errors import BadInput, did_you_mean
-from . import numactl, sysfs, tree
+from . import hwloc_xml, lscpu, numactl, sysfs, tree
 from .firmware import Firmware
 from .presets import PRESETS
 
@@ -22,7 +22,16 @@ class Format(NamedTuple):
     facts: Callable[[str], Firmware]
 
 
-FORMATS = (Format("numactl --hardware", numactl.is_numactl, numactl.numactl_facts),)
+FORMATS = (
+    Format("hwloc XML", hwloc_xml.is_hwloc, hwloc_xml.hwloc_facts),
+    Format("numactl --hardware", numactl.is_numactl, numactl.numactl_facts),
+    Format("lscpu", lscpu.is_lscpu, lscpu.lscpu_facts),
+)
+
+
+def host() -> Firmware:
+    """Return what this computer's sysfs says; BadInput if it has none."""
+    return sysfs.tree_facts(tree.folder("/sys", sysfs.wanted))
 
 
 def read(path: str) -> tuple[str, Firmware]:
@@ -38,7 +47,7 @@ def read(path: str) -> tuple[str, Firmware]:
         )
     if tree.is_archive(path):
         return name, sysfs.tree_facts(tree.archive(path, sysfs.wanted))
-    text = _text(path)
+    text = text_of(path, "machine")
     form = next((one for one in FORMATS if one.is_mine(text)), None)
     if form is None:
         raise BadInput(
@@ -57,8 +66,13 @@ def _begins(text: str) -> str:
     return f"it begins with {line[:60]!r}" if line else "it is empty"
 
 
-def _text(path: str) -> str:
-    """Return the text of a file, in the encodings of Linux and of Windows."""
+def text_of(path: str, name: str) -> str:
+    """Return the text of a file, in the encodings of Linux and of Windows.
+
+    Raises BadInput, with the name of the setting, if it cannot be read.
+    """
+    if not os.path.isfile(path):
+        raise BadInput(f"{name} must be a file, got {path!r}")
     try:
         with open(path, "rb") as file:
             data = file.read(_TEXT_MAX)
@@ -66,6 +80,5 @@ def _text(path: str) -> str:
         return data.decode("utf-16" if wide else "utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(
-            f"machine must be a file with the output of {_names()}, "
-            f"got {path!r}: {error}"
+            f"{name} must be a file of text, got {path!r}: {error}"
         ) from None

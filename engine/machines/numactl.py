@@ -69,6 +69,9 @@ def numactl_facts(text: str) -> Firmware:
         numbers = sorted(facts)
         _refuse_cut(lines[:end], numbers)
         _refuse_more(lines[end + 1 :])
+    if not any("cpus" in one for one in facts.values()):
+        # As numactl printed before 2.0; ``from_firmware`` says what to do.
+        facts = {node: {"cpus": ()} | one for node, one in facts.items()}
     _refuse_unequal(facts, numbers)
     for node in numbers:
         if facts[node]["size"] == _UNKNOWN:
@@ -230,12 +233,6 @@ def _refuse_cut(lines: Sequence[_Line], numbers: Sequence[int]) -> None:
 
 def _refuse_unequal(facts: dict[int, dict], numbers: Sequence[int]) -> None:
     """Raise BadInput if a node lacks its CPUs, its size or its distances."""
-    if facts and not any("cpus" in one for one in facts.values()):
-        raise BadInput(
-            "numactl text must have lines 'node N cpus:', got none (numactl before 2.0"
-            " prints none): add them, such as 'node 0 cpus: 0-7', or take the output"
-            " of lscpu"
-        )
     for node in numbers:
         for what in ("cpus", "size"):
             if what not in facts.get(node, {}):

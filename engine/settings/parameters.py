@@ -182,6 +182,8 @@ def _convert_items(value: Any, hint: Any, metadata: Mapping, name: str) -> Any:
         value = [_toml(item) for item in value.strip("[]() ").split(",")]
     if not isinstance(value, list | tuple):
         value = [value]
+    if metadata.get("kind") == "matrix":
+        value = [one for row in value for one in (row if type(row) is list else [row])]
     if not value or value == [""]:
         raise BadInput(f"{name} must have at least one item, got none")
     item_hint = (typing.get_args(hint) or (Any,))[0]

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from ...engine.errors import BadInput
 from ...engine.machines import spec
+from ...engine.machines.choice import MachineChoice
 from ...engine.machines.machine import Machine
 from ...engine.settings.settings import Settings
 from ...engine.simulation import Simulation
@@ -44,12 +45,14 @@ class MovedJob(NamedTuple):
         return self.pages * (1 + self.touches)
 
 
-def machine_of(text: str, memory: int) -> Machine:
-    """Return a machine of ``memory`` bytes.
+def machine_of(
+    choice: MachineChoice, memory: int | None, preset_memory: int | None = None
+) -> Machine:
+    """Return a machine of ``memory`` bytes, as ``spec.machine`` does.
 
     Raises BadInput if node HOME or node AWAY has no CPUs.
     """
-    machine = spec.machine(text, memory)
+    machine = spec.machine(choice, memory, preset_memory)
     if machine.nodes <= AWAY or not machine.cpus[HOME] or not machine.cpus[AWAY]:
         raise BadInput(
             f"machine must have CPUs on nodes {HOME} and {AWAY}, got {machine.name}"

@@ -15,6 +15,12 @@ import numpy as np
 
 from ...engine.errors import BadInput
 from ...engine.machines import spec
+from ...engine.machines.choice import (
+    MachineChoice,
+    machine_field,
+    memory_field,
+    with_memory,
+)
 from ...engine.machines.cpu_numbers import Cpus
 from ...engine.settings.settings import Settings
 from ...engine.simulation import Simulation
@@ -36,17 +42,17 @@ COLUMNS = (
 )
 
 
+#: Of a preset.
+RAM = 64 << 30
+
+
 @dataclass(frozen=True)
 class Parameters:
     """What can be set."""
 
     file: str = field(metadata={"help": "perf.data, perf script or lackey text"})
-    machine: str = field(
-        default="4s", metadata={"help": "machine preset, or a file of numactl output"}
-    )
-    memory: int = field(
-        default=64 << 30, metadata={"kind": "size", "help": "RAM of the machine"}
-    )
+    machine: MachineChoice = machine_field("4s")
+    memory: int = memory_field(RAM)
     mechanism: str = field(
         default="none",
         metadata={"choices": mechanism.MECHANISMS, "help": "lazy-migration mechanism"},
@@ -72,7 +78,8 @@ class Parameters:
 
 def build(parameters: Parameters) -> Study:
     """Return the study; BadInput if the file or the machine does not fit."""
-    machine = spec.machine(parameters.machine, parameters.memory)
+    machine = spec.machine(parameters.machine, parameters.memory, RAM)
+    parameters = with_memory(parameters, machine)
     if not len(machine.cpu_node):
         raise BadInput(f"machine must have CPUs, got {machine.name}")
     recorded = trace.open_trace(
