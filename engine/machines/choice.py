@@ -62,8 +62,14 @@ def memory_field(default: int) -> Any:
 
     default  bytes of a preset's nodes, if the user does not say
     """
-    what = f"RAM of the machine (default: a file's own, {format_size(default)} else)"
-    return field(default=None, metadata={"kind": "size", "help": what})
+    return field(
+        default=None,
+        metadata={
+            "kind": "size",
+            "shown": format_size(default).replace(" ", ""),
+            "help": "RAM of the machine; one that a file describes has its own",
+        },
+    )
 
 
 def with_memory(parameters: Parameters, machine: Machine) -> Parameters:

@@ -76,9 +76,17 @@ def text_of(path: str, name: str) -> str:
     try:
         with open(path, "rb") as file:
             data = file.read(_TEXT_MAX)
-        wide = data.startswith((b"\xff\xfe", b"\xfe\xff"))
-        return data.decode("utf-16" if wide else "utf-8-sig")
+        if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+            return data.decode("utf-16")
+        return _decoded(data)
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(
             f"{name} must be a file of text, got {path!r}: {error}"
         ) from None
+
+
+def _decoded(data: bytes) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")

@@ -137,7 +137,10 @@ def _described(parameters: type, defaults: Mapping, prefix: str) -> list:
             lines += _described(type(default), vars(default), inner)
         elif field.init:
             text = _default_text(default, field)
-            lines.append((prefix + field.name, text, _about(field.metadata)))
+            # ``machine=4s`` is how a group's ``name`` is set.
+            full = prefix.rstrip(".") if field.name == "name" else ""
+            about = _about(field.metadata)
+            lines.append((full or prefix + field.name, text, about))
     return lines
 
 
@@ -212,6 +215,8 @@ def _default(field: Field) -> Any:
 def _default_text(default: Any, field: Field) -> str:
     if default is MISSING:
         return ""
+    if default is None and "shown" in field.metadata:
+        return str(field.metadata["shown"])
     return _text(default, field.metadata.get("kind") == "size")
 
 

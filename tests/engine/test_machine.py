@@ -534,7 +534,7 @@ def test_an_unknown_machine_is_refused_with_the_nearest_names(tmp_path):
     with refused("machine must be a folder such as"):
         machine(str(tmp_path))
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
-    with refused("machine must be a file with the output of numactl", "binary"):
+    with refused("machine must be a file of text", "binary"):
         machine(str(tmp_path / "binary"))
 
 
