@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from ...kernels.knobs import Mode
 from ..errors import BadInput, did_you_mean
+from ..machines.machine import Machine, node_at
 
 
 class Policy(NamedTuple):
@@ -25,11 +26,11 @@ DEFAULT = Policy(Mode.DEFAULT)
 _MODES = {mode.name.lower(): mode for mode in Mode} | {"membind": Mode.BIND}
 
 
-def policy_of(text: str, nodes: int) -> Policy:
+def policy_of(text: str, machine: Machine) -> Policy:
     """Return the policy that a text means: ``local``, ``interleave``, ``bind:0,2-3``.
 
-    A mode that needs nodes gets all of the machine's ``nodes`` if none are given, or
-    ``all``.  Raises BadInput for what is none.
+    Nodes have the numbers that the machine itself gives them.  A mode that needs nodes
+    gets all of them if none are given, or ``all``.  Raises BadInput for what is none.
     """
     mode, _, list_of_nodes = text.strip().lstrip("-").replace("=", ":").partition(":")
     known = mode.strip().lower().replace("-", "_")
@@ -41,8 +42,24 @@ def policy_of(text: str, nodes: int) -> Policy:
     found = _MODES[known]
     free = found in (Mode.DEFAULT, Mode.LOCAL, Mode.PREFERRED)
     if list_of_nodes.strip() == "all" or not (list_of_nodes.strip() or free):
-        return checked(Policy(found, tuple(range(nodes))), nodes)
-    return checked(Policy(found, _node_list(list_of_nodes, text)), nodes)
+        nodes = tuple(range(machine.nodes))
+    else:
+        nodes = _nodes_at(machine, _node_list(list_of_nodes, text), text)
+    return checked_here(Policy(found, nodes), machine.memory)
+
+
+def _nodes_at(machine: Machine, numbers: Sequence[int], text: str) -> tuple[int, ...]:
+    """Return the nodes that the machine itself calls by ``numbers``."""
+    nodes = []
+    for number in numbers:
+        node = node_at(machine, number)
+        if node is None:
+            raise BadInput(
+                f"policy must have nodes of {machine.name},"
+                f" {', '.join(map(str, machine.node_numbers))}, got {text!r}"
+            )
+        nodes.append(node)
+    return tuple(nodes)
 
 
 def _node_list(text: str, whole: str) -> tuple[int, ...]:
