@@ -239,7 +239,7 @@ def move_pages(
     pages: int | None = None,
 ) -> np.ndarray:
     """Move pages to a node (move_pages(2)); return int64[pages], node or -errno."""
-    _check_node(simulation, node)
+    _check_target(simulation, node)
     start, pages = part_of(region, first, pages)
     memory = simulation.memory
     lru_add_drain(simulation)
@@ -265,7 +265,7 @@ def migrate_pages(
     caller with CAP_SYS_NICE.
     """
     for node in to_nodes:
-        _check_node(simulation, node)
+        _check_target(simulation, node)
     memory, process = simulation.memory, task.process
     lru_add_drain(simulation)
     moved = np.zeros(len(Moves), np.int64)
@@ -308,7 +308,7 @@ def hot_remove(simulation: "Simulation", node: int) -> int:
 
     0: the node is offline.  Otherwise it stays, with some of its pages moved.
     """
-    _check_node(simulation, node)
+    _check_target(simulation, node)
     left = int(offline_pages(simulation.memory, node))
     simulation.fold()
     kind = Event.NODE_OFFLINE_FAILED if left else Event.NODE_OFFLINE
@@ -320,5 +320,10 @@ def _check_node(simulation: "Simulation", node: int) -> None:
     nodes = len(simulation.machine.memory)
     if not 0 <= node < nodes:
         raise BadInput(f"node must be from 0 to {nodes - 1}, got {node}")
+
+
+def _check_target(simulation: "Simulation", node: int) -> None:
+    """Raise BadInput if there is no such node, or no memory on it."""
+    _check_node(simulation, node)
     if not simulation.machine.memory[node]:
         raise BadInput(f"node must have memory, got {node}, which has none")
