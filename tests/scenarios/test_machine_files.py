@@ -13,6 +13,7 @@ from lazynuma.engine.settings.parameters import fill, parse_settings
 from lazynuma.engine.state.policies import policy_of
 from lazynuma.scenarios import hot_remove, mechanisms, tiering
 from lazynuma.scenarios.recorded import replay
+from lazynuma.scenarios.script import records
 
 MIB = 1 << 20
 
@@ -98,6 +99,32 @@ def test_policies_name_nodes_as_the_machine_does(box):
         policy_of("bind:1", sparse)
     with pytest.raises(BadInput, match="policy nodes must have memory"):
         policy_of("bind:255", sparse)
+
+
+SCRIPT = """\
+map a 64K
+policy a bind 8
+touch a 0 64K 4K w
+observe a
+set move.status 1
+move a 0 16K 0
+move a 0 4K 255
+policy a bind 1
+observe a
+nodefree
+"""
+
+
+def test_scripts_name_nodes_as_the_machine_does(tmp_path, box):
+    found = []
+    run_study(records.study(SCRIPT, "linux-6.12", found.append, machine(box)))
+    assert [one["runs"] for one in found if "runs" in one] == [
+        [[16, "present", 8, False]],
+        [[4, "present", 0, False], [12, "present", 8, False]],
+    ]
+    assert [one["status"] for one in found if "status" in one] == [[0] * 4]
+    assert [one["node"] for one in found if "node" in one] == [0, 8, 255]
+    assert [one["result"] for one in found if "result" in one] == ["ENODEV", "EINVAL"]
 
 
 def test_hot_remove_takes_the_number_of_the_machine(box):
