@@ -15,8 +15,12 @@ class PlacementCalls:
     """A part of ``Reference`` (``model.py``)."""
 
     def set_mempolicy(self, task, policy):
-        task.policy = checked(policy, self.count)
+        policy = self.with_memory(checked(policy, self.count))
+        if policy is None:
+            return 22
+        task.policy = policy
         self.clocks[task.id].il_prev, self.clocks[task.id].il_left = self.count - 1, 0
+        return 0
 
     def set_mempolicy_home_node(self, task, region, node, first=0, pages=None):
         """Set the home node of each VMA of a range that may have one."""
@@ -62,7 +66,9 @@ class PlacementCalls:
         first=0,
         pages=None,
     ):
-        policy = checked(policy, self.count)
+        policy = self.with_memory(checked(policy, self.count))
+        if policy is None:
+            return 22
         if lazy is not None:
             if not self.settings.mpol_mf_lazy:
                 return 22
