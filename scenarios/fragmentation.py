@@ -41,8 +41,10 @@ COLUMNS = (
     share("whole_share", "whole", "share of free memory in whole blocks"),
     share("first_success", "first THP", "huge faults that succeeded in round one"),
     share("success", "later THP", "huge faults that succeeded in the second half"),
-    Column("compact_stall", "compact stalls", "1", "faults that compacted memory"),
-    Column("compact_success", "compact success", "1", "blocks that compaction freed"),
+    Column("compact_stall", "compact stalls", "event", "faults that compacted memory"),
+    Column(
+        "compact_success", "compact success", "event", "blocks that compaction freed"
+    ),
     Column("pages_migrated", "pages moved", "page", "pages that compaction moved"),
 )
 

@@ -81,9 +81,11 @@ COLUMNS = (
         "memory cleared per second over the whole run",
         dtype="f8",
     ),
-    Column("numa_hint_faults", "hint faults", "1", "faults on marked pages"),
-    Column("numa_task_migrated", "tasks moved", "1", "tasks moved to their memory"),
-    Column("numa_task_swapped", "tasks swapped", "1", "pairs of tasks that swapped"),
+    Column("numa_hint_faults", "hint faults", "event", "faults on marked pages"),
+    Column("numa_task_migrated", "tasks moved", "event", "tasks moved to their memory"),
+    Column(
+        "numa_task_swapped", "tasks swapped", "event", "pairs of tasks that swapped"
+    ),
 )
 _COUNTERS = ("numa_hint_faults", "numa_task_migrated", "numa_task_swapped")
 _UNUSED = (*ONLY_LAZY, "faults", "pages_refused", "converged_ns", "run_time_ns")

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
+from ...engine.output.counter_names import MEANINGS
 from ...engine.simulation import Simulation
 from ...engine.state.observation import STATES
 from ...engine.study.columns import SUMMARY, Field, Records
@@ -50,12 +51,7 @@ RECORDS = (
         "index of the record",
         (
             _LINE,
-            *(
-                Field(
-                    one.name.lower(), "1", f"{one.name.lower()} since the last record"
-                )
-                for one in COUNTERS
-            ),
+            *(Field(one.name.lower(), *MEANINGS[one]) for one in COUNTERS),
         ),
     ),
     Records(
