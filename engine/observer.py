@@ -1,9 +1,19 @@
 """Who is told what a simulation does."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from __future__ import annotations
 
-import numpy as np
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..kernels.counters import Cause
+
+
+def cause_time(cause: Cause) -> str:
+    """Return the name under which the time that went to a cause is told."""
+    return f"time_{cause.name.lower()}_ns"
 
 
 class NodeUse(NamedTuple):

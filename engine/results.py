@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..kernels import state as st
-from ..kernels.counters import ScanResult, Vm
+from ..kernels.counters import Cause, ScanResult, Vm
 from ..kernels.frames.resident import count_resident
 from ..kernels.words import HPAGE_PMD_NR
 from .errors import BadInput
-from .observer import NodeUse
+from .observer import NodeUse, cause_time
 from .state.process import Process, Task
 from .state.ranges import pieces
 from .state.snapshot import huge_by_node, take
@@ -64,6 +64,11 @@ def full_scans(simulation: "Simulation") -> int:
 def pages_collapsed(simulation: "Simulation") -> int:
     """Huge pages that khugepaged has made."""
     return simulation.khugepaged.pages_collapsed
+
+
+def dropped(simulation: "Simulation") -> int:
+    """Accesses that were not made, because their process had been killed."""
+    return int(simulation.memory.info[st.Info.DROPPED])
 
 
 # --- tasks, processes and nodes -------------------------------------------------------
@@ -161,9 +166,10 @@ def summary(simulation: "Simulation") -> dict[str, Any]:
     refused = refusals(simulation)
     tails = [st.Shard.TAIL_LOCAL, st.Shard.TAIL_ALL]
     tail = simulation.memory.shard[:, tails].sum(axis=0)
-    clocks = (clock(simulation, task) for task in simulation.tasks)
+    touched = totals[[Vm.ACCESSES_LOCAL, Vm.ACCESSES_REMOTE]]
+    took = max((clock(simulation, task) for task in simulation.tasks), default=0)
     return {
-        "accesses": int(totals[[Vm.ACCESSES_LOCAL, Vm.ACCESSES_REMOTE]].sum()),
+        "accesses": int(touched.sum()),
         "pages_marked": int(totals[Vm.LAZY_PAGES_MARKED]),
         "pages_migrated": int(totals[Vm.PGMIGRATE_SUCCESS]),
         "pages_moved": int(totals[Vm.PAGES_MOVED]),
@@ -177,11 +183,48 @@ def summary(simulation: "Simulation") -> dict[str, Any]:
         "migcache_entries_peak": entries_peak(simulation),
         "faults": int(totals[Vm.PGFAULT]),
         "oom_kills": simulation.oom_kills,
-        "local_fraction": float(tail[0] / tail[1]) if tail[1] else float("nan"),
-        "run_time_ns": max(clocks, default=0),
+        "local_fraction": _share(touched[0], touched.sum()),
+        "local_fraction_end": _share(tail[0], tail[1]),
+        # A job that was killed did not end: it has no time.
+        "run_time_ns": float("nan") if simulation.oom_kills else took,
+        "balancing_unscanned": _unscanned(simulation),
+        **_job_times(simulation, took),
         "thp_splits": int(totals[Vm.THP_SPLIT_PAGE]),
         "thp_collapses": pages_collapsed(simulation),
         **_huge_shares(simulation),
+    }
+
+
+def _share(part: int, whole: int) -> float:
+    return float(part / whole) if whole else float("nan")
+
+
+def _unscanned(simulation: "Simulation") -> int:
+    """Return 1 if NUMA balancing was on, and marked no page; otherwise 0."""
+    on = simulation.settings.balancing.mode != "off"
+    return int(on and not total(simulation, "numa_pte_updates"))
+
+
+def _job_times(simulation: "Simulation", took: int) -> dict[str, int]:
+    """Return where ``took``, the time of the job, went: a mean over all tasks, ns.
+
+    A task is idle if it waits for others, has not begun, or has ended.  The causes and
+    the idle time sum up to ``took``.  What one task spends and no other does is
+    ``alone``; ``tlb_flush_ns`` is the most that calls of one task spent in flushes.
+    """
+    spent, flushes = simulation.spent, simulation.flushes
+    tasks = max(1, len(spent))
+    mean = [int(time) // tasks for time in spent.sum(axis=0)]
+    most = np.sort(spent, axis=0)[-2:] if len(spent) > 1 else np.zeros((2, len(Cause)))
+    alone = most[1] - most[0]
+    cause = int(alone.argmax())
+    return {
+        **{cause_time(one): mean[one] for one in Cause},
+        "time_idle_ns": max(0, took - sum(mean)),
+        "alone_ns": int(alone[cause]),
+        "alone_cause": cause,
+        "tlb_flushes": int(flushes[:, 0].sum()),
+        "tlb_flush_ns": int(flushes[:, 1].max(initial=0)),
     }
 
 

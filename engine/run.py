@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from ..kernels.jit.compiling import compiled
 from .errors import BadInput, BadTrace, SimulationError
 from .machines.machine import Machine
 from .observer import NodeUse
@@ -31,6 +32,7 @@ from .settings.costs import Costs
 from .simulation import Simulation
 from .study.host_limits import check_memory
 from .study.study import Study, Variant, label, named
+from .study.verdict import verdict_of
 
 _LIBRARIES = ("lazynuma", "numpy", "numba", "h5py")
 
@@ -189,6 +191,8 @@ class _Runner:
         state = RunState.STOPPED  # unless it ends, or fails, by itself
         try:
             rows = [self.run(index) for index in range(len(self.study.variants))]
+            verdict = verdict_of(self.study, rows)
+            self.file.write(lambda writer: writer.verdict(verdict))
             state = RunState.DONE
         except BadTrace:
             self.file.discard()
@@ -209,18 +213,21 @@ class _Runner:
         observer = _Observer(index, variant, self.file, self.progress)
         observer.progress(0, 0)
         begin, written = time.perf_counter(), self.file.seconds
+        compiled_s = compiled.seconds
         with closing(self._simulation(variant, observer)) as simulation:
             ready = time.perf_counter()
             values = variant.steps(simulation) or {}
             simulation.flush_epoch()
             _warn_of_snapshots(variant, simulation)
             row = self._row(simulation.summary() | values)
-        end = time.perf_counter()
+        compiled_s = compiled.seconds - compiled_s
+        end = time.perf_counter() - compiled_s
         writing = self.file.seconds - written
         stages = {
             "setup_s": ready - begin,
             "run_s": end - ready - writing,
             "output_s": writing,
+            "compile_s": compiled_s,
         }
         self.file.write(lambda writer: writer.summary(index, row))
         self.file.write(lambda writer: writer.runtime(index, stages))

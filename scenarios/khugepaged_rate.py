@@ -1,4 +1,4 @@
-"""How long does khugepaged take to turn a terabyte of small pages into huge ones?
+"""How long does khugepaged take to turn small pages into huge ones?
 
 Memory is mapped by 4 KiB pages, all of it in use and on the node of its user.  It is
 then advised to be huge, and khugepaged is left alone with it.  By default khugepaged
@@ -6,6 +6,7 @@ looks at 8 blocks of 2 MiB every 10 s, whether they can collapse or not: a terab
 takes a week.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -17,28 +18,30 @@ from ..engine.settings.settings import Settings
 from ..engine.settings.sizes import format_size
 from ..engine.settings.thp import UINT_MAX, Khugepaged, Thp
 from ..engine.simulation import Simulation
-from ..engine.study.columns import THP, Column
+from ..engine.study.columns import THP, TIMES, Column
+from ..engine.study.figures import ratio, seconds
 from ..engine.study.study import Study, Variant
 from ..kernels.counters import ScanResult
 from ..kernels.words import HPAGE_PMD_NR
 from .common.block import BLOCK
+from .common.question_columns import first
+from .common.table import Row
 from .common.tasks import nodes_with_cpus, start_tasks
 
-QUESTION = "How long does khugepaged take, and what does tuning it change?"
 # How often the progress is read in the expected time.
 LOOKS = 400
 
 COLUMNS = (
     Column(
         "time_to_half_ns",
-        "half huge",
+        "half after",
         "ns",
         "until half is huge, -1: not within one full scan",
         style="seconds",
     ),
     Column(
         "time_to_all_ns",
-        "all huge",
+        "all after",
         "ns",
         "until all is huge, -1: not within one full scan",
         style="seconds",
@@ -89,7 +92,10 @@ def build(parameters: Parameters) -> Study:
         for pages in parameters.pages_to_scan:
             tuned = Khugepaged(pages_to_scan=pages, scan_sleep_millisecs=sleep)
             variants.append(_variant(machine, blocks, tuned))
-    return Study(QUESTION, "tuning", tuple(variants), (*COLUMNS, *THP))
+    columns = first(
+        (*COLUMNS, *THP, *TIMES), "time_to_half_ns", "time_to_all_ns", "thp_share"
+    )
+    return Study(__doc__, "tuning", tuple(variants), columns, verdict=_verdict)
 
 
 def _variant(machine: Machine, blocks: int, tuned: Khugepaged) -> Variant:
@@ -137,3 +143,27 @@ def _steps(simulation: Simulation, blocks: int, step: int) -> dict[str, float]:
         "failures": simulation.total("thp_collapse_alloc_failed"),
         "full_scans": simulation.full_scans,
     }
+
+
+# --- the screen -----------------------------------------------------------------------
+
+
+def _verdict(study: Study, rows: Sequence[Row]) -> str:
+    """Say how long the first tuning takes, and what the fastest one gains."""
+    done = [row for row in rows if row["time_to_all_ns"] >= 0]
+    if not done:
+        return "In no tuning all memory is huge after one full scan."
+    best = min(done, key=lambda row: row["time_to_all_ns"])
+    slow = max(done, key=lambda row: row["time_to_all_ns"])
+    text = f"All memory is huge after {seconds(slow['time_to_all_ns'])} ({_name(slow)})"
+    if best is not slow:
+        gain = ratio(slow["time_to_all_ns"], best["time_to_all_ns"])
+        took = seconds(best["time_to_all_ns"])
+        text += f", and after {took} ({_name(best)}), {gain} as fast"
+    never = [_name(row) for row in rows if row not in done]
+    late = f" Not within one full scan: {'; '.join(never)}." if never else ""
+    return f"{text}.{late}"
+
+
+def _name(row: Row) -> str:
+    return str(row["tuning"])

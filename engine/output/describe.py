@@ -29,6 +29,7 @@ def describe(path: str | os.PathLike) -> dict[str, Any]:
         return {
             "file": str(path),
             "title": str(attributes.get("title", "")),
+            "verdict": str(attributes.get("verdict", "")),
             "state": _state(file),
             "software": f"{attributes['software']} {attributes['softwareVersion']}",
             "format": ".".join(map(str, attributes["version"])),

@@ -85,7 +85,7 @@ class Table:
         for name, buffer in self.buffers.items():
             value = row[name]
             texts = buffer.dtype.kind == "S"
-            buffer[self.waiting] = _cut(value, buffer.itemsize) if texts else value
+            buffer[self.waiting] = cut(value, buffer.itemsize) if texts else value
         self.waiting += 1
 
     def room(self) -> int:
@@ -108,7 +108,7 @@ class Table:
             self.written, self.waiting = total, 0
 
 
-def _cut(text: str, size: int) -> bytes:
+def cut(text: str, size: int) -> bytes:
     """Return ``text`` in at most ``size`` bytes of UTF-8, no character cut in two."""
     return text.encode()[:size].decode(errors="ignore").encode()
 

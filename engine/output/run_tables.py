@@ -8,7 +8,7 @@ import numpy as np
 
 from ...kernels.counters import Cause, Event, ScanResult, Vm
 from ..errors import BadInput
-from ..observer import NodeUse
+from ..observer import NodeUse, cause_time
 from ..study.columns import Field, Records
 from .growing import ROWS, Table, dimension_scale, fill_value, name_scale
 from .node_axis import NodeAxis
@@ -26,7 +26,6 @@ from .schema import (
     VARIANT,
     WHEN,
     Variable,
-    cause_time,
 )
 
 #: What khugepaged did in an epoch: scans by result, then the totals of ``KHUGEPAGED``.

@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...kernels.counters import Cause, Event, Vm
+from ..observer import cause_time
 from ..state.snapshot import BlockKind
 from .counter_names import MEANINGS
 from .reader import RunState
 
 #: Stages of ``/runtime``.
-STAGES = ("setup_s", "run_s", "output_s")
+STAGES = ("setup_s", "run_s", "output_s", "compile_s")
 
 
 class Variable(NamedTuple):
@@ -27,11 +28,6 @@ class Variable(NamedTuple):
     long_name: str
     dtype: Any = "i8"
     attributes: Mapping[str, Any] = {}
-
-
-def cause_time(cause: Cause) -> str:
-    """Return the name of the variable with the time that went to a cause."""
-    return f"time_{cause.name.lower()}_ns"
 
 
 #: What a cause of time is, for long names.

@@ -23,7 +23,7 @@ from ..errors import BadInput
 from ..observer import NodeUse
 from ..study.columns import Column, Records
 from ..study.study import Name, label, scales
-from .growing import Table, fixed_variable, missing_value, name_scale
+from .growing import Table, cut, fill_value, fixed_variable, missing_value, name_scale
 from .lock import claim, unwritable
 from .node_axis import NodeAxis
 from .provenance import provenance
@@ -44,6 +44,10 @@ from .superblock import clear_flags
 
 #: Seconds after which a row that comes takes the waiting ones to the file.
 INTERVAL_S = 1.0
+
+#: Room for the verdict: attributes cannot grow in a file that others read.
+VERDICT_BYTES = 2000
+_VERDICT = h5py.string_dtype("utf-8", VERDICT_BYTES)
 
 # The oldest format with SWMR: HDF5 1.10 and what was built on it since can read it.
 _LIBVER = ("v110", "v110")
@@ -244,6 +248,13 @@ class RunWriter:
             "summary", variant, {c.name: _summary_value(c, row) for c in self._columns}
         )
 
+    def verdict(self, text: str) -> None:
+        """Write the verdict of the run, cut to what has room."""
+        with self._disk():
+            value = cut(text, VERDICT_BYTES)
+            self._file.attrs.modify("verdict", np.array(value, _VERDICT))
+        self.flush()
+
     def runtime(self, variant: int, stage: Mapping[str, float]) -> None:
         """Write the wall seconds of each of ``STAGES`` for a variant."""
         self._check_variant(variant)
@@ -369,6 +380,7 @@ def _describe(file: h5py.File, title: str, attributes: Mapping[str, Any]) -> Non
     }
     for name, value in (dict(attributes) | own).items():
         file.attrs[name] = value
+    file.attrs.create("verdict", b"", dtype=_VERDICT)
 
 
 def _create_summary(
@@ -440,4 +452,6 @@ def _summary_value(column: Column, row: Mapping[str, Any]) -> np.ndarray:
     shape = (len(Refusal),) if column.by_reason else ()
     if value.shape != shape:
         raise BadInput(f"{column.name} must have shape {shape}, got {value.shape}")
+    if column.dtype == "i8" and value.dtype.kind == "f" and np.isnan(value):
+        return np.array(fill_value("i8"))
     return value

@@ -44,10 +44,10 @@ class Prices:
 
     def expect(self, memory: st.Memory) -> None:
         """Let tasks that never ran expect to find everything on their own node."""
-        for task in memory.task:
-            if task[st.Task.MEAN] == 0 and task[st.Task.COUNT]:
-                local = self._latency[task[st.Task.NID], task[st.Task.NID]]
-                task[st.Task.MEAN] = max(1, task[st.Task.REFS] * local)
+        task = memory.task
+        new = (task[:, st.Task.MEAN] == 0) & (task[:, st.Task.COUNT] > 0)
+        local = self._latency.diagonal()[task[new, st.Task.NID]]
+        task[new, st.Task.MEAN] = np.maximum(1, task[new, st.Task.REFS] * local)
 
     def learn(self, memory: st.Memory, length: int) -> None:
         """Take the traffic of a quantum of ``length`` ns; the next one pays for it."""
