@@ -27,7 +27,7 @@ from ...engine.settings.costs import Costs
 from ...engine.settings.parameters import fill, split_costs
 from ..cli.find import find_scenario
 from ..cli.say import located
-from ..common.recording import recorded, split_recording
+from ..common.sampling import sampled, split_sampling
 from .folder import Folder
 from .points import Point, Sweep
 
@@ -53,9 +53,9 @@ def study_of(sweep: Sweep, point: Point) -> Any:
     """Return (study, parameters, costs) of a point."""
     module = find_scenario(sweep.scenario)
     settings, costs = split_costs(point.settings)
-    settings, recording = split_recording(settings, module.Parameters)
+    settings, sampling = split_sampling(settings, module.Parameters)
     parameters = fill(module.Parameters, settings)
-    study = recorded(module.build(parameters), recording)
+    study = sampled(module.build(parameters), sampling)
     return study, parameters, fill(Costs, costs, "cost.")
 
 

@@ -15,7 +15,7 @@ from lazynuma.engine.settings.durations import format_duration, parse_duration
 from lazynuma.engine.study.columns import SUMMARY
 from lazynuma.kernels.counters import Cause, Refusal
 from lazynuma.scenarios.cli import commands, find
-from lazynuma.scenarios.common.recording import split_recording
+from lazynuma.scenarios.common.sampling import split_sampling
 
 DATA = Path(__file__).parents[1] / "data"
 MECHANISMS = [
@@ -157,9 +157,9 @@ def test_what_is_no_duration_is_refused(text):
 def test_every_scenario_takes_epochs_and_snapshots(name):
     given = {"epoch": "100ms", "snapshots": "0.5,1", "memory": 1}
     parameters = find.scenario_module(name).Parameters
-    rest, recording = split_recording(given, parameters)
+    rest, sampling = split_sampling(given, parameters)
     assert rest == {"memory": 1}
-    assert recording == {"epoch_ns": 10**8, "snapshots": (0.5, 1.0)}
+    assert sampling == {"epoch_ns": 10**8, "snapshots": (0.5, 1.0)}
 
 
 def run(path: Path, *arguments: str) -> None:
