@@ -1,5 +1,6 @@
 """What an epoch says of nodes and processes: pages by node, bytes, utilisation."""
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -47,10 +48,14 @@ def study(**settings) -> Study:
     return Study("What moves?", "mechanism", (variant,), SUMMARY)
 
 
+@cache
+def group(path: Path, name: str) -> xr.Dataset:
+    """Return a group; h5netcdf takes seconds for /epochs."""
+    return xr.open_dataset(path, group=name, engine="h5netcdf").load()
+
+
 def groups(path: Path, *names: str) -> list[xr.Dataset]:
-    return [
-        xr.open_dataset(path, group=name, engine="h5netcdf").load() for name in names
-    ]
+    return [group(path, name) for name in names]
 
 
 @pytest.fixture(scope="module")

@@ -59,7 +59,9 @@ def path(tmp_path) -> Path:
         file.epoch(variant, 10, counters(0), [process(0) | times])
         row_ = row(run_time_ns=21_616_606, converged_ns=float("nan"), faults=12_345_678)
         file.summary(variant, row_)
-        file.runtime(variant, {"setup_s": 0.5, "run_s": 2.0, "output_s": 0.25})
+        file.runtime(
+            variant, {"setup_s": 0.5, "run_s": 2.0, "output_s": 0.25, "compile_s": 0.0}
+        )
     file.flush()
     yield path
     file.close(RunState.STOPPED)
