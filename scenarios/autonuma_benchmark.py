@@ -119,9 +119,9 @@ PUBLISHED = {
 }
 
 COLUMNS = (
-    Column("thp_splits", "THP splits", "1", "huge pages split (thp_split_page)"),
+    Column("thp_splits", "THP splits", "event", "huge pages split (thp_split_page)"),
     Column("numa_pte_updates", "PTE updates", "page", "pages that the scanner marked"),
-    Column("numa_hint_faults", "hint faults", "1", "faults on marked pages"),
+    Column("numa_hint_faults", "hint faults", "event", "faults on marked pages"),
     Column(
         "numa_pages_migrated",
         "migrated",

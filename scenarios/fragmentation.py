@@ -52,8 +52,10 @@ COLUMNS = (
             ),
         )
     ),
-    Column("compact_stall", "compact stalls", "1", "faults that compacted memory"),
-    Column("compact_success", "compact success", "1", "blocks that compaction freed"),
+    Column("compact_stall", "compact stalls", "event", "faults that compacted memory"),
+    Column(
+        "compact_success", "compact success", "event", "blocks that compaction freed"
+    ),
     Column("pages_migrated", "pages moved", "page", "pages that compaction moved"),
     *TIMES,
 )

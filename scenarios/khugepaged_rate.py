@@ -48,9 +48,9 @@ COLUMNS = (
         style="seconds",
     ),
     Column("bytes_per_s", "bytes/s", "byte/s", "memory made huge per second", "f8"),
-    Column("blocks_scanned", "scanned", "1", "blocks that khugepaged looked at"),
-    Column("failures", "no memory", "1", "collapses that found no huge page"),
-    Column("full_scans", "full scans", "1", "rounds through all processes"),
+    Column("blocks_scanned", "scanned", "block", "blocks that khugepaged looked at"),
+    Column("failures", "no memory", "event", "collapses that found no huge page"),
+    Column("full_scans", "full scans", "event", "rounds through all processes"),
 )
 
 

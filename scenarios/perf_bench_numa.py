@@ -84,9 +84,11 @@ COLUMNS = (
             ),
         )
     ),
-    Column("numa_hint_faults", "hint faults", "1", "faults on marked pages"),
-    Column("numa_task_migrated", "tasks moved", "1", "tasks moved to their memory"),
-    Column("numa_task_swapped", "tasks swapped", "1", "pairs of tasks that swapped"),
+    Column("numa_hint_faults", "hint faults", "event", "faults on marked pages"),
+    Column("numa_task_migrated", "tasks moved", "event", "tasks moved to their memory"),
+    Column(
+        "numa_task_swapped", "tasks swapped", "event", "pairs of tasks that swapped"
+    ),
 )
 _MOMENTS = ("tasks_converged_ns", "memory_converged_ns")
 _COUNTERS = ("numa_hint_faults", "numa_task_migrated", "numa_task_swapped")

@@ -29,6 +29,7 @@ def describe(path: str | os.PathLike) -> dict[str, Any]:
         return {
             "file": str(path),
             "title": str(attributes.get("title", "")),
+            "verdict": _scalar(attributes.get("verdict", "")),
             "state": _state(file),
             "software": f"{attributes['software']} {attributes['softwareVersion']}",
             "format": ".".join(map(str, attributes["version"])),
@@ -55,6 +56,8 @@ def _state(file: RunFile) -> str:
 
 def _scalar(value: Any) -> Any:
     """Return an attribute as a type that JSON has."""
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
     return value.item() if isinstance(value, np.generic) else value
 
 

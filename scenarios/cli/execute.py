@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ...engine.errors import BadInput
-from ..common.recording import recorded, split_recording
+from ..common.sampling import sampled, split_sampling
 from ..common.table import Row, legend, table
 from .progress import Progress
 from .signals import Stop
@@ -96,7 +96,7 @@ def run_scenario(
 
     check_output(options.output, options.force)  # before a build that may take long
     settings, costs = split_costs(settings)
-    settings, recording = split_recording(settings, module.Parameters)
+    settings, sampling = split_sampling(settings, module.Parameters)
     settings, others = split_settings(module.Parameters, Settings, settings)
     parameters = fill(module.Parameters, settings)
     if options.costs is not None:
@@ -105,7 +105,7 @@ def run_scenario(
     study = module.build(parameters)
     if not isinstance(study, Study):
         raise BadInput(f"build must return a Study, got {type(study).__name__}")
-    study = with_overrides(recorded(study, recording), others)
+    study = with_overrides(sampled(study, sampling), others)
     with closing(Progress(study, stop.check)) as progress:
         rows = run_study(
             study,
@@ -118,7 +118,7 @@ def run_scenario(
                 "command": options.line,
                 "scenario": Path(str(module.__file__)).stem,
                 "parameters": json.dumps(
-                    asdict(parameters) | recording | others, default=str
+                    asdict(parameters) | sampling | others, default=str
                 ),
             },
             progress=progress,

@@ -38,10 +38,10 @@ from . import dense
 
 COLUMNS = (
     *hide(SUMMARY, "converged_ns"),
-    Column("lines", "lines", "1", "lines of the trace"),
-    Column("bad_lines", "bad lines", "1", "malformed lines left out"),
-    Column("skipped", "skipped", "1", "lines that are no access to user data"),
-    Column("dropped", "dropped", "1", "accesses of processes that were killed"),
+    Column("lines", "lines", "line", "lines of the trace"),
+    Column("bad_lines", "bad lines", "line", "malformed lines left out"),
+    Column("skipped", "skipped", "line", "lines that are no access to user data"),
+    Column("dropped", "dropped", "event", "accesses of processes that were killed"),
     Column("distinct_pages", "pages", "page", "distinct pages that the trace touches"),
 )
 

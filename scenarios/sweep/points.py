@@ -19,6 +19,7 @@ from ...engine.errors import BadInput, did_you_mean
 from ...engine.settings.costs import Costs
 from ...engine.settings.parameters import fill, parse_settings, split_costs
 from ..cli.find import find_scenario
+from ..common.sampling import split_sampling
 
 _KEYS = ("scenario", "seeds", "set", "grid", "zip")
 #: A sweep of a million points is a mistake: each is a file.
@@ -176,6 +177,7 @@ def _points(
 def _check(module: ModuleType, point: Point) -> None:
     """Raise BadInput if a point's settings are not the scenario's."""
     settings, costs = split_costs(point.settings)
+    settings, _ = split_sampling(settings, module.Parameters)
     fill(module.Parameters, settings)
     fill(Costs, costs, "cost.")
 

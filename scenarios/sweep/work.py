@@ -27,6 +27,7 @@ from ...engine.settings.costs import Costs
 from ...engine.settings.parameters import fill, split_costs
 from ..cli.find import find_scenario
 from ..cli.say import located
+from ..common.sampling import sampled, split_sampling
 from .folder import Folder
 from .points import Point, Sweep
 
@@ -52,8 +53,10 @@ def study_of(sweep: Sweep, point: Point) -> Any:
     """Return (study, parameters, costs) of a point."""
     module = find_scenario(sweep.scenario)
     settings, costs = split_costs(point.settings)
+    settings, sampling = split_sampling(settings, module.Parameters)
     parameters = fill(module.Parameters, settings)
-    return module.build(parameters), parameters, fill(Costs, costs, "cost.")
+    study = sampled(module.build(parameters), sampling)
+    return study, parameters, fill(Costs, costs, "cost.")
 
 
 def run_point(folder: Folder, point: Point, threads: int) -> Outcome:

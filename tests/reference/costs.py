@@ -69,4 +69,6 @@ class Charges:
                 self.use[c][n] = min(u, 950)
                 grown = self.factor[c][n] * (1000 + u) // 2000
                 self.factor[c][n] = min(max(grown, 1000), 10**6)
+        for total, refs in zip(self.bytes, self.traffic, strict=True):
+            total[:] = [a + 64 * b for a, b in zip(total, refs, strict=True)]
         self.traffic = [[0] * self.count for _ in range(self.count)]

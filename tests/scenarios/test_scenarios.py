@@ -30,6 +30,7 @@ from lazynuma.scenarios import (
     tiering,
 )
 from lazynuma.scenarios.common.mechanism import MECHANISMS
+from lazynuma.scenarios.common.sampling import sampled
 from lazynuma.scenarios.common.table import table
 
 MIB, GIB = 1 << 20, 1 << 30
@@ -211,8 +212,9 @@ def test_huge_pages_move_whole_or_lose(rows):
 def test_snapshots_show_where_huge_pages_are(tmp_path):
     """The last look at every variant is what the summary says of its end."""
     path = tmp_path / "run.h5"
-    parameters = thp_unit.Parameters(memory=GIB, snapshots=(0.05, 0.12))
-    rows = run_study(thp_unit.build(parameters), output=path)
+    study = thp_unit.build(thp_unit.Parameters(memory=GIB))
+    study = sampled(study, {"snapshots": (0.05, 0.12)})
+    rows = run_study(study, output=path)
     looks = xr.open_dataset(path, engine="h5netcdf", group="snapshots")
     assert looks.sizes == {"snapshot": 2 * len(rows), "block": GIB // 8 // (2 * MIB)}
     for variant, row in enumerate(rows):
