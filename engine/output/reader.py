@@ -20,7 +20,7 @@ from .lock import Lock
 from .superblock import check_end, clear_flags, is_flagged
 
 FILETYPE = "lazynuma-run"
-VERSION = (1, 0)
+VERSION = (1, 1)
 TABLES = ("epochs", "processes", "events", "snapshots")
 ATTRIBUTES = ("command", "date", "host", "seed", "threads")
 

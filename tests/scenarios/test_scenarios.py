@@ -131,15 +131,15 @@ def test_mechanisms_tell_the_story_of_2012(rows):
         rows["mechanisms"][name] for name in MECHANISMS
     )
     pages = 512 * MIB // 8 // 4096
-    assert none["local_fraction"] == 0 and none["pages_migrated"] == 0
-    assert eager["pages_migrated"] == pages and eager["local_fraction"] == 1
+    assert none["local_fraction_end"] == 0 and none["pages_migrated"] == 0
+    assert eager["pages_migrated"] == pages and eager["local_fraction_end"] == 1
     # The swap cache parks as many pages as there are slots, and no more.
     assert swap["swap_slots_peak"] == 512 * MIB // 128 // 4096 == swap["pages_marked"]
     assert swap["pages_refused"] == pages - swap["pages_marked"]
-    assert swap["local_fraction"] < 0.1
+    assert swap["local_fraction_end"] < 0.1
     assert mig["migcache_entries_peak"] == pages and mig["swap_slots_peak"] == 0
     assert hinting["migcache_entries_peak"] == hinting["swap_slots_peak"] == 0
-    assert hinting["local_fraction"] > 0.99 and mig["local_fraction"] > 0.99
+    assert hinting["local_fraction_end"] > 0.99 and mig["local_fraction_end"] > 0.99
     assert hinting["run_time_ns"] < mig["run_time_ns"]
     # The job is over within the scanner's delay.
     assert balancing["numa_pte_updates"] == 0 == balancing["pages_migrated"]
@@ -187,7 +187,9 @@ def test_a_full_machine_keeps_its_node(rows):
 
 def test_hinting_repairs_serial_initialisation(rows):
     got = rows["hpc_node"]
-    assert got["none"]["local_fraction"] < 0.2 < got["hinting"]["local_fraction"]
+    assert (
+        got["none"]["local_fraction_end"] < 0.2 < got["hinting"]["local_fraction_end"]
+    )
 
 
 def test_huge_pages_move_whole_or_lose(rows):
