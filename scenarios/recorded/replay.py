@@ -93,6 +93,7 @@ def build(parameters: Parameters) -> Study:
         "mechanism",
         (variant,),
         COLUMNS,
+        varied=mechanism.VARIED,
     )
 
 
