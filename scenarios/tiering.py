@@ -286,17 +286,18 @@ def _verdict(study: Study, rows: list[Row]) -> str:
             "No page was promoted: each is on a node that counts as fast (one of a"
             " tier with CPUs, or a faster one), or the job ended before the first scan."
         )
-    base = rows[0]
+    base, least = rows[0], min(rows, key=lambda row: row["access_rate"])
     best = max(rows, key=lambda row: row["access_rate"])
-    worst = min(rows, key=lambda row: row["access_rate"])
     gain = ratio(best["access_rate"], base["access_rate"])
-    loss = ratio(worst["access_rate"], base["access_rate"])
     hot = percent(float(best["hot_fast_share"]))
-    return (
+    text = (
         f"{best['variant']} serves most accesses a second, {gain} of"
-        f" {base['variant']}, with {hot} of the hot pages in the fast tier at the end;"
-        f" {worst['variant']} serves least, {loss}."
+        f" {base['variant']}, with {hot} of the hot pages in the fast tier at the end"
     )
+    if least["access_rate"] < base["access_rate"]:
+        loss = ratio(least["access_rate"], base["access_rate"])
+        text += f"; {least['variant']} serves least, {loss}"
+    return f"{text}."
 
 
 def _ratio(value: float, base: float) -> float:
