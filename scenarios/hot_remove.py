@@ -11,6 +11,12 @@ from functools import partial
 
 from ..engine.errors import BadInput
 from ..engine.machines import spec
+from ..engine.machines.choice import (
+    MachineChoice,
+    machine_field,
+    memory_field,
+    with_memory,
+)
 from ..engine.machines.machine import Machine
 from ..engine.settings.settings import Settings
 from ..engine.simulation import Simulation
@@ -35,14 +41,16 @@ COLUMNS = first(
 _UNUSED = (*VERDICT, "swap_slots_peak", "oom_kills")
 
 
+#: Of a preset.
+RAM = 8 << 30
+
+
 @dataclass(frozen=True)
 class Parameters:
     """What can be set."""
 
-    memory: int = field(
-        default=8 << 30, metadata={"kind": "size", "help": "RAM of the machine"}
-    )
-    machine: str = field(default="4s", metadata={"help": "machine preset or file"})
+    memory: int = memory_field(RAM)
+    machine: MachineChoice = machine_field("4s")
     node: int = field(default=1, metadata={"min": 0, "help": "node to remove"})
     occupancy: tuple[float, ...] = field(
         default=(0.25, 0.5, 0.7, 0.8),
@@ -52,7 +60,8 @@ class Parameters:
 
 def build(parameters: Parameters) -> Study:
     """Return the study: one variant for each occupancy."""
-    machine = spec.machine(parameters.machine, parameters.memory)
+    machine = spec.machine(parameters.machine, parameters.memory, RAM)
+    parameters = with_memory(parameters, machine)
     _check(machine, parameters.node)
     variants = []
     for occupancy in parameters.occupancy:

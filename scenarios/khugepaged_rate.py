@@ -12,6 +12,7 @@ from functools import partial
 
 from ..engine.errors import BadInput
 from ..engine.machines import spec
+from ..engine.machines.choice import MachineChoice, machine_field
 from ..engine.machines.machine import Machine
 from ..engine.settings.costs import Costs
 from ..engine.settings.settings import SNAPSHOTS, Settings, nanoseconds
@@ -60,9 +61,7 @@ class Parameters:
     mapped: int = field(
         default=1 << 40, metadata={"kind": "size", "help": "memory of the job"}
     )
-    machine: str = field(
-        default="4s", metadata={"help": "preset or file, with twice the job's RAM"}
-    )
+    machine: MachineChoice = machine_field("4s")
     pages_to_scan: tuple[int, ...] = field(
         default=(4096, 65536),
         metadata={"min": 1, "max": UINT_MAX, "help": "pages scanned at each wake-up"},

@@ -13,6 +13,12 @@ job is huge pages: the two caches split them, the other mechanisms move them who
 from dataclasses import dataclass, field
 from functools import partial
 
+from ..engine.machines.choice import (
+    MachineChoice,
+    machine_field,
+    memory_field,
+    with_memory,
+)
 from ..engine.settings.numa_balancing import Balancing
 from ..engine.settings.settings import SNAPSHOTS, Settings, nanoseconds
 from ..engine.settings.thp import Khugepaged, Thp
@@ -32,16 +38,16 @@ SCANNED = Column(
 )
 
 
+#: Of a preset.
+RAM = 1 << 40
+
+
 @dataclass(frozen=True)
 class Parameters:
     """What can be set."""
 
-    memory: int = field(
-        default=1 << 40, metadata={"kind": "size", "help": "RAM of the machine"}
-    )
-    machine: str = field(
-        default="4s", metadata={"help": "machine preset, or a file of numactl output"}
-    )
+    memory: int = memory_field(RAM)
+    machine: MachineChoice = machine_field("4s")
     tasks: int = field(default=TASKS, metadata={"min": 1, "help": "threads"})
     touches: int = field(
         default=5, metadata={"min": 1, "help": "accesses to each page after the move"}
@@ -66,7 +72,8 @@ class Parameters:
 
 def build(parameters: Parameters) -> Study:
     """Return the study; BadInput if the machine or a mechanism does not fit."""
-    machine = machine_of(parameters.machine, parameters.memory)
+    machine = machine_of(parameters.machine, parameters.memory, RAM)
+    parameters = with_memory(parameters, machine)
     job = MovedJob(
         pages_of(machine, parameters.memory, parameters.tasks),
         parameters.tasks,

@@ -22,6 +22,7 @@ from functools import partial
 from typing import NamedTuple
 
 from ..engine.errors import BadInput
+from ..engine.machines.choice import MachineChoice, machine_field
 from ..engine.machines.machine import Machine
 from ..engine.settings.costs import Costs
 from ..engine.settings.settings import Settings
@@ -68,7 +69,7 @@ class Parameters:
     memory: int = field(
         default=16 << 30, metadata={"kind": "size", "help": "memory that the task uses"}
     )
-    machine: str = field(default="4s", metadata={"help": "machine preset or file"})
+    machine: MachineChoice = machine_field("4s")
     accesses: int = field(
         default=2_000_000, metadata={"min": 1, "help": "accesses that are measured"}
     )

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from ..engine.errors import BadInput
+from ..engine.machines.choice import MachineChoice, machine_field
 from ..engine.machines.machine import Machine
 from ..engine.settings.numa_balancing import Balancing
 from ..engine.settings.settings import Settings
@@ -93,7 +94,7 @@ class Parameters:
     threads: tuple[int, ...] = field(
         default=(1, 32), metadata={"min": 1, "max": 1024, "help": "threads"}
     )
-    machine: str = field(default="2s", metadata={"help": "machine preset or file"})
+    machine: MachineChoice = machine_field("2s")
     passes: int = field(
         default=8,
         metadata={"min": 1, "help": "give up after this many times the fastest pass"},

@@ -20,6 +20,7 @@ from functools import partial
 
 from ..engine.errors import BadInput
 from ..engine.machines import spec
+from ..engine.machines.choice import MachineChoice, machine_field
 from ..engine.machines.machine import Machine
 from ..engine.machines.zones import watermarks
 from ..engine.settings.settings import Settings
@@ -72,7 +73,7 @@ class Parameters:
         default=(0, 8 << 30, 128 << 30),
         metadata={"kind": "size", "help": "swap sizes"},
     )
-    machine: str = field(default="4s", metadata={"help": "machine preset or file"})
+    machine: MachineChoice = machine_field("4s")
     mapped: int = field(
         default=2 << 30,
         metadata={"kind": "size", "help": "most memory that the job maps"},

@@ -22,6 +22,12 @@ from functools import partial
 
 from ..engine.errors import BadInput
 from ..engine.machines import spec
+from ..engine.machines.choice import (
+    MachineChoice,
+    machine_field,
+    memory_field,
+    with_memory,
+)
 from ..engine.machines.machine import Machine, cpus_of
 from ..engine.settings.numa_balancing import Balancing
 from ..engine.settings.settings import Settings
@@ -78,18 +84,16 @@ COLUMNS = (
 _UNUSED = (*ONLY_LAZY, "faults", "pages_refused", "converged_ns", "pages_migrated")
 
 
+#: Of a preset.
+RAM = 16 << 30
+
+
 @dataclass(frozen=True)
 class Parameters:
     """What can be set."""
 
-    memory: int = field(
-        default=16 << 30,
-        metadata={"kind": "size", "help": "RAM of the machine"},
-    )
-    machine: str = field(
-        default="dram-cxl",
-        metadata={"help": "preset or file with fast and slow nodes"},
-    )
+    memory: int = memory_field(RAM)
+    machine: MachineChoice = machine_field("dram-cxl")
     tasks: int = field(default=8, metadata={"min": 1, "help": "threads"})
     accesses: int = field(
         default=24_000_000, metadata={"min": 2, "help": "accesses of each thread"}
@@ -122,7 +126,8 @@ class Parameters:
 
 def build(parameters: Parameters) -> Study:
     """Return the study: each way to use the tiers."""
-    machine = spec.machine(parameters.machine, parameters.memory)
+    machine = spec.machine(parameters.machine, parameters.memory, RAM)
+    parameters = with_memory(parameters, machine)
     fast = sum(machine.memory[node] for node in _fast_nodes(machine))
     slow = sum(machine.memory) - fast
     # The fast nodes are full; half of the slow ones is.

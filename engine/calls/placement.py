@@ -13,7 +13,7 @@ from ...kernels.calls.memory_hotplug import offline_pages
 from ...kernels.counters import Event
 from ...kernels.knobs import Mechanism, Mode
 from ..errors import BadInput
-from ..state.policies import Policy, checked
+from ..state.policies import Policy, checked, checked_here, on_memory
 from ..state.process import Process, Region, Task, merge, overlapping
 from ..state.ranges import part_of, pieces
 from ..state.tables import mask
@@ -28,11 +28,14 @@ EIO, EINVAL = 5, 22
 
 
 def set_mempolicy(simulation: "Simulation", task: Task, policy: Policy) -> None:
-    """Set the policy of a task."""
-    nodes = len(simulation.machine.memory)
-    task.set_policy(checked(policy, nodes))
+    """Set the policy of a task.
+
+    Nodes without memory are left out; BadInput if none has any.
+    """
+    sizes = simulation.machine.memory
+    task.set_policy(checked_here(policy, sizes))
     row = simulation.memory.task[task.id]
-    row[st.Task.IL_PREV] = nodes - 1
+    row[st.Task.IL_PREV] = len(sizes) - 1
     row[st.Task.IL_LEFT] = 0
 
 
@@ -50,10 +53,15 @@ def mbind(
 ) -> int:
     """Set the policy of a part of a region (mbind(2)); return 0 or an errno.
 
+    Nodes without memory are left out; EINVAL if none has any.
     ``move``, ``move_all``: move misplaced pages at once; ``lazy``: mark them by
     that mechanism instead, or EINVAL if the settings refuse MPOL_MF_LAZY.
     """
-    policy = checked(policy, len(simulation.machine.memory))
+    sizes = simulation.machine.memory
+    kept = on_memory(checked(policy, len(sizes)), sizes)
+    if kept is None:
+        return EINVAL
+    policy = kept
     if lazy is not None:
         if not simulation.settings.mpol_mf_lazy:
             return EINVAL
@@ -224,3 +232,5 @@ def _check_node(simulation: "Simulation", node: int) -> None:
     nodes = len(simulation.machine.memory)
     if not 0 <= node < nodes:
         raise BadInput(f"node must be from 0 to {nodes - 1}, got {node}")
+    if not simulation.machine.memory[node]:
+        raise BadInput(f"node must have memory, got {node}, which has none")

@@ -32,14 +32,23 @@ def watermarks(managed_pages: Sequence[int], thp: bool = False) -> np.ndarray:
 
 
 def fallback_order(
-    local: int, distance: np.ndarray, score: np.ndarray, node_load: np.ndarray
+    local: int,
+    distance: np.ndarray,
+    score: np.ndarray,
+    node_load: np.ndarray,
+    has_memory: np.ndarray,
 ) -> np.ndarray:
-    """Return the order of the nodes seen from ``local``; add to ``node_load``."""
+    """Return the order of the nodes seen from ``local``; add to ``node_load``.
+
+    Nodes without memory come last, in order.
+    """
     order = np.empty(len(distance), dtype=np.int64)
-    left = np.ones(len(distance), dtype=bool)
+    left = has_memory.copy()
     node = previous = local
-    for place in range(len(order)):
-        if place > 0:
+    kept = np.count_nonzero(has_memory)
+    order[kept:] = np.flatnonzero(~has_memory)
+    for place in range(kept):
+        if place > 0 or not has_memory[local]:
             # The first of the lowest, as the kernel's strict comparison has it.
             rest = np.where(left, score + node_load, np.iinfo(np.int64).max)
             node = int(np.argmin(rest))

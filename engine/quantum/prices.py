@@ -40,10 +40,11 @@ class Prices:
             )
 
     def expect(self, memory: st.Memory) -> None:
-        """Let tasks that never ran expect to find everything on their own node."""
+        """Let tasks that never ran expect to find everything on the nearest node."""
         for task in memory.task:
             if task[st.Task.MEAN] == 0 and task[st.Task.COUNT]:
-                local = self._latency[task[st.Task.NID], task[st.Task.NID]]
+                nid = task[st.Task.NID]
+                local = self._latency[nid, memory.zonelist[nid, 0]]
                 task[st.Task.MEAN] = max(1, task[st.Task.REFS] * local)
 
     def learn(self, memory: st.Memory, length: int) -> None:

@@ -205,7 +205,10 @@ def _described(parameters: type, defaults: Mapping, prefix: str) -> list:
             lines += _described(type(default), vars(default), inner)
         elif field.init:
             text = _default_text(default, field)
-            lines.append((prefix + field.name, text, _about(field.metadata)))
+            # ``machine=4s`` is how a group's ``name`` is set.
+            full = prefix.rstrip(".") if field.name == "name" else ""
+            about = _about(field.metadata)
+            lines.append((full or prefix + field.name, text, about))
     return lines
 
 
@@ -294,6 +297,8 @@ def _convert_items(value: Any, hint: Any, metadata: Mapping, name: str) -> Any:
         value = [_toml(item) for item in value.strip("[]() ").split(",")]
     if not isinstance(value, list | tuple):
         value = [value]
+    if metadata.get("kind") == "matrix":
+        value = [one for row in value for one in (row if type(row) is list else [row])]
     if not value or value == [""]:
         raise BadInput(f"{name} must have at least one item, got none")
     item_hint = (typing.get_args(hint) or (Any,))[0]
@@ -310,6 +315,8 @@ def _default(field: Field) -> Any:
 def _default_text(default: Any, field: Field) -> str:
     if default is MISSING:
         return ""
+    if default is None and "shown" in field.metadata:
+        return str(field.metadata["shown"])
     return _text(default, field.metadata.get("kind") == "size")
 
 

@@ -50,7 +50,7 @@ class World:
         self.machine, self.settings, self.costs = machine, settings, costs
         self.seed, self.observer = seed, observer
         #: The policy that tasks begin with.
-        self.policy = policy_of(settings.policy, nodes)
+        self.policy = policy_of(settings.policy, machine)
         self.now = 0
         self.processes: list[Process] = []
         self.tasks: list[Task] = []

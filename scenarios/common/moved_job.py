@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from ...engine.errors import BadInput
 from ...engine.machines import spec
+from ...engine.machines.choice import MachineChoice
 from ...engine.machines.machine import Machine
 from ...engine.settings.settings import Settings
 from ...engine.settings.sizes import format_size
@@ -44,9 +45,11 @@ class MovedJob(NamedTuple):
         return self.pages * (1 + self.touches)
 
 
-def machine_of(text: str, memory: int) -> Machine:
-    """Return a machine of ``memory`` bytes; BadInput if threads cannot move in it."""
-    machine = spec.machine(text, memory)
+def machine_of(
+    choice: MachineChoice, memory: int | None, preset_memory: int | None = None
+) -> Machine:
+    """Return a machine as ``spec.machine`` does; BadInput if threads cannot move."""
+    machine = spec.machine(choice, memory, preset_memory)
     ends(machine)
     return machine
 

@@ -1,10 +1,11 @@
 """A recorded trace on another machine: where do its pages land, what does it cost?
 
 Each process of the trace becomes a process, the 2 MiB blocks that it touches one
-region, and each thread a task.  A task runs on the CPU of the trace, or on the CPU of
-the thread's number if the trace has no CPUs, modulo the CPUs of the machine.  After
-every ``repair_every`` accesses the mechanism is applied to all memory; ``eager`` moves
-it to the node of the first task of each process.  The trace is read as a stream.
+region, and each thread a task.  A task runs on the CPU of the trace.  If the machine
+has no CPU of that number, or the trace has no CPUs and the threads are numbered, it is
+the CPU of that rank among those that there are, and counting begins again at their end.
+After every ``repair_every`` accesses the mechanism is applied to all memory; ``eager``
+moves it to the node of the first task of each process.  The trace is read as a stream.
 """
 
 from dataclasses import dataclass, field
@@ -14,6 +15,13 @@ import numpy as np
 
 from ...engine.errors import BadInput
 from ...engine.machines import spec
+from ...engine.machines.choice import (
+    MachineChoice,
+    machine_field,
+    memory_field,
+    with_memory,
+)
+from ...engine.machines.cpu_numbers import Cpus
 from ...engine.settings.settings import Settings
 from ...engine.simulation import Simulation
 from ...engine.state.process import Process, Region, Task
@@ -34,17 +42,17 @@ COLUMNS = (
 )
 
 
+#: Of a preset.
+RAM = 64 << 30
+
+
 @dataclass(frozen=True)
 class Parameters:
     """What can be set."""
 
     file: str = field(metadata={"help": "perf.data, perf script or lackey text"})
-    machine: str = field(
-        default="4s", metadata={"help": "machine preset, or a file of numactl output"}
-    )
-    memory: int = field(
-        default=64 << 30, metadata={"kind": "size", "help": "RAM of the machine"}
-    )
+    machine: MachineChoice = machine_field("4s")
+    memory: int = memory_field(RAM)
     mechanism: str = field(
         default="none",
         metadata={"choices": mechanism.MECHANISMS, "help": "lazy-migration mechanism"},
@@ -70,7 +78,8 @@ class Parameters:
 
 def build(parameters: Parameters) -> Study:
     """Return the study; BadInput if the file or the machine does not fit."""
-    machine = spec.machine(parameters.machine, parameters.memory)
+    machine = spec.machine(parameters.machine, parameters.memory, RAM)
+    parameters = with_memory(parameters, machine)
     if not len(machine.cpu_node):
         raise BadInput(f"machine must have CPUs, got {machine.name}")
     recorded = trace.open_trace(
@@ -115,6 +124,7 @@ class _Replay:
     def __init__(self, simulation: Simulation, parameters: Parameters) -> None:
         self.simulation, self.parameters = simulation, parameters
         self.addresses, self.threads = dense.AddressMap(), dense.ThreadMap()
+        self.cpus = Cpus(simulation.machine)
         self.processes: dict[int, Process] = {}
         self.tasks: dict[tuple[int, int], Task] = {}
         self.touched: dict[int, np.ndarray] = {}
@@ -198,7 +208,7 @@ class _Replay:
     def _task(self, pid: int, tid: int, cpu: int) -> Task:
         """Return the task of a thread, moved to the CPU that the trace says."""
         number = self.threads.number(pid, tid)
-        cpu = (number if cpu < 0 else cpu) % len(self.simulation.machine.cpu_node)
+        cpu = self.cpus.of(cpu) if cpu >= 0 else self.cpus.nth(number)
         task = self.tasks.get((pid, tid))
         if task is None:
             task = self.simulation.start_task(self.processes[pid], cpu)

@@ -379,9 +379,10 @@ def balanced_machine(rng, huge):
     machine = from_slit(
         kind, memory, (cpus,) * fast + (0,) * slow, distance, (0,) * nodes
     )
+    tiers = (0,) * fast + (1,) * slow
     if rng.random() < 0.3:
-        machine = replace(machine, tier=tuple(range(nodes)))
-    return machine
+        tiers = tuple(range(nodes))
+    return replace(machine, tier=tiers)
 
 
 def balanced_world(rng, huge):

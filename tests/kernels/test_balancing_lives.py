@@ -5,6 +5,8 @@ Written from fork, split_vma, collapse and swap of Linux 6.12 and
 Nodes have two CPUs: node n has 2n and 2n + 1.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -374,6 +376,7 @@ def in_one_shard(pages, slow=False, spare=None, **knobs):
     sizes, cpus = (64 * HUGE,) * 3, (1, 1, 0) if slow else (1, 1, 1)
     slit = [[10, 20, 30], [20, 10, 40], [30, 40, 10]]
     machine = from_slit("three", sizes, cpus, slit, (0, 0, 0))
+    machine = replace(machine, tier=(0, 0, int(slow)))
     w = World(machine=machine, shards=8, quantum_ns=50 * MS, **knobs)
     region = w.map(pages)
     w.sim.populate(w.task, region)

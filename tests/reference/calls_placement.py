@@ -15,7 +15,7 @@ class PlacementCalls:
     """A part of ``Reference`` (``model.py``)."""
 
     def set_mempolicy(self, task, policy):
-        task.policy = checked(policy, self.count)
+        task.policy = self.with_memory(checked(policy, self.count))
         self.clocks[task.id].il_prev, self.clocks[task.id].il_left = self.count - 1, 0
 
     def refuse(self, reason, pages=1):
@@ -39,7 +39,9 @@ class PlacementCalls:
         first=0,
         pages=None,
     ):
-        policy = checked(policy, self.count)
+        policy = self.with_memory(checked(policy, self.count))
+        if policy is None:
+            return 22
         if lazy is not None:
             if not self.settings.mpol_mf_lazy:
                 return 22

@@ -94,7 +94,7 @@ class Lazy:
         for vma in parts:
             vma.mof = True
             if policy is not None:
-                vma.policy = checked(policy, self.count)
+                vma.policy = self.with_memory(checked(policy, self.count))
         marked = entries = 0
         for vma, vpn, pte in self.present(region, parts):
             if mechanism == Mechanism.HINTING:

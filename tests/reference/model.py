@@ -95,7 +95,9 @@ class Reference(
         self.nodes = []
         for n, span in enumerate(usable):
             low = [int(mark) for mark in marks[n, :3]]
-            self.nodes.append(Node(n << self.shift, span, *low, free=span))
+            online = machine.memory[n] > 0
+            node = Node(n << self.shift, span, *low, free=span, online=online)
+            self.nodes.append(node)
         self.count = len(self.nodes)
         self.zonelist = machine.zonelist().tolist()
         self.blocks, self.frames = {}, {}

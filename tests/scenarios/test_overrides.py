@@ -85,7 +85,7 @@ def test_what_the_variants_set_themselves_is_refused_by_name():
         ("thp.enabled", "sometimes", "thp.enabled must be one of never"),
         ("balancing.mode", 4, "balancing.mode must be one of off"),
         ("quantum_ns", 0, "quantum_ns must be at least 1"),
-        ("policy", "bind:9", "policy nodes must be below 4"),
+        ("policy", "bind:9", "policy nodes must be some of 0, 1, 2, 3, got 9"),
         ("policy", "near", "policy must be one of default"),
     ],
 )
@@ -133,13 +133,13 @@ def test_settings_reach_a_replay(tmp_path):
     ],
 )
 def test_policies_are_typed_as_numactl_takes_them(text, want):
-    assert policy_of(text, 4) == want
+    assert policy_of(text, preset("4s", 64 << 20)) == want
 
 
 @pytest.mark.parametrize("text", ["near", "bind:4", "bind:x", "bind:1-", "local:1", ""])
 def test_what_is_no_policy_is_refused(text):
     with pytest.raises(BadInput, match="policy"):
-        policy_of(text, 4)
+        policy_of(text, preset("4s", 64 << 20))
 
 
 def test_tasks_begin_with_the_policy():

@@ -110,7 +110,7 @@ def test_what_is_shown_fits_on_a_screen_and_begins_with_a_verdict(name, rows):
         ("swap_space", ["comes in 3 of 6 cases: (64 GiB, swap 8 GiB)", "0 of 6 cases"]),
         ("hot_remove", ["emptied with 70% in use", "80% in use 5,187 of 13,107 pages"]),
         ("teardown", ["leaves 306 frames and 306 entries", "hinting leave nothing"]),
-        ("fragmentation", ["62.3 % with defrag never, 96.3 %", "page with 50% in use"]),
+        ("fragmentation", ["62.3 % with defrag never and 96.3 %", "with 50% in use"]),
         ("khugepaged_rate", ["80.0 s (4096 pages, sleep 10000 ms)", "x799 as fast"]),
         ("ping_pong", ["(none, all), up to 1,658", "x1.20 of that, with 52.0 % local"]),
         ("thp_unit", ["whole is fastest", "rebuilt are local to 0.0 %, 1.6 % and 26"]),
