@@ -8,14 +8,20 @@ import numpy as np
 
 from ..kernels import state as st
 from ..kernels.counters import Cause, ScanResult, Vm
+from ..kernels.frames.resident import count_resident
 from ..kernels.words import HPAGE_PMD_NR
 from .errors import BadInput
-from .observer import cause_time
+from .observer import NodeUse, cause_time
 from .state.process import Process, Task
+from .state.ranges import pieces
 from .state.snapshot import huge_by_node, take
 
 if TYPE_CHECKING:
     from .simulation import Simulation
+
+#: Entries of page tables that epochs may look at: these, and so many an access served.
+LOOKS_FREE = 1 << 24
+LOOKS_PER_ACCESS = 8
 
 
 # --- counters -------------------------------------------------------------------------
@@ -60,6 +66,11 @@ def pages_collapsed(simulation: "Simulation") -> int:
     return simulation.khugepaged.pages_collapsed
 
 
+def dropped(simulation: "Simulation") -> int:
+    """Accesses that were not made, because their process had been killed."""
+    return int(simulation.memory.info[st.Info.DROPPED])
+
+
 # --- tasks, processes and nodes -------------------------------------------------------
 
 
@@ -87,6 +98,20 @@ def swapents(simulation: "Simulation", process: Process) -> int:
 def huge_pages(simulation: "Simulation", process: Process) -> int:
     """Return the 4 KiB pages of a process that PMD entries map."""
     return int(simulation.memory.mm[process.id, st.Mm.HUGE])
+
+
+def pages_by_node(simulation: "Simulation", process: Process) -> np.ndarray:
+    """Return int64[nodes]: the pages that a process maps, by the node that they are on.
+
+    As ``N0=.. N1=..`` of /proc/PID/numa_maps, without zero pages; the sum is ``rss``.
+    It looks at every entry of the process's page tables.
+    """
+    counts = np.zeros(simulation.machine.nodes, np.int64)
+    for vma in process.vmas:
+        for first, pages in pieces(vma.start, vma.end):
+            at = first + process.delta
+            count_resident(simulation.memory, at, pages, counts)
+    return counts
 
 
 def snapshot(
@@ -228,6 +253,8 @@ class Epochs:
 
     next_ns, ended_ns  when the next epoch ends, when the last one did
     counters, scanned  totals at the last one's end: events; what khugepaged did
+    bytes              totals at the last one's end, from each node to each node
+    looks              entries of page tables that epochs have looked at
     by_process         {process: its accesses and times at the last one's end}
     snapshots          how many of the settings' snapshot times are over
     """
@@ -236,6 +263,8 @@ class Epochs:
         self.next_ns, self.ended_ns = epoch_ns, 0
         self.counters = np.zeros((nodes, len(Vm)), np.int64)
         self.scanned = np.zeros(len(ScanResult) + 2, np.int64)
+        self.bytes = np.zeros((nodes, nodes), np.int64)
+        self.looks = 0
         self.by_process: dict[int, np.ndarray] = {}
         self.snapshots = 0
 
@@ -260,13 +289,43 @@ def flush_epoch(simulation: "Simulation") -> None:
     fold_counters(simulation)
     epochs, totals = simulation.epochs, simulation.totals.copy()
     rows = [_process_row(simulation, one) for one in simulation.processes if one.alive]
+    use = _node_use(simulation)
     epochs.ended_ns = max(epochs.ended_ns, simulation.now)
     rounds = [full_scans(simulation), pages_collapsed(simulation)]
     scanned = np.append(scan_results(simulation), rounds)
     simulation.observer.epoch(
-        epochs.ended_ns, totals - epochs.counters, rows, scanned - epochs.scanned
+        epochs.ended_ns, totals - epochs.counters, rows, scanned - epochs.scanned, use
     )
     epochs.counters, epochs.scanned = totals, scanned
+
+
+def _node_use(simulation: "Simulation") -> NodeUse:
+    """Return what nodes hold now, and their traffic since the last epoch."""
+    epochs, prices, machine = simulation.epochs, simulation.prices, simulation.machine
+    moved = prices.bytes - epochs.bytes
+    epochs.bytes = prices.bytes.copy()
+    length = max(epochs.ended_ns, simulation.now) - epochs.ended_ns
+    into, links = prices.shares(moved, length)
+    free = simulation.memory.node[:, st.Node.FREE].copy()
+    return NodeUse(free, machine.pages - free, into, moved, links)
+
+
+def _pages_if_cheap(simulation: "Simulation", process: Process) -> np.ndarray | None:
+    """Return ``pages_by_node``, or None if epochs have looked at too much already.
+
+    The limit hangs on accesses and not on time, so that equal runs give equal files.
+    """
+    if not simulation.observer.keeps:
+        return None
+    epochs, huge = simulation.epochs, huge_pages(simulation, process)
+    looks = rss(simulation, process) - huge + huge // HPAGE_PMD_NR
+    served = int(
+        counters(simulation)[:, Vm.ACCESSES_LOCAL : Vm.ACCESSES_REMOTE + 1].sum()
+    )
+    if epochs.looks + looks > LOOKS_FREE + LOOKS_PER_ACCESS * served:
+        return None
+    epochs.looks += looks
+    return pages_by_node(simulation, process)
 
 
 def _process_row(simulation: "Simulation", process: Process) -> dict[str, Any]:
@@ -283,6 +342,7 @@ def _process_row(simulation: "Simulation", process: Process) -> dict[str, Any]:
         "policy": modes.pop() if len(modes) == 1 else "mixed",
         "rss_pages": rss(simulation, process),
         "swap_pages": swapents(simulation, process),
+        "pages": _pages_if_cheap(simulation, process),
         "accesses_local": int(delta[0]),
         "accesses_remote": int(delta[1]),
         "time_ns": delta[2:],

@@ -20,7 +20,7 @@ from ..engine.machines.choice import (
     with_memory,
 )
 from ..engine.settings.numa_balancing import Balancing
-from ..engine.settings.settings import SNAPSHOTS, Settings, nanoseconds
+from ..engine.settings.settings import Settings
 from ..engine.settings.sizes import format_size
 from ..engine.settings.thp import Thp
 from ..engine.settings.tlb_size import Tlb
@@ -54,7 +54,6 @@ class Parameters:
     mechanisms: tuple[str, ...] = field(
         default=mechanism.MECHANISMS, metadata={"help": "mechanisms to compare"}
     )
-    snapshots: tuple[float, ...] = field(default=(), metadata=SNAPSHOTS)
     thp: Thp = Thp()
     tlb: Tlb = Tlb()
     balancing: Balancing = Balancing()
@@ -79,7 +78,6 @@ def build(parameters: Parameters) -> Study:
     mechanism.check_knobs(parameters.balancing)
     settings = Settings(
         swap_bytes=parameters.memory // 128,
-        snapshots_ns=nanoseconds(parameters.snapshots),
         thp=parameters.thp,
         tlb=parameters.tlb,
         balancing=parameters.balancing,

@@ -15,7 +15,7 @@ from ..engine.machines import spec
 from ..engine.machines.choice import MachineChoice, machine_field
 from ..engine.machines.machine import Machine
 from ..engine.settings.costs import Costs
-from ..engine.settings.settings import SNAPSHOTS, Settings, nanoseconds
+from ..engine.settings.settings import Settings
 from ..engine.settings.sizes import format_size
 from ..engine.settings.thp import UINT_MAX, Khugepaged, Thp
 from ..engine.simulation import Simulation
@@ -70,7 +70,6 @@ class Parameters:
         default=(10_000, 100),
         metadata={"min": 1, "max": UINT_MAX, "help": "time between wake-ups"},
     )
-    snapshots: tuple[float, ...] = field(default=(), metadata=SNAPSHOTS)
 
 
 def build(parameters: Parameters) -> Study:
@@ -91,16 +90,14 @@ def build(parameters: Parameters) -> Study:
     for sleep in parameters.scan_sleep_millisecs:
         for pages in parameters.pages_to_scan:
             tuned = Khugepaged(pages_to_scan=pages, scan_sleep_millisecs=sleep)
-            variants.append(_variant(machine, blocks, tuned, parameters.snapshots))
+            variants.append(_variant(machine, blocks, tuned))
     columns = first(
         (*COLUMNS, *THP, *TIMES), "time_to_half_ns", "time_to_all_ns", "thp_share"
     )
     return Study(__doc__, "tuning", tuple(variants), columns, verdict=_verdict)
 
 
-def _variant(
-    machine: Machine, blocks: int, tuned: Khugepaged, snapshots: Sequence[float]
-) -> Variant:
+def _variant(machine: Machine, blocks: int, tuned: Khugepaged) -> Variant:
     pace = max(1, tuned.pages_to_scan // HPAGE_PMD_NR)
     sleep = tuned.scan_sleep_millisecs * 1_000_000
     expected = -(-blocks // pace) * sleep + blocks * Costs().collapse_ns
@@ -109,7 +106,6 @@ def _variant(
         thp=Thp(enabled="madvise"),
         khugepaged=tuned,
         epoch_ns=max(1_000_000_000, step),
-        snapshots_ns=nanoseconds(snapshots),
     )
     return Variant(
         f"{tuned.pages_to_scan} pages, sleep {tuned.scan_sleep_millisecs} ms",

@@ -20,7 +20,7 @@ from ..engine.machines.choice import (
     with_memory,
 )
 from ..engine.settings.numa_balancing import Balancing
-from ..engine.settings.settings import SNAPSHOTS, Settings, nanoseconds
+from ..engine.settings.settings import Settings
 from ..engine.settings.thp import Khugepaged, Thp
 from ..engine.settings.tlb_size import Tlb
 from ..engine.study.columns import SUMMARY, THP_SHARE, Column, hide
@@ -63,7 +63,6 @@ class Parameters:
     mechanisms: tuple[str, ...] = field(
         default=mechanism.MECHANISMS, metadata={"help": "mechanisms to compare"}
     )
-    snapshots: tuple[float, ...] = field(default=(), metadata=SNAPSHOTS)
     thp: Thp = Thp()
     khugepaged: Khugepaged = Khugepaged()
     tlb: Tlb = Tlb()
@@ -87,7 +86,6 @@ def build(parameters: Parameters) -> Study:
         khugepaged=parameters.khugepaged,
         tlb=parameters.tlb,
         balancing=parameters.balancing,
-        snapshots_ns=nanoseconds(parameters.snapshots),
     )
     return Study(
         __doc__,

@@ -27,7 +27,7 @@ from ..engine.machines.choice import (
     memory_field,
     with_memory,
 )
-from ..engine.settings.settings import SNAPSHOTS, Settings, nanoseconds
+from ..engine.settings.settings import Settings
 from ..engine.settings.thp import ASLEEP, TARGETS, Khugepaged, Thp
 from ..engine.settings.tlb_size import Tlb
 from ..engine.study.columns import SUMMARY, THP, hide
@@ -65,7 +65,6 @@ class Parameters:
             "help": "cache lines that an access stands for",
         },
     )
-    snapshots: tuple[float, ...] = field(default=(), metadata=SNAPSHOTS)
     khugepaged: Khugepaged = BUSY
     tlb: Tlb = Tlb(enabled=True)
 
@@ -86,7 +85,6 @@ def build(parameters: Parameters) -> Study:
         # All that there is to see happens in tenths of a second.
         epoch_ns=100_000_000,
         tlb=parameters.tlb,
-        snapshots_ns=nanoseconds(parameters.snapshots),
     )
     variants = [
         Variant(

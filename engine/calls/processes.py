@@ -53,6 +53,7 @@ def start_task(simulation: "Simulation", process: Process, cpu: int) -> Task:
     simulation.tasks.append(task)
     memory, machine = simulation.memory, simulation.machine
     row = memory.task[task.id]
+    row[st.Task.OWNER] = task.id
     row[st.Task.MM], row[st.Task.DELTA] = process.id, process.delta
     row[st.Task.ALIVE], row[st.Task.REFS], row[st.Task.CLOCK] = 1, 1, simulation.now
     row[st.Task.IL_PREV] = len(machine.memory) - 1

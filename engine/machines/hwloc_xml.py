@@ -43,9 +43,10 @@ def hwloc_facts(text: str) -> Firmware:
     rows = _distances(root, numbers)
     latency = _attribute(root, nodes, _LATENCY, min)
     bandwidth = _attribute(root, nodes, _BANDWIDTH, max)
+    sizes = [_integer(nodes[i], "local_memory", 0) for i in order]
     return Firmware(
         [numbers[i] for i in order],
-        [_integer(nodes[i], "local_memory", 0) for i in order],
+        sizes if any(sizes) else None,
         _own_cpus([_cpus(nodes[i]) for i in order]),
         rows and [[rows[a][b] for b in order] for a in order],
         None,

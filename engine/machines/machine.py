@@ -135,7 +135,7 @@ class Machine:
         nodes = zip(self.tier, self.cpus, self.memory, strict=True)
         return max((tier for tier, cpus, size in nodes if cpus and size), default=-1)
 
-    def zonelist(self) -> np.ndarray:
+    def zonelist(self, accumulated: bool = True) -> np.ndarray:
         """Return each node's fallback order: int64[N, N], row the preferred node.
 
         As ``build_zonelists`` and ``find_next_best_node`` (Linux 6.12,
@@ -143,6 +143,7 @@ class Machine:
         itself, then by distance; a node below the local one and a node with CPUs count
         one more each, and equals take turns by ``node_load``, which all lists share.
         Nodes without memory have a list and are in none; their numbers fill its end.
+        ``accumulated``: see ``fallback_order``.
         """
         nodes = np.arange(self.nodes)
         has_memory = np.array(self.memory) > 0
@@ -154,11 +155,22 @@ class Machine:
         return np.array(
             [
                 fallback_order(
-                    int(node), self.distance[node], score[node], node_load, has_memory
+                    int(node),
+                    self.distance[node],
+                    score[node],
+                    node_load,
+                    has_memory,
+                    accumulated,
                 )
                 for node in nodes
             ]
         )
+
+
+def node_at(machine: Machine, number: int) -> int | None:
+    """Return the node that the machine itself calls by a number; None: it has none."""
+    numbers = machine.node_numbers
+    return numbers.index(number) if number in numbers else None
 
 
 def cpus_of(machine: Machine, node: int) -> list[int]:

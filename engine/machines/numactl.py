@@ -20,7 +20,7 @@ _NOISE = re.compile(
     re.IGNORECASE,
 )
 #: A remark that somebody wrote behind a line.
-_REMARK = re.compile(r"\s+(?:<|#|\(|//|--|;|\*|←|\[).*$")
+_REMARK = re.compile(r"\s+(?:[<#(;*←\[]|//|-+>|=+>|--).*$")
 _FACT = re.compile(r"node ([0-9]{1,4}) (cpus|size|free):\s*(.*)", re.IGNORECASE)
 _DISTANCES = re.compile(r"node distances:.*", re.IGNORECASE)
 _NO_DISTANCES = re.compile(r"no distance information available\.?.*", re.IGNORECASE)
@@ -205,8 +205,8 @@ def _rows(
     while lines and len(rows) < len(numbers):
         node, count = numbers[len(rows)], len(numbers)
         (number, line), *lines = lines
-        left, _, right = _REMARK.sub("", line).partition(":")
-        row = numbers_in(right)
+        left, _, right = line.partition(":")
+        row = _leading(right, count)
         while row is not None and len(row) < count and _leading_numbers(lines):
             row += numbers_in(lines[0][1]) or []
             lines = lines[1:]
@@ -214,6 +214,15 @@ def _rows(
             raise _unexpected(number, line, f"'{node}:' and {count} distances")
         rows.append(row)
     return rows, lines
+
+
+def _leading(text: str, count: int) -> list[int] | None:
+    """Return the numbers of a row; a remark may stand behind ``count`` of them."""
+    words = text.split()
+    behind = words[count : count + 1]
+    if behind and not behind[0][0].isdigit():
+        words = words[:count]
+    return numbers_in(" ".join(words))
 
 
 def _refuse_more(lines: Sequence[_Line]) -> None:

@@ -21,12 +21,13 @@ from .tree import Tree
 _NODES = "devices/system/node"
 _CPUS = "devices/system/cpu"
 _TIERS = "devices/virtual/memory_tiering"
-_INITIATORS = "access0/initiators"
+#: HMAT from the nearest CPUs; access0 is from the nearest initiator, maybe a GPU.
+_INITIATORS = ("access1/initiators", "access0/initiators")
 
 #: The files that are read, behind any path.
 _WANTED = re.compile(
     r"(?:.*/)?(?:node[0-9]+/(?:meminfo|cpulist|cpumap|distance)"
-    r"|node[0-9]+/access0/initiators/(?:read_latency|read_bandwidth|node[0-9]+)"
+    r"|node[0-9]+/access[01]/initiators/(?:read_latency|read_bandwidth)"
     r"|node/online|online|cpu/online|cpu/cpu[0-9]+|proc/meminfo"
     r"|memory_tiering/memory_tier[0-9]+/nodelist)"
 )
@@ -44,7 +45,7 @@ def from_sysfs(root: str | os.PathLike = "/sys") -> Machine:
     sys/.  Without ``cpulist`` there may be ``cpumap``, without ``online`` all nodes
     are.  Nodes and CPUs keep their numbers.  MemTotal does not count what the kernel
     took at boot, so the system takes only one pageblock of 2 MiB from each node.
-    Latency and bandwidth are those of HMAT (``access0/initiators``), otherwise
+    Latency and bandwidth are those of HMAT (``access1/initiators``), otherwise
     estimates (``from_slit``); the tiers are those of ``memory_tiering`` if that is
     there.
 
@@ -73,11 +74,8 @@ def tree_facts(files: Tree) -> Firmware:
         [_cpus(files, place, online) for place in places],
         _distance(files, places, numbers),
         _tiers(files, top, numbers),
-        [_number(files, f"{place}/{_INITIATORS}/read_latency", 1) for place in places],
-        [
-            _number(files, f"{place}/{_INITIATORS}/read_bandwidth", 1_000_000)
-            for place in places
-        ],
+        [_hmat(files, place, "read_latency", 1) for place in places],
+        [_hmat(files, place, "read_bandwidth", 1_000_000) for place in places],
     )
 
 
@@ -216,6 +214,10 @@ def _tiers(files: Tree, top: str | None, numbers: Sequence[int]) -> list[int] | 
     return [ranks.index(found[n]) if n in found else 0 for n in numbers]
 
 
-def _number(files: Tree, path: str, unit: int) -> int | None:
-    text = files.read(path) or ""
-    return int(text) * unit if re.fullmatch(r"\s*[1-9][0-9]{0,8}\s*", text) else None
+def _hmat(files: Tree, place: str, name: str, unit: int) -> int | None:
+    """Return a figure of HMAT for a node; None if there is none."""
+    for folder in _INITIATORS:
+        text = (files.read(f"{place}/{folder}/{name}") or "").strip()
+        if re.fullmatch(r"[1-9][0-9]{0,8}", text):
+            return int(text) * unit
+    return None

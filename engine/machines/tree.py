@@ -69,7 +69,7 @@ _DEPTH_MAX = 9
 #: Their names; /sys as a whole has 100,000 others.
 _LEADS = re.compile(
     r"sys|devices|system|node[0-9]*|cpu|virtual|memory_tiering|memory_tier[0-9]+"
-    r"|access0|initiators|proc"
+    r"|access[01]|initiators|proc"
 )
 
 

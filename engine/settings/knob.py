@@ -25,8 +25,8 @@ class About(TypedDict, total=False):
     """What the metadata of a field may say, beside ``help``: one phrase.
 
     unit      ``"ns"``, ``"byte"``, ...; absent: a plain number
-    kind      ``"size"``: bytes, typed as ``64GiB`` and shown so; ``"matrix"``: a list,
-              or a list of rows
+    kind      ``"size"``: bytes, typed as ``64GiB`` and shown so; ``"duration"``: ns,
+              typed as ``100ms``; ``"matrix"``: a list, or a list of rows
     shown     the default as people would type it, if it is None
     choices   the values that are allowed
     numbered  whether Linux knows the choices by their number, from 0 on

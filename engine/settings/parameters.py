@@ -8,7 +8,6 @@ group has also goes by its own name: ``max_ptes_none=0``.  What Linux calls othe
 may be called so: ``kernel.numa_balancing=1`` is ``balancing.mode=normal``.
 """
 
-import re
 import tomllib
 import types
 import typing
@@ -17,14 +16,12 @@ from dataclasses import MISSING, Field, fields, is_dataclass, replace
 from typing import Any
 
 from ..errors import BadInput, did_you_mean
+from .durations import format_duration, parse_duration
 from .knob import checked
 from .linux_names import our_name, refuse_linux_name
 from .sizes import format_size, parse_size
 
 _COST = "cost."
-#: A time with its unit, and the ns of each.
-_TIME = re.compile(r"(\d+(?:\.\d+)?) ?(ns|us|ms|s)")
-_NS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9}
 #: What people type for true and false.
 _SWITCHES = {
     **dict.fromkeys((True, 1, "1", "true", "yes", "on"), True),
@@ -237,8 +234,8 @@ def _convert(value: Any, hint: Any, metadata: Mapping, name: str) -> Any:
         return _convert_items(value, hint, metadata, name)
     if metadata.get("kind") == "size":
         value = _size(value, name)
-    elif metadata.get("unit") == "ns":
-        value = _time(value)
+    elif metadata.get("kind") == "duration" or _is_time(value, metadata):
+        value = parse_duration(value, name)
     elif hint is bool:
         value = _switch(value)
     elif "choices" in metadata:
@@ -246,10 +243,9 @@ def _convert(value: Any, hint: Any, metadata: Mapping, name: str) -> Any:
     return checked(value, hint, metadata, name)
 
 
-def _time(value: Any) -> Any:
-    """Return the ns of a time such as ``100ms``; what is none as it is."""
-    match = _TIME.fullmatch(value) if isinstance(value, str) else None
-    return round(float(match[1]) * _NS[match[2]]) if match else value
+def _is_time(value: Any, metadata: Mapping) -> bool:
+    """Tell whether a value is a text in the place of nanoseconds."""
+    return metadata.get("unit") == "ns" and isinstance(value, str)
 
 
 def _switch(value: Any) -> Any:
@@ -317,6 +313,8 @@ def _default_text(default: Any, field: Field) -> str:
         return ""
     if default is None and "shown" in field.metadata:
         return str(field.metadata["shown"])
+    if field.metadata.get("kind") == "duration":
+        return format_duration(default)
     return _text(default, field.metadata.get("kind") == "size")
 
 

@@ -7,6 +7,7 @@ from itertools import pairwise
 from ..errors import BadInput
 from .knob import check_knobs, knob
 from .numa_balancing import Balancing
+from .system_calls import SystemCalls
 from .thp import Khugepaged, Thp
 from .tlb_size import Tlb
 
@@ -48,6 +49,10 @@ class Settings:
     lru_batches: bool = knob(
         False, "new pages reach the LRU in batches (sequential alone)"
     )
+    accumulated_node_load: bool = knob(
+        True,
+        "fallback lists add up who was first of equals (5.17, 54d032ced983)",
+    )
     ballast: tuple[int, ...] = knob(
         (), "memory taken out of use on each node", unit="byte"
     )
@@ -59,6 +64,7 @@ class Settings:
     khugepaged: Khugepaged = Khugepaged()
     tlb: Tlb = Tlb()
     balancing: Balancing = Balancing()
+    calls: SystemCalls = SystemCalls()
 
     def __post_init__(self) -> None:
         check_knobs(self)

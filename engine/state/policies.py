@@ -5,19 +5,21 @@ from typing import NamedTuple
 
 from ...kernels.knobs import Mode
 from ..errors import BadInput, did_you_mean
-from ..machines.machine import Machine
+from ..machines.machine import Machine, node_at
 
 
 class Policy(NamedTuple):
     """A memory policy: mode, nodes, and weights for weighted interleave.
 
-    ``numa_balancing`` is MPOL_F_NUMA_BALANCING, for bind and preferred_many.
+    ``numa_balancing`` is MPOL_F_NUMA_BALANCING, for bind and preferred_many.  ``home``
+    is their home node; only set_mempolicy_home_node gives one.
     """
 
     mode: Mode
     nodes: tuple[int, ...] = ()
     weights: tuple[int, ...] = ()
     numa_balancing: bool = False
+    home: int | None = None
 
 
 DEFAULT = Policy(Mode.DEFAULT)
@@ -27,8 +29,8 @@ _MODES = {mode.name.lower(): mode for mode in Mode} | {"membind": Mode.BIND}
 def policy_of(text: str, machine: Machine) -> Policy:
     """Return the policy that a text means: ``local``, ``interleave``, ``bind:0,2-3``.
 
-    Nodes go by the numbers that the machine has for them.  A mode that needs nodes gets
-    all with memory if none are given, or ``all``.  Raises BadInput for what is none.
+    Nodes have the numbers that the machine itself gives them.  A mode that needs nodes
+    gets all of them if none are given, or ``all``.  Raises BadInput for what is none.
     """
     mode, _, list_of_nodes = text.strip().lstrip("-").replace("=", ":").partition(":")
     known = mode.strip().lower().replace("-", "_")
@@ -42,22 +44,26 @@ def policy_of(text: str, machine: Machine) -> Policy:
     if list_of_nodes.strip() == "all" or not (list_of_nodes.strip() or free):
         nodes = tuple(range(machine.nodes))
     else:
-        nodes = _nodes_of(_node_list(list_of_nodes, text), machine)
+        nodes = _nodes_at(machine, _node_list(list_of_nodes, text), text)
     return checked_here(Policy(found, nodes), machine.memory)
 
 
-def _nodes_of(numbers: Sequence[int], machine: Machine) -> tuple[int, ...]:
-    """Return the nodes that a machine calls by these numbers."""
-    known = {number: node for node, number in enumerate(machine.node_numbers)}
-    if any(number not in known for number in numbers):
-        names = ", ".join(map(str, known))
-        got = ", ".join(map(str, numbers))
-        raise BadInput(f"policy nodes must be some of {names}, got {got}")
-    return tuple(known[number] for number in numbers)
+def _nodes_at(machine: Machine, numbers: Sequence[int], text: str) -> tuple[int, ...]:
+    """Return the nodes that the machine itself calls by ``numbers``."""
+    nodes = []
+    for number in numbers:
+        node = node_at(machine, number)
+        if node is None:
+            raise BadInput(
+                f"policy must have nodes of {machine.name},"
+                f" {', '.join(map(str, machine.node_numbers))}, got {text!r}"
+            )
+        nodes.append(node)
+    return tuple(nodes)
 
 
 def _node_list(text: str, whole: str) -> tuple[int, ...]:
-    """Return the numbers of a list such as ``0,2-3``."""
+    """Return the nodes of a list such as ``0,2-3``."""
     nodes: list[int] = []
     for part in filter(None, text.strip("[]() ").split(",")):
         low, dash, high = part.strip().partition("-")

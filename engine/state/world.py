@@ -36,6 +36,7 @@ class World:
     flushes  int64[tasks, 2]: TLB flushes of its system calls, and what they cost, ns
     touched  int64[processes, 2]: accesses served by local and by remote memory
     totals   int64[nodes, len(Vm)]: the events that ``fold_counters`` has taken over
+    places   rows of the tasks' table for what recorded tasks do on other CPUs
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class World:
         self.totals = np.zeros((nodes, len(Vm)), np.int64)
         #: Whether tasks have the tables of NUMA balancing.
         self.balances = settings.balancing.mode != "off"
+        self.places = 0
         self.tables = TableState()
         self._rows = Tables(nodes, self.balances)
         self._memory = allocate(machine, settings, costs, seed)
@@ -79,7 +81,12 @@ class World:
     def _update(self) -> None:
         self._rows.balancing = self.balances
         self._memory = self._rows.update(
-            self._memory, self.processes, self.tasks, self.objects, self.caches
+            self._memory,
+            self.processes,
+            self.tasks,
+            self.objects,
+            self.caches,
+            self.places,
         )
         self.spent = _longer(self.spent, len(self.tasks))
         self.flushes = _longer(self.flushes, len(self.tasks))

@@ -52,6 +52,11 @@ def settings_for(name: str, settings: Settings) -> Settings:
     return replace(settings, balancing=replace(settings.balancing, mode="normal"))
 
 
+def acts(name: str) -> bool:
+    """Tell whether ``repair`` does anything for a mechanism."""
+    return name == "eager" or name in LAZY
+
+
 def repair(
     simulation: Simulation,
     task: Task,

@@ -48,7 +48,10 @@ class MovedJob(NamedTuple):
 def machine_of(
     choice: MachineChoice, memory: int | None, preset_memory: int | None = None
 ) -> Machine:
-    """Return a machine as ``spec.machine`` does; BadInput if threads cannot move."""
+    """Return the machine that ``spec.machine`` does.
+
+    Raises BadInput if threads cannot move in it.
+    """
     machine = spec.machine(choice, memory, preset_memory)
     ends(machine)
     return machine

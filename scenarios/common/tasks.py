@@ -43,7 +43,7 @@ def ends(machine: Machine) -> tuple[int, int]:
 
 
 def machine_with(choice: MachineChoice, each: int) -> Machine:
-    """Return the machine that is chosen, with ``each`` bytes or more at both ends.
+    """Return the machine that a user chose, with ``each`` bytes or more at both ends.
 
     Raises BadInput as ``ends`` does.
     """

@@ -16,32 +16,36 @@ from ...engine.settings.parameters import (
 from ...engine.settings.settings import Settings
 from ...engine.study.overrides import with_overrides
 from ...engine.study.study import Study
+from .recording import recorded, split_recording
 
 
 class Typed(NamedTuple):
     """What ``--set`` came to.
 
     parameters  an instance of the scenario's ``Parameters``
+    recording   what is written when (``Recording``), by name
     overrides   settings of every variant, by names such as ``thp.enabled``
     costs       costs by their names
     """
 
     parameters: Any
+    recording: dict[str, Any]
     overrides: dict[str, Any]
     costs: dict[str, Any]
 
     def described(self) -> dict[str, Any]:
         """Return all that was set but costs, and the defaults, by name."""
-        return asdict(self.parameters) | self.overrides
+        return asdict(self.parameters) | self.recording | self.overrides
 
 
 def typed(module: ModuleType, settings: Mapping[str, Any]) -> Typed:
     """Return what settings of a scenario mean; BadInput if one is none or bad."""
     rest, costs = split_costs(settings)
+    rest, recording = split_recording(rest, module.Parameters)
     own, overrides = split_settings(module.Parameters, Settings, rest)
     override(Settings(), overrides)
     fill(Costs, costs, "cost.")
-    return Typed(fill(module.Parameters, own), overrides, costs)
+    return Typed(fill(module.Parameters, own), recording, overrides, costs)
 
 
 def built(module: ModuleType, given: Typed) -> Study:
@@ -49,4 +53,4 @@ def built(module: ModuleType, given: Typed) -> Study:
     study = module.build(given.parameters)
     if not isinstance(study, Study):
         raise BadInput(f"build must return a Study, got {type(study).__name__}")
-    return with_overrides(study, given.overrides)
+    return with_overrides(recorded(study, given.recording), given.overrides)

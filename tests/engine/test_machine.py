@@ -198,12 +198,20 @@ def test_a_node_without_cpus_comes_before_its_equals():
     assert without[0].tolist() == [0, 2, 1]
 
 
-def slow_zonelist(m):
+def test_before_5_17_a_load_was_set_and_not_added_up():
+    """54d032ced983: its message has the lists of 8 nodes before and after it."""
+    pairs = from_slit("pairs", (GIB,) * 4, (1,) * 4, PAIRS)
+    assert pairs.zonelist(accumulated=False)[3].tolist() == [3, 2, 0, 1]
+    assert pairs.zonelist()[3].tolist() == [3, 2, 1, 0]
+
+
+def slow_zonelist(m, accumulated=True):
     """Fallback orders as ``find_next_best_node`` finds them, one node at a time."""
     node_load = [0] * m.nodes
     orders = []
     for local in range(m.nodes):
         order, previous = [], local
+        load = m.nodes - (m.memory[local] == 0)
         while len(order) < sum(size > 0 for size in m.memory):
             best, best_value = local, None
             for n in range(m.nodes):
@@ -214,7 +222,8 @@ def slow_zonelist(m):
                 if best_value is None or value < best_value:
                     best, best_value = n, value
             if m.distance[local, best] != m.distance[local, previous]:
-                node_load[best] += 1
+                node_load[best] = node_load[best] + 1 if accumulated else load
+            load -= 1
             order.append(best)
             previous = best
         orders.append(order)
@@ -242,6 +251,8 @@ def test_zonelists_begin_as_the_slow_model_has_them_and_end_without_memory(m):
     assert zonelist[there, 0].tolist() == np.flatnonzero(there).tolist()
     assert (np.sort(zonelist, axis=1) == np.arange(m.nodes)).all()
     assert zonelist[:, : there.sum()].tolist() == slow_zonelist(m)
+    old = m.zonelist(accumulated=False)[:, : there.sum()]
+    assert old.tolist() == slow_zonelist(m, False)
 
 
 def test_62_nodes_have_a_zonelist():

@@ -388,8 +388,10 @@ def test_a_cpu_on_two_nodes_is_refused_with_its_number(tmp_path):
 
 
 def test_hmat_and_tiers_of_sysfs(tmp_path):
-    node = "devices/system/node/node{}/access0/initiators/{}"
+    node = "devices/system/node/node{}/access1/initiators/{}"
+    gpu = "devices/system/node/node1/access0/initiators/read_latency"
     files = TREE | {
+        gpu: "50\n",
         "devices/system/node/node1/cpumap": "0\n",
         node.format(0, "read_latency"): "100\n",
         node.format(0, "read_bandwidth"): "120000\n",

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ...common.table import Row
 
 #: Options that are for recorded traces only.
-_TRACE_OPTIONS = ("machine", "mechanism", "skip_bad_lines", "set", "costs")
+_TRACE_OPTIONS = ("mechanism", "skip_bad_lines", "set", "costs")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -92,6 +92,7 @@ def _plain(study: "Study", rows: list["Row"]) -> dict[str, Any]:
 
 def _play(stop: Stop, options: argparse.Namespace) -> None:
     """Play a memory script, and print its records as they come."""
+    from ....engine.machines.spec import machine
     from ....engine.run import check_output, run_study
     from ...script.grammar import read_text
     from ...script.player import readable
@@ -104,7 +105,8 @@ def _play(stop: Stop, options: argparse.Namespace) -> None:
 
     check_output(options.output, options.force)
     text = read_text(options.file)
-    question = study(text, profile, print_record)
+    place = machine(options.machine) if options.machine else None
+    question = study(text, profile, print_record, place)
     run_study(
         question,
         output=options.output,
