@@ -247,7 +247,7 @@ def test_replay_prints_one_json_object(folder, capsys, monkeypatch):
         ),
         ("run mine.py --set thp.enabled=no", "thp.enabled must be one of never"),
         ("run mine.py --set vm.swappiness=1", "it does not model 'vm.swappiness'"),
-        ("run mine.py --set policy=bind:7", "policy nodes must be some of 0, 1"),
+        ("run mine.py --set policy=bind:7", "policy must have nodes of 2s, 0, 1"),
         ("run mine.py --seed -1", "--seed: must be an integer from 0"),
         ("run mine.py --threads 0", "--threads: must be an integer from 1"),
         ("run mine.py --forc", "unrecognized arguments: --forc"),

@@ -85,7 +85,7 @@ def test_what_the_variants_set_themselves_is_refused_by_name():
         ("thp.enabled", "sometimes", "thp.enabled must be one of never"),
         ("balancing.mode", 4, "balancing.mode must be one of off"),
         ("quantum_ns", 0, "quantum_ns must be at least 1"),
-        ("policy", "bind:9", "policy nodes must be some of 0, 1, 2, 3, got 9"),
+        ("policy", "bind:9", "policy must have nodes of 4s, 0, 1, 2, 3, got .bind:9"),
         ("policy", "near", "policy must be one of default"),
     ],
 )
