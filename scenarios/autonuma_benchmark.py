@@ -35,14 +35,15 @@ from ..engine.settings.thp import Thp
 from ..engine.simulation import Simulation
 from ..engine.state.process import Region, Task
 from ..engine.study.columns import SUMMARY, Column, hide
+from ..engine.study.figures import listed
 from ..engine.study.study import Study, Variant
-from ..engine.study.verdict import SAME
+from ..engine.study.verdict import SAME, sentences
 from ..engine.workloads.kinds import Sweep
 from ..kernels.words import HPAGE_PMD_NR
 from .common.block import BLOCK
 from .common.opteron import NODES, opteron, spread
 from .common.question_columns import ONLY_LAZY
-from .common.table import Row, blocks, count, percent, seconds, table
+from .common.table import Row, blocks, count, filled, percent, seconds, table
 from .common.tasks import start_tasks
 
 #: Pages that an access sweeps if nothing splits: several such accesses fit in a
@@ -264,22 +265,31 @@ def _sweep(load: Load, stride: int, i: int, task: Task, region: Region) -> Sweep
 def _report(study: Study, rows: list[Row], loads: dict[str, Load]) -> str:
     """Return the table, then times, ratios and counts beside those of 2012."""
     row = {(one["workload"], one["variant"]): one for one in rows}
-    return "\n\n".join([table(study, rows), _elapsed(row, loads), _counts(rows), _NOTE])
+    return "\n\n".join(
+        [table(study, rows), _elapsed(row, loads), _counts(rows), filled(_NOTE)]
+    )
 
 
 def _verdict(study: Study, rows: list[Row]) -> str:
     """Say in which programs it costs time to split huge pages, against whole ones."""
     times = {(one["workload"], one["variant"]): one["run_time_ns"] for one in rows}
-    names = list(dict.fromkeys(name for name, _ in times))
+    moved = {one["workload"] for one in rows if one["numa_pages_migrated"]}
+    ran = list(dict.fromkeys(name for name, _ in times))
+    idle = [name for name in ran if name not in moved]
+    none = f"Too short for a page to move, so without an answer: {listed(idle)}."
+    names = [name for name in ran if name in moved]
+    if not names:
+        return none
     gain = {name: times[name, "split"] / times[name, "native"] for name in names}
     said = [f"{name} x{gain[name]:.2f}" for name in names]
     costs = [name for name in names if gain[name] > 1 + SAME]
     pays = [name for name in names if gain[name] < 1 - SAME]
     same = len(names) - len(costs) - len(pays)
-    return (
+    return sentences(
         f"To split huge pages costs time in {len(costs)} of {len(names)} programs, and"
         f" saves time in {len(pays)}; in {same} it makes no difference (time of split"
-        f" against native: {', '.join(said)})."
+        f" against native: {', '.join(said)}).",
+        none if idle else "",
     )
 
 

@@ -260,7 +260,7 @@ def _verdict(study: Study, rows: Sequence[Row]) -> str:
         half, most = float(row["half_ns"]), float(row["most_ns"])
         never = "never, as it gave up before"
         texts.append(
-            f"{row['size']} of {row['threads']} threads: half has followed after"
+            f"{row['size']}, threads {row['threads']}: half has followed after"
             f" {never if math.isnan(half) else seconds(half)}, nine tenths after"
             f" {never if math.isnan(most) else seconds(most)}, at"
             f" {percent(float(row['cap_share']))} of the fastest scan."

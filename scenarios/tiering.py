@@ -128,7 +128,8 @@ def build(parameters: Parameters) -> Study:
     """Return the study: each way to use the tiers."""
     machine = spec.machine(parameters.machine, parameters.memory, RAM)
     parameters = with_memory(parameters, machine)
-    fast, slow = _tiers(machine)
+    fast = sum(machine.memory[node] for node in _fast_nodes(machine))
+    slow = sum(machine.memory) - fast
     # The fast nodes are full; half of the slow ones is.
     hot = min(slow // 4, fast // 2) // PAGE_SIZE
     pages = fast // PAGE_SIZE + 2 * hot
@@ -159,21 +160,23 @@ def build(parameters: Parameters) -> Study:
     )
 
 
-def _tiers(machine: Machine) -> tuple[int, int]:
-    """Return the bytes of the fastest tier with memory, and of all others.
+def _fast_nodes(machine: Machine) -> list[int]:
+    """Return the nodes of the fastest tier.
 
-    Raises BadInput if all memory is of one tier.
+    If all memory is of one tier, as Linux has it where firmware says no more, they are
+    the nodes with CPUs.  Raises BadInput if there is no other memory.
     """
-    sizes = list(zip(machine.tier, machine.memory, strict=True))
-    best = min(tier for tier, size in sizes if size)
-    fast = sum(size for tier, size in sizes if tier == best)
-    slow = sum(machine.memory) - fast
-    if not slow:
+    full = [node for node, size in enumerate(machine.memory) if size]
+    best = min(machine.tier[node] for node in full)
+    fast = [node for node in full if machine.tier[node] == best]
+    if fast == full:
+        fast = [node for node in full if machine.cpus[node]]
+    if not fast or fast == full:
         raise BadInput(
-            "machine must have memory of two tiers, fast and slow, got"
-            f" {machine.name} with tiers {machine.tier}"
+            "machine must have memory of two tiers, or nodes without CPUs beside those"
+            f" with CPUs, got {machine.name} with tiers {machine.tier}"
         )
-    return fast, slow
+    return fast
 
 
 def _ways(parameters: Parameters) -> dict[str, Balancing]:
@@ -251,8 +254,8 @@ def _fast_share(simulation: Simulation, region: Region, hot: int) -> float:
         simulation.page(region.process, first + i * hot // SAMPLES).node
         for i in range(SAMPLES)
     ]
-    tiers = simulation.machine.tier
-    return sum(node >= 0 and tiers[node] == min(tiers) for node in nodes) / SAMPLES
+    fast = _fast_nodes(simulation.machine)
+    return sum(node in fast for node in nodes) / SAMPLES
 
 
 # --- the screen -----------------------------------------------------------------------
@@ -291,17 +294,18 @@ def _verdict(study: Study, rows: list[Row]) -> str:
             "No page was promoted: each is on a node that counts as fast (one of a"
             " tier with CPUs, or a faster one), or the job ended before the first scan."
         )
-    base = rows[0]
+    base, least = rows[0], min(rows, key=lambda row: row["access_rate"])
     best = max(rows, key=lambda row: row["access_rate"])
-    worst = min(rows, key=lambda row: row["access_rate"])
     gain = ratio(best["access_rate"], base["access_rate"])
-    loss = ratio(worst["access_rate"], base["access_rate"])
     hot = percent(float(best["hot_fast_share"]))
-    return (
+    text = (
         f"{best['variant']} serves most accesses a second, {gain} of"
-        f" {base['variant']}, with {hot} of the hot pages in the fast tier at the end;"
-        f" {worst['variant']} serves least, {loss}."
+        f" {base['variant']}, with {hot} of the hot pages in the fast tier at the end"
     )
+    if least["access_rate"] < base["access_rate"]:
+        loss = ratio(least["access_rate"], base["access_rate"])
+        text += f"; {least['variant']} serves least, {loss}"
+    return f"{text}."
 
 
 def _ratio(value: float, base: float) -> float:

@@ -5,13 +5,10 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from ...engine.errors import BadInput
-from ..common.sampling import sampled, split_sampling
 from ..common.table import Row, legend, table
 from .progress import Progress
 from .signals import Stop
@@ -89,23 +86,14 @@ def run_scenario(
     from ...engine.run import check_output, run_study
     from ...engine.settings.cost_file import read_costs
     from ...engine.settings.costs import Costs
-    from ...engine.settings.parameters import fill, split_costs, split_settings
-    from ...engine.settings.settings import Settings
-    from ...engine.study.overrides import with_overrides
-    from ...engine.study.study import Study
+    from ...engine.settings.parameters import fill
+    from ..common.typed import built, typed
 
     check_output(options.output, options.force)  # before a build that may take long
-    settings, costs = split_costs(settings)
-    settings, sampling = split_sampling(settings, module.Parameters)
-    settings, others = split_settings(module.Parameters, Settings, settings)
-    parameters = fill(module.Parameters, settings)
-    if options.costs is not None:
-        costs = read_costs(options.costs) | costs
-    checked = fill(Costs, costs, "cost.")
-    study = module.build(parameters)
-    if not isinstance(study, Study):
-        raise BadInput(f"build must return a Study, got {type(study).__name__}")
-    study = with_overrides(sampled(study, sampling), others)
+    given = typed(module, settings)
+    measured = read_costs(options.costs) if options.costs is not None else {}
+    costs = fill(Costs, measured | given.costs, "cost.")
+    study = built(module, given)
     with closing(Progress(study, stop.check)) as progress:
         rows = run_study(
             study,
@@ -113,13 +101,11 @@ def run_scenario(
             force=options.force,
             seed=options.seed,
             threads=options.threads,
-            costs=checked,
+            costs=costs,
             provenance={
                 "command": options.line,
                 "scenario": Path(str(module.__file__)).stem,
-                "parameters": json.dumps(
-                    asdict(parameters) | sampling | others, default=str
-                ),
+                "parameters": json.dumps(given.described(), default=str),
             },
             progress=progress,
             opened=stop.opened,

@@ -106,6 +106,7 @@ def build(parameters: Parameters) -> Study:
         "mechanism",
         (variant,),
         COLUMNS,
+        varied=mechanism.VARIED,
     )
 
 

@@ -96,6 +96,26 @@ def test_summary_has_named_variants_and_fill_values(path):
     assert summary.run_time_ns.attrs["units"] == "ns"
 
 
+def test_a_verdict_is_there_before_the_file_is_closed(tmp_path):
+    file = writer(tmp_path / "run.h5")
+    with h5py.File(tmp_path / "run.h5", "r", swmr=True) as reading:
+        assert reading.attrs["verdict"] == b""
+    file.verdict("é wins" + "é" * 2000)
+    with h5py.File(tmp_path / "run.h5", "r", swmr=True) as reading:
+        assert reading.attrs["verdict"].decode() == "é wins" + "é" * 996
+    file.close(RunState.DONE)
+    with RunFile(tmp_path / "run.h5") as done:
+        assert done.attributes["verdict"].decode().startswith("é wins")
+
+
+def test_a_time_that_there_is_not_is_the_fill_value(tmp_path):
+    file = writer(tmp_path / "run.h5")
+    file.summary(0, row(5) | {"run_time_ns": float("nan")})
+    file.close(RunState.DONE)
+    summary = group(tmp_path / "run.h5", "summary")
+    assert summary.run_time_ns.values[0] == -1 and summary.faults.values[0] == 5
+
+
 def test_epochs_are_exact(path):
     epochs = group(path, "epochs")
     assert dict(epochs.sizes) == {
@@ -395,7 +415,7 @@ def test_a_creation_that_fails_leaves_nothing(tmp_path, changes, error):
         ("snapshot", (0, 0, 0, BLOCKS, BLOCKS[1:]), "kind must be int8"),
         ("snapshot", (2, 0, 0, BLOCKS, BLOCKS), "variant must be from 0"),
         ("summary", (-1, row(1)), "variant must be from 0"),
-        ("summary", (0, {}), "summary must have accesses"),
+        ("summary", (0, {}), "summary must have run_time_ns"),
         ("summary", (0, row(1) | {"pages_refused_by": 1}), "must have shape"),
         ("runtime", (0, {"lunch_s": 1.0}), "stages must be setup_s"),
     ],
