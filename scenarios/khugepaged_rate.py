@@ -91,7 +91,10 @@ def build(parameters: Parameters) -> Study:
         for pages in parameters.pages_to_scan:
             tuned = Khugepaged(pages_to_scan=pages, scan_sleep_millisecs=sleep)
             variants.append(_variant(machine, blocks, tuned, parameters.snapshots))
-    return Study(QUESTION, "tuning", tuple(variants), (*COLUMNS, *THP))
+    columns = (*COLUMNS, *THP)
+    return Study(
+        QUESTION, "tuning", tuple(variants), columns, compared="time_to_all_ns"
+    )
 
 
 def _variant(

@@ -14,7 +14,7 @@ from ..engine.machines import spec
 from ..engine.settings.settings import Settings
 from ..engine.simulation import Simulation
 from ..engine.study.columns import SUMMARY, hide
-from ..engine.study.study import Study, Variant
+from ..engine.study.study import Name, Study, Variant, label
 from ..engine.workloads.kinds import NextTouch
 from ..kernels.words import PAGE_SIZE
 from .common import mechanism
@@ -81,7 +81,13 @@ def build(parameters: Parameters) -> Study:
                     mapped_pages=pages,
                 )
             )
-    return Study(QUESTION, "case", tuple(variants), hide(SUMMARY, *_UNUSED))
+    columns = hide(SUMMARY, *_UNUSED)
+    return Study(QUESTION, "case", tuple(variants), columns, alike=_fraction_of)
+
+
+def _fraction_of(name: Name) -> str:
+    """Return the touched fraction in a variant's name."""
+    return label(name).rpartition(" ")[2]
 
 
 def _steps(

@@ -31,7 +31,8 @@ from ..engine.settings.tlb_size import Tlb
 from ..engine.simulation import Simulation
 from ..engine.state.process import Process, Region, Task
 from ..engine.study.columns import Column
-from ..engine.study.study import Study, Variant
+from ..engine.study.study import Name, Study, Variant, label
+from ..engine.study.uncertainty import halved_and_doubled, scaled
 from ..engine.workloads.kinds import Gups, Stencil, Stream, Workload, Zipf
 from ..kernels.counters import Cause
 from ..kernels.words import HPAGE_PMD_NR, PAGE_SIZE
@@ -49,6 +50,8 @@ PAGES = {"2M": "always", "4K": "never"}
 # Large enough that page tables of 4 KiB pages do not fit the caches of a core.
 LEAST = 1 << 26
 _NAN = float("nan")
+#: What variants of the ranking without a change of a cost are called.
+_AS_IS = "as is"
 
 COLUMNS = (
     Column("access_ns", "ns per access", "ns", "simulated time of an access", "f8"),
@@ -95,7 +98,13 @@ def build(parameters: Parameters) -> Study:
         )
     machine = moved_job.machine_of(parameters.machine, 8 * parameters.memory)
     variants = (*_penalties(machine, parameters), *_ranking(parameters))
-    return Study(QUESTION, "case", variants, COLUMNS, report=_report)
+    return Study(QUESTION, "case", variants, COLUMNS, report=_report, alike=_work_of)
+
+
+def _work_of(name: Name) -> str:
+    """Return what a variant does: a workload, or the job of the ranking."""
+    first = label(name).split(" ")[0]
+    return first if first in WORKLOADS else "ranking"
 
 
 # --- penalties ------------------------------------------------------------------------
@@ -233,27 +242,17 @@ def _ranking(parameters: Parameters) -> list[Variant]:
         # Runs of this size are over before NUMA balancing looks at them.
         ("none", "eager", *mechanism.LAZY),
     )
-    changes: dict[str, tuple[str | None, int, int]] = {"as is": (None, 1, 1)}
-    for cost in fields(Costs):
-        changes[f"{cost.name} x1/2"] = cost.name, 1, 2
-        changes[f"{cost.name} x2"] = cost.name, 2, 1
+    changes = halved_and_doubled(cost.name for cost in fields(Costs))
     return [
         replace(
             variant,
-            name=f"{change}, {variant.name}",
+            name=f"{change or _AS_IS}, {variant.name}",
             steps=partial(_ranked, steps=variant.steps),
-            costs=partial(_scaled, *scale),
+            costs=partial(scaled, change) if change else None,
         )
-        for change, scale in changes.items()
+        for change in (None, *changes)
         for variant in variants
     ]
-
-
-def _scaled(name: str | None, up: int, down: int, costs: Costs) -> Costs:
-    """Return ``costs`` with one of them halved or doubled."""
-    if name is None:
-        return costs
-    return replace(costs, **{name: max(1, getattr(costs, name) * up // down)})
 
 
 def _ranked(
@@ -337,9 +336,9 @@ def _order(row: dict[str, Row]) -> list[str]:
         change: sorted(by_mechanism, key=by_mechanism.__getitem__)
         for change, by_mechanism in times.items()
     }
-    usual = orders.pop("as is")
+    usual = orders.pop(_AS_IS)
     other = {change: order for change, order in orders.items() if order != usual}
-    unused = [change for change in orders if times[change] == times["as is"]]
+    unused = [change for change in orders if times[change] == times[_AS_IS]]
     counted = len(orders) - len(unused)
     lines = [
         "Ranking of the mechanisms, huge pages on:",

@@ -156,7 +156,14 @@ def build(parameters: Parameters) -> Study:
                 )
             )
     columns = (*COLUMNS, *hide(SUMMARY, *_UNUSED))
-    return Study(QUESTION, ("run", "mode"), tuple(variants), columns, report=_report)
+    return Study(
+        QUESTION,
+        ("run", "mode"),
+        tuple(variants),
+        columns,
+        report=_report,
+        compared="gigabytes_per_s",
+    )
 
 
 def _parsed(name: str) -> tuple[int, int]:

@@ -116,6 +116,7 @@ def build(parameters: Parameters) -> Study:
         ("filter", "remembers"),
         tuple(variants),
         (*COLUMNS, *hide(SUMMARY, *_UNUSED)),
+        alike=lambda name: "all",
     )
 
 

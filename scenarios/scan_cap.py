@@ -117,7 +117,12 @@ def build(parameters: Parameters) -> Study:
         ]
     columns = (*COLUMNS, *hide(SUMMARY, *_UNUSED))
     return Study(
-        QUESTION, ("size", "threads"), tuple(variants), columns, report=_report
+        QUESTION,
+        ("size", "threads"),
+        tuple(variants),
+        columns,
+        report=_report,
+        compared="most_ns",
     )
 
 

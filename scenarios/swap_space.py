@@ -27,7 +27,7 @@ from ..engine.settings.thp import Thp
 from ..engine.simulation import Simulation
 from ..engine.state.allocate import managed_pages, usable_pages
 from ..engine.study.columns import SUMMARY, THP_SHARE, Column, hide
-from ..engine.study.study import Study, Variant
+from ..engine.study.study import Name, Study, Variant, label
 from ..engine.workloads.kinds import Sweep, Uniform
 from ..kernels.counters import Refusal
 from ..kernels.words import HPAGE_PMD_NR, PAGE_SIZE
@@ -91,7 +91,12 @@ def build(parameters: Parameters) -> Study:
                 for name in MECHANISMS
             ]
     columns = without_best((*COLUMNS, THP_SHARE, *hide(SUMMARY, *_UNUSED)))
-    return Study(QUESTION, "case", tuple(variants), columns)
+    return Study(QUESTION, "case", tuple(variants), columns, alike=_machine_of)
+
+
+def _machine_of(name: Name) -> str:
+    """Return the machine in a variant's name: its RAM and its swap."""
+    return label(name).rpartition(", ")[0]
 
 
 def _variant(

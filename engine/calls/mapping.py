@@ -17,7 +17,7 @@ from ..state.process import (
     overlapping,
 )
 from ..state.ranges import part_of, pieces
-from ..state.world import charge, flush_ns, flush_tlbs
+from ..state.world import charge, flush_tlbs, flushes_ns
 from .cut import isolate_range
 
 if TYPE_CHECKING:
@@ -122,8 +122,5 @@ def mprotect(
         change(process, parts, read=read, write=write)
     merge(process)
     flush_tlbs(simulation, process)
-    charge(
-        simulation,
-        task,
-        changed * simulation.costs.mark_pte_ns + flush_ns(simulation, process),
-    )
+    flush = flushes_ns(simulation, task, process, 1)
+    charge(simulation, task, changed * simulation.costs.mark_pte_ns + flush)

@@ -17,7 +17,7 @@ from ..state.policies import Policy, checked
 from ..state.process import Process, Region, Task, merge, overlapping
 from ..state.ranges import part_of, pieces
 from ..state.tables import mask
-from ..state.world import charge, flush_ns, flush_tlbs, lru_add_drain
+from ..state.world import charge, flush_tlbs, flushes_ns, lru_add_drain
 from .cut import change_range
 from .marking import mark
 
@@ -131,7 +131,7 @@ def _charge_moves(
     if moved[Moves.PAGES]:
         flush_tlbs(simulation, process)
     flushes = int(moved[Moves.FLUSHES])
-    charge(simulation, task, 0, flushes * flush_ns(simulation, process))
+    charge(simulation, task, 0, flushes_ns(simulation, task, process, flushes))
 
 
 def move_pages(
@@ -174,6 +174,7 @@ def migrate_pages(
     lru_add_drain(simulation)
     moved = np.zeros(len(Moves), np.int64)
     for source, target in remap(sorted(from_nodes), sorted(to_nodes)):
+        moved[Moves.BATCH] = 0  # each pair is a list of its own
         for vma in process.vmas:
             for at, count in pieces(vma.start, vma.end):
                 move.migrate_to_node(

@@ -29,6 +29,7 @@ class About(TypedDict, total=False):
     choices   the values that are allowed
     min, max  bounds, both included; ``min`` of a number is 0 by default
     column    the name in ``kernels.state.Info`` of the column that has the value
+    uncertain  of a cost: nobody has measured it, or what was measured differs widely
     """
 
     unit: str
@@ -37,6 +38,7 @@ class About(TypedDict, total=False):
     min: float
     max: float
     column: str
+    uncertain: bool
 
 
 def knob(default: T, text: str, **about: Unpack[About]) -> T:

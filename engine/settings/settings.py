@@ -44,6 +44,11 @@ class Settings:
     lru_batches: bool = knob(
         False, "new pages reach the LRU in batches (sequential alone)"
     )
+    migrate_pages_batch: bool = knob(
+        False,
+        "a call flushes TLBs once for up to 512 pages that it moves (6.3)",
+        column="MIGRATE_PAGES_BATCH",
+    )
     ballast: tuple[int, ...] = knob(
         (), "memory taken out of use on each node", unit="byte"
     )

@@ -152,6 +152,14 @@ def flush_ns(world: World, process: Process) -> int:
     return world.costs.tlb_flush_ns + world.costs.tlb_flush_cpu_ns * max(0, others)
 
 
+def flushes_ns(world: World, task: Task, process: Process, flushes: int) -> int:
+    """Count flushes of a process's TLBs by a task; return what they cost it, ns."""
+    memory = world.memory
+    node = world.machine.cpu_node[task.cpu]
+    memory.vm[memory.info[st.Info.SHARDS], node, Vm.TLB_FLUSHES] += flushes
+    return flushes * flush_ns(world, process)
+
+
 def flush_tlbs(world: World, process: Process) -> None:
     """Empty the TLBs of a process's tasks."""
     if world.settings.tlb.enabled:

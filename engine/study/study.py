@@ -84,6 +84,11 @@ class Study:
     the second, in that order.
     ``report`` makes the text for the screen if the plain table will not do.
     ``records`` are more groups of the file.
+    ``compared`` names what variants are ranked by: a column or a value of
+    ``Simulation.summary``; the shortest time (``_ns``) is best, of anything else the
+    most.  ``alike`` says what work a variant does, by its name: only variants of the
+    same work are compared.  Without it that is the first of two dimensions, and all of
+    one.
     Raises BadInput if there is no variant, two have one name, or one of two
     dimensions lacks a value of the other.
     """
@@ -94,6 +99,14 @@ class Study:
     columns: tuple[Column, ...]
     report: Callable[[Study, list[dict]], str] | None = None
     records: tuple[Records, ...] = ()
+    compared: str = "run_time_ns"
+    alike: Callable[[Name], str] | None = None
+
+    def work_of(self, name: Name) -> str:
+        """Return what work a variant does: those of the same are compared."""
+        if self.alike is not None:
+            return self.alike(name)
+        return "" if isinstance(name, str) else name[0]
 
     def __post_init__(self) -> None:
         names = [variant.name for variant in self.variants]
