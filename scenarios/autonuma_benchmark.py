@@ -39,6 +39,7 @@ from ..engine.study.study import Study, Variant
 from ..engine.workloads.kinds import Sweep
 from ..kernels.words import HPAGE_PMD_NR
 from .common.block import BLOCK
+from .common.claim import Claim, Why, figure, reduced, times, wrong_signs
 from .common.opteron import NODES, opteron, spread
 from .common.question_columns import ONLY_LAZY, without_best
 from .common.table import Row, aligned, count, percent, seconds, table
@@ -183,7 +184,7 @@ def build(parameters: Parameters) -> Study:
         ("workload", "variant"),
         tuple(variants),
         without_best(columns),
-        report=partial(_report, loads=loads),
+        report=partial(_report, loads=loads, parameters=parameters),
     )
 
 
@@ -250,15 +251,85 @@ def _sweep(load: Load, stride: int, i: int, task: Task, region: Region) -> Sweep
     )
 
 
+# --- claims --------------------------------------------------------------------------
+
+SOURCE = (
+    "Gorman, balancenuma v4, 21 November 2012, kernels stats, twostage (split) and"
+    " thpmigrate (native); times over those without balancing"
+)
+
+
+def claims(parameters: Parameters, rows: list[Row]) -> list[Claim]:
+    """Return what was published beside ours; none at a reduced size."""
+    if parameters.shrink > 1:
+        return []
+    row = {(one["workload"], one["variant"]): one for one in rows}
+    names = [name for name in LOADS if (name, "off") in row]
+    found = [one for name in names for one in _times(name, row)]
+    return found + _count_claims(rows) if set(names) == set(LOADS) else found
+
+
+def _times(name: str, row: dict[tuple[str, str], Row]) -> list[Claim]:
+    """Return the claims on the times of a program, over each other."""
+    load = LOADS[name]
+    there = {"off": load.stats, "split": load.split, "native": load.native}
+    here = {variant: row[name, variant]["run_time_ns"] for variant in there}
+    return [
+        figure(
+            f"{name}, time {a} over {b}",
+            there[a] / there[b],
+            here[a] / here[b],
+            show=times,
+            none=1,
+            why=WHY.get((name, f"{a}/{b}")),
+        )
+        for a, b in (("native", "off"), ("split", "off"), ("split", "native"))
+    ]
+
+
+def _count_claims(rows: list[Row]) -> list[Claim]:
+    """Return the claims on counts of all programs together."""
+    return [
+        figure(
+            f"{counter.replace('_', ' ')}, {variant}",
+            published[i],
+            sum(int(one[counter]) for one in rows if one["variant"] == variant),
+            show=count,
+            why=WHY.get((counter, variant)),
+        )
+        for counter, published in PUBLISHED.items()
+        for i, variant in enumerate(("split", "native"))
+    ]
+
+
+WHY: dict[tuple[str, str], Why] = {}
+
+
 # --- the screen -----------------------------------------------------------------------
 
 
-def _report(study: Study, rows: list[Row], loads: dict[str, Load]) -> str:
+def _report(
+    study: Study, rows: list[Row], loads: dict[str, Load], parameters: Parameters
+) -> str:
     """Return the table, then times, ratios and counts beside those of 2012."""
+    return "\n".join([table(study, rows), "", *_comparison(rows, loads, parameters)])
+
+
+def _comparison(
+    rows: list[Row], loads: dict[str, Load], parameters: Parameters
+) -> list[str]:
+    """Return what stands beside the figures of 2012, or a note that nothing does."""
+    small = reduced(parameters, Parameters(), ("shrink",))
+    if small:
+        return small
     row = {(one["workload"], one["variant"]): one for one in rows}
-    return "\n".join(
-        [table(study, rows), "", *_elapsed(row, loads), "", *_counts(rows), "", _NOTE]
-    )
+    counts = _counts(rows) if set(loads) == set(LOADS) else [_ALL]
+    wrong = wrong_signs(claims(parameters, rows))
+    return [*_elapsed(row, loads), "", *counts, "", _NOTE, *wrong]
+
+
+#: Stands in for the counts.
+_ALL = "The published counts are of all four programs together."
 
 
 _NOTE = (

@@ -23,6 +23,8 @@ from ..engine.study.study import Study, Variant
 from ..kernels.counters import ScanResult
 from ..kernels.words import HPAGE_PMD_NR
 from .common.block import BLOCK
+from .common.claim import Claim, Why, figure
+from .common.table import Row
 from .common.tasks import nodes_with_cpus, start_tasks
 
 QUESTION = "How long does khugepaged take, and what does tuning it change?"
@@ -111,13 +113,44 @@ def _variant(
         snapshots_ns=nanoseconds(snapshots),
     )
     return Variant(
-        f"{tuned.pages_to_scan} pages, sleep {tuned.scan_sleep_millisecs} ms",
+        _name(tuned.pages_to_scan, tuned.scan_sleep_millisecs),
         machine,
         settings,
         partial(_steps, blocks=blocks, step=step),
         accesses=0,
         mapped_pages=blocks * HPAGE_PMD_NR,
     )
+
+
+SOURCE = (
+    "khugepaged_pages_to_scan and scan_sleep_millisecs, mm/khugepaged.c: 8 blocks every"
+    " 10 s"
+)
+WHY: Why | None = None
+
+
+def claims(parameters: Parameters, rows: list[Row]) -> list[Claim]:
+    """Return what follows from the kernel's defaults beside ours."""
+    default = Khugepaged()
+    name = _name(default.pages_to_scan, default.scan_sleep_millisecs)
+    blocks = parameters.mapped // BLOCK
+    rounds = blocks * HPAGE_PMD_NR / default.pages_to_scan
+    days = rounds * default.scan_sleep_millisecs / 86_400_000
+    return [
+        figure(
+            f"{format_size(parameters.mapped)} huge, by default",
+            days,
+            row["time_to_all_ns"] / 86_400e9,
+            show=lambda number: f"{number:.2f} days",
+            why=WHY,
+        )
+        for row in rows
+        if row["tuning"] == name
+    ]
+
+
+def _name(pages: int, sleep: int) -> str:
+    return f"{pages} pages, sleep {sleep} ms"
 
 
 def _steps(simulation: Simulation, blocks: int, step: int) -> dict[str, float]:

@@ -37,6 +37,7 @@ from ..engine.workloads.kinds import Gups, Stencil, Stream, Workload, Zipf
 from ..kernels.counters import Cause
 from ..kernels.words import HPAGE_PMD_NR, PAGE_SIZE
 from .common import mechanism, moved_job
+from .common.claim import Claim, Why, reduced
 from .common.moved_job import AWAY, HOME, TASKS, MovedJob
 from .common.question_columns import share
 from .common.table import Row, aligned, percent, seconds
@@ -98,7 +99,8 @@ def build(parameters: Parameters) -> Study:
         )
     machine = moved_job.machine_of(parameters.machine, 8 * parameters.memory)
     variants = (*_penalties(machine, parameters), *_ranking(parameters))
-    return Study(QUESTION, "case", variants, COLUMNS, report=_report, alike=_work_of)
+    report = partial(_report, parameters=parameters)
+    return Study(QUESTION, "case", variants, COLUMNS, report=report, alike=_work_of)
 
 
 def _work_of(name: Name) -> str:
@@ -263,16 +265,53 @@ def _ranked(
     return {column.name: _NAN for column in COLUMNS if column.dtype == "f8"}
 
 
+# --- claims --------------------------------------------------------------------------
+
+SOURCE = "Van Riel, linux-mm, 6 July 2012; he had not measured them"
+#: Parameters of the size that is compared.
+_SIZES = ("memory", "machine")
+
+
+def claims(parameters: Parameters, rows: list[Row]) -> list[Claim]:
+    """Return what Van Riel said beside ours; none at another size."""
+    if reduced(parameters, Parameters(), _SIZES):
+        return []
+    row = {one["case"]: one for one in rows}
+    penalties = (
+        ("wrong node, 2M pages", "remote_penalty", "2M", "remote", SEED_NODE),
+        ("4K pages, local", "small_page_penalty", "4K", "local", SEED_PAGES),
+    )
+    return [
+        Claim(
+            f"{what}: {load}",
+            *seed,
+            row[" ".join(Case(load, size, place))][column],
+            show=percent,
+            none=0,
+            why=WHY.get((load, column)),
+        )
+        for what, column, size, place, seed in penalties
+        for load in WORKLOADS
+    ]
+
+
+WHY: dict[tuple[str, str], Why] = {}
+
+
 # --- the screen -----------------------------------------------------------------------
 
 
-def _report(study: Study, rows: list[Row]) -> str:
+def _report(study: Study, rows: list[Row], parameters: Parameters) -> str:
     """Return both penalties beside Van Riel's, and the ranking and its changes."""
     row = {one["case"]: one for one in rows}
-    return "\n".join([study.question, "", *_both_penalties(row), "", *_order(row)])
+    small = reduced(parameters, Parameters(), _SIZES)
+    both = _both_penalties(row, small)
+    return "\n".join([study.question, "", *both, "", *_order(row)])
 
 
-def _both_penalties(row: dict[str, Row]) -> list[str]:
+def _both_penalties(row: dict[str, Row], small: list[str]) -> list[str]:
+    """Return the lines of both penalties; ``small``: a note instead of a judgement."""
+
     def column(name: str, size: str, place: str) -> list[float]:
         return [row[" ".join(Case(load, size, place))][name] for load in WORKLOADS]
 
@@ -280,7 +319,7 @@ def _both_penalties(row: dict[str, Row]) -> list[str]:
         name: str, size: str, place: str, seed: tuple[float, float]
     ) -> list[str]:
         return [
-            f"{percent(value)} {_judgement(value, seed)}"
+            percent(value) if small else f"{percent(value)} {_judgement(value, seed)}"
             for value in column(name, size, place)
         ]
 
@@ -297,6 +336,8 @@ def _both_penalties(row: dict[str, Row]) -> list[str]:
     for size in PAGES:
         cells = [percent(value) for value in column("miss_share", size, "local")]
         shown.append((f"misses {size}", cells))
+    if small:
+        return [*aligned(shown), "", *small]
     return [
         *aligned(shown),
         "",

@@ -32,6 +32,7 @@ from ..engine.study.columns import SUMMARY, Column, hide
 from ..engine.study.study import Study, Variant
 from ..engine.workloads.kinds import HotCold
 from ..kernels.words import PAGE_SIZE
+from .common.claim import Claim, Why, figure, reduced, times, wrong_signs
 from .common.question_columns import ONLY_LAZY, share
 from .common.table import Row, aligned, percent, table
 from .common.tasks import wait_for
@@ -141,7 +142,7 @@ def build(parameters: Parameters) -> Study:
         "variant",
         tuple(variants),
         (*COLUMNS, *hide(SUMMARY, *_UNUSED)),
-        report=_report,
+        report=partial(_report, parameters=parameters),
     )
 
 
@@ -222,11 +223,55 @@ def _fast_share(simulation: Simulation, region: Region, hot: int) -> float:
     return sum(simulation.machine.tier[node] == 0 for node in nodes) / SAMPLES
 
 
+# --- claims --------------------------------------------------------------------------
+
+SOURCE = (
+    "Huang Ying, memory tiering: hot page selection (5.18 to 6.1), pmbench on two"
+    " sockets with DRAM and persistent memory; rates over those of promote_all"
+)
+#: Parameters of the size that is compared.
+_SIZES = ("memory", "machine", "tasks", "accesses", "refs", "hot_share")
+
+
+def claims(parameters: Parameters, rows: list[Row]) -> list[Claim]:
+    """Return what was published beside ours; none at another size."""
+    if reduced(parameters, Parameters(), _SIZES):
+        return []
+    ours, theirs = _rates(rows)
+    return [
+        figure(
+            f"{what}, {name}",
+            there[i],
+            here[i],
+            show=times,
+            none=1,
+            why=WHY.get((what, name)),
+        )
+        for i, what in enumerate(("accesses a second", "promotion"))
+        for name, here, there in zip(PUBLISHED, ours, theirs, strict=True)
+        if name != "promote_all"
+    ]
+
+
+WHY: dict[tuple[str, str], Why] = {}
+
+
 # --- the screen -----------------------------------------------------------------------
 
 
-def _report(study: Study, rows: list[Row]) -> str:
+def _report(study: Study, rows: list[Row], parameters: Parameters) -> str:
     """Return the table, and our rates and the published ones against promote_all."""
+    return "\n".join([table(study, rows), "", *_comparison(rows, parameters)])
+
+
+def _comparison(rows: list[Row], parameters: Parameters) -> list[str]:
+    """Return what stands beside the published rates, or a note that nothing does."""
+    small = reduced(parameters, Parameters(), _SIZES)
+    return small or [*_against(rows), "", *wrong_signs(claims(parameters, rows))]
+
+
+def _rates(rows: list[Row]) -> tuple[list, list]:
+    """Return (accesses, promotions) of each variant over promote_all's, ours first."""
     row = {one["variant"]: one for one in rows}
     base = row["promote_all"]
     ours = [
@@ -238,6 +283,12 @@ def _report(study: Study, rows: list[Row]) -> str:
     ]
     first = PUBLISHED["promote_all"]
     theirs = [(rate / first[0], mbps / first[1]) for rate, mbps in PUBLISHED.values()]
+    return ours, theirs
+
+
+def _against(rows: list[Row]) -> list[str]:
+    """Return the lines of a table of our rates and the published ones."""
+    ours, theirs = _rates(rows)
     shown = [("against promote_all", list(PUBLISHED))]
     for i, what in enumerate(("accesses/s", "promotion")):
         shown += [
@@ -248,7 +299,7 @@ def _report(study: Study, rows: list[Row]) -> str:
                 [percent(a[i] / b[i] - 1) for a, b in zip(ours, theirs, strict=True)],
             ),
         ]
-    return "\n".join([table(study, rows), "", *aligned(shown)])
+    return aligned(shown)
 
 
 def _ratio(value: float, base: float) -> float:
