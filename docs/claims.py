@@ -2,10 +2,11 @@
 
     python docs/claims.py docs/claims.md [FOLDER]
 
-FOLDER holds files of full-size runs, ``lazynuma run NAME -o FOLDER/NAME.h5``, which are
-read instead of running the scenario again; ``mechanisms-each.h5`` and
-``mechanisms-batched.h5`` are those of ``mechanisms.CLAIMED`` without and with
-``migrate_pages_batch``.  Without it everything is run, which takes many minutes.
+Everything is run at full size, which takes many minutes.  FOLDER may hold files of such
+runs, ``lazynuma run NAME -o FOLDER/NAME.h5``, which are read instead of running the
+scenario again.  What is not run with default parameters is run with ``CLAIMED`` of its
+file; ``mechanisms-each.h5`` and ``mechanisms-batched.h5`` are those without and with
+``migrate_pages_batch``.
 """
 
 import json
@@ -83,14 +84,14 @@ def _row(claim: Claim) -> str:
 
 def rows_of(module: ModuleType, parameters: Any, path: Path | None) -> list[dict]:
     """Return the rows of a run: those of its file, or of a new run without one."""
-    if path is None:
+    if path is None or not path.exists():
         return run_study(module.build(parameters), threads=os.cpu_count() or 1)
     with RunFile(path) as file:
         _check(file, path, parameters)
         columns = {name: file.summary[name] for name in file.summary}
         return [
-            named(file.dimension, name)
-            | {key: _of(column, i) for key, column in columns.items()}
+            {key: _of(column, i) for key, column in columns.items()}
+            | named(file.dimension, name)
             for i, name in enumerate(file.variants)
         ]
 
@@ -117,7 +118,8 @@ def sections(folder: Path | None) -> list[Section]:
 
     found = []
     for module in SCENARIOS:
-        name, parameters = module.__name__.rpartition(".")[2], module.Parameters()
+        name = module.__name__.rpartition(".")[2]
+        parameters = getattr(module, "CLAIMED", module.Parameters())
         rows = rows_of(module, parameters, path_of(name))
         found.append(Section(name, module.SOURCE, module.claims(parameters, rows)))
     each, batched = (

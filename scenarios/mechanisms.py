@@ -24,7 +24,7 @@ from ..engine.settings.tlb_size import Tlb
 from ..engine.study.columns import SUMMARY, THP_SHARE, Column, hide
 from ..engine.study.study import Study
 from .common import mechanism
-from .common.claim import Claim, Why, figure
+from .common.claim import Claim, figure
 from .common.hangs_on import hangs_on
 from .common.moved_job import (
     CALL,
@@ -127,7 +127,6 @@ SOURCE = (
 PUBLISHED = {"pages moved a second": 1 + 2.917, "TLB flushes": 1 - 0.991}
 #: The size at which batched flushes are compared.
 CLAIMED = Parameters(memory=8 << 30, mechanisms=("eager",))
-WHY: dict[str, Why] = {}
 
 
 def batch_claims(each: Row, batched: Row) -> list[Claim]:
@@ -146,7 +145,6 @@ def batch_claims(each: Row, batched: Row) -> list[Claim]:
             ours[what],
             show=lambda number: f"x{number:.3g}",
             none=1,
-            why=WHY.get(what),
         )
         for what, published in PUBLISHED.items()
     ]

@@ -32,7 +32,7 @@ from ..engine.study.columns import SUMMARY, Column, hide
 from ..engine.study.study import Study, Variant
 from ..engine.workloads.kinds import HotCold
 from ..kernels.words import PAGE_SIZE
-from .common.claim import Claim, Why, figure, reduced, times, wrong_signs
+from .common.claim import Claim, Why, Word, figure, reduced, times, wrong_signs
 from .common.question_columns import ONLY_LAZY, share
 from .common.table import Row, aligned, percent, table
 from .common.tasks import wait_for
@@ -253,7 +253,24 @@ def claims(parameters: Parameters, rows: list[Row]) -> list[Claim]:
     ]
 
 
-WHY: dict[tuple[str, str], Why] = {}
+_CHEAP = (
+    "A promotion takes about 2 us here and no bandwidth from accesses, so promoting too"
+    " much costs little; on persistent memory it cost much"
+)
+_SLOW = (
+    "The limit lets less than half of the hot set come before it moves on, in a run of"
+    " minutes"
+)
+WHY: dict[tuple[str, str], Why] = {
+    ("accesses a second", "hot"): Why(Word.WRONG_SIGN, f"{_CHEAP}."),
+    ("accesses a second", "hot_limit"): Why(Word.WRONG_SIGN, f"{_SLOW}."),
+    ("accesses a second", "hot_limit_auto"): Why(Word.WRONG_SIGN, f"{_SLOW}."),
+    ("promotion", "hot"): Why(
+        Word.NOT_REPRODUCED,
+        "Pages here are hot or cold and nothing between, so that the threshold tells"
+        " them apart better than those of pmbench.",
+    ),
+}
 
 
 # --- the screen -----------------------------------------------------------------------

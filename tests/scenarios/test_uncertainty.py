@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from lazynuma.engine.settings.costs import uncertain_costs
 from lazynuma.engine.study.study import Study
 from lazynuma.engine.study.uncertainty import (
     LEAST,
+    RANGES,
+    RUNS,
     Change,
     Uncertainty,
     halved_and_doubled,
@@ -24,6 +27,7 @@ from lazynuma.scenarios import mechanisms, next_touch, penalties, perf_bench_num
 from lazynuma.scenarios.cli import main
 from lazynuma.scenarios.common.ratio_ranges import ratio_ranges
 
+ROOT = next(p for p in Path(__file__).parents if (p / "pyproject.toml").exists())
 MIB = 1 << 20
 NAN = float("nan")
 
@@ -170,6 +174,15 @@ def test_the_file_has_the_runs_and_the_ranges(ranged):
         assert spans["ratio_high"].tolist() == [row["ratio_high"] for row in rows]
         assert spans["variant"].tolist() == list(range(len(study.variants)))
         assert file.epochs["variant"].max() == len(study.variants) - 1
+
+
+def test_the_document_lists_what_the_file_has():
+    text = (ROOT / "docs" / "format.md").read_text("utf-8")
+    section = text[text.index("## Uncertainty") : text.index("## Snapshots")]
+    for records in (RUNS, RANGES):
+        assert f"`/{records.name}`, dimension `{records.dimension}`" in section
+        for field in records.fields:
+            assert f"| `{field.name}` | {field.dtype} | {field.unit} |" in section
 
 
 def test_the_table_says_whether_the_best_stays_the_best(ranged):
