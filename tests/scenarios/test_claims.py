@@ -159,7 +159,7 @@ def claimed():
 def test_the_page_lists_every_figure_as_the_scenarios_have_it():
     page = PAGE.read_text("utf-8")
     claims = list(claimed())
-    assert len(claims) > 50
+    assert len(claims) >= 50
     for claim in claims:
         what = claim.what.replace("_", "\\_")
         assert f"| {what} | {claim.published} |" in page, claim.what
