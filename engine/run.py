@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from ..kernels.jit.compiling import compiled
 from .errors import BadInput, BadTrace, SimulationError
 from .output.reader import RunState
 from .output.writer import RunWriter
@@ -206,6 +207,7 @@ class _Runner:
         observer = _Observer(index, variant, self.file, self.progress)
         observer.progress(0, 0)
         begin, written = time.perf_counter(), self.file.seconds
+        compiled_s = compiled.seconds
         with closing(self._simulation(variant, observer)) as simulation:
             ready = time.perf_counter()
             values = variant.steps(simulation) or {}
@@ -214,12 +216,14 @@ class _Runner:
             row = self._row(found)
             if self.doubt is not None:
                 self.doubt.note(simulation, found)
-        end = time.perf_counter()
+        compiled_s = compiled.seconds - compiled_s
+        end = time.perf_counter() - compiled_s
         writing = self.file.seconds - written
         stages = {
             "setup_s": ready - begin,
             "run_s": end - ready - writing,
             "output_s": writing,
+            "compile_s": compiled_s,
         }
         self.file.write(lambda writer: writer.summary(index, row))
         self.file.write(lambda writer: writer.runtime(index, stages))

@@ -12,7 +12,7 @@ from ..state.snapshot import BlockKind
 from .reader import RunState
 
 #: Stages of ``/runtime``.
-STAGES = ("setup_s", "run_s", "output_s")
+STAGES = ("setup_s", "run_s", "output_s", "compile_s")
 _NAME = h5py.string_dtype("utf-8", 32)
 _POLICY = h5py.string_dtype("utf-8", 24)
 

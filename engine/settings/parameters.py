@@ -120,7 +120,10 @@ def _check_names(
 
 
 def describe(parameters: type) -> list[tuple[str, str, str]]:
-    """Return (name, default as it would be typed, help) for each field."""
+    """Return (name, default as it would be typed, help) for each field.
+
+    The help ends with the choices and the unit, if the field has any.
+    """
     return _described(parameters, {}, "")
 
 
@@ -134,8 +137,17 @@ def _described(parameters: type, defaults: Mapping, prefix: str) -> list:
             lines += _described(type(default), vars(default), inner)
         elif field.init:
             text = _default_text(default, field)
-            lines.append((prefix + field.name, text, field.metadata.get("help", "")))
+            lines.append((prefix + field.name, text, _about(field.metadata)))
     return lines
+
+
+def _about(metadata: Mapping) -> str:
+    """Return the help of a field with its unit and its choices."""
+    text = metadata.get("help", "")
+    if "choices" in metadata:
+        text += f": {', '.join(map(str, metadata['choices']))}"
+    unit = metadata.get("unit")
+    return f"{text} ({unit})" if unit else text
 
 
 def _toml(text: str) -> Any:

@@ -171,6 +171,14 @@ def test_kernel_addresses_and_other_records_are_skipped(tmp_path):
     assert (one.lines, one.accesses, one.skipped) == (3, 1, 2)
 
 
+@pytest.mark.parametrize(
+    ("time", "want"),
+    [(0, 0), (5, 5), (2**63 - 1, 2**63 - 1), (2**63, -1), (2**64 - 1, -1)],
+)
+def test_the_time_of_an_access(tmp_path, time, want):
+    assert read(tmp_path / "t", recording(sample(USUAL, time=time)))[1][3] == [want]
+
+
 # --- order ----------------------------------------------------------------------------
 
 rounds = st.lists(
