@@ -351,7 +351,15 @@ def _comparison(
     row = {(one["workload"], one["variant"]): one for one in rows}
     counts = _counts(rows) if set(loads) == set(LOADS) else [_ALL]
     wrong = wrong_signs(claims(parameters, rows))
-    return [*_elapsed(row, loads), "", *counts, "", _NOTE, *wrong]
+    return [
+        *_elapsed(row, loads),
+        "",
+        *counts,
+        "",
+        _NOTE,
+        *([""] if wrong else []),
+        *wrong,
+    ]
 
 
 #: Stands in for the counts.

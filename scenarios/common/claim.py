@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
+from ...engine.settings.parameters import describe
+
 #: How far ours may be from what was published, as a share of that.
 NEAR = 0.25
 #: A ratio or a share that differs by less than this from that of no effect has none.
@@ -114,12 +116,16 @@ def wrong_signs(claims: Iterable[Claim]) -> list[str]:
 
 
 def reduced(parameters: object, full: object, names: Sequence[str]) -> list[str]:
-    """Return a note if a run is smaller than ``full``, the one that was published.
+    """Return a note if a run is not of the size of ``full``, which has the defaults.
 
-    names  of the parameters that make its size; empty if it is as large
+    names  of the parameters that make the size; empty if it is of that size
     """
-    sizes = [(name, getattr(full, name), getattr(parameters, name)) for name in names]
-    different = [f"{name}={value}" for name, value, got in sizes if got != value]
+    typed = {name: text for name, text, _ in describe(type(full))}
+    different = [
+        f"{name}={typed[name]}"
+        for name in names
+        if getattr(full, name) != getattr(parameters, name)
+    ]
     if not different:
         return []
     text = (

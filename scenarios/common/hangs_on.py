@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Sequence
 
+from ...kernels.words import HPAGE_PMD_NR
 from .table import Row, percent, seconds
 
 _WIDTH = 80
@@ -24,17 +25,30 @@ def hangs_on(rows: Sequence[Row], tasks: int, eager_by: str, batched: bool) -> s
     how = "one for up to 512 pages" if batched else "one for each page or huge page"
     text = (
         f"eager: {who}, {call}. TLB flushes, {how}, are"
-        f" {percent(eager['flush_share'])} of that. {_other(eager_by, batched)}"
+        f" {percent(eager['flush_share'])} of that."
     )
-    return textwrap.fill(text, _WIDTH)
+    others = _others(eager, tasks, eager_by, batched)
+    sentences = [text, f"It would take {others}."] if others else [text]
+    more = "--uncertainty says what the costs that nobody has measured change."
+    return textwrap.fill(" ".join([*sentences, more]), _WIDTH)
 
 
-def _other(eager_by: str, batched: bool) -> str:
-    """Return which settings the answer should be looked at with, too."""
+def _others(eager: Row, tasks: int, eager_by: str, batched: bool) -> str:
+    """Return how long the call would take in other ways, from what it took in this.
+
+    Huge pages flush one by one in any case.
+    """
+    took, each = eager["call_ns"], "by each thread for itself (eager_by=each)"
+    part = took / tasks
+    small = eager["call_flushes"] == eager["pages_migrated"] and not batched
+    left = 1 - eager["flush_share"] * (1 - 1 / HPAGE_PMD_NR)
     ways = []
-    if eager_by == "one":
-        ways.append("eager_by=each lets each thread move its own part")
-    if not batched:
-        ways.append("migrate_pages_batch=true flushes as Linux does since 6.3")
-    ways.append("--uncertainty says what the costs that nobody has measured change")
-    return f"Settings that change this: {'; '.join(ways)}."
+    if eager_by == "one" and tasks > 1:
+        ways.append(f"{seconds(part)} {each}")
+    if small:
+        once = "with one flush for up to 512 pages"
+        how = f"{once} (migrate_pages_batch=true, Linux since 6.3)"
+        ways.append(f"{seconds(took * left)} {how}")
+    if len(ways) > 1:
+        ways.append(f"{seconds(part * left)} both ways")
+    return ", ".join(ways)

@@ -5,7 +5,8 @@ import pytest
 from lazynuma.engine import Thp
 from lazynuma.engine.run import run_study
 from lazynuma.scenarios import mechanisms
-from lazynuma.scenarios.common.hangs_on import hangs_on
+from lazynuma.scenarios.common.hangs_on import _others, hangs_on
+from lazynuma.scenarios.common.table import seconds
 
 MIB = 1 << 20
 PAGES = 64 * MIB // 8 // 4096
@@ -28,7 +29,20 @@ def test_one_thread_pays_a_flush_for_each_page():
     text = " ".join(text.split())
     assert "one thread moves everything, while 31 others wait" in text
     assert "one for each page or huge page, are 78.4 % of that" in text
-    assert "eager_by=each" in text and "migrate_pages_batch=true" in text
+    assert "It would take 588 us by each thread for itself (eager_by=each)" in text
+    assert "4.10 ms with one flush for up to 512 pages (migrate" in text
+    assert "128 us both ways." in text
+
+
+def test_what_it_would_take_is_what_it_takes():
+    row, _ = eager()
+    each, batched = eager(eager_by="each")[0], eager(migrate_pages_batch=True)[0]
+    others = _others(row, 32, "one", False)
+    assert others.startswith(seconds(each["call_ns"]))
+    assert f", {seconds(batched['call_ns'])} with one flush" in others
+    huge = row | {"call_flushes": 4}
+    assert "migrate_pages_batch" not in _others(huge, 32, "one", False)
+    assert _others(row, 1, "one", True) == ""
 
 
 def test_each_thread_moves_its_own_part_at_the_same_time():
