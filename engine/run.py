@@ -9,6 +9,7 @@ import os
 import platform
 import threading
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
@@ -22,13 +23,17 @@ import numpy as np
 
 from ..kernels.jit.compiling import compiled
 from .errors import BadInput, BadTrace, SimulationError
+from .machines.machine import Machine
+from .observer import NodeUse
+from .output.provenance import settings_text
 from .output.reader import RunState
 from .output.writer import RunWriter
 from .settings.costs import Costs
 from .simulation import Simulation
 from .study.host_limits import check_memory
-from .study.study import Study, Variant, named
+from .study.study import Study, Variant, label, named
 from .study.uncertainty import RANGES, RUNS, Uncertainty
+from .study.verdict import verdict_of
 
 _LIBRARIES = ("lazynuma", "numpy", "numba", "h5py")
 
@@ -72,7 +77,7 @@ def run_study(
         doubt = Uncertainty(study, uncertainty)
     file = _File()
     if output is not None:
-        attributes = _attributes(seed, threads, costs) | dict(provenance or {})
+        attributes = _attributes(study, seed, threads, costs) | dict(provenance or {})
         file = _File(_create(study, Path(output), attributes, force))
         if opened is not None:
             opened(partial(file.close, RunState.STOPPED))
@@ -102,6 +107,11 @@ class _File:
         self._writer = writer
         self._lock = threading.Lock()
         self.seconds = 0.0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a file that is not closed."""
+        return self._writer is not None
 
     def write(self, put: Callable[[RunWriter], None]) -> None:
         """Let ``put`` write, if there is a file; add its time to ``seconds``."""
@@ -138,6 +148,10 @@ class _Observer:
         self.file = file
         self.callback = progress
 
+    @property
+    def keeps(self) -> bool:
+        return self.file.is_open
+
     def progress(self, accesses: int, now_ns: int) -> None:
         if self.callback is not None:
             self.callback(self.variant, accesses, now_ns)
@@ -148,8 +162,9 @@ class _Observer:
         counters: np.ndarray,
         processes: Sequence[Mapping[str, Any]],
         khugepaged: np.ndarray,
+        use: NodeUse,
     ) -> None:
-        values = time_ns, counters, processes, khugepaged
+        values = time_ns, counters, processes, khugepaged, use
         self.file.write(lambda writer: writer.epoch(self.index, *values))
 
     def event(
@@ -187,6 +202,8 @@ class _Runner:
             rows = [self.run(index) for index in range(len(self.study.variants))]
             if self.doubt is not None:
                 self._vary(self.doubt, rows)
+            verdict = verdict_of(self.study, rows)
+            self.file.write(lambda writer: writer.verdict(verdict))
             state = RunState.DONE
         except BadTrace:
             self.file.discard()
@@ -212,6 +229,7 @@ class _Runner:
             ready = time.perf_counter()
             values = variant.steps(simulation) or {}
             simulation.flush_epoch()
+            _warn_of_snapshots(variant, simulation)
             found = simulation.summary() | values
             row = self._row(found)
             if self.doubt is not None:
@@ -271,12 +289,24 @@ class _Runner:
         return {name: values[name] for name in names}
 
 
+def _warn_of_snapshots(variant: Variant, simulation: Simulation) -> None:
+    """Warn of snapshots that were not taken because the run was over before."""
+    missed = simulation.settings.snapshots_ns[simulation.epochs.snapshots :]
+    if missed:
+        times = ", ".join(f"{time / 1e9:g}" for time in missed)
+        warnings.warn(
+            f"{label(variant.name)} ended at {simulation.now / 1e9:.3g} s,"
+            f" before its snapshots at {times} s",
+            stacklevel=2,
+        )
+
+
 def _create(study: Study, path: Path, attributes: dict, force: bool) -> RunWriter:
     return RunWriter(
         path,
         title=study.question,
         attributes=attributes,
-        nodes=max(variant.machine.nodes for variant in study.variants),
+        nodes=[_node_numbers(variant.machine) for variant in study.variants],
         dimension=study.dimension,
         variants=[variant.name for variant in study.variants],
         columns=study.columns,
@@ -285,9 +315,15 @@ def _create(study: Study, path: Path, attributes: dict, force: bool) -> RunWrite
     )
 
 
-def _attributes(seed: int, threads: int, costs: Costs) -> dict[str, Any]:
+def _node_numbers(machine: Machine) -> Sequence[int]:
+    """Return what a machine itself calls its nodes."""
+    return getattr(machine, "node_numbers", range(machine.nodes))
+
+
+def _attributes(study: Study, seed: int, threads: int, costs: Costs) -> dict[str, Any]:
     """Return the root attributes: how the file came to be, so that it can again."""
     return {
+        "settings": settings_text(study.variants),
         "seed": seed,
         "threads": threads,
         "costs": json.dumps(asdict(costs)),

@@ -36,16 +36,16 @@ from ..engine.simulation import Simulation
 from ..engine.state.process import Region, Task
 from ..engine.study.columns import SUMMARY, Column, hide
 from ..engine.study.study import Study, Variant
+from ..engine.study.verdict import SAME
 from ..engine.workloads.kinds import Sweep
 from ..kernels.words import HPAGE_PMD_NR
 from .common.block import BLOCK
 from .common.claim import Claim, Why, Word, figure, reduced, times, wrong_signs
 from .common.opteron import NODES, opteron, spread
-from .common.question_columns import ONLY_LAZY, without_best
-from .common.table import Row, aligned, count, percent, seconds, table
+from .common.question_columns import ONLY_LAZY
+from .common.table import Row, blocks, count, percent, seconds, table
 from .common.tasks import start_tasks
 
-QUESTION = "What did it cost to split huge pages at hint faults, as in November 2012?"
 #: Pages that an access sweeps if nothing splits: several such accesses fit in a
 #: quantum.
 STRIDE = 32
@@ -180,12 +180,20 @@ def build(parameters: Parameters) -> Study:
     ]
     columns = (*COLUMNS, *hide(SUMMARY, *ONLY_LAZY, "faults"))
     return Study(
-        QUESTION,
+        __doc__,
         ("workload", "variant"),
         tuple(variants),
-        without_best(columns),
+        columns,
         report=partial(_report, loads=loads, parameters=parameters),
+        verdict=_verdict,
+        group=_workload,
+        varied=("balancing.mode",),
     )
+
+
+def _workload(row: Row) -> str:
+    """Return the program of a row; times are compared within it."""
+    return str(row["workload"])
 
 
 def _variant(machine: Machine, name: tuple[str, str], load: Load) -> Variant:
@@ -338,32 +346,39 @@ def _report(
     study: Study, rows: list[Row], loads: dict[str, Load], parameters: Parameters
 ) -> str:
     """Return the table, then times, ratios and counts beside those of 2012."""
-    return "\n".join([table(study, rows), "", *_comparison(rows, loads, parameters)])
+    return f"{table(study, rows)}\n\n{_comparison(rows, loads, parameters)}"
 
 
-def _comparison(
-    rows: list[Row], loads: dict[str, Load], parameters: Parameters
-) -> list[str]:
+def _comparison(rows: list[Row], loads: dict[str, Load], parameters: Parameters) -> str:
     """Return what stands beside the figures of 2012, or a note that nothing does."""
     small = reduced(parameters, Parameters(), ("shrink",))
     if small:
-        return small
+        return "\n".join(small)
     row = {(one["workload"], one["variant"]): one for one in rows}
-    counts = _counts(rows) if set(loads) == set(LOADS) else [_ALL]
+    counts = _counts(rows) if set(loads) == set(LOADS) else _ALL
     wrong = wrong_signs(claims(parameters, rows))
-    return [
-        *_elapsed(row, loads),
-        "",
-        *counts,
-        "",
-        _NOTE,
-        *([""] if wrong else []),
-        *wrong,
-    ]
+    parts = [_elapsed(row, loads), counts, _NOTE, "\n".join(wrong)]
+    return "\n\n".join(part for part in parts if part)
 
 
 #: Stands in for the counts.
 _ALL = "The published counts are of all four programs together."
+
+
+def _verdict(study: Study, rows: list[Row]) -> str:
+    """Say in which programs it costs time to split huge pages, against whole ones."""
+    times = {(one["workload"], one["variant"]): one["run_time_ns"] for one in rows}
+    names = list(dict.fromkeys(name for name, _ in times))
+    gain = {name: times[name, "split"] / times[name, "native"] for name in names}
+    said = [f"{name} x{gain[name]:.2f}" for name in names]
+    costs = [name for name in names if gain[name] > 1 + SAME]
+    pays = [name for name in names if gain[name] < 1 - SAME]
+    same = len(names) - len(costs) - len(pays)
+    return (
+        f"To split huge pages costs time in {len(costs)} of {len(names)} programs, and"
+        f" saves time in {len(pays)}; in {same} it makes no difference (time of split"
+        f" against native: {', '.join(said)})."
+    )
 
 
 _NOTE = (
@@ -371,8 +386,8 @@ _NOTE = (
 )
 
 
-def _elapsed(row: dict[tuple[str, str], Row], loads: dict[str, Load]) -> list[str]:
-    """Return the lines of a table of elapsed times and their ratio."""
+def _elapsed(row: dict[tuple[str, str], Row], loads: dict[str, Load]) -> str:
+    """Return a table of elapsed times and their ratio."""
     shown, here, there = [("elapsed", list(loads))], {}, {}
     for published, variant in TIMES.items():
         ours = np.array([row[name, variant]["run_time_ns"] for name in loads]) / 1e9
@@ -389,11 +404,11 @@ def _elapsed(row: dict[tuple[str, str], Row], loads: dict[str, Load]) -> list[st
         ("split/native 2012", [f"{ratio:.2f}" for ratio in theirs]),
         ("ratio error", _errors(ours, theirs)),
     ]
-    return aligned(shown)
+    return blocks(shown)
 
 
-def _counts(rows: list[Row]) -> list[str]:
-    """Return the lines of a table of counts, all programs together."""
+def _counts(rows: list[Row]) -> str:
+    """Return a table of counts, all programs together."""
     shown = [("all programs", [name.replace("_", " ") for name in PUBLISHED])]
     for i, variant in enumerate(("split", "native")):
         here = [
@@ -406,7 +421,7 @@ def _counts(rows: list[Row]) -> list[str]:
             (f"{variant} 2012", [count(n) for n in there]),
             (f"{variant} error", _errors(here, there)),
         ]
-    return aligned(shown)
+    return blocks(shown)
 
 
 def _errors(here: Iterable[float], there: Iterable[float]) -> list[str]:

@@ -53,8 +53,11 @@ def mmap(
     name: str = "",
     write: bool = True,
     shared: bool = False,
+    offset: int = 0,
 ) -> Region:
-    """Map anonymous memory, aligned to 2 MiB, above what is mapped.
+    """Map anonymous memory above what is mapped, ``offset`` pages from alignment.
+
+    It is aligned to 2 MiB if ``offset`` is 0.
 
     ``shared``: children have the same memory, not a copy of it (MAP_SHARED).
     """
@@ -65,13 +68,15 @@ def mmap(
         relatives = (one for one in simulation.processes if one.family == family)
         process.next_vpn = max(one.next_vpn for one in relatives)
     pages = -(-nbytes // PAGE_SIZE)
-    room = process.first_vpn + process.span - process.next_vpn
+    if not 0 <= offset < HPAGE_PMD_NR:
+        raise BadInput(f"offset must be from 0 to {HPAGE_PMD_NR - 1}, got {offset}")
+    room = process.first_vpn + process.span - process.next_vpn - offset
     if not 0 < pages <= room:
         raise BadInput(
             f"mapping {name or 'of memory'} must have from 1 to {room} pages,"
             f" got {pages}"
         )
-    first = process.next_vpn
+    first = process.next_vpn + offset
     end = -(-(first + pages) // HPAGE_PMD_NR) * HPAGE_PMD_NR
     process.next_vpn = end
     made = _new_object(simulation, process, first, pages) if shared else None

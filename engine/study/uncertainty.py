@@ -16,6 +16,7 @@ from ...kernels.counters import Cause
 from ..settings.costs import Costs, uncertain_costs
 from .columns import Field, Records
 from .study import Study, Variant, label
+from .verdict import unscanned, was_killed
 
 if TYPE_CHECKING:
     from ..simulation import Simulation
@@ -135,9 +136,10 @@ class Uncertainty:
         self._paid.append(paid)
 
     def compared(self, values: Mapping[str, Any]) -> float:
-        """Return what a variant is compared by; NaN if it ended too early for that."""
+        """Return what a variant is compared by; NaN if it was killed or not scanned."""
         value = float(values[self._study.compared])
-        return float("nan") if values.get("oom_kills") or value <= 0 else value
+        fair = not was_killed(dict(values)) and not unscanned(dict(values))
+        return value if fair and value > 0 else float("nan")
 
     def reruns(self) -> list[Rerun]:
         """Return what runs again: what pays a cost, and changes none by itself."""

@@ -1,8 +1,8 @@
 """A job whose threads move to another node while its memory stays behind.
 
 The job of ``mechanisms``, ``thp_unit`` and of the ranking in ``penalties``: memory is
-first touched on node HOME, the threads move to node AWAY, a mechanism gets its chance,
-and the threads use their memory again, at random.
+first touched on one node, the threads move to the farthest one (``tasks.ends``), a
+mechanism gets its chance, and the threads use their memory again, at random.
 """
 
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ from ...engine.errors import BadInput
 from ...engine.machines import spec
 from ...engine.machines.machine import Machine
 from ...engine.settings.settings import Settings
+from ...engine.settings.sizes import format_size
 from ...engine.simulation import Simulation
 from ...engine.state.process import Region, Task
 from ...engine.state.world import flush_ns
@@ -22,9 +23,8 @@ from ...engine.workloads.kinds import Sweep, Uniform
 from ...kernels.words import PAGE_SIZE
 from . import mechanism
 from .question_columns import hidden_share
-from .tasks import move_tasks, start_tasks
+from .tasks import ends, move_tasks, start_tasks
 
-HOME, AWAY = 0, 2
 TASKS = 32
 
 
@@ -73,26 +73,25 @@ class MovedJob(NamedTuple):
 
 
 def machine_of(text: str, memory: int) -> Machine:
-    """Return a machine of ``memory`` bytes.
-
-    Raises BadInput if node HOME or node AWAY has no CPUs.
-    """
+    """Return a machine of ``memory`` bytes; BadInput if threads cannot move in it."""
     machine = spec.machine(text, memory)
-    if machine.nodes <= AWAY or not machine.cpus[HOME] or not machine.cpus[AWAY]:
-        raise BadInput(
-            f"machine must have CPUs on nodes {HOME} and {AWAY}, got {machine.name}"
-        )
+    ends(machine)
     return machine
 
 
-def pages_of(memory: int, tasks: int) -> int:
-    """Return the pages in an eighth of ``memory`` bytes, a multiple of ``tasks``.
+def pages_of(machine: Machine, memory: int, unit: int) -> int:
+    """Return the pages of the job, a multiple of ``unit``.
 
+    They are an eighth of ``memory``, and half of a node that the job is on at most.
     Raises BadInput if that is none.
     """
-    pages = memory // 8 // PAGE_SIZE // tasks * tasks
+    node = min(machine.memory[node] for node in ends(machine))
+    pages = min(memory // 8, node // 2) // PAGE_SIZE // unit * unit
     if pages == 0:
-        raise BadInput(f"memory must give every task a page, got {memory}")
+        raise BadInput(
+            f"memory must give the job {format_size(unit * PAGE_SIZE)}, which is an"
+            f" eighth of it and half of a node, got {format_size(memory)}"
+        )
     return pages
 
 
@@ -119,8 +118,9 @@ def run_job(simulation: Simulation, job: MovedJob, name: str) -> dict[str, float
     Returns ``numa_pte_updates``, the pages that were marked for a hint fault, and the
     values of ``CALL``.
     """
+    home, away = ends(simulation.machine)
     process = simulation.spawn("job")
-    tasks = start_tasks(simulation, process, HOME, job.tasks)
+    tasks = start_tasks(simulation, process, home, job.tasks)
     region = simulation.mmap(process, job.pages * PAGE_SIZE, "data")
     simulation.advise(tasks[0], region, "hugepage")
     slab = job.pages // job.tasks
@@ -137,9 +137,9 @@ def run_job(simulation: Simulation, job: MovedJob, name: str) -> dict[str, float
             for i, task in enumerate(tasks)
         ]
     )
-    move_tasks(simulation, tasks, AWAY)
+    move_tasks(simulation, tasks, away)
     simulation.synchronize()
-    call = _bring_memory(simulation, job, tasks, region, name)
+    call = _bring_memory(simulation, job, tasks, region, name, away)
     simulation.synchronize()
     count = slab * job.touches
     simulation.run(
@@ -158,14 +158,15 @@ def _bring_memory(
     tasks: Sequence[Task],
     region: Region,
     name: str,
+    away: int,
 ) -> dict[str, float]:
     """Let a mechanism move or mark the memory; return the values of ``CALL``."""
     flushes = simulation.total("tlb_flushes")
     before = [simulation.clock(task) for task in tasks]
     if name == "eager" and job.eager_by == "each":
-        _move_own_part(simulation, tasks, region)
+        _move_own_part(simulation, tasks, region, away)
     else:
-        mechanism.repair(simulation, tasks[0], region, name, AWAY)
+        mechanism.repair(simulation, tasks[0], region, name, away)
     clocks = zip(tasks, before, strict=True)
     took = [simulation.clock(task) - then for task, then in clocks]
     flushes = simulation.total("tlb_flushes") - flushes
@@ -178,13 +179,13 @@ def _bring_memory(
 
 
 def _move_own_part(
-    simulation: Simulation, tasks: Sequence[Task], region: Region
+    simulation: Simulation, tasks: Sequence[Task], region: Region, away: int
 ) -> None:
-    """Let each thread move its own part to node AWAY, all at the same time.
+    """Let each thread move its own part to a node, all at the same time.
 
     By move_pages(2), which holds the process's mmap_lock for reading: threads that call
     mbind(2) would wait for each other (mmap_write_lock in do_mbind, to 6.6).
     """
     slab = region.pages // len(tasks)
     for i, task in enumerate(tasks):
-        simulation.move_pages(task, region, AWAY, first=i * slab, pages=slab)
+        simulation.move_pages(task, region, away, first=i * slab, pages=slab)
