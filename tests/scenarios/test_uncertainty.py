@@ -1,5 +1,6 @@
 """--uncertainty: ratios while costs that nobody has measured are halved and doubled."""
 
+import json
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from lazynuma.engine import Costs
+from lazynuma.engine.output.describe import describe
 from lazynuma.engine.output.reader import RunFile
 from lazynuma.engine.run import run_study
 from lazynuma.engine.settings.costs import uncertain_costs
@@ -174,6 +176,15 @@ def test_the_file_has_the_runs_and_the_ranges(ranged):
         assert spans["ratio_high"].tolist() == [row["ratio_high"] for row in rows]
         assert spans["variant"].tolist() == list(range(len(study.variants)))
         assert file.epochs["variant"].max() == len(study.variants) - 1
+
+
+def test_info_gives_the_ranges_by_the_variants_names(ranged):
+    _, rows, _, path = ranged
+    found = describe(path)["ratios"]
+    assert [one["mechanism"] for one in found] == [row["mechanism"] for row in rows]
+    for one, row in zip(found, rows, strict=True):
+        assert {key: row[key] for key in one} == one
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
 
 
 def test_the_document_lists_what_the_file_has():
