@@ -87,7 +87,7 @@ def test_a_reduced_size_names_the_size_that_was_published():
     note = reduced(tiering.Parameters(accesses=8), full, ("memory", "accesses"))
     assert note[0].startswith("No comparison") and note[-1] == "accesses=24000000."
     note = reduced(tiering.Parameters(memory=4 * GIB), full, ("memory",))
-    assert note[-1].endswith("that of memory=16GiB.")
+    assert note[-1].endswith("memory=16GiB.")
 
 
 @pytest.mark.parametrize(
