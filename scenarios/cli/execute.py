@@ -9,12 +9,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from ..common.ratio_ranges import ratio_ranges
 from ..common.table import Row, legend, table
 from .progress import Progress
+from .say import fail
 from .signals import Stop
 
 if TYPE_CHECKING:
-    from ...engine.study.study import Study
+    from ...engine.study.study import Study, Variant
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -109,13 +111,38 @@ def run_scenario(
             },
             progress=progress,
             opened=stop.opened,
+            uncertainty=_more_runs(progress, study, options),
         )
     return study, rows
+
+
+def _more_runs(
+    progress: Progress, study: "Study", options: argparse.Namespace
+) -> "Callable[[list[Variant]], None] | None":
+    """Return what ``run_study`` calls before runs with changed costs, if any are asked.
+
+    It says how many runs there are, once when it is made, and when it is called.
+    """
+    if not getattr(options, "uncertainty", False):
+        return None
+    from ...engine.settings.costs import uncertain_costs
+
+    own = sum(variant.costs is None for variant in study.variants)
+    most = 2 * len(uncertain_costs()) * own
+    fail(0, f"{own} variants, then at most {most} runs with changed costs")
+
+    def announce(variants: "list[Variant]") -> None:
+        fail(0, f"{len(variants)} runs with a cost halved or doubled")
+        progress.extend(variants)
+
+    return announce
 
 
 def show(study: "Study", rows: list[Row], options: argparse.Namespace) -> None:
     """Print the report or the table of a study, and where its file is."""
     print((study.report or table)(study, rows))
+    if rows and "ratio_low" in rows[0]:
+        print(f"\n{ratio_ranges(study, rows)}")
     if options.explain:
         print(f"\n{legend(study, rows)}")
     show_output(options)
