@@ -9,9 +9,10 @@ import os
 import platform
 import threading
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -22,12 +23,17 @@ import numpy as np
 
 from ..kernels.jit.compiling import compiled
 from .errors import BadInput, BadTrace, SimulationError
+from .machines.machine import Machine
+from .observer import NodeUse
+from .output.provenance import settings_text
 from .output.reader import RunState
 from .output.writer import RunWriter
 from .settings.costs import Costs
 from .simulation import Simulation
 from .study.host_limits import check_memory
-from .study.study import Study, Variant, named
+from .study.study import Study, Variant, label, named
+from .study.uncertainty import RANGES, RUNS, Uncertainty
+from .study.verdict import verdict_of
 
 _LIBRARIES = ("lazynuma", "numpy", "numba", "h5py")
 
@@ -45,6 +51,7 @@ def run_study(
     provenance: Mapping[str, str] | None = None,
     progress: Progress | None = None,
     opened: Callable[[Callable[[], None]], None] | None = None,
+    uncertainty: Callable[[list[Variant]], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Run every variant of ``study`` and return its summary rows, ``wall_s`` added.
 
@@ -56,19 +63,25 @@ def run_study(
                 from between two kernel calls, first of all with 0 and 0
     opened      called, once the file is there, with a function by which another thread
                 closes it as stopped, to end the process without waiting for this one
+    uncertainty  run variants again with uncertain costs halved and doubled, after a
+                call with these runs; rows then have the fields of ``Range``
 
     Raises BadInput before there is an output file, and SimulationError if the model
     cannot go on.  Whatever ends the run, the file is closed and readable.
     """
     check_output(output, force)
     check_memory(study)
+    doubt = None
+    if uncertainty is not None:
+        study = replace(study, records=(*study.records, RUNS, RANGES))
+        doubt = Uncertainty(study, uncertainty)
     file = _File()
     if output is not None:
-        attributes = _attributes(seed, threads, costs) | dict(provenance or {})
+        attributes = _attributes(study, seed, threads, costs) | dict(provenance or {})
         file = _File(_create(study, Path(output), attributes, force))
         if opened is not None:
             opened(partial(file.close, RunState.STOPPED))
-    return _Runner(study, seed, threads, costs, progress, file).run_all()
+    return _Runner(study, seed, threads, costs, progress, file, doubt).run_all()
 
 
 def check_output(output: str | os.PathLike | None, force: bool) -> None:
@@ -94,6 +107,11 @@ class _File:
         self._writer = writer
         self._lock = threading.Lock()
         self.seconds = 0.0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a file that is not closed."""
+        return self._writer is not None
 
     def write(self, put: Callable[[RunWriter], None]) -> None:
         """Let ``put`` write, if there is a file; add its time to ``seconds``."""
@@ -130,6 +148,10 @@ class _Observer:
         self.file = file
         self.callback = progress
 
+    @property
+    def keeps(self) -> bool:
+        return self.file.is_open
+
     def progress(self, accesses: int, now_ns: int) -> None:
         if self.callback is not None:
             self.callback(self.variant, accesses, now_ns)
@@ -140,8 +162,9 @@ class _Observer:
         counters: np.ndarray,
         processes: Sequence[Mapping[str, Any]],
         khugepaged: np.ndarray,
+        use: NodeUse,
     ) -> None:
-        values = time_ns, counters, processes, khugepaged
+        values = time_ns, counters, processes, khugepaged, use
         self.file.write(lambda writer: writer.epoch(self.index, *values))
 
     def event(
@@ -170,12 +193,17 @@ class _Runner:
     costs: Costs
     progress: Progress | None
     file: _File
+    doubt: Uncertainty | None = None
 
     def run_all(self) -> list[dict[str, Any]]:
         """Run every variant, close the file, and return the rows."""
         state = RunState.STOPPED  # unless it ends, or fails, by itself
         try:
             rows = [self.run(index) for index in range(len(self.study.variants))]
+            if self.doubt is not None:
+                self._vary(self.doubt, rows)
+            verdict = verdict_of(self.study, rows)
+            self.file.write(lambda writer: writer.verdict(verdict))
             state = RunState.DONE
         except BadTrace:
             self.file.discard()
@@ -201,7 +229,11 @@ class _Runner:
             ready = time.perf_counter()
             values = variant.steps(simulation) or {}
             simulation.flush_epoch()
-            row = self._row(simulation.summary() | values)
+            _warn_of_snapshots(variant, simulation)
+            found = simulation.summary() | values
+            row = self._row(found)
+            if self.doubt is not None:
+                self.doubt.note(simulation, found)
         compiled_s = compiled.seconds - compiled_s
         end = time.perf_counter() - compiled_s
         writing = self.file.seconds - written
@@ -215,6 +247,29 @@ class _Runner:
         self.file.write(lambda writer: writer.runtime(index, stages))
         names = named(self.study.dimension, variant.name)
         return {**names, **row, "wall_s": end - begin}
+
+    def _vary(self, doubt: Uncertainty, rows: list[dict[str, Any]]) -> None:
+        """Run variants with changed costs; write what came of it, and add it to rows.
+
+        Nothing else of these runs goes to the file.
+        """
+        reruns = doubt.reruns()
+        doubt.announce([rerun.variant for rerun in reruns])
+        for rerun in reruns:
+            observer = _Observer(rerun.at, rerun.variant, _File(), self.progress)
+            observer.progress(0, 0)
+            with closing(self._simulation(rerun.variant, observer)) as simulation:
+                values = rerun.variant.steps(simulation) or {}
+                found = simulation.summary() | values
+            doubt.take(rerun, doubt.compared(found))
+        for index, one in doubt.runs():
+            self._record(index, RUNS.name, one)
+        for index, (row, span) in enumerate(zip(rows, doubt.ranges(), strict=True)):
+            row |= span._asdict()
+            self._record(index, RANGES.name, span._asdict())
+
+    def _record(self, index: int, records: str, row: Mapping[str, Any]) -> None:
+        self.file.write(lambda writer: writer.record(index, 0, records, row))
 
     def _simulation(self, variant: Variant, observer: _Observer) -> Simulation:
         return Simulation(
@@ -234,12 +289,24 @@ class _Runner:
         return {name: values[name] for name in names}
 
 
+def _warn_of_snapshots(variant: Variant, simulation: Simulation) -> None:
+    """Warn of snapshots that were not taken because the run was over before."""
+    missed = simulation.settings.snapshots_ns[simulation.epochs.snapshots :]
+    if missed:
+        times = ", ".join(f"{time / 1e9:g}" for time in missed)
+        warnings.warn(
+            f"{label(variant.name)} ended at {simulation.now / 1e9:.3g} s,"
+            f" before its snapshots at {times} s",
+            stacklevel=2,
+        )
+
+
 def _create(study: Study, path: Path, attributes: dict, force: bool) -> RunWriter:
     return RunWriter(
         path,
         title=study.question,
         attributes=attributes,
-        nodes=max(variant.machine.nodes for variant in study.variants),
+        nodes=[_node_numbers(variant.machine) for variant in study.variants],
         dimension=study.dimension,
         variants=[variant.name for variant in study.variants],
         columns=study.columns,
@@ -248,9 +315,15 @@ def _create(study: Study, path: Path, attributes: dict, force: bool) -> RunWrite
     )
 
 
-def _attributes(seed: int, threads: int, costs: Costs) -> dict[str, Any]:
+def _node_numbers(machine: Machine) -> Sequence[int]:
+    """Return what a machine itself calls its nodes."""
+    return getattr(machine, "node_numbers", range(machine.nodes))
+
+
+def _attributes(study: Study, seed: int, threads: int, costs: Costs) -> dict[str, Any]:
     """Return the root attributes: how the file came to be, so that it can again."""
     return {
+        "settings": settings_text(study.variants),
         "seed": seed,
         "threads": threads,
         "costs": json.dumps(asdict(costs)),

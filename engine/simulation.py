@@ -101,10 +101,13 @@ class Simulation(World):
     mmap, mprotect, munmap = mapping.mmap, mapping.mprotect, unmap.munmap
     populate = populating.populate
     advise, madvise, collapse = advice.advise, advice.madvise, advice.collapse
+    has_advice = advice.has_advice
     swapon, swapoff = advice.swapon, advice.swapoff
 
     # Where pages are to be
     set_mempolicy, mbind = placement.set_mempolicy, placement.mbind
+    set_mempolicy_home_node = placement.set_mempolicy_home_node
+    set_node_weight, has_policy = placement.set_node_weight, placement.has_policy
     move_pages, migrate_pages = placement.move_pages, placement.migrate_pages
     hot_remove = placement.hot_remove
     mark = marking.mark
@@ -129,6 +132,7 @@ class Simulation(World):
     clock, times = results.clock, results.times
     rss, swapents = results.rss, results.swapents
     huge_pages, snapshot = results.huge_pages, results.snapshot
+    pages_by_node = results.pages_by_node
     free, whole_blocks = results.free, results.whole_blocks
     slots_in_use = property(results.slots_in_use)
     slots_peak = property(results.slots_peak)

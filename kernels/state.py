@@ -52,6 +52,7 @@ class Info(Columns):
     THP_DEFRAG = auto()  # ThpDefrag
     USE_ZERO_PAGE = auto()
     UNIT_MIGRATION = auto()
+    COPY_HUGE = auto()  # 1: a write copies a huge page that others map
     HUGE_ZERO = auto()  # 1: the huge zero page exists
     MAY_BE_HUGE = auto()  # 1: some PMD entry may map 2 MiB
     TLB_SETS_4K = auto()  # sets of a task's TLB in a shard; 0: no TLBs
@@ -79,6 +80,7 @@ class Info(Columns):
     NOW_MS = auto()  # at the quantum's start, or of the operation
     LAZYFREE = auto()  # 1: some page may have been freed by advice
     LRU_BATCHES = auto()  # 1: new pages wait in batches
+    MIGRATE_PAGES_BATCH = auto()  # 1: calls flush once for a batch of pages
     TASKS = auto()  # rows of Memory.task that are tasks; those behind are places
     PLACES = auto()  # places of this quantum
     DROPPED = auto()  # accesses of processes that were dead
@@ -189,7 +191,7 @@ class Vma(Columns):
     MOF = auto()
     MODE = auto()
     MASK = auto()
-    WEIGHTS = auto()  # row of Memory.weights
+    WEIGHTS = auto()  # row of Memory.weights; bind: home node + 1
     ADVICE = auto()
     BALANCING = auto()  # MPOL_F_NUMA_BALANCING
     NUMAB = auto()  # row of Memory.numab

@@ -1,10 +1,10 @@
-"""64 ranks on 16 nodes whose memory one rank has touched first: what repairs that?
+"""One rank has touched the memory of all ranks first: what does it cost to repair that?
 
-Serial initialisation puts all pages next to rank 0.  Before the first iteration of a
-stencil each mechanism gets one chance to bring each slab to the rank that works on it.
-With ``thp=always`` jobs of 8 and 16 TiB fit in the host's memory if the mechanism keeps
-huge pages whole.  NUMA balancing goes at its own pace: how far it gets depends on
-``iterations``.
+Serial initialisation puts all pages next to rank 0, here of 64 ranks on 16 nodes.
+Before the first iteration of a stencil each mechanism gets one chance to bring each
+slab to the rank that works on it.  With ``thp=always`` jobs of 8 and 16 TiB fit in the
+host's memory if the mechanism keeps huge pages whole.  NUMA balancing goes at its own
+pace: how far it gets depends on ``iterations``.
 """
 
 from collections.abc import Sequence
@@ -13,8 +13,14 @@ from functools import partial
 
 from ..engine.errors import BadInput
 from ..engine.machines import spec
+from ..engine.machines.choice import (
+    MachineChoice,
+    machine_field,
+    memory_field,
+    with_memory,
+)
 from ..engine.settings.numa_balancing import Balancing
-from ..engine.settings.settings import SNAPSHOTS, Settings, nanoseconds
+from ..engine.settings.settings import Settings
 from ..engine.settings.sizes import format_size
 from ..engine.settings.thp import Thp
 from ..engine.settings.tlb_size import Tlb
@@ -27,7 +33,8 @@ from ..kernels.words import PAGE_SIZE
 from .common import mechanism
 from .common.tasks import nodes_with_cpus, start_tasks
 
-QUESTION = "What does serial initialisation cost, and which mechanism repairs it?"
+#: Of a preset.
+RAM = 1 << 40
 
 
 @dataclass(frozen=True)
@@ -37,10 +44,8 @@ class Parameters:
     mapped: int = field(
         default=512 << 30, metadata={"kind": "size", "help": "memory of the job"}
     )
-    memory: int = field(
-        default=1 << 40, metadata={"kind": "size", "help": "RAM of the machine"}
-    )
-    machine: str = field(default="16-node", metadata={"help": "machine preset or file"})
+    memory: int = memory_field(RAM)
+    machine: MachineChoice = machine_field("16-node")
     ranks: int = field(default=64, metadata={"min": 1, "help": "ranks of the job"})
     iterations: int = field(default=2, metadata={"min": 1, "help": "stencil sweeps"})
     halo: int = field(
@@ -49,7 +54,6 @@ class Parameters:
     mechanisms: tuple[str, ...] = field(
         default=mechanism.MECHANISMS, metadata={"help": "mechanisms to compare"}
     )
-    snapshots: tuple[float, ...] = field(default=(), metadata=SNAPSHOTS)
     thp: Thp = Thp()
     tlb: Tlb = Tlb()
     balancing: Balancing = Balancing()
@@ -57,7 +61,8 @@ class Parameters:
 
 def build(parameters: Parameters) -> Study:
     """Return the study: one variant for each mechanism."""
-    machine = spec.machine(parameters.machine, parameters.memory)
+    machine = spec.machine(parameters.machine, parameters.memory, RAM)
+    parameters = with_memory(parameters, machine)
     slab = parameters.mapped // PAGE_SIZE // parameters.ranks
     if slab <= parameters.halo:
         raise BadInput(
@@ -73,14 +78,13 @@ def build(parameters: Parameters) -> Study:
     mechanism.check_knobs(parameters.balancing)
     settings = Settings(
         swap_bytes=parameters.memory // 128,
-        snapshots_ns=nanoseconds(parameters.snapshots),
         thp=parameters.thp,
         tlb=parameters.tlb,
         balancing=parameters.balancing,
     )
     sweep = (slab + 2 * parameters.halo) * parameters.ranks
     return Study(
-        QUESTION,
+        __doc__,
         "mechanism",
         tuple(
             Variant(
@@ -94,6 +98,7 @@ def build(parameters: Parameters) -> Study:
             for name in parameters.mechanisms
         ),
         (THP_SHARE, *hide(SUMMARY, "oom_kills")),
+        varied=mechanism.VARIED,
     )
 
 

@@ -67,7 +67,7 @@ class Tables:
         for one in tasks:
             row = task[one.id]
             row[st.Task.MODE], row[st.Task.MASK] = one.policy.mode, mask(one.policy)
-            row[st.Task.WEIGHTS] = rows.get(one.policy, 0)
+            row[st.Task.WEIGHTS] = _detail(one.policy, rows)
             row[st.Task.BALANCING] = one.policy.numa_balancing
         scanned = len(tasks) if self.balancing else 0
         return memory.replace(
@@ -112,7 +112,7 @@ def _row(vma: Vma, rows: Rows, first_vpn: int) -> tuple:
     policy, shmem = vma.policy, vma.shmem
     return (
         *(vma.start, vma.end, vma.read, vma.write, vma.mof),
-        *(policy.mode, mask(policy), rows.get(policy, 0)),
+        *(policy.mode, mask(policy), _detail(policy, rows)),
         *(vma.advice, policy.numa_balancing, vma.numab),
         *(shmem is not None, shmem.interleave(first_vpn) if shmem else 0),
     )
@@ -136,6 +136,11 @@ def _pseudo_vmas(
                 lines += [_row(vma, rows, 0) for vma in one.vmas]
         family[number, st.Family.END_VMA] = at + len(lines)
     return lines
+
+
+def _detail(policy: Policy, rows: Rows) -> int:
+    """Return the row of a policy's weights, or its home node and one; 0: neither."""
+    return rows.get(policy, 0) if policy.home is None else policy.home + 1
 
 
 def mask(policy: Policy) -> int:

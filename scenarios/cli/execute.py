@@ -5,18 +5,18 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from ...engine.errors import BadInput
-from ..common.table import Row, table
+from ..common.ratio_ranges import ratio_ranges
+from ..common.table import Row, legend, table
 from .progress import Progress
+from .say import fail
 from .signals import Stop
 
 if TYPE_CHECKING:
-    from ...engine.study.study import Study
+    from ...engine.study.study import Study, Variant
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +26,9 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         action="append",
         default=[],
-        help="set a parameter, or a cost as cost.NAME=VALUE; may be repeated",
+        help="set a parameter, a setting as thp.enabled=always, or a cost as"
+        " cost.NAME=VALUE; may be repeated; every scenario takes epoch=100ms (rows of"
+        " /epochs) and snapshots=0.5,1 (s)",
     )
     parser.add_argument(
         "--costs",
@@ -37,6 +39,11 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         "-o", dest="output", metavar="FILE.h5", help="write the results to an HDF5 file"
     )
     parser.add_argument("--force", action="store_true", help="replace FILE.h5")
+    parser.add_argument(
+        "--explain",
+        action="store_true",
+        help="say what each column of the table means",
+    )
     parser.add_argument(
         "--seed",
         type=_integer(0, 2**62 - 1),
@@ -81,18 +88,14 @@ def run_scenario(
     from ...engine.run import check_output, run_study
     from ...engine.settings.cost_file import read_costs
     from ...engine.settings.costs import Costs
-    from ...engine.settings.parameters import fill, split_costs
-    from ...engine.study.study import Study
+    from ...engine.settings.parameters import fill
+    from ..common.typed import built, typed
 
     check_output(options.output, options.force)  # before a build that may take long
-    settings, costs = split_costs(settings)
-    parameters = fill(module.Parameters, settings)
-    if options.costs is not None:
-        costs = read_costs(options.costs) | costs
-    checked = fill(Costs, costs, "cost.")
-    study = module.build(parameters)
-    if not isinstance(study, Study):
-        raise BadInput(f"build must return a Study, got {type(study).__name__}")
+    given = typed(module, settings)
+    measured = read_costs(options.costs) if options.costs is not None else {}
+    costs = fill(Costs, measured | given.costs, "cost.")
+    study = built(module, given)
     with closing(Progress(study, stop.check)) as progress:
         rows = run_study(
             study,
@@ -100,21 +103,48 @@ def run_scenario(
             force=options.force,
             seed=options.seed,
             threads=options.threads,
-            costs=checked,
+            costs=costs,
             provenance={
                 "command": options.line,
                 "scenario": Path(str(module.__file__)).stem,
-                "parameters": json.dumps(asdict(parameters), default=str),
+                "parameters": json.dumps(given.described(), default=str),
             },
             progress=progress,
             opened=stop.opened,
+            uncertainty=_more_runs(progress, study, options),
         )
     return study, rows
+
+
+def _more_runs(
+    progress: Progress, study: "Study", options: argparse.Namespace
+) -> "Callable[[list[Variant]], None] | None":
+    """Return what ``run_study`` calls before runs with changed costs, if any are asked.
+
+    It says how many runs there are, once when it is made, and when it is called.
+    """
+    if not getattr(options, "uncertainty", False):
+        return None
+    from ...engine.settings.costs import uncertain_costs
+
+    own = sum(variant.costs is None for variant in study.variants)
+    most = 2 * len(uncertain_costs()) * own
+    fail(0, f"{own} variants, then at most {most} runs with changed costs")
+
+    def announce(variants: "list[Variant]") -> None:
+        fail(0, f"{len(variants)} runs with a cost halved or doubled")
+        progress.extend(variants)
+
+    return announce
 
 
 def show(study: "Study", rows: list[Row], options: argparse.Namespace) -> None:
     """Print the report or the table of a study, and where its file is."""
     print((study.report or table)(study, rows))
+    if rows and "ratio_low" in rows[0]:
+        print(f"\n{ratio_ranges(study, rows)}")
+    if options.explain:
+        print(f"\n{legend(study, rows)}")
     show_output(options)
 
 

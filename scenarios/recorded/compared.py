@@ -13,8 +13,10 @@ from ...engine.errors import BadInput, BadTrace
 from ...engine.settings.sizes import format_size
 from ...engine.simulation import Simulation
 from ...engine.study.columns import SUMMARY, Column, hide
+from ...engine.study.figures import percent, seconds
 from ...engine.study.host_limits import BYTES_PER_PAGE, memory_available
 from ...engine.study.study import Name, Study, label
+from ...engine.study.verdict import fastest, sentences
 from ...engine.traces.maps import Mapping
 from ...engine.traces.trace import Trace
 from ...engine.traces.trace_chunk import TraceChunk
@@ -22,7 +24,7 @@ from ...kernels.counters import Cause
 from ...kernels.words import HPAGE_PMD_NR
 from ..common import mechanism
 from ..common.question_columns import moment
-from ..common.table import seconds, table
+from ..common.table import table
 from . import regions
 
 if TYPE_CHECKING:
@@ -30,19 +32,19 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     *hide(SUMMARY, "converged_ns"),
-    Column("lines", "lines", "1", "lines of the trace"),
-    Column("bad_lines", "bad lines", "1", "malformed lines left out"),
-    Column("skipped", "skipped", "1", "lines that are no access to user data"),
-    Column("dropped", "dropped", "1", "accesses of processes that were killed"),
+    Column("lines", "lines", "line", "lines of the trace"),
+    Column("bad_lines", "bad lines", "line", "malformed lines left out"),
+    Column("skipped", "skipped", "line", "lines that are no access to user data"),
+    Column("dropped", "dropped", "event", "accesses of processes that were killed"),
     Column("distinct_pages", "pages", "page", "distinct pages that the trace touches"),
 )
 #: What is said beside that if NUMA balancing is one of the mechanisms.
 BALANCING = (
-    Column("numa_scans", "scans", "1", "scans of NUMA balancing (task_numa_work)"),
+    Column("numa_scans", "scans", "event", "scans of NUMA balancing (task_numa_work)"),
     Column("numa_pte_updates", "PTEs marked", "page", "pages that scans marked"),
     moment("scan_mean_ns", "mean scan", "mean time of a scan"),
     moment("scan_longest_ns", "longest scan", "time of the longest scan"),
-    Column("numa_hint_faults", "hint faults", "1", "hint faults"),
+    Column("numa_hint_faults", "hint faults", "event", "hint faults"),
     moment("task_time_ns", "task time", "time that tasks were busy, in all"),
     Column(
         *("gain_ns", "net gain", "ns"),
@@ -69,7 +71,7 @@ def pairs(parameters: "Parameters") -> tuple[Name, list[tuple[Name, str, str]]]:
     ``none`` comes first: the others are compared with it.  Raises BadInput for an
     unknown mechanism, or one that is named twice.
     """
-    machines = parameters.machines or (parameters.machine,)
+    machines = parameters.machines or (parameters.machine.name,)
     chosen = parameters.mechanisms or (parameters.mechanism,)
     for words, what in ((machines, "machines"), (chosen, "mechanisms")):
         if len(set(words)) < len(words):
@@ -106,8 +108,10 @@ class Compared:
             watched = _Watched(self._recorded, replay, self._mappings)
             values = replay.play(watched)  # type: ignore[arg-type]
             if watched.regions is not None:
-                self.regions[name] = watched.regions.rows()
-                regions.record(self.regions[name], replay)
+                rows = watched.regions.rows()
+                # Later runs have other costs: --uncertainty.
+                self.regions.setdefault(name, rows)
+                regions.record(rows, replay)
             return values | self._balancing(simulation, parameters)
 
         return run
@@ -118,7 +122,7 @@ class Compared:
         scans, longest = simulation.numa_scans()
         busy = int(simulation.spent.sum())
         if parameters.mechanism == "none":
-            self._busy[parameters.machine] = busy
+            self._busy[parameters.machine.name] = busy
         scanned = int(simulation.spent[:, Cause.SCAN].sum())
         return {
             "numa_scans": scans,
@@ -127,7 +131,7 @@ class Compared:
             "scan_longest_ns": float(longest) if scans else nan,
             "numa_hint_faults": simulation.total("numa_hint_faults"),
             "task_time_ns": float(busy),
-            "gain_ns": float(self._busy.get(parameters.machine, nan) - busy),
+            "gain_ns": float(self._busy.get(parameters.machine.name, nan) - busy),
         }
 
 
@@ -167,34 +171,34 @@ class _Watched:
 
 
 def report(study: Study, rows: list[dict[str, Any]]) -> str:
-    """Return the table, what balancing came to, and the regions of each variant."""
+    """Return the table, and the regions of each variant."""
     parts = [table(study, rows)]
-    parts += [_verdict(study, row) for row in rows if row.get("numa_scans")]
     found = study.regions if isinstance(study, TraceStudy) else {}
     for name, of_variant in found.items():
         parts.append(f"Regions with {label(name)}:\n\n{regions.table(of_variant)}")
     return "\n\n".join(parts)
 
 
-def _verdict(study: Study, row: dict[str, Any]) -> str:
-    """Return in a sentence or two whether balancing paid."""
+def verdict(study: Study, rows: list[dict[str, Any]]) -> str:
+    """Return which variant is fastest, and what NUMA balancing came to."""
+    balanced = (_balanced(row) for row in rows if row.get("numa_scans"))
+    return sentences(fastest(study, rows), *balanced)
+
+
+def _balanced(row: dict[str, Any]) -> str:
+    """Return what balancing did in a row, and whether it paid."""
     where = f" on {row['machine']}" if "machine" in row else ""
     says = (
-        f"balancing{where}: {row['numa_scans']:,} scans marked"
+        f"Balancing{where}: {row['numa_scans']:,} scans marked"
         f" {row['numa_pte_updates']:,} PTEs (mean {seconds(row['scan_mean_ns'])},"
-        f" longest {seconds(row['scan_longest_ns'])}); {row['numa_hint_faults']:,} hint"
+        f" longest {seconds(row['scan_longest_ns'])}), {row['numa_hint_faults']:,} hint"
         " faults."
     )
     gain, busy = row["gain_ns"], row["task_time_ns"]
     if gain != gain:
-        return (
-            f"{says}  Its gain is known beside none (--set mechanisms=none,balancing)."
-        )
-    share = abs(gain) / (gain + busy) if gain + busy else 0.0
+        return f"{says} Its gain is known beside none (mechanisms=none,balancing)."
     if gain == 0:
-        return f"{says}\nIt changes no task time."
+        return f"{says} It changes no task time."
     what = "saves" if gain > 0 else "costs"
-    percent = f"{share:.1%}".replace("%", " %")
-    return (
-        f"{says}\nIt {what} {seconds(abs(gain))} of the tasks' time, {percent} of it."
-    )
+    part = percent(abs(gain) / (gain + busy))
+    return f"{says} It {what} {seconds(abs(gain))} of task time, {part} of it."

@@ -7,6 +7,7 @@ import numpy as np
 
 from ...engine.state.observation import nodes
 from ...engine.study.columns import Field, Records
+from ...engine.study.figures import percent
 from ...engine.traces.maps import PAGE_SHIFT, Mapping
 from ...engine.traces.trace_chunk import TraceChunk
 from ..common.table import aligned
@@ -35,8 +36,8 @@ RECORDS = (
         "what was accessed in each mapping of the trace",
         (
             *_WHO,
-            Field("accesses", "1", "accesses"),
-            Field("accesses_local", "1", "accesses to a page on the node of the CPU"),
+            Field("accesses", "event", "accesses"),
+            Field("accesses_local", "event", "accesses to pages on the CPU's node"),
             Field("pages", "page", "distinct pages accessed"),
         ),
     ),
@@ -121,7 +122,7 @@ class Regions:
         tasks = [replay.tasks.get((pid, one)) for one in threads.values.tolist()]
         own = np.array([task.cpu if task else 0 for task in tasks], np.int64)
         recorded = replay._cpus(chunk.cpu)
-        cpu = np.where(recorded < 0, own[threads.index], recorded)
+        cpu = np.where(recorded < 0, own[threads.which], recorded)
         home = np.asarray(replay.simulation.machine.cpu_node)[cpu]
         return self._nodes(pid, chunk.vpn) == home
 
@@ -186,7 +187,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     columns = [
         ("region", [row["region"][-_LETTERS:].ljust(_LETTERS) for row in shown]),
         ("accesses", [f"{row['accesses']:,}" for row in shown]),
-        ("local", [f"{row['local_fraction']:.1%}".replace("%", " %") for row in shown]),
+        ("local", [percent(row["local_fraction"]) for row in shown]),
         ("pages", [f"{row['pages']:,}" for row in shown]),
         ("on node", [_where(row) for row in shown]),
     ]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 #: Options that are for recorded traces only.
 _TRACE_OPTIONS = (
-    *("machine", "mechanism", "skip_bad_lines", "bare_columns", "maps", "set"),
+    *("mechanism", "skip_bad_lines", "bare_columns", "maps", "set"),
     "costs",
 )
 
@@ -87,13 +87,8 @@ def _replay_trace(options: argparse.Namespace) -> None:
         if getattr(options, name):
             settings[name] = getattr(options, name)
     if options.machine:
-        several = len(options.machine) > 1
-        name, value = (
-            ("machines", options.machine)
-            if several
-            else ("machine", options.machine[0])
-        )
-        settings[name] = value
+        one, *more = options.machine
+        settings["machines" if more else "machine"] = options.machine if more else one
     study, rows = interruptible(run_scenario, replay, settings, options)
     if options.json:
         print(json.dumps(_plain(study, rows)))
@@ -103,6 +98,7 @@ def _replay_trace(options: argparse.Namespace) -> None:
 
 def _plain(study: "Study", rows: list["Row"]) -> dict[str, Any]:
     """Return the object of ``--json``: plain numbers, refusals by their names."""
+    from ....engine.study.verdict import verdict_of
     from ....kernels.counters import Refusal
     from ...recorded.compared import TraceStudy
 
@@ -115,8 +111,9 @@ def _plain(study: "Study", rows: list["Row"]) -> dict[str, Any]:
             values[key] = dict(zip(names, values[key], strict=True))
         if isinstance(study, TraceStudy) and study.regions:
             values["regions"] = study.regions[_name(study, row)]
-        plain.append(values)
-    return {"question": study.question, "rows": plain}
+        plain.append({k: v if v == v else None for k, v in values.items()})
+    verdict = verdict_of(study, rows)
+    return {"question": study.question, "verdict": verdict, "rows": plain}
 
 
 def _name(study: "Study", row: "Row") -> str | tuple[str, str]:
@@ -129,6 +126,7 @@ def _name(study: "Study", row: "Row") -> str | tuple[str, str]:
 
 def _play(stop: Stop, options: argparse.Namespace) -> None:
     """Play a memory script, and print its records as they come."""
+    from ....engine.machines.spec import machine
     from ....engine.run import check_output, run_study
     from ...script.grammar import read_text
     from ...script.player import readable
@@ -141,7 +139,8 @@ def _play(stop: Stop, options: argparse.Namespace) -> None:
 
     check_output(options.output, options.force)
     text = read_text(options.file)
-    question = study(text, profile, print_record)
+    place = machine(_one_machine(options.machine)) if options.machine else None
+    question = study(text, profile, print_record, place)
     run_study(
         question,
         output=options.output,
@@ -153,6 +152,16 @@ def _play(stop: Stop, options: argparse.Namespace) -> None:
     )
     if not options.json:
         show_output(options)
+
+
+def _one_machine(machines: list[str]) -> str:
+    """Return the machine of a script; BadInput if there are several."""
+    if len(machines) > 1:
+        raise BadInput(
+            "--machine must be given once with a memory script (.mm), got"
+            f" {', '.join(machines)}"
+        )
+    return machines[0]
 
 
 def _script_profile(options: argparse.Namespace) -> str:
