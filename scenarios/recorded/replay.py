@@ -94,6 +94,8 @@ class Parameters:
 
 def build(parameters: Parameters) -> Study:
     """Return the study; BadInput if the file or a machine does not fit."""
+    if isinstance(parameters.machine, str):
+        parameters = replace(parameters, machine=MachineChoice(parameters.machine))
     dimension, pairs = compared.pairs(parameters)
     machines = {where: _machine(where, parameters) for _, where, _ in pairs}
     recorded = trace.open_trace(
