@@ -201,4 +201,4 @@ def _balanced(row: dict[str, Any]) -> str:
         return f"{says} It changes no task time."
     what = "saves" if gain > 0 else "costs"
     part = percent(abs(gain) / (gain + busy))
-    return f"{says} It {what} {seconds(abs(gain))} of task time, {part} of it."
+    return f"{says} It {what} {seconds(abs(gain))} of task time, {part} of none's."
