@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..common.ratio_ranges import ratio_ranges
 from ..common.table import Row, legend, table
+from .json_rows import json_rows
 from .progress import Progress
 from .say import fail
 from .signals import Stop
@@ -140,6 +141,9 @@ def _more_runs(
 
 def show(study: "Study", rows: list[Row], options: argparse.Namespace) -> None:
     """Print the report or the table of a study, and where its file is."""
+    if options.json:
+        print(json.dumps(json_rows(study, rows)))
+        return
     print((study.report or table)(study, rows))
     if rows and "ratio_low" in rows[0]:
         print(f"\n{ratio_ranges(study, rows)}")
