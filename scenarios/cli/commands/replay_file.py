@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ....engine.errors import BadInput
 from ..execute import add_run_options, run_scenario, show, show_output
+from ..json_rows import json_rows
 from ..signals import Stop, interruptible
 
 if TYPE_CHECKING:
@@ -14,7 +15,11 @@ if TYPE_CHECKING:
 
 #: Options that are for recorded traces only.
 _TRACE_OPTIONS = (
-    *("mechanism", "skip_bad_lines", "bare_columns", "maps", "set"),
+    "mechanism",
+    "skip_bad_lines",
+    "bare_columns",
+    "maps",
+    "set",
     "costs",
 )
 
@@ -91,29 +96,20 @@ def _replay_trace(options: argparse.Namespace) -> None:
         settings["machines" if more else "machine"] = options.machine if more else one
     study, rows = interruptible(run_scenario, replay, settings, options)
     if options.json:
-        print(json.dumps(_plain(study, rows)))
+        print(json.dumps(_json(study, rows)))
     else:
         show(study, rows, options)
 
 
-def _plain(study: "Study", rows: list["Row"]) -> dict[str, Any]:
-    """Return the object of ``--json``: plain numbers, refusals by their names."""
-    from ....engine.study.verdict import verdict_of
-    from ....kernels.counters import Refusal
+def _json(study: "Study", rows: list["Row"]) -> dict[str, Any]:
+    """Return the object of ``--json``; rows have the regions that ``--maps`` names."""
     from ...recorded.compared import TraceStudy
 
-    names = [reason.name.lower() for reason in Refusal]
-    by_reason = {column.name for column in study.columns if column.by_reason}
-    plain = []
-    for row in rows:
-        values = {key: getattr(v, "tolist", lambda v=v: v)() for key, v in row.items()}
-        for key in by_reason:
-            values[key] = dict(zip(names, values[key], strict=True))
-        if isinstance(study, TraceStudy) and study.regions:
-            values["regions"] = study.regions[_name(study, row)]
-        plain.append({k: v if v == v else None for k, v in values.items()})
-    verdict = verdict_of(study, rows)
-    return {"question": study.question, "verdict": verdict, "rows": plain}
+    found = json_rows(study, rows)
+    if isinstance(study, TraceStudy) and study.regions:
+        for row in found["rows"]:
+            row["regions"] = study.regions[_name(study, row)]
+    return found
 
 
 def _name(study: "Study", row: "Row") -> str | tuple[str, str]:
