@@ -23,6 +23,7 @@ _REGS_USER, _STACK_USER, _DATA_SRC = 1 << 12, 1 << 13, 1 << 15
 _HW_INDEX, _COUNTERS = 1 << 17, 1 << 19
 #: Fields of 8 bytes, in the order in which a sample has them; then those of any size.
 _FIXED = (_IDENTIFIER, _IP, _TID, _TIME, _ADDR, _ID, _STREAM_ID, _CPU, _PERIOD)
+_WEIGHTS = 1 << 14 | 1 << 24
 _VARIABLE = _READ | _CALLCHAIN | _RAW | _BRANCH_STACK | _REGS_USER | _STACK_USER
 
 _HARDWARE, _SOFTWARE, TRACEPOINT = 0, 1, 2
@@ -77,7 +78,6 @@ def row(event: Event, riscv: bool) -> list[int]:
     row[ps.TID_AT], row[ps.TIME_AT] = at.get(_TID, -1), at.get(_TIME, -1)
     row[ps.ADDRESS_AT], row[ps.CPU_AT] = at.get(_ADDR, -1), at.get(_CPU, -1)
     row[ps.ID_AT] = at.get(_IDENTIFIER, at.get(_ID, -1))
-    row[ps.ENOUGH] = 8 + max(row[ps.TID_AT : ps.ID_AT + 1])
     row[ps.RISCV] = riscv
     row[ps.FIELDS], row[ps.FIELDS_AT] = event.sample_type, 8 + 8 * len(at)
     row[ps.READ_FORMAT], row[ps.REGISTERS] = event.read_format, event.registers
@@ -86,6 +86,10 @@ def row(event: Event, riscv: bool) -> list[int]:
     # Of a page fault the field says little: it is looked up if it has a fixed place.
     fixed = event.sample_type & _DATA_SRC and not event.sample_type & _VARIABLE
     row[ps.HAS_CODE] = kind in (ps.EXCEPTION, ps.MEMORY) or bool(fixed)
+    row[ps.CODE_AT] = -1
+    if fixed and kind != ps.EXCEPTION:
+        row[ps.CODE_AT] = row[ps.FIELDS_AT] + 8 * bool(event.sample_type & _WEIGHTS)
+    row[ps.ENOUGH] = 8 + max(row[ps.TID_AT : ps.CODE_AT + 1])
     return row
 
 

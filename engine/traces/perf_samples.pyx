@@ -12,8 +12,9 @@ cpdef enum:
     OTHER, FAULT, MEMORY, EXCEPTION
 # Items of a row of ``events``: offsets are from the record's start, -1: not there.
 cpdef enum:
-    KIND, ENOUGH, TID_AT, TIME_AT, ADDRESS_AT, CPU_AT, ID_AT, HAS_CODE, RISCV
-    FIELDS, FIELDS_AT, READ_FORMAT, BRANCH_BYTES, HW_INDEX_BYTES, REGISTERS, EVENT
+    KIND, ENOUGH, TID_AT, TIME_AT, ADDRESS_AT, CPU_AT, ID_AT, CODE_AT
+    HAS_CODE, RISCV, FIELDS, FIELDS_AT, READ_FORMAT, BRANCH_BYTES, HW_INDEX_BYTES
+    REGISTERS, EVENT
 # Items of ``info``.
 cpdef enum:
     WRITE, KERNEL_FROM, SIZE, POSITION, RECORDS, LIMIT, SAMPLES, SKIPPED, LATEST, ROUND
@@ -231,9 +232,11 @@ cdef int parse_records(
             if event != NULL and event[KIND] != OTHER:
                 if size < event[ENOUGH]:
                     return MALFORMED
-                code = code_at(at, size, event) if event[HAS_CODE] else 0
-                if code < 0:
-                    return MALFORMED
+                code = event[CODE_AT]
+                if code < 0 and event[HAS_CODE]:
+                    code = code_at(at, size, event)
+                    if code < 0:
+                        return MALFORMED
             info[SAMPLES] += 1
             if event == NULL or event[KIND] == OTHER:
                 info[SKIPPED] += 1
