@@ -21,7 +21,7 @@ from ..errors import BadInput, Segfault
 from ..results import tell_what_is_due
 from ..state.world import MS
 from ..workloads.kinds import Workload
-from ..workloads.recordings import Recording
+from ..workloads.recording import Recording
 from ..workloads.rows import Loads
 from . import oom
 from .play import Playback, Span

@@ -22,7 +22,7 @@ from ..daemons import wake_due
 from ..errors import BadInput
 from ..results import tell_what_is_due
 from ..state.world import MS
-from ..workloads.recordings import Recording
+from ..workloads.recording import Recording
 
 if TYPE_CHECKING:
     from ..simulation import Simulation

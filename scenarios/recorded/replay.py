@@ -31,7 +31,7 @@ from ...engine.state.process import Process, Region, Task
 from ...engine.study.columns import SUMMARY, Column, hide
 from ...engine.study.study import Study, Variant
 from ...engine.traces import trace
-from ...engine.workloads.recordings import Recording
+from ...engine.workloads.recording import Recording
 from ...kernels.words import HPAGE_PMD_NR, PAGE_SIZE
 from ..common import mechanism
 from . import dense
