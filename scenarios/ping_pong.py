@@ -45,7 +45,7 @@ FILTERS = {
 REMEMBERS = {"moving": False, "all": True}
 
 COLUMNS = (
-    Column("numa_hint_faults", "hint faults", "1", "faults on marked pages"),
+    Column("numa_hint_faults", "hint faults", "event", "faults on marked pages"),
     Column(
         "two_stage",
         "two stage",

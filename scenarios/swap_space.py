@@ -138,9 +138,17 @@ def _variant(
 
 
 def _ballast(machine: Machine, pages: int) -> tuple[int, ...]:
-    """Return the bytes to take out of use on each node so that ``pages`` remain."""
-    managed = managed_pages(machine)
-    share = -(-pages // len(managed) // HPAGE_PMD_NR) * HPAGE_PMD_NR
+    """Return the bytes to take out of use on each node so that ``pages`` remain.
+
+    Nodes keep equal parts, but those that have less: the others make up for them.
+    """
+    managed = [int(has) for has in managed_pages(machine)]
+    share, wanted, nodes = 0, pages, len(managed)
+    for has in sorted(managed):
+        share = -(-wanted // nodes // HPAGE_PMD_NR) * HPAGE_PMD_NR
+        if has >= share:
+            break
+        wanted, nodes = wanted - has, nodes - 1
     return tuple(max(0, has - share) * PAGE_SIZE for has in managed)
 
 

@@ -49,7 +49,7 @@ def mark(
         entries, marked = entries + done[0], marked + done[1]
     merge(process)
     flush_tlbs(simulation, process)
-    batched = mechanism == Mechanism.HINTING
+    batched = mechanism == Mechanism.HINTING or simulation.settings.migrate_pages_batch
     flushes = -(-entries // HPAGE_PMD_NR) if batched else entries
     each = _mark_ns(simulation, mechanism)
     flush = flushes_ns(simulation, task, process, flushes)

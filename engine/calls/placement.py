@@ -270,6 +270,7 @@ def migrate_pages(
     lru_add_drain(simulation)
     moved = np.zeros(len(Moves), np.int64)
     for source, target in remap(sorted(from_nodes), sorted(to_nodes)):
+        moved[Moves.BATCH] = 0  # each pair is a list of its own
         for vma in process.vmas:
             for at, count in pieces(vma.start, vma.end):
                 move.migrate_to_node(

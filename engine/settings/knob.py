@@ -32,6 +32,7 @@ class About(TypedDict, total=False):
     numbered  whether Linux knows the choices by their number, from 0 on
     min, max  bounds, both included; ``min`` of a number is 0 by default
     column    the name in ``kernels.state.Info`` of the column that has the value
+    uncertain  of a cost: nobody has measured it, or what was measured differs widely
     """
 
     unit: str
@@ -42,6 +43,7 @@ class About(TypedDict, total=False):
     max: float
     column: str
     shown: str
+    uncertain: bool
 
 
 def knob(default: T, text: str, **about: Unpack[About]) -> T:

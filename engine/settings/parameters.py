@@ -22,7 +22,6 @@ from .linux_names import our_name, refuse_linux_name
 from .sizes import format_size, parse_size
 
 _COST = "cost."
-#: A time with its unit, and the ns of each.
 #: What people type for true and false.
 _SWITCHES = {
     **dict.fromkeys((True, 1, "1", "true", "yes", "on"), True),

@@ -167,7 +167,9 @@ def flush_ns(world: World, process: Process) -> int:
 
 def flushes_ns(world: World, task: Task, process: Process, flushes: int) -> int:
     """Count flushes of a process's TLBs by a task; return what they cost it, ns."""
-    cost = flushes * flush_ns(world, process)
+    memory, cost = world.memory, flushes * flush_ns(world, process)
+    node = world.machine.cpu_node[task.cpu]
+    memory.vm[memory.info[st.Info.SHARDS], node, Vm.TLB_FLUSHES] += flushes
     world.flushes[task.id] += (flushes, cost)
     return cost
 

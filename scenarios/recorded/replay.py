@@ -38,10 +38,10 @@ from . import dense
 
 COLUMNS = (
     *hide(SUMMARY, "converged_ns"),
-    Column("lines", "lines", "1", "lines of the trace"),
-    Column("bad_lines", "bad lines", "1", "malformed lines left out"),
-    Column("skipped", "skipped", "1", "lines that are no access to user data"),
-    Column("dropped", "dropped", "1", "accesses of processes that were killed"),
+    Column("lines", "lines", "line", "lines of the trace"),
+    Column("bad_lines", "bad lines", "line", "malformed lines left out"),
+    Column("skipped", "skipped", "line", "lines that are no access to user data"),
+    Column("dropped", "dropped", "event", "accesses of processes that were killed"),
     Column("distinct_pages", "pages", "page", "distinct pages that the trace touches"),
 )
 
@@ -106,6 +106,7 @@ def build(parameters: Parameters) -> Study:
         "mechanism",
         (variant,),
         COLUMNS,
+        varied=mechanism.VARIED,
     )
 
 
@@ -224,7 +225,7 @@ class _Replay:
         """Return bool[n]: whether the process of each access is alive."""
         pids = dense.distinct(process)
         alive = [self.processes[pid].alive for pid in pids.values.tolist()]
-        return np.array(alive, bool)[pids.index]
+        return np.array(alive, bool)[pids.which]
 
     @staticmethod
     def _region(process: Process) -> Region:
@@ -236,7 +237,7 @@ class _Replay:
         """Return the machine's CPU for each recorded one, -1 for -1."""
         numbers = dense.distinct(recorded)
         cpus = [self._cpu(number) for number in numbers.values.tolist()]
-        return np.array(cpus, np.int64)[numbers.index]
+        return np.array(cpus, np.int64)[numbers.which]
 
     def _cpu(self, number: int) -> int:
         """Return the machine's CPU for a recorded one, -1 for -1."""
@@ -254,7 +255,7 @@ class _Replay:
             cpu[first].tolist(),
             strict=True,
         )
-        return [self._task(*key) for key in keys], threads.index
+        return [self._task(*key) for key in keys], threads.which
 
     def _task(self, pid: int, tid: int, cpu: int) -> Task:
         """Return the task of a thread, which begins where its first access is."""

@@ -495,7 +495,7 @@ def test_a_single_private_task_makes_all_of_its_memory_local():
         assert sim.counters()[0, Vm.NUMA_PAGES_MIGRATED] == 2 * BLOCK
         assert sim.total("pages_paid") == 2 * BLOCK
         assert sim.total("pages_moved_back") == 0
-        assert sim.summary()["local_fraction"] == 1
+        assert sim.summary()["local_fraction_end"] == 1
         assert 0 < sim.summary()["converged_ns"] < sim.now
 
 

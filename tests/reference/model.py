@@ -120,6 +120,7 @@ class Reference(
         self.use = [[0] * self.count for _ in range(self.count)]
         self.factor = [[1000] * self.count for _ in range(self.count)]
         self.traffic = [[0] * self.count for _ in range(self.count)]
+        self.bytes = [[0] * self.count for _ in range(self.count)]
         self.shard = None
         self.slots_at_start = self.played = self.dropped = 0
         self.on_cpu = {}
