@@ -447,7 +447,7 @@ def test_a_script_is_a_regular_file(tmp_path, capsys):
 
 
 def test_a_node_may_have_no_memory():
-    """Its CPU uses the nearest other; as a target it is like a node that is not there."""
+    """Its CPU uses the nearest other; as a target it is one that is not there."""
     text = "machine nodes=2 mem=256M,0\n" + SMALL + "cpu 1\ntouch A 0 16p 4K w\n"
     assert nodes(text) == [0] * 16
     lines = "policy A bind 1\nmove A 0 4K 1\nmigrate 0 1\npolicy A bind 0\nhome A 1\n"
