@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from .errors import BadInput, BadTrace, SimulationError
+from .output.place import check_output
 from .output.reader import RunState
 from .output.writer import RunWriter
 from .settings.costs import Costs
@@ -70,22 +71,6 @@ def run_study(
     return _Runner(study, seed, threads, costs, progress, file).run_all()
 
 
-def check_output(output: str | os.PathLike | None, force: bool) -> None:
-    """Raise BadInput if ``output`` cannot be created."""
-    if output is None:
-        return
-    path = Path(output)
-    if path.is_dir():
-        raise BadInput(f"output must be a file, got the directory {path}")
-    if path.exists() and not force:
-        raise BadInput(f"output must not exist unless --force is given, got {path}")
-    if not path.parent.is_dir():
-        raise BadInput(f"output must lie in a directory that exists, got {path}")
-    target = path if path.exists() else path.parent
-    if not os.access(target, os.W_OK):
-        raise BadInput(f"output must be writable, got {path}")
-
-
 class _File:
     """The file of a run, or none: one thread at a time, nothing once it is closed."""
 
@@ -110,12 +95,18 @@ class _File:
             if writer is not None:
                 writer.close(state)
 
+    def check(self) -> None:
+        """Raise OSError if somebody else has taken the file away."""
+        with self._lock:
+            if self._writer is not None:
+                self._writer.check()
+
     def discard(self) -> None:
         """Close and remove the file, unless that was done."""
-        writer = self._writer
-        self.close(RunState.FAILED)
-        if writer is not None:
-            writer.path.unlink(missing_ok=True)
+        with self._lock:
+            writer, self._writer = self._writer, None
+            if writer is not None:
+                writer.discard()
 
 
 class _Observer:
@@ -130,6 +121,7 @@ class _Observer:
         self.callback = progress
 
     def progress(self, accesses: int, now_ns: int) -> None:
+        self.file.check()
         if self.callback is not None:
             self.callback(self.variant, accesses, now_ns)
 

@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(options: argparse.Namespace) -> None:
     """Print the description of a file."""
     from ....engine.output.describe import describe
-    from ....engine.output.reader import recover
+    from ....engine.output.recovery import recover
 
     if options.recover:
         recover(options.file)
