@@ -20,12 +20,13 @@ from typing import Any
 
 import numpy as np
 
-from .errors import BadInput, BadTrace, SimulationError
-from .output.place import check_output
+from .errors import BadInput, BadScenario, BadTrace, SimulationError
+from .output.place import abandon, check_output
 from .output.reader import RunState
 from .output.writer import RunWriter
 from .settings.costs import Costs
 from .simulation import Simulation
+from .study.handed import checked_row, checked_values, place
 from .study.host_limits import check_memory
 from .study.study import Study, Variant, named
 
@@ -54,8 +55,9 @@ def run_study(
     provenance  root attributes that say where the study came from
     progress    called with (variant, accesses served since the last call, simulated ns)
                 from between two kernel calls, first of all with 0 and 0
-    opened      called, once the file is there, with a function by which another thread
-                closes it as stopped, to end the process without waiting for this one
+    opened      called, before the file is created and once it is there, with a function
+                by which another thread removes it, or closes it as stopped, to end the
+                process without waiting for this one
 
     Raises BadInput before there is an output file, and SimulationError if the model
     cannot go on.  Whatever ends the run, the file is closed and readable.
@@ -65,9 +67,10 @@ def run_study(
     file = _File()
     if output is not None:
         attributes = _attributes(seed, threads, costs) | dict(provenance or {})
+        opened = opened or (lambda close: None)
+        opened(partial(abandon, Path(output)))
         file = _File(_create(study, Path(output), attributes, force))
-        if opened is not None:
-            opened(partial(file.close, RunState.STOPPED))
+        opened(partial(file.close, RunState.STOPPED))
     return _Runner(study, seed, threads, costs, progress, file).run_all()
 
 
@@ -171,6 +174,9 @@ class _Runner:
         except BadTrace:
             self.file.discard()
             raise
+        except BadScenario:
+            state = RunState.FAILED
+            raise
         except BadInput as error:  # too late to refuse: the file exists
             state = RunState.FAILED
             raise SimulationError(str(error)) from error
@@ -189,9 +195,10 @@ class _Runner:
         begin, written = time.perf_counter(), self.file.seconds
         with closing(self._simulation(variant, observer)) as simulation:
             ready = time.perf_counter()
-            values = variant.steps(simulation) or {}
+            values = _steps(variant, simulation)
             simulation.flush_epoch()
-            row = self._row(simulation.summary() | values)
+            values = {**simulation.summary(), **values}
+            row = checked_row(self.study.columns, values, variant.steps)
         end = time.perf_counter()
         writing = self.file.seconds - written
         stages = {
@@ -208,18 +215,32 @@ class _Runner:
         return Simulation(
             variant.machine,
             settings=variant.settings,
-            costs=variant.costs(self.costs) if variant.costs else self.costs,
+            costs=_costs(variant, self.costs),
             seed=self.seed,
             threads=self.threads,
             observer=observer,
         )
 
-    def _row(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        names = [column.name for column in self.study.columns]
-        missing = [name for name in names if name not in values]
-        if missing:
-            raise SimulationError(f"steps must return {', '.join(missing)}, got none")
-        return {name: values[name] for name in names}
+
+def _steps(variant: Variant, simulation: Simulation) -> Mapping[str, Any]:
+    """Take the steps of a variant; return the values of the study's own columns."""
+    try:
+        return checked_values(variant.steps(simulation), variant.steps)
+    except (SystemExit, GeneratorExit) as error:  # or the run would end in silence
+        raise BadScenario(
+            f"steps must return, got an exit from Python{place(variant.steps)}"
+        ) from error
+
+
+def _costs(variant: Variant, costs: Costs) -> Costs:
+    """Return the costs of a variant."""
+    if variant.costs is None:
+        return costs
+    own = variant.costs(costs)
+    if not isinstance(own, Costs):
+        got = f"{type(own).__name__}{place(variant.costs)}"
+        raise BadScenario(f"costs of a variant must return Costs, got {got}")
+    return own
 
 
 def _create(study: Study, path: Path, attributes: dict, force: bool) -> RunWriter:

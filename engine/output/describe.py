@@ -2,35 +2,58 @@
 
 import os
 
+from ..errors import BadInput, printable
 from ..study.study import named
-from .lock import is_locked
-from .reader import ATTRIBUTES, TABLES, RunFile, RunState
+from .lock import is_locked, other_host
+from .reader import (
+    ATTRIBUTES,
+    HDF5_ERRORS,
+    TABLES,
+    RunFile,
+    RunState,
+    damaged,
+)
 
 
 def describe(path: str | os.PathLike) -> str:
-    """Return what ``lazynuma info`` prints; raise BadInput as RunFile does."""
+    """Return what ``lazynuma info`` prints; raise BadInput as RunFile does.
+
+    Whatever the file says comes without control characters, each value in its line.
+    """
     with RunFile(path) as file:
-        attributes = file.attributes
-        lines = [
-            ("file", path),
-            ("title", attributes["title"]),
-            ("state", _state(file)),
-            ("written by", f"{attributes['software']} {attributes['softwareVersion']}"),
-            ("format", ".".join(map(str, attributes["version"]))),
-            *((key, attributes[key]) for key in ATTRIBUTES if key in attributes),
-            *((name, getattr(file, name).rows) for name in TABLES),
-            *((name, one.rows) for name, one in file.records.items()),
-        ]
-        wide = max(12, *(len(name) + 2 for name, _ in lines))
-        head = "\n".join(f"{name:<{wide}}{value}" for name, value in lines)
-        return f"{head}\n\n{_summary(file)}"
+        try:
+            return _described(file)
+        except BadInput:
+            raise
+        except HDF5_ERRORS as error:
+            raise damaged(file.path) from error
+
+
+def _described(file: RunFile) -> str:
+    attributes = file.attributes
+    lines: list[tuple[str, object]] = [
+        ("file", file.path),
+        ("title", attributes["title"]),
+        ("state", _state(file)),
+        ("written by", f"{attributes['software']} {attributes['softwareVersion']}"),
+        ("format", ".".join(map(str, attributes["version"]))),
+        *((key, attributes[key]) for key in ATTRIBUTES if key in attributes),
+        *((name, getattr(file, name).rows) for name in TABLES),
+        *((name, one.rows) for name, one in file.records.items()),
+    ]
+    wide = max(12, *(len(name) + 2 for name, _ in lines))
+    head = "\n".join(
+        f"{printable(name):<{wide}}{printable(value)}" for name, value in lines
+    )
+    return f"{head}\n\n{_summary(file)}"
 
 
 def _state(file: RunFile) -> str:
     state = file.state
     if state != RunState.RUNNING or is_locked(file.path):
         return state.name.lower()
-    return "killed, or running on another host"
+    host = other_host(file.path)
+    return f"running on {host}, or killed there" if host else "killed"
 
 
 def _summary(file: RunFile) -> str:
@@ -38,9 +61,12 @@ def _summary(file: RunFile) -> str:
     summary = file.summary
     names = [named(file.dimension, variant) for variant in file.variants]
     dimensions = list(names[0])
-    rows = [[name, *(one[name] for one in names)] for name in dimensions]
+    rows = [
+        [printable(name), *(printable(one[name]) for one in names)]
+        for name in dimensions
+    ]
     rows += [
-        [name, *map(str, values.ravel().tolist())]
+        [printable(name), *map(printable, values.ravel().tolist())]
         for name, values in summary.items()
         if name not in (*dimensions, "reason") and values.ndim == len(dimensions)
     ]

@@ -113,7 +113,9 @@ def _check_holder(path: Path, holder: Holder | None, force: bool, tells: bool) -
 
 def _holder(fileno: int) -> Holder | None:
     """Return who took the lock last, None if the file does not say."""
-    process, _, host = os.pread(fileno, 512, 0).decode("utf-8", "replace").partition(" ")
+    process, _, host = (
+        os.pread(fileno, 512, 0).decode("utf-8", "replace").partition(" ")
+    )
     if not (process.isascii() and process.isdigit() and host.strip()):
         return None
     return Holder(int(process[:18]), host.strip())
@@ -143,12 +145,26 @@ def is_locked(path: Path) -> bool:
 
 def other_host(path: Path) -> str:
     """Return the host that left the lock of a file, empty if it was this one."""
+    holder = _last_holder(path)
+    return "" if holder is None or holder.is_here else holder.host
+
+
+def is_ours(path: Path) -> bool:
+    """Return whether this process has the lock of a file."""
+    return _last_holder(path) == Holder(os.getpid(), os.uname().nodename)
+
+
+def forget(path: Path) -> None:
+    """Remove the lock file of this process, which ends at once."""
+    _lock_path(path).unlink(missing_ok=True)
+
+
+def _last_holder(path: Path) -> Holder | None:
     try:
         fileno = os.open(_lock_path(path), _READ)
     except OSError:
-        return ""
+        return None
     try:
-        holder = _holder(fileno)
+        return _holder(fileno)
     finally:
         os.close(fileno)
-    return "" if holder is None or holder.is_here else holder.host

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..errors import BadInput
-from .lock import Lock
+from .lock import Lock, forget, is_ours
 
 _CREATING, _REPLACED, RECOVERING = ".creating", ".replaced", ".recovering"
 #: What a file system without hard links answers.
@@ -144,6 +144,13 @@ def publish(path: Path, force: bool) -> None:
         os.rename(new, path)
     else:
         new.unlink()
+
+
+def abandon(path: Path) -> None:
+    """Remove what this process has begun to create, because it ends at once."""
+    if is_ours(path):
+        beside(path, _CREATING).unlink(missing_ok=True)
+        forget(path)
 
 
 def keep(path: Path) -> None:

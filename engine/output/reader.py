@@ -32,12 +32,15 @@ TABLES = {
 ATTRIBUTES = ("command", "date", "host", "seed", "threads")
 
 
-#: What h5py raises for what it cannot read.
-HDF5_ERRORS = (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError)
+#: What h5py and NumPy raise for what they cannot read.
+HDF5_ERRORS = (
+    *(OSError, RuntimeError, ValueError, TypeError, AttributeError),
+    *(LookupError, ArithmeticError, MemoryError, AssertionError),
+)
 
 
 def damaged(path: Path) -> BadInput:
-    """Return the refusal of a file that cannot be read where it should."""
+    """Return the refusal of a file that cannot be read as it should."""
     return BadInput(f"file must be whole, got {path}, which is damaged")
 
 
@@ -107,14 +110,12 @@ class RunFile:
         try:
             self._check_type()
             _check_inside(self._file)
-        except HDF5_ERRORS as error:
-            self._file.close()
-            if isinstance(error, BadInput):
-                raise
-            raise damaged(self.path) from error
-        except BaseException:
+        except BadInput:
             self._file.close()
             raise
+        except HDF5_ERRORS as error:
+            self._file.close()
+            raise damaged(self.path) from error
 
     def __enter__(self) -> "RunFile":
         return self

@@ -46,6 +46,8 @@ def _recover(path: Path) -> None:
     with RunFile(path, alive=False) as file:
         try:
             shapes = dict(_whole(file))
+        except BadInput:
+            raise
         except HDF5_ERRORS as error:
             raise damaged(path) from error
     if not shapes:

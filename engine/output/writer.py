@@ -61,8 +61,8 @@ class RunWriter:
     records     groups of the study's own
 
     Raises BadInput, and leaves everything as it was, if ``path`` exists (unless
-    ``force``), is no regular file, is in use or cannot be written.  Methods raise it for
-    values that do not fit, and OSError if the disk is full, or somebody else has
+    ``force``), is no regular file, is in use or cannot be written.  Methods raise it
+    for values that do not fit, and OSError if the disk is full, or somebody else has
     removed, replaced or cut the file: nothing but ``close`` may follow that.
     """
 
@@ -264,7 +264,7 @@ class RunWriter:
         self._flushed = time.monotonic()
 
     def check(self) -> None:
-        """Raise OSError if the file is not at its place, or not as it was; now and then.
+        """Look now and then: raise OSError if the file is not there, or not as it was.
 
         Rows are checked as they are written; this is for long times without rows.
         """

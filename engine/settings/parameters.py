@@ -141,7 +141,7 @@ def _described(parameters: type, defaults: Mapping, prefix: str) -> list:
 def _toml(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except ValueError:  # not TOML, or an integer of more digits than Python reads
+    except (ValueError, RecursionError):  # not TOML, or too many digits or brackets
         return text.strip()
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from ..errors import BadInput
 from ..settings.costs import Costs
 from .columns import Column, Records
+from .handed import check_study, check_variant
 
 if TYPE_CHECKING:
     from ..machines.machine import Machine
@@ -63,6 +64,7 @@ class Variant:
     by name, if it has any.  ``accesses`` (events expected) feeds the progress bar,
     ``mapped_pages`` (most 4 KiB pages mapped at once) the estimate of the host memory
     needed.  ``costs`` changes the cost model of the run for this variant alone.
+    Raises BadInput if a field is not what it must be.
     """
 
     name: Name
@@ -72,6 +74,9 @@ class Variant:
     accesses: int
     mapped_pages: int
     costs: Callable[[Costs], Costs] | None = None
+
+    def __post_init__(self) -> None:
+        check_variant(self)
 
 
 @dataclass(frozen=True)
@@ -84,8 +89,8 @@ class Study:
     the second, in that order.
     ``report`` makes the text for the screen if the plain table will not do.
     ``records`` are more groups of the file.
-    Raises BadInput if there is no variant, two have one name, or one of two
-    dimensions lacks a value of the other.
+    Raises BadInput if a field is not what it must be, there is no variant, two have one
+    name, or one of two dimensions lacks a value of the other.
     """
 
     question: str
@@ -96,6 +101,7 @@ class Study:
     records: tuple[Records, ...] = ()
 
     def __post_init__(self) -> None:
+        check_study(self, Variant)
         names = [variant.name for variant in self.variants]
         if not names:
             raise BadInput(

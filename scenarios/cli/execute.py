@@ -10,10 +10,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from ...engine.errors import BadInput
+from ...engine.errors import BadInput, printable
 from ..common.table import Row, table
 from .progress import Progress
-from .signals import Stop
+from .say import located, own_place
+from .signals import Stop, Stopped
 
 if TYPE_CHECKING:
     from ...engine.study.study import Study
@@ -58,9 +59,10 @@ def _integer(low: int, high: int) -> Callable[[str], int]:
     """Return an argument type for integers from ``low`` to ``high``."""
 
     def convert(text: str) -> int:
-        if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
+        digits = text.isascii() and text.isdigit() and len(text) < 20
+        if not digits or not low <= int(text) <= high:
             raise argparse.ArgumentTypeError(
-                f"must be an integer from {low} to {high}, got {text!r}"
+                f"must be an integer from {low} to {high}, got {text[:40]!r}"
             )
         return int(text)
 
@@ -82,7 +84,6 @@ def run_scenario(
     from ...engine.settings.cost_file import read_costs
     from ...engine.settings.costs import Costs
     from ...engine.settings.parameters import fill, split_costs
-    from ...engine.study.study import Study
 
     check_output(options.output, options.force)  # before a build that may take long
     settings, costs = split_costs(settings)
@@ -90,9 +91,7 @@ def run_scenario(
     if options.costs is not None:
         costs = read_costs(options.costs) | costs
     checked = fill(Costs, costs, "cost.")
-    study = module.build(parameters)
-    if not isinstance(study, Study):
-        raise BadInput(f"build must return a Study, got {type(study).__name__}")
+    study = _build(module, parameters)
     with closing(Progress(study, stop.check)) as progress:
         rows = run_study(
             study,
@@ -112,13 +111,38 @@ def run_scenario(
     return study, rows
 
 
+def _build(module: ModuleType, parameters: Any) -> "Study":
+    """Return the study of a scenario; raise BadInput if it does not build one."""
+    from ...engine.study.handed import place
+    from ...engine.study.study import Study
+
+    try:
+        study = module.build(parameters)
+    except Stopped:
+        raise
+    except BaseException as error:
+        if isinstance(error, BadInput) or not own_place(error):
+            raise
+        raise BadInput(f"build must return a Study, got {located(error)}") from error
+    if not isinstance(study, Study):
+        got = f"{type(study).__name__}{place(module.build)}"
+        raise BadInput(f"build must return a Study, got {got}")
+    return study
+
+
 def show(study: "Study", rows: list[Row], options: argparse.Namespace) -> None:
     """Print the report or the table of a study, and where its file is."""
-    print((study.report or table)(study, rows))
+    from ...engine.study.handed import place
+
+    text = (study.report or table)(study, rows)
+    if not isinstance(text, str):
+        got = f"{type(text).__name__}{place(study.report)}"
+        raise BadInput(f"report must return a text, got {got}")
+    print("\n".join(map(printable, text.split("\n"))))
     show_output(options)
 
 
 def show_output(options: argparse.Namespace) -> None:
     """Print where the output file is, if there is one."""
     if options.output is not None:
-        print(f"\nwritten to {options.output}")
+        print(f"\nwritten to {printable(options.output)}")

@@ -8,10 +8,10 @@ import os
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...engine.errors import BadInput, BadTrace, did_you_mean
+from ...engine.settings import text_file
 from ...engine.settings.numa_balancing import MODES as BALANCING_MODES
 from ...engine.settings.settings import Settings
 from ...kernels.words import PAGE_SHIFT, PAGE_SIZE
@@ -437,12 +437,7 @@ def read(path: str | os.PathLike) -> list[Operation]:
 
 def read_text(path: str | os.PathLike) -> str:
     """Return the text of a file; raises BadInput if it cannot be read as text."""
-    try:
-        return Path(path).read_text()
-    except UnicodeDecodeError:
-        raise BadInput(f"file must be a text, got {path}") from None
-    except OSError as error:
-        raise BadInput(f"file must be readable, got {path}: {error.strerror}") from None
+    return text_file.read_text(path, "file")
 
 
 def pages(offset: int, length: int) -> tuple[int, int]:

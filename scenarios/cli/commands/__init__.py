@@ -9,17 +9,15 @@ A command imports the engine inside its functions, so that ``--help`` is there a
 """
 
 import argparse
-import os
 import shlex
-import signal
 import sys
 import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from ....engine.errors import BadInput, LazyNumaError
-from ..say import fail, located, warn
-from ..signals import Stopped, stopped
+from ....engine.errors import BadInput
+from .. import streams
+from ..say import report, warn
 from . import list_scenarios, measure_costs, replay_file, run_scenario, show_info
 
 #: Name, module and help of each command, in the order of ``lazynuma --help``.
@@ -39,26 +37,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises SystemExit for ``--help`` only.
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
+    debug = "--debug" in arguments
     try:
+        streams.prepare()
         options = _parser().parse_args(arguments)
         options.line = shlex.join(["lazynuma", *arguments])
         with warnings.catch_warnings():
             warnings.showwarning = warn
             options.execute(options)
         sys.stdout.flush()
-    except BadInput as error:
-        return fail(2, str(error))
-    except Stopped as stop:
-        return stopped(stop.signum)
-    except KeyboardInterrupt:
-        return stopped(signal.SIGINT)
-    except BrokenPipeError:  # the reader of our output has left, so we leave too
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except (LazyNumaError, OSError) as error:
-        return fail(1, str(error))
-    except Exception as error:
-        return fail(1, located(error))
+    except SystemExit:
+        raise
+    except BaseException as error:
+        return report(error, debug)
     return 0
 
 
@@ -83,6 +74,9 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, description=f"{text[0].upper()}{text[1:]}.")
         command.set_defaults(execute=module.execute)
         module.add_arguments(command)
+        command.add_argument(
+            "--debug", action="store_true", help="show the traceback of what fails"
+        )
     return parser
 
 

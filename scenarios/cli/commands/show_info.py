@@ -2,6 +2,11 @@
 
 import argparse
 
+from ..apart import apart
+
+#: The most time for a copy of a file.
+RECOVER_S = 3600
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the file, and whether to recover it."""
@@ -15,9 +20,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace) -> None:
     """Print the description of a file."""
-    from ....engine.output.describe import describe
+    if options.recover:
+        apart(_recover, options.file, options.debug, RECOVER_S)
+    print(apart(_describe, options.file, options.debug))
+
+
+def _recover(path: str) -> str:
     from ....engine.output.recovery import recover
 
-    if options.recover:
-        recover(options.file)
-    print(describe(options.file))
+    recover(path)
+    return ""
+
+
+def _describe(path: str) -> str:
+    from ....engine.output.describe import describe
+
+    return describe(path)
