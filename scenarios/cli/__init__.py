@@ -43,10 +43,11 @@ def console() -> NoReturn:
         status: object = main()
     except SystemExit as left:
         status = left.code or 0
-    try:
-        sys.stdout.flush()
-    except OSError:  # nobody reads what is left
-        status = status or 1
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:  # nobody reads what is left
+            status = status or 1
     # What Python would do now takes long, and prints a traceback if a signal comes.
     os._exit(status if isinstance(status, int) else 1)
 
