@@ -149,9 +149,7 @@ COSTS = """\
 syscall_ns = 300
 minor_fault_ns = 500
 """
-LACKEY = "".join(
-    f" {'LS'[i % 2]} {0x1FFE000000 + 4096 * i:x},8\n" for i in range(40)
-)
+LACKEY = "".join(f" {'LS'[i % 2]} {0x1FFE000000 + 4096 * i:x},8\n" for i in range(40))
 PAGE_FAULTS = "".join(
     f"app 100/10{i % 2} [00{i % 3}] 1.0000{i:02d}: page-faults: {4096 * i + 65536:x}\n"
     for i in range(40)
@@ -461,7 +459,9 @@ def _wrong(case: Case, status: int, late: bool) -> str:
         return "" if ended or status in (0, 1, 2) else f"Ctrl-C gives {status}: {said}"
     if status not in (0, 1, 2) and not (status == 130 and "Interrupt" in _source()):
         return f"exit status {status}: {said}"
-    if len(said) != (status != 0) or any(not one.startswith("lazynuma: ") for one in said):
+    if len(said) != (status != 0) or any(
+        not one.startswith("lazynuma: ") for one in said
+    ):
         return f"exit status {status}, {len(said)} lines: {said[-3:]}"
     for line in said:
         own = case.kind == "scenario" and _OWN.search(line)

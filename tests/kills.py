@@ -143,7 +143,8 @@ def kill_one(random: Random, mode: str, long: float, force: bool) -> None:
     wanted = {"random": "", "creating": "c", "writing": "w", "closing": "e"}[mode]
     while wanted and os.read(marks, 1).decode() not in (wanted, ""):
         pass
-    time.sleep(random.random() * 1.1 * long)
+    # Most moments of interest are early: later ones are waits for the disk.
+    time.sleep(random.random() ** 2 * 1.1 * long)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     os.close(marks)

@@ -406,7 +406,12 @@ def _describe(file: h5py.File, title: str, attributes: Mapping[str, Any]) -> Non
         "provenance": provenance(attributes),
     }
     for name, value in (dict(attributes) | own).items():
-        file.attrs[name] = value
+        file.attrs[name] = _utf_8(value) if isinstance(value, str) else value
+
+
+def _utf_8(text: str) -> str:
+    """Return a text with what is no UTF-8, as names of files may have it, escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _create_summary(

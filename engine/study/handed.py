@@ -7,12 +7,8 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ...kernels.counters import Refusal
 from ..errors import BadInput, BadScenario, printable
-from ..machines.machine import Machine
-from ..settings.settings import Settings
 from .columns import Column, Field, Records
 
 if TYPE_CHECKING:
@@ -48,6 +44,13 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool) and value >= 0
 
 
+def _is_text(value: Any) -> bool:
+    """Whether a value is a text that a file can hold: UTF-8 without NUL."""
+    if not isinstance(value, str) or "\0" in value:
+        return False
+    return value.encode("utf-8", "replace").decode() == value
+
+
 def _check_name(value: Any, what: str) -> None:
     is_name = isinstance(value, str) and _NAME.fullmatch(value) is not None
     _check(is_name, f"{what} must be a name of letters, digits and _", value)
@@ -56,13 +59,16 @@ def _check_name(value: Any, what: str) -> None:
 def _check_pair(value: Any, what: str) -> tuple[Any, ...]:
     """Return the one text of a name, or its two."""
     names = value if isinstance(value, tuple) else (value,)
-    texts = all(isinstance(one, str) and one and "\0" not in one for one in names)
+    texts = all(one and _is_text(one) for one in names)
     _check(texts and len(names) in (1, 2), f"{what} must be a text or a pair", value)
     return names
 
 
 def check_variant(variant: "Variant") -> None:
     """Raise BadInput if a field of a variant is not what it must be."""
+    from ..machines.machine import Machine  # here: the command's help needs no NumPy
+    from ..settings.settings import Settings
+
     _check_pair(variant.name, "name of a variant")
     machine, settings = variant.machine, variant.settings
     _check(isinstance(machine, Machine), "machine must be a Machine", machine)
@@ -77,7 +83,9 @@ def check_variant(variant: "Variant") -> None:
 
 def check_study(study: "Study", variant: type) -> None:
     """Raise BadInput if a field of a study is not what it must be."""
-    _check(isinstance(study.question, str), "question must be a text", study.question)
+    question = study.question
+    right = isinstance(question, str) and "\0" not in question
+    _check(right, "question must be a text", question)
     for name in _check_pair(study.dimension, "dimension"):
         _check_name(name, "dimension")
     _check_items(study.variants, variant, "variants")
@@ -106,7 +114,7 @@ def _check_items(items: Any, kind: type, what: str) -> None:
 def _check_column(column: Column) -> None:
     _check_name(column.name, "name of a column")
     for text in (column.heading, column.unit, column.long_name):
-        _check(isinstance(text, str), f"texts of column {column.name} must be", text)
+        _check(_is_text(text), f"texts of column {column.name} must be", text)
     _check(column.dtype in _NUMBERS, "dtype of a column must be i8 or f8", column.dtype)
     styles = ", ".join(_STYLES)
     _check(column.style in _STYLES, f"style must be one of {styles}", column.style)
@@ -145,6 +153,8 @@ def checked_row(columns: Sequence[Column], values: Any, steps: Any) -> dict[str,
 
 def _fits(column: Column, value: Any) -> bool:
     """Whether a value is what a column of its kind takes."""
+    import numpy as np
+
     if column.by_reason:
         return np.shape(value) == (len(Refusal),)
     if isinstance(value, np.ndarray) and value.shape == ():
