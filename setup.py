@@ -38,7 +38,7 @@ setup(
     ext_modules=cythonize(
         extensions(),
         build_dir="build",
-        include_path=[str(ROOT / "kernels")],
+        include_path=[str(ROOT / "kernels"), str(ROOT / "engine" / "traces")],
         force=DEBUG,
         compiler_directives={
             "language_level": 3,

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from .workloads.kinds import Sweep as Sweep
     from .workloads.kinds import Uniform as Uniform
     from .workloads.kinds import Zipf as Zipf
+    from .workloads.recording import Recording as Recording
 
 #: In which module each name is.
 _WHERE = {
@@ -102,6 +103,7 @@ _WHERE = {
     "Sweep": ".workloads.kinds",
     "Uniform": ".workloads.kinds",
     "Zipf": ".workloads.kinds",
+    "Recording": ".workloads.recording",
 }
 
 if not TYPE_CHECKING:  # or a name that does not exist would pass

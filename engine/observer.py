@@ -1,13 +1,46 @@
 """Who is told what a simulation does."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from __future__ import annotations
 
-import numpy as np
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..kernels.counters import Cause
+
+
+def cause_time(cause: Cause) -> str:
+    """Return the name under which the time that went to a cause is told."""
+    return f"time_{cause.name.lower()}_ns"
+
+
+class NodeUse(NamedTuple):
+    """What N nodes hold at the end of an epoch, and the traffic in it.
+
+    pages_free          int64[N], 4 KiB frames
+    pages_used          int64[N], 4 KiB frames
+    memory_utilisation  float64[N], share of the bandwidth of the node's memory
+    bytes               int64[N, N] that accesses moved, row: node of the CPU
+    link_utilisation    float64[N, N], share of the bandwidth of the link; NaN: no link
+
+    Utilisation is NaN if no time has passed.
+    """
+
+    pages_free: np.ndarray
+    pages_used: np.ndarray
+    memory_utilisation: np.ndarray
+    bytes: np.ndarray
+    link_utilisation: np.ndarray
 
 
 class Observer(Protocol):
     """What a simulation reports to; times are simulated, in ns."""
+
+    @property
+    def keeps(self) -> bool:
+        """Whether epochs are kept: if not, what takes long to find out is left out."""
 
     def progress(self, accesses: int, now_ns: int) -> None:
         """Take note of ``accesses`` more that were served since the last call."""
@@ -18,6 +51,7 @@ class Observer(Protocol):
         counters: np.ndarray,
         processes: Sequence[Mapping[str, Any]],
         khugepaged: np.ndarray,
+        use: NodeUse,
     ) -> None:
         """Take what was counted in an epoch that ended at ``time_ns``.
 
@@ -41,6 +75,8 @@ class Observer(Protocol):
 class Silent:
     """An observer that ignores everything."""
 
+    keeps = False
+
     def progress(self, accesses: int, now_ns: int) -> None:
         """Ignore progress."""
 
@@ -50,6 +86,7 @@ class Silent:
         counters: np.ndarray,
         processes: Sequence[Mapping[str, Any]],
         khugepaged: np.ndarray,
+        use: NodeUse,
     ) -> None:
         """Ignore an epoch."""
 

@@ -7,14 +7,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..kernels import state as st
-from ..kernels.counters import ScanResult, Vm
+from ..kernels.counters import Cause, ScanResult, Vm
+from ..kernels.frames.resident import count_resident
 from ..kernels.words import HPAGE_PMD_NR
 from .errors import BadInput
+from .observer import NodeUse, cause_time
 from .state.process import Process, Task
+from .state.ranges import pieces
 from .state.snapshot import huge_by_node, take
 
 if TYPE_CHECKING:
     from .simulation import Simulation
+
+#: Entries of page tables that epochs may look at: these, and so many an access served.
+LOOKS_FREE = 1 << 24
+LOOKS_PER_ACCESS = 8
 
 
 # --- counters -------------------------------------------------------------------------
@@ -59,6 +66,11 @@ def pages_collapsed(simulation: "Simulation") -> int:
     return simulation.khugepaged.pages_collapsed
 
 
+def dropped(simulation: "Simulation") -> int:
+    """Accesses that were not made, because their process had been killed."""
+    return int(simulation.memory.info[st.Info.DROPPED])
+
+
 # --- tasks, processes and nodes -------------------------------------------------------
 
 
@@ -86,6 +98,20 @@ def swapents(simulation: "Simulation", process: Process) -> int:
 def huge_pages(simulation: "Simulation", process: Process) -> int:
     """Return the 4 KiB pages of a process that PMD entries map."""
     return int(simulation.memory.mm[process.id, st.Mm.HUGE])
+
+
+def pages_by_node(simulation: "Simulation", process: Process) -> np.ndarray:
+    """Return int64[nodes]: the pages that a process maps, by the node that they are on.
+
+    As ``N0=.. N1=..`` of /proc/PID/numa_maps, without zero pages; the sum is ``rss``.
+    It looks at every entry of the process's page tables.
+    """
+    counts = np.zeros(simulation.machine.nodes, np.int64)
+    for vma in process.vmas:
+        for first, pages in pieces(vma.start, vma.end):
+            at = first + process.delta
+            count_resident(simulation.memory, at, pages, counts)
+    return counts
 
 
 def snapshot(
@@ -140,9 +166,10 @@ def summary(simulation: "Simulation") -> dict[str, Any]:
     refused = refusals(simulation)
     tails = [st.Shard.TAIL_LOCAL, st.Shard.TAIL_ALL]
     tail = simulation.memory.shard[:, tails].sum(axis=0)
-    clocks = (clock(simulation, task) for task in simulation.tasks)
+    touched = totals[[Vm.ACCESSES_LOCAL, Vm.ACCESSES_REMOTE]]
+    took = max((clock(simulation, task) for task in simulation.tasks), default=0)
     return {
-        "accesses": int(totals[[Vm.ACCESSES_LOCAL, Vm.ACCESSES_REMOTE]].sum()),
+        "accesses": int(touched.sum()),
         "pages_marked": int(totals[Vm.LAZY_PAGES_MARKED]),
         "pages_migrated": int(totals[Vm.PGMIGRATE_SUCCESS]),
         "pages_moved": int(totals[Vm.PAGES_MOVED]),
@@ -156,11 +183,48 @@ def summary(simulation: "Simulation") -> dict[str, Any]:
         "migcache_entries_peak": entries_peak(simulation),
         "faults": int(totals[Vm.PGFAULT]),
         "oom_kills": simulation.oom_kills,
-        "local_fraction": float(tail[0] / tail[1]) if tail[1] else float("nan"),
-        "run_time_ns": max(clocks, default=0),
+        "local_fraction": _share(touched[0], touched.sum()),
+        "local_fraction_end": _share(tail[0], tail[1]),
+        # A job that was killed did not end: it has no time.
+        "run_time_ns": float("nan") if simulation.oom_kills else took,
+        "balancing_unscanned": _unscanned(simulation),
+        **_job_times(simulation, took),
         "thp_splits": int(totals[Vm.THP_SPLIT_PAGE]),
         "thp_collapses": pages_collapsed(simulation),
         **_huge_shares(simulation),
+    }
+
+
+def _share(part: int, whole: int) -> float:
+    return float(part / whole) if whole else float("nan")
+
+
+def _unscanned(simulation: "Simulation") -> int:
+    """Return 1 if NUMA balancing was on, and marked no page; otherwise 0."""
+    on = simulation.settings.balancing.mode != "off"
+    return int(on and not total(simulation, "numa_pte_updates"))
+
+
+def _job_times(simulation: "Simulation", took: int) -> dict[str, int]:
+    """Return where ``took``, the time of the job, went: a mean over all tasks, ns.
+
+    A task is idle if it waits for others, has not begun, or has ended.  The causes and
+    the idle time sum up to ``took``.  What one task spends and no other does is
+    ``alone``; ``tlb_flush_ns`` is the most that calls of one task spent in flushes.
+    """
+    spent, flushes = simulation.spent, simulation.flushes
+    tasks = max(1, len(spent))
+    mean = [int(time) // tasks for time in spent.sum(axis=0)]
+    most = np.sort(spent, axis=0)[-2:] if len(spent) > 1 else np.zeros((2, len(Cause)))
+    alone = most[1] - most[0]
+    cause = int(alone.argmax())
+    return {
+        **{cause_time(one): mean[one] for one in Cause},
+        "time_idle_ns": max(0, took - sum(mean)),
+        "alone_ns": int(alone[cause]),
+        "alone_cause": cause,
+        "tlb_flushes": int(flushes[:, 0].sum()),
+        "tlb_flush_ns": int(flushes[:, 1].max(initial=0)),
     }
 
 
@@ -189,6 +253,8 @@ class Epochs:
 
     next_ns, ended_ns  when the next epoch ends, when the last one did
     counters, scanned  totals at the last one's end: events; what khugepaged did
+    bytes              totals at the last one's end, from each node to each node
+    looks              entries of page tables that epochs have looked at
     by_process         {process: its accesses and times at the last one's end}
     snapshots          how many of the settings' snapshot times are over
     """
@@ -197,6 +263,8 @@ class Epochs:
         self.next_ns, self.ended_ns = epoch_ns, 0
         self.counters = np.zeros((nodes, len(Vm)), np.int64)
         self.scanned = np.zeros(len(ScanResult) + 2, np.int64)
+        self.bytes = np.zeros((nodes, nodes), np.int64)
+        self.looks = 0
         self.by_process: dict[int, np.ndarray] = {}
         self.snapshots = 0
 
@@ -221,13 +289,43 @@ def flush_epoch(simulation: "Simulation") -> None:
     fold_counters(simulation)
     epochs, totals = simulation.epochs, simulation.totals.copy()
     rows = [_process_row(simulation, one) for one in simulation.processes if one.alive]
+    use = _node_use(simulation)
     epochs.ended_ns = max(epochs.ended_ns, simulation.now)
     rounds = [full_scans(simulation), pages_collapsed(simulation)]
     scanned = np.append(scan_results(simulation), rounds)
     simulation.observer.epoch(
-        epochs.ended_ns, totals - epochs.counters, rows, scanned - epochs.scanned
+        epochs.ended_ns, totals - epochs.counters, rows, scanned - epochs.scanned, use
     )
     epochs.counters, epochs.scanned = totals, scanned
+
+
+def _node_use(simulation: "Simulation") -> NodeUse:
+    """Return what nodes hold now, and their traffic since the last epoch."""
+    epochs, prices, machine = simulation.epochs, simulation.prices, simulation.machine
+    moved = prices.bytes - epochs.bytes
+    epochs.bytes = prices.bytes.copy()
+    length = max(epochs.ended_ns, simulation.now) - epochs.ended_ns
+    into, links = prices.shares(moved, length)
+    free = simulation.memory.node[:, st.Node.FREE].copy()
+    return NodeUse(free, machine.pages - free, into, moved, links)
+
+
+def _pages_if_cheap(simulation: "Simulation", process: Process) -> np.ndarray | None:
+    """Return ``pages_by_node``, or None if epochs have looked at too much already.
+
+    The limit hangs on accesses and not on time, so that equal runs give equal files.
+    """
+    if not simulation.observer.keeps:
+        return None
+    epochs, huge = simulation.epochs, huge_pages(simulation, process)
+    looks = rss(simulation, process) - huge + huge // HPAGE_PMD_NR
+    served = int(
+        counters(simulation)[:, Vm.ACCESSES_LOCAL : Vm.ACCESSES_REMOTE + 1].sum()
+    )
+    if epochs.looks + looks > LOOKS_FREE + LOOKS_PER_ACCESS * served:
+        return None
+    epochs.looks += looks
+    return pages_by_node(simulation, process)
 
 
 def _process_row(simulation: "Simulation", process: Process) -> dict[str, Any]:
@@ -244,6 +342,7 @@ def _process_row(simulation: "Simulation", process: Process) -> dict[str, Any]:
         "policy": modes.pop() if len(modes) == 1 else "mixed",
         "rss_pages": rss(simulation, process),
         "swap_pages": swapents(simulation, process),
+        "pages": _pages_if_cheap(simulation, process),
         "accesses_local": int(delta[0]),
         "accesses_remote": int(delta[1]),
         "time_ns": delta[2:],

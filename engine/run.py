@@ -9,6 +9,7 @@ import os
 import platform
 import threading
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -20,15 +21,20 @@ from typing import Any
 
 import numpy as np
 
+from ..kernels.jit.compiling import compiled
 from .errors import BadInput, BadScenario, BadTrace, SimulationError
+from .machines.machine import Machine
+from .observer import NodeUse
 from .output.place import abandon, check_output
+from .output.provenance import settings_text
 from .output.reader import RunState
 from .output.writer import RunWriter
 from .settings.costs import Costs
 from .simulation import Simulation
 from .study.handed import checked_row, checked_values, place
 from .study.host_limits import check_memory
-from .study.study import Study, Variant, named
+from .study.study import Study, Variant, label, named
+from .study.verdict import verdict_of
 
 _LIBRARIES = ("lazynuma", "numpy", "numba", "h5py")
 
@@ -66,7 +72,7 @@ def run_study(
     check_memory(study)
     file = _File()
     if output is not None:
-        attributes = _attributes(seed, threads, costs) | dict(provenance or {})
+        attributes = _attributes(study, seed, threads, costs) | dict(provenance or {})
         opened = opened or (lambda close: None)
         opened(partial(abandon, Path(output)))
         file = _File(_create(study, Path(output), attributes, force))
@@ -81,6 +87,11 @@ class _File:
         self._writer = writer
         self._lock = threading.Lock()
         self.seconds = 0.0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a file that is not closed."""
+        return self._writer is not None
 
     def write(self, put: Callable[[RunWriter], None]) -> None:
         """Let ``put`` write, if there is a file; add its time to ``seconds``."""
@@ -123,6 +134,10 @@ class _Observer:
         self.file = file
         self.callback = progress
 
+    @property
+    def keeps(self) -> bool:
+        return self.file.is_open
+
     def progress(self, accesses: int, now_ns: int) -> None:
         self.file.check()
         if self.callback is not None:
@@ -134,8 +149,9 @@ class _Observer:
         counters: np.ndarray,
         processes: Sequence[Mapping[str, Any]],
         khugepaged: np.ndarray,
+        use: NodeUse,
     ) -> None:
-        values = time_ns, counters, processes, khugepaged
+        values = time_ns, counters, processes, khugepaged, use
         self.file.write(lambda writer: writer.epoch(self.index, *values))
 
     def event(
@@ -170,6 +186,8 @@ class _Runner:
         state = RunState.STOPPED  # unless it ends, or fails, by itself
         try:
             rows = [self.run(index) for index in range(len(self.study.variants))]
+            verdict = verdict_of(self.study, rows)
+            self.file.write(lambda writer: writer.verdict(verdict))
             state = RunState.DONE
         except BadTrace:
             self.file.discard()
@@ -193,18 +211,22 @@ class _Runner:
         observer = _Observer(index, variant, self.file, self.progress)
         observer.progress(0, 0)
         begin, written = time.perf_counter(), self.file.seconds
+        compiled_s = compiled.seconds
         with closing(self._simulation(variant, observer)) as simulation:
             ready = time.perf_counter()
             values = _steps(variant, simulation)
             simulation.flush_epoch()
+            _warn_of_snapshots(variant, simulation)
             values = {**simulation.summary(), **values}
             row = checked_row(self.study.columns, values, variant.steps)
-        end = time.perf_counter()
+        compiled_s = compiled.seconds - compiled_s
+        end = time.perf_counter() - compiled_s
         writing = self.file.seconds - written
         stages = {
             "setup_s": ready - begin,
             "run_s": end - ready - writing,
             "output_s": writing,
+            "compile_s": compiled_s,
         }
         self.file.write(lambda writer: writer.summary(index, row))
         self.file.write(lambda writer: writer.runtime(index, stages))
@@ -243,12 +265,24 @@ def _costs(variant: Variant, costs: Costs) -> Costs:
     return own
 
 
+def _warn_of_snapshots(variant: Variant, simulation: Simulation) -> None:
+    """Warn of snapshots that were not taken because the run was over before."""
+    missed = simulation.settings.snapshots_ns[simulation.epochs.snapshots :]
+    if missed:
+        times = ", ".join(f"{time / 1e9:g}" for time in missed)
+        warnings.warn(
+            f"{label(variant.name)} ended at {simulation.now / 1e9:.3g} s,"
+            f" before its snapshots at {times} s",
+            stacklevel=2,
+        )
+
+
 def _create(study: Study, path: Path, attributes: dict, force: bool) -> RunWriter:
     return RunWriter(
         path,
         title=study.question,
         attributes=attributes,
-        nodes=max(variant.machine.nodes for variant in study.variants),
+        nodes=[_node_numbers(variant.machine) for variant in study.variants],
         dimension=study.dimension,
         variants=[variant.name for variant in study.variants],
         columns=study.columns,
@@ -257,9 +291,15 @@ def _create(study: Study, path: Path, attributes: dict, force: bool) -> RunWrite
     )
 
 
-def _attributes(seed: int, threads: int, costs: Costs) -> dict[str, Any]:
+def _node_numbers(machine: Machine) -> Sequence[int]:
+    """Return what a machine itself calls its nodes."""
+    return getattr(machine, "node_numbers", range(machine.nodes))
+
+
+def _attributes(study: Study, seed: int, threads: int, costs: Costs) -> dict[str, Any]:
     """Return the root attributes: how the file came to be, so that it can again."""
     return {
+        "settings": settings_text(study.variants),
         "seed": seed,
         "threads": threads,
         "costs": json.dumps(asdict(costs)),

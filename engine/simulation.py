@@ -64,7 +64,7 @@ class Simulation(World):
         self.batch, self.threads = batch, threads
         self.inodes = mapping.Inodes()
         self.oom_kills = 0
-        self.runs = 0
+        self.runs = self.played = 0
         self.team = Team(threads, nodes, settings.shards)
         self.prices = Prices(machine)
         self.locality = Locality()
@@ -101,16 +101,19 @@ class Simulation(World):
     mmap, mprotect, munmap = mapping.mmap, mapping.mprotect, unmap.munmap
     populate = populating.populate
     advise, madvise, collapse = advice.advise, advice.madvise, advice.collapse
+    has_advice = advice.has_advice
     swapon, swapoff = advice.swapon, advice.swapoff
 
     # Where pages are to be
     set_mempolicy, mbind = placement.set_mempolicy, placement.mbind
+    set_mempolicy_home_node = placement.set_mempolicy_home_node
+    set_node_weight, has_policy = placement.set_node_weight, placement.has_policy
     move_pages, migrate_pages = placement.move_pages, placement.migrate_pages
     hot_remove = placement.hot_remove
     mark = marking.mark
 
     # Time
-    run, idle = loop.run, loop.idle
+    run, play, idle = loop.run, loop.play, loop.idle
 
     # What the kernel does without being asked
     lru_add_drain, flush_tlbs = world.lru_add_drain, world.flush_tlbs
@@ -123,11 +126,13 @@ class Simulation(World):
     scan_results = results.scan_results
     full_scans = property(results.full_scans)
     pages_collapsed = property(results.pages_collapsed)
+    dropped = property(results.dropped)
 
     # What came out: tasks, processes, nodes
     clock, times = results.clock, results.times
     rss, swapents = results.rss, results.swapents
     huge_pages, snapshot = results.huge_pages, results.snapshot
+    pages_by_node = results.pages_by_node
     free, whole_blocks = results.free, results.whole_blocks
     slots_in_use = property(results.slots_in_use)
     slots_peak = property(results.slots_peak)

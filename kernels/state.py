@@ -52,6 +52,7 @@ class Info(Columns):
     THP_DEFRAG = auto()  # ThpDefrag
     USE_ZERO_PAGE = auto()
     UNIT_MIGRATION = auto()
+    COPY_HUGE = auto()  # 1: a write copies a huge page that others map
     HUGE_ZERO = auto()  # 1: the huge zero page exists
     MAY_BE_HUGE = auto()  # 1: some PMD entry may map 2 MiB
     TLB_SETS_4K = auto()  # sets of a task's TLB in a shard; 0: no TLBs
@@ -79,6 +80,9 @@ class Info(Columns):
     NOW_MS = auto()  # at the quantum's start, or of the operation
     LAZYFREE = auto()  # 1: some page may have been freed by advice
     LRU_BATCHES = auto()  # 1: new pages wait in batches
+    TASKS = auto()  # rows of Memory.task that are tasks; those behind are places
+    PLACES = auto()  # places of this quantum
+    DROPPED = auto()  # accesses of processes that were dead
     #: First columns of two allocators (Ids): swap slots, migration-cache entries.
     SLOTS = auto()
     ENTRIES = SLOTS + len(Ids)
@@ -184,7 +188,7 @@ class Vma(Columns):
     MOF = auto()
     MODE = auto()
     MASK = auto()
-    WEIGHTS = auto()  # row of Memory.weights
+    WEIGHTS = auto()  # row of Memory.weights; bind: home node + 1
     ADVICE = auto()
     BALANCING = auto()  # MPOL_F_NUMA_BALANCING
     NUMAB = auto()  # row of Memory.numab
@@ -205,7 +209,7 @@ class Numab(Columns):
 
 
 class Task(Columns):
-    """Columns of ``Memory.task``, int64[tasks, len(Task)]."""
+    """Columns of ``Memory.task``, int64[rows, len(Task)]: tasks, then places."""
 
     MM = auto()
     NID = auto()  # node of its CPU
@@ -228,6 +232,12 @@ class Task(Columns):
     RUNTIME = auto()  # ns, all that was charged
     BALANCING = auto()  # MPOL_F_NUMA_BALANCING
     RAN = auto()  # 1: had accesses in the last quantum
+    # A place is a row of its own for what a task of a recording does on another CPU in
+    # a quantum (``docs/model/quantum.md`` 13).
+    OWNER = auto()  # the task that a row belongs to, itself but for a place
+    PLACE = auto()  # next row of the same task in this quantum, or 0
+    LAST = auto()  # row of the task's last access in this quantum
+    EXPECTED = auto()  # ns: when the next access of a recorded task may begin
 
 
 class Numa(Columns):
@@ -269,7 +279,7 @@ class Group(Columns):
 
 
 class Seen(Columns):
-    """Columns of ``Memory.numa_seen``, int64[S + 1, tasks, Seen.FAULTS + 2 * nodes]."""
+    """Columns of ``Memory.numa_seen``, int64[S + 1, rows, Seen.FAULTS + 2 * nodes]."""
 
     LOCAL = auto()
     FAILED = auto()
@@ -393,7 +403,8 @@ class Memory(Arrays):
     entry_frame: np.ndarray
     #: int32[virtual blocks], sparse: 1 + fork family that owns the block.
     vpn_family: np.ndarray
-    #: Tables: a row for each node, process, family, VMA and task.
+    #: Tables: a row for each node, process, family, VMA and task.  ``rows`` below are
+    #: those of ``task``, which has places, too.
     node: np.ndarray
     mm: np.ndarray
     family: np.ndarray
@@ -411,9 +422,9 @@ class Memory(Arrays):
     latency: np.ndarray
     #: int64[nodes, nodes], ns: copying a page from node to node.
     copy_ns: np.ndarray
-    #: int64[tasks, nodes], ns: an access of the task to the node in this quantum.
+    #: int64[rows, nodes], ns: an access of the task to the node in this quantum.
     access_ns: np.ndarray
-    #: int64[tasks, 2, nodes], ns: a page walk (4 KiB, 2 MiB) by its table's node.
+    #: int64[rows, 2, nodes], ns: a page walk (4 KiB, 2 MiB) by its table's node.
     walk_ns: np.ndarray
     #: int64[tasks, S, TLB_SETS_4K * WAYS + TLB_SETS_2M * WAYS + 2]: tags, newest first.
     tlb: np.ndarray
@@ -434,7 +445,7 @@ class Memory(Arrays):
     vm: np.ndarray
     #: int64[S + 1, len(Refusal)].
     refused: np.ndarray
-    #: int64[S + 1, tasks, len(Cause)], ns not yet folded into clocks.
+    #: int64[S + 1, rows, len(Cause)], ns not yet folded into clocks.
     cause: np.ndarray
     #: int64[S + 1, processes, len(Change)]: changes of rss, swapents and huge pages,
     #: and numbers of local and of remote accesses.

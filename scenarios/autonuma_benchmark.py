@@ -36,15 +36,15 @@ from ..engine.simulation import Simulation
 from ..engine.state.process import Region, Task
 from ..engine.study.columns import SUMMARY, Column, hide
 from ..engine.study.study import Study, Variant
+from ..engine.study.verdict import SAME
 from ..engine.workloads.kinds import Sweep
 from ..kernels.words import HPAGE_PMD_NR
 from .common.block import BLOCK
 from .common.opteron import NODES, opteron, spread
-from .common.question_columns import ONLY_LAZY, without_best
-from .common.table import Row, aligned, count, percent, seconds, table
+from .common.question_columns import ONLY_LAZY
+from .common.table import Row, blocks, count, percent, seconds, table
 from .common.tasks import start_tasks
 
-QUESTION = "What did it cost to split huge pages at hint faults, as in November 2012?"
 #: Pages that an access sweeps if nothing splits: several such accesses fit in a
 #: quantum.
 STRIDE = 32
@@ -179,12 +179,20 @@ def build(parameters: Parameters) -> Study:
     ]
     columns = (*COLUMNS, *hide(SUMMARY, *ONLY_LAZY, "faults"))
     return Study(
-        QUESTION,
+        __doc__,
         ("workload", "variant"),
         tuple(variants),
-        without_best(columns),
+        columns,
         report=partial(_report, loads=loads),
+        verdict=_verdict,
+        group=_workload,
+        varied=("balancing.mode",),
     )
+
+
+def _workload(row: Row) -> str:
+    """Return the program of a row; times are compared within it."""
+    return str(row["workload"])
 
 
 def _variant(machine: Machine, name: tuple[str, str], load: Load) -> Variant:
@@ -256,8 +264,22 @@ def _sweep(load: Load, stride: int, i: int, task: Task, region: Region) -> Sweep
 def _report(study: Study, rows: list[Row], loads: dict[str, Load]) -> str:
     """Return the table, then times, ratios and counts beside those of 2012."""
     row = {(one["workload"], one["variant"]): one for one in rows}
-    return "\n".join(
-        [table(study, rows), "", *_elapsed(row, loads), "", *_counts(rows), "", _NOTE]
+    return "\n\n".join([table(study, rows), _elapsed(row, loads), _counts(rows), _NOTE])
+
+
+def _verdict(study: Study, rows: list[Row]) -> str:
+    """Say in which programs it costs time to split huge pages, against whole ones."""
+    times = {(one["workload"], one["variant"]): one["run_time_ns"] for one in rows}
+    names = list(dict.fromkeys(name for name, _ in times))
+    gain = {name: times[name, "split"] / times[name, "native"] for name in names}
+    said = [f"{name} x{gain[name]:.2f}" for name in names]
+    costs = [name for name in names if gain[name] > 1 + SAME]
+    pays = [name for name in names if gain[name] < 1 - SAME]
+    same = len(names) - len(costs) - len(pays)
+    return (
+        f"To split huge pages costs time in {len(costs)} of {len(names)} programs, and"
+        f" saves time in {len(pays)}; in {same} it makes no difference (time of split"
+        f" against native: {', '.join(said)})."
     )
 
 
@@ -266,8 +288,8 @@ _NOTE = (
 )
 
 
-def _elapsed(row: dict[tuple[str, str], Row], loads: dict[str, Load]) -> list[str]:
-    """Return the lines of a table of elapsed times and their ratio."""
+def _elapsed(row: dict[tuple[str, str], Row], loads: dict[str, Load]) -> str:
+    """Return a table of elapsed times and their ratio."""
     shown, here, there = [("elapsed", list(loads))], {}, {}
     for published, variant in TIMES.items():
         ours = np.array([row[name, variant]["run_time_ns"] for name in loads]) / 1e9
@@ -284,11 +306,11 @@ def _elapsed(row: dict[tuple[str, str], Row], loads: dict[str, Load]) -> list[st
         ("split/native 2012", [f"{ratio:.2f}" for ratio in theirs]),
         ("ratio error", _errors(ours, theirs)),
     ]
-    return aligned(shown)
+    return blocks(shown)
 
 
-def _counts(rows: list[Row]) -> list[str]:
-    """Return the lines of a table of counts, all programs together."""
+def _counts(rows: list[Row]) -> str:
+    """Return a table of counts, all programs together."""
     shown = [("all programs", [name.replace("_", " ") for name in PUBLISHED])]
     for i, variant in enumerate(("split", "native")):
         here = [
@@ -301,7 +323,7 @@ def _counts(rows: list[Row]) -> list[str]:
             (f"{variant} 2012", [count(n) for n in there]),
             (f"{variant} error", _errors(here, there)),
         ]
-    return aligned(shown)
+    return blocks(shown)
 
 
 def _errors(here: Iterable[float], there: Iterable[float]) -> list[str]:

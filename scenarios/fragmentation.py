@@ -20,16 +20,17 @@ from ..engine.settings.thp import ASLEEP, DEFRAG, Thp
 from ..engine.simulation import Simulation
 from ..engine.state.allocate import arena_pages, usable_pages
 from ..engine.state.process import Region, Task
-from ..engine.study.columns import Column
+from ..engine.study.columns import TIMES, Column
+from ..engine.study.figures import percent
 from ..engine.study.study import Study, Variant
 from ..engine.workloads.kinds import Sweep
 from ..kernels.draws import draw_of
 from ..kernels.words import HPAGE_PMD_NR, PAGE_SIZE
 from .common.block import BLOCK
-from .common.question_columns import share
+from .common.question_columns import first, share
+from .common.table import Row
 from .common.tasks import start_tasks
 
-QUESTION = "How often does a fault get a huge page, as free memory falls to pieces?"
 # Jobs at the end of a round, and how many of them come and go in each round.
 JOBS, NEW = 64, 16
 # Pages of a job that are touched before it is the next job's turn.
@@ -37,13 +38,24 @@ TURN = 32
 
 
 COLUMNS = (
-    share("free_share", "free", "free share of memory, in the second half"),
-    share("whole_share", "whole", "share of free memory in whole blocks"),
-    share("first_success", "first THP", "huge faults that succeeded in round one"),
-    share("success", "later THP", "huge faults that succeeded in the second half"),
+    *first(
+        (
+            share("free_share", "free", "free share of memory, in the second half"),
+            share("whole_share", "free whole", "share of free memory in whole blocks"),
+            share(
+                *("first_success", "huge, first"),
+                "huge faults that succeeded in round one",
+            ),
+            share(
+                *("success", "huge, later"),
+                "huge faults that succeeded in the second half of the rounds",
+            ),
+        )
+    ),
     Column("compact_stall", "compact stalls", "1", "faults that compacted memory"),
     Column("compact_success", "compact success", "1", "blocks that compaction freed"),
     Column("pages_migrated", "pages moved", "page", "pages that compaction moved"),
+    *TIMES,
 )
 
 
@@ -110,7 +122,7 @@ def build(parameters: Parameters) -> Study:
                     mapped_pages=pages,
                 )
             )
-    return Study(QUESTION, "case", tuple(variants), COLUMNS)
+    return Study(__doc__, "case", tuple(variants), COLUMNS, verdict=_verdict)
 
 
 def _steps(
@@ -199,3 +211,21 @@ def _look(simulation: Simulation) -> tuple[float, float, float]:
         simulation.total(name) - old for name, old in zip(names, before, strict=True)
     )
     return free / usable, whole / max(1, free), got / max(1, got + failed)
+
+
+# --- the screen -----------------------------------------------------------------------
+
+
+def _verdict(study: Study, rows: Sequence[Row]) -> str:
+    """Say up to which part in use every fault gets a huge page, and what helps then."""
+    parts: dict[str, dict[str, float]] = {}
+    for row in rows:
+        part, _, defrag = str(row["case"]).partition(", defrag ")
+        parts.setdefault(part, {})[defrag] = float(row["success"])
+    whole = [part for part, got in parts.items() if min(got.values()) > 0.995]
+    texts = [f"All faults get a huge page with {whole[-1]}."] if whole else []
+    for part, got in parts.items():
+        if part not in whole:
+            said = [f"{percent(share)} with {who}" for who, share in got.items()]
+            texts.append(f"With {part} it is {', '.join(said)} (thp.defrag).")
+    return " ".join(texts)

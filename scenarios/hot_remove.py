@@ -5,24 +5,32 @@ moved elsewhere while the tasks live on, and each page is mapped again at its ne
 touch.  Whether all of them find room depends on how much of the memory is in use.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from ..engine.errors import BadInput
 from ..engine.machines import spec
+from ..engine.machines.machine import Machine
 from ..engine.settings.settings import Settings
 from ..engine.simulation import Simulation
 from ..engine.study.columns import SUMMARY, VERDICT, Column, hide
+from ..engine.study.figures import count
 from ..engine.study.study import Study, Variant
+from ..engine.study.verdict import was_killed
 from ..engine.workloads.kinds import Uniform
 from ..kernels.words import PAGE_SIZE
+from .common.question_columns import first, later
+from .common.table import Row
 from .common.tasks import nodes_with_cpus, start_tasks
 
-QUESTION = "Up to which occupancy can a node's memory be removed under running tasks?"
-
-COLUMNS = (
-    Column("pages_on_node", "on node", "page", "pages on the node before the removal"),
-    Column("pages_left", "left", "page", "pages that could not leave the node"),
+COLUMNS = first(
+    (
+        Column(
+            "pages_on_node", "on node", "page", "pages on the node before the removal"
+        ),
+        Column("pages_left", "left", "page", "pages that could not leave the node"),
+    )
 )
 _UNUSED = (*VERDICT, "swap_slots_peak", "oom_kills")
 
@@ -45,10 +53,7 @@ class Parameters:
 def build(parameters: Parameters) -> Study:
     """Return the study: one variant for each occupancy."""
     machine = spec.machine(parameters.machine, parameters.memory)
-    if not 0 <= parameters.node < machine.nodes or machine.nodes < 2:
-        raise BadInput(
-            f"node must be one of the machine's {machine.nodes}, got {parameters.node}"
-        )
+    _check(machine, parameters.node)
     variants = []
     for occupancy in parameters.occupancy:
         if not 0 < occupancy <= 1:
@@ -64,7 +69,23 @@ def build(parameters: Parameters) -> Study:
                 mapped_pages=pages,
             )
         )
-    return Study(QUESTION, "case", tuple(variants), COLUMNS + hide(SUMMARY, *_UNUSED))
+    columns = (*COLUMNS, *later(hide(SUMMARY, *_UNUSED)))
+    return Study(__doc__, "case", tuple(variants), columns, verdict=_verdict)
+
+
+def _check(machine: Machine, node: int) -> None:
+    """Raise BadInput if the machine has no such node, or no other with memory."""
+    with_memory = [one for one, size in enumerate(machine.memory) if size]
+    if len(with_memory) < 2:
+        raise BadInput(
+            "machine must have memory on two nodes, as that of one moves to others,"
+            f" got {machine.name} with {len(with_memory)}"
+        )
+    if node not in with_memory:
+        names = ", ".join(map(str, with_memory))
+        raise BadInput(
+            f"node must be one of {machine.name}'s with memory, {names}, got {node}"
+        )
 
 
 def _steps(simulation: Simulation, node: int, pages: int) -> dict[str, int]:
@@ -87,3 +108,19 @@ def _steps(simulation: Simulation, node: int, pages: int) -> dict[str, int]:
         ]
     )
     return {"pages_on_node": on_node, "pages_left": left}
+
+
+# --- the screen -----------------------------------------------------------------------
+
+
+def _verdict(study: Study, rows: Sequence[Row]) -> str:
+    """Say up to which occupancy the node was emptied."""
+    kept = [row for row in rows if row["pages_left"]]
+    killed = [row for row in rows if was_killed(row)]
+    gone = [str(row["case"]) for row in rows if row not in kept and row not in killed]
+    texts = [f"The node can be emptied with {gone[-1]}."] if gone else []
+    for row in kept:
+        share = f"{count(int(row['pages_left']))} of {count(int(row['pages_on_node']))}"
+        texts.append(f"With {row['case']} {share} pages find no room elsewhere.")
+    texts += [f"With {row['case']} the job is killed." for row in killed]
+    return " ".join(texts)

@@ -1,10 +1,10 @@
-"""64 ranks on 16 nodes whose memory one rank has touched first: what repairs that?
+"""One rank has touched the memory of all ranks first: what does it cost to repair that?
 
-Serial initialisation puts all pages next to rank 0.  Before the first iteration of a
-stencil each mechanism gets one chance to bring each slab to the rank that works on it.
-With ``thp=always`` jobs of 8 and 16 TiB fit in the host's memory if the mechanism keeps
-huge pages whole.  NUMA balancing goes at its own pace: how far it gets depends on
-``iterations``.
+Serial initialisation puts all pages next to rank 0, here of 64 ranks on 16 nodes.
+Before the first iteration of a stencil each mechanism gets one chance to bring each
+slab to the rank that works on it.  With ``thp=always`` jobs of 8 and 16 TiB fit in the
+host's memory if the mechanism keeps huge pages whole.  NUMA balancing goes at its own
+pace: how far it gets depends on ``iterations``.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from functools import partial
 from ..engine.errors import BadInput
 from ..engine.machines import spec
 from ..engine.settings.numa_balancing import Balancing
-from ..engine.settings.settings import SNAPSHOTS, Settings, nanoseconds
+from ..engine.settings.settings import Settings
 from ..engine.settings.sizes import format_size
 from ..engine.settings.thp import Thp
 from ..engine.settings.tlb_size import Tlb
@@ -26,8 +26,6 @@ from ..engine.workloads.kinds import Stencil
 from ..kernels.words import PAGE_SIZE
 from .common import mechanism
 from .common.tasks import nodes_with_cpus, start_tasks
-
-QUESTION = "What does serial initialisation cost, and which mechanism repairs it?"
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,6 @@ class Parameters:
     mechanisms: tuple[str, ...] = field(
         default=mechanism.MECHANISMS, metadata={"help": "mechanisms to compare"}
     )
-    snapshots: tuple[float, ...] = field(default=(), metadata=SNAPSHOTS)
     thp: Thp = Thp()
     tlb: Tlb = Tlb()
     balancing: Balancing = Balancing()
@@ -73,14 +70,13 @@ def build(parameters: Parameters) -> Study:
     mechanism.check_knobs(parameters.balancing)
     settings = Settings(
         swap_bytes=parameters.memory // 128,
-        snapshots_ns=nanoseconds(parameters.snapshots),
         thp=parameters.thp,
         tlb=parameters.tlb,
         balancing=parameters.balancing,
     )
     sweep = (slab + 2 * parameters.halo) * parameters.ranks
     return Study(
-        QUESTION,
+        __doc__,
         "mechanism",
         tuple(
             Variant(
@@ -94,6 +90,7 @@ def build(parameters: Parameters) -> Study:
             for name in parameters.mechanisms
         ),
         (THP_SHARE, *hide(SUMMARY, "oom_kills")),
+        varied=mechanism.VARIED,
     )
 
 

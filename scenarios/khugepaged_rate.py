@@ -1,4 +1,4 @@
-"""How long does khugepaged take to turn a terabyte of small pages into huge ones?
+"""How long does khugepaged take to turn small pages into huge ones?
 
 Memory is mapped by 4 KiB pages, all of it in use and on the node of its user.  It is
 then advised to be huge, and khugepaged is left alone with it.  By default khugepaged
@@ -14,32 +14,34 @@ from ..engine.errors import BadInput
 from ..engine.machines import spec
 from ..engine.machines.machine import Machine
 from ..engine.settings.costs import Costs
-from ..engine.settings.settings import SNAPSHOTS, Settings, nanoseconds
+from ..engine.settings.settings import Settings
 from ..engine.settings.sizes import format_size
 from ..engine.settings.thp import UINT_MAX, Khugepaged, Thp
 from ..engine.simulation import Simulation
-from ..engine.study.columns import THP, Column
+from ..engine.study.columns import THP, TIMES, Column
+from ..engine.study.figures import ratio, seconds
 from ..engine.study.study import Study, Variant
 from ..kernels.counters import ScanResult
 from ..kernels.words import HPAGE_PMD_NR
 from .common.block import BLOCK
+from .common.question_columns import first
+from .common.table import Row
 from .common.tasks import nodes_with_cpus, start_tasks
 
-QUESTION = "How long does khugepaged take, and what does tuning it change?"
 # How often the progress is read in the expected time.
 LOOKS = 400
 
 COLUMNS = (
     Column(
         "time_to_half_ns",
-        "half huge",
+        "half after",
         "ns",
         "until half is huge, -1: not within one full scan",
         style="seconds",
     ),
     Column(
         "time_to_all_ns",
-        "all huge",
+        "all after",
         "ns",
         "until all is huge, -1: not within one full scan",
         style="seconds",
@@ -69,7 +71,6 @@ class Parameters:
         default=(10_000, 100),
         metadata={"min": 1, "max": UINT_MAX, "help": "time between wake-ups"},
     )
-    snapshots: tuple[float, ...] = field(default=(), metadata=SNAPSHOTS)
 
 
 def build(parameters: Parameters) -> Study:
@@ -90,13 +91,14 @@ def build(parameters: Parameters) -> Study:
     for sleep in parameters.scan_sleep_millisecs:
         for pages in parameters.pages_to_scan:
             tuned = Khugepaged(pages_to_scan=pages, scan_sleep_millisecs=sleep)
-            variants.append(_variant(machine, blocks, tuned, parameters.snapshots))
-    return Study(QUESTION, "tuning", tuple(variants), (*COLUMNS, *THP))
+            variants.append(_variant(machine, blocks, tuned))
+    columns = first(
+        (*COLUMNS, *THP, *TIMES), "time_to_half_ns", "time_to_all_ns", "thp_share"
+    )
+    return Study(__doc__, "tuning", tuple(variants), columns, verdict=_verdict)
 
 
-def _variant(
-    machine: Machine, blocks: int, tuned: Khugepaged, snapshots: Sequence[float]
-) -> Variant:
+def _variant(machine: Machine, blocks: int, tuned: Khugepaged) -> Variant:
     pace = max(1, tuned.pages_to_scan // HPAGE_PMD_NR)
     sleep = tuned.scan_sleep_millisecs * 1_000_000
     expected = -(-blocks // pace) * sleep + blocks * Costs().collapse_ns
@@ -105,7 +107,6 @@ def _variant(
         thp=Thp(enabled="madvise"),
         khugepaged=tuned,
         epoch_ns=max(1_000_000_000, step),
-        snapshots_ns=nanoseconds(snapshots),
     )
     return Variant(
         f"{tuned.pages_to_scan} pages, sleep {tuned.scan_sleep_millisecs} ms",
@@ -142,3 +143,27 @@ def _steps(simulation: Simulation, blocks: int, step: int) -> dict[str, float]:
         "failures": simulation.total("thp_collapse_alloc_failed"),
         "full_scans": simulation.full_scans,
     }
+
+
+# --- the screen -----------------------------------------------------------------------
+
+
+def _verdict(study: Study, rows: Sequence[Row]) -> str:
+    """Say how long the first tuning takes, and what the fastest one gains."""
+    done = [row for row in rows if row["time_to_all_ns"] >= 0]
+    if not done:
+        return "In no tuning all memory is huge after one full scan."
+    best = min(done, key=lambda row: row["time_to_all_ns"])
+    slow = max(done, key=lambda row: row["time_to_all_ns"])
+    text = f"All memory is huge after {seconds(slow['time_to_all_ns'])} ({_name(slow)})"
+    if best is not slow:
+        gain = ratio(slow["time_to_all_ns"], best["time_to_all_ns"])
+        took = seconds(best["time_to_all_ns"])
+        text += f", and after {took} ({_name(best)}), {gain} as fast"
+    never = [_name(row) for row in rows if row not in done]
+    late = f" Not within one full scan: {'; '.join(never)}." if never else ""
+    return f"{text}.{late}"
+
+
+def _name(row: Row) -> str:
+    return str(row["tuning"])

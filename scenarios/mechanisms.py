@@ -1,7 +1,8 @@
 """Threads move to another node: what does it cost to bring their memory after them?
 
-A process first touches an eighth of the machine's memory on node 0.  Its threads then
-move to node 2 and use pages chosen uniformly at random.  Each mechanism gets one
+A process first touches an eighth of the machine's memory on its first node.  Its
+threads then move to the farthest node that has CPUs (node 2 of the default machine) and
+use pages chosen uniformly at random.  Each mechanism gets one
 chance, at the move: do nothing, move everything at once with mbind, or mark everything
 once, so that each page migrates when it is next touched.  Nobody tells NUMA balancing
 about the move: it scans at its own pace, 256 MiB at a time, and has to find out.  A run
@@ -13,16 +14,15 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from ..engine.settings.numa_balancing import Balancing
-from ..engine.settings.settings import SNAPSHOTS, Settings, nanoseconds
+from ..engine.settings.settings import Settings
 from ..engine.settings.thp import Khugepaged, Thp
 from ..engine.settings.tlb_size import Tlb
 from ..engine.study.columns import SUMMARY, THP_SHARE, Column, hide
 from ..engine.study.study import Study
 from .common import mechanism
 from .common.moved_job import TASKS, MovedJob, machine_of, pages_of, variants
-from .common.table import Row, count, percent, seconds, table
+from .common.table import Row, count, filled, percent, seconds, table
 
-QUESTION = "Which mechanism brings memory after threads that move, and at what price?"
 SCANNED = Column(
     "numa_pte_updates",
     "scanned",
@@ -57,7 +57,6 @@ class Parameters:
     mechanisms: tuple[str, ...] = field(
         default=mechanism.MECHANISMS, metadata={"help": "mechanisms to compare"}
     )
-    snapshots: tuple[float, ...] = field(default=(), metadata=SNAPSHOTS)
     thp: Thp = Thp()
     khugepaged: Khugepaged = Khugepaged()
     tlb: Tlb = Tlb()
@@ -68,7 +67,7 @@ def build(parameters: Parameters) -> Study:
     """Return the study; BadInput if the machine or a mechanism does not fit."""
     machine = machine_of(parameters.machine, parameters.memory)
     job = MovedJob(
-        pages_of(parameters.memory, parameters.tasks),
+        pages_of(machine, parameters.memory, parameters.tasks),
         parameters.tasks,
         parameters.touches,
         parameters.refs,
@@ -80,27 +79,27 @@ def build(parameters: Parameters) -> Study:
         khugepaged=parameters.khugepaged,
         tlb=parameters.tlb,
         balancing=parameters.balancing,
-        snapshots_ns=nanoseconds(parameters.snapshots),
     )
     return Study(
-        QUESTION,
+        __doc__,
         "mechanism",
         tuple(variants(machine, job, settings, parameters.mechanisms)),
         (THP_SHARE, SCANNED, *hide(SUMMARY, "oom_kills")),
         report=partial(_report, balancing=parameters.balancing, pages=job.pages),
+        varied=mechanism.VARIED,
     )
 
 
 def _report(study: Study, rows: list[Row], balancing: Balancing, pages: int) -> str:
     """Return the table, and how far NUMA balancing got."""
     row = {one["mechanism"]: one for one in rows}.get(mechanism.BALANCING)
-    if row is None:
+    if row is None or not row["numa_pte_updates"]:
         return table(study, rows)
     marked = row["numa_pte_updates"]
-    return (
-        f"{table(study, rows)}\n\n"
+    note = (
         f"balancing marked {count(marked)} pages in {seconds(row['run_time_ns'])},"
-        f" {percent(marked / pages)} of the job's memory. It is not\n"
-        f"told of the move: it starts {count(balancing.scan_delay_ms)} ms after the job"
-        " and scans at most 2,560 MB/s."
+        f" {percent(marked / pages)} of the job's memory. It is not told of the move:"
+        f" it starts {count(balancing.scan_delay_ms)} ms after the job and scans at"
+        " most 2,560 MB/s."
     )
+    return f"{table(study, rows)}\n\n{filled(note)}"

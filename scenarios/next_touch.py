@@ -6,23 +6,24 @@ fraction.  NUMA balancing would have to find out by itself, and the job is over 
 it looks, so it runs only if asked for (``mechanisms=none,eager,hinting,balancing``).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from ..engine.errors import BadInput
-from ..engine.machines import spec
 from ..engine.settings.settings import Settings
 from ..engine.simulation import Simulation
 from ..engine.study.columns import SUMMARY, hide
+from ..engine.study.figures import listed, ratio
 from ..engine.study.study import Study, Variant
+from ..engine.study.verdict import SAME, apart, fastest, ranked, sentences
 from ..engine.workloads.kinds import NextTouch
 from ..kernels.words import PAGE_SIZE
 from .common import mechanism
-from .common.moved_job import pages_of
-from .common.tasks import move_tasks, start_tasks
+from .common.moved_job import machine_of, pages_of
+from .common.table import Row
+from .common.tasks import ends, move_tasks, start_tasks
 
-QUESTION = "From which touched fraction on does moving everything at once pay?"
-HOME, AWAY = 0, 1
 # Each page moves once, and convergence would be that of the last of several runs.
 _UNUSED = ("oom_kills", "pages_moved_back", "converged_ns")
 
@@ -51,10 +52,8 @@ class Parameters:
 
 def build(parameters: Parameters) -> Study:
     """Return the study: one variant for each mechanism and fraction."""
-    machine = spec.machine(parameters.machine, parameters.memory)
-    if machine.nodes <= AWAY or not machine.cpus[HOME] or not machine.cpus[AWAY]:
-        raise BadInput(f"machine must have CPUs on nodes 0 and 1, got {machine.name}")
-    pages = pages_of(parameters.memory, parameters.tasks)
+    machine = machine_of(parameters.machine, parameters.memory)
+    pages = pages_of(machine, parameters.memory, parameters.tasks)
     variants = []
     for fraction in parameters.fractions:
         if not 0 < fraction <= 1:
@@ -81,19 +80,28 @@ def build(parameters: Parameters) -> Study:
                     mapped_pages=pages,
                 )
             )
-    return Study(QUESTION, "case", tuple(variants), hide(SUMMARY, *_UNUSED))
+    return Study(
+        __doc__,
+        "case",
+        tuple(variants),
+        hide(SUMMARY, *_UNUSED),
+        verdict=_verdict,
+        group=_fraction,
+        varied=mechanism.VARIED,
+    )
 
 
 def _steps(
     simulation: Simulation, parameters: Parameters, name: str, pages: int, touched: int
 ) -> None:
+    home, away = ends(simulation.machine)
     process = simulation.spawn("job")
-    tasks = start_tasks(simulation, process, HOME, parameters.tasks)
+    tasks = start_tasks(simulation, process, home, parameters.tasks)
     region = simulation.mmap(process, pages * PAGE_SIZE, "data")
     simulation.populate(tasks[0], region)
-    move_tasks(simulation, tasks, AWAY)
+    move_tasks(simulation, tasks, away)
     simulation.synchronize()
-    mechanism.repair(simulation, tasks[0], region, name, AWAY)
+    mechanism.repair(simulation, tasks[0], region, name, away)
     simulation.synchronize()
     slab = pages // parameters.tasks
     for _ in range(parameters.times):
@@ -109,3 +117,55 @@ def _steps(
                 for i, task in enumerate(tasks)
             ]
         )
+
+
+# --- the screen -----------------------------------------------------------------------
+
+
+def _fraction(row: Row) -> str:
+    """Return the touched fraction of a row; times are compared within it."""
+    return str(row["case"]).rpartition(" ")[2]
+
+
+def _mechanism(row: Row) -> str:
+    return str(row["case"]).rpartition(" ")[0]
+
+
+def _verdict(study: Study, rows: Sequence[Row]) -> str:
+    """Say from which fraction on moving everything at once is as fast as the best."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(_fraction(row), []).append(row)
+    order = sorted(groups, key=lambda fraction: float(fraction.rstrip("%")))
+    best = {one: ranked(study, groups[one]).rows for one in order}
+    if not all(any(_mechanism(row) == "eager" for row in best[one]) for one in order):
+        return fastest(study, rows)
+    lost = [one for one in order if not _pays(best[one])]
+    rank = ranked(study, rows)
+    return sentences(_answer(order, lost, best), *apart(study, rank))
+
+
+def _pays(rows: list[Row]) -> bool:
+    """Tell whether eager is as fast as the first of ``rows``, which is fastest."""
+    (eager,) = (row for row in rows if _mechanism(row) == "eager")
+    return bool(eager["run_time_ns"] <= rows[0]["run_time_ns"] * (1 + SAME))
+
+
+def _answer(order: list[str], lost: list[str], best: dict[str, list[Row]]) -> str:
+    winners = listed(list(dict.fromkeys(_mechanism(best[one][0]) for one in lost)))
+    if not lost:
+        return f"Moving everything at once pays from {order[0]} touched on."
+    worst = best[lost[0]]
+    (eager,) = (row for row in worst if _mechanism(row) == "eager")
+    price = ratio(eager["run_time_ns"], worst[0]["run_time_ns"])
+    loses = f"at {lost[0]} it takes {price} of the fastest"
+    if lost[-1] == order[-1]:
+        return (
+            f"Moving everything at once is slower than {winners} at {listed(lost)}"
+            f" touched; {loses}."
+        )
+    first = order[order.index(lost[-1]) + 1]
+    return (
+        f"Moving everything at once pays from {first} touched on; up to {lost[-1]}"
+        f" {winners} is faster, and {loses}."
+    )

@@ -16,7 +16,7 @@ doubled: does the ranking of the mechanisms change?
 """
 
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import NamedTuple
@@ -30,21 +30,21 @@ from ..engine.settings.thp import Thp
 from ..engine.settings.tlb_size import Tlb
 from ..engine.simulation import Simulation
 from ..engine.state.process import Process, Region, Task
-from ..engine.study.columns import Column
+from ..engine.study.columns import TIMES, Column
+from ..engine.study.figures import listed
 from ..engine.study.study import Study, Variant
 from ..engine.workloads.kinds import Gups, Stencil, Stream, Workload, Zipf
 from ..kernels.counters import Cause
 from ..kernels.words import HPAGE_PMD_NR, PAGE_SIZE
 from .common import mechanism, moved_job
-from .common.moved_job import AWAY, HOME, TASKS, MovedJob
+from .common.moved_job import TASKS, MovedJob
 from .common.question_columns import share
-from .common.table import Row, aligned, percent, seconds
-from .common.tasks import move_tasks, start_tasks
+from .common.table import Row, blocks, filled, percent, seconds
+from .common.tasks import ends, machine_with, move_tasks, start_tasks
 
-QUESTION = "What do the wrong node and small pages cost, and which constants matter?"
 #: Van Riel, linux-mm, 6 July 2012.
 SEED_NODE, SEED_PAGES = (0.10, 0.20), (0.05, 0.15)
-PLACES = {"local": HOME, "remote": AWAY}
+PLACES = ("local", "remote")
 PAGES = {"2M": "always", "4K": "never"}
 # Large enough that page tables of 4 KiB pages do not fit the caches of a core.
 LEAST = 1 << 26
@@ -57,6 +57,7 @@ COLUMNS = (
     share("remote_penalty", "wrong node", "extra time against local memory"),
     share("small_page_penalty", "4K pages", "extra time against 2 MiB pages"),
     Column("run_time_ns", "time", "ns", "simulated time of a whole run", style="ratio"),
+    *TIMES,
 )
 
 
@@ -93,9 +94,9 @@ def build(parameters: Parameters) -> Study:
             f"memory must be at least {format_size(LEAST)},"
             f" got {format_size(parameters.memory)}"
         )
-    machine = moved_job.machine_of(parameters.machine, 8 * parameters.memory)
+    machine = machine_with(parameters.machine, 2 * parameters.memory)
     variants = (*_penalties(machine, parameters), *_ranking(parameters))
-    return Study(QUESTION, "case", variants, COLUMNS, report=_report)
+    return Study(__doc__, "case", variants, COLUMNS, report=_report, verdict=_verdict)
 
 
 # --- penalties ------------------------------------------------------------------------
@@ -182,11 +183,12 @@ class Spent(NamedTuple):
 
 def _measure(simulation: Simulation, case: Case, pages: int, count: int) -> Spent:
     """Run a workload twice; return what the second run took, with a warm TLB."""
+    home, away = ends(simulation.machine)
     process = simulation.spawn("job")
-    tasks = start_tasks(simulation, process, HOME, 1)
+    tasks = start_tasks(simulation, process, home, 1)
     region = simulation.mmap(process, pages * PAGE_SIZE, "data")
     simulation.populate(tasks[0], region)
-    move_tasks(simulation, tasks, PLACES[case.place])
+    move_tasks(simulation, tasks, home if case.place == "local" else away)
     work = WORKLOADS[case.load](tasks[0], region, count)
     simulation.run([work])
     before = _spent(simulation, process, tasks[0])
@@ -220,14 +222,15 @@ def _figures(
 
 def _ranking(parameters: Parameters) -> list[Variant]:
     """Return the variants of ``mechanisms`` for each change of a constant."""
-    job = MovedJob(moved_job.pages_of(parameters.ranking, TASKS))
+    machine = moved_job.machine_of(parameters.machine, parameters.ranking)
+    job = MovedJob(moved_job.pages_of(machine, parameters.ranking, TASKS))
     settings = Settings(
         swap_bytes=parameters.ranking // 128,
         thp=Thp(enabled="always"),
         tlb=parameters.tlb,
     )
     variants = moved_job.variants(
-        moved_job.machine_of(parameters.machine, parameters.ranking),
+        machine,
         job,
         settings,
         # Runs of this size are over before NUMA balancing looks at them.
@@ -270,7 +273,47 @@ def _ranked(
 def _report(study: Study, rows: list[Row]) -> str:
     """Return both penalties beside Van Riel's, and the ranking and its changes."""
     row = {one["case"]: one for one in rows}
-    return "\n".join([study.question, "", *_both_penalties(row), "", *_order(row)])
+    title = [filled(study.question), "", filled(_verdict(study, rows)), ""]
+    return "\n".join([*title, *_both_penalties(row), "", *_order(row)])
+
+
+def _verdict(study: Study, rows: Sequence[Row]) -> str:
+    """Say what each penalty is, and whether the costs decide who wins."""
+    row = {one["case"]: one for one in rows}
+    node, small = (
+        sorted(one[name] for one in row.values() if one[name] == one[name])
+        for name in ("remote_penalty", "small_page_penalty")
+    )
+    orders = _orders(row)
+    first = {order[0] for order in orders.values()}
+    wins = (
+        f"{first.pop()} stays fastest"
+        if len(first) == 1
+        else f"{listed(sorted(first), 'or')} is fastest"
+    )
+    return (
+        f"Memory on the wrong node costs {percent(node[0])} to {percent(node[-1])} more"
+        f" time, 4 KiB pages {percent(small[0])} to {percent(small[-1])}. With each"
+        f" cost halved and doubled {wins} of the mechanisms."
+    )
+
+
+def _orders(row: dict[str, Row]) -> dict[str, list[str]]:
+    """Return the mechanisms, fastest first, by the change of a constant."""
+    return {
+        change: sorted(times, key=times.__getitem__)
+        for change, times in _times(row).items()
+    }
+
+
+def _times(row: dict[str, Row]) -> dict[str, dict[str, int]]:
+    """Return the time of each mechanism, by the change of a constant."""
+    times: dict[str, dict[str, int]] = {}
+    for case, one in row.items():
+        change, comma, name = case.partition(", ")
+        if comma:
+            times.setdefault(change, {})[name] = one["run_time_ns"]
+    return times
 
 
 def _both_penalties(row: dict[str, Row]) -> list[str]:
@@ -299,7 +342,7 @@ def _both_penalties(row: dict[str, Row]) -> list[str]:
         cells = [percent(value) for value in column("miss_share", size, "local")]
         shown.append((f"misses {size}", cells))
     return [
-        *aligned(shown),
+        blocks(shown),
         "",
         "Van Riel said 10-20 % for the wrong node and 5-15 % for 4 KiB pages; each"
         " figure\nis below, in or above that range.",
@@ -328,15 +371,7 @@ def _judgement(value: float, seed: tuple[float, float]) -> str:
 
 def _order(row: dict[str, Row]) -> list[str]:
     """Return the ranking, and the changes of a constant that give another ranking."""
-    times: dict[str, dict[str, int]] = {}
-    for case, one in row.items():
-        change, comma, name = case.partition(", ")
-        if comma:
-            times.setdefault(change, {})[name] = one["run_time_ns"]
-    orders = {
-        change: sorted(by_mechanism, key=by_mechanism.__getitem__)
-        for change, by_mechanism in times.items()
-    }
+    times, orders = _times(row), _orders(row)
     usual = orders.pop("as is")
     other = {change: order for change, order in orders.items() if order != usual}
     unused = [change for change in orders if times[change] == times["as is"]]

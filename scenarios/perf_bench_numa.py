@@ -1,4 +1,4 @@
-"""perf bench numa: do the threads of a process and its memory come together, how soon?
+"""perf bench numa: do the threads of a process and its memory come together?
 
 Molnar's figures of December 2012 (v3.7-rc8, 4 nodes, 32 CPUs, 64 GB): "PxT" is P
 processes of T threads, and all threads clear the 512 MiB of their process.  As there
@@ -32,10 +32,9 @@ from ..kernels.words import CACHE_LINE, PAGE_SIZE
 from .common.block import BLOCK
 from .common.mechanism import check_knobs, settings_for
 from .common.opteron import NODES, opteron, spread
-from .common.question_columns import ONLY_LAZY, moment
-from .common.table import Row, aligned, table
+from .common.question_columns import ONLY_LAZY, first, moment
+from .common.table import Row, blocks, filled, table
 
-QUESTION = "Do the threads of a process and its memory come together, and how soon?"
 #: CPUs of each node.
 CPUS = 8
 #: Pages that an access sweeps.
@@ -64,27 +63,32 @@ BANDWIDTH = {
 KERNELS = ("v3.7", "balancenuma", "AutoNUMA", "numa-u")
 
 COLUMNS = (
-    moment(
-        "tasks_converged_ns",
-        "threads together",
-        "until all threads of each process were on one node, NaN: never",
-    ),
-    moment(
-        "memory_converged_ns",
-        "memory, too",
-        "until nine tenths of its memory were there as well, NaN: never",
-    ),
-    Column(
-        "gigabytes_per_s",
-        "GB/s",
-        "1e9 byte/s",
-        "memory cleared per second over the whole run",
-        dtype="f8",
+    *first(
+        (
+            moment(
+                "tasks_converged_ns",
+                "threads together",
+                "until all threads of each process were on one node, NaN: never",
+            ),
+            moment(
+                "memory_converged_ns",
+                "memory, too",
+                "until nine tenths of its memory were there as well, NaN: never",
+            ),
+            Column(
+                "gigabytes_per_s",
+                "GB/s",
+                "1e9 byte/s",
+                "memory cleared per second over the whole run",
+                dtype="f8",
+            ),
+        )
     ),
     Column("numa_hint_faults", "hint faults", "1", "faults on marked pages"),
     Column("numa_task_migrated", "tasks moved", "1", "tasks moved to their memory"),
     Column("numa_task_swapped", "tasks swapped", "1", "pairs of tasks that swapped"),
 )
+_MOMENTS = ("tasks_converged_ns", "memory_converged_ns")
 _COUNTERS = ("numa_hint_faults", "numa_task_migrated", "numa_task_swapped")
 _UNUSED = (*ONLY_LAZY, "faults", "pages_refused", "converged_ns", "run_time_ns")
 
@@ -155,8 +159,15 @@ def build(parameters: Parameters) -> Study:
                     mapped_pages=0,
                 )
             )
-    columns = (*COLUMNS, *hide(SUMMARY, *_UNUSED))
-    return Study(QUESTION, ("run", "mode"), tuple(variants), columns, report=_report)
+    return Study(
+        __doc__,
+        ("run", "mode"),
+        tuple(variants),
+        (*COLUMNS, *hide(SUMMARY, *_UNUSED)),
+        report=_report,
+        verdict=_verdict,
+        varied=("balancing.mode",),
+    )
 
 
 def _parsed(name: str) -> tuple[int, int]:
@@ -293,10 +304,31 @@ def _report(study: Study, rows: list[Row]) -> str:
             table(study, rows),
             *_published("converged", CONVERGENCE, _CONVERGED, row),
             *_published("bandwidth", BANDWIDTH, _BANDWIDTH, row),
-            "Published in 2012 and here: seconds until the threads of each process are"
-            " on one\nnode, and its memory too (published 100: not within 100 s), and"
-            " GB/s.",
+            filled(
+                "Published in 2012 and here: seconds until the threads of each process"
+                " are on one node, and its memory too (published 100: not within"
+                " 100 s), and GB/s."
+            ),
         ]
+    )
+
+
+def _verdict(study: Study, rows: Sequence[Row]) -> str:
+    """Say in how many runs threads and memory meet, and what that does to bandwidth."""
+    texts = []
+    for mode in ("off", "balancing"):
+        mine = [row for row in rows if row["mode"] == mode]
+        met = [sum(not np.isnan(row[name]) for row in mine) for name in _MOMENTS]
+        what = "Without balancing" if mode == "off" else "With balancing"
+        texts.append(
+            f"{what} the threads of each process come together in {met[0]} of"
+            f" {len(mine)} runs, and their memory in {met[1]}."
+        )
+    rate = {(row["run"], row["mode"]): row["gigabytes_per_s"] for row in rows}
+    gains = [rate[run, "balancing"] / rate[run, "off"] for run, mode in rate]
+    return (
+        f"{' '.join(texts)} Balancing clears x{min(gains):.2f} to x{max(gains):.2f} as"
+        " many bytes a second."
     )
 
 
@@ -329,7 +361,7 @@ def _published(
     for what, mode, column, unit in ours:
         values = [row[run, mode][column] / unit for run in names]
         shown.append((what, [_figure(value) for value in values]))
-    return ["\n".join(aligned(shown))]
+    return [blocks(shown)]
 
 
 def _figure(value: float | None) -> str:

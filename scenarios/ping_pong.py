@@ -12,25 +12,27 @@ All tasks are threads of one process, half of them on each node, and touch all o
 pages at random.  The scheduler leaves them where they are (``balancing.placement``).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 from ..engine.errors import BadInput
-from ..engine.machines import spec
 from ..engine.settings.numa_balancing import Balancing
 from ..engine.settings.settings import Settings
 from ..engine.settings.thp import Thp
 from ..engine.simulation import Simulation
 from ..engine.study.columns import SUMMARY, Column, hide
+from ..engine.study.figures import count, percent, ratio, seconds
 from ..engine.study.study import Study, Variant
+from ..engine.study.verdict import name_of
 from ..engine.workloads.kinds import Uniform
 from ..kernels.counters import Refusal
 from ..kernels.words import HPAGE_PMD_NR, PAGE_SIZE
 from .common.mechanism import BALANCING, check_knobs, settings_for
-from .common.question_columns import ONLY_LAZY
-from .common.tasks import start_tasks
+from .common.question_columns import ONLY_LAZY, first
+from .common.table import Row
+from .common.tasks import ends, machine_with, start_tasks
 
-QUESTION = "Tasks on two nodes share pages: which rules stop pages from bouncing?"
 #: (filter, groups) by the name of the variant.
 FILTERS = {
     "none": ("none", False),
@@ -52,7 +54,7 @@ COLUMNS = (
     Column(
         "group_weight", "group weight", "page", "pages kept: the group uses their node"
     ),
-    Column("moves_per_page", "moves/page", "1", "average moves of a page", "f8"),
+    *first((Column("moves_per_page", "moves/page", "1", "moves of a page", "f8"),)),
 )
 _UNUSED = (*ONLY_LAZY, "pages_refused", "pages_refused_by", "faults", "converged_ns")
 
@@ -84,9 +86,7 @@ def build(parameters: Parameters) -> Study:
                 f"balancing.{name} must be left alone, the variants try every rule,"
                 f" got {value}"
             )
-    machine = spec.machine(parameters.machine, 8 * parameters.mapped)
-    if machine.nodes < 2 or not all(machine.cpus[:2]):
-        raise BadInput(f"machine must have CPUs on nodes 0 and 1, got {machine.name}")
+    machine = machine_with(parameters.machine, 4 * parameters.mapped)
     pages = parameters.mapped // PAGE_SIZE // HPAGE_PMD_NR * HPAGE_PMD_NR
     if not pages:
         raise BadInput(f"mapped must be at least 2 MiB, got {parameters.mapped} bytes")
@@ -112,10 +112,12 @@ def build(parameters: Parameters) -> Study:
                 )
             )
     return Study(
-        QUESTION,
+        __doc__,
         ("filter", "remembers"),
         tuple(variants),
-        (*COLUMNS, *hide(SUMMARY, *_UNUSED)),
+        (*COLUMNS, *first(hide(SUMMARY, *_UNUSED), "pages_moved_back")),
+        verdict=_verdict,
+        varied=("balancing.mode",),
     )
 
 
@@ -125,7 +127,7 @@ def _steps(
     process = simulation.spawn("shared")
     tasks = [
         task
-        for node in (0, 1)
+        for node in ends(simulation.machine)
         for task in start_tasks(simulation, process, node, parameters.tasks)
     ]
     region = simulation.mmap(process, pages * PAGE_SIZE, "data")
@@ -144,3 +146,30 @@ def _steps(
         "group_weight": int(refused[Refusal.GROUP_WEIGHT]),
         "moves_per_page": simulation.total("numa_pages_migrated") / pages,
     }
+
+
+# --- the screen -----------------------------------------------------------------------
+
+
+def _verdict(study: Study, rows: Sequence[Row]) -> str:
+    """Say which rules stop pages from moving back, and what that does to the time."""
+    if not any(row["numa_hint_faults"] for row in rows):
+        took = seconds(rows[0]["run_time_ns"])
+        return f"The job ended in {took}, before the first scan: no rule was asked."
+    back = [name_of(study, row) for row in rows if row["pages_moved_back"]]
+    fast = min(rows, key=lambda row: row["run_time_ns"])
+    slow = max(rows, key=lambda row: row["run_time_ns"])
+    most = max(rows, key=lambda row: row["pages_moved_back"])
+    pages = count(int(most["pages_moved_back"]))
+    bounce = (
+        f"Pages move back with ({'), ('.join(back)}), up to {pages} of them, and not"
+        " with the other rules."
+        if back
+        else "No page moves back, whatever the rule."
+    )
+    return (
+        f"{bounce} ({name_of(study, fast)}) is fastest, {seconds(fast['run_time_ns'])}"
+        f" and {percent(float(fast['local_fraction']))} local; ({name_of(study, slow)})"
+        f" takes {ratio(slow['run_time_ns'], fast['run_time_ns'])} of that, with"
+        f" {percent(float(slow['local_fraction']))} local."
+    )

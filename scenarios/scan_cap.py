@@ -1,22 +1,22 @@
-"""How long until NUMA balancing notices that threads have moved, at 1 GiB to 16 TiB?
+"""How long until NUMA balancing notices that threads have moved?
 
-A process touches its memory, all of it huge pages, on node 0; then its threads move to
-node 1 and work on.  Only the scanner can bring their memory after them.  However large
-a process is, it is scanned 256 MiB at a time, every 100 ms at most (``scan_size_mb``,
-and ``MAX_SCAN_WINDOW`` of kernel/sched/fair.c).  That is 2,560 MB/s, so one pass over a
-terabyte takes at least 410 s.  Tasks are not moved (``balancing.placement``), so the
-memory has to move.
+A process of 1 GiB to 16 TiB touches its memory, all of it huge pages, on one node; then
+its threads move to another node and work on.  Only the scanner can bring their memory
+after them.  However large a process is, it is scanned 256 MiB at a time, every 100 ms
+at most (``scan_size_mb``, and ``MAX_SCAN_WINDOW`` of kernel/sched/fair.c).  That is
+2,560 MB/s, so one pass over a terabyte takes at least 410 s.  Tasks are not moved
+(``balancing.placement``), so the memory has to move.
 
 Whatever the size, a huge page is touched a few times while the scanner passes over all
 of them once: each access stands for the number of cache lines which that takes.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from ..engine.errors import BadInput
-from ..engine.machines import spec
 from ..engine.machines.machine import Machine
 from ..engine.settings.numa_balancing import Balancing
 from ..engine.settings.settings import Settings
@@ -25,55 +25,59 @@ from ..engine.settings.thp import Thp
 from ..engine.simulation import Simulation
 from ..engine.state.process import Process, Region, Task
 from ..engine.study.columns import SUMMARY, Column, hide
+from ..engine.study.figures import percent, seconds
 from ..engine.study.study import Study, Variant
 from ..engine.workloads.kinds import Sweep
 from ..kernels.words import HPAGE_PMD_NR, PAGE_SIZE
 from .common.block import BLOCK
 from .common.mechanism import BALANCING, check_knobs, settings_for
-from .common.question_columns import ONLY_LAZY, moment, share
-from .common.table import Row, table
-from .common.tasks import move_tasks, start_tasks, wait_for
+from .common.question_columns import ONLY_LAZY, first, later, moment, share
+from .common.table import Row, filled, table
+from .common.tasks import ends, machine_with, move_tasks, start_tasks, wait_for
 
-QUESTION = "How long until NUMA balancing notices that threads have moved?"
 #: Most bytes of a process that are scanned in a second.
 CAP = 2560 << 20
 #: Touches of each page, by all threads together, in the time of the fastest pass.
 TOUCHES = 8
 #: How often the progress is read in that time.
 LOOKS = 50
-HOME, AWAY = 0, 1
 _NAN = float("nan")
 
-COLUMNS = (
-    moment(
-        "pass_ns",
-        "one pass",
-        "from the move until the scanner had been everywhere, NaN: never",
-    ),
-    moment(
-        "half_ns",
-        "half moved",
-        "from the move until half of the memory had followed, NaN: never",
-    ),
-    moment(
-        "most_ns",
-        "90 % moved",
-        "from the move until nine tenths of the memory had followed, NaN: never",
-    ),
-    Column(
-        "scan_mb_per_s",
-        "MB/s scanned",
-        "1048576 byte/s",
-        "memory marked per second since the move",
-        dtype="f8",
-    ),
-    share("cap_share", "of 2,560", "scan rate as a fraction of the cap"),
+COLUMNS = first(
+    (
+        moment(
+            "pass_ns",
+            "one pass",
+            "from the move until the scanner had been everywhere, NaN: never",
+        ),
+        moment(
+            "half_ns",
+            "half moved",
+            "from the move until half of the memory had followed, NaN: never",
+        ),
+        moment(
+            "most_ns",
+            "90 % moved",
+            "from the move until nine tenths of the memory had followed, NaN: never",
+        ),
+        Column(
+            "scan_mb_per_s",
+            "MB/s scanned",
+            "1048576 byte/s",
+            "memory marked per second since the move",
+            dtype="f8",
+        ),
+        share(
+            "cap_share", "of 2,560", "scan rate as a fraction of the cap of 2,560 MB/s"
+        ),
+    )
 )
 _UNUSED = (
     *ONLY_LAZY,
     "converged_ns",
     "run_time_ns",
     "local_fraction",
+    "local_fraction_end",
     "pages_refused",
 )
 
@@ -105,19 +109,19 @@ def build(parameters: Parameters) -> Study:
         if size < BLOCK:
             raise BadInput(f"sizes must be at least 2 MiB, got {format_size(size)}")
         # All of it fits on either node.
-        machine = spec.machine(parameters.machine, 4 * size)
-        if machine.nodes != 2 or not all(machine.cpus):
-            raise BadInput(
-                f"machine must have two nodes with CPUs, got {machine.name} with"
-                f" {machine.nodes}"
-            )
+        machine = machine_with(parameters.machine, 2 * size)
         variants += [
             _variant(machine, size, threads, parameters)
             for threads in parameters.threads
         ]
-    columns = (*COLUMNS, *hide(SUMMARY, *_UNUSED))
     return Study(
-        QUESTION, ("size", "threads"), tuple(variants), columns, report=_report
+        __doc__,
+        ("size", "threads"),
+        tuple(variants),
+        (*COLUMNS, *later(hide(SUMMARY, *_UNUSED))),
+        report=_report,
+        verdict=_verdict,
+        varied=("balancing.mode",),
     )
 
 
@@ -177,11 +181,12 @@ def _moved(
     simulation: Simulation, blocks: int, threads: int
 ) -> tuple[Process, Region, list[Task]]:
     """Start a process, touch its memory and move its threads off it."""
+    home, away = ends(simulation.machine)
     process = simulation.spawn(nbytes=2 * blocks * BLOCK)
-    tasks = start_tasks(simulation, process, HOME, threads)
+    tasks = start_tasks(simulation, process, home, threads)
     region = simulation.mmap(process, blocks * BLOCK, "data")
     simulation.populate(tasks[0], region)
-    move_tasks(simulation, tasks, AWAY)
+    move_tasks(simulation, tasks, away)
     simulation.synchronize()
     wait_for(simulation, tasks[0])
     return process, region, tasks
@@ -199,7 +204,8 @@ class _Work:
     ) -> None:
         self.simulation, self.region, self.tasks = simulation, region, tasks
         blocks = region.pages // HPAGE_PMD_NR
-        latency = int(simulation.machine.latency_ns[AWAY, HOME])
+        home, away = ends(simulation.machine)
+        latency = int(simulation.machine.latency_ns[away, home])
         # How long one touch of a huge page by one thread may take.
         touch = fastest * len(tasks) / (TOUCHES * blocks)
         self.refs = max(1, int(touch / latency))
@@ -238,9 +244,24 @@ def _seq(simulation: Simulation, process: Process) -> int:
 
 def _report(study: Study, rows: list[Row]) -> str:
     """Return the table, and what the cap allows."""
-    return (
-        f"{table(study, rows)}\n\n"
+    note = (
         "At most 256 MiB of a process are scanned every 100 ms, which is 2,560 MB/s:"
-        "\n0.4 s for 1 GiB, 410 s for 1 TiB, 6,554 s for 16 TiB. The more threads share"
-        "\nmemory, the less often each scans it (task_scan_start)."
+        " 0.4 s for 1 GiB, 410 s for 1 TiB, 6,554 s for 16 TiB. The more threads share"
+        " memory, the less often each scans it (task_scan_start)."
     )
+    return f"{table(study, rows)}\n\n{filled(note)}"
+
+
+def _verdict(study: Study, rows: Sequence[Row]) -> str:
+    """Say how late the smallest and the largest process are noticed."""
+    texts = []
+    for row in [rows[0], rows[-1]][: len(rows)]:
+        half, most = float(row["half_ns"]), float(row["most_ns"])
+        never = "never, as it gave up before"
+        texts.append(
+            f"{row['size']} of {row['threads']} threads: half has followed after"
+            f" {never if math.isnan(half) else seconds(half)}, nine tenths after"
+            f" {never if math.isnan(most) else seconds(most)}, at"
+            f" {percent(float(row['cap_share']))} of the fastest scan."
+        )
+    return " ".join(texts)

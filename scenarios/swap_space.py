@@ -1,4 +1,4 @@
-"""Does a machine of 64 GiB to 16 TiB have the swap that lazy migration takes?
+"""Does a machine have the swap that lazy migration through the swap cache takes?
 
 Van Riel's fourth objection of July 2012: pages parked in the swap cache hold swap
 slots.  Terabyte machines do not have that many, and on small machines the parked pages
@@ -13,6 +13,7 @@ growth are scaled alike (``scale``), and the rest of the RAM is taken out of use
 huge pages which the swap cache has to split.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
@@ -27,26 +28,33 @@ from ..engine.settings.thp import Thp
 from ..engine.simulation import Simulation
 from ..engine.state.allocate import managed_pages, usable_pages
 from ..engine.study.columns import SUMMARY, THP_SHARE, Column, hide
+from ..engine.study.figures import listed, percent
 from ..engine.study.study import Study, Variant
+from ..engine.study.verdict import was_killed
 from ..engine.workloads.kinds import Sweep, Uniform
 from ..kernels.counters import Refusal
 from ..kernels.words import HPAGE_PMD_NR, PAGE_SIZE
 from .common import mechanism
 from .common.block import BLOCK
-from .common.question_columns import share, without_best
+from .common.question_columns import first, share, without_best
+from .common.table import Row
 from .common.tasks import move_tasks, nodes_with_cpus, start_tasks
 
-QUESTION = (
-    "Where does lazy migration through the swap cache stop, and whom does it kill?"
-)
 MECHANISMS = ("lazy_swapcache", "hinting")
 #: Most swap, in multiples of the memory: more has no addresses to be filled from.
 SWAP_MOST = 32
 _UNUSED = ("migcache_entries_peak", "pages_moved_back", "converged_ns")
 
 COLUMNS = (
-    share("parked_fraction", "parked", "share of the job's pages that was marked"),
-    Column("reclaim_failures", "no slot", "page", "pages refused for want of a slot"),
+    *first(
+        (
+            share("parked_fraction", "job marked", "share of the job that was marked"),
+            Column(
+                *("reclaim_failures", "no slot", "page"),
+                "pages refused for want of a slot",
+            ),
+        )
+    ),
     Column("pswpout", "swapped out", "page", "pages written to swap"),
     share("scale", "scale", "simulated part of the job, swap and growth"),
 )
@@ -91,7 +99,7 @@ def build(parameters: Parameters) -> Study:
                 for name in MECHANISMS
             ]
     columns = without_best((*COLUMNS, THP_SHARE, *hide(SUMMARY, *_UNUSED)))
-    return Study(QUESTION, "case", tuple(variants), columns)
+    return Study(__doc__, "case", tuple(variants), columns, verdict=_verdict)
 
 
 def _variant(
@@ -164,3 +172,31 @@ def _grow(simulation: Simulation, home: int, beyond: int) -> None:
     if beyond:
         load = Sweep(task=task, region=region, count=beyond, first=free)
         simulation.run([load])
+
+
+# --- the screen -----------------------------------------------------------------------
+
+
+def _verdict(study: Study, rows: Sequence[Row]) -> str:
+    """Say whom parked pages kill, and where there are too few slots for them."""
+    texts = []
+    for name in MECHANISMS:
+        mine = [row for row in rows if str(row["case"]).endswith(f", {name}")]
+        killed = [_machine(row) for row in mine if was_killed(row)]
+        texts.append(
+            f"With {name} the OOM killer comes in {len(killed)} of {len(mine)} cases"
+            + (f": {listed([f'({one})' for one in killed])}." if killed else ".")
+        )
+    short = [
+        f"{percent(float(row['parked_fraction']))} ({_machine(row)})"
+        for row in rows
+        if row["reclaim_failures"] and row["parked_fraction"] < 1
+    ]
+    if short:
+        texts.append(f"Slots are enough to park only {listed(short)} of the job.")
+    return " ".join(texts)
+
+
+def _machine(row: Row) -> str:
+    """Return the memory and the swap of a row."""
+    return str(row["case"]).rpartition(", ")[0]

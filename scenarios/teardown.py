@@ -16,21 +16,25 @@ from ..engine.settings.settings import Settings
 from ..engine.simulation import Simulation
 from ..engine.state.process import Region, Task
 from ..engine.study.columns import SUMMARY, VERDICT, Column, hide
+from ..engine.study.figures import count, listed
 from ..engine.study.study import Study, Variant
 from ..engine.workloads.kinds import Sweep
 from ..kernels.words import PAGE_SIZE
 from .common import mechanism
 from .common.block import BLOCK
+from .common.question_columns import first, later
+from .common.table import Row
 
-QUESTION = "Do fork trees with parked pages leave anything behind when they exit?"
 #: When the pages are parked: before the forks, between them, after them.
 MOMENTS = (0, 1, 2)
 
-COLUMNS = (
-    Column("trees", "trees", "1", "fork trees built and torn down"),
-    Column("leaked_frames", "leaked frames", "page", "frames in use at the end"),
-    Column("leaked_slots", "leaked slots", "page", "swap slots in use at the end"),
-    Column("leaked_entries", "leaked entries", "page", "entries in use at the end"),
+COLUMNS = first(
+    (
+        Column("trees", "trees", "1", "fork trees built and torn down"),
+        Column("leaked_frames", "leaked frames", "page", "frames in use at the end"),
+        Column("leaked_slots", "leaked slots", "page", "swap slots in use at the end"),
+        Column("leaked_entries", "leaked entries", "page", "entries in use at the end"),
+    )
 )
 
 
@@ -58,7 +62,7 @@ def build(parameters: Parameters) -> Study:
     cases = [(name, name, 0) for name in mechanism.LAZY]
     cases.append(("lazy_migcache_race", "lazy_migcache", parameters.wedge_ppm))
     return Study(
-        QUESTION,
+        __doc__,
         "mechanism",
         tuple(
             Variant(
@@ -71,7 +75,8 @@ def build(parameters: Parameters) -> Study:
             )
             for label, name, wedge_ppm in cases
         ),
-        COLUMNS + hide(SUMMARY, *VERDICT, "oom_kills"),
+        (*COLUMNS, *later(hide(SUMMARY, *VERDICT, "oom_kills"))),
+        verdict=_verdict,
     )
 
 
@@ -122,3 +127,26 @@ def _sweep(
 ) -> None:
     load = Sweep(task=task, region=region, count=count, write=write)
     simulation.run([load])
+
+
+# --- the screen -----------------------------------------------------------------------
+
+
+def _verdict(study: Study, rows: Sequence[Row]) -> str:
+    """Say which mechanisms leave something behind, and what."""
+    texts, clean = [], []
+    for row in rows:
+        left = [
+            f"{count(int(row[f'leaked_{what}']))} {what}"
+            for what in ("frames", "slots", "entries")
+            if row[f"leaked_{what}"]
+        ]
+        if left:
+            texts.append(f"{row['mechanism']} leaves {listed(left)} behind.")
+        else:
+            clean.append(str(row["mechanism"]))
+    trees = count(int(rows[0]["trees"]))
+    if clean:
+        verb = "leaves" if len(clean) == 1 else "leave"
+        texts.insert(0, f"After {trees} trees {listed(clean)} {verb} nothing behind.")
+    return " ".join(texts)

@@ -1,8 +1,9 @@
 """A huge page on the wrong node: move it whole, or split it and have it rebuilt?
 
 Van Riel's fifth objection of July 2012.  A process first touches an eighth of the
-machine's memory on node 0, as huge pages.  Its threads move to node 2, its memory is
-marked by PROT_NONE hinting, and they go on with pages chosen at random.  The variants
+machine's memory on its first node, as huge pages.  Its threads move to the farthest
+node, its memory is marked by PROT_NONE hinting, and they go on with pages chosen at
+random.  The variants
 differ in what a hint fault does to a huge page, and in what builds the page up again:
 
 whole           it migrates as one unit (Linux since 3.8)
@@ -15,22 +16,23 @@ khugepaged finds a block when some of its pages have moved and others have not. 
 builds the huge page on the old node, nothing moves it to the new one.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 from ..engine.errors import BadInput
-from ..engine.settings.settings import SNAPSHOTS, Settings, nanoseconds
-from ..engine.settings.sizes import format_size
+from ..engine.settings.settings import Settings
 from ..engine.settings.thp import ASLEEP, TARGETS, Khugepaged, Thp
 from ..engine.settings.tlb_size import Tlb
 from ..engine.study.columns import SUMMARY, THP, hide
+from ..engine.study.figures import listed, percent
 from ..engine.study.study import Study, Variant
-from ..kernels.words import HPAGE_PMD_NR, PAGE_SIZE
-from .common.moved_job import MovedJob, machine_of, run_job
-from .common.question_columns import ONLY_LAZY
-from .common.table import Row, table
+from ..engine.study.verdict import fastest, sentences
+from ..kernels.words import HPAGE_PMD_NR
+from .common.moved_job import MovedJob, machine_of, pages_of, run_job
+from .common.question_columns import ONLY_LAZY, first
+from .common.table import Row, filled, table
 
-QUESTION = "Huge pages on the wrong node: move them whole, or split and rebuild them?"
 # It scans 64 blocks, which takes 24 ms, and sleeps for a millisecond.
 BUSY = Khugepaged(pages_to_scan=64 * HPAGE_PMD_NR, scan_sleep_millisecs=1)
 
@@ -57,7 +59,6 @@ class Parameters:
             "help": "cache lines that an access stands for",
         },
     )
-    snapshots: tuple[float, ...] = field(default=(), metadata=SNAPSHOTS)
     khugepaged: Khugepaged = BUSY
     tlb: Tlb = Tlb(enabled=True)
 
@@ -66,12 +67,7 @@ def build(parameters: Parameters) -> Study:
     """Return the study; BadInput if the machine does not fit."""
     machine = machine_of(parameters.machine, parameters.memory)
     unit = parameters.tasks * HPAGE_PMD_NR
-    pages = parameters.memory // 8 // PAGE_SIZE // unit * unit
-    if pages == 0:
-        raise BadInput(
-            f"an eighth of memory must hold 2 MiB for each of {parameters.tasks} tasks,"
-            f" got {format_size(parameters.memory // 8)}"
-        )
+    pages = pages_of(machine, parameters.memory, unit)
     if parameters.khugepaged.target != BUSY.target:
         raise BadInput(
             "khugepaged.target must be left alone, the variants try every rule,"
@@ -82,7 +78,6 @@ def build(parameters: Parameters) -> Study:
         # All that there is to see happens in tenths of a second.
         epoch_ns=100_000_000,
         tlb=parameters.tlb,
-        snapshots_ns=nanoseconds(parameters.snapshots),
     )
     variants = [
         Variant(
@@ -96,11 +91,12 @@ def build(parameters: Parameters) -> Study:
         for name, (thp, khugepaged) in _ways(parameters.khugepaged).items()
     ]
     return Study(
-        QUESTION,
+        __doc__,
         "variant",
         tuple(variants),
-        (*THP, *hide(SUMMARY, *ONLY_LAZY)),
+        (*first(THP, "thp_share", "huge_local_share"), *hide(SUMMARY, *ONLY_LAZY)),
         report=partial(_report, tuned=parameters.khugepaged),
+        verdict=_verdict,
     )
 
 
@@ -115,13 +111,25 @@ def _ways(tuned: Khugepaged) -> dict[str, tuple[Thp, Khugepaged]]:
 
 def _report(study: Study, rows: list[Row], tuned: Khugepaged) -> str:
     """Return the table, and how khugepaged was tuned."""
-    return (
-        f"{table(study, rows)}\n\n"
+    note = (
         f"khugepaged rebuilds with pages_to_scan {tuned.pages_to_scan:,},"
-        f" scan_sleep {tuned.scan_sleep_millisecs:,} ms,\n"
-        f"alloc_sleep {tuned.alloc_sleep_millisecs:,} ms,"
+        f" scan_sleep {tuned.scan_sleep_millisecs:,} ms,"
+        f" alloc_sleep {tuned.alloc_sleep_millisecs:,} ms,"
         f" max_ptes_none {tuned.max_ptes_none}, max_ptes_swap {tuned.max_ptes_swap},"
-        f" max_ptes_shared {tuned.max_ptes_shared};\n"
-        "it sleeps in whole and split. Linux's default is 4,096 pages every 10,000 ms."
-        "\nThe slower it is, the more pages have moved when it rebuilds."
+        f" max_ptes_shared {tuned.max_ptes_shared};"
+        " it sleeps in whole and split. Linux's default is 4,096 pages every 10,000 ms."
+        " The slower it is, the more pages have moved when it rebuilds."
+    )
+    return f"{table(study, rows)}\n\n{filled(note)}"
+
+
+def _verdict(study: Study, rows: Sequence[Row]) -> str:
+    """Say which way is fastest, and where those that rebuild leave huge pages."""
+    rebuilt = [row for row in rows if row["thp_collapses"]]
+    if not rebuilt:
+        return fastest(study, rows)
+    shares = sorted({percent(float(row["huge_local_share"])) for row in rebuilt})
+    return sentences(
+        fastest(study, rows),
+        f"Huge pages that were rebuilt are local to {listed(shares)}.",
     )

@@ -1,8 +1,8 @@
-"""Memory on a CXL node: do hot pages get to DRAM, cold ones out of it, at what price?
+"""Slow memory such as CXL: do hot pages get out of it and cold ones into it?
 
-A process has more memory than the DRAM of the two sockets.  The pages that it uses most
-are touched last, so they lie on the CXL node.  Half-way through, the hot set moves on
-to other pages, which lie on the CXL node as well.
+A process has more memory than the fast nodes.  The pages that it uses most are touched
+last, so they lie on the slow nodes.  Half-way through, the hot set moves on to other
+pages, which lie there as well.
 
 off             pages stay where they were first touched
 demotion        reclaim may demote; nothing makes it do so
@@ -22,21 +22,21 @@ from functools import partial
 
 from ..engine.errors import BadInput
 from ..engine.machines import spec
-from ..engine.machines.machine import cpus_of
+from ..engine.machines.machine import Machine, cpus_of
 from ..engine.settings.numa_balancing import Balancing
 from ..engine.settings.settings import Settings
 from ..engine.settings.sizes import format_size
 from ..engine.simulation import Simulation
 from ..engine.state.process import Process, Region, Task
 from ..engine.study.columns import SUMMARY, Column, hide
+from ..engine.study.figures import ratio
 from ..engine.study.study import Study, Variant
 from ..engine.workloads.kinds import HotCold
 from ..kernels.words import PAGE_SIZE
-from .common.question_columns import ONLY_LAZY, share
-from .common.table import Row, aligned, percent, table
-from .common.tasks import wait_for
+from .common.question_columns import ONLY_LAZY, first, share
+from .common.table import Row, blocks, percent, table
+from .common.tasks import nodes_with_cpus, wait_for
 
-QUESTION = "Do hot pages get to DRAM and cold ones out of it, and at what price?"
 #: The largest value of these knobs: no fault is too late, no threshold is adjusted.
 LONGEST = 1 << 31
 #: Published (accesses per second of all threads, promotion in MB/s).
@@ -50,9 +50,9 @@ PUBLISHED = {
 SAMPLES = 4096
 
 COLUMNS = (
-    Column("pgpromote_success", "promoted", "page", "pages moved to DRAM"),
+    Column("pgpromote_success", "promoted", "page", "pages moved to the fast nodes"),
     Column("pgpromote_candidate", "candidates", "page", "pages hot enough for it"),
-    Column("pgdemote", "demoted", "page", "pages that reclaim moved to the CXL node"),
+    Column("pgdemote", "demoted", "page", "pages that reclaim moved to slower nodes"),
     Column(
         "threshold_ns",
         "hot threshold",
@@ -60,8 +60,19 @@ COLUMNS = (
         "longest time from mark to fault that was hot for node 0 in the end",
         style="seconds",
     ),
-    share("hot_fast_share", "hot in DRAM", "share of the hot set in DRAM then"),
-    Column("access_rate", "accesses/s", "1/s", "accesses a second of all tasks", "f8"),
+    *first(
+        (
+            share(
+                *("hot_fast_share", "hot, fast"),
+                "share of the hot set in the fastest tier at the end",
+            ),
+            Column(
+                *("access_rate", "accesses/s", "1/s"),
+                "accesses a second of all tasks",
+                "f8",
+            ),
+        )
+    ),
     Column("promotion_mb_per_s", "MB/s promoted", "1e6 byte/s", "promotion rate", "f8"),
 )
 _UNUSED = (*ONLY_LAZY, "faults", "pages_refused", "converged_ns", "pages_migrated")
@@ -73,11 +84,11 @@ class Parameters:
 
     memory: int = field(
         default=16 << 30,
-        metadata={"kind": "size", "help": "RAM of the machine, half of it on CXL"},
+        metadata={"kind": "size", "help": "RAM of the machine"},
     )
     machine: str = field(
         default="dram-cxl",
-        metadata={"help": "preset or file, the last node is CXL"},
+        metadata={"help": "preset or file with fast and slow nodes"},
     )
     tasks: int = field(default=8, metadata={"min": 1, "help": "threads"})
     accesses: int = field(
@@ -112,14 +123,10 @@ class Parameters:
 def build(parameters: Parameters) -> Study:
     """Return the study: each way to use the tiers."""
     machine = spec.machine(parameters.machine, parameters.memory)
-    slow = machine.nodes - 1
-    if machine.tier[slow] == 0 or any(machine.tier[:slow]):
-        raise BadInput(
-            f"machine must have a slow node, only its last, got {machine.name} with"
-            f" tiers {machine.tier}"
-        )
-    pages = parameters.memory * 3 // 4 // PAGE_SIZE
-    hot = parameters.memory // 8 // PAGE_SIZE
+    fast, slow = _tiers(machine)
+    # The fast nodes are full; half of the slow ones is.
+    hot = min(slow // 4, fast // 2) // PAGE_SIZE
+    pages = fast // PAGE_SIZE + 2 * hot
     if hot < SAMPLES:
         raise BadInput(
             f"memory must be at least {format_size(8 * SAMPLES * PAGE_SIZE)},"
@@ -137,12 +144,31 @@ def build(parameters: Parameters) -> Study:
         for name, knobs in _ways(parameters).items()
     ]
     return Study(
-        QUESTION,
+        __doc__,
         "variant",
         tuple(variants),
         (*COLUMNS, *hide(SUMMARY, *_UNUSED)),
         report=_report,
+        verdict=_verdict,
+        varied=("balancing.mode",),
     )
+
+
+def _tiers(machine: Machine) -> tuple[int, int]:
+    """Return the bytes of the fastest tier with memory, and of all others.
+
+    Raises BadInput if all memory is of one tier.
+    """
+    sizes = list(zip(machine.tier, machine.memory, strict=True))
+    best = min(tier for tier, size in sizes if size)
+    fast = sum(size for tier, size in sizes if tier == best)
+    slow = sum(machine.memory) - fast
+    if not slow:
+        raise BadInput(
+            "machine must have memory of two tiers, fast and slow, got"
+            f" {machine.name} with tiers {machine.tier}"
+        )
+    return fast, slow
 
 
 def _ways(parameters: Parameters) -> dict[str, Balancing]:
@@ -205,10 +231,11 @@ def _steps(
 
 def _start(simulation: Simulation, process: Process, count: int) -> list[Task]:
     """Start threads on all nodes with CPUs, one node after the other."""
-    cpus = [cpus_of(simulation.machine, n) for n in range(simulation.machine.nodes - 1)]
+    machine = simulation.machine
+    cpus = [cpus_of(machine, node) for node in nodes_with_cpus(machine)]
+    turns = [(cpus[i % len(cpus)], i // len(cpus)) for i in range(count)]
     return [
-        simulation.start_task(process, cpus[i % len(cpus)][i // len(cpus)])
-        for i in range(count)
+        simulation.start_task(process, mine[turn % len(mine)]) for mine, turn in turns
     ]
 
 
@@ -219,7 +246,8 @@ def _fast_share(simulation: Simulation, region: Region, hot: int) -> float:
         simulation.page(region.process, first + i * hot // SAMPLES).node
         for i in range(SAMPLES)
     ]
-    return sum(simulation.machine.tier[node] == 0 for node in nodes) / SAMPLES
+    tiers = simulation.machine.tier
+    return sum(node >= 0 and tiers[node] == min(tiers) for node in nodes) / SAMPLES
 
 
 # --- the screen -----------------------------------------------------------------------
@@ -248,7 +276,27 @@ def _report(study: Study, rows: list[Row]) -> str:
                 [percent(a[i] / b[i] - 1) for a, b in zip(ours, theirs, strict=True)],
             ),
         ]
-    return "\n".join([table(study, rows), "", *aligned(shown)])
+    return "\n\n".join([table(study, rows), blocks(shown)])
+
+
+def _verdict(study: Study, rows: list[Row]) -> str:
+    """Say which way serves most accesses a second, and whether anything was moved."""
+    if not any(row["pgpromote_success"] for row in rows):
+        return (
+            "No page was promoted: each is on a node that counts as fast (one of a"
+            " tier with CPUs, or a faster one), or the job ended before the first scan."
+        )
+    base = rows[0]
+    best = max(rows, key=lambda row: row["access_rate"])
+    worst = min(rows, key=lambda row: row["access_rate"])
+    gain = ratio(best["access_rate"], base["access_rate"])
+    loss = ratio(worst["access_rate"], base["access_rate"])
+    hot = percent(float(best["hot_fast_share"]))
+    return (
+        f"{best['variant']} serves most accesses a second, {gain} of"
+        f" {base['variant']}, with {hot} of the hot pages in the fast tier at the end;"
+        f" {worst['variant']} serves least, {loss}."
+    )
 
 
 def _ratio(value: float, base: float) -> float:

@@ -29,8 +29,8 @@ sys.path.insert(0, str(HERE))
 #: Seconds that a case may run before Ctrl-C, and then until it has ended.
 LIMIT_S, GRACE_S = 8.0, 5.0
 _EXCEPTION = re.compile(
-    r"[A-Z][a-z]\w*(Error|Exception|Interrupt|Warning)\b|Traceback|\w+\.pyx|codec can't|"
-    r"object (has no|is not|of type)|0x[0-9a-f]{9}|errno|positional argument"
+    r"[A-Z][a-z]\w*(Error|Exception|Interrupt|Warning)\b|Traceback|\w+\.pyx|"
+    r"codec can't|object (has no|is not|of type)|0x[0-9a-f]{9}|errno|positional argument"
 )
 _OWN = re.compile(r"\(mine\.py, line \d+\)$")
 
@@ -368,7 +368,7 @@ class Box:
 
 
 def run(count: int, seed: int, keep: Path) -> Iterator[tuple[Case, Verdict, Path]]:
-    """Run ``count`` cases; yield each with its verdict and its folder below ``keep``."""
+    """Run ``count`` cases; yield each, its verdict, and its folder below ``keep``."""
     _warm(keep)
     box = Box(keep)
     for number in range(count):

@@ -2,10 +2,10 @@
 
     python tests/kills.py --count 64 --seed 1
 
-After each kill there is no file, or one that opens while it is marked as written (SWMR),
-recovers, and then opens in every reader with whole rows; with ``--force`` there is the
-old file or such a new one, never none.  The next run of the same ``-o`` leaves one file.
-What breaks this is printed with its folder, and the exit status is 1.
+After each kill there is no file, or one that opens while it is marked as written
+(SWMR), recovers, and then opens in every reader with whole rows; with ``--force`` there
+is the old file or such a new one, never none.  The next run of the same ``-o`` leaves
+one file.  What breaks this is printed with its folder, and the exit status is 1.
 """
 
 import argparse
@@ -27,7 +27,6 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 
 from common.run_files import NODES, counters, process, writer
-
 from lazynuma.engine import run as runner
 from lazynuma.engine.output.reader import RunFile, RunState
 from lazynuma.engine.output.recovery import recover

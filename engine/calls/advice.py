@@ -57,6 +57,8 @@ def madvise(
 ) -> int:
     """Act on a part of a region at once, without cutting a VMA; return 0 or EINVAL.
 
+    EINVAL also if the kernel has no such advice.
+
     ``dontneed``: forget its pages; ``free``: let reclaim forget them; ``cold``:
     reclaim them first; ``pageout``: reclaim them now; ``populate_read``: fault them
     in, up to the first that must not be read (EINVAL).  Of these only dontneed does
@@ -64,6 +66,8 @@ def madvise(
     """
     if advice not in _ACTIONS and advice not in ("dontneed", "populate_read"):
         raise BadInput(f"advice must be one that acts at once, got {advice!r}")
+    if not has_advice(simulation, advice):
+        return EINVAL
     start, pages = part_of(region, first, pages)
     process, memory = region.process, simulation.memory
     if advice != "populate_read":
@@ -80,6 +84,20 @@ def madvise(
         flush_tlbs(simulation, process)
     charge(simulation, task, zapped * simulation.costs.zap_pte_ns)
     return failed
+
+
+def has_advice(simulation: "Simulation", advice: str) -> bool:
+    """Tell whether the kernel has an advice (madvise_behavior_valid)."""
+    calls = simulation.settings.calls
+    existing = {
+        "free": calls.madv_free,
+        "cold": calls.madv_cold,
+        "pageout": calls.madv_pageout,
+        "populate_read": calls.madv_populate,
+        "populate_write": calls.madv_populate,
+        "collapse": calls.madv_collapse,
+    }
+    return existing.get(advice, True)
 
 
 def _madvise_piece(
@@ -156,10 +174,13 @@ def collapse(
 ) -> int:
     """Collapse the whole blocks of a range (MADV_COLLAPSE); return 0 or an errno.
 
-    ENOMEM: no huge page was free; EINVAL: a block could not be collapsed, or a VMA
-    must not have huge pages.  The first VMA that fails ends the call.
+    ENOMEM: no huge page was free; EINVAL: a block could not be collapsed, a VMA must
+    not have huge pages, or the kernel has no such advice.  The first VMA that fails
+    ends the call.
     Raises BadInput if a page of the range is not mapped.
     """
+    if not has_advice(simulation, "collapse"):
+        return EINVAL
     start, pages = part_of(region, first, pages)
     process, end = region.process, start + pages
     lru_add_drain(simulation)

@@ -17,7 +17,7 @@ from ..state.process import (
     overlapping,
 )
 from ..state.ranges import part_of, pieces
-from ..state.world import charge, flush_ns, flush_tlbs
+from ..state.world import charge, flush_tlbs, flushes_ns
 from .cut import isolate_range
 
 if TYPE_CHECKING:
@@ -53,8 +53,11 @@ def mmap(
     name: str = "",
     write: bool = True,
     shared: bool = False,
+    offset: int = 0,
 ) -> Region:
-    """Map anonymous memory, aligned to 2 MiB, above what is mapped.
+    """Map anonymous memory above what is mapped, ``offset`` pages from alignment.
+
+    It is aligned to 2 MiB if ``offset`` is 0.
 
     ``shared``: children have the same memory, not a copy of it (MAP_SHARED).
     """
@@ -65,13 +68,15 @@ def mmap(
         relatives = (one for one in simulation.processes if one.family == family)
         process.next_vpn = max(one.next_vpn for one in relatives)
     pages = -(-nbytes // PAGE_SIZE)
-    room = process.first_vpn + process.span - process.next_vpn
+    if not 0 <= offset < HPAGE_PMD_NR:
+        raise BadInput(f"offset must be from 0 to {HPAGE_PMD_NR - 1}, got {offset}")
+    room = process.first_vpn + process.span - process.next_vpn - offset
     if not 0 < pages <= room:
         raise BadInput(
             f"mapping {name or 'of memory'} must have from 1 to {room} pages,"
             f" got {pages}"
         )
-    first = process.next_vpn
+    first = process.next_vpn + offset
     end = -(-(first + pages) // HPAGE_PMD_NR) * HPAGE_PMD_NR
     process.next_vpn = end
     made = _new_object(simulation, process, first, pages) if shared else None
@@ -122,8 +127,5 @@ def mprotect(
         change(process, parts, read=read, write=write)
     merge(process)
     flush_tlbs(simulation, process)
-    charge(
-        simulation,
-        task,
-        changed * simulation.costs.mark_pte_ns + flush_ns(simulation, process),
-    )
+    flush = flushes_ns(simulation, task, process, 1)
+    charge(simulation, task, changed * simulation.costs.mark_pte_ns + flush)

@@ -9,9 +9,9 @@ from ...kernels.lazy.mark import lazy_migcache, lazy_swapcache
 from ...kernels.words import HPAGE_PMD_NR
 from ..errors import BadInput
 from ..state.policies import Policy, checked
-from ..state.process import Process, Region, Task, change, merge, overlapping
+from ..state.process import Region, Task, change, merge, overlapping
 from ..state.ranges import Piece, part_of, rows_of
-from ..state.world import charge, flush_ns, flush_tlbs
+from ..state.world import charge, flush_tlbs, flushes_ns
 from .cut import isolate_range
 
 if TYPE_CHECKING:
@@ -51,7 +51,11 @@ def mark(
         entries, marked = entries + done[0], marked + done[1]
     merge(process)
     flush_tlbs(simulation, process)
-    charge(simulation, task, _mark_ns(simulation, mechanism, entries, process))
+    batched = mechanism == Mechanism.HINTING
+    flushes = -(-entries // HPAGE_PMD_NR) if batched else entries
+    each = _mark_ns(simulation, mechanism)
+    flush = flushes_ns(simulation, task, process, flushes)
+    charge(simulation, task, entries * each + flush)
     return marked
 
 
@@ -76,12 +80,7 @@ def _mark_piece(
     return parked, parked
 
 
-def _mark_ns(
-    simulation: "Simulation", mechanism: Mechanism, entries: int, process: Process
-) -> int:
-    """Return what it costs to mark a number of entries, ns."""
-    flush, costs = flush_ns(simulation, process), simulation.costs
-    if mechanism == Mechanism.HINTING:
-        batches = -(-entries // HPAGE_PMD_NR)
-        return entries * costs.mark_pte_ns + batches * flush
-    return entries * (costs.park_page_ns + flush)
+def _mark_ns(simulation: "Simulation", mechanism: Mechanism) -> int:
+    """Return what it costs to mark an entry, without its flush, ns."""
+    costs = simulation.costs
+    return costs.mark_pte_ns if mechanism == Mechanism.HINTING else costs.park_page_ns

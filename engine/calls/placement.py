@@ -14,26 +14,110 @@ from ...kernels.counters import Event
 from ...kernels.knobs import Mechanism, Mode
 from ..errors import BadInput
 from ..state.policies import Policy, checked
-from ..state.process import Process, Region, Task, merge, overlapping
+from ..state.process import (
+    Process,
+    Region,
+    Shmem,
+    Task,
+    change,
+    merge,
+    overlapping,
+)
 from ..state.ranges import part_of, pieces
 from ..state.tables import mask
-from ..state.world import charge, flush_ns, flush_tlbs, lru_add_drain
+from ..state.world import charge, flush_tlbs, flushes_ns, lru_add_drain
 from .cut import change_range
 from .marking import mark
 
 if TYPE_CHECKING:
     from ..simulation import Simulation
 
-EIO, EINVAL = 5, 22
+ENOENT, EIO, EINVAL, ENOSYS, EOPNOTSUPP = 2, 5, 22, 38, 95
 
 
-def set_mempolicy(simulation: "Simulation", task: Task, policy: Policy) -> None:
-    """Set the policy of a task."""
+def has_policy(simulation: "Simulation", policy: Policy) -> bool:
+    """Tell whether the kernel has a policy's mode and flag (sanitize_mpol_flags)."""
+    calls, mode = simulation.settings.calls, policy.mode
+    if mode == Mode.PREFERRED_MANY and not calls.mpol_preferred_many:
+        return False
+    if mode == Mode.WEIGHTED_INTERLEAVE and not calls.mpol_weighted_interleave:
+        return False
+    if not policy.numa_balancing:
+        return True
+    if mode == Mode.PREFERRED_MANY and not calls.preferred_many_balancing:
+        return False
+    return calls.mpol_f_numa_balancing
+
+
+def set_mempolicy(simulation: "Simulation", task: Task, policy: Policy) -> int:
+    """Set the policy of a task; return 0, or EINVAL if the kernel has no such mode."""
     nodes = len(simulation.machine.memory)
-    task.set_policy(checked(policy, nodes))
+    policy = checked(policy, nodes)
+    if not has_policy(simulation, policy):
+        return EINVAL
+    task.set_policy(policy)
     row = simulation.memory.task[task.id]
     row[st.Task.IL_PREV] = nodes - 1
     row[st.Task.IL_LEFT] = 0
+    return 0
+
+
+def set_node_weight(simulation: "Simulation", node: int, weight: int) -> None:
+    """Give a node another weight in every policy weighted_interleave that names it.
+
+    As a write to /sys/kernel/mm/mempolicy/weighted_interleave/nodeN does (6.9).
+    """
+    _check_node(simulation, node)
+    if not 1 <= weight <= 255:
+        raise BadInput(f"weight must be from 1 to 255, got {weight}")
+    owners: list[Process | Shmem] = [*simulation.processes, *simulation.objects]
+    for owner in owners:
+        for vma in owner.vmas:
+            change(owner, [vma], policy=_reweighted(vma.policy, node, weight))
+    for task in simulation.tasks:
+        task.set_policy(_reweighted(task.policy, node, weight))
+
+
+def _reweighted(policy: Policy, node: int, weight: int) -> Policy:
+    if policy.mode != Mode.WEIGHTED_INTERLEAVE:
+        return policy
+    pairs = zip(policy.nodes, policy.weights, strict=True)
+    weights = tuple(weight if nid == node else old for nid, old in pairs)
+    return policy._replace(weights=weights)
+
+
+def set_mempolicy_home_node(
+    simulation: "Simulation",
+    task: Task,
+    region: Region,
+    node: int,
+    first: int = 0,
+    pages: int | None = None,
+) -> int:
+    """Let policies bind and preferred_many of a range begin at a node's zonelist.
+
+    set_mempolicy_home_node (mm/mempolicy.c, 6.12).  Return 0 or an errno: ENOENT if
+    nothing in the range has a policy, EOPNOTSUPP at the first of another mode, ENOSYS
+    if the kernel has no such call.
+    """
+    if not simulation.settings.calls.set_mempolicy_home_node:
+        return ENOSYS
+    _check_node(simulation, node)
+    start, pages = part_of(region, first, pages)
+    process, end, errno = region.process, start + pages, ENOENT
+    for vma in [one for one in process.vmas if one.start < end and start < one.end]:
+        if vma.policy.mode == Mode.DEFAULT:
+            continue
+        if vma.policy.mode not in (Mode.BIND, Mode.PREFERRED_MANY):
+            errno = EOPNOTSUPP
+            break
+        at, policy, errno = max(vma.start, start), vma.policy._replace(home=node), 0
+        count = min(vma.end, end) - at
+        _set_shared_policy(process, at, count, policy)
+        change_range(simulation, process, at, count, "policy", policy)
+    merge(process)
+    charge(simulation, task)
+    return errno
 
 
 def mbind(
@@ -54,6 +138,8 @@ def mbind(
     that mechanism instead, or EINVAL if the settings refuse MPOL_MF_LAZY.
     """
     policy = checked(policy, len(simulation.machine.memory))
+    if not has_policy(simulation, policy):
+        return EINVAL
     if lazy is not None:
         if not simulation.settings.mpol_mf_lazy:
             return EINVAL
@@ -131,7 +217,7 @@ def _charge_moves(
     if moved[Moves.PAGES]:
         flush_tlbs(simulation, process)
     flushes = int(moved[Moves.FLUSHES])
-    charge(simulation, task, 0, flushes * flush_ns(simulation, process))
+    charge(simulation, task, 0, flushes_ns(simulation, task, process, flushes))
 
 
 def move_pages(
@@ -166,9 +252,10 @@ def migrate_pages(
 ) -> int:
     """Move pages of the caller's process (migrate_pages(2)); return those left.
 
-    ``move_all``: shared ones too, as for a caller with CAP_SYS_NICE.
+    Nodes of ``from_nodes`` need not exist.  ``move_all``: shared ones too, as for a
+    caller with CAP_SYS_NICE.
     """
-    for node in (*from_nodes, *to_nodes):
+    for node in to_nodes:
         _check_node(simulation, node)
     memory, process = simulation.memory, task.process
     lru_add_drain(simulation)

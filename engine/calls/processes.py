@@ -47,10 +47,12 @@ def start_task(simulation: "Simulation", process: Process, cpu: int) -> Task:
     process.check_alive()
     cpu = _checked_cpu(simulation, cpu)
     others = [one for one in simulation.tasks if one.process is process]
-    task = Task(len(simulation.tasks), process, cpu, tables=simulation.tables)
+    number, policy = len(simulation.tasks), simulation.policy
+    task = Task(number, process, cpu, policy, tables=simulation.tables)
     simulation.tasks.append(task)
     memory, machine = simulation.memory, simulation.machine
     row = memory.task[task.id]
+    row[st.Task.OWNER] = task.id
     row[st.Task.MM], row[st.Task.DELTA] = process.id, process.delta
     row[st.Task.ALIVE], row[st.Task.REFS], row[st.Task.CLOCK] = 1, 1, simulation.now
     row[st.Task.IL_PREV] = len(machine.memory) - 1

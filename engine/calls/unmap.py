@@ -10,7 +10,7 @@ from ...kernels.words import HPAGE_PMD_NR, HPAGE_PMD_ORDER
 from ..state.host_memory import give_back, wipe
 from ..state.process import Process, Region, Task, merge, remove
 from ..state.ranges import part_of, pieces
-from ..state.world import charge, flush_ns, flush_tlbs, lru_add_drain
+from ..state.world import charge, flush_tlbs, flushes_ns, lru_add_drain
 from .cut import isolate_range
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ def munmap(
     remove(process, parts)
     merge(process)
     evict_unmapped(simulation)
-    cost = zapped * simulation.costs.zap_pte_ns + flush_ns(simulation, process)
-    charge(simulation, task, cost)
+    flush = flushes_ns(simulation, task, process, 1)
+    charge(simulation, task, zapped * simulation.costs.zap_pte_ns + flush)
     flush_tlbs(simulation, process)
     give_back(simulation.memory.pte, start + process.delta, pages)
     simulation.give_back_memory()

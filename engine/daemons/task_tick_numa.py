@@ -34,7 +34,7 @@ class TaskTicks:
             return
         memory = simulation.memory
         end_quantum.end_quantum(memory, self._start, simulation.now, self._scratch)
-        cpus = memory.task[:, st.Task.CPU].tolist()
+        cpus = memory.task[: len(simulation.tasks), st.Task.CPU].tolist()
         for task, cpu in zip(simulation.tasks, cpus, strict=True):
             task.cpu = cpu
         simulation.fold()

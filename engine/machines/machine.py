@@ -120,13 +120,14 @@ class Machine:
         tiers = [t for t, n in zip(self.tier, self.cpus, strict=True) if n]
         return max(tiers, default=0)
 
-    def zonelist(self) -> np.ndarray:
+    def zonelist(self, accumulated: bool = True) -> np.ndarray:
         """Return each node's fallback order: int64[N, N], row the preferred node.
 
         As ``build_zonelists`` and ``find_next_best_node`` (Linux 6.12,
         mm/page_alloc.c) do it when all lists are built from node 0 on: the node
         itself, then by distance; a node below the local one and a node with CPUs count
         one more each, and equals take turns by ``node_load``, which all lists share.
+        ``accumulated``: see ``fallback_order``.
         """
         nodes = np.arange(self.nodes)
         below = (nodes < nodes[:, None]).astype(np.int64)
@@ -136,7 +137,9 @@ class Machine:
         score = (self.distance + below + has_cpus) * (MAX_NODES + 1)
         return np.array(
             [
-                fallback_order(int(node), self.distance[node], score[node], node_load)
+                fallback_order(
+                    int(node), self.distance[node], score[node], node_load, accumulated
+                )
                 for node in nodes
             ]
         )

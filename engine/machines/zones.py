@@ -32,9 +32,17 @@ def watermarks(managed_pages: Sequence[int], thp: bool = False) -> np.ndarray:
 
 
 def fallback_order(
-    local: int, distance: np.ndarray, score: np.ndarray, node_load: np.ndarray
+    local: int,
+    distance: np.ndarray,
+    score: np.ndarray,
+    node_load: np.ndarray,
+    accumulated: bool,
 ) -> np.ndarray:
-    """Return the order of the nodes seen from ``local``; add to ``node_load``."""
+    """Return the order of the nodes seen from ``local``; change ``node_load``.
+
+    accumulated  a load is added up (54d032ced983, 5.17); before, it was set to how many
+                 nodes were left
+    """
     order = np.empty(len(distance), dtype=np.int64)
     left = np.ones(len(distance), dtype=bool)
     node = previous = local
@@ -44,7 +52,7 @@ def fallback_order(
             rest = np.where(left, score + node_load, np.iinfo(np.int64).max)
             node = int(np.argmin(rest))
         if distance[node] != distance[previous]:
-            node_load[node] += 1
+            node_load[node] = node_load[node] + 1 if accumulated else len(order) - place
         order[place] = previous = node
         left[node] = False
     return order

@@ -1,51 +1,66 @@
-"""What `lazynuma info` says of a run file."""
+"""What ``lazynuma info`` says of a run file, as plain data."""
 
+import json
+import math
 import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
 
 from ..errors import BadInput, printable
-from ..study.study import named
+from ..study.study import label, named
 from .lock import is_locked, other_host
-from .reader import (
-    ATTRIBUTES,
-    HDF5_ERRORS,
-    TABLES,
-    RunFile,
-    RunState,
-    damaged,
-)
+from .provenance import flat
+from .reader import ATTRIBUTES, HDF5_ERRORS, TABLES, RunFile, RunState, damaged
+
+_CAUSE = "time_"
+_JSON = ("parameters", "settings", "costs")
 
 
-def describe(path: str | os.PathLike) -> str:
-    """Return what ``lazynuma info`` prints; raise BadInput as RunFile does.
+def describe(path: str | os.PathLike) -> dict[str, Any]:
+    """Return what a file holds, ready for JSON; raise BadInput as RunFile does.
 
-    Whatever the file says comes without control characters, each value in its line.
+    ``rows`` has the variables of ``/summary`` of each variant by their names, None for
+    what is not written; ``time_by_cause`` ns by cause, of all tasks together; ``units``
+    the unit of each variable.  Control characters in texts are escaped.
     """
     with RunFile(path) as file:
         try:
-            return _described(file)
+            return _safe(_described(file))
         except BadInput:
             raise
         except HDF5_ERRORS as error:
             raise damaged(file.path) from error
 
 
-def _described(file: RunFile) -> str:
+def _described(file: RunFile) -> dict[str, Any]:
     attributes = file.attributes
-    lines: list[tuple[str, object]] = [
-        ("file", file.path),
-        ("title", attributes["title"]),
-        ("state", _state(file)),
-        ("written by", f"{attributes['software']} {attributes['softwareVersion']}"),
-        ("format", ".".join(map(str, attributes["version"]))),
-        *((key, attributes[key]) for key in ATTRIBUTES if key in attributes),
-        *((name, getattr(file, name).rows) for name in TABLES),
-        *((name, one.rows) for name, one in file.records.items()),
-    ]
-    wide = max(12, *(len(name) + 2 for name, _ in lines))
-    head = "\n".join(
-        f"{printable(name):<{wide}}{printable(value)}" for name, value in lines
-    )
-    return f"{head}\n\n{_summary(file)}"
+    return {
+        "file": str(file.path),
+        "title": str(attributes.get("title", "")),
+        "state": _state(file),
+        "software": f"{attributes['software']} {attributes['softwareVersion']}",
+        "format": ".".join(map(str, attributes["version"])),
+        **{key: _scalar(attributes[key]) for key in ATTRIBUTES if key in attributes},
+        "tables": {
+            **{name: getattr(file, name).rows for name in TABLES},
+            **{name: one.rows for name, one in file.records.items()},
+        },
+        **{key: _parsed(attributes.get(key)) for key in _JSON},
+        "dimension": label(file.dimension),
+        "units": {name: file.summary.unit(name) for name in _columns(file)},
+        "rows": _rows(file),
+    }
+
+
+def _safe(value: Any) -> Any:
+    """Return plain data whose texts have no control characters."""
+    if isinstance(value, dict):
+        return {printable(key): _safe(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_safe(one) for one in value]
+    return printable(value) if isinstance(value, str) else value
 
 
 def _state(file: RunFile) -> str:
@@ -56,26 +71,63 @@ def _state(file: RunFile) -> str:
     return f"running on {host}, or killed there" if host else "killed"
 
 
-def _summary(file: RunFile) -> str:
-    """Return the variables of ``/summary``, a line each, and a column a variant."""
-    summary = file.summary
-    names = [named(file.dimension, variant) for variant in file.variants]
-    dimensions = list(names[0])
-    rows = [
-        [printable(name), *(printable(one[name]) for one in names)]
-        for name in dimensions
-    ]
-    rows += [
-        [printable(name), *map(printable, values.ravel().tolist())]
-        for name, values in summary.items()
-        if name not in (*dimensions, "reason") and values.ndim == len(dimensions)
-    ]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        row[0].ljust(widths[0])
-        + "".join(
-            f"  {cell:>{width}}"
-            for cell, width in zip(row[1:], widths[1:], strict=True)
-        )
-        for row in rows
-    )
+def _scalar(value: Any) -> Any:
+    """Return an attribute as a type that JSON has."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _parsed(text: Any) -> dict[str, Any]:
+    """Return the settings that an attribute has as JSON, by their full names."""
+    try:
+        values = json.loads(text)
+    except (TypeError, ValueError):
+        return {}
+    if not isinstance(values, dict):
+        return {}
+    return values if "variants" in values else flat(values)
+
+
+def _columns(file: RunFile) -> list[str]:
+    """Return the names of the variables of ``/summary`` that are no dimension."""
+    scales = {*named(file.dimension, file.variants[0]), "reason"}
+    return [name for name in file.summary if name not in scales]
+
+
+def _rows(file: RunFile) -> list[dict[str, Any]]:
+    """Return a row for each variant."""
+    variants, reasons = file.variants, file.summary["reason"].tolist()
+    columns = {name: file.summary[name] for name in _columns(file)}
+    runs = file.runtime["run_s"].ravel()
+    times = _times(file)
+    rows = []
+    for i, variant in enumerate(variants):
+        row: dict[str, Any] = dict(named(file.dimension, variant))
+        row["ended"] = not math.isnan(runs[i])
+        for name, values in columns.items():
+            own = values.reshape(len(variants), -1)[i].tolist()
+            row[name] = _by(reasons, own) if len(own) > 1 else _plain(own[0])
+        row["time_by_cause"] = {name: int(time[i]) for name, time in times.items()}
+        rows.append(row)
+    return rows
+
+
+def _by(reasons: Sequence[str], values: Sequence[float]) -> dict[str, Any]:
+    return dict(zip(reasons, map(_plain, values), strict=True))
+
+
+def _plain(value: float) -> float | None:
+    """Return a value of the summary; None if it was not written, or is none."""
+    return None if value == -1 or math.isnan(value) else value
+
+
+def _times(file: RunFile) -> dict[str, np.ndarray]:
+    """Return the time of all tasks by cause: int64[variants] for each, ns."""
+    processes, count = file.processes, len(file.variants)
+    variant = processes["variant"]
+    times = {}
+    for name in processes:
+        if name.startswith(_CAUSE) and name != "time_ns":
+            values = processes[name][: len(variant)]
+            total = np.bincount(variant[: len(values)], values, count)
+            times[name.removeprefix(_CAUSE).removesuffix("_ns")] = total
+    return times

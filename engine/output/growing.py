@@ -7,10 +7,14 @@ from typing import Any
 import h5py
 import numpy as np
 
-from .schema import Variable
+from .schema import VARIANT_NAME, WHEN, Variable
 
 #: Rows in a chunk, and the most that wait in memory.
 ROWS = 256
+#: How xarray and netCDF know that characters are text.
+TEXT = {"_Encoding": "utf-8"}
+#: How netCDF-4 marks the scale of a dimension that has no coordinate.
+_NO_COORDINATE = "This is a netCDF dimension but not a netCDF variable.%10d"
 #: Disk space for a dataset's index, in bytes.
 INDEX = 4096
 
@@ -18,12 +22,17 @@ INDEX = 4096
 class Table:
     """A group whose first dimension grows: rows wait in buffers to be written.
 
-    The coordinate is written last, so that it counts complete rows.
+    The coordinate is written last, so that it counts complete rows.  Each row has the
+    number of a variant, whose name, one of ``names``, goes with it.
     """
+
+    #: The auxiliary coordinates of all other variables.
+    coordinates: tuple[str, ...] = WHEN
 
     def __init__(
         self,
         group: h5py.Group,
+        names: Sequence[str],
         dimension: str,
         long_name: str,
         variables: Sequence[Variable] = (),
@@ -35,6 +44,10 @@ class Table:
         self._columns: list[tuple[h5py.Dataset, np.ndarray]] = []
         #: The buffer of each variable that has one value a row, [ROWS].
         self.buffers: dict[str, np.ndarray] = {}
+        self._names = [name.encode() for name in names]
+        text = f"S{max(1, *map(len, self._names))}"
+        self._named = np.empty(ROWS, text)
+        self.add(Variable(VARIANT_NAME, "1", "name of the variant", text), self._named)
         self.add_values(variables)
 
     def add_values(self, variables: Sequence[Variable]) -> None:
@@ -47,8 +60,19 @@ class Table:
         self, variable: Variable, buffer: np.ndarray, *scales: h5py.Dataset
     ) -> None:
         """Create a variable whose next rows lie in ``buffer``, [ROWS, ...]."""
+        size = np.dtype(variable.dtype).itemsize
+        if np.dtype(variable.dtype).kind == "S":
+            scales = (*scales, _text_scale(self.group, size))
+            buffer = buffer.view("S1").reshape(*buffer.shape, size)
+            variable = variable._replace(dtype="S1", attributes=TEXT)
         dataset = _growing_variable(self.group, variable, (self.scale, *scales))
+        self.say_coordinates(dataset, variable)
         self._columns.append((dataset, buffer))
+
+    def say_coordinates(self, dataset: h5py.Dataset, variable: Variable) -> None:
+        """Name the auxiliary coordinates of a variable that is none itself."""
+        if variable.name not in self.coordinates:
+            dataset.attrs["coordinates"] = " ".join(self.coordinates)
 
     @property
     def full(self) -> bool:
@@ -56,11 +80,12 @@ class Table:
         return self.waiting == ROWS
 
     def put(self, row: Mapping[str, Any]) -> None:
-        """Let a row wait that has a value for each of ``buffers``; texts are cut."""
+        """Let a row wait: its variant, a value for each of ``buffers``, texts cut."""
+        self._named[self.waiting] = self._names[row["variant"]]
         for name, buffer in self.buffers.items():
             value = row[name]
             texts = buffer.dtype.kind == "S"
-            buffer[self.waiting] = _cut(value, buffer.itemsize) if texts else value
+            buffer[self.waiting] = cut(value, buffer.itemsize) if texts else value
         self.waiting += 1
 
     def room(self) -> int:
@@ -83,7 +108,7 @@ class Table:
             self.written, self.waiting = total, 0
 
 
-def _cut(text: str, size: int) -> bytes:
+def cut(text: str, size: int) -> bytes:
     """Return ``text`` in at most ``size`` bytes of UTF-8, no character cut in two."""
     return text.encode()[:size].decode(errors="ignore").encode()
 
@@ -123,6 +148,23 @@ def name_scale(
     return scale
 
 
+def bare_dimension(group: h5py.Group, name: str, **shape: Any) -> h5py.Dataset:
+    """Create a dimension that has no coordinate; ``shape`` as h5py takes it."""
+    scale = group.create_dataset(name, dtype=">f4", **shape)
+    scale.make_scale(_NO_COORDINATE % scale.shape[0])
+    return scale
+
+
+def _text_scale(group: h5py.Group, size: int) -> h5py.Dataset:
+    """Return the dimension of the characters of texts of ``size`` bytes.
+
+    Texts are arrays of characters: netCDF-C crashes at texts of fixed length (4.9.0 at
+    all, 4.10.1 at those with a fill value), and no others may be written under SWMR.
+    """
+    name = f"text{size}"
+    return group[name] if name in group else bare_dimension(group, name, shape=(size,))
+
+
 # --- variables ------------------------------------------------------------------------
 
 
@@ -160,12 +202,21 @@ def finish_variable(
     """Attach the scales of a new variable, and say what it is."""
     for axis, scale in enumerate(scales):
         dataset.dims[axis].attach_scale(scale)
-    _label(dataset, variable.unit, variable.long_name, **variable.attributes)
+    is_amount = variable.unit != "1" or np.dtype(variable.dtype).kind == "f"
+    may_lack = is_amount and variable.name not in WHEN
+    missing = missing_value(variable.dtype) if may_lack else {}
+    attributes = missing | dict(variable.attributes)
+    _label(dataset, variable.unit, variable.long_name, **attributes)
     return dataset
 
 
+def missing_value(dtype: Any) -> dict[str, np.ndarray]:
+    """Return the attribute that tells readers which value is none."""
+    return {"_FillValue": np.array([fill_value(dtype)], dtype)}
+
+
 def fill_value(dtype: Any) -> Any:
-    """Return the value that means "not written": -1, NaN or the empty text."""
+    """Return the value that means "not written": -1, NaN, or no character."""
     kind = np.dtype(dtype).kind
     return {"i": -1, "f": np.nan, "S": b""}[kind]
 

@@ -2,12 +2,15 @@
 
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
 import h5py
 import numpy as np
+
+from ..study.study import Variant, label
 
 
 def provenance(attributes: Mapping[str, Any]) -> str:
@@ -25,3 +28,39 @@ def provenance(attributes: Mapping[str, Any]) -> str:
         },
         default=str,
     )
+
+
+def settings_text(variants: Sequence[Variant]) -> str:
+    """Return JSON: the settings that all variants share, and what is each one's own.
+
+    ``{"common": {..}, "variants": {name: {..}}}``; knobs go by their full names
+    (``balancing.mode``), and ``machine`` is the name of the machine.
+    """
+    each = {
+        label(one.name): {"machine": one.machine.name, **flat(asdict(one.settings))}
+        for one in variants
+    }
+    first, *others = each.values()
+    common = {
+        key: value
+        for key, value in first.items()
+        if all(other[key] == value for other in others)
+    }
+    own = {
+        name: {key: value for key, value in values.items() if key not in common}
+        for name, values in each.items()
+    }
+    return json.dumps({"common": common, "variants": own}, default=str)
+
+
+def flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested settings by their full names: ``{"thp.enabled": "always"}``."""
+    return dict(_flattened(values, ""))
+
+
+def _flattened(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flattened(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value

@@ -21,7 +21,9 @@ from .lock import is_locked, other_host
 from .superblock import SWMR, check_end, flags, superblock, without_flags
 
 FILETYPE = "lazynuma-run"
-VERSION = (1, 0)
+VERSION = (2, 0)
+#: Major versions that this reader reads.
+READABLE = (1, 2)
 #: The tables of every file, and the coordinate that counts the rows of each.
 TABLES = {
     "epochs": "epoch",
@@ -76,6 +78,8 @@ class Table(Mapping):
         rows = self.rows  # first: the coordinate is the last that is written
         dataset = self._group[name]
         dataset.id.refresh()
+        if dataset.dtype == "S1" and dataset.ndim == 2:
+            return _texts(dataset[:rows])
         if h5py.check_string_dtype(dataset.dtype) is not None:
             dataset = dataset.asstr()
         return dataset[()] if self.coordinate is None else dataset[:rows]
@@ -85,11 +89,21 @@ class Table(Mapping):
         """What HDF5 has of each variable."""
         return list(self._group.values())
 
+    def unit(self, name: str) -> str:
+        """Return the unit of a variable; the empty text if it has none."""
+        return str(self._group[name].attrs.get("units", ""))
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._group)
 
     def __len__(self) -> int:
         return len(self._group)
+
+
+def _texts(characters: np.ndarray) -> np.ndarray:
+    """Return the texts, [rows], of characters, S1[rows, size] of UTF-8."""
+    size = characters.shape[1]
+    return np.char.decode(characters.view(f"S{size}")[:, 0], "utf-8")
 
 
 class RunFile:
@@ -132,11 +146,11 @@ class RunFile:
         if not isinstance(found, str) or found != FILETYPE:
             raise BadInput(f"file must be one that lazynuma wrote, got {self.path}")
         version = tuple(np.ravel(self._file.attrs.get("version", ())).tolist())
-        if version[:1] != VERSION[:1]:
+        if not version or version[0] not in READABLE:
             found = ".".join(map(str, version)) or "none"
+            wanted = " or ".join(f"{major}.x" for major in READABLE)
             raise BadInput(
-                f"file must have format version {VERSION[0]}.x, got {found} in"
-                f" {self.path}"
+                f"file must have format version {wanted}, got {found} in {self.path}"
             )
 
     @property
@@ -215,7 +229,7 @@ class RunFile:
         return {name: self._table(name) for name in TABLES} | self.records
 
     def placement(self, snapshot: int) -> np.ndarray:
-        """Return int8[blocks]: the node of each 2 MiB block in a snapshot, or -1."""
+        """Return int16[blocks]: the node of each 2 MiB block in a snapshot, or -1."""
         return self._blocks("block_node", snapshot)
 
     def kinds(self, snapshot: int) -> np.ndarray:

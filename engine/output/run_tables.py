@@ -1,6 +1,6 @@
 """The tables of a run: epochs, processes, events, and the records of a study."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import h5py
@@ -8,19 +8,24 @@ import numpy as np
 
 from ...kernels.counters import Cause, Event, ScanResult, Vm
 from ..errors import BadInput
+from ..observer import NodeUse, cause_time
 from ..study.columns import Field, Records
-from .growing import ROWS, Table, dimension_scale, name_scale
+from .growing import ROWS, Table, dimension_scale, fill_value, name_scale
+from .node_axis import NodeAxis
 from .schema import (
-    DELTA,
+    COUNTERS,
     EVENTS,
     KHUGEPAGED,
     KHUGEPAGED_RESULTS,
+    LINK_USE,
+    NODE_USE,
+    PAGES_BY_NODE,
     PROCESSES,
     TEXTS,
     TIME,
     VARIANT,
+    WHEN,
     Variable,
-    cause_time,
 )
 
 #: What khugepaged did in an epoch: scans by result, then the totals of ``KHUGEPAGED``.
@@ -29,21 +34,29 @@ _EVENTS = {one.name.lower(): one for one in Event}
 
 
 class EpochTable(Table):
-    """``/epochs``: the counters of each node, and what khugepaged did."""
+    """``/epochs``: what nodes counted and hold, and what khugepaged did."""
 
-    def __init__(self, group: h5py.Group, nodes: int) -> None:
-        super().__init__(group, "epoch", "index of the epoch")
-        node = dimension_scale(group, "node", "NUMA node", np.arange(nodes))
-        self.add_values((VARIANT, TIME))
+    def __init__(self, group: h5py.Group, names: Sequence[str], axis: NodeAxis) -> None:
+        super().__init__(group, names, "epoch", "index of the epoch", (VARIANT, TIME))
+        self._axis, nodes = axis, len(axis.numbers)
+        node = _node_scale(group, "node", "NUMA node of the memory, of a CPU", axis)
+        cpu_node = _node_scale(group, "cpu_node", "NUMA node of the CPU", axis)
         self._counters = np.empty((ROWS, nodes, len(Vm)), np.int64)
-        for counter in Vm:
-            name = counter.name.lower()
-            variable = Variable(name, "1", f"{name} in this epoch", "i8", DELTA)
+        for counter, variable in COUNTERS.items():
             self.add(variable, self._counters[:, :, counter], node)
+        self._of_nodes = [np.empty((ROWS, nodes), one.dtype) for one in NODE_USE]
+        for variable, buffer in zip(NODE_USE, self._of_nodes, strict=True):
+            self.add(variable, buffer, node)
+        self._of_links = [np.empty((ROWS, nodes, nodes), one.dtype) for one in LINK_USE]
+        for variable, buffer in zip(LINK_USE, self._of_links, strict=True):
+            self.add(variable, buffer, cpu_node, node)
+        self._add_khugepaged()
+
+    def _add_khugepaged(self) -> None:
         self._khugepaged = np.empty((ROWS, IDLE.size), np.int64)
         names = [result.name.lower() for result in ScanResult]
         result = name_scale(
-            group, "scan_result", names, "what a scan of a block came to"
+            self.group, "scan_result", names, "what a scan of a block came to"
         )
         by_result, totals = np.split(self._khugepaged, [len(ScanResult)], axis=1)
         self.add(KHUGEPAGED_RESULTS, by_result, result)
@@ -55,13 +68,13 @@ class EpochTable(Table):
         """The index of the epoch that is put next."""
         return self.written + self.waiting
 
-    def check(self, counters: np.ndarray, khugepaged: np.ndarray) -> None:
+    def check(self, variant: int, counters: np.ndarray, khugepaged: np.ndarray) -> None:
         """Raise BadInput if an epoch has not the shape of the table."""
         if np.shape(khugepaged) != IDLE.shape:
             raise BadInput(
                 f"khugepaged must have shape {IDLE.shape}, got {np.shape(khugepaged)}"
             )
-        most, nodes = self._counters.shape[1], len(counters)
+        most, nodes = self._axis.most(variant), len(counters)
         if nodes > most or counters.shape != (nodes, len(Vm)):
             raise BadInput(
                 f"counters must have shape (at most {most}, {len(Vm)}), "
@@ -69,32 +82,67 @@ class EpochTable(Table):
             )
 
     def put_epoch(
-        self, variant: int, time_ns: int, counters: np.ndarray, khugepaged: np.ndarray
+        self,
+        variant: int,
+        time_ns: int,
+        counters: np.ndarray,
+        khugepaged: np.ndarray,
+        use: NodeUse | None,
     ) -> None:
-        """Let an epoch wait; nodes that the variant does not have are -1."""
-        row, nodes = self.waiting, len(counters)
-        self._counters[row, :nodes] = counters
-        self._counters[row, nodes:] = -1
+        """Let an epoch wait; nodes that the variant does not have are not written."""
+        row, at = self.waiting, self._axis.places(variant, len(counters))
+        self._counters[row] = -1
+        self._counters[row, at] = counters
         self._khugepaged[row] = khugepaged
+        for buffer in (*self._of_nodes, *self._of_links):
+            buffer[row] = fill_value(buffer.dtype)
+        if use is not None:
+            self._put_use(row, at, use)
         self.put({"variant": variant, "time_ns": time_ns})
+
+    def _put_use(self, row: int, at: np.ndarray, use: NodeUse) -> None:
+        for variable, buffer in zip(NODE_USE, self._of_nodes, strict=True):
+            buffer[row, at] = getattr(use, variable.name)
+        for variable, buffer in zip(LINK_USE, self._of_links, strict=True):
+            buffer[row, at[:, None], at] = getattr(use, variable.name)
+
+
+def _node_scale(
+    group: h5py.Group, name: str, long_name: str, axis: NodeAxis
+) -> h5py.Dataset:
+    return dimension_scale(group, name, long_name, axis.numbers)
 
 
 class ProcessTable(Table):
     """``/processes``: a row for each process and epoch."""
 
-    def __init__(self, group: h5py.Group) -> None:
-        super().__init__(group, "row", "index of the row", (*PROCESSES, *TEXTS))
+    coordinates = (*WHEN, "process", "name")
 
-    def put_process(self, epoch: int, variant: int, process: Mapping[str, Any]) -> None:
+    def __init__(self, group: h5py.Group, names: Sequence[str], axis: NodeAxis) -> None:
+        variables = (*PROCESSES, *TEXTS)
+        super().__init__(group, names, "row", "index of the row", variables)
+        self._axis = axis
+        node = _node_scale(group, "node", "NUMA node of the memory", axis)
+        self._pages = np.empty((ROWS, len(axis.numbers)), np.int64)
+        self.add(PAGES_BY_NODE, self._pages, node)
+
+    def put_process(
+        self, epoch: int, variant: int, time_ns: int, process: Mapping[str, Any]
+    ) -> None:
         """Let a row wait; ``process`` is as ``RunWriter.epoch`` takes it."""
         times = zip(Cause, process["time_ns"], strict=True)
         named = {cause_time(cause): time for cause, time in times}
-        self.put({**process, **named, "epoch": epoch, "variant": variant})
+        pages, row = process.get("pages"), self.waiting
+        self._pages[row] = fill_value(self._pages.dtype)
+        if pages is not None:
+            self._pages[row, self._axis.places(variant, len(pages))] = pages
+        when = {"epoch": epoch, "variant": variant, "time_ns": time_ns}
+        self.put({**process, **named, **when})
 
 
 def check_process(process: Mapping[str, Any]) -> None:
     """Raise BadInput if a process lacks a value, or has too many or few times."""
-    ours = {"epoch", "variant", *(cause_time(cause) for cause in Cause)}
+    ours = {"epoch", "variant", "time_ns", *(cause_time(cause) for cause in Cause)}
     names = [one.name for one in (*TEXTS, *PROCESSES) if one.name not in ours]
     missing = [name for name in (*names, "time_ns") if name not in process]
     if missing:
@@ -107,8 +155,8 @@ def check_process(process: Mapping[str, Any]) -> None:
 class EventTable(Table):
     """``/events``: rare things with their time."""
 
-    def __init__(self, group: h5py.Group) -> None:
-        super().__init__(group, "event", "index of the event", EVENTS)
+    def __init__(self, group: h5py.Group, names: Sequence[str]) -> None:
+        super().__init__(group, names, "event", "index of the event", EVENTS)
 
 
 def event_number(kind: str) -> int:
@@ -121,10 +169,12 @@ def event_number(kind: str) -> int:
 class RecordsTable(Table):
     """A table of the study's own: ``records`` says what is in it."""
 
-    def __init__(self, group: h5py.Group, records: Records) -> None:
+    def __init__(
+        self, group: h5py.Group, names: Sequence[str], records: Records
+    ) -> None:
         group.attrs["dimension"] = records.dimension
         variables = (TIME, VARIANT, *map(_variable, records.fields))
-        super().__init__(group, records.dimension, records.long_name, variables)
+        super().__init__(group, names, records.dimension, records.long_name, variables)
         self.name = records.name
 
     def put(self, row: Mapping[str, Any]) -> None:
@@ -140,7 +190,6 @@ class RecordsTable(Table):
 def _variable(field: Field) -> Variable:
     """Return how a field of a study's own records is declared."""
     kind = np.dtype(field.dtype)
-    texts = kind.kind == "S"
     attributes: dict[str, Any] = {}
     if field.flags:
         attributes["flag_values"] = np.arange(len(field.flags), dtype=kind)
@@ -149,6 +198,6 @@ def _variable(field: Field) -> Variable:
         field.name,
         field.unit,
         field.long_name,
-        h5py.string_dtype("utf-8", kind.itemsize) if texts else kind,
+        kind,
         attributes,
     )

@@ -1,12 +1,12 @@
 """``/snapshots``: a row a snapshot, and its blocks, compressed, beside the row."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import h5py
 import numpy as np
 
 from ..errors import BadInput
-from .growing import INDEX, Table, fill_value, finish_variable
+from .growing import INDEX, Table, bare_dimension, fill_value, finish_variable
 from .schema import BLOCK_VARIABLES, SNAPSHOTS, Variable
 
 try:  # some times faster
@@ -17,19 +17,16 @@ except ImportError:
 #: Blocks in a chunk, which is written by itself, once, and never changed.
 _BLOCKS = 1 << 20
 _LEVEL = 1
-#: How netCDF-4 marks the scale of a dimension that has no coordinate.
-_NO_COORDINATE = "This is a netCDF dimension but not a netCDF variable.%10d"
 
 
 class SnapshotTable(Table):
     """Rows wait as in other tables; blocks go to the file at once."""
 
-    def __init__(self, group: h5py.Group) -> None:
-        super().__init__(group, "snapshot", "index of the snapshot", SNAPSHOTS)
-        self._block = group.create_dataset(
-            "block", (0,), ">f4", maxshape=(None,), chunks=(_BLOCKS,)
+    def __init__(self, group: h5py.Group, names: Sequence[str]) -> None:
+        super().__init__(group, names, "snapshot", "index of the snapshot", SNAPSHOTS)
+        self._block = bare_dimension(
+            group, "block", shape=(0,), maxshape=(None,), chunks=(_BLOCKS,)
         )
-        self._block.make_scale(_NO_COORDINATE % 0)
         self._blocks = [self._block_variable(one) for one in BLOCK_VARIABLES]
 
     def _block_variable(self, variable: Variable) -> h5py.Dataset:
@@ -44,12 +41,14 @@ class SnapshotTable(Table):
             compression="gzip",
             compression_opts=_LEVEL,
         )
-        return finish_variable(dataset, variable, (self.scale, self._block))
+        finish_variable(dataset, variable, (self.scale, self._block))
+        self.say_coordinates(dataset, variable)
+        return dataset
 
     def write_blocks(
         self, node: np.ndarray, kind: np.ndarray, reserve: Callable[[int], None]
     ) -> None:
-        """Write the blocks of the row that is put next, int8[blocks] both.
+        """Write the blocks of the row that is put next, [blocks] both.
 
         ``reserve`` is called with the bytes of each chunk before it is written.
         """
@@ -60,7 +59,7 @@ class SnapshotTable(Table):
             dataset.resize((snapshot + 1, width))
         for dataset, values in zip(self._blocks, (node, kind), strict=True):
             for first in range(0, count, _BLOCKS):
-                packed = _packed(values[first : first + _BLOCKS])
+                packed = _packed(values[first : first + _BLOCKS].astype(dataset.dtype))
                 reserve(len(packed) + INDEX)
                 dataset.id.write_direct_chunk((snapshot, first), packed)
 
@@ -69,7 +68,7 @@ def _packed(values: np.ndarray) -> bytes:
     """Return a chunk, filled up with -1, as HDF5's gzip filter has it."""
     chunk = np.ascontiguousarray(values)
     if len(chunk) < _BLOCKS:
-        chunk = np.append(chunk, np.full(_BLOCKS - len(chunk), -1, np.int8))
+        chunk = np.append(chunk, np.full(_BLOCKS - len(chunk), -1, chunk.dtype))
     return compress(chunk, _LEVEL)
 
 

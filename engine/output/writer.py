@@ -20,9 +20,11 @@ import numpy as np
 
 from ...kernels.counters import Refusal
 from ..errors import BadInput
+from ..observer import NodeUse
 from ..study.columns import Column, Records
 from ..study.study import Name, label, scales
-from .growing import Table, fixed_variable, name_scale
+from .growing import Table, cut, fill_value, fixed_variable, missing_value, name_scale
+from .node_axis import NodeAxis
 from .place import claim, create, keep, publish, unwritable, withdraw
 from .provenance import provenance
 from .reader import FILETYPE, VERSION, RunState
@@ -42,6 +44,10 @@ from .space import SPACE_CLOSE, SPACE_FIRST, Cut, Space
 #: Seconds after which a row that comes takes the waiting ones to the file.
 INTERVAL_S = 1.0
 
+#: Room for the verdict: attributes cannot grow in a file that others read.
+VERDICT_BYTES = 2000
+_VERDICT = h5py.string_dtype("utf-8", VERDICT_BYTES)
+
 # The oldest format with SWMR: HDF5 1.10 and what was built on it since can read it.
 _LIBVER = ("v110", "v110")
 #: What h5py raises when HDF5 fails.
@@ -54,7 +60,7 @@ class RunWriter:
     path        the file; beside it ``path.lock`` exists, and is locked, until ``close``
     title       one sentence
     attributes  more root attributes: str or numbers
-    nodes       most nodes of any variant
+    nodes       most nodes of any variant, or the nodes' numbers of each (``NodeAxis``)
     dimension   name of the dimension of ``/summary``, or of its two
     variants    its values, in the order in which methods count them, or pairs of values
     columns     the variables of ``/summary``
@@ -72,7 +78,7 @@ class RunWriter:
         *,
         title: str,
         attributes: Mapping[str, Any],
-        nodes: int,
+        nodes: int | Sequence[Sequence[int]],
         dimension: Name,
         variants: Sequence[Name],
         columns: Sequence[Column],
@@ -82,6 +88,8 @@ class RunWriter:
         values = _checked_scales(dimension, variants, columns)
         self.path = Path(path)
         self._variants, self._columns = len(variants), columns
+        self._names = [label(variant) for variant in variants]
+        self._axis = NodeAxis(nodes, len(variants))
         self._shape = tuple(map(len, values.values()))
         self._begin = self._flushed = self._checked = time.monotonic()
         self._broken = self._closed = False
@@ -92,7 +100,7 @@ class RunWriter:
                 _describe(self._file, title, attributes)
                 _create_summary(self._file, values, columns)
                 _create_runtime(self._file, values)
-                self._create_tables(nodes, records)
+                self._create_tables(records)
                 _create_run(self._file)
                 self._write_progress()
                 self._reserve()
@@ -118,13 +126,15 @@ class RunWriter:
         undo.callback(self._space.close)
         self._space.reserve(SPACE_FIRST)
 
-    def _create_tables(self, nodes: int, records: Sequence[Records]) -> None:
-        self._epochs = EpochTable(_group(self._file, "epochs"), nodes)
-        self._processes = ProcessTable(_group(self._file, "processes"))
-        self._events = EventTable(_group(self._file, "events"))
-        self._snapshots = SnapshotTable(_group(self._file, "snapshots"))
+    def _create_tables(self, records: Sequence[Records]) -> None:
+        file, names, axis = self._file, self._names, self._axis
+        self._epochs = EpochTable(_group(file, "epochs"), names, axis)
+        self._processes = ProcessTable(_group(file, "processes"), names, axis)
+        self._events = EventTable(_group(file, "events"), names)
+        self._snapshots = SnapshotTable(_group(file, "snapshots"), names)
         self._records = {
-            one.name: RecordsTable(_group(self._file, one.name), one) for one in records
+            one.name: RecordsTable(_group(file, one.name), names, one)
+            for one in records
         }
         self._tables: tuple[Table, ...] = (
             *(self._epochs, self._processes, self._events, self._snapshots),
@@ -141,25 +151,28 @@ class RunWriter:
         counters: np.ndarray,
         processes: Sequence[Mapping[str, Any]],
         khugepaged: np.ndarray = IDLE,
+        use: NodeUse | None = None,
     ) -> None:
         """Add an epoch that ended at ``time_ns``.
 
         counters    int64[nodes of the variant, len(Vm)], of this epoch alone
         processes   for each process: process, name, policy, rss_pages, swap_pages,
-                    accesses_local, accesses_remote and time_ns, int64[len(Cause)]
+                    accesses_local, accesses_remote, time_ns, int64[len(Cause)], and
+                    pages, int64[nodes], or None if they were not counted
         khugepaged  int64[len(ScanResult) + 2], of this epoch alone: its scans by
                     result, full scans, pages collapsed
+        use         what nodes hold, and the traffic; None: not known
         """
         self._check_variant(variant)
-        self._epochs.check(counters, khugepaged)
+        self._epochs.check(variant, counters, khugepaged)
         # The epoch comes last: none is in the file before all of its processes are.
         index = self._epochs.next_index
         for process in processes:
             check_process(process)
             self._make_room(self._processes)
-            self._processes.put_process(index, variant, process)
+            self._processes.put_process(index, variant, time_ns, process)
         self._make_room(self._epochs)
-        self._epochs.put_epoch(variant, time_ns, counters, khugepaged)
+        self._epochs.put_epoch(variant, time_ns, counters, khugepaged, use)
         self._flush_if_due()
 
     def event(
@@ -180,7 +193,7 @@ class RunWriter:
                 "time_ns": time_ns,
                 "variant": variant,
                 "kind": number,
-                "node": node,
+                "node": self._axis.named(variant, np.array(node)),
                 "process": process,
                 "value": value,
             }
@@ -204,7 +217,8 @@ class RunWriter:
         check_blocks(node, kind)
         self._make_room(self._snapshots)
         with self._disk():
-            self._snapshots.write_blocks(node, kind, self._reserve)
+            numbers = self._axis.named(variant, node)
+            self._snapshots.write_blocks(numbers, kind, self._reserve)
         self._snapshots.put(
             {
                 "time_ns": time_ns,
@@ -235,6 +249,13 @@ class RunWriter:
         self._write_at(
             "summary", variant, {c.name: _summary_value(c, row) for c in self._columns}
         )
+
+    def verdict(self, text: str) -> None:
+        """Write the verdict of the run, cut to what has room."""
+        with self._disk():
+            value = cut(text, VERDICT_BYTES)
+            self._file.attrs.modify("verdict", np.array(value, _VERDICT))
+        self.flush()
 
     def runtime(self, variant: int, stage: Mapping[str, float]) -> None:
         """Write the wall seconds of each of ``STAGES`` for a variant."""
@@ -407,6 +428,7 @@ def _describe(file: h5py.File, title: str, attributes: Mapping[str, Any]) -> Non
     }
     for name, value in (dict(attributes) | own).items():
         file.attrs[name] = _utf_8(value) if isinstance(value, str) else value
+    file.attrs.create("verdict", b"", dtype=_VERDICT)
 
 
 def _utf_8(text: str) -> str:
@@ -423,7 +445,10 @@ def _create_summary(
     reasons = [reason.name.lower() for reason in Refusal]
     reason = name_scale(group, "reason", reasons, "why a page was refused")
     for column in columns:
-        variable = Variable(column.name, column.unit, column.long_name, column.dtype)
+        variable = Variable(
+            *(column.name, column.unit, column.long_name, column.dtype),
+            missing_value(column.dtype),
+        )
         along = (*names, reason) if column.by_reason else names
         fixed_variable(group, variable, along)
 
@@ -480,4 +505,6 @@ def _summary_value(column: Column, row: Mapping[str, Any]) -> np.ndarray:
     shape = (len(Refusal),) if column.by_reason else ()
     if value.shape != shape:
         raise BadInput(f"{column.name} must have shape {shape}, got {value.shape}")
+    if column.dtype == "i8" and value.dtype.kind == "f" and np.isnan(value):
+        return np.array(fill_value("i8"))
     return value

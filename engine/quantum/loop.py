@@ -21,8 +21,10 @@ from ..errors import BadInput, Segfault
 from ..results import tell_what_is_due
 from ..state.world import MS
 from ..workloads.kinds import Workload
+from ..workloads.recording import Recording
 from ..workloads.rows import Loads
 from . import oom
+from .play import Playback, Span
 
 if TYPE_CHECKING:
     from ..simulation import Simulation
@@ -39,16 +41,35 @@ def run(
     ``tail``: accesses at the end of each task's workload that
     ``summary()['local_fraction']`` counts (default a tenth).
     """
-    memory = simulation.memory
     loads = Loads(workloads, len(simulation.tasks), simulation.seed, simulation.runs)
-    loads.start(memory.task, tail)
+    loads.start(simulation.memory.task, tail)
+    simulation.team.begin(loads)
+    _run(simulation, _Drawn(simulation, loads))
+
+
+def play(
+    simulation: "Simulation", recording: Recording, tail: int | None = None
+) -> None:
+    """Let tasks do what was recorded, in its order, until all is done.
+
+    ``tail``: accesses at the end of the recording that
+    ``summary()['local_fraction']`` counts (default a tenth).
+    """
+    playback = Playback(simulation, recording, tail)
+    simulation.team.begin_playback(
+        playback.trace, playback.cpu, playback.due, playback.starts
+    )
+    _run(simulation, playback)
+
+
+def _run(simulation: "Simulation", source: "_Drawn | Playback") -> None:
+    memory = simulation.memory
     _price(simulation)
     simulation.prices.expect(memory)
     memory.shard[:, st.Shard.TAIL_LOCAL : st.Shard.TAIL_ALL + 1] = 0
     simulation.runs += 1
-    simulation.team.begin(loads)
     simulation.locality.start(simulation.now, simulation.touched)
-    while _quantum(simulation, loads):
+    while _quantum(simulation, source):
         pass
     simulation.give_back_memory()
 
@@ -69,30 +90,44 @@ def idle(simulation: "Simulation", ns: int) -> None:
     tell_what_is_due(simulation)
 
 
-def _quantum(simulation: "Simulation", loads: Loads) -> bool:
+class _Drawn:
+    """Accesses that are drawn, and the stages of a quantum that differ for them."""
+
+    def __init__(self, simulation: "Simulation", loads: Loads) -> None:
+        self._simulation, self._loads = simulation, loads
+
+    def lay_out(self) -> Span | None:
+        """Plan and lay out the next quantum; return None if nothing is left to do."""
+        simulation, settings = self._simulation, self._simulation.settings
+        memory, most = simulation.memory, settings.quantum_accesses
+        start, end = plan.plan(memory.task, simulation.now, settings.quantum_ns, most)
+        if end == NONE:
+            return None
+        memory.info[st.Info.NOW_MS] = start // MS
+        count = int(accesses.lay_out(memory.task, self._loads.starts))
+        simulation.team.make_room(count, most)
+        simulation.team.do(memory, Job.GENERATE, -(-count // CHUNK))
+        return Span(int(start), int(end), count)
+
+    def fold(self, _span: Span) -> None:
+        """Fold what a quantum did."""
+        self._simulation.fold()
+
+
+def _quantum(simulation: "Simulation", source: _Drawn | Playback) -> bool:
     """Simulate one quantum; return False if nothing was left to do."""
-    span = _plan(simulation)
+    span = source.lay_out()
     if span is None:
         return False
     _price(simulation)
-    count = _lay_out(simulation, loads)
+    _deal(simulation, span.accesses)
     _serve_shards(simulation)
-    _serve_barrier(simulation, count)
-    _end(simulation, *span)
+    _serve_barrier(simulation, span.accesses)
+    source.fold(span)
+    _end(simulation, span)
     wake_due(simulation)
     tell_what_is_due(simulation)
     return True
-
-
-def _plan(simulation: "Simulation") -> tuple[int, int] | None:
-    """Fix how much each task does; return (start, end) in ns, or None: nothing."""
-    memory, settings = simulation.memory, simulation.settings
-    most = settings.quantum_accesses
-    start, end = plan.plan(memory.task, simulation.now, settings.quantum_ns, most)
-    if end == NONE:
-        return None
-    memory.info[st.Info.NOW_MS] = start // MS
-    return int(start), int(end)
 
 
 def _price(simulation: "Simulation") -> None:
@@ -100,18 +135,14 @@ def _price(simulation: "Simulation") -> None:
     simulation.prices.set(simulation.memory, simulation.settings, simulation.costs)
 
 
-def _lay_out(simulation: "Simulation", loads: Loads) -> int:
-    """Make the quantum's accesses and deal them out; return their number."""
-    memory, settings, team = simulation.memory, simulation.settings, simulation.team
-    count = int(accesses.lay_out(memory.task, loads.starts))
-    team.make_room(count, settings.quantum_accesses)
+def _deal(simulation: "Simulation", count: int) -> None:
+    """Deal the accesses that are laid out to the shards' queues."""
+    memory, team = simulation.memory, simulation.team
     chunks = -(-count // CHUNK)
-    team.do(memory, Job.GENERATE, chunks)
     accesses.queue(memory.info, memory.shard, team.work.tally, chunks)
-    if not settings.sequential:
+    if not simulation.settings.sequential:
         team.do(memory, Job.DEAL, chunks)
     fold.open_quantum(memory)
-    return count
 
 
 def _serve_shards(simulation: "Simulation") -> None:
@@ -164,23 +195,23 @@ def _unstick(simulation: "Simulation", stop: int) -> int:
     """
     work = simulation.team.work
     word = int(work.layout[simulation.memory.info[st.Info.POSITION] - 1])
-    task = simulation.tasks[word >> ACCESS_TASK_SHIFT]
+    row = simulation.memory.task[word >> ACCESS_TASK_SHIFT]
+    task = simulation.tasks[row[st.Task.OWNER]]
     if stop == Stop.SEGV:
         page = (word & ACCESS_VPN) - task.process.first_vpn
         write = bool(word & ACCESS_WRITE)
         raise Segfault(task.id, task.process.name, page, write)
-    oom.kill(simulation, task)
+    oom.kill(simulation, int(row[st.Task.NID]))
     return serve_one(simulation.memory, word, work.counts[0, 0])
 
 
-def _end(simulation: "Simulation", start: int, end: int) -> None:
-    """Fold what the quantum did, and move the time on to its end."""
-    simulation.fold()
+def _end(simulation: "Simulation", span: Span) -> None:
+    """Move the time on to the end of the quantum."""
     memory = simulation.memory
-    simulation.prices.learn(memory, end - start)
-    simulation.now = _ended(memory.task, end)
+    simulation.prices.learn(memory, span.end - span.start)
+    simulation.now = _ended(memory.task, span.end)
     simulation.locality.note(simulation.now, simulation.touched)
-    simulation.task_ticks.owe(start)
+    simulation.task_ticks.owe(span.start)
 
 
 def _ended(task: np.ndarray, end: int) -> int:

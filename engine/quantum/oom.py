@@ -8,19 +8,18 @@ from ...kernels.counters import Event, Vm
 from ...kernels.quantum.fold import fold_processes
 from ...kernels.words import HPAGE_PMD_NR
 from ..calls.processes import leave
-from ..state.process import Process, Task
+from ..state.process import Process
 
 if TYPE_CHECKING:
     from ..simulation import Simulation
 
 
-def kill(simulation: "Simulation", task: Task) -> None:
-    """Kill the process with the most to give; ``task`` has found no memory."""
+def kill(simulation: "Simulation", nid: int) -> None:
+    """Kill the process with the most to give: CPUs of ``nid`` have found no memory."""
     memory = simulation.memory
     fold_processes(memory, simulation.touched)
     alive = [one for one in simulation.processes if one.alive]
     victim = max(alive, key=lambda one: (_badness(memory, one), one.id))
-    nid = int(simulation.machine.cpu_node[task.cpu])
     memory.vm[-1, nid, Vm.OOM_KILL] += 1
     simulation.oom_kills += 1
     simulation.event(Event.OOM_KILL, nid, victim, _badness(memory, victim))

@@ -4,6 +4,7 @@ import numpy as np
 
 from ...kernels import state as st
 from ...kernels.quantum import price
+from ...kernels.words import CACHE_LINE
 from ..machines.machine import Machine
 from ..settings.costs import Costs
 from ..settings.settings import Settings
@@ -18,6 +19,8 @@ class Prices:
         self._latency = np.ascontiguousarray(machine.latency_ns, np.int64)
         self._utilisation = np.zeros((nodes, nodes), np.int64)
         self._factor = np.full((nodes, nodes), price.STREAM_FACTOR_ONE, np.int64)
+        #: Bytes that accesses moved so far, int64[N, N], row: node of the CPU.
+        self.bytes = np.zeros((nodes, nodes), np.int64)
 
     def set(self, memory: st.Memory, settings: Settings, costs: Costs) -> None:
         """Write what accesses and page walks cost each task into the state."""
@@ -41,11 +44,25 @@ class Prices:
 
     def expect(self, memory: st.Memory) -> None:
         """Let tasks that never ran expect to find everything on their own node."""
-        for task in memory.task:
-            if task[st.Task.MEAN] == 0 and task[st.Task.COUNT]:
-                local = self._latency[task[st.Task.NID], task[st.Task.NID]]
-                task[st.Task.MEAN] = max(1, task[st.Task.REFS] * local)
+        task = memory.task
+        new = (task[:, st.Task.MEAN] == 0) & (task[:, st.Task.COUNT] > 0)
+        local = self._latency.diagonal()[task[new, st.Task.NID]]
+        task[new, st.Task.MEAN] = np.maximum(1, task[new, st.Task.REFS] * local)
 
     def learn(self, memory: st.Memory, length: int) -> None:
         """Take the traffic of a quantum of ``length`` ns; the next one pays for it."""
+        self.bytes += memory.traffic.sum(axis=0) * CACHE_LINE
         price.utilise(memory, self._bandwidth, self._utilisation, self._factor, length)
+
+    def shares(self, moved: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return which share of the bandwidth ``moved`` bytes took in ``length`` ns.
+
+        Of the memory of each node, float64[N], and of each link, float64[N, N]: NaN on
+        the diagonal, and everywhere if no time has passed.
+        """
+        if length <= 0:
+            return np.full(len(moved), np.nan), np.full(moved.shape, np.nan)
+        share = moved * (1e9 / length) / self._bandwidth
+        np.fill_diagonal(share, np.nan)
+        into = moved.sum(axis=0) * (1e9 / length)
+        return into / self._bandwidth.diagonal(), share

@@ -30,6 +30,9 @@ class Team:
             load=np.zeros((0, len(Load)), np.int64),
             exponent=np.ones(0),
             recorded=np.zeros(1, np.int64),
+            trace=np.zeros(0, np.int64),
+            cpu=np.zeros(0, np.int64),
+            due=np.zeros(0, np.int64),
             start=np.zeros(1, np.int64),
             layout=np.zeros(1, np.int64),
             queued=np.zeros(1, np.int64),
@@ -48,6 +51,13 @@ class Team:
             recorded=loads.recorded,
             start=loads.starts,
         )
+
+    def begin_playback(
+        self, trace: np.ndarray, cpu: np.ndarray, due: np.ndarray, starts: np.ndarray
+    ) -> None:
+        """Take up the rows of a recording."""
+        self.dismiss()
+        self.work = self.work.replace(trace=trace, cpu=cpu, due=due, start=starts)
 
     def make_room(self, accesses: int, most: int) -> None:
         """Have room for a number of accesses; a quantum has at most ``most``."""

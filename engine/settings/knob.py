@@ -25,8 +25,10 @@ class About(TypedDict, total=False):
     """What the metadata of a field may say, beside ``help``: one phrase.
 
     unit      ``"ns"``, ``"byte"``, ...; absent: a plain number
-    kind      ``"size"``: bytes, typed as ``64GiB`` and shown so
+    kind      ``"size"``: bytes, typed as ``64GiB`` and shown so; ``"duration"``: ns,
+              typed as ``100ms``
     choices   the values that are allowed
+    numbered  whether Linux knows the choices by their number, from 0 on
     min, max  bounds, both included; ``min`` of a number is 0 by default
     column    the name in ``kernels.state.Info`` of the column that has the value
     """
@@ -34,6 +36,7 @@ class About(TypedDict, total=False):
     unit: str
     kind: str
     choices: tuple[str, ...]
+    numbered: bool
     min: float
     max: float
     column: str

@@ -19,7 +19,11 @@ class Balancing:
     """
 
     mode: str = knob(
-        "off", "kernel.numa_balancing: 0, 1, 2, 3", choices=MODES, column="BALANCING"
+        "off",
+        "kernel.numa_balancing, also by its numbers 0 to 3",
+        choices=MODES,
+        numbered=True,
+        column="BALANCING",
     )
     scan_delay_ms: int = knob(
         1000,

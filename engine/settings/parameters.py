@@ -4,7 +4,8 @@ A field's annotation gives its type; its ``metadata`` may say more: ``knob.About
 
 A field whose type is a dataclass is a group: ``khugepaged.defrag=false`` sets a field
 of it, and the group's own name (``thp=always``) its first field.  A field that only one
-group has also goes by its own name: ``max_ptes_none=0``.
+group has also goes by its own name: ``max_ptes_none=0``.  What Linux calls otherwise
+may be called so: ``kernel.numa_balancing=1`` is ``balancing.mode=normal``.
 """
 
 import tomllib
@@ -15,10 +16,18 @@ from dataclasses import MISSING, Field, fields, is_dataclass, replace
 from typing import Any
 
 from ..errors import BadInput, did_you_mean
+from .durations import format_duration, parse_duration
 from .knob import checked
+from .linux_names import our_name, refuse_linux_name
 from .sizes import format_size, parse_size
 
 _COST = "cost."
+#: A time with its unit, and the ns of each.
+#: What people type for true and false.
+_SWITCHES = {
+    **dict.fromkeys((True, 1, "1", "true", "yes", "on"), True),
+    **dict.fromkeys((False, 0, "0", "false", "no", "off"), False),
+}
 
 
 def parse_settings(pairs: Iterable[str]) -> dict[str, Any]:
@@ -43,6 +52,58 @@ def split_costs(settings: Mapping[str, Any]) -> tuple[dict, dict]:
     return rest, costs
 
 
+def split_settings(
+    parameters: type, others: type, settings: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the settings of ``parameters``, and those that only ``others`` has.
+
+    Both are dataclasses.  The latter go by their full name: ``thp.enabled``.
+    """
+    own: dict[str, Any] = {}
+    rest: dict[str, Any] = {}
+    for key, value in settings.items():
+        name = _known(key, parameters) or _known(our_name(key), parameters)
+        full = name or _known(our_name(key), others)
+        (rest if full and not name else own)[full or key] = value
+    return own, rest
+
+
+def _known(key: str, parameters: type) -> str:
+    """Return the full name of a field of a dataclass or its groups, "" if it has none.
+
+    A group's own name means its first field.
+    """
+    hints = typing.get_type_hints(parameters)
+    known = {field.name: field for field in fields(parameters) if field.init}
+    name, _, inner = (key if key in known else _full(key, known, hints)).partition(".")
+    if name not in known:
+        return ""
+    if not is_dataclass(hints[name]):
+        return "" if inner else name
+    names = [one.name for one in fields(hints[name])]
+    inner = inner or names[0]
+    return f"{name}.{inner}" if inner in names else ""
+
+
+def override(base: Any, settings: Mapping[str, Any]) -> Any:
+    """Return ``base``, an instance of a dataclass, with other values of its fields.
+
+    ``settings`` go by the names that ``split_settings`` returns.  Raises BadInput for a
+    value of the wrong type or out of bounds.
+    """
+    hints = typing.get_type_hints(type(base))
+    known = {field.name: field for field in fields(base) if field.init}
+    plain, groups = _grouped(settings, known, hints)
+    changed = {
+        name: _convert(value, hints[name], known[name].metadata, name)
+        for name, value in plain.items()
+    }
+    for name, inner in groups.items():
+        group = getattr(base, name)
+        changed[name] = replace(group, **_converted(type(group), inner, f"{name}."))
+    return replace(base, **changed)
+
+
 def fill(parameters: type, settings: Mapping[str, Any], prefix: str = "") -> Any:
     """Return an instance of the dataclass ``parameters`` with ``settings`` converted.
 
@@ -51,6 +112,10 @@ def fill(parameters: type, settings: Mapping[str, Any], prefix: str = "") -> Any
     """
     hints = typing.get_type_hints(parameters)
     known = {field.name: field for field in fields(parameters) if field.init}
+    settings = {
+        name if name in known else our_name(name): value
+        for name, value in settings.items()
+    }
     settings, groups = _grouped(settings, known, hints)
     _check_names([*settings, *groups], known, hints, prefix)
     for name, field in known.items():
@@ -111,16 +176,20 @@ def _check_names(
         for inner in (fields(hints[name]) if is_dataclass(hints[name]) else (None,))
     ]
     for name in names:
-        if name not in known:
-            raise BadInput(
-                f"setting {prefix + name!r} must be one of "
-                f"{', '.join(prefix + n for n in choices) or 'none at all'}, "
-                f"got {prefix + name!r}{did_you_mean(name, choices, prefix)}"
-            )
+        if name in known:
+            continue
+        refuse_linux_name(name)
+        near = did_you_mean(name, choices, prefix)
+        all_names = ", ".join(prefix + n for n in choices) or "none at all"
+        wanted = "one that there is" if near else f"one of {all_names}"
+        raise BadInput(f"setting must be {wanted}, got {prefix + name!r}{near}")
 
 
 def describe(parameters: type) -> list[tuple[str, str, str]]:
-    """Return (name, default as it would be typed, help) for each field."""
+    """Return (name, default as it would be typed, help) for each field.
+
+    The help ends with the choices and the unit, if the field has any.
+    """
     return _described(parameters, {}, "")
 
 
@@ -134,8 +203,17 @@ def _described(parameters: type, defaults: Mapping, prefix: str) -> list:
             lines += _described(type(default), vars(default), inner)
         elif field.init:
             text = _default_text(default, field)
-            lines.append((prefix + field.name, text, field.metadata.get("help", "")))
+            lines.append((prefix + field.name, text, _about(field.metadata)))
     return lines
+
+
+def _about(metadata: Mapping) -> str:
+    """Return the help of a field with its unit and its choices."""
+    text = metadata.get("help", "")
+    if "choices" in metadata:
+        text += f": {', '.join(map(str, metadata['choices']))}"
+    unit = metadata.get("unit")
+    return f"{text} ({unit})" if unit else text
 
 
 def _toml(text: str) -> Any:
@@ -154,7 +232,38 @@ def _convert(value: Any, hint: Any, metadata: Mapping, name: str) -> Any:
         return _convert_items(value, hint, metadata, name)
     if metadata.get("kind") == "size":
         value = _size(value, name)
+    elif metadata.get("kind") == "duration" or _is_time(value, metadata):
+        value = parse_duration(value, name)
+    elif hint is bool:
+        value = _switch(value)
+    elif "choices" in metadata:
+        value = _choice(value, metadata)
     return checked(value, hint, metadata, name)
+
+
+def _is_time(value: Any, metadata: Mapping) -> bool:
+    """Tell whether a value is a text in the place of nanoseconds."""
+    return metadata.get("unit") == "ns" and isinstance(value, str)
+
+
+def _switch(value: Any) -> Any:
+    """Return what ``1``, ``on``, ``yes`` and their likes mean; others as they are."""
+    key = value.lower() if isinstance(value, str) else value
+    return _SWITCHES.get(key, value) if isinstance(key, bool | int | str) else value
+
+
+def _choice(value: Any, metadata: Mapping) -> Any:
+    """Return the choice that a value means: its number in Linux, or any spelling."""
+    choices = metadata["choices"]
+    if metadata.get("numbered") and type(value) is int and 0 <= value < len(choices):
+        return choices[value]
+    spelt = {_spelt(str(choice)): choice for choice in choices}
+    return spelt.get(_spelt(value), value) if isinstance(value, str) else value
+
+
+def _spelt(choice: str) -> str:
+    """Return a choice spelt alike, be it ``defer+madvise`` or ``Defer_Madvise``."""
+    return choice.lower().replace("_", "-").replace("+", "-")
 
 
 def _size(value: Any, name: str) -> int:
@@ -198,6 +307,8 @@ def _default(field: Field) -> Any:
 def _default_text(default: Any, field: Field) -> str:
     if default is MISSING:
         return ""
+    if field.metadata.get("kind") == "duration":
+        return format_duration(default)
     return _text(default, field.metadata.get("kind") == "size")
 
 

@@ -7,6 +7,7 @@ from itertools import pairwise
 from ..errors import BadInput
 from .knob import check_knobs, knob
 from .numa_balancing import Balancing
+from .system_calls import SystemCalls
 from .thp import Khugepaged, Thp
 from .tlb_size import Tlb
 
@@ -39,10 +40,18 @@ class Settings:
         max=1_000_000,
         column="WEDGE_PPM",
     )
+    policy: str = knob(
+        "default",
+        "memory policy that tasks begin with, as of numactl: interleave, bind:0,1",
+    )
     sequential: bool = knob(False, "serve accesses one by one in script order")
     mpol_mf_lazy: bool = knob(True, "accept MPOL_MF_LAZY (mainline: EINVAL)")
     lru_batches: bool = knob(
         False, "new pages reach the LRU in batches (sequential alone)"
+    )
+    accumulated_node_load: bool = knob(
+        True,
+        "fallback lists add up who was first of equals (5.17, 54d032ced983)",
     )
     ballast: tuple[int, ...] = knob(
         (), "memory taken out of use on each node", unit="byte"
@@ -55,6 +64,7 @@ class Settings:
     khugepaged: Khugepaged = Khugepaged()
     tlb: Tlb = Tlb()
     balancing: Balancing = Balancing()
+    calls: SystemCalls = SystemCalls()
 
     def __post_init__(self) -> None:
         check_knobs(self)

@@ -37,6 +37,11 @@ class Thp:
         "hint faults move huge pages whole (3.8); else they split (AutoNUMA)",
         column="UNIT_HINTING",
     )
+    copy_on_write: bool = knob(
+        False,
+        "a write to a shared huge page copies all of it (before 5.8)",
+        column="COPY_HUGE",
+    )
     min_free: bool = knob(
         False, "they raise min_free_kbytes (set_recommended_min_free_kbytes)"
     )

@@ -190,7 +190,9 @@ def _sparse_arrays(machine: Machine, settings: Settings, pages: list[int]) -> di
 def _machine_tables(machine: Machine, settings: Settings, costs: Costs) -> dict:
     """Return the tables of nodes, CPUs and costs."""
     return dict(
-        zonelist=np.ascontiguousarray(machine.zonelist(), np.int64),
+        zonelist=np.ascontiguousarray(
+            machine.zonelist(settings.accumulated_node_load), np.int64
+        ),
         cpu_node=np.ascontiguousarray(machine.cpu_node, np.int64),
         distance=np.ascontiguousarray(machine.distance, np.int64),
         latency=np.ascontiguousarray(machine.latency_ns, np.int64),

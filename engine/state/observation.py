@@ -17,6 +17,7 @@ from ...kernels.words import (
     PTE_ZERO,
 )
 from .process import Region
+from .ranges import RANGE_LIMIT
 
 STATES = ("none", "present", "marked", "swap", "zero")
 _NONE, _PRESENT, _MARKED, _SWAP, _ZERO = range(len(STATES))
@@ -41,6 +42,21 @@ class Observation(NamedTuple):
 
 def observe(memory: st.Memory, region: Region) -> Observation:
     """Return what a region's pages are; ``memory`` must fit the processes."""
+    runs: list[tuple[int, str, int | None, bool]] = []
+    sizes = np.zeros(3, np.int64)
+    for first in range(0, region.pages, RANGE_LIMIT):
+        count = min(RANGE_LIMIT, region.pages - first)
+        part = region._replace(first=region.first + first, pages=count)
+        seen = _observe_part(memory, part)
+        if runs and runs[-1][1:] == seen.runs[0][1:]:
+            pages, state, node, huge = seen.runs.pop(0)
+            runs[-1] = runs[-1][0] + pages, state, node, huge
+        runs += seen.runs
+        sizes += seen[1:]
+    return Observation(runs, *sizes.tolist())
+
+
+def _observe_part(memory: st.Memory, region: Region) -> Observation:
     first = region.first + region.process.delta
     at = np.arange(first, first + region.pages)
     pmd = memory.pmd[at >> HPAGE_PMD_ORDER]

@@ -48,10 +48,12 @@ class Tables:
         tasks: Sequence[Task],
         objects: Sequence[Shmem],
         caches: dict[int, int],
+        places: int,
     ) -> st.Memory:
         """Return ``memory`` with tables that hold all processes, tasks and objects.
 
         caches  {family: FAMILY_CACHE}
+        places  rows behind the tasks' for what they do on other CPUs
         """
         rows, weights = self.weights([*processes, *objects], tasks)
         mm = _grown(memory.mm, len(processes))
@@ -59,11 +61,13 @@ class Tables:
         lines = self._vmas(mm, processes, rows)
         lines += _pseudo_vmas(family, objects, caches, rows, len(lines))
         vma = np.array(lines, np.int64).reshape(-1, len(st.Vma))
-        task = _grown(memory.task, len(tasks))
+        count = len(tasks) + places
+        task = _grown(memory.task, count)
+        memory.info[st.Info.TASKS] = len(tasks)
         for one in tasks:
             row = task[one.id]
             row[st.Task.MODE], row[st.Task.MASK] = one.policy.mode, mask(one.policy)
-            row[st.Task.WEIGHTS] = rows.get(one.policy, 0)
+            row[st.Task.WEIGHTS] = _detail(one.policy, rows)
             row[st.Task.BALANCING] = one.policy.numa_balancing
         scanned = len(tasks) if self.balancing else 0
         return memory.replace(
@@ -72,17 +76,17 @@ class Tables:
             task=task,
             weights=weights,
             family=family,
-            access_ns=_grown(memory.access_ns, len(tasks)),
-            walk_ns=_grown(memory.walk_ns, len(tasks)),
+            access_ns=_grown(memory.access_ns, count),
+            walk_ns=_grown(memory.walk_ns, count),
             tlb=_grown(memory.tlb, len(tasks)),
-            cause=_widened(memory.cause, len(tasks)),
+            cause=_widened(memory.cause, count),
             mm_change=_widened(memory.mm_change, len(processes)),
             numab=_grown(memory.numab, self._numab),
             numa=_grown(memory.numa, scanned),
             numa_faults=_grown(memory.numa_faults, scanned),
             group=_grown(memory.group, scanned),
             group_faults=_grown(memory.group_faults, scanned),
-            numa_seen=_widened(memory.numa_seen, scanned),
+            numa_seen=_widened(memory.numa_seen, count if self.balancing else 0),
             numa_met=_squared(memory.numa_met, scanned),
             numa_pids=_widened(memory.numa_pids[..., None], self._numab)[..., 0],
         )
@@ -108,7 +112,7 @@ def _row(vma: Vma, rows: Rows, first_vpn: int) -> tuple:
     policy, shmem = vma.policy, vma.shmem
     return (
         *(vma.start, vma.end, vma.read, vma.write, vma.mof),
-        *(policy.mode, mask(policy), rows.get(policy, 0)),
+        *(policy.mode, mask(policy), _detail(policy, rows)),
         *(vma.advice, policy.numa_balancing, vma.numab),
         *(shmem is not None, shmem.interleave(first_vpn) if shmem else 0),
     )
@@ -132,6 +136,11 @@ def _pseudo_vmas(
                 lines += [_row(vma, rows, 0) for vma in one.vmas]
         family[number, st.Family.END_VMA] = at + len(lines)
     return lines
+
+
+def _detail(policy: Policy, rows: Rows) -> int:
+    """Return the row of a policy's weights, or its home node and one; 0: neither."""
+    return rows.get(policy, 0) if policy.home is None else policy.home + 1
 
 
 def mask(policy: Policy) -> int:

@@ -16,6 +16,7 @@ from ..settings.costs import Costs
 from ..settings.settings import Settings
 from .allocate import allocate
 from .host_memory import give_back_free, returned_blocks
+from .policies import policy_of
 from .process import Process, Shmem, TableState, Task
 from .tables import Tables
 
@@ -32,8 +33,10 @@ class World:
                      for families that have one, less where the family's pages begin
     holes    (first, span) of the page-table indices that processes have left
     spent    int64[tasks, len(Cause)] ns, by cause
+    flushes  int64[tasks, 2]: TLB flushes of its system calls, and what they cost, ns
     touched  int64[processes, 2]: accesses served by local and by remote memory
     totals   int64[nodes, len(Vm)]: the events that ``fold_counters`` has taken over
+    places   rows of the tasks' table for what recorded tasks do on other CPUs
     """
 
     def __init__(
@@ -47,6 +50,8 @@ class World:
         nodes = len(machine.memory)
         self.machine, self.settings, self.costs = machine, settings, costs
         self.seed, self.observer = seed, observer
+        #: The policy that tasks begin with.
+        self.policy = policy_of(settings.policy, nodes)
         self.now = 0
         self.processes: list[Process] = []
         self.tasks: list[Task] = []
@@ -54,10 +59,12 @@ class World:
         self.caches: dict[int, int] = {}
         self.holes: list[tuple[int, int]] = []
         self.spent = np.zeros((0, len(Cause)), np.int64)
+        self.flushes = np.zeros((0, 2), np.int64)
         self.touched = np.zeros((0, 2), np.int64)
         self.totals = np.zeros((nodes, len(Vm)), np.int64)
         #: Whether tasks have the tables of NUMA balancing.
         self.balances = settings.balancing.mode != "off"
+        self.places = 0
         self.tables = TableState()
         self._rows = Tables(nodes, self.balances)
         self._memory = allocate(machine, settings, costs, seed)
@@ -74,9 +81,15 @@ class World:
     def _update(self) -> None:
         self._rows.balancing = self.balances
         self._memory = self._rows.update(
-            self._memory, self.processes, self.tasks, self.objects, self.caches
+            self._memory,
+            self.processes,
+            self.tasks,
+            self.objects,
+            self.caches,
+            self.places,
         )
         self.spent = _longer(self.spent, len(self.tasks))
+        self.flushes = _longer(self.flushes, len(self.tasks))
         self.touched = _longer(self.touched, len(self.processes))
         self.tables.stale = False
 
@@ -150,6 +163,13 @@ def flush_ns(world: World, process: Process) -> int:
     alive, owner = task[:, st.Task.ALIVE], task[:, st.Task.MM]
     others = int(np.count_nonzero((owner == process.id) & (alive == 1))) - 1
     return world.costs.tlb_flush_ns + world.costs.tlb_flush_cpu_ns * max(0, others)
+
+
+def flushes_ns(world: World, task: Task, process: Process, flushes: int) -> int:
+    """Count flushes of a process's TLBs by a task; return what they cost it, ns."""
+    cost = flushes * flush_ns(world, process)
+    world.flushes[task.id] += (flushes, cost)
+    return cost
 
 
 def flush_tlbs(world: World, process: Process) -> None:

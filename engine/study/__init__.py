@@ -1,16 +1,29 @@
 """What a scenario asks: variants of one machine and workload, and the columns to show.
 
-``host_limits`` says whether this host has the memory for it.  May import settings and
-errors; types of what is above it only for type checkers.
+``verdict`` is what the rows come to, ``overrides`` are settings that a user gives to
+all variants, and ``host_limits`` says whether this host has the memory for it.  May
+import the observer, settings and errors; types of what is above it only for type
+checkers.
 """
 
-from .columns import SUMMARY, THP, THP_SHARE, VERDICT, Column, Field, Records, hide
+from .columns import (
+    SUMMARY,
+    THP,
+    THP_SHARE,
+    TIMES,
+    VERDICT,
+    Column,
+    Field,
+    Records,
+    hide,
+)
 from .study import Study, Variant
 
 __all__ = [
     "SUMMARY",
     "THP",
     "THP_SHARE",
+    "TIMES",
     "VERDICT",
     "Column",
     "Field",

@@ -5,6 +5,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from ...kernels.counters import Cause
+from ..observer import cause_time
+
+_HEADINGS = {
+    Cause.ACCESS_LOCAL: "local access",
+    Cause.ACCESS_REMOTE: "remote access",
+    Cause.COW: "copy on write",
+    Cause.SYSCALL: "system calls",
+}
+_MEANINGS = {
+    Cause.ACCESS_LOCAL: "accesses to local memory",
+    Cause.ACCESS_REMOTE: "accesses to remote memory",
+    Cause.MINOR_FAULT: "first touches of pages",
+    Cause.COW: "copies on write",
+    Cause.HINT_FAULT: "hint faults",
+    Cause.LAZY_FAULT: "faults on parked pages",
+    Cause.MIGRATION: "page migration",
+    Cause.SWAP_IN: "reading from swap",
+    Cause.RECLAIM: "reclaim",
+    Cause.SYSCALL: "system calls",
+    Cause.HUGE_FAULT: "first touches of huge pages",
+    Cause.COMPACTION: "compaction",
+    Cause.PAGE_WALK: "page walks",
+    Cause.SCAN: "scans of NUMA balancing",
+}
+
 
 @dataclass(frozen=True)
 class Column:
@@ -18,7 +44,9 @@ class Column:
     by_reason  whether there is a value for each name of ``kernels.constants.Refusal``
     style      how the table shows it: ``count``, ``percent`` (of a fraction),
                ``seconds`` (of nanoseconds; NaN: never), ``ratio`` (nanoseconds, shown
-               in seconds and as a multiple of the smallest) or ``hidden``
+               in seconds and as a multiple of the smallest), ``cause`` (a part of
+               the time, shown in a block of its own) or ``hidden``
+    first      whether it is part of the answer, which the table begins with
     """
 
     name: str
@@ -28,6 +56,7 @@ class Column:
     dtype: str = "i8"
     by_reason: bool = False
     style: str = "count"
+    first: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,8 +88,81 @@ class Records:
     fields: tuple[Field, ...]
 
 
+def _cause(name: str, heading: str, text: str) -> Column:
+    return Column(name, heading, "ns", text, style="cause")
+
+
+#: Where the time of the job went: a mean over its tasks, which sums up to its run time.
+TIMES = (
+    *(
+        _cause(
+            cause_time(cause),
+            _HEADINGS.get(cause, cause.name.lower().replace("_", " ")),
+            f"time of the job in {_MEANINGS[cause]}, mean over its tasks",
+        )
+        for cause in Cause
+    ),
+    _cause(
+        "time_idle_ns",
+        "idle",
+        "time of the job in waiting for other tasks, mean over its tasks",
+    ),
+    *(
+        replace(column, style="hidden")
+        for column in (
+            Column(
+                "alone_ns",
+                "alone",
+                "ns",
+                "time in alone_cause that one task spent and no other did",
+            ),
+            Column(
+                "alone_cause",
+                "alone in",
+                "1",
+                "cause, as in kernels.counters.Cause, of alone_ns",
+            ),
+            Column(
+                "tlb_flush_ns",
+                "TLB flushes",
+                "ns",
+                "most time that system calls of one task spent in TLB flushes",
+            ),
+            Column(
+                "tlb_flushes", "TLB flushes", "1", "TLB flushes that system calls did"
+            ),
+        )
+    ),
+)
+
 #: The columns that ``Simulation.summary`` fills for every variant.
 SUMMARY = (
+    Column(
+        "run_time_ns",
+        "time",
+        "ns",
+        "simulated time from start to end, none if a process was killed",
+        style="ratio",
+        first=True,
+    ),
+    Column(
+        "local_fraction",
+        "local",
+        "1",
+        "share of local accesses over the whole run",
+        dtype="f8",
+        style="percent",
+        first=True,
+    ),
+    Column(
+        "local_fraction_end",
+        "local at end",
+        "1",
+        "share of local accesses over the last tenth of the accesses",
+        dtype="f8",
+        style="percent",
+        first=True,
+    ),
     Column("accesses", "accesses", "1", "access events served", style="hidden"),
     Column("pages_marked", "marked", "page", "pages marked for lazy migration"),
     Column("pages_refused", "refused", "page", "pages refused, for any reason"),
@@ -107,22 +209,15 @@ SUMMARY = (
         dtype="f8",
         style="seconds",
     ),
-    Column(
-        "local_fraction",
-        "local",
-        "1",
-        "share of local accesses over the last tenth of the accesses",
-        dtype="f8",
-        style="percent",
-    ),
     Column("oom_kills", "OOM kills", "1", "processes killed for want of memory"),
     Column(
-        "run_time_ns",
-        "simulated time",
-        "ns",
-        "simulated time from start to end",
-        style="ratio",
+        "balancing_unscanned",
+        "unscanned",
+        "1",
+        "1 if NUMA balancing was on and marked no page, otherwise 0",
+        style="hidden",
     ),
+    *TIMES,
 )
 
 

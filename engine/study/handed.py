@@ -41,7 +41,9 @@ def _check(right: bool, rule: str, value: Any) -> None:
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool) and value >= 0
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        return False
+    return int(value) >= 0
 
 
 def _is_text(value: Any) -> bool:
@@ -99,8 +101,10 @@ def check_study(study: "Study", variant: type) -> None:
         _check_column(column)
     for records in study.records:
         _check_records(records)
-    report = study.report
-    _check(report is None or callable(report), "report must be a function", report)
+    for name in ("report", "verdict", "group"):
+        value = getattr(study, name)
+        _check(value is None or callable(value), f"{name} must be a function", value)
+    _check_items(study.varied, str, "varied")
 
 
 def _check_items(items: Any, kind: type, what: str) -> None:
@@ -161,7 +165,7 @@ def _fits(column: Column, value: Any) -> bool:
         value = value[()]
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
         return False
-    return column.dtype != "i8" or (value == value and abs(value) < 2**63)
+    return column.dtype != "i8" or abs(float(value)) < 2**63
 
 
 def checked_values(values: Any, steps: Any) -> Mapping[str, Any]:

@@ -83,12 +83,19 @@ class Variant:
 class Study:
     """A question, the variants that answer it, and what is shown of each.
 
-    ``question`` is one sentence: the title of the file and of the table.
+    ``question``: its first line is the title of the file and of the table, so that a
+    scenario may give its docstring.
     ``dimension`` names what the variants differ in, and the dimension of ``/summary``.
     It may be two: the variants then are every value of the first with every value of
     the second, in that order.
     ``report`` makes the text for the screen if the plain table will not do.
     ``records`` are more groups of the file.
+    ``verdict`` makes one or two sentences from the rows, if not the fastest variant is
+    the best (``verdict.fastest``).
+    ``group`` gives what the rows have in common whose times are compared with each
+    other; all rows are compared if it is left out.
+    ``varied`` names settings (``balancing.mode``) that the variants are about, beside
+    those which differ among them: a user cannot set them.
     Raises BadInput if a field is not what it must be, there is no variant, two have one
     name, or one of two dimensions lacks a value of the other.
     """
@@ -99,9 +106,14 @@ class Study:
     columns: tuple[Column, ...]
     report: Callable[[Study, list[dict]], str] | None = None
     records: tuple[Records, ...] = ()
+    verdict: Callable[[Study, list[dict]], str] | None = None
+    group: Callable[[dict], str] | None = None
+    varied: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_study(self, Variant)
+        title = self.question.strip().partition("\n")[0]
+        object.__setattr__(self, "question", title)
         names = [variant.name for variant in self.variants]
         if not names:
             raise BadInput(

@@ -20,8 +20,8 @@ _EXPECTED = "' L|S|M ADDRESS,SIZE' or 'I  ADDRESS,SIZE'"
 
 
 def is_mine(window: Window) -> bool:
-    """Return whether the first access of a text is one of this format."""
-    return text.first_access(window) == LACKEY
+    """Return whether a text has a line of this format."""
+    return text.look(window, LACKEY).samples > 0
 
 
 def chunks(window: Window, trace: "Trace") -> Iterator[TraceChunk]:

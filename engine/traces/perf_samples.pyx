@@ -104,7 +104,8 @@ cdef inline bint add(
     if address >= USER_END or write < 0 or process < 0:
         return False
     if event[TIME_AT] >= 0:
-        time = <int64_t>word(at + event[TIME_AT])
+        # With the top bit set it is no time: perf writes ~0 if there is none.
+        time = max(<int64_t>word(at + event[TIME_AT]), -1)
         if time < info[LATEST]:
             info[ORDERED] = 0
         else:

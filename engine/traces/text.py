@@ -1,7 +1,7 @@
 """Traces that are text, a line an access; ``trace_text.pyx`` parses the lines."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -13,32 +13,48 @@ from .window import Window
 if TYPE_CHECKING:
     from .trace import Trace
 
-_SNIFF_LINES = 64
-#: In the order in which they are tried: an exception's line could be a page fault's.
-_FORMATS = (trace_text.EXCEPTIONS, trace_text.LACKEY, trace_text.PAGE_FAULTS)
+#: What was neither read nor skipped, at most, before a text is given up.
+_SNIFF_BAD = 1000
+RECORD = "perf record -e page-faults -c 1 -d --sample-cpu"
+PRINT = "perf script -F comm,pid,tid,cpu,time,event,addr"
 
 
-def first_access(window: Window) -> int | None:
-    """Return the format of the first line that is an access, None if there is none."""
-    lines = window.data[: window.size].tobytes().split(b"\n", _SNIFF_LINES)
-    for line in lines[:_SNIFF_LINES]:
-        for number in _FORMATS:
-            if _is_access(line + b"\n", number):
-                return number
-    return None
+class Look(NamedTuple):
+    """What the first bytes of a text have of a format.
+
+    event    of its first access, None if there is no access
+    samples  lines that were understood
+    columns  whether a line of two bare columns came before anything else
+    """
+
+    event: int | None
+    samples: int
+    columns: bool
 
 
-def _is_access(line: bytes, number: int) -> bool:
-    """Return whether a line that is no comment is one of this format."""
-    if line.isspace() or line.startswith((b"#", b"==")):
-        return False
-    info = np.zeros(trace_text.INFO, np.int64)
-    info[[trace_text.FORMAT, trace_text.LAST, trace_text.LIMIT]] = number, 1, 1
-    info[trace_text.SIZE], info[trace_text.BAD] = len(line), -1
+def look(window: Window, number: int, bare_columns: bool = False) -> Look:
+    """Return what the window has of the format ``number``."""
+    info = _info(number, bare_columns)
+    info[[trace_text.LIMIT, trace_text.LAST]] = 1, window.last
+    info[trace_text.SIZE] = window.size
     table = np.empty((5, trace_text.SPAN), np.int64)
     writes = np.empty(trace_text.SPAN, np.uint8)
-    trace_text.parse(np.frombuffer(line, np.uint8), table, writes, info)
-    return bool(info[trace_text.BAD] < 0)
+    columns = False
+    for bad in range(_SNIFF_BAD):
+        info[trace_text.BAD] = -1
+        trace_text.parse(window.data, table, writes, info)
+        if info[trace_text.BAD] < 0:
+            break
+        columns |= bad == 0 and info[trace_text.WHY] == trace_text.TWO_COLUMNS
+    event = int(info[trace_text.EVENT]) if info[trace_text.RECORDS] else None
+    return Look(event, int(info[trace_text.SAMPLES]), columns)
+
+
+def _info(number: int, bare_columns: bool) -> np.ndarray:
+    info = np.zeros(trace_text.INFO, np.int64)
+    info[[trace_text.FORMAT, trace_text.BARE_COLUMNS]] = number, bare_columns
+    info[[trace_text.BAD, trace_text.OTHER_AT]] = -1
+    return info
 
 
 def chunks(
@@ -46,8 +62,7 @@ def chunks(
 ) -> Iterator[TraceChunk]:
     """Yield the chunks of a text of format ``number``, whose lines are ``expected``."""
     limit = trace_chunk.CHUNK
-    info = np.zeros(trace_text.INFO, np.int64)
-    info[trace_text.FORMAT] = number
+    info = _info(number, trace.bare_columns)
     info[trace_text.WRITE] = trace.write
     info[trace_text.LIMIT] = limit
     more = True
@@ -76,8 +91,11 @@ def _fill(
         trace_text.parse(window.data, table, writes.view(np.uint8), info)
         trace.lines = int(info[trace_text.LINES])
         trace.skipped = int(info[trace_text.SKIPPED])
+        if not trace.other and info[trace_text.OTHER_AT] >= 0:
+            trace.other = _word(window, int(info[trace_text.OTHER_AT]))
         if info[trace_text.BAD] >= 0:
-            _refuse(window, trace, int(info[trace_text.BAD]), expected)
+            at, why = int(info[trace_text.BAD]), int(info[trace_text.WHY])
+            refuse(trace, _line(window, at), why, expected)
         elif info[trace_text.RECORDS] >= info[trace_text.LIMIT]:
             return True
         elif window.last:
@@ -87,11 +105,36 @@ def _fill(
             info[trace_text.POSITION] = 0
 
 
-def _refuse(window: Window, trace: "Trace", at: int, expected: str) -> None:
-    """Raise BadTrace for the line that begins at ``at``, or count it."""
+def _line(window: Window, at: int) -> bytes:
+    return window.data[at : min(at + 80, window.size)].tobytes().split(b"\n")[0]
+
+
+def _word(window: Window, at: int) -> str:
+    """Return the name of an event, without its last colon."""
+    name = _line(window, at).split()[0].removesuffix(b":")
+    return name.decode("ascii", "replace")
+
+
+def refuse(trace: "Trace", line: bytes, why: int, expected: str) -> None:
+    """Raise BadTrace for a line that is refused, or count it.
+
+    ``trace.lines`` is its number, ``why`` a word of ``trace_text``.
+    """
+    got = line[:80].decode("ascii", "replace")
+    where = f"{trace.path}:{trace.lines}"
+    if why == trace_text.NO_DATA_ADDRESS:
+        says = (
+            f"{where}: expected the address of the data, got none in {got!r} (record"
+            f" with {RECORD}, print with {PRINT})"
+        )
+    elif why == trace_text.TWO_COLUMNS:
+        says = (
+            f"{where}: expected a time or an event, got two bare columns {got!r}"
+            " (--bare-columns reads these as process and address)"
+        )
+    else:
+        says = f"{where}: expected {expected}, got {got!r}"
     if not trace.skip_bad_lines:
-        line = window.data[at : min(at + 80, window.size)].tobytes()
-        got = line.split(b"\n")[0].decode("ascii", "replace")
-        where = f"{trace.path}:{trace.lines}"
-        raise BadTrace(f"{where}: expected {expected}, got {got!r}")
+        raise BadTrace(says)
     trace.bad_lines += 1
+    trace.refusal = trace.refusal or says

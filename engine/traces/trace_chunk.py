@@ -11,8 +11,10 @@ CHUNK = 1 << 16
 class TraceChunk(NamedTuple):
     """Accesses in the trace's order, one item each: int64 arrays, ``write`` bool.
 
-    ``cpu`` and ``time_ns`` are -1 if the trace does not say; ``vpn`` is the 4 KiB page
-    of the address.
+    cpu      the CPU it was on, -1 if the trace does not say
+    time_ns  nanoseconds on the clock of the recording, at least 0, -1 if the trace does
+             not say; text of microseconds ends in three zeros
+    vpn      the 4 KiB page of its address
     """
 
     process: np.ndarray

@@ -1,4 +1,5 @@
 """What tasks do: the kinds of streams of accesses, and the rows that kernels read.
 
-``kinds`` is for users, ``rows`` for the loop of quanta.  May import errors.
+``kinds`` and ``recording`` are for users, ``rows`` for the loop of quanta.  May import
+errors.
 """

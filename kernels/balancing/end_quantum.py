@@ -36,15 +36,16 @@ _LOW_32: Final = (1 << 32) - 1
 SCRATCH: Final = ENV_WORDS + len(Left)
 
 
-@inlined
-def _fold_faults(m, task):
-    """Add up a task's faults of all shards; return whether there were any."""
+@called
+def fold_faults(m, row):
+    """Add up the faults of a row, a task or a place, of all shards."""
+    task = m.task[row, Task.OWNER]
     numa = m.numa[task]
     nodes = m.node.shape[0]
-    d = m.task[task, Task.NID]
+    d = m.task[row, Task.NID]
     total, local, failed = 0, 0, 0
     for s in range(m.numa_seen.shape[0]):
-        seen = m.numa_seen[s, task]
+        seen = m.numa_seen[s, row]
         local += seen[Seen.LOCAL]
         failed += seen[Seen.FAILED]
         for n in range(nodes):
@@ -59,7 +60,7 @@ def _fold_faults(m, task):
     numa[Numa.FAILED] += failed
     if total > 0:
         numa[Numa.COUNTED] = 1
-    return total > 0
+        numa[Numa.FAULTED] = 1
 
 
 @inlined
@@ -88,7 +89,7 @@ def _task_numa_group(m, task):
     alive = m.task[task, Task.ALIVE] == 1
     if alive:
         make_numa_group(m, task)
-    for other in range(m.task.shape[0]):
+    for other in range(m.info[Info.TASKS]):
         if _has_met(m, task, other) and alive:
             join_numa_group(m, task, other)
 
@@ -153,7 +154,7 @@ def _tick(m, start, end, left):
     tick = m.info[Info.TICK_NS]
     at = (start // tick + 1) * tick
     while at <= end:
-        for task in range(m.task.shape[0]):
+        for task in range(m.info[Info.TASKS]):
             if _runs_at(m, task, at):
                 ahead = max(0, m.task[task, Task.CLOCK] - at)
                 runtime = m.task[task, Task.RUNTIME] - ahead
@@ -168,16 +169,17 @@ def end_quantum(m, start, end, scratch):
     scratch  int64[SCRATCH], its contents do not matter
     """
     now_ms = end // _MS
-    for task in range(m.task.shape[0]):
-        m.numa[task, Numa.FAULTED] = _fold_faults(m, task)
+    for task in range(m.info[Info.TASKS]):
+        fold_faults(m, task)
     _fold_pids(m)
     for n in range(m.node.shape[0]):
         _fold_node(m, n, now_ms)
-    for task in range(m.task.shape[0]):
+    for task in range(m.info[Info.TASKS]):
         _task_numa_group(m, task)
-    for task in range(m.task.shape[0]):
+    for task in range(m.info[Info.TASKS]):
         alive = m.task[task, Task.ALIVE] == 1
         faulted = m.numa[task, Numa.FAULTED] == 1
+        m.numa[task, Numa.FAULTED] = 0
         if faulted and alive and now_ms > m.numa[task, Numa.RETRY]:
             task_numa_placement(m, task, end)
             numa_migrate_preferred(m, scratch[:ENV_WORDS], task, now_ms)

@@ -125,8 +125,8 @@ def _filtered(m, task, n, last):
         return MIGRATE if here else _TWO_STAGE
     if m.info[Info.BALANCING] & _TIERING == 0 and m.node[n, Node.SLOW] and last == 0:
         return _TWO_STAGE
-    private = last != 0 and cpupid_pid(last) == pid_of(task)
-    numa = m.numa[task]
+    private = last != 0 and cpupid_pid(last) == pid_of(m, task)
+    numa = m.numa[m.task[task, Task.OWNER]]
     early = numa[Numa.PREFERRED] == NONE or numa[Numa.SEQ] <= _EARLY_SEQ
     if early and (private or last == 0):
         return MIGRATE

@@ -26,15 +26,15 @@ def pid_bit(task):
 
 @inlined
 def vma_set_access_pid_bit(m, s, v, task):
-    m.numa_pids[s, m.vma[v, Vma.NUMAB]] |= pid_bit(task)
+    m.numa_pids[s, m.vma[v, Vma.NUMAB]] |= pid_bit(m.task[task, Task.OWNER])
 
 
 @inlined
 def _task_on(m, word):
     """Return the lowest live task that a last cpupid names, or NONE."""
     cpu, pid = cpupid_cpu(word), cpupid_pid(word)
-    for t in range(m.task.shape[0]):
-        if m.task[t, Task.CPU] == cpu and pid_of(t) == pid and m.task[t, Task.ALIVE]:
+    for t in range(m.info[Info.TASKS]):
+        if m.task[t, Task.CPU] == cpu and pid_of(m, t) == pid and m.task[t, Task.ALIVE]:
             return t
     return NONE
 
@@ -56,6 +56,7 @@ def group_joins(m, task, other):
 @inlined
 def _task_numa_group(m, s, task, word):
     """Note that a task makes a group, and the task that it met; return private."""
+    task = m.task[task, Task.OWNER]
     m.numa_met[s, task, task] = 1
     other = _task_on(m, word)
     if other == NONE or other == task:
@@ -76,7 +77,7 @@ def numa_is_active_node(m, group, n):
 @inlined
 def _shared_is_local(m, task, nid):
     """Tell whether a shared fault is within the active nodes of the task's group."""
-    group = m.numa[task, Numa.GROUP]
+    group = m.numa[m.task[task, Task.OWNER], Numa.GROUP]
     if group == NONE or m.group[group, Group.ACTIVE] <= 1:
         return False
     here = m.task[task, Task.NID]
@@ -96,7 +97,7 @@ def task_numa_fault(m, s, task, last, local, nid, pages, writable, failed):
         return
     private = 1
     if last != 0:
-        private = 1 if cpupid_pid(last) == pid_of(task) else 0
+        private = 1 if cpupid_pid(last) == pid_of(m, task) else 0
         if private == 0 and writable and m.info[Info.NUMA_GROUPS]:
             private = _task_numa_group(m, s, task, last)
     if private == 0 and not local:

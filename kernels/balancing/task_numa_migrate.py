@@ -53,7 +53,7 @@ def is_running(m, t):
 @inlined
 def _current(m, cpu):
     """Return the lowest running task of a CPU, or NONE if it is idle."""
-    for t in range(m.task.shape[0]):
+    for t in range(m.info[Info.TASKS]):
         if m.task[t, Task.CPU] == cpu and is_running(m, t):
             return t
     return NONE
@@ -62,7 +62,7 @@ def _current(m, cpu):
 @inlined
 def _running_on(m, n):
     running = 0
-    for t in range(m.task.shape[0]):
+    for t in range(m.info[Info.TASKS]):
         if m.task[t, Task.NID] == n and is_running(m, t):
             running += 1
     return running

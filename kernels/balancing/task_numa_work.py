@@ -129,7 +129,7 @@ def change_prot_numa(m, task, start, end, now):
 @inlined
 def _flush_tlb(m, mm):
     if m.info[Info.TLB_SETS_4K]:
-        for t in range(m.task.shape[0]):
+        for t in range(m.info[Info.TASKS]):
             if m.task[t, Task.MM] == mm:
                 m.tlb[t, :] = 0
 

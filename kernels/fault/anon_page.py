@@ -48,7 +48,8 @@ def _set_new_page(m, at, vpn, pfn):
 
 
 @inlined
-def _map(m, s, task, at, vpn, pfn):
+def map_page(m, s, task, at, vpn, pfn):
+    """Map a frame that nobody had, without counting a fault."""
     _set_new_page(m, at, vpn, pfn)
     lru_add(m, s, pfn, 1)
     folio_add_lru(m, m.task[task, Task.NID], pfn)
@@ -64,7 +65,7 @@ def count_new_pages(m, s, task, pages):
 @inlined
 def map_new_page(m, s, task, at, vpn, pfn):
     """Map a new page in place of none, or of the zero page."""
-    _map(m, s, task, at, vpn, pfn)
+    map_page(m, s, task, at, vpn, pfn)
     count_new_pages(m, s, task, 1)
 
 
@@ -72,7 +73,7 @@ def map_new_page(m, s, task, at, vpn, pfn):
 def map_copied_page(m, s, task, at, vpn, old, pfn):
     """Map a copy in place of a page that others may still need (wp_page_copy)."""
     m.frame[old] -= FRAME_MAPCOUNT_ONE
-    _map(m, s, task, at, vpn, pfn)
+    map_page(m, s, task, at, vpn, pfn)
     m.vm[s, m.task[task, Task.NID], Vm.COW_FAULTS] += 1
     ns = m.cost[Cost.MINOR_FAULT] + m.copy_ns[node_of(m, old), node_of(m, pfn)]
     charge(m, s, task, Cause.COW, ns)

@@ -6,7 +6,13 @@ touched, ``v`` the row of the VMA; words of blocks that are split are Cython's.
 
 from ..counters import Cause, Vm
 from ..frames.account import add_rss, charge
-from ..frames.folio import map_folio, split_huge_page, split_huge_pmd
+from ..frames.folio import (
+    folio_nid,
+    folio_unmapped,
+    map_folio,
+    split_huge_page,
+    split_huge_pmd,
+)
 from ..frames.lru_batch import lru_add_drain
 from ..frames.page_alloc import node_of
 from ..frames.rmap import mapcount
@@ -19,16 +25,29 @@ from ..lazy.misplaced import (
     note_asked,
     serve_hint_fault,
 )
-from ..placement.mempolicy import alloc_page_vma
+from ..placement.mempolicy import alloc_page_vma, alloc_page_vma_node, has_frames
 from ..placement.vma_alloc_folio import vma_alloc_folio
-from ..state import PUT_ASIDE, SERVED, Cost, Info, Task, Vma
+from ..state import (
+    FALLBACK,
+    NO_MEMORY,
+    PUT_ASIDE,
+    SERVED,
+    Change,
+    Cost,
+    Info,
+    Task,
+    Vma,
+)
 from ..words import (
     FOLIO_COMPOUND,
+    FRAME_MAPCOUNT_ONE,
     HPAGE_PMD_NR,
     HPAGE_PMD_ORDER,
     NONE,
     PMD_EXCLUSIVE,
+    PMD_NID,
     PMD_NID_SHIFT,
+    PMD_TABLE,
     PTE_DIRTY,
     PTE_PAYLOAD,
     PTE_PROTNONE,
@@ -36,7 +55,7 @@ from ..words import (
     PTE_YOUNG,
     PTE_ZERO,
 )
-from .anon_page import map_copied_page, map_new_page
+from .anon_page import map_copied_page, map_new_page, map_page
 
 
 @inlined
@@ -111,12 +130,97 @@ def _split_for_fault(m, s, task, block):
 
 
 @inlined
+def _unmap_old(m, s, task, old):
+    """Take the folio of an entry that was replaced from the process."""
+    b = (old & PTE_PAYLOAD) >> HPAGE_PMD_ORDER
+    m.mm_change[s, m.task[task, Task.MM], Change.HUGE] -= HPAGE_PMD_NR
+    m.block_huge[b] -= FRAME_MAPCOUNT_ONE
+    folio_unmapped(m, s, b)
+
+
+@inlined
+def _map_copy(m, s, task, block, vpn, b):
+    """Map a new folio in place of an entry; its page table stays where it lies."""
+    bits = PTE_WRITE | m.pmd[block] & PMD_NID
+    map_folio(m, s, m.task[task, Task.MM], block, vpn, b, bits)
+    lru_add_drain(m, m.task[task, Task.NID])
+    m.vm[s, m.task[task, Task.NID], Vm.THP_FAULT_ALLOC] += 1
+
+
+@called
+def _copy_huge_page(m, s, task, block, v, vpn):
+    """Copy a huge page to a new one (before 5.8).
+
+    SERVED, PUT_ASIDE, or FALLBACK: no block is free, or the VMA may not have one.
+    """
+    if not thp_vma_allowable(m, v, vpn):
+        return FALLBACK
+    b = vma_alloc_folio(m, s, task, v, vpn)
+    if b < 0:
+        return b
+    old = m.pmd[block]
+    _map_copy(m, s, task, block, vpn, b)
+    _unmap_old(m, s, task, old)
+    m.vm[s, m.task[task, Task.NID], Vm.COW_FAULTS] += 1
+    copied = m.copy_ns[node_of(m, old & PTE_PAYLOAD), folio_nid(m, b)]
+    ns = m.cost[Cost.MINOR_FAULT] + HPAGE_PMD_NR * copied
+    charge(m, s, task, Cause.COW, ns)
+    return SERVED
+
+
+@called
+def _copy_small_pages(m, s, task, block, v, vpn):
+    """Copy a huge page to 512 small ones (do_huge_pmd_wp_page_fallback).
+
+    All are allocated for the page that was written, near the huge page.  SERVED,
+    PUT_ASIDE or NO_MEMORY.
+    """
+    if s != m.info[Info.SHARDS]:
+        return PUT_ASIDE
+    if not has_frames(m, task, v, HPAGE_PMD_NR):
+        return NO_MEMORY
+    old, first = m.pmd[block], block << HPAGE_PMD_ORDER
+    nid, base = node_of(m, old & PTE_PAYLOAD), vpn & ~(HPAGE_PMD_NR - 1)
+    m.pmd[block] = PMD_TABLE | old & PMD_NID
+    ns = m.cost[Cost.MINOR_FAULT]
+    for i in range(HPAGE_PMD_NR):
+        pfn = alloc_page_vma_node(m, task, v, vpn, nid)
+        map_page(m, s, task, first + i, base + i, pfn)
+        ns += m.copy_ns[nid, node_of(m, pfn)]
+    _unmap_old(m, s, task, old)
+    m.vm[s, m.task[task, Task.NID], Vm.THP_FAULT_FALLBACK] += 1
+    m.vm[s, m.task[task, Task.NID], Vm.COW_FAULTS] += 1
+    charge(m, s, task, Cause.COW, ns)
+    return SERVED
+
+
+@called
+def _replace_huge_zero_page(m, s, task, block, v, vpn):
+    """Map a new huge page in place of the huge zero page (before 5.8)."""
+    if not thp_vma_allowable(m, v, vpn):
+        return FALLBACK
+    b = vma_alloc_folio(m, s, task, v, vpn)
+    if b < 0:
+        return b
+    _map_copy(m, s, task, block, vpn, b)
+    add_rss(m, s, task, HPAGE_PMD_NR, 0)
+    charge(m, s, task, Cause.HUGE_FAULT, m.cost[Cost.HUGE_FAULT])
+    return SERVED
+
+
+@inlined
 def _do_huge_zero_wp_page(m, s, task, at, v, vpn):
+    if m.info[Info.COPY_HUGE]:
+        status = _replace_huge_zero_page(m, s, task, at >> HPAGE_PMD_ORDER, v, vpn)
+        if status != FALLBACK:
+            return status
     new = alloc_page_vma(m, s, task, v, vpn, True)
     if new < 0:
         return new
     _split_for_fault(m, s, task, at >> HPAGE_PMD_ORDER)
     map_new_page(m, s, task, at, vpn, new)
+    if m.info[Info.COPY_HUGE]:
+        m.vm[s, m.task[task, Task.NID], Vm.THP_FAULT_FALLBACK] += 1
     return SERVED
 
 
@@ -128,6 +232,11 @@ def _do_huge_pmd_wp_page(m, s, task, at, v, vpn):
         m.pmd[block] |= PTE_WRITE | PTE_YOUNG | PTE_DIRTY
         charge(m, s, task, Cause.MINOR_FAULT, m.cost[Cost.MINOR_FAULT])
         return SERVED
+    if m.info[Info.COPY_HUGE]:
+        status = _copy_huge_page(m, s, task, block, v, vpn)
+        if status == FALLBACK:
+            status = _copy_small_pages(m, s, task, block, v, vpn)
+        return status
     new = alloc_page_vma(m, s, task, v, vpn, True)
     if new < 0:
         return new

@@ -26,15 +26,15 @@ def uses_access_time(m, n):
 
 
 @inlined
-def pid_of(task):
-    """Return the low bits of a task's pid."""
-    return (task + 1) & PID_MASK
+def pid_of(m, task):
+    """Return the low bits of the pid of a row of the tasks' table."""
+    return (m.task[task, Task.OWNER] + 1) & PID_MASK
 
 
 @inlined
 def cpupid_of(m, task):
     """Return the word for a fault that a task takes now."""
-    return (m.task[task, Task.CPU] << _PID_BITS | pid_of(task)) + 1
+    return (m.task[task, Task.CPU] << _PID_BITS | pid_of(m, task)) + 1
 
 
 @inlined

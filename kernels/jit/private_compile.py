@@ -1,35 +1,10 @@
-"""The decorators of every kernel with Numba's inside, and the key of their cache.
-
-Numba's own cache sees only the file of the decorated function; ours is keyed by all
-kernel sources, so that no stale machine code is ever served.
-"""
-
-import hashlib
-import os
-from pathlib import Path
+"""The decorators of every kernel with Numba's inside."""
 
 import numba
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 
-_SOURCES = sorted(
-    path
-    for path in Path(__file__).parents[1].rglob("*")
-    if path.suffix in (".py", ".pyx", ".pxd")
-)
-
-
-def _cache_dir() -> str:
-    """Directory of the compiled kernels: the user's choice, else the home's cache."""
-    digest = hashlib.blake2b(digest_size=8)
-    for source in _SOURCES:
-        digest.update(source.read_bytes())
-    digest.update(repr((numba.__version__, numba.config.BOUNDSCHECK)).encode())
-    base = os.environ.get("NUMBA_CACHE_DIR") or Path.home() / ".cache" / "lazynuma"
-    return str(Path(base) / digest.hexdigest())
-
-
-_CACHE_DIR = _cache_dir()
+from .private_cache import KernelCache
 
 #: Kernels own no memory, so reference counting is left out: with it, a field of a
 #: NamedTuple costs two atomic operations at every use.
@@ -74,11 +49,10 @@ class _PartCompiler(Compiler):
 
 def kernel(func):
     """Compile ``func``, an entry point that Python calls."""
-    saved, numba.config.CACHE_DIR = numba.config.CACHE_DIR, _CACHE_DIR
-    try:
-        return numba.njit(cache=True, **_BARE)(func)
-    finally:
-        numba.config.CACHE_DIR = saved
+    made = numba.njit(**_BARE)(func)
+    if not numba.config.DISABLE_JIT:
+        made._cache = KernelCache(func)
+    return made
 
 
 def called(func):

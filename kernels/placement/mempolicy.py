@@ -2,7 +2,7 @@
 
 Policies are those of mm/mempolicy.c (6.12): ``docs/model/placement.md`` 1 to 6 for
 allocation, 8 for ``mpol_misplaced``.  A policy is a tuple: mode, mask of nodes, row of
-weights.
+weights (bind and preferred_many: home node and one, or 0).
 """
 
 from ..counters import Vm
@@ -78,6 +78,7 @@ def _weight(m, row, nid):
 @inlined
 def _next_interleave(m, task, mode, mask):
     """Return the next node of the task's round robin, unmoved (interleave_nodes)."""
+    task = m.task[task, Task.OWNER]
     prev = m.task[task, Task.IL_PREV]
     if mode == Mode.WEIGHTED_INTERLEAVE and m.task[task, Task.IL_LEFT] > 0:
         return prev
@@ -91,6 +92,7 @@ def _next_interleave(m, task, mode, mask):
 @inlined
 def advance_interleave(m, task, mode, row, nid):
     """Take a step of the task's round robin: ``nid`` was chosen."""
+    task = m.task[task, Task.OWNER]
     if mode == Mode.WEIGHTED_INTERLEAVE:
         left = m.task[task, Task.IL_LEFT]
         m.task[task, Task.IL_LEFT] = (left if left > 0 else _weight(m, row, nid)) - 1
@@ -175,13 +177,20 @@ def zonelist_of(m, task, vpn, order, mode, mask, row, own):
     order  0 for a small page; 9 for a huge page: interleaving then counts huge pages
     own    whether the task's own policy interleaves
     """
-    cpu_nid = m.task[task, Task.NID]
+    nid = m.task[task, Task.NID]
+    return _zonelist_from(m, task, nid, vpn, order, mode, mask, row, own)
+
+
+@inlined
+def _zonelist_from(m, task, nid, vpn, order, mode, mask, row, own):
+    """The same; ``nid`` is the node of a policy that names none (policy_node)."""
     if mode == Mode.PREFERRED:
         return _nth_node(mask, 0), ALL_NODES
     if mode == Mode.BIND or mode == Mode.PREFERRED_MANY:
-        return cpu_nid, mask
+        # The row of these two is that of no weights, but their home node and one.
+        return (row - 1 if row > 0 else nid), mask
     if not is_interleave(mode):
-        return cpu_nid, ALL_NODES
+        return nid, ALL_NODES
     if own:
         return _next_interleave(m, task, mode, mask), ALL_NODES
     ilx = _page_index(m, task, vpn) >> order
@@ -238,6 +247,31 @@ def alloc_page_vma(m, s, task, v, vpn, wake):
         return _alloc_shard(m, s, task, base, mask, mode)
     base, mask = zonelist_of(m, task, vpn, 0, mode, mask, row, own)
     pfn = _alloc_serial(m, task, base, mask, mode, wake)
+    if own and pfn >= 0:
+        advance_interleave(m, task, mode, row, base)
+    return pfn
+
+
+@inlined
+def has_frames(m, task, v, pages):
+    """Tell whether all nodes that a policy may use have frames above their min."""
+    mode, mask, _, _ = policy_of(m, task, v)
+    if mode != Mode.BIND:
+        mask = ALL_NODES
+    left = pages
+    for nid in range(m.node.shape[0]):
+        if in_mask(mask, nid) and m.node[nid, Node.ONLINE]:
+            left -= max(0, m.node[nid, Node.FREE] - m.node[nid, Node.MIN])
+    return left <= 0
+
+
+@inlined
+def alloc_page_vma_node(m, task, v, vpn, nid):
+    """Allocate a frame by policy outside of any shard, for a CPU of node ``nid``."""
+    mode, mask, row, own = policy_of(m, task, v)
+    own = own == 1 and is_interleave(mode)
+    base, mask = _zonelist_from(m, task, nid, vpn, 0, mode, mask, row, own)
+    pfn = _alloc_serial(m, task, base, mask, mode, True)
     if own and pfn >= 0:
         advance_interleave(m, task, mode, row, base)
     return pfn

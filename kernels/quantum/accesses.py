@@ -298,8 +298,8 @@ def _lay_out_chunk(task, load, exponent, recorded, start, layout, chunk):
 
 
 @inlined
-def _count_chunk(layout, end, counts, chunk):
-    """Count the accesses of one chunk by shard."""
+def count_chunk(layout, end, counts, chunk):
+    """Count the accesses of one chunk, of ``end`` in all, by shard."""
     for s in range(counts.size):
         counts[s] = 0
     for k in range(chunk * CHUNK, min((chunk + 1) * CHUNK, end)):
@@ -311,21 +311,22 @@ def generate_chunk(task, load, exponent, recorded, start, layout, tally, chunk):
     """Lay out the accesses of a chunk and count them by shard.
 
     start   int64[tasks + 1]     where each task's accesses begin in the layout
-    layout  int64[accesses]      the accesses by (task, number)
+    layout  int64[accesses]      the accesses in their order: by (task, number)
     tally   int64[chunks, S]     accesses of the chunk that each shard gets
     """
     _lay_out_chunk(task, load, exponent, recorded, start, layout, chunk)
-    _count_chunk(layout, start[start.size - 1], from_start(tally[chunk]), chunk)
+    count_chunk(layout, start[start.size - 1], from_start(tally[chunk]), chunk)
 
 
 @kernel
 def lay_out(task, start):
     """Set where each task's accesses begin, by the quotas; return their number."""
     at = 0
-    for t in range(task.shape[0]):
+    tasks = start.size - 1
+    for t in range(tasks):
         start[t] = at
         at += task[t, Task.QUOTA]
-    start[task.shape[0]] = at
+    start[tasks] = at
     return at
 
 

@@ -151,14 +151,15 @@ def _settle(m, word, counts):
 
 @inlined
 def _is_alive(m, word):
-    return m.task[word >> ACCESS_TASK_SHIFT, Task.ALIVE] == 1
+    owner = m.task[word >> ACCESS_TASK_SHIFT, Task.OWNER]
+    return m.task[owner, Task.ALIVE] == 1
 
 
 @kernel
 def serve_set_aside(m, layout, accesses, limit, counts):
     """Serve what the shards set aside, in the order of the layout; return a Stop.
 
-    layout  int64[>= accesses]  the quantum's accesses by (task, number)
+    layout  int64[>= accesses]  the quantum's accesses in their order
     limit   most accesses to serve in this call
     counts  int64[hit_counts(nodes)]  scratch (``access_run.py``), zero before and
             after
@@ -171,7 +172,10 @@ def serve_set_aside(m, layout, accesses, limit, counts):
         if position + DISTANCE < accesses:
             _ask_ahead(m, layout[position + DISTANCE])
         m.info[Info.POSITION] = position + 1
-        if _passed_in_shard(m, word) or not _is_alive(m, word):
+        if _passed_in_shard(m, word):
+            continue
+        if not _is_alive(m, word):
+            m.info[Info.DROPPED] += 1
             continue
         if run_of(word) != run_of(last):
             _settle(m, last, counts)
@@ -194,6 +198,7 @@ def serve_one(m, word, counts):
     word  int64  the access, as in the layout
     """
     if not _is_alive(m, word):
+        m.info[Info.DROPPED] += 1
         return _LIMIT
     counts = from_start(counts)
     stop = _serve_again(m, word, counts)

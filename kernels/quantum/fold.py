@@ -66,10 +66,10 @@ def fold_processes(m, touched):
 
 
 @inlined
-def _fold_causes(m):
+def _fold_causes(m, tasks):
     """Add the charges of all shards to the first shard's, in the order of memory."""
     for s in range(1, m.cause.shape[0]):
-        for t in range(m.cause.shape[1]):
+        for t in range(tasks):
             for k in range(m.cause.shape[2]):
                 m.cause[0, t, k] += m.cause[s, t, k]
                 m.cause[s, t, k] = 0
@@ -82,8 +82,8 @@ def fold_clocks(m, spent):
     spent  int64[tasks, len(Cause)], ns
     A task that was served also gets the new mean cost of its accesses.
     """
-    _fold_causes(m)
-    for t in range(m.task.shape[0]):
+    _fold_causes(m, spent.shape[0])
+    for t in range(spent.shape[0]):
         total = 0
         for k in range(spent.shape[1]):
             ns = m.cause[0, t, k]

@@ -125,7 +125,7 @@ def touch(m, task, at, write, counts):
 def translate(m, task, s, at, counts):
     """Look an access up in its task's TLB, after the fact, and count a miss."""
     pmd = m.pmd[at >> HPAGE_PMD_ORDER]
-    row = m.tlb[task, s]
+    row = m.tlb[m.task[task, Task.OWNER], s]
     sets = m.info[Info.TLB_SETS_4K]
     nodes = m.node.shape[0]
     if pmd & PMD_LEAF:
@@ -164,7 +164,7 @@ def _hit_loop(m, s, k, run, mapped):
     pte, pmd, owes, task = m.pte, m.pmd, m.block_owes, m.task
     delta, cpu_nid = task[owner, Task.DELTA], task[owner, Task.NID]
     shift = m.info[Info.NODE_SHIFT]
-    tlb, nodes = from_start(m.tlb[owner, s]), m.node.shape[0]
+    tlb, nodes = from_start(m.tlb[task[owner, Task.OWNER], s]), m.node.shape[0]
     small, huge = m.info[Info.TLB_SETS_4K], m.info[Info.TLB_SETS_2M]
     pgd_nid = m.mm[task[owner, Task.MM], Mm.PGD_NID]
     leaf = False

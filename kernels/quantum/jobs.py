@@ -8,6 +8,7 @@ are one kernel: it is compiled once, and a thread stays in it from job to job
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from ..frames.allotment import free_part, touch_ahead
 from ..jit.arrays import Arrays, from_start
 from ..jit.compile import inlined, kernel
 from ..words import NONE
-from .accesses import deal_chunk, generate_chunk
+from .accesses import count_chunk, deal_chunk, generate_chunk
 from .serve import serve_shard
 from .team import Team, is_dismissed, is_over, note_done, post, take
 
@@ -31,6 +32,8 @@ class Job(IntEnum):
     SERVE = 2
     #: Free the frames that shards freed of a part of the blocks.
     FREE = 3
+    #: Count the accesses of a chunk of the layout by shard.
+    COUNT = 4
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -41,9 +44,14 @@ class Work(Arrays):
     load: np.ndarray
     exponent: np.ndarray
     recorded: np.ndarray
+    #: int64[accesses of the recording]: as words of the layout, in their order; the CPU
+    #: that each is on, or NONE; the simulated time that it waits for, ns.
+    trace: np.ndarray
+    cpu: np.ndarray
+    due: np.ndarray
     #: int64[tasks + 1]: where each task's accesses begin in the layout.
     start: np.ndarray
-    #: int64[most accesses]: the accesses by (task, number), and by shard.
+    #: int64[most accesses]: the accesses in their order, and by shard.
     layout: np.ndarray
     queued: np.ndarray
     #: int64[chunks, S]: accesses of a chunk for each shard, then where they go.
@@ -58,6 +66,7 @@ class Work(Arrays):
 
 
 _GENERATE, _DEAL, _SERVE = int(Job.GENERATE), int(Job.DEAL), int(Job.SERVE)
+_COUNT: Final = int(Job.COUNT)
 
 
 @inlined
@@ -77,6 +86,9 @@ def _do(m, w, kind, unit, counts):
         )
     elif kind == _DEAL:
         deal_chunk(w.start, w.layout, w.tally, w.queued, unit)
+    elif kind == _COUNT:
+        end = w.start[w.start.size - 1]
+        count_chunk(w.layout, end, from_start(w.tally[unit]), unit)
     elif kind == _SERVE and unit == 0:
         touch_ahead(m)
     elif kind == _SERVE:

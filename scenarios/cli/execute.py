@@ -11,7 +11,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ...engine.errors import BadInput, printable
-from ..common.table import Row, table
+from ..common.recording import recorded, split_recording
+from ..common.table import Row, legend, table
 from .progress import Progress
 from .say import located, own_place
 from .signals import Stop, Stopped
@@ -27,7 +28,9 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         action="append",
         default=[],
-        help="set a parameter, or a cost as cost.NAME=VALUE; may be repeated",
+        help="set a parameter, a setting as thp.enabled=always, or a cost as"
+        " cost.NAME=VALUE; may be repeated; every scenario takes epoch=100ms (rows of"
+        " /epochs) and snapshots=0.5,1 (s)",
     )
     parser.add_argument(
         "--costs",
@@ -38,6 +41,11 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         "-o", dest="output", metavar="FILE.h5", help="write the results to an HDF5 file"
     )
     parser.add_argument("--force", action="store_true", help="replace FILE.h5")
+    parser.add_argument(
+        "--explain",
+        action="store_true",
+        help="say what each column of the table means",
+    )
     parser.add_argument(
         "--seed",
         type=_integer(0, 2**62 - 1),
@@ -83,15 +91,20 @@ def run_scenario(
     from ...engine.run import check_output, run_study
     from ...engine.settings.cost_file import read_costs
     from ...engine.settings.costs import Costs
-    from ...engine.settings.parameters import fill, split_costs
+    from ...engine.settings.parameters import fill, split_costs, split_settings
+    from ...engine.settings.settings import Settings
+    from ...engine.study.overrides import with_overrides
 
     check_output(options.output, options.force)  # before a build that may take long
     settings, costs = split_costs(settings)
+    settings, recording = split_recording(settings, module.Parameters)
+    settings, others = split_settings(module.Parameters, Settings, settings)
     parameters = fill(module.Parameters, settings)
     if options.costs is not None:
         costs = read_costs(options.costs) | costs
     checked = fill(Costs, costs, "cost.")
     study = _build(module, parameters)
+    study = with_overrides(recorded(study, recording), others)
     with closing(Progress(study, stop.check)) as progress:
         rows = run_study(
             study,
@@ -103,7 +116,9 @@ def run_scenario(
             provenance={
                 "command": options.line,
                 "scenario": Path(str(module.__file__)).stem,
-                "parameters": json.dumps(asdict(parameters), default=str),
+                "parameters": json.dumps(
+                    asdict(parameters) | recording | others, default=str
+                ),
             },
             progress=progress,
             opened=stop.opened,
@@ -139,6 +154,8 @@ def show(study: "Study", rows: list[Row], options: argparse.Namespace) -> None:
         got = f"{type(text).__name__}{place(study.report)}"
         raise BadInput(f"report must return a text, got {got}")
     print("\n".join(map(printable, text.split("\n"))))
+    if options.explain:
+        print(f"\n{legend(study, rows)}")
     show_output(options)
 
 

@@ -59,8 +59,3 @@ def _load(path: Path) -> ModuleType:
     if not callable(getattr(module, "build", None)):
         raise BadInput(f"{path} must define build(parameters), got none")
     return module
-
-
-def first_line(module: ModuleType) -> str:
-    """Return the first line of a module's docstring, empty if there is none."""
-    return (module.__doc__ or "").strip().partition("\n")[0]

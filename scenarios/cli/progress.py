@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ...engine.study.study import label
+from ...kernels.jit.compiling import Compiling, compiled
 from ..common.table import count, seconds
+from .compile_notice import text
 
 if TYPE_CHECKING:
     from ...engine.study.study import Study, Variant
@@ -39,14 +41,18 @@ class Progress:
             dynamic_ncols=True,
             disable=None,  # if stderr is no terminal
         )
+        self.compiled_s = compiled.seconds
+        self.tell_before = compiled.tell
+        if not self.bar.disable:
+            compiled.tell = self._compiling
 
     def __call__(self, variant: "Variant", accesses: int, now_ns: int) -> None:
         self.stop_if_asked()
         if self.index < 0 or variant is not self.variants[self.index]:
             self._next()
+        self._leave_out_compilation()
         self.served += accesses
         if accesses and self.begin is None:
-            # The time before was mostly spent on compilation.
             self.begin, self.before = time.monotonic(), self.served
         if self.bar.disable:
             self._beat(now_ns)
@@ -56,7 +62,30 @@ class Progress:
 
     def close(self) -> None:
         """Leave the bar as it is."""
+        compiled.tell = self.tell_before
         self.bar.close()
+
+    def _compiling(self, compiling: Compiling) -> None:
+        """Say on the bar that a kernel is compiled."""
+        if compiling.waiting:
+            self.stop_if_asked()
+        self.bar.set_description(text(compiling))
+
+    def _leave_out_compilation(self) -> None:
+        """Begin later by the time that compilation took, which is no part of any rate.
+
+        They are compiled once, when a run first meets what they do.
+        """
+        took = compiled.seconds - self.compiled_s
+        if not took:
+            return
+        self.compiled_s = compiled.seconds
+        if self.begin is not None:
+            self.begin += took
+        if not self.bar.disable:
+            self.bar.start_t += took
+            self.bar.last_print_t += took
+            self.bar.set_description(self._name())
 
     def _next(self) -> None:
         """Go on to the next variant: the last one served what was expected of it."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...engine.errors import BadInput, LazyNumaError, printable
+from ...kernels.jit.cache_dir import CacheRefused
 from .signals import Stopped
 
 #: What the names of modules begin with that are scenarios of a user's own.
@@ -52,8 +53,8 @@ def report(error: BaseException, debug: bool) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     place = own_place(error)
-    status = 2 if isinstance(error, BadInput) else 1
-    if isinstance(error, LazyNumaError | OSError):
+    status = 2 if isinstance(error, BadInput | CacheRefused) else 1
+    if isinstance(error, LazyNumaError | CacheRefused | OSError):
         there = place and place not in str(error)
         return fail(status, f"{error} ({place})" if there else str(error))
     if isinstance(error, MemoryError):

@@ -10,6 +10,7 @@ from ...engine.state.policies import Policy
 from ...engine.state.process import Region, Task
 from ...kernels.knobs import Mechanism, Mode
 from ...kernels.words import PAGE_SIZE
+from .tasks import memory_of
 
 LAZY = {
     "lazy_swapcache": Mechanism.SWAPCACHE,
@@ -20,6 +21,10 @@ BALANCING = "balancing"
 #: Do nothing, move at once, three ways to move on the next touch, and NUMA balancing,
 #: which has to find out by itself.
 MECHANISMS = ("none", "eager", *LAZY, BALANCING)
+
+
+#: The settings that the mechanisms themselves set (``Study.varied``).
+VARIED = ("balancing.mode",)
 
 
 def check_mechanism(name: str) -> str:
@@ -47,6 +52,11 @@ def settings_for(name: str, settings: Settings) -> Settings:
     return replace(settings, balancing=replace(settings.balancing, mode="normal"))
 
 
+def acts(name: str) -> bool:
+    """Tell whether ``repair`` does anything for a mechanism."""
+    return name == "eager" or name in LAZY
+
+
 def repair(
     simulation: Simulation,
     task: Task,
@@ -61,13 +71,14 @@ def repair(
     first  first page in the region
     pages  how many, None: to the end of the region
 
-    ``eager`` moves them to ``node`` at once (mbind with MPOL_MF_MOVE).  The lazy
+    ``eager`` moves them to ``node``, or to the nearest one if that has no memory, at
+    once (mbind with MPOL_MF_MOVE).  The lazy
     mechanisms mark them, and each page goes to the node of the task that touches it
     next (MPOL_NOOP, next-touch).  ``none`` and ``balancing`` do nothing here.
     """
     check_mechanism(name)
     if name == "eager":
-        policy = Policy(Mode.PREFERRED, (node,))
+        policy = Policy(Mode.PREFERRED, (memory_of(simulation.machine, node),))
         simulation.mbind(task, region, policy, move=True, first=first, pages=pages)
     elif name in LAZY:
         simulation.mark(task, region, LAZY[name], first=first, pages=pages)

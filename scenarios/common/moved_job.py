@@ -1,8 +1,8 @@
 """A job whose threads move to another node while its memory stays behind.
 
 The job of ``mechanisms``, ``thp_unit`` and of the ranking in ``penalties``: memory is
-first touched on node HOME, the threads move to node AWAY, a mechanism gets its chance,
-and the threads use their memory again, at random.
+first touched on one node, the threads move to the farthest one (``tasks.ends``), a
+mechanism gets its chance, and the threads use their memory again, at random.
 """
 
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ from ...engine.errors import BadInput
 from ...engine.machines import spec
 from ...engine.machines.machine import Machine
 from ...engine.settings.settings import Settings
+from ...engine.settings.sizes import format_size
 from ...engine.simulation import Simulation
 from ...engine.study.study import Variant
 from ...engine.workloads.kinds import Sweep, Uniform
 from ...kernels.words import PAGE_SIZE
 from . import mechanism
-from .tasks import move_tasks, start_tasks
+from .tasks import ends, move_tasks, start_tasks
 
-HOME, AWAY = 0, 2
 TASKS = 32
 
 
@@ -45,26 +45,25 @@ class MovedJob(NamedTuple):
 
 
 def machine_of(text: str, memory: int) -> Machine:
-    """Return a machine of ``memory`` bytes.
-
-    Raises BadInput if node HOME or node AWAY has no CPUs.
-    """
+    """Return a machine of ``memory`` bytes; BadInput if threads cannot move in it."""
     machine = spec.machine(text, memory)
-    if machine.nodes <= AWAY or not machine.cpus[HOME] or not machine.cpus[AWAY]:
-        raise BadInput(
-            f"machine must have CPUs on nodes {HOME} and {AWAY}, got {machine.name}"
-        )
+    ends(machine)
     return machine
 
 
-def pages_of(memory: int, tasks: int) -> int:
-    """Return the pages in an eighth of ``memory`` bytes, a multiple of ``tasks``.
+def pages_of(machine: Machine, memory: int, unit: int) -> int:
+    """Return the pages of the job, a multiple of ``unit``.
 
+    They are an eighth of ``memory``, and half of a node that the job is on at most.
     Raises BadInput if that is none.
     """
-    pages = memory // 8 // PAGE_SIZE // tasks * tasks
+    node = min(machine.memory[node] for node in ends(machine))
+    pages = min(memory // 8, node // 2) // PAGE_SIZE // unit * unit
     if pages == 0:
-        raise BadInput(f"memory must give every task a page, got {memory}")
+        raise BadInput(
+            f"memory must give the job {format_size(unit * PAGE_SIZE)}, which is an"
+            f" eighth of it and half of a node, got {format_size(memory)}"
+        )
     return pages
 
 
@@ -90,8 +89,9 @@ def run_job(simulation: Simulation, job: MovedJob, name: str) -> dict[str, int]:
 
     Returns ``numa_pte_updates``: the pages that were marked for a hint fault.
     """
+    home, away = ends(simulation.machine)
     process = simulation.spawn("job")
-    tasks = start_tasks(simulation, process, HOME, job.tasks)
+    tasks = start_tasks(simulation, process, home, job.tasks)
     region = simulation.mmap(process, job.pages * PAGE_SIZE, "data")
     simulation.advise(tasks[0], region, "hugepage")
     slab = job.pages // job.tasks
@@ -108,9 +108,9 @@ def run_job(simulation: Simulation, job: MovedJob, name: str) -> dict[str, int]:
             for i, task in enumerate(tasks)
         ]
     )
-    move_tasks(simulation, tasks, AWAY)
+    move_tasks(simulation, tasks, away)
     simulation.synchronize()
-    mechanism.repair(simulation, tasks[0], region, name, AWAY)
+    mechanism.repair(simulation, tasks[0], region, name, away)
     simulation.synchronize()
     count = slab * job.touches
     simulation.run(

@@ -20,6 +20,22 @@ def moment(name: str, heading: str, text: str) -> Column:
     return Column(name, heading, "ns", text, dtype="f8", style="seconds")
 
 
+def first(columns: Sequence[Column], *names: str) -> tuple[Column, ...]:
+    """Return the columns; those of ``names``, or all of them, are the answer."""
+    return tuple(
+        replace(column, first=True) if column.name in names or not names else column
+        for column in columns
+    )
+
+
+def later(columns: Sequence[Column]) -> tuple[Column, ...]:
+    """Return the columns, none of them part of the answer, times without ratios.
+
+    For questions that the scenario's own columns answer.
+    """
+    return tuple(replace(one, first=False) for one in without_best(columns))
+
+
 def without_best(columns: Sequence[Column]) -> tuple[Column, ...]:
     """Return the columns, times without a comparison against the best of all rows.
 

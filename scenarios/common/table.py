@@ -1,53 +1,124 @@
-"""The table that a run ends with: one line for each variant, numbers for people."""
+"""What a run ends with: a verdict, and tables of 80 columns, numbers for people.
+
+A table has a line for each variant.  Its columns are laid in blocks that fit on a
+screen: first the answer, then where the time went, then the rest.
+"""
 
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import fields
 from itertools import zip_longest
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...engine.settings.cost_file import Finding
 from ...engine.settings.costs import Costs
 from ...engine.study.columns import Column
+from ...engine.study.figures import count, percent, ratio, seconds
 from ...engine.study.study import Study, label, named
+from ...engine.study.verdict import name_of, unscanned, verdict_of, was_killed
 from ...kernels.counters import Refusal
 
 #: A row of ``run_study``: the columns of one variant, and its name.
 Row = dict[str, Any]
 
+#: Columns of a screen.
+WIDTH = 80
 _GAP = "  "
-# Unit of time, its length in ns, the smallest number of units that is shown in it.
-_UNITS = (
-    ("days", 86_400e9, 1),
-    ("h", 3_600e9, 2),
-    ("s", 1e9, 1),
-    ("ms", 1e6, 1),
-    ("us", 1e3, 1),
-)
+#: A cause that takes less of the time of every variant is one of the others.
+_SMALL = 0.01
+#: What the heading of a count says of its unit.
+_UNITS = {"page": "pages", "byte": "bytes"}
+
+
+class Shown(NamedTuple):
+    """A column on the screen: its heading, a cell for each row, what it means."""
+
+    heading: str
+    cells: list[str]
+    meaning: str = ""
 
 
 def table(study: Study, rows: Sequence[Row]) -> str:
-    """Return the table of ``rows``, which ``engine.run.run_study`` returned.
+    """Return the verdict and the table of ``rows``, which ``run_study`` returned.
 
     Counts that are 0 in all rows are left out; the file has them.
     """
-    columns = [_names(study, rows)]
-    for column in study.columns:
-        if column.style != "hidden" and not column.by_reason:
-            values = [row[column.name] for row in rows]
-            if column.style != "count" or any(values):
-                columns += _cells(column, values)
-    columns.append(("wall time", [seconds(row["wall_s"] * 1e9) for row in rows]))
-
-    head, *lines = aligned(columns)
-    shown = [head]
-    for line, row in zip(lines, rows, strict=True):
-        shown += [line, *_refusals(study.columns, row)]
-    return "\n".join([study.question, "", *shown])
+    parts = [filled(study.question), filled(verdict_of(study, rows))]
+    for title, columns in _groups(study, rows):
+        text = blocks([_names(study, rows), *columns]) if columns else ""
+        parts.append(f"{title}\n{text}" if title and text else text)
+    parts.append("\n".join(_refusals(study, rows)))
+    return "\n\n".join(part for part in parts if part)
 
 
-def _names(study: Study, rows: Sequence[Row]) -> tuple[str, list[str]]:
-    """Return (heading, names) of the variants; two dimensions are in two columns."""
+def legend(study: Study, rows: Sequence[Row]) -> str:
+    """Return what each column of ``table`` means, a line each."""
+    shown = [one for _, columns in _groups(study, rows) for one in columns]
+    width = max(len(one.heading) for one in shown)
+    indent = " " * (width + 2)
+    return "\n".join(
+        textwrap.fill(
+            f"{one.heading:{width}}  {one.meaning}", WIDTH, subsequent_indent=indent
+        )
+        for one in shown
+    )
+
+
+def filled(text: str) -> str:
+    """Return a text as lines that fit on a screen."""
+    return textwrap.fill(text, WIDTH)
+
+
+def blocks(columns: Sequence[tuple[str, Sequence[str]] | Shown]) -> str:
+    """Return tables that fit on a screen, each with the first column before others."""
+    name, *others = [(one[0], list(one[1])) for one in columns]
+    pages: list[list] = [[name]]
+    for column in others:
+        if len(pages[-1]) > 1 and _width([*pages[-1], column]) > WIDTH:
+            pages.append([name])
+        pages[-1].append(column)
+    return "\n\n".join("\n".join(aligned(page)) for page in pages)
+
+
+def _width(columns: Sequence[tuple[str, Sequence[str]]]) -> int:
+    widths = [max(map(len, (*heading_lines(h), *cells))) for h, cells in columns]
+    return sum(widths) + len(_GAP) * (len(widths) - 1)
+
+
+def heading_lines(heading: str) -> list[str]:
+    """Return the lines of a heading: two at most, and what stands in brackets."""
+    words, bracket, unit = heading.partition(" (")
+    return [*words.split(" ", 1), *([f"({unit}"] if bracket else [])]
+
+
+# --- what is shown --------------------------------------------------------------------
+
+
+def _groups(study: Study, rows: Sequence[Row]) -> list[tuple[str, list[Shown]]]:
+    """Return (title, columns) of the answer, of the time by cause, and of the rest."""
+    columns = [one for one in study.columns if one.style != "hidden"]
+    plain = [one for one in columns if not one.by_reason and one.style != "cause"]
+    first = [one for one in plain if one.first] or plain
+    first.sort(key=lambda one: one.style != "ratio")
+    rest = [one for one in plain if one not in first]
+    wall = Shown(
+        "wall time",
+        [seconds(row["wall_s"] * 1e9) for row in rows],
+        "time that this machine took",
+    )
+    return [
+        ("", [shown for one in first for shown in _shown(study, one, rows)]),
+        (
+            "Where the time of the job went, a mean over its tasks:",
+            _by_cause([one for one in columns if one.style == "cause"], rows),
+        ),
+        ("", [*(shown for one in rest for shown in _shown(study, one, rows)), wall]),
+    ]
+
+
+def _names(study: Study, rows: Sequence[Row]) -> Shown:
+    """Return the names of the variants; two dimensions are in two columns."""
     dimensions = list(named(study.dimension, study.dimension))
     names = [[str(row[name]) for name in dimensions] for row in rows]
     widths = [max(map(len, column)) for column in zip(*names, strict=True)]
@@ -55,12 +126,107 @@ def _names(study: Study, rows: Sequence[Row]) -> tuple[str, list[str]]:
         _GAP.join(text.ljust(width) for text, width in zip(name, widths, strict=True))
         for name in names
     ]
-    return label(study.dimension), [name.rstrip() for name in padded]
+    return Shown(label(study.dimension), [name.rstrip() for name in padded])
+
+
+def _shown(study: Study, column: Column, rows: Sequence[Row]) -> list[Shown]:
+    """Return what ``column`` shows: one column, two for a ratio, or none if all is 0.
+
+    The answer is shown whatever it is.
+    """
+    values = [_plain(row[column.name]) for row in rows]
+    if not column.first and not any(value and value == value for value in values):
+        return []
+    if column.style == "count":
+        unit = _UNITS.get(column.unit)
+        heading = f"{column.heading} ({unit})" if unit else column.heading
+        return [Shown(heading, [count(value) for value in values], column.long_name)]
+    if column.style == "percent":
+        cells = [
+            "-" if was_killed(row) and column.first else percent(value)
+            for row, value in zip(rows, values, strict=True)
+        ]
+        return [Shown(column.heading, cells, column.long_name)]
+    times = [
+        "killed" if was_killed(row) and column.style == "ratio" else _until(value)
+        for row, value in zip(rows, values, strict=True)
+    ]
+    shown = Shown(column.heading, times, column.long_name)
+    if column.style != "ratio" or len(rows) == 1:
+        return [shown]
+    return [shown, _against(study, column.name, rows)]
+
+
+def _plain(value: Any) -> Any:
+    """Return a number of NumPy as one of Python."""
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def _against(study: Study, name: str, rows: Sequence[Row]) -> Shown:
+    """Return the times against the shortest of those that they are compared with."""
+    best: dict[str, float] = {}
+    groups = [study.group(row) if study.group else "" for row in rows]
+    for group, row in zip(groups, rows, strict=True):
+        if not was_killed(row) and not unscanned(row):
+            best[group] = min(row[name], best.get(group, math.inf))
+    cells = []
+    for group, row in zip(groups, rows, strict=True):
+        if was_killed(row):
+            cells.append("-")
+        elif unscanned(row):
+            cells.append("no scan")
+        else:
+            first = row[name] == best[group]
+            cells.append("best" if first else ratio(row[name], best[group]))
+    return Shown("against best", cells, "time as a multiple of the shortest one")
+
+
+def _by_cause(columns: Sequence[Column], rows: Sequence[Row]) -> list[Shown]:
+    """Return the causes that take a part of the time, and all others as one column."""
+    shown, others = [], [0] * len(rows)
+    for column in columns:
+        times = [int(row[column.name]) for row in rows]
+        parts = zip(times, _took(columns, rows), strict=True)
+        if any(part >= _SMALL * took > 0 for part, took in parts):
+            cells = [seconds(time) if time else "-" for time in times]
+            shown.append(Shown(column.heading, cells, column.long_name))
+        else:
+            others = [sum(pair) for pair in zip(others, times, strict=True)]
+    if shown and any(others):
+        cells = [seconds(time) if time else "-" for time in others]
+        shown.append(Shown("others", cells, "time of the job in all other causes"))
+    return shown
+
+
+def _took(columns: Sequence[Column], rows: Sequence[Row]) -> list[int]:
+    """Return the time of each row, the sum of its causes."""
+    return [sum(int(row[column.name]) for column in columns) for row in rows]
+
+
+def _until(nanoseconds: float) -> str:
+    """Return a time, or ``never`` for NaN."""
+    return "never" if math.isnan(nanoseconds) else seconds(nanoseconds)
+
+
+def _refusals(study: Study, rows: Sequence[Row]) -> list[str]:
+    """Return lines that say why pages were refused, none if none were."""
+    lines = []
+    for column in study.columns:
+        for row in rows if column.by_reason else ():
+            counts = zip(Refusal, row[column.name], strict=True)
+            said = [f"{count(int(n))} {why.name.lower()}" for why, n in counts if n]
+            if said:
+                text = f"{name_of(study, row)} {column.heading}: {', '.join(said)}"
+                lines.append(textwrap.fill(text, WIDTH, subsequent_indent=_GAP))
+    return lines
+
+
+# --- lines ----------------------------------------------------------------------------
 
 
 def aligned(columns: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
     """Return the head of a table of (heading, cells), and a line for each row."""
-    headings = [heading.split(" ", 1) for heading, _ in columns]
+    headings = [heading_lines(heading) for heading, _ in columns]
     widths = [
         max(map(len, (*heading, *cells)))
         for heading, (_, cells) in zip(headings, columns, strict=True)
@@ -70,6 +236,17 @@ def aligned(columns: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
     head.append(_GAP.join("-" * width for width in widths))
     rows = zip(*(cells for _, cells in columns), strict=True)
     return ["\n".join(head), *(_line(cells, widths) for cells in rows)]
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    """Return one line: the name aligned to the left, numbers to the right."""
+    name, *numbers = cells
+    padded = [name.ljust(widths[0])]
+    padded += [n.rjust(w) for n, w in zip(numbers, widths[1:], strict=True)]
+    return _GAP.join(padded).rstrip()
+
+
+# --- costs ----------------------------------------------------------------------------
 
 
 def cost_table(findings: Sequence[Finding], source: str) -> str:
@@ -83,85 +260,18 @@ def cost_table(findings: Sequence[Finding], source: str) -> str:
             ("unit", [known[f.name].metadata["unit"] for f in findings]),
         ]
     )
-    rows = [f"{row}  {f.how}" for row, f in zip(lines[1:], findings, strict=True)]
-    return "\n".join([source, "", lines[0], *rows])
+    rows = [_beside(row, f.how) for row, f in zip(lines[1:], findings, strict=True)]
+    return "\n".join([filled(source), "", lines[0], *rows])
+
+
+def _beside(row: str, text: str) -> str:
+    """Return a line with a text after it, or below it if both do not fit."""
+    if len(row) + len(_GAP) + len(text) <= WIDTH:
+        return f"{row}{_GAP}{text}"
+    indent = 2 * _GAP
+    below = textwrap.fill(text, WIDTH, initial_indent=indent, subsequent_indent=indent)
+    return f"{row}\n{below}"
 
 
 def _measured(value: int | None) -> str:
     return "-" if value is None else f"{value:,}"
-
-
-def count(number: float) -> str:
-    """Return a number for people: ``12,345``, ``33.6 M``, ``0.25``."""
-    if abs(number) < 1_000_000:
-        return f"{number:,}" if isinstance(number, int) else _three_digits(number)
-    power = 0
-    while abs(number) >= 999.5 and power < 5:
-        number /= 1000
-        power += 1
-    return f"{_three_digits(number)} {' kMGTP'[power]}"
-
-
-def seconds(nanoseconds: float) -> str:
-    """Return a time for people: ``7.59 days``, ``1,203 s``, ``3.40 ms``."""
-    for unit, length, least in _UNITS:
-        if nanoseconds >= least * length:
-            return f"{_three_digits(nanoseconds / length)} {unit}"
-    return f"{nanoseconds:.0f} ns" if nanoseconds >= 0 else "-"
-
-
-def _three_digits(number: float) -> str:
-    """Return ``number`` with at least three digits and at most two decimals."""
-    size = abs(number)
-    decimals = 2 if size < 9.995 else 1 if size < 99.95 else 0
-    return f"{number:,.{decimals}f}"
-
-
-def _cells(column: Column, values: list[Any]) -> list[tuple[str, list[str]]]:
-    """Return the (heading, cells) that ``column`` shows: one, or two for a ratio."""
-    values = [getattr(value, "tolist", lambda v=value: v)() for value in values]
-    if column.style == "percent":
-        return [(column.heading, [percent(value) for value in values])]
-    if column.style == "count":
-        return [(column.heading, [count(value) for value in values])]
-    times = (column.heading, [_until(value) for value in values])
-    if column.style == "seconds":
-        return [times]
-    return [times, ("against best", _against(min(values), values))]
-
-
-def _until(nanoseconds: float) -> str:
-    """Return a time, or ``never`` for NaN."""
-    return "never" if math.isnan(nanoseconds) else seconds(nanoseconds)
-
-
-def percent(fraction: float) -> str:
-    """Return a fraction for people: ``12.5 %``, ``-`` for NaN."""
-    return "-" if math.isnan(fraction) else f"{100 * fraction:.1f} %"
-
-
-def _against(best: float, values: list[float]) -> list[str]:
-    return [
-        "best" if v == best else f"x{v / best:.2f}" if best else "-" for v in values
-    ]
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    """Return one line: the name aligned to the left, numbers to the right."""
-    name, *numbers = cells
-    padded = [name.ljust(widths[0])]
-    padded += [n.rjust(w) for n, w in zip(numbers, widths[1:], strict=True)]
-    return _GAP.join(padded).rstrip()
-
-
-def _refusals(columns: Sequence[Column], row: Row) -> list[str]:
-    """Return a line that says why pages were refused, nothing if none were."""
-    lines = []
-    for column in columns:
-        if column.by_reason:
-            counts = zip(Refusal, row[column.name], strict=True)
-            said = [
-                f"{count(int(n))} {reason.name.lower()}" for reason, n in counts if n
-            ]
-            lines += [f"  {column.heading}: {', '.join(said)}"] if said else []
-    return lines

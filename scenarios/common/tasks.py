@@ -1,7 +1,9 @@
-"""Start and move the threads of a process, a node at a time."""
+"""Which nodes threads are on: where they start, and where they move to."""
 
 from collections.abc import Sequence
 
+from ...engine.errors import BadInput
+from ...engine.machines import spec
 from ...engine.machines.machine import Machine, cpus_of
 from ...engine.simulation import Simulation
 from ...engine.state.process import Process, Task
@@ -10,6 +12,45 @@ from ...engine.state.process import Process, Task
 def nodes_with_cpus(machine: Machine) -> list[int]:
     """Return the nodes that have CPUs, in order."""
     return [node for node, cpus in enumerate(machine.cpus) if cpus]
+
+
+def memory_of(machine: Machine, node: int) -> int:
+    """Return a node if it has memory, otherwise the nearest one that has."""
+    if machine.memory[node]:
+        return node
+    full = [other for other, size in enumerate(machine.memory) if size]
+    return min(full, key=lambda other: int(machine.distance[node, other]))
+
+
+def ends(machine: Machine) -> tuple[int, int]:
+    """Return (home, away): where threads begin, and the farthest node from there.
+
+    Home is the first node with CPUs and memory.  Away has both, too; of nodes that are
+    equally far it is the one in the middle, so that it is node 2 of four sockets.
+    Raises BadInput if there is only one such node.
+    """
+    whole = [node for node in nodes_with_cpus(machine) if machine.memory[node]]
+    if len(whole) < 2:
+        raise BadInput(
+            "machine must have CPUs and memory on two nodes, as threads move from one"
+            f" to another, got {machine.name} with {len(whole)} such node"
+        )
+    home, others = whole[0], whole[1:]
+    far = max(machine.distance[node, home] for node in others)
+    farthest = [node for node in others if machine.distance[node, home] == far]
+    return home, farthest[len(farthest) // 2]
+
+
+def machine_with(text: str, each: int) -> Machine:
+    """Return the machine that ``text`` names, with ``each`` bytes or more at both ends.
+
+    Raises BadInput as ``ends`` does.
+    """
+    machine = spec.machine(text, 2 * each)
+    least = min(machine.memory[node] for node in ends(machine))
+    if least >= each:
+        return machine
+    return spec.machine(text, 2 * each * -(-each // least))
 
 
 def start_tasks(

@@ -5,10 +5,38 @@ order of their first appearance, so that a process of the replay maps one region
 grows at its end.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 #: Pages of a block, as a power of two.
 BLOCK_SHIFT = 9
+
+
+class Distinct(NamedTuple):
+    """The distinct values of an array, in the order of their first appearance.
+
+    first  int64[values], where each appears first
+    index  int64[n], the index in ``values`` of each item
+    """
+
+    values: np.ndarray
+    first: np.ndarray
+    index: np.ndarray
+
+
+def distinct(items: np.ndarray) -> Distinct:
+    """Return the distinct values of int64[n]; quick if equal items come in rows."""
+    changes = items[1:] != items[:-1]
+    rows = np.flatnonzero(np.concatenate([np.ones(min(1, items.size), bool), changes]))
+    values, first, index = np.unique(
+        items[rows], return_index=True, return_inverse=True
+    )
+    order = np.argsort(first)
+    rank = np.empty_like(order)
+    rank[order] = np.arange(order.size)
+    index = np.repeat(rank[index.ravel()], np.diff(rows, append=items.size))
+    return Distinct(values[order], rows[first[order]], index)
 
 
 class AddressMap:
@@ -24,14 +52,10 @@ class AddressMap:
         returns  int64[n], number of the block * 512 + page in the block
         """
         dense = self._dense.setdefault(process, {})
-        blocks, first, inverse = np.unique(
-            vpn >> BLOCK_SHIFT, return_index=True, return_inverse=True
-        )
-        number = np.empty(blocks.size, np.int64)
-        for i in np.argsort(first):
-            number[i] = dense.setdefault(int(blocks[i]), len(dense))
+        blocks = distinct(vpn >> BLOCK_SHIFT)
+        numbers = [dense.setdefault(one, len(dense)) for one in blocks.values.tolist()]
         within = vpn & ((1 << BLOCK_SHIFT) - 1)
-        return (number[inverse.ravel()] << BLOCK_SHIFT) | within
+        return (np.array(numbers, np.int64)[blocks.index] << BLOCK_SHIFT) | within
 
     def blocks(self, process: int) -> int:
         """Return how many blocks a process has touched so far."""

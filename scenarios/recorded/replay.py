@@ -1,12 +1,15 @@
 """A recorded trace on another machine: where do its pages land, what does it cost?
 
 Each process of the trace becomes a process, the 2 MiB blocks that it touches one
-region, and each thread a task.  A task runs on the CPU of the trace, or on the CPU of
-the thread's number if the trace has no CPUs, modulo the CPUs of the machine.  After
-every ``repair_every`` accesses the mechanism is applied to all memory; ``eager`` moves
-it to the node of the first task of each process.  The trace is read as a stream.
+region, and each thread a task.  Accesses keep their order in time, whatever thread they
+are of.  Each is on the CPU of the trace, or on the CPU of the thread's number if the
+trace has no CPUs, modulo the CPUs of the machine.  If the trace has times, no access
+comes before its time.  After every ``repair_every`` accesses the mechanism is applied
+to all memory; ``eager`` moves it to the node of the first task of each process.  The
+trace is read as a stream.
 """
 
+import sys
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -20,7 +23,7 @@ from ...engine.state.process import Process, Region, Task
 from ...engine.study.columns import SUMMARY, Column, hide
 from ...engine.study.study import Study, Variant
 from ...engine.traces import trace
-from ...engine.workloads.kinds import Recorded
+from ...engine.workloads.recording import Recording
 from ...kernels.words import HPAGE_PMD_NR, PAGE_SIZE
 from ..common import mechanism
 from . import dense
@@ -30,6 +33,7 @@ COLUMNS = (
     Column("lines", "lines", "1", "lines of the trace"),
     Column("bad_lines", "bad lines", "1", "malformed lines left out"),
     Column("skipped", "skipped", "1", "lines that are no access to user data"),
+    Column("dropped", "dropped", "1", "accesses of processes that were killed"),
     Column("distinct_pages", "pages", "page", "distinct pages that the trace touches"),
 )
 
@@ -96,16 +100,22 @@ def build(parameters: Parameters) -> Study:
     )
 
 
-class _Accesses(NamedTuple):
-    """Accesses of a process: int64 arrays of one length, ``write`` bool.
+class _Played(NamedTuple):
+    """Accesses that can be played: arrays of one length, int64 but for ``write``.
 
-    offset  page in the region of the process
+    tasks  whose accesses they are
+    who    index in ``tasks``
+    page   in the region of the process
+    cpu    of the machine, or -1
+    due    simulated ns, or -1
     """
 
-    thread: np.ndarray
-    cpu: np.ndarray
-    offset: np.ndarray
+    tasks: list[Task]
+    who: np.ndarray
+    page: np.ndarray
     write: np.ndarray
+    cpu: np.ndarray
+    due: np.ndarray
 
 
 class _Replay:
@@ -117,7 +127,9 @@ class _Replay:
         self.processes: dict[int, Process] = {}
         self.tasks: dict[tuple[int, int], Task] = {}
         self.touched: dict[int, np.ndarray] = {}
-        self.done = 0
+        #: The time of the first access that has one, ns.
+        self.start: int | None = None
+        self.done = self.late = 0
 
     def play(self, recorded: trace.Trace) -> dict[str, int]:
         """Run the trace to its end; return what the trace was made of."""
@@ -128,65 +140,81 @@ class _Replay:
             "lines": recorded.lines,
             "bad_lines": recorded.bad_lines,
             "skipped": recorded.skipped,
+            "dropped": self.late + self.simulation.dropped,
             "distinct_pages": pages,
         }
 
     def _chunk(self, chunk: trace.TraceChunk) -> None:
-        """Run a chunk in pieces, and the mechanism when it is due."""
-        every, at = self.parameters.repair_every, 0
-        while at < chunk.vpn.size:
-            end = min(at + every - self.done % every, chunk.vpn.size)
-            self._piece(trace.TraceChunk(*(array[at:end] for array in chunk)))
+        """Map what a chunk touches first, and play it."""
+        page = self._pages(chunk)
+        alive = self._alive(chunk.process)
+        self.late += int(alive.size - np.count_nonzero(alive))
+        if not alive.all():
+            chunk = trace.TraceChunk(*(array[alive] for array in chunk))
+            page = page[alive]
+        if page.size:
+            cpu = self._cpus(chunk.cpu)
+            tasks, who = self._tasks(chunk, cpu)
+            due = self._due(chunk.time_ns)
+            self._pieces(_Played(tasks, who, page, chunk.write, cpu, due))
+
+    def _pieces(self, played: _Played) -> None:
+        """Play accesses, and stop where the mechanism is due."""
+        every, at, count = self._stride(), 0, played.who.size
+        while at < count:
+            end = min(at + every - self.done % every, count)
+            self._play(played, slice(at, end))
             self.done += end - at
             at = end
             if self.done % every == 0:
                 self._repair()
 
-    def _piece(self, piece: trace.TraceChunk) -> None:
-        """Run accesses, each thread's as one workload."""
-        loads = []
-        for pid in map(int, np.unique(piece.process)):
-            mine = piece.process == pid
-            offsets = self.addresses.translate(pid, piece.vpn[mine])
-            region = self._grow(pid)
-            self._note(pid, offsets)
-            if region is None:
-                continue
-            accesses = _Accesses(
-                piece.thread[mine], piece.cpu[mine], offsets, piece.write[mine]
-            )
-            loads += self._loads(pid, region, accesses)
-        if loads:
-            self.simulation.run(loads)
+    def _stride(self) -> int:
+        """Return after how many accesses the mechanism is due, if it does anything."""
+        if mechanism.acts(self.parameters.mechanism):
+            return self.parameters.repair_every
+        return sys.maxsize
 
-    def _loads(self, pid: int, region: Region, accesses: _Accesses) -> list[Recorded]:
-        """Return a workload for each thread of a process."""
-        loads = []
-        for tid in map(int, np.unique(accesses.thread)):
-            mine = accesses.thread == tid
-            load = Recorded(
-                task=self._task(pid, tid, int(accesses.cpu[mine][0])),
-                region=region,
-                count=int(mine.sum()),
+    def _play(self, played: _Played, part: slice) -> None:
+        """Play a part of the accesses, in their order."""
+        self.simulation.play(
+            Recording(
+                tasks=played.tasks,
+                regions=[self._region(task.process) for task in played.tasks],
+                who=played.who[part],
+                vpn=played.page[part],
+                writes=played.write[part],
+                cpu=played.cpu[part],
+                time_ns=played.due[part],
                 refs=self.parameters.refs,
-                vpn=accesses.offset[mine],
-                writes=accesses.write[mine],
             )
-            loads.append(load)
-        return loads
+        )
 
-    def _grow(self, pid: int) -> Region | None:
-        """Map the new blocks of a process; return None if the OOM killer ended it."""
+    def _pages(self, chunk: trace.TraceChunk) -> np.ndarray:
+        """Return each access's page in its process's region, which holds it then."""
+        page = np.empty(chunk.vpn.size, np.int64)
+        for pid in dense.distinct(chunk.process).values.tolist():
+            mine = chunk.process == pid
+            page[mine] = self.addresses.translate(pid, chunk.vpn[mine])
+            self._grow(pid)
+            self._note(pid, page[mine])
+        return page
+
+    def _grow(self, pid: int) -> None:
+        """Map the new blocks of a process, unless the OOM killer has ended it."""
         if pid not in self.processes:
             self.processes[pid] = self.simulation.spawn(f"pid {pid}")
         process = self.processes[pid]
-        if not process.alive:
-            return None
         mapped = process.next_vpn - process.first_vpn
         new = self.addresses.blocks(pid) * HPAGE_PMD_NR - mapped
-        if new:
+        if new and process.alive:
             self.simulation.mmap(process, new * PAGE_SIZE, "trace")
-        return self._region(process)
+
+    def _alive(self, process: np.ndarray) -> np.ndarray:
+        """Return bool[n]: whether the process of each access is alive."""
+        pids = dense.distinct(process)
+        alive = [self.processes[pid].alive for pid in pids.values.tolist()]
+        return np.array(alive, bool)[pids.index]
 
     @staticmethod
     def _region(process: Process) -> Region:
@@ -194,25 +222,54 @@ class _Replay:
         pages = process.next_vpn - process.first_vpn
         return Region(process, process.first_vpn, pages, "trace")
 
+    def _cpus(self, recorded: np.ndarray) -> np.ndarray:
+        """Return the machine's CPU for each recorded one, -1 for -1."""
+        numbers = dense.distinct(recorded)
+        cpus = [self._cpu(number) for number in numbers.values.tolist()]
+        return np.array(cpus, np.int64)[numbers.index]
+
+    def _cpu(self, number: int) -> int:
+        """Return the machine's CPU for a recorded one, -1 for -1."""
+        return -1 if number < 0 else number % len(self.simulation.machine.cpu_node)
+
+    def _tasks(
+        self, chunk: trace.TraceChunk, cpu: np.ndarray
+    ) -> tuple[list[Task], np.ndarray]:
+        """Return the tasks of a chunk, and the index of each access's task in them."""
+        threads = dense.distinct((chunk.process << 32) + chunk.thread)
+        first = threads.first
+        keys = zip(
+            chunk.process[first].tolist(),
+            chunk.thread[first].tolist(),
+            cpu[first].tolist(),
+            strict=True,
+        )
+        return [self._task(*key) for key in keys], threads.index
+
     def _task(self, pid: int, tid: int, cpu: int) -> Task:
-        """Return the task of a thread, moved to the CPU that the trace says."""
+        """Return the task of a thread, which begins where its first access is."""
         number = self.threads.number(pid, tid)
-        cpu = (number if cpu < 0 else cpu) % len(self.simulation.machine.cpu_node)
         task = self.tasks.get((pid, tid))
         if task is None:
+            cpu = self._cpu(number) if cpu < 0 else cpu
             task = self.simulation.start_task(self.processes[pid], cpu)
             self.tasks[pid, tid] = task
-        elif task.cpu != cpu:
-            self.simulation.move_task(task, cpu)
         return task
 
-    def _note(self, pid: int, offsets: np.ndarray) -> None:
+    def _due(self, recorded: np.ndarray) -> np.ndarray:
+        """Return the simulated time of each access, ns: the first known one is 0."""
+        known = recorded >= 0
+        if self.start is None and known.any():
+            self.start = int(recorded[known.argmax()])
+        return np.where(known, np.maximum(recorded - (self.start or 0), 0), -1)
+
+    def _note(self, pid: int, pages: np.ndarray) -> None:
         """Remember which pages were touched: bool[pages] for each process."""
         seen = self.touched.get(pid, np.zeros(0, bool))
-        pages = self.addresses.blocks(pid) * HPAGE_PMD_NR
-        if seen.size < pages:
-            seen = np.concatenate([seen, np.zeros(pages - seen.size, bool)])
-        seen[offsets] = True
+        mapped = self.addresses.blocks(pid) * HPAGE_PMD_NR
+        if seen.size < mapped:
+            seen = np.concatenate([seen, np.zeros(mapped - seen.size, bool)])
+        seen[pages] = True
         self.touched[pid] = seen
 
     def _repair(self) -> None:

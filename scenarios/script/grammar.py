@@ -7,15 +7,14 @@ played.
 import os
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from ...engine.errors import BadInput, BadTrace, did_you_mean
+from ...engine.errors import BadInput, BadTrace
 from ...engine.settings import text_file
-from ...engine.settings.numa_balancing import MODES as BALANCING_MODES
-from ...engine.settings.settings import Settings
 from ...kernels.words import PAGE_SHIFT, PAGE_SIZE
 from ..common.block import BLOCK
+from .linux_settings import MOST, NotModelled, check, shown, whole
 
 ADVICES = (
     "hugepage",
@@ -28,7 +27,15 @@ ADVICES = (
     "populate_write",
     "collapse",
 )
-MODES = ("default", "bind", "preferred", "preferred_many", "interleave", "local")
+MODES = (
+    "default",
+    "bind",
+    "preferred",
+    "preferred_many",
+    "interleave",
+    "weighted_interleave",
+    "local",
+)
 #: Modes that take no nodes.
 NODELESS = ("default", "local")
 PROTECTIONS = ("none", "r", "rw")
@@ -43,10 +50,14 @@ _UNITS = {
     "p": PAGE_SIZE,
     "h": BLOCK,
 }
-_SIZE = re.compile(r"(\d+)([KMGph]?)")
-_NAME = re.compile(r"[A-Za-z_]\w*")
-#: Numbers and sizes in bytes are below this.
-_MOST = 1 << 48
+_SIZE = re.compile(r"([0-9]+)([KMGph]?)")
+#: The file of a run keeps 64 bytes of a name.
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+#: What a script may ask for: accesses of an operation, scans, milliseconds of sleep and
+#: settle in all (a day: a file has a row for each second).
+_MOST_ACCESSES = 1 << 32
+_MOST_SCANS = 1 << 16
+_MOST_MS = 24 * 3600 * 1000
 
 
 #: Arguments of an operation by their names.
@@ -73,6 +84,16 @@ class Operation(NamedTuple):
 class _Bad(Exception):
     """What a line must have instead of what it has."""
 
+    def __str__(self) -> str:
+        return f"must have {super().__str__()}"
+
+
+class _Missing(_Bad):
+    """What a line asks for and nobody has built."""
+
+    def __str__(self) -> str:
+        return f"cannot be played: {self.args[0]}"
+
 
 @dataclass
 class _Words:
@@ -90,7 +111,7 @@ class _Words:
         """Return the next word, which must be one of ``choices``."""
         word = self.take(f"{what}: one of {', '.join(choices)}")
         if word not in choices:
-            raise _Bad(f"{what}: one of {', '.join(choices)}, got {word!r}")
+            raise _Bad(f"{what}: one of {', '.join(choices)}, got {shown(word)}")
         return word
 
     def name(self, what: str) -> str:
@@ -113,22 +134,23 @@ class _Words:
 def _matched(pattern: re.Pattern[str], word: str, what: str) -> re.Match[str]:
     match = pattern.fullmatch(word)
     if match is None:
-        raise _Bad(f"{what}, got {word!r}")
+        raise _Bad(f"{what}, got {shown(word)}")
     return match
 
 
 def _number(word: str, what: str) -> int:
-    if not word.isascii() or not word.isdigit() or int(word) >= _MOST:
-        raise _Bad(f"{what} as a number, got {word!r}")
-    return int(word)
+    number = whole(word)
+    if number is None:
+        raise _Bad(f"{what} as a number, got {shown(word)}")
+    return number
 
 
 def _size(word: str, what: str) -> int:
     match = _matched(_SIZE, word, f"{what} as a size such as 4K, 2M, 17p or 3h")
-    size = int(match[1]) * _UNITS[match[2]]
-    if size >= _MOST:
-        raise _Bad(f"{what} below 256T, got {word!r}")
-    return size
+    number = whole(match[1])
+    if number is None or number * _UNITS[match[2]] >= MOST:
+        raise _Bad(f"{what} below 256T, got {shown(word)}")
+    return number * _UNITS[match[2]]
 
 
 def _nodes(word: str) -> tuple[int, ...]:
@@ -138,90 +160,49 @@ def _nodes(word: str) -> tuple[int, ...]:
         low = _number(first, "nodes as 0,2 or 0-3")
         high = _number(last, "nodes as 0,2 or 0-3") if dash else low
         if not low <= high < 64:
-            raise _Bad(f"nodes from 0 to 63, lower ones first, got {word!r}")
+            raise _Bad(f"nodes from 0 to 63, lower ones first, got {shown(word)}")
         found.update(range(low, high + 1))
     return tuple(sorted(found))
 
 
-# --- settings -------------------------------------------------------------------------
-
-_GROUPS = ("thp", "khugepaged", "balancing")
-#: Settings whose Linux name differs from ours: by a sysctl, or in a file elsewhere.
-_SYSCTLS = {
-    "kernel.numa_balancing": "balancing.mode",
-    "kernel.numa_balancing_promote_rate_limit_MBps": (
-        "balancing.promote_rate_limit_mbps"
-    ),
-    "vm.zone_reclaim_mode": "khugepaged.node_reclaim",
-}
-#: Settings without a counterpart: the model never overcommits or reads ahead from swap.
-_WITHOUT_EFFECT = ("vm.overcommit_memory", "vm.page-cluster")
-
-
-def changed(settings: Settings, setting: str, value: str) -> Settings:
-    """Return the settings after ``set``; BadInput if Linux has no such setting."""
-    if setting in _WITHOUT_EFFECT:
-        _convert(int, setting, value)
-        return settings
-    full = _SYSCTLS.get(setting, setting)
-    group, _, name = full.partition(".")
-    known = _known()
-    if full not in known or (full == setting and full in _SYSCTLS.values()):
-        raise BadInput(
-            f"setting must be one that Linux has, got"
-            f" {setting!r}{did_you_mean(setting, [*known, *_SYSCTLS])}"
-        )
-    if full == "balancing.mode":
-        number = int(_convert(int, setting, value))
-        if number >= len(BALANCING_MODES):
-            raise BadInput(f"{setting} must be from 0 to 3, got {value}")
-        new: bool | int | str = BALANCING_MODES[number]
-    else:
-        new = _convert(known[full], setting, value)
-    return replace(
-        settings, **{group: replace(getattr(settings, group), **{name: new})}
-    )
-
-
-def _known() -> dict[str, Any]:
-    """Return the types of the settings that scripts may change, by their names."""
-    base = Settings()
-    return {
-        f"{group}.{one.name}": one.type
-        for group in _GROUPS
-        for one in fields(getattr(base, group))
-    }
-
-
-def _convert(kind: type, name: str, value: str) -> bool | int | str:
-    """Return the text of a value as a setting of type ``kind`` takes it."""
-    if kind is str:
-        return value
-    if not value.isascii() or not value.isdigit() or int(value) >= _MOST:
-        raise BadInput(f"{name} must be a number, got {value!r}")
-    if kind is bool:
-        return int(value) != 0
-    return int(value)
-
-
 # --- operations by name: what follows the name ----------------------------------------
+
+
+#: The words of a machine.
+_MACHINE = {
+    "nodes": "nodes=N",
+    "mem": "mem=SIZE[,..]",
+    "cpus": "cpus=N[,..]",
+    "distance": "distance=ROW/..",
+}
 
 
 def _machine(words: _Words) -> Arguments:
     found: dict[str, str] = {}
     while words.left:
         key, _, value = words.take("").partition("=")
-        if key not in ("nodes", "mem", "distance") or not value:
-            raise _Bad(f"nodes=N, mem=SIZE[,..] or distance=ROW/.., got {key!r}")
+        if key not in _MACHINE or not value:
+            raise _Bad(f"{', '.join(_MACHINE.values())}, got {shown(key)}")
+        if key in found:
+            raise _Bad(f"each of its words once, got {key}= twice")
         found[key] = value
     nodes = _number(found.get("nodes", "4"), "nodes=N")
     if not 1 <= nodes <= 62:
         raise _Bad(f"nodes from 1 to 62, got {nodes}")
-    memory = [_size(one, "mem") for one in found.get("mem", "512M").split(",")]
-    memory = memory * nodes if len(memory) == 1 else memory
-    if len(memory) != nodes:
-        raise _Bad(f"mem of {nodes} nodes, got {found['mem']!r}")
-    return {"memory": tuple(memory), "distance": _distance(found, nodes)}
+    memory = _each(_size, "mem", found.get("mem", "512M"), nodes)
+    cpus = _each(_number, "cpus", found.get("cpus", "1"), nodes)
+    return {"memory": memory, "distance": _distance(found, nodes), "cpus": cpus}
+
+
+def _each(
+    read: Callable[[str, str], int], what: str, text: str, nodes: int
+) -> tuple[int, ...]:
+    """Return a number for each node; one alone is that of all."""
+    values = tuple(read(one, what) for one in text.split(","))
+    values = values * nodes if len(values) == 1 else values
+    if len(values) != nodes:
+        raise _Bad(f"{what} of {nodes} nodes, got {shown(text)}")
+    return values
 
 
 def _distance(found: dict[str, str], nodes: int) -> tuple[tuple[int, ...], ...]:
@@ -233,14 +214,16 @@ def _distance(found: dict[str, str], nodes: int) -> tuple[tuple[int, ...], ...]:
         for row in found["distance"].split("/")
     )
     if len(rows) != nodes or any(len(row) != nodes for row in rows):
-        raise _Bad(f"{nodes} rows of {nodes} distances, got {found['distance']!r}")
+        raise _Bad(f"{nodes} rows of {nodes} distances, got {shown(found['distance'])}")
     return rows
 
 
 def _set(words: _Words) -> Arguments:
     found = {"setting": words.take("a setting's name"), "value": words.take("a value")}
     try:
-        changed(Settings(), **found)
+        check(**found)
+    except NotModelled as error:
+        raise _Missing(str(error)) from None
     except BadInput as error:
         raise _Bad(f"a setting that can be: {error}") from None
     return found
@@ -250,8 +233,20 @@ def _map(words: _Words) -> Arguments:
     region, length = words.name("a region's name"), words.size("a length")
     if not length:
         raise _Bad("a length of at least one byte, got 0")
-    shared = bool(words.left) and words.one_of(("shared",), "the word") == "shared"
-    return {"region": region, "length": length, "shared": shared}
+    found: Arguments = {"region": region, "length": length}
+    found |= {"shared": False, "offset": 0}
+    while words.left:
+        word = words.one_of(("shared", "at"), "the word")
+        found |= {"shared": True} if word == "shared" else {"offset": _above(words)}
+    return found
+
+
+def _above(words: _Words) -> int:
+    """Return how far above 2 MiB alignment a mapping begins."""
+    offset = words.size("an offset from 2 MiB alignment")
+    if offset % PAGE_SIZE or offset >= BLOCK:
+        raise _Bad(f"whole pages below 2M as offset from alignment, got {offset} bytes")
+    return offset
 
 
 def _range(words: _Words) -> Arguments:
@@ -290,6 +285,14 @@ def _policy(words: _Words) -> Arguments:
     return found
 
 
+def _home(words: _Words) -> Arguments:
+    found = {"region": words.name("a region's name"), "node": words.number("a node")}
+    found |= {"offset": 0, "length": None}
+    if words.left and words.one_of(("at",), "the word"):
+        found |= _range(words)
+    return found
+
+
 def _taskpolicy(words: _Words) -> Arguments:
     found = _mode(words)
     balancing = bool(words.left) and bool(words.one_of(("balancing",), "the flag"))
@@ -299,7 +302,27 @@ def _taskpolicy(words: _Words) -> Arguments:
 def _touch(words: _Words) -> Arguments:
     found = _sweep(words)
     times = words.number("a number of times") if words.left else 1
+    _check_accesses(found, times)
     return found | {"times": times}
+
+
+def _settle(words: _Words) -> Arguments:
+    found = _sweep(words)
+    _check_accesses(found, 1)
+    return found | {"seconds": words.number("seconds")}
+
+
+def _check_accesses(sweep: Arguments, times: int) -> None:
+    accesses = -(-sweep["length"] // sweep["stride"]) * times
+    if accesses >= _MOST_ACCESSES:
+        raise _Bad(f"fewer than {_MOST_ACCESSES} accesses, got {accesses}")
+
+
+def _khugepaged(words: _Words) -> Arguments:
+    scans = words.number("a number of full scans")
+    if scans > _MOST_SCANS:
+        raise _Bad(f"at most {_MOST_SCANS} full scans, got {scans}")
+    return {"scans": scans}
 
 
 def _sweep(words: _Words) -> Arguments:
@@ -337,10 +360,12 @@ _OPERATIONS: dict[str, Callable[[_Words], Arguments]] = {
     "move": _move,
     "migrate": lambda words: {"sources": words.nodes(), "targets": words.nodes()},
     "protect": _protect,
+    "home": _home,
+    "thread": lambda words: {"thread": words.name("the thread's name")},
     "fork": lambda words: {"child": words.name("the child's name")},
     "exit": lambda words: {"child": words.name("the child's name")},
-    "khugepaged": lambda words: {"scans": words.number("a number of full scans")},
-    "settle": lambda words: _sweep(words) | {"seconds": words.number("seconds")},
+    "khugepaged": _khugepaged,
+    "settle": _settle,
     "swapon": lambda words: {},
     "swapoff": lambda words: {},
     "observe": lambda words: {"region": words.name("a region's name")},
@@ -355,13 +380,18 @@ _OPERATIONS: dict[str, Callable[[_Words], Arguments]] = {
 class _Script:
     """The script up to now, which later lines are checked against.
 
-    processes  names of the regions that each living process maps
+    processes  names of the regions that each living process maps; a thread shares the
+               set of its process
+    threads    of which process each thread is
     gone       names of the processes that have exited
+    ms         how long the script sleeps and settles
     """
 
     operations: list[Operation] = field(default_factory=list)
     processes: dict[str, set[str]] = field(default_factory=lambda: {MAIN: set()})
+    threads: dict[str, str] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)
+    ms: int = 0
 
     def add(self, line: int, text: str) -> None:
         """Read one line."""
@@ -375,7 +405,8 @@ class _Script:
         name = words.one_of(tuple(_OPERATIONS), "the operation")
         arguments = _OPERATIONS[name](words)
         if words.left:
-            raise _Bad(f"nothing after {name}'s words, got {' '.join(words.left)!r}")
+            rest = shown(" ".join(words.left))
+            raise _Bad(f"nothing after {name}'s words, got {rest}")
         self._check(process, name, arguments)
         self.operations.append(Operation(line, text.strip(), process, name, arguments))
 
@@ -393,19 +424,36 @@ class _Script:
             raise _Bad(f"a region that {process} maps, got {arguments['region']!r}")
         if name in ("fork", "exit"):
             self._check_child(process, name, arguments["child"])
+        if name == "thread":
+            self._check_thread(process, arguments["thread"])
+        self.ms += arguments.get("milliseconds", 0) + 1000 * arguments.get("seconds", 0)
+        if self.ms > _MOST_MS:
+            raise _Bad(f"at most {_MOST_MS} ms of sleep and settle in all")
+
+    def _check_unused(self, name: str) -> None:
+        if name in self.processes or name in self.gone:
+            raise _Bad(f"a name not used before, got {name!r}")
+
+    def _check_thread(self, process: str, thread: str) -> None:
+        self._check_unused(thread)
+        self.processes[thread] = self.processes[process]
+        self.threads[thread] = self.threads.get(process, process)
 
     def _check_child(self, process: str, name: str, child: str) -> None:
         if process != MAIN:
             raise _Bad(f"{name} in {MAIN}, got it in {process!r}")
         if name == "fork":
-            if child in self.processes or child in self.gone:
-                raise _Bad(f"a name not used before, got {child!r}")
+            self._check_unused(child)
             self.processes[child] = set(self.processes[MAIN])
-        elif child == MAIN or child not in self.processes:
+            return
+        if child in (MAIN, *self.threads) or child not in self.processes:
             raise _Bad(f"a child that was forked before, got {child!r}")
-        else:
-            del self.processes[child]
-            self.gone.add(child)
+        for name in (
+            child,
+            *(t for t, owner in self.threads.items() if owner == child),
+        ):
+            self.processes.pop(name, None)
+            self.gone.add(name)
 
 
 def parse(lines: Iterable[str]) -> list[Operation]:
@@ -418,7 +466,7 @@ def parse(lines: Iterable[str]) -> list[Operation]:
         try:
             script.add(number, text)
         except _Bad as bad:
-            raise refusal(number, text, f"must have {bad}") from None
+            raise refusal(number, text, str(bad)) from None
     if not script.operations or script.operations[0].name != "machine":
         machine = Operation(0, "machine", MAIN, "machine", _machine(_Words([])))
         script.operations.insert(0, machine)

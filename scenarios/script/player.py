@@ -1,12 +1,13 @@
 """Play a memory script (``.mm``) on the model: what would Linux say of its pages?
 
 ``docs/model/scripts.md`` describes the language and the records.  There is one process
-``main`` of one thread, and the children that it forks.
+``main``, the children that it forks, and their threads.
 """
 
 import errno
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,13 @@ from ...engine.settings.settings import Settings
 from ...engine.simulation import Simulation
 from ...engine.state.observation import observe
 from ...engine.state.policies import Policy
-from ...engine.state.process import Region, Task
+from ...engine.state.process import Process, Region, Task
 from ...engine.workloads.kinds import Recorded
 from ...kernels.counters import Vm
 from ...kernels.knobs import Mechanism, Mode
 from ...kernels.words import HPAGE_PMD_NR, PAGE_SHIFT, PAGE_SIZE
-from .grammar import MAIN, Operation, changed, pages, refusal
+from .grammar import MAIN, NODELESS, Operation, pages, refusal
+from .linux_settings import MOVE_STATUS, NODE_WEIGHT, changed
 
 #: One record, as ``lazynuma replay --json`` prints it.
 Record = dict[str, Any]
@@ -38,6 +40,10 @@ SETTLE_SWEEPS = 16
 #: Memory that the kernels of the recorded machines had for themselves: on each node, on
 #: node 0 in addition, and for the image of the kernel, which KASLR puts on any node.
 SYSTEM_BYTES, BOOT_BYTES, IMAGE_BYTES = 14 << 20, 10 << 20, 40 << 20
+#: Most accesses that are given to the engine at once, for the host's memory.
+SWEEP_LIMIT = 1 << 22
+#: Most pages whose status one ``move`` tells.
+STATUS_LIMIT = 1 << 22
 #: Pages left unmapped above each region.
 GUARD = HPAGE_PMD_NR
 _KIB_PER_PAGE = PAGE_SIZE >> 10
@@ -72,6 +78,8 @@ class Player:
         self._regions: dict[str, dict[str, Region]] = {MAIN: {}}
         self._signals: dict[str, int] = {}
         self._counted = np.zeros(len(Vm), np.int64)
+        self._weights = [1] * simulation.machine.nodes
+        self._tells_status = False
 
     def play(self) -> Iterator[Record]:
         """Yield the records of the script, line by line.
@@ -92,10 +100,11 @@ class Player:
             method = getattr(self, f"_{operation.name}")
             records = method(name, **operation.arguments) or []
         except Segfault as fault:
-            if name == MAIN:
+            dying = self._tasks[name].process
+            if dying is self._tasks[MAIN].process:
                 raise self._refusal(operation, fault) from None
-            self._sim.exit(self._tasks[name].process)
-            self._signals[name] = SIGSEGV
+            self._sim.exit(dying)
+            self._signals |= dict.fromkeys(self._names_of(dying), SIGSEGV)
             return [self._death(name)]
         except BadInput as error:
             raise refusal(operation.line, operation.text, str(error)) from None
@@ -114,6 +123,10 @@ class Player:
             operation.text,
             f"must {access} mapped memory, got address {fault.page << PAGE_SHIFT:#x}",
         )
+
+    def _names_of(self, process: Process) -> list[str]:
+        """Return the names of a process's threads, its own among them."""
+        return [name for name, one in self._tasks.items() if one.process is process]
 
     def _death(self, name: str) -> Record:
         return {"killed": name, "signal": self._signals[name]}
@@ -157,38 +170,93 @@ class Player:
         process: str,
         memory: tuple[int, ...],
         distance: tuple[tuple[int, ...], ...],
+        cpus: tuple[int, ...],
     ) -> None:
-        """Start ``main``; the simulation has the machine already."""
+        """Start ``main`` on the first CPU; the simulation has the machine already."""
         founder = self._sim.spawn(MAIN)
-        self._tasks[MAIN] = self._sim.start_task(founder, 0)
+        first = int(np.flatnonzero(self._sim.machine.cpu_node >= 0)[0])
+        self._tasks[MAIN] = self._sim.start_task(founder, first)
         self._sim.swapoff(self._tasks[MAIN])
 
-    def _set(self, process: str, setting: str, value: str) -> None:
-        self._sim.configure(changed(self._sim.settings, setting, value))
+    def _set(self, process: str, setting: str, value: str) -> list[Record]:
+        node = NODE_WEIGHT.fullmatch(setting)
+        if node:
+            return _result(self._set_weight(int(node[1]), int(value)))
+        if setting == MOVE_STATUS:
+            self._tells_status = value == "1"
+        else:
+            self._sim.configure(changed(self._sim.settings, setting, value))
+        return []
+
+    def _set_weight(self, node: int, weight: int) -> int:
+        """Write to weighted_interleave/nodeN; return ENOENT if there is none."""
+        if not self._sim.settings.calls.mpol_weighted_interleave:
+            return errno.ENOENT
+        if not self._has_memory(node):
+            return errno.ENOENT
+        # 0 means the default, which is 1 (until 6.15).
+        self._weights[node] = weight or 1
+        self._sim.set_node_weight(node, self._weights[node])
+        return 0
+
+    def _start(self, name: str, parent: Task, process: Process) -> None:
+        """Start a task on its parent's CPU, with its parent's policy."""
+        task = self._sim.start_task(process, parent.cpu)
+        self._sim.set_mempolicy(task, parent.policy)
+        self._tasks[name] = task
+
+    def _thread(self, process: str, thread: str) -> None:
+        parent = self._tasks[process]
+        self._start(thread, parent, parent.process)
+        self._regions[thread] = self._regions[process]
 
     def _fork(self, process: str, child: str) -> None:
         parent = self._tasks[process]
         forked = self._sim.fork(parent.process, child)
-        task = self._sim.start_task(forked, parent.cpu)
-        self._sim.set_mempolicy(task, parent.policy)
-        self._tasks[child] = task
+        self._start(child, parent, forked)
         self._regions[child] = {
             name: region.of(forked) for name, region in self._regions[process].items()
         }
 
     def _exit(self, process: str, child: str) -> None:
-        if child not in self._signals:
-            self._sim.exit(self._tasks[child].process)
-        del self._tasks[child]
+        ending = self._tasks[child].process
+        if ending.alive:
+            self._sim.exit(ending)
+        for name in self._names_of(ending):
+            del self._tasks[name]
 
     def _cpu(self, process: str, cpu: int) -> None:
         self._sim.move_task(self._tasks[process], cpu)
 
     def _taskpolicy(
         self, process: str, mode: str, nodes: tuple[int, ...], balancing: bool
-    ) -> None:
-        policy = Policy(Mode[mode.upper()], nodes, numa_balancing=balancing)
-        self._sim.set_mempolicy(self._tasks[process], policy)
+    ) -> list[Record]:
+        policy = self._new_policy(mode, nodes, balancing)
+        if policy is None:
+            return _result(errno.EINVAL)
+        return _result(self._sim.set_mempolicy(self._tasks[process], policy))
+
+    def _has_memory(self, node: int) -> bool:
+        """Tell whether a node is one of N_MEMORY."""
+        memory = self._sim.machine.memory
+        return node < len(memory) and memory[node] > 0
+
+    def _new_policy(
+        self, mode: str, nodes: tuple[int, ...], balancing: bool = False
+    ) -> Policy | None:
+        """Return a policy of the nodes that have memory, None if that is EINVAL.
+
+        mpol_new, mpol_set_nodemask (mm/mempolicy.c, 6.12).
+        """
+        kept = tuple(node for node in nodes if self._has_memory(node))
+        if bool(kept) == (mode in NODELESS) or (nodes and not kept):
+            return None
+        if balancing and mode not in ("bind", "preferred_many"):
+            return None
+        weighted = mode == "weighted_interleave"
+        weights = tuple(self._weights[node] for node in kept) if weighted else ()
+        policy = Policy(Mode[mode.upper()], kept, weights, balancing)
+        return policy if self._sim.has_policy(policy) else None
 
     def _swapon(self, process: str) -> None:
         self._sim.swapon()
@@ -198,9 +266,11 @@ class Player:
 
     # --- memory -----------------------------------------------------------------------
 
-    def _map(self, process: str, region: str, length: int, shared: bool) -> None:
-        owner = self._tasks[process].process
-        mapped = self._sim.mmap(owner, length, region, shared=shared)
+    def _map(
+        self, process: str, region: str, length: int, shared: bool, offset: int
+    ) -> None:
+        owner, above = self._tasks[process].process, offset >> PAGE_SHIFT
+        mapped = self._sim.mmap(owner, length, region, shared=shared, offset=above)
         # Nothing is mapped next to it, so it never merges with another VMA.
         owner.next_vpn += GUARD
         self._regions[process][region] = mapped
@@ -217,6 +287,8 @@ class Player:
     ) -> list[Record]:
         found, parts, whole = self._mapped(process, region, offset, length)
         task, sim = self._tasks[process], self._sim
+        if not sim.has_advice(advice):
+            return _result(errno.EINVAL)
         failed = 0
         for first, count in parts:
             if advice in ("hugepage", "nohugepage"):
@@ -245,7 +317,9 @@ class Player:
     ) -> list[Record]:
         """Set the policy of a range; ``flags`` are move, move_all and strict."""
         found, parts, whole = self._mapped(process, region, offset, length)
-        policy = Policy(Mode[mode.upper()], nodes)
+        policy = self._new_policy(mode, nodes)
+        if policy is None:
+            return _result(errno.EINVAL)
         if not whole:
             return _result(errno.EFAULT)
         for first, count in parts:
@@ -278,18 +352,16 @@ class Player:
         write: bool,
     ) -> None:
         """Access a range ``times`` times, every ``stride`` bytes."""
-        found = self._regions[process][region]
-        at = (offset + np.arange(0, length, stride)) >> PAGE_SHIFT
-        vpn = np.tile(at, times)
-        if vpn.size:
-            writes = np.full(vpn.size, write)
+        steps = -(-length // stride)
+        for first in range(0, steps * times, SWEEP_LIMIT):
+            step = np.arange(first, min(first + SWEEP_LIMIT, steps * times)) % steps
             load = Recorded(
                 task=self._tasks[process],
-                region=found,
-                count=vpn.size,
+                region=self._regions[process][region],
+                count=step.size,
                 refs=refs,
-                vpn=vpn,
-                writes=writes,
+                vpn=(offset + step * stride) >> PAGE_SHIFT,
+                writes=np.full(step.size, write),
             )
             self._sim.run([load])
 
@@ -304,19 +376,53 @@ class Player:
 
     def _move(
         self, process: str, region: str, offset: int, length: int, node: int
-    ) -> None:
+    ) -> list[Record]:
+        if not self._has_memory(node):
+            return _result(errno.ENODEV)
         found, parts, _ = self._mapped(process, region, offset, length)
+        start, total = pages(offset, length)
+        if self._tells_status and total > STATUS_LIMIT:
+            raise BadInput(
+                f"must move at most {STATUS_LIMIT} pages while their status is told,"
+                f" got {total}"
+            )
+        # What is not mapped is EFAULT (add_page_for_migration).
+        status = np.full(total if self._tells_status else 0, -errno.EFAULT)
         for first, count in parts:
-            self._sim.move_pages(
+            moved = self._sim.move_pages(
                 self._tasks[process], found, node, first=first, pages=count
             )
+            if self._tells_status:
+                status[first - start : first - start + count] = moved
+        return [{"status": status.tolist()}] if self._tells_status else []
 
     def _migrate(
         self, process: str, sources: tuple[int, ...], targets: tuple[int, ...]
-    ) -> None:
-        # Scripts run as root.
+    ) -> list[Record]:
+        """Scripts run as root (kernel_migrate_pages, mm/mempolicy.c)."""
+        kept = [node for node in targets if self._has_memory(node)]
+        absent = len(kept) < len(targets)
+        if not kept or (absent and not self._sim.settings.calls.migrate_to_absent):
+            return _result(errno.EINVAL)
+        self._sim.migrate_pages(self._tasks[process], sources, kept, move_all=True)
+        return []
+
+    def _home(
+        self, process: str, region: str, node: int, offset: int, length: int | None
+    ) -> list[Record]:
+        sim, found = self._sim, self._regions[process][region]
+        calls, nodes = sim.settings.calls, sim.machine.nodes
+        if calls.set_mempolicy_home_node and node >= nodes:
+            return _result(errno.EINVAL)
+        first, count = 0, found.pages
+        if length is not None:
+            first, count = pages(offset, length)
+        count = min(count, found.pages - first)
+        if count <= 0:
+            return _result(errno.ENOENT if length else 0)
         task = self._tasks[process]
-        self._sim.migrate_pages(task, sources, targets, move_all=True)
+        failed = sim.set_mempolicy_home_node(task, found, node, first, count)
+        return _result(failed)
 
     def _protect(
         self, process: str, region: str, offset: int, length: int, protection: str
@@ -376,10 +482,11 @@ def script_machine(operation: Operation) -> Machine:
 
     Raises BadInput with the line if there is no such machine.
     """
-    memory, distance = operation.arguments["memory"], operation.arguments["distance"]
-    nodes = len(memory)
+    memory, distance, cpus = (
+        operation.arguments[name] for name in ("memory", "distance", "cpus")
+    )
     try:
-        return from_slit("script", memory, (1,) * nodes, distance, _system(nodes))
+        return from_slit("script", memory, cpus, distance, _system(memory))
     except BadInput as error:
         raise refusal(operation.line, operation.text, str(error)) from None
 
@@ -389,18 +496,25 @@ def script_settings(profile: str, in_order: bool = True) -> Settings:
     return replace(PROFILES[profile], sequential=in_order, swap_bytes=SWAP_BYTES)
 
 
-def _system(nodes: int) -> tuple[int, ...]:
+def _system(memory: tuple[int, ...]) -> tuple[int, ...]:
     """Return the bytes of each node that kernel and init had when recorded."""
-    image = {3: 2}.get(nodes, min(1, nodes - 1))
-    taken = [SYSTEM_BYTES] * nodes
-    taken[0] += BOOT_BYTES
-    taken[image] += IMAGE_BYTES
+    filled = [node for node, size in enumerate(memory) if size]
+    taken = [SYSTEM_BYTES if size else 0 for size in memory]
+    if filled:
+        image = {3: 2}.get(len(filled), min(1, len(filled) - 1))
+        taken[filled[0]] += BOOT_BYTES
+        taken[filled[image]] += IMAGE_BYTES
     return tuple(taken)
 
 
 def _result(number: int) -> list[Record]:
     """Return the record of an error number, none for success."""
-    return [{"result": errno.errorcode[number]}] if number else []
+    return [{"result": _error_name(number)}] if number else []
+
+
+def _error_name(number: int) -> str:
+    """Return Linux' name of an error number; Python has two for one of them."""
+    return "EOPNOTSUPP" if number == errno.EOPNOTSUPP else errno.errorcode[number]
 
 
 def readable(record: Record) -> str:
@@ -417,10 +531,25 @@ def readable(record: Record) -> str:
             )
         )
         return f"{line}{record['proc']} {record['region']}: {runs}  ({sizes})"
+    if "status" in record:
+        return (
+            line
+            + "status: "
+            + ", ".join(
+                f"{pages} x {value}" for pages, value in status_runs(record["status"])
+            )
+        )
     if "counters" in record:
         counts = record["counters"].items()
         return f"{line}{' '.join(f'{name} +{n}' for name, n in counts) or 'no change'}"
     return line + ", ".join(f"{key} {record[key]}" for key in record if key != "line")
+
+
+def status_runs(status: list[int]) -> Iterator[tuple[int, str]]:
+    """Yield (pages, node or -NAME of the errno) of equal pages in a row."""
+    for value, same in groupby(status):
+        text = str(value) if value >= 0 else f"-{_error_name(-value)}"
+        yield len(list(same)), text
 
 
 def _run_text(count: int, state: str, node: int | None, huge: bool) -> str:

@@ -7,12 +7,21 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
+from ...engine.machines.machine import Machine
 from ...engine.simulation import Simulation
 from ...engine.state.observation import STATES
 from ...engine.study.columns import SUMMARY, Field, Records
 from ...engine.study.study import Study, Variant
+from .footprint import mapped_pages
 from .grammar import Operation, parse
-from .player import COUNTERS, Player, Record, script_machine, script_settings
+from .player import (
+    COUNTERS,
+    Player,
+    Record,
+    script_machine,
+    script_settings,
+    status_runs,
+)
 
 _LINE = Field("line", "1", "line of the script")
 _PROCESS = Field("process", "1", "name of the process", "S64")
@@ -75,6 +84,18 @@ RECORDS = (
         (_LINE, _PROCESS, Field("signal", "1", "number of the signal that killed it")),
     ),
     Records(
+        "move_status",
+        "status_run",
+        "index of the run of pages with an equal status",
+        (
+            _LINE,
+            Field("first_page", "page", "where in the range the run begins"),
+            Field("pages", "page", "its 4 KiB pages"),
+            Field("status", "1", "node, or an error number below 0"),
+            Field("error", "1", "the name of that, empty for a node", "S64"),
+        ),
+    ),
+    Records(
         "nodefree",
         "row",
         "index of the row: one a node and nodefree",
@@ -87,20 +108,26 @@ RECORDS = (
 )
 
 
-def study(text: str, profile: str, show: Callable[[Record], None]) -> Study:
+def study(
+    text: str,
+    profile: str,
+    show: Callable[[Record], None],
+    machine: Machine | None = None,
+) -> Study:
     """Return a script as a study of one variant, its profile.
 
-    ``show`` is called with each record as it comes.  Raises BadInput with the line that
-    is wrong.
+    ``show`` is called with each record as it comes; ``machine`` replaces that of the
+    script.  Raises BadInput with the line that is wrong.
     """
     operations = parse(text.splitlines())
+    machine = machine or script_machine(operations[0])
     variant = Variant(
         profile,
-        script_machine(operations[0]),
+        machine,
         script_settings(profile),
         partial(_play, operations=operations, show=show),
         accesses=0,
-        mapped_pages=0,
+        mapped_pages=mapped_pages(operations, machine),
     )
     question = "Where does Linux put the pages of a memory script?"
     return Study(question, "profile", (variant,), SUMMARY, records=RECORDS)
@@ -114,6 +141,7 @@ def provenance(study: Study, text: str, file: str) -> dict[str, str]:
         "file": file,
         "profile": variant.name,
         "memory": [int(size) for size in machine.memory],
+        "cpus": [int(count) for count in machine.cpus],
         "distance": machine.distance.tolist(),
         "settings": asdict(variant.settings),
     }
@@ -152,10 +180,22 @@ def rows(record: Record, index: int) -> Iterator[tuple[str, dict[str, Any]]]:
     elif "result" in record:
         error = record["result"]
         yield "results", line | {"errno": getattr(errno, error), "error": error}
+    elif "status" in record:
+        for row in _status_rows(record["status"]):
+            yield "move_status", line | row
     elif "killed" in record:
         yield "kills", line | {"process": record["killed"], "signal": record["signal"]}
     else:
         yield "nodefree", line | {key: record[key] for key in ("node", "free_kb")}
+
+
+def _status_rows(status: list[int]) -> Iterator[dict[str, Any]]:
+    first = 0
+    for pages, text in status_runs(status):
+        row: dict[str, Any] = {"first_page": first, "pages": pages}
+        row["status"] = status[first]
+        yield row | {"error": text if text.startswith("-") else ""}
+        first += pages
 
 
 def _runs(

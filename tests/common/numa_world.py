@@ -38,6 +38,8 @@ FREE = Costs(
 class Watch:
     """Keeps (ms, passes, offset, next scan, entries marked since) of every epoch."""
 
+    keeps = False
+
     def __init__(self):
         self.sim = self.process = None
         self.rows = []
@@ -51,7 +53,7 @@ class Watch:
     def snapshot(self, *what):
         """Ignore snapshots."""
 
-    def epoch(self, time_ns, counters, processes, khugepaged):
+    def epoch(self, time_ns, counters, processes, khugepaged, use):
         """Note what the scanner is at."""
         marked = int(counters[:, Vm.NUMA_PTE_UPDATES].sum())
         state = self.sim.scan_state(self.process)

@@ -54,6 +54,7 @@ def grow(pair, rng, task):
         sizes = [3, 40, 700, 1300, 1300, 2600, 2600]
     size = rng.choice(sizes) * 4096
     options = {"shared": True} if pair.shares and rng.random() < 0.7 else {}
+    options["offset"] = rng.choice([0, 0, 0, 0, 17, 511])
     region = pair.call("mmap", [half.process for half in task], size, **options)
     pair.regions.append(region)
     if thp != "never" and rng.random() < 0.6:
@@ -199,7 +200,7 @@ OPERATIONS = {
     **{"work": 11, "mark": 6, "mbind": 3, "move_pages": 3, "mprotect": 1, "munmap": 1},
     **{"set_mempolicy": 1, "move_task": 1, "populate": 2, "fork": 3, "exit": 1},
     **{"grow": 2, "start": 1, "synchronize": 1, "task": 1, "hot_remove": 1},
-    **{"advise": 2, "collapse": 3, "idle": 4, "migrate_pages": 2},
+    **{"advise": 2, "collapse": 3, "idle": 4, "migrate_pages": 2, "home": 1},
 }
 
 
@@ -272,6 +273,10 @@ def change(pair, rng, nodes, name, task, region):
         want = policy(rng, nodes, balanced)
         got = pair.call("mbind", task, region, want, **flags, **part)
         assert got[0] == got[1]
+    elif name == "home":
+        node = rng.randrange(nodes)
+        got = pair.call("set_mempolicy_home_node", task, region, node, **part)
+        assert got[0] == got[1]
     elif name == "move_pages":
         node = rng.randrange(nodes)
         got = pair.call("move_pages", task, region, node, **flags, **part)
@@ -300,6 +305,7 @@ def huge_page_knobs(rng):
         use_zero_page=rng.random() < 0.3,
         unit_migration=rng.random() < 0.7,
         unit_hinting=rng.random() < 0.7,
+        copy_on_write=rng.random() < 0.3,
     )
     khugepaged = Khugepaged(
         pages_to_scan=rng.choice([3, 514, 1026, 4096]),
@@ -334,6 +340,7 @@ def world(rng, huge):
         quantum_ns=rng.choice([50_000, 1_000_000, 50_000_000]),
         quantum_accesses=rng.choice([100, 1 << 21]),
         wedge_ppm=rng.choice([0, 0, 300_000]),
+        accumulated_node_load=rng.random() < 0.7,
         **(huge_page_knobs(rng) if huge else {}),
     )
     return machine, options

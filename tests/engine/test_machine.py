@@ -195,12 +195,19 @@ def test_a_node_without_cpus_comes_before_its_equals():
     assert without[0].tolist() == [0, 2, 1]
 
 
-def slow_zonelist(m):
+def test_before_5_17_a_load_was_set_and_not_added_up():
+    """54d032ced983: its message has the lists of 8 nodes before and after it."""
+    pairs = from_slit("pairs", (GIB,) * 4, (1,) * 4, PAIRS)
+    assert pairs.zonelist(accumulated=False)[3].tolist() == [3, 2, 0, 1]
+    assert pairs.zonelist()[3].tolist() == [3, 2, 1, 0]
+
+
+def slow_zonelist(m, accumulated=True):
     """Fallback orders as ``find_next_best_node`` finds them, one node at a time."""
     node_load = [0] * m.nodes
     orders = []
     for local in range(m.nodes):
-        order, previous = [], local
+        order, previous, load = [], local, m.nodes
         while len(order) < m.nodes:
             best, best_value = local, None
             for n in range(m.nodes):
@@ -211,7 +218,8 @@ def slow_zonelist(m):
                 if best_value is None or value < best_value:
                     best, best_value = n, value
             if m.distance[local, best] != m.distance[local, previous]:
-                node_load[best] += 1
+                node_load[best] = node_load[best] + 1 if accumulated else load
+            load -= 1
             order.append(best)
             previous = best
         orders.append(order)
@@ -237,6 +245,7 @@ def test_zonelists_are_permutations_that_start_at_home_as_the_slow_model_has_the
     assert zonelist[:, 0].tolist() == list(range(m.nodes))
     assert (np.sort(zonelist, axis=1) == np.arange(m.nodes)).all()
     assert zonelist.tolist() == slow_zonelist(m)
+    assert m.zonelist(accumulated=False).tolist() == slow_zonelist(m, False)
 
 
 def test_64_nodes_have_a_zonelist():

@@ -6,13 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lazynuma.engine import Balancing, Khugepaged, Settings, Thp
 from lazynuma.engine.errors import BadInput
 from lazynuma.engine.settings.costs import Costs
 from lazynuma.engine.settings.parameters import (
     describe,
     fill,
+    override,
     parse_settings,
     split_costs,
+    split_settings,
 )
 
 
@@ -83,6 +86,10 @@ def test_last_of_a_repeated_key_counts():
         ("drift=-5", "drift", -5),
         ("share=1", "share", 1.0),
         ("eager=true", "eager", True),
+        ("eager=1", "eager", True),
+        ("eager=on", "eager", True),
+        ("eager=0", "eager", False),
+        ("machine=8S", "machine", "8s"),
         ("machine=8s", "machine", "8s"),
         ("label=12", "label", "12"),
         ("swaps=1GiB,2G", "swaps", (1 << 30, 2 << 30)),
@@ -120,7 +127,8 @@ def test_value_takes_the_type_of_its_field(pair, name, value):
         ("share=-0.1", "share must be at least 0"),
         ("share=nan", "share must be a finite number"),
         ("share=half", "share must be a number, got 'half'"),
-        ("eager=1", "eager must be true or false, got 1"),
+        ("eager=2", "eager must be true or false, got 2"),
+        ("eager=maybe", "eager must be true or false, got 'maybe'"),
         ("machine=4x", "machine must be one of 2s, 4s, 8s, got '4x' .did you mean 4s"),
         ("label=[1]", "label must be a text"),
         ("swaps=1GiB,huge", "swaps must be a size"),
@@ -157,12 +165,17 @@ def test_a_group_is_set_field_by_field():
         ("group.limit=512", "^group.limit must be from 0 to 511, got 512$"),
         ("enabled=7", "^group.enabled must be one of never, always, got '7'"),
         ("group=sometimes", "^group.enabled must be one of never, always, got 'some"),
-        ("group.limt=1", "'group.limt' must be one of group.enabled, group.limit, got"),
+        (
+            "group.limt=1",
+            "must be one that there is, got 'group.limt' .did you mean gr",
+        ),
         (
             "grop.limit=1",
-            "must be one of memory, .*group.enabled, .*did you mean group",
+            "must be one that there is, got 'grop.limit' .did you mean gr",
         ),
-        ("memory.limit=1", "must be one of memory, "),
+        ("vm.swappiness=1", "it does not model 'vm.swappiness'"),
+        ("/proc/sys/vm/swappiness=1", "it does not model"),
+        ("memory.limit=1", "must be one that there is, .*did you mean memory"),
     ],
 )
 def test_refused_setting_of_a_group_is_named_in_full(pair, message):
@@ -209,3 +222,69 @@ def test_described_defaults_can_be_typed_back():
 def test_help_is_described():
     assert ("group.limit", "7", "most") in describe(Parameters)
     assert ("memory", "1TiB", "RAM of the machine") in describe(Parameters)
+
+
+@pytest.mark.parametrize(
+    ("pair", "changed"),
+    [
+        ("balancing.mode=1", {"balancing": Balancing(mode="normal")}),
+        ("balancing.mode=tiering", {"balancing": Balancing(mode="tiering")}),
+        ("kernel.numa_balancing=3", {"balancing": Balancing(mode="both")}),
+        ("kernel/numa_balancing=1", None),
+        ("/proc/sys/kernel/numa_balancing=1", {"balancing": Balancing(mode="normal")}),
+        (
+            "kernel.numa_balancing_scan_size_mb=512",
+            {"balancing": Balancing(scan_size_mb=512)},
+        ),
+        (
+            "/sys/kernel/debug/sched/numa_balancing/scan_delay_ms=10",
+            {"balancing": Balancing(scan_delay_ms=10)},
+        ),
+        (
+            "kernel.numa_balancing_promote_rate_limit_MBps=10",
+            {"balancing": Balancing(promote_rate_limit_mbps=10)},
+        ),
+        ("numa.demotion_enabled=1", {"balancing": Balancing(demotion=True)}),
+        ("thp=always", {"thp": Thp(enabled="always")}),
+        ("thp.defrag=defer_madvise", {"thp": Thp(defrag="defer+madvise")}),
+        (
+            "/sys/kernel/mm/transparent_hugepage/enabled=madvise",
+            {"thp": Thp(enabled="madvise")},
+        ),
+        (
+            "/sys/kernel/mm/transparent_hugepage/khugepaged/defrag=0",
+            {"khugepaged": Khugepaged(defrag=False)},
+        ),
+        ("vm.zone_reclaim_mode=1", {"khugepaged": Khugepaged(node_reclaim=True)}),
+        ("epoch=100ms", {"epoch_ns": 100_000_000}),
+        ("epoch_ns=5", {"epoch_ns": 5}),
+        ("quantum=1.5ms", {"quantum_ns": 1_500_000}),
+        ("swap=8GiB", {"swap_bytes": 8 << 30}),
+        ("policy=interleave:0-1", {"policy": "interleave:0-1"}),
+    ],
+)
+def test_settings_go_by_the_names_of_linux(pair, changed):
+    own, rest = split_settings(Parameters, Settings, parse_settings([pair]))
+    if changed is None:
+        assert list(own) == ["kernel/numa_balancing"] and not rest
+        return
+    assert not own
+    assert override(Settings(), rest) == Settings(**changed)
+
+
+def test_a_scenarios_own_parameter_comes_before_a_setting_of_that_name():
+    @dataclass(frozen=True)
+    class Own:
+        swap: int = 0
+        thp: Thp = Thp()
+
+    typed = parse_settings(["swap=1", "thp=always", "balancing.scan_delay_ms=7"])
+    own, rest = split_settings(Own, Settings, typed)
+    assert fill(Own, own) == Own(1, Thp(enabled="always"))
+    assert override(Settings(), rest).balancing.scan_delay_ms == 7
+
+
+def test_overriding_keeps_what_a_scenario_has_set():
+    base = Settings(balancing=Balancing(mode="normal", filter="last_nid"))
+    changed = override(base, {"balancing.scan_delay_ms": 7}).balancing
+    assert changed == Balancing(mode="normal", filter="last_nid", scan_delay_ms=7)

@@ -94,6 +94,21 @@ def test_field_sets_of_perf_script(tmp_path, line, who):
     assert tuple(field[0] for field in fields) == (*who, 0x7F3EC0FB5, True)
 
 
+@pytest.mark.parametrize("event", [b"page-faults: 7f3ec0fb5000", USER + b"6"])
+@pytest.mark.parametrize(
+    ("time", "want"),
+    [
+        (b"75.907651: ", 75_907_651_000),
+        (b"0.000000001: ", 1),
+        (b"999999999.999999999: ", 10**18 - 1),
+        (b"", -1),
+    ],
+)
+def test_the_time_of_an_access(tmp_path, event, time, want):
+    _, fields = read(tmp_path / "t", b"wl 7/8 [001] %s%s\n" % (time, event))
+    assert fields[3] == [want]
+
+
 def test_access_says_what_page_faults_are(tmp_path):
     assert read(tmp_path / "t", FAULT, access="r")[1][5] == [False]
     with pytest.raises(BadInput, match="access must be 'r' or 'w', got 'x'"):

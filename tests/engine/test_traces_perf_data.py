@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from lazynuma.engine.errors import BadInput
@@ -171,6 +171,14 @@ def test_kernel_addresses_and_other_records_are_skipped(tmp_path):
     assert (one.lines, one.accesses, one.skipped) == (3, 1, 2)
 
 
+@pytest.mark.parametrize(
+    ("time", "want"),
+    [(0, 0), (5, 5), (2**63 - 1, 2**63 - 1), (2**63, -1), (2**64 - 1, -1)],
+)
+def test_the_time_of_an_access(tmp_path, time, want):
+    assert read(tmp_path / "t", recording(sample(USUAL, time=time)))[1][3] == [want]
+
+
 # --- order ----------------------------------------------------------------------------
 
 rounds = st.lists(
@@ -197,6 +205,7 @@ def test_samples_come_in_the_order_of_time(tmp_path_factory, rounds, chunk, mark
                 latest = max(latest, at)
         previous, now = now, latest
         records += ROUND if marked else b""
+    assume(times)
     path = tmp_path_factory.getbasetemp() / "perf.data"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trace_chunk, "CHUNK", chunk)

@@ -6,9 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from lazynuma.kernels import jit
+from lazynuma.kernels.jit import cache_dir
 
 KERNELS = Path(jit.__file__).parents[1]
 ROOT = KERNELS.parent
@@ -58,25 +57,17 @@ def test_the_public_way_imports_nothing_private():
     assert "public_arrays" in done.stdout and "private" not in done.stdout
 
 
-@pytest.mark.skipif(
-    os.environ.get("LAZYNUMA_PUBLIC_NUMBA") == "1", reason="nothing is kept on disk"
-)
-def test_the_key_of_the_cache_covers_every_source(tmp_path):
-    from lazynuma.kernels.jit import private_compile
-
-    sources = {str(path.relative_to(KERNELS)) for path in private_compile._SOURCES}
+def test_the_key_of_the_cache_covers_every_source():
+    sources = {str(path.relative_to(KERNELS)) for path in cache_dir.SOURCES}
     for path in ("words.py", "words.pxd", "lazy/hinting.py", "thp/khugepaged.pyx"):
         assert path in sources
     every = [*KERNELS.rglob("*.py"), *KERNELS.rglob("*.pyx"), *KERNELS.rglob("*.pxd")]
     assert len(sources) == len(every)
 
 
-def test_a_changed_source_changes_the_key(tmp_path, monkeypatch):
-    from lazynuma.kernels.jit import private_compile
-
+def test_a_changed_source_changes_the_key(tmp_path):
     source = tmp_path / "one.py"
     source.write_text("a = 1")
-    monkeypatch.setattr(private_compile, "_SOURCES", [source])
-    before = private_compile._cache_dir()
+    before = cache_dir.key_of([source])
     source.write_text("a = 2")
-    assert private_compile._cache_dir() != before
+    assert cache_dir.key_of([source]) != before

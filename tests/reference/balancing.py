@@ -42,7 +42,7 @@ class Balancing:
 
     def forget_notes(self):
         """Begin a quantum's notes."""
-        self.notes = []
+        self.notes, self.faulted, self.met_by = [], set(), {}
         self.serial_notes = Noted()
         self.shard_notes = []
         self.roomy, self.asked = set(), set()
@@ -166,8 +166,9 @@ class Balancing:
         """Do all that follows a quantum that began at ``start`` and is over."""
         if not self.balances:
             return
-        runtimes = {task.id: sum(self.spent[task.id]) for task in self.tasks}
-        faulted, met = self.apply_notes()
+        runtimes = {task.id: self.runtime(task) for task in self.tasks}
+        self.apply_notes()
+        faulted, met = self.faulted, self.met_by
         self.tier_windows()
         self.forget_notes()
         for task in self.live():
@@ -181,17 +182,16 @@ class Balancing:
         self.fold()
 
     def apply_notes(self):
-        """Add what the faults noted; return who had some, and whom they met."""
-        faulted, met = set(), {}
+        """Add what the faults noted, and who had some, and whom they met."""
         for kind, who, what in self.notes:
             if kind == "pid":
                 who.pids[1] |= 1 << what
             elif kind == "met":
-                met.setdefault(who, set()).add(what)
+                self.met_by.setdefault(who, set()).add(what)
             else:
-                faulted.add(who)
-                self.add_fault(self.numas[who.id], self.cpu(who), *what)
-        return faulted, met
+                self.faulted.add(who)
+                self.add_fault(self.numas[who.id], *what)
+        self.notes = []
 
     def add_fault(self, numa, d, m, priv, nr, local, failed):
         numa.has_statistics = True

@@ -64,7 +64,7 @@ class BalancingHintFaults:
         if self.slow(n):
             return self.filter_slow(d, page, nr, done)
         old, numa = page.last, self.numas[task.id]
-        done.exchanged, done.last = True, (self.pid(task) & 255, task.cpu)
+        done.exchanged, done.last = True, (self.pid(task) & 255, self.cpu_of(task))
         if self.knobs.filter == "none":
             return True
         foreign = old is not None and self.cpu_node[old[1]] != d
@@ -210,7 +210,7 @@ class BalancingHintFaults:
         local = n == d
         if not priv and group is not None and group.active > 1:
             local |= self.is_active(group, d) and self.is_active(group, m)
-        self.notes.append(("fault", task, (m, int(priv), nr, local, failed)))
+        self.notes.append(("fault", task, (d, m, int(priv), nr, local, failed)))
 
     def met(self, last):
         """Return the task that a page's last fault was probably of, or None."""

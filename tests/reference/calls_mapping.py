@@ -13,11 +13,11 @@ from .words import BLOCK, NoMemory, Pmd
 class MappingCalls:
     """A part of ``Reference`` (``model.py``)."""
 
-    def mmap(self, process, nbytes, name="", write=True, shared=False):
+    def mmap(self, process, nbytes, name="", write=True, shared=False, offset=0):
         if shared:
             family = [p for p in self.processes if p.family == process.family]
             process.next_vpn = max(p.next_vpn for p in family)
-        pages, first = -(-nbytes // 4096), process.next_vpn
+        pages, first = -(-nbytes // 4096), process.next_vpn + offset
         process.next_vpn = -(-(first + pages) // BLOCK) * BLOCK
         held = self.new_object(process, first, pages) if shared else None
         process.vmas.append(Vma(first, first + pages, write=write, shmem=held))

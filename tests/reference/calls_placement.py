@@ -18,6 +18,29 @@ class PlacementCalls:
         task.policy = checked(policy, self.count)
         self.clocks[task.id].il_prev, self.clocks[task.id].il_left = self.count - 1, 0
 
+    def set_mempolicy_home_node(self, task, region, node, first=0, pages=None):
+        """Set the home node of each VMA of a range that may have one."""
+        start, pages = self.range(region, first, pages)
+        process, end, errno = region.process, start + pages, 2
+        for vma in [v for v in process.vmas if v.start < end and start < v.end]:
+            if vma.policy.mode == Mode.DEFAULT:
+                continue
+            if vma.policy.mode not in (Mode.BIND, Mode.PREFERRED_MANY):
+                errno = 95
+                break
+            at, to = max(vma.start, start), min(vma.end, end)
+            policy, errno = vma.policy._replace(home=node), 0
+            self.set_shared_policy(process, at, to, policy)
+
+            def has_it(one, policy=policy):
+                return one.policy == policy
+
+            for part in self.isolate(task, process, at, to - at, has_it):
+                part.policy = policy
+        merge(process)
+        self.syscall(task, 0)
+        return errno
+
     def refuse(self, reason, pages=1):
         self.refused[reason] += pages
         return 0

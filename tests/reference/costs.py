@@ -35,8 +35,13 @@ class Charges:
         self.charge(task, Cause.MIGRATION, migration_ns)
         self.fold()
 
-    def access_ns(self, task, n):
-        c, clock = self.cpu(task), self.clocks[task.id]
+    def runtime(self, task):
+        """Return how long a task has run: what it was charged, and computed."""
+        return sum(self.spent[task.id]) + self.clocks[task.id].computed
+
+    def access_ns(self, task, c, n):
+        """Return what an access of a task on a CPU of node c to node n costs."""
+        clock = self.clocks[task.id]
         latency, width = self.machine.latency_ns, self.machine.bandwidth
         if clock.stream:
             local = self.costs.core_bandwidth * int(latency[c][c])

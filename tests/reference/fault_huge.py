@@ -4,9 +4,9 @@
 """
 
 from lazynuma.kernels.counters import Cause, Vm
-from lazynuma.kernels.knobs import Advice
+from lazynuma.kernels.knobs import Advice, Mode
 
-from .words import BLOCK, Folio, Pmd, SetAside
+from .words import BLOCK, Folio, NoMemory, Pmd, SetAside
 
 
 class HugeFaults:
@@ -62,7 +62,12 @@ class HugeFaults:
     def pmd_fault(self, task, vma, vpn, pmd):
         """Serve a fault on a huge entry."""
         if pmd.kind == "zero":
+            if self.settings.thp.copy_on_write:
+                if self.copy_whole(task, vma, vpn, pmd):
+                    return
             pfn = self.allocate(task, vma, vpn)
+            if self.settings.thp.copy_on_write:
+                self.add(self.cpu(task), Vm.THP_FAULT_FALLBACK)
             self.split_pmd(task.process, vpn // BLOCK, task, Cause.HUGE_FAULT)
             self.map_page(task, vpn, pfn)
             self._rss[task.process.id] += 1
@@ -80,6 +85,56 @@ class HugeFaults:
             pmd.write = pmd.young = pmd.dirty = True
             self.charge(task, Cause.MINOR_FAULT, self.costs.minor_fault_ns)
             return
+        if self.settings.thp.copy_on_write:
+            if not self.copy_whole(task, vma, vpn, pmd):
+                self.copy_small(task, vma, vpn, pmd)
+            return
         pfn = self.allocate(task, vma, vpn)
         self.split_pmd(task.process, vpn // BLOCK, task, Cause.HUGE_FAULT)
         self.copy_page(task, vpn, pmd.payload + vpn % BLOCK, pfn)
+
+    def copy_whole(self, task, vma, vpn, old):
+        """Put a new folio in place of what others map; False if there is none."""
+        c, block, process = self.cpu(task), vpn // BLOCK, task.process
+        if not self.suits(vma, block):
+            return False
+        direct = self.direct(vma)
+        b = self.allocate_huge(task, vma, vpn, direct, self.wakes(direct))
+        if b is None:
+            return False
+        self.map_huge(process, block, b, old.nid)
+        self.add(c, Vm.THP_FAULT_ALLOC)
+        if old.kind == "zero":
+            self.charge(task, Cause.HUGE_FAULT, self.costs.huge_fault_ns)
+            return True
+        copy = BLOCK * self.copy_ns(self.node_of(old.payload), self.node_of(b * BLOCK))
+        self.zap_huge(process, old)
+        self.add(c, Vm.COW_FAULTS)
+        self.charge(task, Cause.COW, self.costs.minor_fault_ns + copy)
+        return True
+
+    def copy_small(self, task, vma, vpn, old):
+        """Copy a folio to 512 small pages, all of them placed as the written one is."""
+        if self.shard is not None:
+            raise SetAside
+        process, n, first = (
+            task.process,
+            self.node_of(old.payload),
+            vpn // BLOCK * BLOCK,
+        )
+        policy, _ = self.policy_of(task, vma)
+        allowed = policy.nodes if policy.mode == Mode.BIND else range(self.count)
+        nodes = [self.nodes[one] for one in allowed if self.nodes[one].online]
+        if sum(max(0, node.free - node.min) for node in nodes) < BLOCK:
+            raise NoMemory
+        ns = self.costs.minor_fault_ns
+        self.pmds[process.id][vpn // BLOCK] = Pmd("table", nid=old.nid)
+        for i in range(BLOCK):
+            pfn = self.allocate(task, vma, vpn, near=n)
+            self.map_page(task, first + i, pfn)
+            ns += self.copy_ns(n, self.node_of(pfn))
+        self._rss[process.id] += BLOCK
+        self.zap_huge(process, old)
+        self.add(self.cpu(task), Vm.THP_FAULT_FALLBACK)
+        self.add(self.cpu(task), Vm.COW_FAULTS)
+        self.charge(task, Cause.COW, ns)

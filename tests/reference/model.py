@@ -36,6 +36,7 @@ from .moves import Moves
 from .oom import OutOfMemory
 from .placement import Placement
 from .placement_huge import HugePlacement
+from .playback import Playback
 from .quantum import Quanta
 from .reclaim import Reclaim
 from .results import Results
@@ -67,6 +68,7 @@ class Reference(
     Charges,
     Tlbs,
     Quanta,
+    Playback,
     ProcessCalls,
     MappingCalls,
     UnmapCalls,
@@ -97,7 +99,8 @@ class Reference(
             low = [int(mark) for mark in marks[n, :3]]
             self.nodes.append(Node(n << self.shift, span, *low, free=span))
         self.count = len(self.nodes)
-        self.zonelist = machine.zonelist().tolist()
+        accumulated = self.settings.accumulated_node_load
+        self.zonelist = machine.zonelist(accumulated).tolist()
         self.blocks, self.frames = {}, {}
         self.slots = Ids(self.settings.swap_bytes // 4096)
         self.entries = Ids(sum(pages))
@@ -116,5 +119,6 @@ class Reference(
         self.factor = [[1000] * self.count for _ in range(self.count)]
         self.traffic = [[0] * self.count for _ in range(self.count)]
         self.shard = None
-        self.slots_at_start = 0
+        self.slots_at_start = self.played = self.dropped = 0
+        self.on_cpu = {}
         self.start_balancing()

@@ -16,7 +16,11 @@ class Placement:
     """A part of ``Reference`` (``model.py``)."""
 
     def cpu(self, task):
-        return self.cpu_node[task.cpu]
+        return self.cpu_node[self.cpu_of(task)]
+
+    def cpu_of(self, task):
+        """Return the CPU of the access that a task makes now."""
+        return self.on_cpu.get(task.id, task.cpu)
 
     def policy_of(self, task, vma):
         own = vma.policy.mode == Mode.DEFAULT
@@ -39,11 +43,15 @@ class Placement:
         after = [n for n in policy.nodes if n > clock.il_prev]
         return (after or policy.nodes)[0]
 
-    def passes(self, task, vma, vpn, order=0):
-        """Return the candidates of each pass of an allocation by policy."""
+    def passes(self, task, vma, vpn, order=0, near=None):
+        """Return the candidates of each pass of an allocation by policy.
+
+        near    the node that a policy without one begins at; None: the CPU's
+        """
         policy, own = self.policy_of(task, vma)
-        c = self.cpu(task)
-        base, only = c, [None]
+        base, only = self.cpu(task) if near is None else near, [None]
+        if policy.home is not None:
+            base = policy.home
         if policy.mode == Mode.PREFERRED:
             base = policy.nodes[0]
         elif policy.mode == Mode.BIND:
@@ -74,13 +82,13 @@ class Placement:
             self.add(preferred, Vm.NUMA_FOREIGN)
         self.add(n, Vm.NUMA_LOCAL if n == c else Vm.NUMA_OTHER)
 
-    def allocate(self, task, vma, vpn, wake=True):
+    def allocate(self, task, vma, vpn, wake=True, near=None):
         """Allocate by policy, serially or from the shard's allotment."""
         policy, own = self.policy_of(task, vma)
         own = own and policy.mode in INTERLEAVES
         if self.shard is not None and own:
             raise SetAside
-        passes = self.passes(task, vma, vpn)
+        passes = self.passes(task, vma, vpn, near=near)
         if self.shard is not None:
             passes = passes[:1]
         n, candidates = self.choose(passes, wake)

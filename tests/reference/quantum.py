@@ -3,11 +3,22 @@
 ``docs/model/quantum.md`` states the rules.
 """
 
+from typing import NamedTuple
+
 from lazynuma.kernels.counters import Cause, Vm
 
 from .accesses import access
 from .balancing_words import Noted
 from .words import NoMemory, SetAside, Shard
+
+
+class Access(NamedTuple):
+    """An access of the layout."""
+
+    task: object
+    vpn: int
+    write: bool
+    cpu: int
 
 
 class Quanta:
@@ -24,7 +35,7 @@ class Quanta:
             self.pay(pte, c)
         self.add(c, Vm.ACCESSES_LOCAL if local else Vm.ACCESSES_REMOTE)
         cause = Cause.ACCESS_LOCAL if local else Cause.ACCESS_REMOTE
-        self.charge(task, cause, self.prices[task.id][n])
+        self.charge(task, cause, self.prices[task.id][c][n])
         self.traffic[c][n] += self.clocks[task.id].refs
 
     def left(self, task):
@@ -88,32 +99,48 @@ class Quanta:
             pass
 
     def quantum(self):
-        start, end = self.now, self.plan()
+        end = self.plan()
         if end is None:
             return False
-        start = self.now
+        self.serve(self.lay_out())
+        self.note_served()
+        self.fold()
+        self.end_quantum(end)
+        return True
+
+    def serve(self, layout):
+        """Serve the accesses of a quantum."""
+        everywhere = [n for n in range(self.count) if n in self.cpu_node]
         self.prices = {
-            task.id: [self.access_ns(task, n) for n in range(self.count)]
+            task.id: {
+                c: [self.access_ns(task, c, n) for n in range(self.count)]
+                for c in everywhere
+            }
             for task in self.tasks
         }
         self.measure_tables()
-        layout = self.lay_out()
         queues = self.serve_shards(layout)
         self.barrier(layout, queues)
+        self.on_cpu = {}
+
+    def note_served(self):
+        """Note who had accesses, and what one cost."""
         self.ran = {i for i, clock in enumerate(self.clocks) if clock.quota}
         for clock in self.clocks:
             if clock.quota:
                 clock.mean = max(1, clock.charged // clock.quota)
                 clock.number += clock.quota
                 clock.quota = 0
-        self.fold()
+
+    def end_quantum(self, end):
+        """End the quantum that began now."""
+        start = self.now
         self.utilise(end - start)
         if not any(self.left(task) > 0 for task in self.tasks):
             end = min(end, max(clock.ns for clock in self.clocks))
         self.now = end
         self.balance(start)
         self.run_khugepaged()
-        return True
 
     def lay_out(self):
         layout = []
@@ -122,7 +149,8 @@ class Quanta:
             for i in range(clock.number, clock.number + clock.quota):
                 stream = clock.run << 32 | task.id
                 page, write = access(clock.load, self.seed, stream, i)
-                layout.append((task, clock.load.region.first + page, write))
+                vpn = clock.load.region.first + page
+                layout.append(Access(task, vpn, write, task.cpu))
         return layout
 
     def shard_of(self, vpn):
@@ -133,7 +161,7 @@ class Quanta:
         """Serve what shards can; return how many accesses each of them served."""
         queues = [[] for _ in range(self.settings.shards)]
         for one in layout:
-            queues[self.shard_of(one[1])].append(one)
+            queues[self.shard_of(one.vpn)].append(one)
         if self.settings.sequential:
             return [0]
         self.slots_at_start = self.slots.used
@@ -148,7 +176,8 @@ class Quanta:
         return [shard.served for shard in shards]
 
     def serve_queue(self, shard, queue):
-        for task, vpn, write in queue:
+        for task, vpn, write, cpu in queue:
+            self.on_cpu[task.id] = cpu
             try:
                 while not self.hit(self.entry(task.process, vpn), write):
                     self.fault(task, vpn, write)
@@ -160,11 +189,16 @@ class Quanta:
     def barrier(self, layout, served):
         self.run_woken()
         seen = [0] * len(served)
-        for task, vpn, write in layout:
+        for task, vpn, write, cpu in layout:
+            self.on_cpu[task.id] = cpu
             s = self.shard_of(vpn)
             seen[s] += 1
-            if seen[s] > served[s] and task.process.alive:
+            if seen[s] <= served[s]:
+                continue
+            if task.process.alive:
                 self.serve_serially(task, vpn, write)
+            else:
+                self.dropped += 1
 
     def serve_serially(self, task, vpn, write):
         rounds = 0
@@ -180,6 +214,7 @@ class Quanta:
                     self.oom_kill(task)
                     rounds = 0
                     if not task.process.alive:
+                        self.dropped += 1
                         return
         self.do_hit(task, vpn, write)
         self.run_woken()

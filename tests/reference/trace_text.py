@@ -1,21 +1,37 @@
-"""The readers of text traces as regular expressions, line by line: slow, obvious."""
+"""The readers of text traces as regular expressions, line by line: slow, obvious.
+
+A reader returns what a line is, a word of ``WORDS``, or the accesses that it is.  An
+access is (process, thread, cpu, time_ns, vpn, write).
+"""
 
 import re
 
 LONGEST_LINE = 1 << 16
 PAGE_SHIFT = 12
-USER_END = 1 << 47
-_WHO = (
-    rb"\s*(?:\S.*?\s+)??(?P<pid>\d+)(?:/(?P<tid>\d+))?\s+(?:\[(?P<cpu>\d+)\]\s+)?"
+KERNEL = 1 << 63
+#: No access: the line is skipped, or refused.
+WORDS = ("skipped", "other event", "malformed", "no data address", "two columns")
+
+_WHO = re.compile(
+    rb"(?P<pid>-?\d+)(?:/(?P<tid>-?\d+))?(?P<blanks>\s+)(?:\[(?P<cpu>\d+)\]\s+)?"
     rb"(?:(?P<s>\d+)\.(?P<fraction>\d{6,9}):\s+)?"
 )
-FAULT = re.compile(
-    _WHO + rb"(?:page-faults(?::\w+)?:\s+)?(?P<address>[0-9a-f]{1,16})(?:\s.*)?\n?"
+#: Digits and a point begin a time, and then it must be one.
+_NO_TIME = re.compile(rb"\d+\.")
+_EVENT = re.compile(rb"(?P<period>\d+\s+)?(?P<name>[A-Za-z_]\S*:)(?:\s+|$)")
+_SIDE_RECORD = re.compile(rb"(?:\d+\s+)?PERF_RECORD_\S")
+_FAULT = re.compile(rb"(?:software/)?(?:page-|minor-|major-)?faults[:/]\S*")
+_EXCEPTION = re.compile(rb"exceptions:page_fault_\S*")
+_EXCEPTION_BODY = re.compile(
+    rb"address=(?:0x(?P<address>[0-9a-f]{1,16})|[A-Za-z_]\S*)\s.*"
+    rb"(?P<what>error_code|cause)=0x(?P<code>[0-9a-f]{1,8})\s*",
+    re.S,
 )
-EXCEPTION = re.compile(
-    _WHO + rb"exceptions:page_fault_(?:user|kernel):\s+address=0x"
-    rb"(?P<address>[0-9a-f]{1,16})\s.*error_code=0x(?P<code>[0-9a-f]{1,8})\s*"
+_ADDRESS = re.compile(rb"([0-9a-f]{1,16})(?=\s|$)")
+_SECOND_NUMBER = re.compile(
+    rb"(?<=\s\s)\d|(?:(?<=\s\s)[0-9a-f]{1,16}|(?<=\s)(?=[a-f]*\d)[0-9a-f]{6,16})(?=\s|$)"
 )
+_FRAME = re.compile(rb"\s+[0-9a-f]{1,16}(?:[ \t][^\s\d].*|\s*)", re.S)
 _LACKEY = re.compile(rb"( ?[LSM]|I ) +?([0-9a-f]{1,16}),(\d{1,9})\s*")
 
 
@@ -28,47 +44,158 @@ def lines(text: bytes) -> list[bytes]:
     ]
 
 
-def perf(line: bytes, pattern: re.Pattern, write: bool):
-    """Return the accesses of a line, None for one that is skipped, False for a bad one.
+class Perf:
+    """A reader of perf script's text; ``chain`` is what the lines before allow."""
 
-    An access is (process, thread, cpu, time_ns, vpn, write).
-    """
-    if line[:1] == b"#" or line.isspace():
-        return None
-    match = pattern.fullmatch(line)
+    def __init__(self, write: bool, bare_columns: bool) -> None:
+        self.write, self.bare_columns = write, bare_columns
+        self.chain = None
+
+    def __call__(self, line: bytes, after: bytes):
+        if line[:1] == b"#":
+            return "skipped"
+        if line.isspace():
+            self.chain = None
+            return "skipped"
+        columns = None
+        for word in re.finditer(rb"(?<!\S)[\d-]", line):
+            bare, what = self._sample(line, word.start(), after)
+            if bare:
+                columns = columns or what
+                if self.bare_columns:
+                    break
+            elif what is not None:
+                self.chain = "frames may come"
+                return what
+        if self.chain and is_frame(line, self.chain == "frames"):
+            self.chain = "frames"
+            return "skipped"
+        return columns or "malformed"
+
+    def _sample(self, line: bytes, at: int, after: bytes):
+        """Return whether it is two bare columns, and what the line is or None."""
+        who = _WHO.match(line, at)
+        if who is None:
+            return False, None
+        if who["s"] is None and _NO_TIME.match(line, who.end()):
+            return False, None
+        placed = who["s"] is not None or who["cpu"] is not None
+        event = _EVENT.match(line, who.end())
+        if _SIDE_RECORD.match(line, who.end()):
+            return False, "skipped" if placed else None
+        if event is None:
+            return self._no_event(line, who, placed, after)
+        kind, write = self._kind(event["name"], line[event.end("name") :])
+        if kind == "other":
+            return False, "other event" if placed else None
+        rest = line[event.end() :]
+        if kind == "exception":
+            return False, _exception(rest, who)
+        if event["period"] and not placed and who["tid"] is None:
+            if len(who["blanks"]) < 6:
+                return False, "malformed"
+        if not rest:
+            return False, "no data address"
+        address = _ADDRESS.match(rest)
+        if address is None:
+            return False, "malformed"
+        return False, self._access(who, address, write, after)
+
+    def _no_event(self, line, who, placed, after):
+        rest = line[who.end() :]
+        address = _ADDRESS.match(rest)
+        if address is None:
+            return False, None
+        tail = rest[address.end() :]
+        if not placed:
+            if not self.bare_columns:
+                return True, "two columns"
+            what = _allowed(who, int(address[1], 16), self.write)
+            return isinstance(what, list), what
+        if len(address[1]) <= 10 and address[1].isdigit():
+            if _SECOND_NUMBER.search(tail):
+                return False, "malformed"
+        return False, self._access(who, address, self.write, after)
+
+    def _access(self, who, address, write, after):
+        tail = address.string[address.end() :]
+        if tail.strip() and not _SECOND_NUMBER.search(tail):
+            if not is_frame(after, False):
+                return "no data address"
+        return _allowed(who, int(address[1], 16), write)
+
+    def _kind(self, name: bytes, rest: bytes):
+        """Return what an event is, and whether it is a write."""
+        if _FAULT.fullmatch(name):
+            return "fault", self.write
+        if _EXCEPTION.match(name) and len(name) > 22:
+            return "exception", None
+        source = re.search(rb"\|OP [^|]*", rest)
+        if source:
+            words = source[0]
+        elif b"aux" in name or not (b"mem" in name or b"MEM" in name):
+            return "other", None
+        else:
+            words = name
+        if b"store" in words or b"STORE" in words:
+            return "memory", True
+        if b"load" in words or b"LOAD" in words:
+            return "memory", False
+        return "other", None
+
+
+def is_frame(line: bytes, anything: bool) -> bool:
+    """Return whether a line is a frame of a call chain."""
+    if anything:
+        return line[:1].isspace() and not line.isspace()
+    return bool(_FRAME.fullmatch(line))
+
+
+def _exception(rest: bytes, who):
+    at = rest.find(b"address=")
+    if at < 0:
+        return "no data address"
+    match = _EXCEPTION_BODY.fullmatch(rest[at:])
     if match is None:
-        return False
-    one = match.groupdict()
-    address = int(one["address"], 16)
-    if address >= USER_END:
-        return None
-    code = one.get("code")
-    write = write if code is None else bool(int(code, 16) >> 1 & 1)
-    pid, cpu = int(one["pid"]), one["cpu"]
-    who = (pid, int(one["tid"] or pid), -1 if cpu is None else int(cpu))
-    if max(who) >> 31 or len(one["s"] or b"") > 9:
-        return False
-    return [(*who, _time_ns(one), address >> PAGE_SHIFT, write)]
+        return "malformed"
+    address = KERNEL if match["address"] is None else int(match["address"], 16)
+    code = int(match["code"], 16)
+    write = bool(code >> 1 & 1)
+    if match["what"] == b"cause":
+        write = match["code"] == b"f"
+    return _allowed(who, address, write)
 
 
-def _time_ns(one: dict) -> int:
-    if one["s"] is None:
+def _allowed(who, address: int, write: bool):
+    """Return an access, or what its numbers make of it."""
+    pid = int(who["pid"])
+    tid = pid if who["tid"] is None else int(who["tid"])
+    cpu = -1 if who["cpu"] is None else int(who["cpu"])
+    if max(pid, tid, cpu) >> 31 > 0 or len(who["s"] or b"") > 9:
+        return "malformed"
+    if min(pid, tid) < 0 or address >= KERNEL:
+        return "skipped"
+    return [(pid, tid, cpu, _time_ns(who), address >> PAGE_SHIFT, write)]
+
+
+def _time_ns(who) -> int:
+    if who["s"] is None:
         return -1
-    return int(one["s"]) * 10**9 + int(one["fraction"].ljust(9, b"0"))
+    return int(who["s"]) * 10**9 + int(who["fraction"].ljust(9, b"0"))
 
 
-def lackey(line: bytes, *_):
-    """Return what ``perf`` returns."""
+def lackey(line: bytes, _after: bytes = b""):
+    """Return what a line of lackey is."""
     if line[:2] == b"==":
-        return None
+        return "skipped"
     match = _LACKEY.fullmatch(line)
     if match is None:
-        return False
+        return "malformed"
     kind, address, size = match[1], int(match[2], 16), int(match[3])
     if not 0 < size <= 1 << 16:
-        return False
-    if kind == b"I " or address + size > USER_END:
-        return None
+        return "malformed"
+    if kind == b"I " or address + size > KERNEL:
+        return "skipped"
     last = address + size - 1 >> PAGE_SHIFT
     write = b"L" not in kind
     return [(0, 0, -1, -1, vpn, write) for vpn in range(address >> 12, last + 1)]

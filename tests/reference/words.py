@@ -225,3 +225,4 @@ class Clock:
     stream: bool = False
     il_prev: int = 0
     il_left: int = 0
+    computed: int = 0

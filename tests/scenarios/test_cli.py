@@ -12,6 +12,7 @@ from pathlib import Path
 import h5py
 import pytest
 
+import lazynuma.scenarios.recorded.replay  # noqa: F401
 from lazynuma.engine import run
 from lazynuma.engine.errors import BadInput
 from lazynuma.scenarios import recorded
@@ -150,7 +151,30 @@ def test_scenarios_lists_each_with_its_parameters(monkeypatch, folder, capsys):
     assert commands.main(["scenarios"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "mine  Ask whether a scenario file runs."
-    assert lines[1] == f"    {'memory=1GiB':<15}  RAM"
+    assert lines[1].startswith("      memory=1GiB, ")
+
+
+def test_scenarios_explains_one_with_choices_and_units(capsys):
+    assert commands.main(["scenarios", "mechanisms"]) == 0
+    out = capsys.readouterr().out
+    assert "memory=1TiB" in out and "RAM of the machine" in out
+    assert "never, madvise," in out and "(ms)" in out
+    assert "machines: 2s, 4s" in out
+    assert max(map(len, out.splitlines())) <= 88
+
+
+def test_help_after_a_scenario_has_its_parameters(folder, capsys):
+    for arguments, wanted in ((["mine.py", "-h"], "memory=1GiB"), (["-h"], "--seed")):
+        with pytest.raises(SystemExit) as stopped:
+            commands.main(["run", *arguments])
+        assert stopped.value.code == 0
+        assert wanted in capsys.readouterr().out
+
+
+def test_an_option_that_is_a_parameter_is_hinted_at(capsys):
+    for given in (["--memory", "8GiB"], ["--memory=8GiB"]):
+        assert commands.main(["run", "mechanisms", *given]) == 2
+        assert "did you mean --set memory=8GiB?" in capsys.readouterr().err
 
 
 def test_our_scenarios_are_not_the_modules_beside_them():

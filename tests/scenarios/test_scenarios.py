@@ -30,7 +30,6 @@ from lazynuma.scenarios import (
     tiering,
 )
 from lazynuma.scenarios.common.mechanism import MECHANISMS
-from lazynuma.scenarios.common.moved_job import AWAY
 from lazynuma.scenarios.common.table import table
 
 MIB, GIB = 1 << 20, 1 << 30
@@ -222,7 +221,7 @@ def test_snapshots_show_where_huge_pages_are(tmp_path):
         huge = last.block_kind == BlockKind.HUGE
         assert huge.mean() == row["thp_share"]
         assert (last.block_kind != BlockKind.NONE).all()
-        local = (huge & (last.block_node == AWAY)).sum()
+        local = (huge & (last.block_node == 2)).sum()
         assert local == row["huge_local_share"] * huge.sum()
 
 

@@ -9,6 +9,7 @@ A command imports the engine inside its functions, so that ``--help`` is there a
 """
 
 import argparse
+import re
 import shlex
 import sys
 import warnings
@@ -16,16 +17,28 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from ....engine.errors import BadInput
+from ....kernels.jit.compiling import compiled
 from .. import streams
-from ..say import report, warn
-from . import list_scenarios, measure_costs, replay_file, run_scenario, show_info
+from ..compile_notice import CompileNotice
+from ..say import fail, report, warn
+from . import (
+    list_scenarios,
+    measure_costs,
+    replay_file,
+    run_scenario,
+    show_info,
+    sweep_points,
+    warm_cache,
+)
 
 #: Name, module and help of each command, in the order of ``lazynuma --help``.
 COMMANDS = (
     ("run", run_scenario, "run a scenario and show its table"),
     ("scenarios", list_scenarios, "list the scenarios and their parameters"),
     ("replay", replay_file, "run a recorded trace or a memory script"),
+    ("sweep", sweep_points, "run many points of a scenario, each into a file"),
     ("info", show_info, "show what the file of a run holds"),
+    ("warm", warm_cache, "compile all kernels ahead, once for a kind of node"),
     ("calibrate", measure_costs, "measure what memory operations cost on this machine"),
 )
 _LIBRARIES = ("numpy", "numba", "h5py")
@@ -42,12 +55,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         streams.prepare()
         options = _parser().parse_args(arguments)
         options.line = shlex.join(["lazynuma", *arguments])
+        compiled.tell = CompileNotice()
         with warnings.catch_warnings():
             warnings.showwarning = warn
             options.execute(options)
         sys.stdout.flush()
     except SystemExit:
         raise
+    except sweep_points.Later as error:
+        return fail(sweep_points.LATER, str(error))
     except BaseException as error:
         return report(error, debug)
     return 0
@@ -71,7 +87,11 @@ def _parser() -> argparse.ArgumentParser:
         prog="lazynuma", metavar="COMMAND", help=argparse.SUPPRESS
     )
     for name, module, text in COMMANDS:
-        command = commands.add_parser(name, description=f"{text[0].upper()}{text[1:]}.")
+        command = commands.add_parser(
+            name,
+            description=f"{text[0].upper()}{text[1:]}.",
+            conflict_handler="resolve",  # a command may have a help of its own
+        )
         command.set_defaults(execute=module.execute)
         module.add_arguments(command)
         command.add_argument(
@@ -87,7 +107,13 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, formatter_class=_Help, **options)
 
     def error(self, message: str) -> NoReturn:
-        raise BadInput(f"{message} (see {self.prog} --help)")
+        raise BadInput(f"{message} (see {self.prog} --help){_hint(message)}")
+
+
+def _hint(message: str) -> str:
+    """Return a hint at ``--set`` for an option that looks like a parameter."""
+    found = re.fullmatch(r"unrecognized arguments: --([a-z_.]+)(?:=| )(\S+)", message)
+    return f" (did you mean --set {found[1]}={found[2]}?)" if found else ""
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):

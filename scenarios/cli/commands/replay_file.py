@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ...common.table import Row
 
 #: Options that are for recorded traces only.
-_TRACE_OPTIONS = ("machine", "mechanism", "skip_bad_lines", "set", "costs")
+_TRACE_OPTIONS = ("mechanism", "skip_bad_lines", "set", "costs")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -75,6 +75,7 @@ def _replay_trace(options: argparse.Namespace) -> None:
 
 def _plain(study: "Study", rows: list["Row"]) -> dict[str, Any]:
     """Return the object of ``--json``: plain numbers, refusals by their names."""
+    from ....engine.study.verdict import verdict_of
     from ....kernels.counters import Refusal
 
     names = [reason.name.lower() for reason in Refusal]
@@ -84,12 +85,14 @@ def _plain(study: "Study", rows: list["Row"]) -> dict[str, Any]:
         values = {key: getattr(v, "tolist", lambda v=v: v)() for key, v in row.items()}
         for key in by_reason:
             values[key] = dict(zip(names, values[key], strict=True))
-        plain.append(values)
-    return {"question": study.question, "rows": plain}
+        plain.append({k: v if v == v else None for k, v in values.items()})
+    verdict = verdict_of(study, rows)
+    return {"question": study.question, "verdict": verdict, "rows": plain}
 
 
 def _play(stop: Stop, options: argparse.Namespace) -> None:
     """Play a memory script, and print its records as they come."""
+    from ....engine.machines.spec import machine
     from ....engine.run import check_output, run_study
     from ...script.grammar import read_text
     from ...script.player import readable
@@ -102,7 +105,8 @@ def _play(stop: Stop, options: argparse.Namespace) -> None:
 
     check_output(options.output, options.force)
     text = read_text(options.file)
-    question = study(text, profile, print_record)
+    place = machine(options.machine) if options.machine else None
+    question = study(text, profile, print_record, place)
     run_study(
         question,
         output=options.output,

@@ -1,20 +1,48 @@
 """``lazynuma run``: run a scenario and show its table."""
 
 import argparse
+from typing import Any
 
 from ..execute import add_run_options, run_scenario, show
 from ..find import find_scenario
+from ..parameters_text import explained
 from ..signals import interruptible
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the scenario and the options of a run."""
     parser.add_argument(
+        "-h",
+        "--help",
+        action=_Help,
+        nargs=0,
+        help="show this, after a SCENARIO also its parameters",
+    )
+    parser.add_argument(
         "scenario",
         metavar="SCENARIO|FILE.py",
         help="the name of a scenario, or a file of your own",
     )
     add_run_options(parser)
+
+
+class _Help(argparse.Action):
+    """Print the help of ``run``, and the parameters of the scenario before ``-h``."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Print it and exit."""
+        scenario = getattr(namespace, "scenario", None)
+        if scenario is None:
+            parser.print_help()
+        else:
+            print(f"{parser.format_usage()}\n{explained(find_scenario(scenario))}")
+        parser.exit()
 
 
 def execute(options: argparse.Namespace) -> None:

@@ -1,6 +1,7 @@
 """``lazynuma info``: show what the file of a run holds."""
 
 import argparse
+import json
 
 from ..apart import apart
 
@@ -9,12 +10,17 @@ RECOVER_S = 3600
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the file, and whether to recover it."""
+    """Add the file, whether to recover it, and how to print what it holds."""
     parser.add_argument("file", metavar="FILE.h5", help="the file of a run")
     parser.add_argument(
         "--recover",
         action="store_true",
         help="make the file of a killed run readable first",
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print JSON: names as in the file, null for what is not written",
     )
 
 
@@ -22,7 +28,8 @@ def execute(options: argparse.Namespace) -> None:
     """Print the description of a file."""
     if options.recover:
         apart(_recover, options.file, options.debug, RECOVER_S)
-    print(apart(_describe, options.file, options.debug))
+    show = _json if options.json else _text
+    print(apart(show, options.file, options.debug))
 
 
 def _recover(path: str) -> str:
@@ -32,7 +39,14 @@ def _recover(path: str) -> str:
     return ""
 
 
-def _describe(path: str) -> str:
+def _json(path: str) -> str:
     from ....engine.output.describe import describe
 
-    return describe(path)
+    return json.dumps(describe(path), allow_nan=False)
+
+
+def _text(path: str) -> str:
+    from ....engine.output.describe import describe
+    from ..info_text import info_text
+
+    return info_text(describe(path))

@@ -1,0 +1,34 @@
+"""Which calls, modes and flags a kernel has, by the version that brought them.
+
+What a kernel does not have is EINVAL, or ENOSYS if it is a whole call.
+"""
+
+from dataclasses import dataclass
+
+from .knob import check_knobs, knob
+
+
+@dataclass(frozen=True)
+class SystemCalls:
+    """Calls of the memory manager; BadInput if a value is not allowed."""
+
+    madv_free: bool = knob(True, "MADV_FREE (4.5)")
+    madv_cold: bool = knob(True, "MADV_COLD (5.4)")
+    madv_pageout: bool = knob(True, "MADV_PAGEOUT (5.4)")
+    madv_populate: bool = knob(True, "MADV_POPULATE_READ and _WRITE (5.14)")
+    madv_collapse: bool = knob(True, "MADV_COLLAPSE (6.1)")
+    mpol_f_numa_balancing: bool = knob(True, "MPOL_F_NUMA_BALANCING (5.12)")
+    mpol_preferred_many: bool = knob(True, "MPOL_PREFERRED_MANY (5.15)")
+    preferred_many_balancing: bool = knob(
+        True, "MPOL_F_NUMA_BALANCING with it (6.10, 133d04b1eee9)"
+    )
+    mpol_weighted_interleave: bool = knob(True, "MPOL_WEIGHTED_INTERLEAVE (6.9)")
+    set_mempolicy_home_node: bool = knob(True, "the call of this name (5.17)")
+    migrate_to_absent: bool = knob(
+        True,
+        "migrate_pages passes over target nodes that do not exist"
+        " (4.16, 0486a38bcc47); else EINVAL",
+    )
+
+    def __post_init__(self) -> None:
+        check_knobs(self, "calls.")

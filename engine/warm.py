@@ -1,0 +1,111 @@
+"""Compile every kernel ahead of the first run, by using each one once.
+
+A kernel is compiled at its first call, for the types of its arguments.  So a small
+machine makes every call that there is; what it computes is thrown away.
+"""
+
+from contextlib import closing
+
+from ..kernels.jit.compiling import compiled
+from ..kernels.knobs import Mechanism, Mode
+from ..kernels.quantum.barrier import run_daemons
+from .errors import SimulationError
+from .machines.presets import uniform
+from .settings.numa_balancing import Balancing
+from .settings.settings import Settings
+from .settings.thp import Khugepaged, Thp
+from .settings.tlb_size import Tlb
+from .simulation import Simulation
+from .state.policies import Policy
+from .state.process import Region, Task
+from .workloads.kinds import Sweep, Uniform
+
+_MIB = 1 << 20
+_NODE = 32 * _MIB
+
+
+def warm_kernels() -> int:
+    """Compile every kernel that is not in the cache; return how many there were.
+
+    Raises SimulationError if a kernel was not reached.
+    """
+    before = compiled.kernels
+    for rehearse in (_place, _collapse, _kill, _play):
+        rehearse()
+    if compiled.unused:
+        raise SimulationError(f"warm must reach {', '.join(sorted(compiled.unused))}")
+    return compiled.kernels - before
+
+
+def _machine(settings: Settings, threads: int = 1) -> Simulation:
+    return Simulation(uniform(2, _NODE, cpus_per_node=2), settings, threads=threads)
+
+
+def _start(simulation: Simulation, nbytes: int) -> tuple[Task, Region]:
+    process = simulation.spawn("warm")
+    task = simulation.start_task(process, 0)
+    return task, simulation.mmap(process, nbytes)
+
+
+def _place() -> None:
+    """Fill memory, mark it, fork, and take a node away: with all that wakes up."""
+    settings = Settings(
+        swap_bytes=64 * _MIB,
+        thp=Thp(enabled="always"),
+        tlb=Tlb(enabled=True),
+        balancing=Balancing(mode="normal"),
+    )
+    with closing(_machine(settings, threads=2)) as simulation:
+        task, region = _start(simulation, 62 * _MIB)
+        simulation.populate(task, region, pages=1024)
+        simulation.run([Uniform(task=task, region=region, count=400_000, refs=1)])
+        simulation.move_task(task, 2)
+        for mechanism in (Mechanism.HINTING, Mechanism.SWAPCACHE, Mechanism.MIGCACHE):
+            simulation.mark(task, region, mechanism, pages=2048)
+            simulation.run([Uniform(task=task, region=region, count=10_000)])
+        simulation.mprotect(task, region, "r", first=512, pages=256)
+        child = simulation.fork(region.process)
+        simulation.start_task(child, 1)
+        simulation.exit(child)
+        simulation.idle(2_000_000_000)
+        simulation.munmap(task, region, pages=9000)
+        simulation.hot_remove(1)
+
+
+def _collapse() -> None:
+    """Make a huge page of small ones, on a node that is drawn."""
+    settings = Settings(
+        thp=Thp(enabled="madvise"), khugepaged=Khugepaged(target="random")
+    )
+    with closing(_machine(settings)) as simulation:
+        task, region = _start(simulation, 4 * _MIB)
+        simulation.populate(task, region)
+        simulation.advise(task, region, "hugepage", first=0, pages=512)
+        simulation.collapse(task, region, pages=512)
+
+
+def _kill() -> None:
+    """Run out of memory, and then of swap space."""
+    with closing(_machine(Settings(swap_bytes=16 * _MIB))) as simulation:
+        task, region = _start(simulation, 96 * _MIB)
+        simulation.run([Sweep(task=task, region=region, count=30_000)])
+        run_daemons(simulation.memory)  # they seldom wake between two quanta
+
+
+def _play() -> None:
+    """Make the calls of memory scripts, one access at a time."""
+    settings = Settings(sequential=True, swap_bytes=64 * _MIB, lru_batches=True)
+    with closing(_machine(settings)) as simulation:
+        task, region = _start(simulation, 8 * _MIB)
+        shared = simulation.mmap(task.process, 4 * _MIB, shared=True)
+        simulation.populate(task, region)
+        for mapped in (region, shared):
+            simulation.run([Uniform(task=task, region=mapped, count=500)])
+            simulation.madvise(task, mapped, "pageout")
+        simulation.mbind(task, region, Policy(Mode.BIND, (1,)), strict=True)
+        simulation.mbind(task, region, Policy(Mode.BIND, (1,)), move=True)
+        simulation.move_pages(task, region, 0, pages=16)
+        simulation.migrate_pages(task, [0], [1])
+        simulation.swapoff(task)
+        simulation.munmap(task, shared)
+        simulation.advise(task, region, "hugepage", first=512, pages=600)

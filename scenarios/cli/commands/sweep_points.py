@@ -1,0 +1,249 @@
+"""``lazynuma sweep``: run many points of a scenario, each into a file."""
+
+import argparse
+import math
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ....engine.errors import SimulationError
+from ..say import fail, warn
+from ..signals import Stop, interruptible
+
+if TYPE_CHECKING:
+    from ...sweep.folder import Folder
+    from ...sweep.points import Point, Sweep
+    from ...sweep.work import Outcome
+
+#: Exit status of a sweep that ended in time with points left (EX_TEMPFAIL).
+LATER = 75
+_UNITS = {"s": 1, "min": 60, "h": 3600}
+_STATES = ("done", "failed", "running", "waiting")
+
+
+class Later(SimulationError):
+    """The time is over and points are left; run the same command again."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the sweep, its folder, and how it is run."""
+    parser.add_argument("sweep", metavar="SWEEP.toml", help="what is run (docs/hpc.md)")
+    parser.add_argument(
+        "-o", dest="output", metavar="DIR", required=True, help="folder of the points"
+    )
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument(
+        "--jobs",
+        type=_count,
+        default=1,
+        metavar="N",
+        help="processes on this machine (default: 1)",
+    )
+    how.add_argument(
+        "--task",
+        type=_task,
+        metavar="I/N",
+        help="be task I, from 0, of N which share the folder, as in a job array",
+    )
+    how.add_argument(
+        "--dask",
+        metavar="SCHEDULER.json",
+        help="the workers of a Dask cluster (pip install 'lazynuma[dask]')",
+    )
+    parser.add_argument(
+        "--threads",
+        type=_count,
+        metavar="N",
+        help="threads of a process (default: the CPUs it may use, shared by the jobs)",
+    )
+    parser.add_argument(
+        "--max-time",
+        type=_duration,
+        metavar="TIME",
+        help="take no point that may not end by then: 3.9h, 10min (default: the end"
+        " of the Slurm job, if it is one); points that are left: exit status 75",
+    )
+    parser.add_argument(
+        "--rerun-failed", action="store_true", help="run points again that failed"
+    )
+    say = parser.add_mutually_exclusive_group()
+    say.add_argument(
+        "--status", action="store_true", help="say how far it is, and run nothing"
+    )
+    say.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="list the points with the memory and time they need, and run nothing",
+    )
+    say.add_argument(
+        "--sbatch",
+        type=_count,
+        nargs="?",
+        const=10,
+        metavar="TASKS",
+        help="print the script of a Slurm job array (default: 10 tasks)",
+    )
+
+
+def execute(options: argparse.Namespace) -> None:
+    """Run the sweep, or say what it would be, or how far it is."""
+    from ...sweep import points, sbatch
+
+    sweep = points.read_sweep(options.sweep)
+    if options.sbatch:
+        tasks, threads = options.sbatch, options.threads or 1
+        print(sbatch.sbatch(options.sweep, options.output, tasks, threads), end="")
+    elif options.dry_run:
+        _dry_run(sweep, Path(options.output))
+    elif options.status:
+        _status(_folder(options.output, sweep))
+    else:
+        interruptible(_run, _folder(options.output, sweep), options)
+
+
+def _folder(path: str, sweep: "Sweep") -> "Folder":
+    from ...sweep.folder import Folder
+
+    return Folder(Path(path), sweep)
+
+
+def _run(stop: Stop, folder: "Folder", options: argparse.Namespace) -> None:
+    """Run what is left of the sweep; raise SimulationError if points failed."""
+    from tqdm import tqdm
+
+    if options.rerun_failed:
+        folder.forget_failures()
+    points = _in_turn(folder.sweep.points, options.task or (0, 1))
+    waiting = [one for one in points if folder.state(one) in ("waiting", "running")]
+    with tqdm(total=len(waiting), unit=" points", disable=None) as bar:
+        for done, outcome in enumerate(_outcomes(folder, waiting, options), 1):
+            stop.check()
+            bar.update()
+            if outcome.state == "failed":
+                warn(_failed(outcome.number, outcome.message))
+            elif bar.disable:
+                fail(
+                    0,
+                    f"point {outcome.number} {outcome.state}, {done} of {len(waiting)}",
+                )
+    _status(folder)
+    _judge(folder)
+
+
+def _outcomes(
+    folder: "Folder", points: list["Point"], options: argparse.Namespace
+) -> Iterator["Outcome"]:
+    """Run points as the options say."""
+    from ...sweep import work
+
+    threads = options.threads or work.threads_of_host(options.jobs)
+    how = folder, points, threads, _seconds_left(options.max_time)
+    if options.dask is not None:
+        with work.dask(options.dask) as executor:
+            yield from work.submit(executor, *how, len(points))
+    elif options.jobs == 1:
+        yield from work.one_by_one(*how)
+    else:
+        with work.Processes() as processes:
+            yield from work.submit(processes, *how, options.jobs)
+
+
+def _in_turn(points: tuple["Point", ...], task: tuple[int, int]) -> list["Point"]:
+    """Return the points in an order of the task's own, so that tasks seldom meet."""
+    number, of = task
+    at = len(points) * number // of
+    return [*points[at:], *points[:at]]
+
+
+def _judge(folder: "Folder") -> None:
+    """Raise SimulationError if points failed, Later if some are left."""
+    states = [folder.state(point) for point in folder.sweep.points]
+    if "failed" in states:
+        raise SimulationError(
+            f"{states.count('failed')} of {len(states)} points failed"
+            " (--rerun-failed runs them again)"
+        )
+    left = states.count("waiting")
+    if left:
+        raise Later(f"{left} of {len(states)} points are left, for want of time")
+
+
+def _status(folder: "Folder") -> None:
+    """Print how many points are in each state, and why points failed."""
+    points = folder.sweep.points
+    states = [folder.state(point) for point in points]
+    counts = ", ".join(f"{states.count(state)} {state}" for state in _STATES)
+    print(f"{len(points)} points: {counts}")
+    for point, state in zip(points, states, strict=True):
+        if state == "failed":
+            message = folder.note(point, "failed").get("message", "no reason noted")
+            print(_failed(point.number, message))
+
+
+def _failed(number: int, message: str) -> str:
+    return f"point {number} failed: {message}"
+
+
+def _dry_run(sweep: "Sweep", path: Path) -> None:
+    """Print the points, the memory of each, and the time if any was run before."""
+    from ....engine.settings.sizes import format_size
+    from ....engine.study.host_limits import memory_needed
+    from ...sweep.work import study_of
+
+    for point in sweep.points:
+        study, _, _ = study_of(sweep, point)
+        memory = max(memory_needed(variant) for variant in study.variants)
+        accesses = sum(variant.accesses for variant in study.variants)
+        varied = " ".join(f"{key}={point.settings[key]}" for key in sweep.varied)
+        print(
+            f"{point.number:4}  seed {point.seed}  {format_size(memory):>10}"
+            f"  {accesses:.1e} accesses  {varied}"
+        )
+    print(f"{len(sweep.points)} points of {sweep.scenario}, into {path}")
+
+
+def _seconds_left(max_time: float | None) -> Callable[[], float]:
+    """Return a function that returns the seconds until the limit, if there is one."""
+    if max_time is not None:
+        end = _process_began() + max_time
+        return lambda: end - time.time()
+    job_end = os.environ.get("SLURM_JOB_END_TIME", "")
+    if job_end.isdigit():
+        return lambda: int(job_end) - time.time()
+    return lambda: math.inf
+
+
+def _process_began() -> float:
+    """Return when this process began, in seconds since the epoch."""
+    ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+    up = float(Path("/proc/uptime").read_text().split()[0])
+    return time.time() - up + ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 1024:
+        raise argparse.ArgumentTypeError(
+            f"must be an integer from 1 to 1024, got {text!r}"
+        )
+    return int(text)
+
+
+def _task(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
+    if not found or int(found[1]) >= int(found[2]):
+        raise argparse.ArgumentTypeError(
+            f"must be I/N with I from 0 to N - 1, got {text!r}"
+        )
+    return int(found[1]), int(found[2])
+
+
+def _duration(text: str) -> float:
+    found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(s|min|h)", text)
+    if not found:
+        raise argparse.ArgumentTypeError(
+            f"must be a time such as 3.9h, 10min or 90s, got {text!r}"
+        )
+    return float(found[1]) * _UNITS[found[2]]

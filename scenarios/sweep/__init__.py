@@ -1,0 +1,5 @@
+"""What changes over many settings?  Points of one scenario, each run into a file.
+
+``points`` reads a sweep and lists its points, ``folder`` says which are taken, done or
+failed, ``work`` runs them, ``sbatch`` is the script of a Slurm job array.
+"""

@@ -1,0 +1,245 @@
+"""Run the points of a sweep: here, one after the other or side by side.
+
+Several processes, on several hosts, may work in one folder: each takes what no other
+has.  A process that is killed costs its point one more try, not the sweep.
+"""
+
+import json
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    wait,
+)
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ...engine.errors import BadInput, LazyNumaError
+from ...engine.settings.costs import Costs
+from ...engine.settings.parameters import fill, split_costs
+from ..cli.find import find_scenario
+from ..cli.say import located
+from .folder import Folder
+from .points import Point, Sweep
+
+#: How long a scheduler may take to answer.
+_ANSWER_S = 25
+
+SecondsLeft = Callable[[], float]
+
+
+class Outcome(NamedTuple):
+    """How a point ended: ``done``, ``failed`` or ``left``, if another process has it.
+
+    seconds  wall time that it took
+    """
+
+    number: int
+    state: str
+    seconds: float = 0.0
+    message: str = ""
+
+
+def study_of(sweep: Sweep, point: Point) -> Any:
+    """Return (study, parameters, costs) of a point."""
+    module = find_scenario(sweep.scenario)
+    settings, costs = split_costs(point.settings)
+    parameters = fill(module.Parameters, settings)
+    return module.build(parameters), parameters, fill(Costs, costs, "cost.")
+
+
+def run_point(folder: Folder, point: Point, threads: int) -> Outcome:
+    """Take a point and run it into its file, if nobody else has it."""
+    with folder.taken(point) as ours:
+        if not ours:
+            return Outcome(point.number, "left")
+        begin = time.monotonic()
+        try:
+            _run(folder, point, threads)
+        except (LazyNumaError, OSError) as error:
+            message = str(error)
+        except Exception as error:
+            message = located(error)
+        else:
+            seconds = time.monotonic() - begin
+            folder.finish(point, seconds)
+            return Outcome(point.number, "done", seconds)
+        seconds = time.monotonic() - begin
+        folder.fail(point, message, seconds)
+        return Outcome(point.number, "failed", seconds, message)
+
+
+def _run(folder: Folder, point: Point, threads: int) -> None:
+    from ...engine.run import run_study
+
+    sweep = folder.sweep
+    study, parameters, costs = study_of(sweep, point)
+    run_study(
+        study,
+        output=folder.file(point),
+        force=True,  # of a process that was killed
+        seed=point.seed,
+        threads=threads,
+        costs=costs,
+        provenance={
+            "scenario": Path(sweep.scenario).stem,
+            "parameters": json.dumps(asdict(parameters), default=str),
+            "sweep": sweep.digest,
+            "point": json.dumps({key: point.settings[key] for key in sweep.varied}),
+        },
+    )
+
+
+def one_by_one(
+    folder: Folder, points: Iterable[Point], threads: int, left: SecondsLeft
+) -> Iterator[Outcome]:
+    """Run points in this process, while there is time for one as long as the longest.
+
+    left  returns the seconds that are left
+    """
+    longest = 0.0
+    for point in points:
+        if left() < longest:
+            return
+        outcome = run_point(folder, point, threads)
+        longest = max(longest, outcome.seconds)
+        yield outcome
+
+
+def submit(
+    executor: Executor,
+    folder: Folder,
+    points: Iterable[Point],
+    threads: int,
+    left: SecondsLeft,
+    most: int,
+) -> Iterator[Outcome]:
+    """Run points by any executor whose workers see the folder, ``most`` at a time.
+
+    A point whose worker ended is tried once more.
+    """
+    where, longest = str(folder.path.resolve()), 0.0
+    running: dict[Future, Point] = {}
+    again: list[Point] = []
+    fresh = iter(points)
+    try:
+        while True:
+            while len(running) < most and left() >= longest:
+                point = again.pop() if again else next(fresh, None)
+                if point is None:
+                    break
+                future = executor.submit(_work, where, folder.sweep, point, threads)
+                running[future] = point
+            if not running:
+                return
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                point = running.pop(future)
+                outcome = _outcome(folder, point, future)
+                if outcome.state == "killed" and folder.state(point) == "waiting":
+                    again.append(point)
+                    continue
+                longest = max(longest, outcome.seconds)
+                yield outcome
+    finally:
+        for future in running:
+            future.cancel()
+
+
+def _outcome(folder: Folder, point: Point, future: Future) -> Outcome:
+    """Return how a point ended; note it if its worker did not live to do so."""
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        folder.lose(point)
+        return Outcome(point.number, "killed")
+    except Exception as error:  # the executor has given up
+        message = f"its worker ended: {located(error)}"
+        folder.fail(point, message, 0.0)
+        return Outcome(point.number, "failed", 0.0, message)
+
+
+class Processes(Executor):
+    """Processes of this host, a pool for each, so that one which dies is alone."""
+
+    def __init__(self) -> None:
+        self._idle: list[ProcessPoolExecutor] = []
+        self._all: list[ProcessPoolExecutor] = []
+
+    def submit(self, work: Callable, /, *arguments: Any, **named: Any) -> Future:
+        """Run ``work`` in a process that is idle, or in a new one."""
+        if not self._idle:
+            spawn = multiprocessing.get_context("spawn")
+            self._all.append(ProcessPoolExecutor(1, mp_context=spawn))
+            self._idle.append(self._all[-1])
+        pool = self._idle.pop()
+        future = pool.submit(work, *arguments, **named)
+        future.add_done_callback(lambda done: self._back(pool, done))
+        return future
+
+    def _back(self, pool: ProcessPoolExecutor, done: Future) -> None:
+        if done.cancelled() or not isinstance(done.exception(), BrokenProcessPool):
+            self._idle.append(pool)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """End all processes, when they have done what they do."""
+        for pool in self._all:
+            pool.shutdown(wait, cancel_futures=cancel_futures)
+
+
+@contextmanager
+def dask(scheduler_file: str) -> Iterator[Executor]:
+    """Give the executor of a Dask cluster; a point whose worker dies is tried again.
+
+    Raises BadInput if Dask is not installed, or no scheduler answers in 30 s.
+    """
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise BadInput("--dask must have Dask: pip install 'lazynuma[dask]'") from error
+    if not Path(scheduler_file).is_file():
+        raise BadInput(f"--dask must be a scheduler file, got {scheduler_file}")
+    try:
+        client = Client(scheduler_file=scheduler_file, timeout=_ANSWER_S)
+    except (OSError, ValueError, TimeoutError) as error:
+        raise BadInput(
+            f"--dask must lead to a scheduler that answers, got {scheduler_file}:"
+            f" {error}"
+        ) from error
+    with client:
+        yield client.get_executor(pure=False, retries=1)
+
+
+def _work(where: str, sweep: Sweep, point: Point, threads: int) -> Outcome:
+    """Run a point in a worker process."""
+    return run_point(Folder(Path(where), sweep), point, threads)
+
+
+def threads_of_host(jobs: int) -> int:
+    """Return the threads of each of ``jobs`` processes: what this one may use, shared.
+
+    The least of the affinity, the quota of the cgroup and SLURM_CPUS_PER_TASK.
+    """
+    usable = [len(os.sched_getaffinity(0)), *_quota()]
+    slurm = os.environ.get("SLURM_CPUS_PER_TASK", "")
+    if slurm.isdigit() and int(slurm):
+        usable.append(int(slurm))
+    return max(1, min(usable) // jobs)
+
+
+def _quota() -> list[int]:
+    """Return the CPUs that cgroup v2 grants, if it says so."""
+    try:
+        group = Path("/proc/self/cgroup").read_text().partition("::")[2].strip()
+        path = Path("/sys/fs/cgroup" + group) / "cpu.max"
+        quota, period = path.read_text().split()
+    except (OSError, ValueError):
+        return []
+    return [] if quota == "max" else [max(1, int(quota) // int(period))]
