@@ -28,6 +28,7 @@ class Space:
         self.fileno = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         self._least = 0
         self._head = b""
+        self._is_cut = False
 
     def reserve(self, size: int) -> None:
         """Let the file have ``size`` bytes at least; raise OSError if it cannot."""
@@ -52,6 +53,7 @@ class Space:
         ours = os.fstat(self.fileno)
         what = f"output must be left alone while it is written, got {self.path}"
         if ours.st_size < self._least or superblock(self.fileno) != self._head:
+            self._is_cut = True
             raise Cut(f"{what} cut short or overwritten")
         try:
             there = os.lstat(self.path)
@@ -71,8 +73,12 @@ class Space:
         The file is known by its descriptor: another one may have its name by now.
         """
         with suppress(OSError):
-            end = allocated(self.fileno)
-            clear_flags(self.fileno)
-            if end is not None and end < os.fstat(self.fileno).st_size:
-                os.ftruncate(self.fileno, end)
+            if not self._is_cut:
+                self._finish()
         os.close(self.fileno)
+
+    def _finish(self) -> None:
+        end = allocated(self.fileno)
+        clear_flags(self.fileno)
+        if end is not None and end < os.fstat(self.fileno).st_size:
+            os.ftruncate(self.fileno, end)

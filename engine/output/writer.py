@@ -301,6 +301,8 @@ class RunWriter:
         """
         if self._closed:
             return
+        if self._broken:
+            state = RunState.FAILED
         try:
             if not self._broken:
                 self.flush()

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from ...kernels.counters import Refusal
 from ..errors import BadInput, BadScenario, printable
-from .columns import Column, Field, Records
+from .columns import STYLES, Column, Field, Records
 
 if TYPE_CHECKING:
     from .study import Study, Variant
 
 #: Names of dimensions, columns and records: HDF5 and netCDF take them as they are.
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_STYLES = ("count", "percent", "seconds", "ratio", "hidden")
 _NUMBERS = ("i8", "f8")
 _FIELDS = re.compile(r"i1|i8|f8|S[1-9][0-9]{0,3}")
 
@@ -120,8 +119,8 @@ def _check_column(column: Column) -> None:
     for text in (column.heading, column.unit, column.long_name):
         _check(_is_text(text), f"texts of column {column.name} must be", text)
     _check(column.dtype in _NUMBERS, "dtype of a column must be i8 or f8", column.dtype)
-    styles = ", ".join(_STYLES)
-    _check(column.style in _STYLES, f"style must be one of {styles}", column.style)
+    styles = ", ".join(STYLES)
+    _check(column.style in STYLES, f"style must be one of {styles}", column.style)
 
 
 def _check_records(records: Records) -> None:
