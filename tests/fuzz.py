@@ -28,10 +28,11 @@ sys.path.insert(0, str(HERE))
 
 #: Seconds that a case may run before Ctrl-C, and then until it has ended.
 LIMIT_S, GRACE_S = 8.0, 5.0
-_EXCEPTION = re.compile(
+EXCEPTION = re.compile(
     r"[A-Z][a-z]\w*(Error|Exception|Interrupt|Warning)\b|Traceback|\w+\.pyx|"
     r"codec can't|object (has no|is not|of type)|0x[0-9a-f]{9}|errno|positional arg"
 )
+_PROGRESS = re.compile(r"simulated \d|compiling kernels|waiting for another process")
 _OWN = re.compile(r"\(mine\.py, line \d+\)$")
 
 
@@ -453,7 +454,7 @@ def _wrong(case: Case, status: int, late: bool) -> str:
     """Return what is wrong with an answer."""
     lines = Path("stderr").read_text("utf-8", "replace").splitlines()
     said = [line for line in lines if not line.startswith("lazynuma: warning:")]
-    said = [line for line in said if not re.search(r"simulated \d", line)]
+    said = [line for line in said if not _PROGRESS.search(line)]
     if late:
         ended = status == 130 and said == ["lazynuma: stopped by SIGINT"]
         return "" if ended or status in (0, 1, 2) else f"Ctrl-C gives {status}: {said}"
@@ -465,7 +466,7 @@ def _wrong(case: Case, status: int, late: bool) -> str:
         return f"exit status {status}, {len(said)} lines: {said[-3:]}"
     for line in said:
         own = case.kind == "scenario" and _OWN.search(line)
-        if "fault of lazynuma" in line or (_EXCEPTION.search(line) and not own):
+        if "fault of lazynuma" in line or (EXCEPTION.search(line) and not own):
             return line
         if re.search(r"[\x00-\x1f\x7f-\x9f]", line):
             return f"control characters: {line!r}"

@@ -50,6 +50,7 @@ from dataclasses import dataclass
 import numpy as np
 from common.run_files import NODES, counters, process
 from lazynuma.engine import *
+from lazynuma.engine.output.run_tables import IDLE
 
 
 @dataclass(frozen=True)
@@ -61,11 +62,11 @@ def build(parameters):
     machine = uniform(NODES, 1 << 28)
 
     def steps(simulation):
-        tell, idle = simulation.observer, np.zeros(14, np.int64)
+        tell = simulation.observer
         blocks = np.zeros(5000, np.int8)
         for epoch in range(parameters.epochs):
             rows = [process(0), process(1)]
-            tell.epoch(epoch, counters(epoch), rows, idle)
+            tell.epoch(epoch, counters(epoch), rows, IDLE, None)
             if epoch % 50 == 0:
                 tell.event(epoch, "wedged", 2, 1, 99)
                 tell.snapshot(epoch, 1, blocks[: 10 * epoch], blocks[: 10 * epoch])

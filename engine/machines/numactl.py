@@ -50,9 +50,10 @@ def numactl_file(spec: str) -> str:
         with open(spec, encoding="utf-8") as file:
             return file.read(MIB)
     except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
         raise BadInput(
             f"machine must be a file with the output of numactl --hardware, "
-            f"got {str(spec)!r}: {error}"
+            f"got {str(spec)!r}: {reason}"
         ) from None
 
 

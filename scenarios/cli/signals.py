@@ -71,10 +71,13 @@ def interruptible(work: Callable, *arguments: Any) -> Any:
     The compiler may take half a minute, so it must not run in the main thread.
     """
     stop = Stop()
-    before = {signum: signal.signal(signum, stop.ask) for signum in SIGNALS}
     threading.stack_size(_STACK)
+    # First the thread: a signal that came while it starts would leave it behind.
     running = ThreadPoolExecutor(1).submit(work, stop, *arguments)
+    before = {signum: signal.getsignal(signum) for signum in SIGNALS}
     try:
+        for signum in SIGNALS:
+            signal.signal(signum, stop.ask)
         return running.result()
     except Stopped as asked:
         if not wait([running], _GRACE_S).done:
