@@ -55,7 +55,8 @@ def report(error: BaseException, debug: bool) -> int:
     place = own_place(error)
     status = 2 if isinstance(error, BadInput | CacheRefused) else 1
     if isinstance(error, LazyNumaError | CacheRefused | OSError):
-        there = place and place not in str(error)
+        ours = isinstance(error, OSError) and not _is_own(error)
+        there = place and not ours and place not in str(error)
         return fail(status, f"{error} ({place})" if there else str(error))
     if isinstance(error, MemoryError):
         return fail(1, "this host must have more memory for that, got no more")
