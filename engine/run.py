@@ -12,7 +12,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -34,6 +34,7 @@ from .simulation import Simulation
 from .study.handed import checked_row, checked_values, place
 from .study.host_limits import check_memory
 from .study.study import Study, Variant, label, named
+from .study.uncertainty import RANGES, RUNS, Uncertainty
 from .study.verdict import verdict_of
 
 _LIBRARIES = ("lazynuma", "numpy", "numba", "h5py")
@@ -52,6 +53,7 @@ def run_study(
     provenance: Mapping[str, str] | None = None,
     progress: Progress | None = None,
     opened: Callable[[Callable[[], None]], None] | None = None,
+    uncertainty: Callable[[list[Variant]], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Run every variant of ``study`` and return its summary rows, ``wall_s`` added.
 
@@ -64,12 +66,18 @@ def run_study(
     opened      called, before the file is created and once it is there, with a function
                 by which another thread removes it, or closes it as stopped, to end the
                 process without waiting for this one
+    uncertainty  run variants again with uncertain costs halved and doubled, after a
+                call with these runs; rows then have the fields of ``Range``
 
     Raises BadInput before there is an output file, and SimulationError if the model
     cannot go on.  Whatever ends the run, the file is closed and readable.
     """
     check_output(output, force)
     check_memory(study)
+    doubt = None
+    if uncertainty is not None:
+        study = replace(study, records=(*study.records, RUNS, RANGES))
+        doubt = Uncertainty(study, uncertainty)
     file = _File()
     if output is not None:
         attributes = _attributes(study, seed, threads, costs) | dict(provenance or {})
@@ -77,7 +85,7 @@ def run_study(
         opened(partial(abandon, Path(output)))
         file = _File(_create(study, Path(output), attributes, force))
         opened(partial(file.close, RunState.STOPPED))
-    return _Runner(study, seed, threads, costs, progress, file).run_all()
+    return _Runner(study, seed, threads, costs, progress, file, doubt).run_all()
 
 
 class _File:
@@ -180,12 +188,15 @@ class _Runner:
     costs: Costs
     progress: Progress | None
     file: _File
+    doubt: Uncertainty | None = None
 
     def run_all(self) -> list[dict[str, Any]]:
         """Run every variant, close the file, and return the rows."""
         state = RunState.STOPPED  # unless it ends, or fails, by itself
         try:
             rows = [self.run(index) for index in range(len(self.study.variants))]
+            if self.doubt is not None:
+                self._vary(self.doubt, rows)
             verdict = verdict_of(self.study, rows)
             self.file.write(lambda writer: writer.verdict(verdict))
             state = RunState.DONE
@@ -217,8 +228,10 @@ class _Runner:
             values = _steps(variant, simulation)
             simulation.flush_epoch()
             _warn_of_snapshots(variant, simulation)
-            values = {**simulation.summary(), **values}
-            row = checked_row(self.study.columns, values, variant.steps)
+            found = {**simulation.summary(), **values}
+            row = checked_row(self.study.columns, found, variant.steps)
+            if self.doubt is not None:
+                self.doubt.note(simulation, found)
         compiled_s = compiled.seconds - compiled_s
         end = time.perf_counter() - compiled_s
         writing = self.file.seconds - written
@@ -232,6 +245,29 @@ class _Runner:
         self.file.write(lambda writer: writer.runtime(index, stages))
         names = named(self.study.dimension, variant.name)
         return {**names, **row, "wall_s": end - begin}
+
+    def _vary(self, doubt: Uncertainty, rows: list[dict[str, Any]]) -> None:
+        """Run variants with changed costs; write what came of it, and add it to rows.
+
+        Nothing else of these runs goes to the file.
+        """
+        reruns = doubt.reruns()
+        doubt.announce([rerun.variant for rerun in reruns])
+        for rerun in reruns:
+            observer = _Observer(rerun.at, rerun.variant, _File(), self.progress)
+            observer.progress(0, 0)
+            with closing(self._simulation(rerun.variant, observer)) as simulation:
+                values = rerun.variant.steps(simulation) or {}
+                found = simulation.summary() | values
+            doubt.take(rerun, doubt.compared(found))
+        for index, one in doubt.runs():
+            self._record(index, RUNS.name, one)
+        for index, (row, span) in enumerate(zip(rows, doubt.ranges(), strict=True)):
+            row |= span._asdict()
+            self._record(index, RANGES.name, span._asdict())
+
+    def _record(self, index: int, records: str, row: Mapping[str, Any]) -> None:
+        self.file.write(lambda writer: writer.record(index, 0, records, row))
 
     def _simulation(self, variant: Variant, observer: _Observer) -> Simulation:
         return Simulation(

@@ -63,6 +63,7 @@ def _place() -> None:
         for mechanism in (Mechanism.HINTING, Mechanism.SWAPCACHE, Mechanism.MIGCACHE):
             simulation.mark(task, region, mechanism, pages=2048)
             simulation.run([Uniform(task=task, region=region, count=10_000)])
+        simulation.pages_by_node(region.process)
         simulation.mprotect(task, region, "r", first=512, pages=256)
         child = simulation.fork(region.process)
         simulation.start_task(child, 1)

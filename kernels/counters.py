@@ -94,6 +94,8 @@ class Vm(IntEnum):
     PGDEMOTE_KHUGEPAGED = 70
     PGLAZYFREE = 71
     PGLAZYFREED = 72
+    #: Rounds of interrupts that system calls and the scanner have paid for.
+    TLB_FLUSHES = 73, OURS
 
 
 class Refusal(IntEnum):

@@ -80,6 +80,7 @@ class Info(Columns):
     NOW_MS = auto()  # at the quantum's start, or of the operation
     LAZYFREE = auto()  # 1: some page may have been freed by advice
     LRU_BATCHES = auto()  # 1: new pages wait in batches
+    MIGRATE_PAGES_BATCH = auto()  # 1: calls flush once for a batch of pages
     TASKS = auto()  # rows of Memory.task that are tasks; those behind are places
     PLACES = auto()  # places of this quantum
     DROPPED = auto()  # accesses of processes that were dead

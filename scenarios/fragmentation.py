@@ -21,7 +21,7 @@ from ..engine.simulation import Simulation
 from ..engine.state.allocate import arena_pages, usable_pages
 from ..engine.state.process import Region, Task
 from ..engine.study.columns import TIMES, Column
-from ..engine.study.figures import percent
+from ..engine.study.figures import listed, percent
 from ..engine.study.study import Study, Variant
 from ..engine.workloads.kinds import Sweep
 from ..kernels.draws import draw_of
@@ -52,8 +52,10 @@ COLUMNS = (
             ),
         )
     ),
-    Column("compact_stall", "compact stalls", "1", "faults that compacted memory"),
-    Column("compact_success", "compact success", "1", "blocks that compaction freed"),
+    Column("compact_stall", "compact stalls", "event", "faults that compacted memory"),
+    Column(
+        "compact_success", "compact success", "event", "blocks that compaction freed"
+    ),
     Column("pages_migrated", "pages moved", "page", "pages that compaction moved"),
     *TIMES,
 )
@@ -226,6 +228,6 @@ def _verdict(study: Study, rows: Sequence[Row]) -> str:
     texts = [f"All faults get a huge page with {whole[-1]}."] if whole else []
     for part, got in parts.items():
         if part not in whole:
-            said = [f"{percent(share)} with {who}" for who, share in got.items()]
-            texts.append(f"With {part} it is {', '.join(said)} (thp.defrag).")
+            said = [f"{percent(share)} with defrag {who}" for who, share in got.items()]
+            texts.append(f"With {part} {listed(said)} do.")
     return " ".join(texts)

@@ -11,7 +11,13 @@ from functools import partial
 
 from ..engine.errors import BadInput
 from ..engine.machines import spec
-from ..engine.machines.machine import Machine
+from ..engine.machines.choice import (
+    MachineChoice,
+    machine_field,
+    memory_field,
+    with_memory,
+)
+from ..engine.machines.machine import Machine, node_at
 from ..engine.settings.settings import Settings
 from ..engine.simulation import Simulation
 from ..engine.study.columns import SUMMARY, VERDICT, Column, hide
@@ -35,14 +41,16 @@ COLUMNS = first(
 _UNUSED = (*VERDICT, "swap_slots_peak", "oom_kills")
 
 
+#: Of a preset.
+RAM = 8 << 30
+
+
 @dataclass(frozen=True)
 class Parameters:
     """What can be set."""
 
-    memory: int = field(
-        default=8 << 30, metadata={"kind": "size", "help": "RAM of the machine"}
-    )
-    machine: str = field(default="4s", metadata={"help": "machine preset or file"})
+    memory: int = memory_field(RAM)
+    machine: MachineChoice = machine_field("4s")
     node: int = field(default=1, metadata={"min": 0, "help": "node to remove"})
     occupancy: tuple[float, ...] = field(
         default=(0.25, 0.5, 0.7, 0.8),
@@ -52,8 +60,9 @@ class Parameters:
 
 def build(parameters: Parameters) -> Study:
     """Return the study: one variant for each occupancy."""
-    machine = spec.machine(parameters.machine, parameters.memory)
-    _check(machine, parameters.node)
+    machine = spec.machine(parameters.machine, parameters.memory, RAM)
+    parameters = with_memory(parameters, machine)
+    node = _node(machine, parameters.node)
     variants = []
     for occupancy in parameters.occupancy:
         if not 0 < occupancy <= 1:
@@ -64,7 +73,7 @@ def build(parameters: Parameters) -> Study:
                 f"{occupancy:.0%} in use",
                 machine,
                 Settings(),
-                partial(_steps, node=parameters.node, pages=pages),
+                partial(_steps, node=node, pages=pages),
                 accesses=pages,
                 mapped_pages=pages,
             )
@@ -73,19 +82,24 @@ def build(parameters: Parameters) -> Study:
     return Study(__doc__, "case", tuple(variants), columns, verdict=_verdict)
 
 
-def _check(machine: Machine, node: int) -> None:
-    """Raise BadInput if the machine has no such node, or no other with memory."""
+def _node(machine: Machine, number: int) -> int:
+    """Return the node of a number.
+
+    Raises BadInput if the machine has no such node, or no other with memory.
+    """
     with_memory = [one for one, size in enumerate(machine.memory) if size]
     if len(with_memory) < 2:
         raise BadInput(
             "machine must have memory on two nodes, as that of one moves to others,"
             f" got {machine.name} with {len(with_memory)}"
         )
-    if node not in with_memory:
-        names = ", ".join(map(str, with_memory))
+    node = node_at(machine, number)
+    if node is None or node not in with_memory:
+        names = ", ".join(str(machine.node_numbers[one]) for one in with_memory)
         raise BadInput(
-            f"node must be one of {machine.name}'s with memory, {names}, got {node}"
+            f"node must be one of {machine.name}'s with memory, {names}, got {number}"
         )
+    return node
 
 
 def _steps(simulation: Simulation, node: int, pages: int) -> dict[str, int]:

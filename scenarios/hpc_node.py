@@ -13,6 +13,12 @@ from functools import partial
 
 from ..engine.errors import BadInput
 from ..engine.machines import spec
+from ..engine.machines.choice import (
+    MachineChoice,
+    machine_field,
+    memory_field,
+    with_memory,
+)
 from ..engine.settings.numa_balancing import Balancing
 from ..engine.settings.settings import Settings
 from ..engine.settings.sizes import format_size
@@ -27,6 +33,9 @@ from ..kernels.words import PAGE_SIZE
 from .common import mechanism
 from .common.tasks import nodes_with_cpus, start_tasks
 
+#: Of a preset.
+RAM = 1 << 40
+
 
 @dataclass(frozen=True)
 class Parameters:
@@ -35,10 +44,8 @@ class Parameters:
     mapped: int = field(
         default=512 << 30, metadata={"kind": "size", "help": "memory of the job"}
     )
-    memory: int = field(
-        default=1 << 40, metadata={"kind": "size", "help": "RAM of the machine"}
-    )
-    machine: str = field(default="16-node", metadata={"help": "machine preset or file"})
+    memory: int = memory_field(RAM)
+    machine: MachineChoice = machine_field("16-node")
     ranks: int = field(default=64, metadata={"min": 1, "help": "ranks of the job"})
     iterations: int = field(default=2, metadata={"min": 1, "help": "stencil sweeps"})
     halo: int = field(
@@ -54,7 +61,8 @@ class Parameters:
 
 def build(parameters: Parameters) -> Study:
     """Return the study: one variant for each mechanism."""
-    machine = spec.machine(parameters.machine, parameters.memory)
+    machine = spec.machine(parameters.machine, parameters.memory, RAM)
+    parameters = with_memory(parameters, machine)
     slab = parameters.mapped // PAGE_SIZE // parameters.ranks
     if slab <= parameters.halo:
         raise BadInput(

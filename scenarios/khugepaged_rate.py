@@ -12,6 +12,7 @@ from functools import partial
 
 from ..engine.errors import BadInput
 from ..engine.machines import spec
+from ..engine.machines.choice import MachineChoice, machine_field
 from ..engine.machines.machine import Machine
 from ..engine.settings.costs import Costs
 from ..engine.settings.settings import Settings
@@ -24,6 +25,7 @@ from ..engine.study.study import Study, Variant
 from ..kernels.counters import ScanResult
 from ..kernels.words import HPAGE_PMD_NR
 from .common.block import BLOCK
+from .common.claim import Claim, figure
 from .common.question_columns import first
 from .common.table import Row
 from .common.tasks import nodes_with_cpus, start_tasks
@@ -47,9 +49,9 @@ COLUMNS = (
         style="seconds",
     ),
     Column("bytes_per_s", "bytes/s", "byte/s", "memory made huge per second", "f8"),
-    Column("blocks_scanned", "scanned", "1", "blocks that khugepaged looked at"),
-    Column("failures", "no memory", "1", "collapses that found no huge page"),
-    Column("full_scans", "full scans", "1", "rounds through all processes"),
+    Column("blocks_scanned", "scanned", "block", "blocks that khugepaged looked at"),
+    Column("failures", "no memory", "event", "collapses that found no huge page"),
+    Column("full_scans", "full scans", "event", "rounds through all processes"),
 )
 
 
@@ -60,9 +62,7 @@ class Parameters:
     mapped: int = field(
         default=1 << 40, metadata={"kind": "size", "help": "memory of the job"}
     )
-    machine: str = field(
-        default="4s", metadata={"help": "preset or file, with twice the job's RAM"}
-    )
+    machine: MachineChoice = machine_field("4s")
     pages_to_scan: tuple[int, ...] = field(
         default=(4096, 65536),
         metadata={"min": 1, "max": UINT_MAX, "help": "pages scanned at each wake-up"},
@@ -95,7 +95,14 @@ def build(parameters: Parameters) -> Study:
     columns = first(
         (*COLUMNS, *THP, *TIMES), "time_to_half_ns", "time_to_all_ns", "thp_share"
     )
-    return Study(__doc__, "tuning", tuple(variants), columns, verdict=_verdict)
+    return Study(
+        __doc__,
+        "tuning",
+        tuple(variants),
+        columns,
+        verdict=_verdict,
+        compared="time_to_all_ns",
+    )
 
 
 def _variant(machine: Machine, blocks: int, tuned: Khugepaged) -> Variant:
@@ -109,13 +116,45 @@ def _variant(machine: Machine, blocks: int, tuned: Khugepaged) -> Variant:
         epoch_ns=max(1_000_000_000, step),
     )
     return Variant(
-        f"{tuned.pages_to_scan} pages, sleep {tuned.scan_sleep_millisecs} ms",
+        _pace_name(tuned.pages_to_scan, tuned.scan_sleep_millisecs),
         machine,
         settings,
         partial(_steps, blocks=blocks, step=step),
         accesses=0,
         mapped_pages=blocks * HPAGE_PMD_NR,
     )
+
+
+SOURCE = (
+    "khugepaged_pages_to_scan and scan_sleep_millisecs, mm/khugepaged.c: 8 blocks every"
+    " 10 s"
+)
+#: What is run for that.
+CLAIMED = Parameters(
+    mapped=8 << 30, pages_to_scan=(4096,), scan_sleep_millisecs=(10_000,)
+)
+
+
+def claims(parameters: Parameters, rows: list[Row]) -> list[Claim]:
+    """Return what follows from the kernel's defaults beside ours."""
+    default = Khugepaged()
+    name = _pace_name(default.pages_to_scan, default.scan_sleep_millisecs)
+    blocks = parameters.mapped // BLOCK
+    rounds = blocks * HPAGE_PMD_NR / default.pages_to_scan
+    return [
+        figure(
+            f"all of {format_size(parameters.mapped)} huge, by default",
+            rounds * default.scan_sleep_millisecs / 1000,
+            row["time_to_all_ns"] / 1e9,
+            show=lambda number: f"{number:,.0f} s",
+        )
+        for row in rows
+        if row["tuning"] == name
+    ]
+
+
+def _pace_name(pages: int, sleep: int) -> str:
+    return f"{pages} pages, sleep {sleep} ms"
 
 
 def _steps(simulation: Simulation, blocks: int, step: int) -> dict[str, float]:

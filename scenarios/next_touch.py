@@ -11,6 +11,12 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from ..engine.errors import BadInput
+from ..engine.machines.choice import (
+    MachineChoice,
+    machine_field,
+    memory_field,
+    with_memory,
+)
 from ..engine.settings.settings import Settings
 from ..engine.simulation import Simulation
 from ..engine.study.columns import SUMMARY, hide
@@ -28,14 +34,16 @@ from .common.tasks import ends, move_tasks, start_tasks
 _UNUSED = ("oom_kills", "pages_moved_back", "converged_ns")
 
 
+#: Of a preset.
+RAM = 16 << 30
+
+
 @dataclass(frozen=True)
 class Parameters:
     """What can be set."""
 
-    memory: int = field(
-        default=16 << 30, metadata={"kind": "size", "help": "RAM of the machine"}
-    )
-    machine: str = field(default="2s", metadata={"help": "machine preset or file"})
+    memory: int = memory_field(RAM)
+    machine: MachineChoice = machine_field("2s")
     tasks: int = field(default=1, metadata={"min": 1, "help": "threads"})
     fractions: tuple[float, ...] = field(
         default=(0.01, 0.1, 0.25, 0.5, 0.75, 1.0),
@@ -52,7 +60,8 @@ class Parameters:
 
 def build(parameters: Parameters) -> Study:
     """Return the study: one variant for each mechanism and fraction."""
-    machine = machine_of(parameters.machine, parameters.memory)
+    machine = machine_of(parameters.machine, parameters.memory, RAM)
+    parameters = with_memory(parameters, machine)
     pages = pages_of(machine, parameters.memory, parameters.tasks)
     variants = []
     for fraction in parameters.fractions:

@@ -22,6 +22,7 @@ from functools import partial
 from typing import NamedTuple
 
 from ..engine.errors import BadInput
+from ..engine.machines.choice import MachineChoice, machine_field
 from ..engine.machines.machine import Machine
 from ..engine.settings.costs import Costs
 from ..engine.settings.settings import Settings
@@ -33,10 +34,12 @@ from ..engine.state.process import Process, Region, Task
 from ..engine.study.columns import TIMES, Column
 from ..engine.study.figures import listed
 from ..engine.study.study import Study, Variant
+from ..engine.study.uncertainty import halved_and_doubled, scaled
 from ..engine.workloads.kinds import Gups, Stencil, Stream, Workload, Zipf
 from ..kernels.counters import Cause
 from ..kernels.words import HPAGE_PMD_NR, PAGE_SIZE
 from .common import mechanism, moved_job
+from .common.claim import Claim, Why, Word, reduced
 from .common.moved_job import TASKS, MovedJob
 from .common.question_columns import share
 from .common.table import Row, blocks, filled, percent, seconds
@@ -49,6 +52,8 @@ PAGES = {"2M": "always", "4K": "never"}
 # Large enough that page tables of 4 KiB pages do not fit the caches of a core.
 LEAST = 1 << 26
 _NAN = float("nan")
+#: What variants of the ranking without a change of a cost are called.
+_AS_IS = "as is"
 
 COLUMNS = (
     Column("access_ns", "ns per access", "ns", "simulated time of an access", "f8"),
@@ -68,7 +73,7 @@ class Parameters:
     memory: int = field(
         default=16 << 30, metadata={"kind": "size", "help": "memory that the task uses"}
     )
-    machine: str = field(default="4s", metadata={"help": "machine preset or file"})
+    machine: MachineChoice = machine_field("4s")
     accesses: int = field(
         default=2_000_000, metadata={"min": 1, "help": "accesses that are measured"}
     )
@@ -96,7 +101,21 @@ def build(parameters: Parameters) -> Study:
         )
     machine = machine_with(parameters.machine, 2 * parameters.memory)
     variants = (*_penalties(machine, parameters), *_ranking(parameters))
-    return Study(__doc__, "case", variants, COLUMNS, report=_report, verdict=_verdict)
+    return Study(
+        __doc__,
+        "case",
+        variants,
+        COLUMNS,
+        report=partial(_report, parameters=parameters),
+        verdict=_verdict,
+        group=_work_of,
+    )
+
+
+def _work_of(row: Row) -> str:
+    """Return what a variant does: a workload, or the job of the ranking."""
+    first = row["case"].split(" ")[0]
+    return first if first in WORKLOADS else "ranking"
 
 
 # --- penalties ------------------------------------------------------------------------
@@ -236,27 +255,17 @@ def _ranking(parameters: Parameters) -> list[Variant]:
         # Runs of this size are over before NUMA balancing looks at them.
         ("none", "eager", *mechanism.LAZY),
     )
-    changes: dict[str, tuple[str | None, int, int]] = {"as is": (None, 1, 1)}
-    for cost in fields(Costs):
-        changes[f"{cost.name} x1/2"] = cost.name, 1, 2
-        changes[f"{cost.name} x2"] = cost.name, 2, 1
+    changes = halved_and_doubled(cost.name for cost in fields(Costs))
     return [
         replace(
             variant,
-            name=f"{change}, {variant.name}",
+            name=f"{change or _AS_IS}, {variant.name}",
             steps=partial(_ranked, steps=variant.steps),
-            costs=partial(_scaled, *scale),
+            costs=partial(scaled, change) if change else None,
         )
-        for change, scale in changes.items()
+        for change in (None, *changes)
         for variant in variants
     ]
-
-
-def _scaled(name: str | None, up: int, down: int, costs: Costs) -> Costs:
-    """Return ``costs`` with one of them halved or doubled."""
-    if name is None:
-        return costs
-    return replace(costs, **{name: max(1, getattr(costs, name) * up // down)})
 
 
 def _ranked(
@@ -267,14 +276,61 @@ def _ranked(
     return {column.name: _NAN for column in COLUMNS if column.dtype == "f8"}
 
 
+# --- claims --------------------------------------------------------------------------
+
+SOURCE = "Van Riel, linux-mm, 6 July 2012; he had not measured them"
+#: Parameters of the size that is compared.
+_SIZES = ("memory", "machine")
+
+
+def claims(parameters: Parameters, rows: list[Row]) -> list[Claim]:
+    """Return what Van Riel said beside ours; none at another size."""
+    if reduced(parameters, Parameters(), _SIZES):
+        return []
+    row = {one["case"]: one for one in rows}
+    penalties = (
+        ("wrong node, 2M pages", "remote_penalty", "2M", "remote", SEED_NODE),
+        ("4K pages, local", "small_page_penalty", "4K", "local", SEED_PAGES),
+    )
+    return [
+        Claim(
+            f"{what}: {load}",
+            *seed,
+            row[" ".join(Case(load, size, place))][column],
+            show=percent,
+            none=0,
+            why=WHY.get((load, column)),
+        )
+        for what, column, size, place, seed in penalties
+        for load in WORKLOADS
+    ]
+
+
+_OFF = Word.NOT_REPRODUCED
+_ALONE = (
+    "These workloads do nothing but access memory, so they pay the whole difference of"
+    " latencies; a program that waits for it a fifth of its time pays what he said."
+)
+WHY: dict[tuple[str, str], Why] = {
+    **{(load, "remote_penalty"): Why(_OFF, _ALONE) for load in WORKLOADS},
+    ("gups", "small_page_penalty"): Why(
+        _OFF, "Each access is a TLB miss whose walk finds nothing in the caches."
+    ),
+    ("stencil", "small_page_penalty"): Why(
+        _OFF, "It uses each page for microseconds, which a page walk does not change."
+    ),
+}
+
+
 # --- the screen -----------------------------------------------------------------------
 
 
-def _report(study: Study, rows: list[Row]) -> str:
+def _report(study: Study, rows: list[Row], parameters: Parameters) -> str:
     """Return both penalties beside Van Riel's, and the ranking and its changes."""
     row = {one["case"]: one for one in rows}
+    small = reduced(parameters, Parameters(), _SIZES)
     title = [filled(study.question), "", filled(_verdict(study, rows)), ""]
-    return "\n".join([*title, *_both_penalties(row), "", *_order(row)])
+    return "\n".join([*title, *_both_penalties(row, small), "", *_order(row)])
 
 
 def _verdict(study: Study, rows: Sequence[Row]) -> str:
@@ -316,7 +372,9 @@ def _times(row: dict[str, Row]) -> dict[str, dict[str, int]]:
     return times
 
 
-def _both_penalties(row: dict[str, Row]) -> list[str]:
+def _both_penalties(row: dict[str, Row], small: list[str]) -> list[str]:
+    """Return the lines of both penalties; ``small``: a note instead of a judgement."""
+
     def column(name: str, size: str, place: str) -> list[float]:
         return [row[" ".join(Case(load, size, place))][name] for load in WORKLOADS]
 
@@ -324,7 +382,7 @@ def _both_penalties(row: dict[str, Row]) -> list[str]:
         name: str, size: str, place: str, seed: tuple[float, float]
     ) -> list[str]:
         return [
-            f"{percent(value)} {_judgement(value, seed)}"
+            percent(value) if small else f"{percent(value)} {_judgement(value, seed)}"
             for value in column(name, size, place)
         ]
 
@@ -341,6 +399,8 @@ def _both_penalties(row: dict[str, Row]) -> list[str]:
     for size in PAGES:
         cells = [percent(value) for value in column("miss_share", size, "local")]
         shown.append((f"misses {size}", cells))
+    if small:
+        return [blocks(shown), "", *small]
     return [
         blocks(shown),
         "",
@@ -372,9 +432,9 @@ def _judgement(value: float, seed: tuple[float, float]) -> str:
 def _order(row: dict[str, Row]) -> list[str]:
     """Return the ranking, and the changes of a constant that give another ranking."""
     times, orders = _times(row), _orders(row)
-    usual = orders.pop("as is")
+    usual = orders.pop(_AS_IS)
     other = {change: order for change, order in orders.items() if order != usual}
-    unused = [change for change in orders if times[change] == times["as is"]]
+    unused = [change for change in orders if times[change] == times[_AS_IS]]
     counted = len(orders) - len(unused)
     lines = [
         "Ranking of the mechanisms, huge pages on:",

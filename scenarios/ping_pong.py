@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from ..engine.errors import BadInput
+from ..engine.machines.choice import MachineChoice, machine_field
 from ..engine.settings.numa_balancing import Balancing
 from ..engine.settings.settings import Settings
 from ..engine.settings.thp import Thp
@@ -44,7 +45,7 @@ FILTERS = {
 REMEMBERS = {"moving": False, "all": True}
 
 COLUMNS = (
-    Column("numa_hint_faults", "hint faults", "1", "faults on marked pages"),
+    Column("numa_hint_faults", "hint faults", "event", "faults on marked pages"),
     Column(
         "two_stage",
         "two stage",
@@ -66,7 +67,7 @@ class Parameters:
     mapped: int = field(
         default=1 << 30, metadata={"kind": "size", "help": "memory that is shared"}
     )
-    machine: str = field(default="2s", metadata={"help": "machine preset or file"})
+    machine: MachineChoice = machine_field("2s")
     tasks: int = field(default=2, metadata={"min": 1, "help": "tasks on each node"})
     touches: int = field(
         default=16, metadata={"min": 1, "help": "accesses of each task to each page"}

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from ..engine.errors import BadInput
+from ..engine.machines.choice import MachineChoice, machine_field
 from ..engine.machines.machine import Machine
 from ..engine.settings.numa_balancing import Balancing
 from ..engine.settings.settings import Settings
@@ -30,6 +31,7 @@ from ..engine.study.study import Study, Variant
 from ..engine.workloads.kinds import Sweep
 from ..kernels.words import HPAGE_PMD_NR, PAGE_SIZE
 from .common.block import BLOCK
+from .common.claim import Claim, figure
 from .common.mechanism import BALANCING, check_knobs, settings_for
 from .common.question_columns import ONLY_LAZY, first, later, moment, share
 from .common.table import Row, filled, table
@@ -93,7 +95,7 @@ class Parameters:
     threads: tuple[int, ...] = field(
         default=(1, 32), metadata={"min": 1, "max": 1024, "help": "threads"}
     )
-    machine: str = field(default="2s", metadata={"help": "machine preset or file"})
+    machine: MachineChoice = machine_field("2s")
     passes: int = field(
         default=8,
         metadata={"min": 1, "help": "give up after this many times the fastest pass"},
@@ -122,6 +124,8 @@ def build(parameters: Parameters) -> Study:
         report=_report,
         verdict=_verdict,
         varied=("balancing.mode",),
+        group=lambda row: row["size"],
+        compared="most_ns",
     )
 
 
@@ -242,6 +246,28 @@ def _seq(simulation: Simulation, process: Process) -> int:
     return simulation.scan_state(process)[0]
 
 
+SOURCE = "MAX_SCAN_WINDOW and scan_size_mb, kernel/sched/fair.c: 2,560 MB/s at most"
+
+
+def claims(parameters: Parameters, rows: list[Row]) -> list[Claim]:
+    """Return what follows from the kernel's constants beside ours."""
+    return [
+        figure(
+            f"one pass over {row['size']} by one thread",
+            _fastest(size) / 1e9,
+            row["pass_ns"] / 1e9,
+            show=lambda s: f"{s:,.1f} s",
+        )
+        for size in parameters.sizes
+        for row in rows
+        if (row["size"], row["threads"]) == (format_size(size), "1")
+    ]
+
+
+#: What is run for that.
+CLAIMED = Parameters(sizes=(1 << 40,), threads=(1,))
+
+
 def _report(study: Study, rows: list[Row]) -> str:
     """Return the table, and what the cap allows."""
     note = (
@@ -259,7 +285,7 @@ def _verdict(study: Study, rows: Sequence[Row]) -> str:
         half, most = float(row["half_ns"]), float(row["most_ns"])
         never = "never, as it gave up before"
         texts.append(
-            f"{row['size']} of {row['threads']} threads: half has followed after"
+            f"{row['size']}, threads {row['threads']}: half has followed after"
             f" {never if math.isnan(half) else seconds(half)}, nine tenths after"
             f" {never if math.isnan(most) else seconds(most)}, at"
             f" {percent(float(row['cap_share']))} of the fastest scan."

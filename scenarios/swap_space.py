@@ -20,6 +20,7 @@ from functools import partial
 
 from ..engine.errors import BadInput
 from ..engine.machines import spec
+from ..engine.machines.choice import MachineChoice, machine_field
 from ..engine.machines.machine import Machine
 from ..engine.machines.zones import watermarks
 from ..engine.settings.settings import Settings
@@ -72,7 +73,7 @@ class Parameters:
         default=(0, 8 << 30, 128 << 30),
         metadata={"kind": "size", "help": "swap sizes"},
     )
-    machine: str = field(default="4s", metadata={"help": "machine preset or file"})
+    machine: MachineChoice = machine_field("4s")
     mapped: int = field(
         default=2 << 30,
         metadata={"kind": "size", "help": "most memory that the job maps"},
@@ -123,9 +124,17 @@ def _variant(
 
 
 def _ballast(machine: Machine, pages: int) -> tuple[int, ...]:
-    """Return the bytes to take out of use on each node so that ``pages`` remain."""
-    managed = managed_pages(machine)
-    share = -(-pages // len(managed) // HPAGE_PMD_NR) * HPAGE_PMD_NR
+    """Return the bytes to take out of use on each node so that ``pages`` remain.
+
+    Nodes keep equal parts, but those that have less: the others make up for them.
+    """
+    managed = [int(has) for has in managed_pages(machine)]
+    share, wanted, nodes = 0, pages, len(managed)
+    for has in sorted(managed):
+        share = -(-wanted // nodes // HPAGE_PMD_NR) * HPAGE_PMD_NR
+        if has >= share:
+            break
+        wanted, nodes = wanted - has, nodes - 1
     return tuple(max(0, has - share) * PAGE_SIZE for has in managed)
 
 

@@ -21,6 +21,12 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from ..engine.errors import BadInput
+from ..engine.machines.choice import (
+    MachineChoice,
+    machine_field,
+    memory_field,
+    with_memory,
+)
 from ..engine.settings.settings import Settings
 from ..engine.settings.thp import ASLEEP, TARGETS, Khugepaged, Thp
 from ..engine.settings.tlb_size import Tlb
@@ -37,16 +43,16 @@ from .common.table import Row, filled, table
 BUSY = Khugepaged(pages_to_scan=64 * HPAGE_PMD_NR, scan_sleep_millisecs=1)
 
 
+#: Of a preset.
+RAM = 64 << 30
+
+
 @dataclass(frozen=True)
 class Parameters:
     """What can be set."""
 
-    memory: int = field(
-        default=64 << 30, metadata={"kind": "size", "help": "RAM of the machine"}
-    )
-    machine: str = field(
-        default="4s", metadata={"help": "machine preset, or a file of numactl output"}
-    )
+    memory: int = memory_field(RAM)
+    machine: MachineChoice = machine_field("4s")
     tasks: int = field(default=4, metadata={"min": 1, "help": "threads"})
     touches: int = field(
         default=16, metadata={"min": 1, "help": "accesses to each page after the move"}
@@ -65,7 +71,8 @@ class Parameters:
 
 def build(parameters: Parameters) -> Study:
     """Return the study; BadInput if the machine does not fit."""
-    machine = machine_of(parameters.machine, parameters.memory)
+    machine = machine_of(parameters.machine, parameters.memory, RAM)
+    parameters = with_memory(parameters, machine)
     unit = parameters.tasks * HPAGE_PMD_NR
     pages = pages_of(machine, parameters.memory, unit)
     if parameters.khugepaged.target != BUSY.target:

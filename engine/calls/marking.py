@@ -8,7 +8,7 @@ from ...kernels.lazy.hinting import change_prot_numa
 from ...kernels.lazy.mark import lazy_migcache, lazy_swapcache
 from ...kernels.words import HPAGE_PMD_NR
 from ..errors import BadInput
-from ..state.policies import Policy, checked
+from ..state.policies import Policy, checked_here
 from ..state.process import Region, Task, change, merge, overlapping
 from ..state.ranges import Piece, part_of, rows_of
 from ..state.world import charge, flush_tlbs, flushes_ns
@@ -41,7 +41,7 @@ def mark(
         raise BadInput("memory must be private to be marked, got shared memory")
     values: dict[str, object] = {"mof": True}
     if policy is not None:
-        values["policy"] = checked(policy, len(simulation.machine.memory))
+        values["policy"] = checked_here(policy, simulation.machine.memory)
     parts = isolate_range(simulation, process, start, pages)
     change(process, parts, **values)
     memory, entries, marked = simulation.memory, 0, 0
@@ -51,7 +51,7 @@ def mark(
         entries, marked = entries + done[0], marked + done[1]
     merge(process)
     flush_tlbs(simulation, process)
-    batched = mechanism == Mechanism.HINTING
+    batched = mechanism == Mechanism.HINTING or simulation.settings.migrate_pages_batch
     flushes = -(-entries // HPAGE_PMD_NR) if batched else entries
     each = _mark_ns(simulation, mechanism)
     flush = flushes_ns(simulation, task, process, flushes)

@@ -13,7 +13,7 @@ from ...kernels.calls.memory_hotplug import offline_pages
 from ...kernels.counters import Event
 from ...kernels.knobs import Mechanism, Mode
 from ..errors import BadInput
-from ..state.policies import Policy, checked
+from ..state.policies import Policy, checked, on_memory
 from ..state.process import (
     Process,
     Region,
@@ -50,14 +50,19 @@ def has_policy(simulation: "Simulation", policy: Policy) -> bool:
 
 
 def set_mempolicy(simulation: "Simulation", task: Task, policy: Policy) -> int:
-    """Set the policy of a task; return 0, or EINVAL if the kernel has no such mode."""
-    nodes = len(simulation.machine.memory)
-    policy = checked(policy, nodes)
-    if not has_policy(simulation, policy):
+    """Set the policy of a task; return 0, or EINVAL if the kernel refuses it.
+
+    Nodes without memory are left out; it is refused if none has any, or if the kernel
+    has no such mode.
+    """
+    sizes = simulation.machine.memory
+    policy = checked(policy, len(sizes))
+    kept = on_memory(policy, sizes)
+    if kept is None or not has_policy(simulation, policy):
         return EINVAL
-    task.set_policy(policy)
+    task.set_policy(kept)
     row = simulation.memory.task[task.id]
-    row[st.Task.IL_PREV] = nodes - 1
+    row[st.Task.IL_PREV] = len(sizes) - 1
     row[st.Task.IL_LEFT] = 0
     return 0
 
@@ -134,12 +139,16 @@ def mbind(
 ) -> int:
     """Set the policy of a part of a region (mbind(2)); return 0 or an errno.
 
+    Nodes without memory are left out; EINVAL if none has any.
     ``move``, ``move_all``: move misplaced pages at once; ``lazy``: mark them by
     that mechanism instead, or EINVAL if the settings refuse MPOL_MF_LAZY.
     """
-    policy = checked(policy, len(simulation.machine.memory))
-    if not has_policy(simulation, policy):
+    sizes = simulation.machine.memory
+    policy = checked(policy, len(sizes))
+    kept = on_memory(policy, sizes)
+    if kept is None or not has_policy(simulation, policy):
         return EINVAL
+    policy = kept
     if lazy is not None:
         if not simulation.settings.mpol_mf_lazy:
             return EINVAL
@@ -230,7 +239,7 @@ def move_pages(
     pages: int | None = None,
 ) -> np.ndarray:
     """Move pages to a node (move_pages(2)); return int64[pages], node or -errno."""
-    _check_node(simulation, node)
+    _check_target(simulation, node)
     start, pages = part_of(region, first, pages)
     memory = simulation.memory
     lru_add_drain(simulation)
@@ -256,11 +265,12 @@ def migrate_pages(
     caller with CAP_SYS_NICE.
     """
     for node in to_nodes:
-        _check_node(simulation, node)
+        _check_target(simulation, node)
     memory, process = simulation.memory, task.process
     lru_add_drain(simulation)
     moved = np.zeros(len(Moves), np.int64)
     for source, target in remap(sorted(from_nodes), sorted(to_nodes)):
+        moved[Moves.BATCH] = 0  # each pair is a list of its own
         for vma in process.vmas:
             for at, count in pieces(vma.start, vma.end):
                 move.migrate_to_node(
@@ -299,7 +309,7 @@ def hot_remove(simulation: "Simulation", node: int) -> int:
 
     0: the node is offline.  Otherwise it stays, with some of its pages moved.
     """
-    _check_node(simulation, node)
+    _check_target(simulation, node)
     left = int(offline_pages(simulation.memory, node))
     simulation.fold()
     kind = Event.NODE_OFFLINE_FAILED if left else Event.NODE_OFFLINE
@@ -311,3 +321,10 @@ def _check_node(simulation: "Simulation", node: int) -> None:
     nodes = len(simulation.machine.memory)
     if not 0 <= node < nodes:
         raise BadInput(f"node must be from 0 to {nodes - 1}, got {node}")
+
+
+def _check_target(simulation: "Simulation", node: int) -> None:
+    """Raise BadInput if there is no such node, or no memory on it."""
+    _check_node(simulation, node)
+    if not simulation.machine.memory[node]:
+        raise BadInput(f"node must have memory, got {node}, which has none")

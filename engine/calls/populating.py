@@ -78,7 +78,8 @@ def _populate_blocks(memory: st.Memory, task: Task, v: int, at: int, end: int) -
     if not blocks:
         return 0
     pfn = int(memory.node[nid, st.Node.VIRGIN]) << HPAGE_PMD_ORDER
-    table = PMD_TABLE | int(memory.task[task.id, st.Task.NID]) << PMD_NID_SHIFT
+    table_nid = int(memory.zonelist[memory.task[task.id, st.Task.NID], 0])
+    table = PMD_TABLE | table_nid << PMD_NID_SHIFT
     done = populate_blocks(
         memory.pmd,
         memory.pte,

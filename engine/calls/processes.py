@@ -16,6 +16,7 @@ from ...kernels.words import (
     PAGE_SIZE,
 )
 from ..errors import BadInput
+from ..machines.cpu_numbers import ranges
 from ..state.host_memory import give_back, wipe
 from ..state.process import Process, Task
 from ..state.ranges import pieces
@@ -62,7 +63,7 @@ def start_task(simulation: "Simulation", process: Process, cpu: int) -> Task:
         end_quantum.init_numa_balancing(memory, task.id, parent, simulation.now // MS)
     memory.mm[process.id, st.Mm.USERS] += 1
     if not others:
-        memory.mm[process.id, st.Mm.PGD_NID] = row[st.Task.NID]
+        memory.mm[process.id, st.Mm.PGD_NID] = memory.zonelist[row[st.Task.NID], 0]
     return task
 
 
@@ -73,9 +74,12 @@ def move_task(simulation: "Simulation", task: Task, cpu: int) -> None:
 
 
 def _checked_cpu(simulation: "Simulation", cpu: int) -> int:
-    node_of = simulation.machine.cpu_node
-    if not 0 <= cpu < len(node_of) or node_of[cpu] < 0:
-        raise BadInput(f"cpu must be one of the machine's {len(node_of)}, got {cpu}")
+    there = np.flatnonzero(simulation.machine.cpu_node >= 0)
+    if cpu not in there:
+        raise BadInput(
+            f"cpu must be one of the machine's {len(there)} ({ranges(there)}),"
+            f" got {cpu}"
+        )
     return cpu
 
 

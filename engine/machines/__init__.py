@@ -1,5 +1,8 @@
 """What a run simulates: nodes with memory and CPUs, their distances and watermarks.
 
-A machine comes from a preset, from sysfs or from the output of numactl; ``spec`` finds
-it by the text that a user types.  May import settings and errors.
+``spec`` finds a machine by what a user types: a preset, or a description.  ``formats``
+tells descriptions by their content: ``numactl``, ``lscpu``, ``hwloc_xml``, and
+``sysfs`` in a ``tree``, which is a folder or an archive.  What they say is a
+``firmware.Firmware``; what is better than guesses comes in by ``known``, ``hmat`` and
+``mlc``.  May import settings and errors.
 """

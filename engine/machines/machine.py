@@ -1,6 +1,5 @@
-"""The machine: its nodes, their memory, CPUs and distances, and where it comes from.
+"""The machine: its nodes, their memory, CPUs and distances.
 
-A machine is a preset, the running one (sysfs), or the output of ``numactl --hardware``.
 SLIT distances order the nodes, as in Linux; they are not nanoseconds, so latency and
 bandwidth are matrices of their own.
 
@@ -24,7 +23,10 @@ from ..errors import BadInput
 from ..settings.sizes import format_size
 from .zones import fallback_order
 
-MAX_NODES = 64
+#: Nodes that fit the sign-free masks of the kernels.
+MAX_NODES = 62
+#: MAX_NUMNODES of Linux with NODES_SHIFT 10: node numbers are below it.
+MAX_NODE_NUMBERS = 1024
 #: NR_CPUS of Linux on x86-64 with MAXSMP.
 MAX_CPUS = 8192
 #: Frame numbers have 40 bits.
@@ -40,17 +42,20 @@ LOCAL_DISTANCE = 10
 _MAX_DISTANCE = 255
 
 _DRAM_BANDWIDTH = 112_500_000_000
-_CXL_BANDWIDTH = 64_000_000_000
-_LINK_BANDWIDTH = 56_000_000_000
-_LINK_DISTANCE = 21
+CXL_BANDWIDTH = 64_000_000_000
+LINK_BANDWIDTH = 56_000_000_000
+LINK_DISTANCE = 21
+#: 108 ns local and 196 ns at 21.
+NS_PER_DISTANCE = 8
 
 
 @dataclass(frozen=True, eq=False)
 class Machine:
-    """A NUMA machine of N nodes; everything is indexed by node number, from 0.
+    """A NUMA machine of N nodes; everything is indexed by node, from 0.
 
     name        what the output calls it
-    memory      bytes of RAM of each node, a multiple of 4096
+    memory      bytes of RAM of each node, a multiple of 4096; 0 for a node that has
+                CPUs alone
     system      bytes of it that no process gets (kernel, init), a multiple of 4096
     cpus        CPUs of each node; 0 for a node of memory only, such as CXL
     distance    int64[N, N], SLIT: row the node of the CPU, column that of the memory
@@ -59,6 +64,7 @@ class Machine:
                 between the nodes elsewhere
     tier        memory tier of each node, 0 the fastest
     cpu_lists   the numbers of each node's CPUs; None: counted node by node
+    numbers     what the machine itself calls its nodes, rising; None: 0 to N - 1
 
     Raises BadInput, with the name of the field, if one is malformed or out of range.
     Warns (UserWarning) if the SLIT is not symmetric, which ACPI and Linux allow.
@@ -73,6 +79,7 @@ class Machine:
     bandwidth: np.ndarray = field(repr=False)
     tier: tuple[int, ...]
     cpu_lists: tuple[tuple[int, ...], ...] | None = field(default=None, repr=False)
+    numbers: tuple[int, ...] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         self._set("memory", _memory(self.memory))
@@ -86,7 +93,9 @@ class Machine:
         self._set("tier", tier)
         if self.cpu_lists is not None:
             self._set("cpu_lists", _cpu_lists(self.cpu_lists, self.cpus))
-        _warn_if_asymmetric(self.distance)
+        if self.numbers is not None:
+            self._set("numbers", _numbers(self.numbers, self.nodes))
+        _warn_if_asymmetric(self.distance, self.node_numbers)
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
@@ -95,6 +104,11 @@ class Machine:
     def nodes(self) -> int:
         """Number of nodes."""
         return len(self.memory)
+
+    @property
+    def node_numbers(self) -> tuple[int, ...]:
+        """What the machine itself calls its nodes."""
+        return tuple(range(self.nodes)) if self.numbers is None else self.numbers
 
     @property
     def pages(self) -> np.ndarray:
@@ -113,12 +127,13 @@ class Machine:
 
     @property
     def top_tier(self) -> int:
-        """The slowest tier with CPUs: it and faster ones are top tier.
+        """The slowest tier that has CPUs at its memory: it and faster ones are top.
 
-        ``top_tier_adistance`` (mm/memory-tiers.c, Linux 6.12).
+        -1 if no node has both, as ``top_tier_adistance`` is then below every tier
+        (``establish_demotion_targets``, mm/memory-tiers.c, Linux 6.12).
         """
-        tiers = [t for t, n in zip(self.tier, self.cpus, strict=True) if n]
-        return max(tiers, default=0)
+        nodes = zip(self.tier, self.cpus, self.memory, strict=True)
+        return max((tier for tier, cpus, size in nodes if cpus and size), default=-1)
 
     def zonelist(self, accumulated: bool = True) -> np.ndarray:
         """Return each node's fallback order: int64[N, N], row the preferred node.
@@ -127,9 +142,11 @@ class Machine:
         mm/page_alloc.c) do it when all lists are built from node 0 on: the node
         itself, then by distance; a node below the local one and a node with CPUs count
         one more each, and equals take turns by ``node_load``, which all lists share.
+        Nodes without memory have a list and are in none; their numbers fill its end.
         ``accumulated``: see ``fallback_order``.
         """
         nodes = np.arange(self.nodes)
+        has_memory = np.array(self.memory) > 0
         below = (nodes < nodes[:, None]).astype(np.int64)
         has_cpus = (np.array(self.cpus) > 0).astype(np.int64)
         node_load = np.zeros(self.nodes, dtype=np.int64)
@@ -138,11 +155,22 @@ class Machine:
         return np.array(
             [
                 fallback_order(
-                    int(node), self.distance[node], score[node], node_load, accumulated
+                    int(node),
+                    self.distance[node],
+                    score[node],
+                    node_load,
+                    has_memory,
+                    accumulated,
                 )
                 for node in nodes
             ]
         )
+
+
+def node_at(machine: Machine, number: int) -> int | None:
+    """Return the node that the machine itself calls by a number; None: it has none."""
+    numbers = machine.node_numbers
+    return numbers.index(number) if number in numbers else None
 
 
 def cpus_of(machine: Machine, node: int) -> list[int]:
@@ -157,13 +185,15 @@ def from_slit(
     distance: npt.ArrayLike,
     system: Sequence[int] | None = None,
     cpu_lists: tuple[tuple[int, ...], ...] | None = None,
+    numbers: tuple[int, ...] | None = None,
 ) -> Machine:
     """Return a machine of which only the SLIT is known; arguments as in ``Machine``.
 
     Estimates: latency is 108 ns and 8 ns for each unit of distance above 10, which
     gives 196 ns at 21 (measured: 108.2 and 195.7); a link has 56 GB/s at distance 21
     and less in proportion farther off, and never more than the memory behind it, which
-    has 112.5 GB/s.  A node without CPUs is taken for CXL: 64 GB/s, tier 1.
+    has 112.5 GB/s.  A node without CPUs has the tier of DRAM, 0, as Linux gives it to
+    all memory that firmware reports (``set_node_memory_tier``, mm/memory-tiers.c 6.12).
 
     ``system`` is 1/64 of each node by default, in whole pageblocks: the kernel's
     64-byte ``struct page`` for each 4096 bytes.  Raises BadInput as ``Machine`` does.
@@ -171,19 +201,20 @@ def from_slit(
     memory = _memory(memory)
     cpus = _cpus(cpus, len(memory))
     distance = slit_matrix(distance, len(memory))
-    own = np.where(np.array(cpus) > 0, _DRAM_BANDWIDTH, _CXL_BANDWIDTH)
-    bandwidth = np.minimum(_LINK_BANDWIDTH * _LINK_DISTANCE // distance, own)
-    np.fill_diagonal(bandwidth, own)
+    link = LINK_BANDWIDTH * LINK_DISTANCE // distance
+    bandwidth = np.minimum(link, _DRAM_BANDWIDTH)
+    np.fill_diagonal(bandwidth, _DRAM_BANDWIDTH)
     return Machine(
         name=name,
         memory=memory,
         system=default_system(memory) if system is None else tuple(system),
         cpus=cpus,
         distance=distance,
-        latency_ns=108 + 8 * (distance - LOCAL_DISTANCE),
+        latency_ns=108 + NS_PER_DISTANCE * (distance - LOCAL_DISTANCE),
         bandwidth=bandwidth,
-        tier=tuple(int(n == 0) for n in cpus),
+        tier=(0,) * len(memory),
         cpu_lists=cpu_lists,
+        numbers=numbers,
     )
 
 
@@ -192,10 +223,11 @@ def from_slit(
 
 def split_cpus(total: int, shares: Sequence[int], name: str) -> tuple[int, ...]:
     """Return ``total`` bytes split in the proportions of ``shares``, in pageblocks."""
-    least = -(-LEAST_NODE * sum(shares) // min(shares))
+    some = [share for share in shares if share]
+    least = -(-LEAST_NODE * sum(some) // min(some))
     if total < least:
         raise BadInput(
-            f"memory must be at least {format_size(least)} for the {len(shares)} nodes "
+            f"memory must be at least {format_size(least)} for the {len(some)} nodes "
             f"of {name}, got {format_size(total)}"
         )
     return tuple(total * share // sum(shares) // BLOCK * BLOCK for share in shares)
@@ -240,10 +272,12 @@ def _memory(values: Sequence[int]) -> tuple[int, ...]:
         raise BadInput(f"memory must be of 1 to {MAX_NODES} nodes, got {nodes}")
     memory = _per_node(values, "memory", nodes)
     for node, size in enumerate(memory):
-        if size <= 0 or size % PAGE_SIZE:
+        if size < 0 or size % PAGE_SIZE:
             raise BadInput(
-                f"memory[{node}] must be a positive multiple of {PAGE_SIZE}, got {size}"
+                f"memory[{node}] must be a multiple of {PAGE_SIZE}, got {size}"
             )
+    if not any(memory):
+        raise BadInput("memory must be on a node at least, got none")
     if sum(memory) > MAX_MEMORY:
         raise BadInput(
             f"memory must be {format_size(MAX_MEMORY)} in all at most, "
@@ -255,7 +289,7 @@ def _memory(values: Sequence[int]) -> tuple[int, ...]:
 def _system(values: Iterable[int], memory: tuple[int, ...]) -> tuple[int, ...]:
     system = _per_node(values, "system", len(memory))
     for node, (taken, size) in enumerate(zip(system, memory, strict=True)):
-        if not 0 <= taken < size or taken % PAGE_SIZE:
+        if not 0 <= taken < max(size, 1) or taken % PAGE_SIZE:
             raise BadInput(
                 f"system[{node}] must be a multiple of {PAGE_SIZE} below the node's "
                 f"memory of {size}, got {taken}"
@@ -291,6 +325,18 @@ def _cpu_lists(
             f"got {min(numbers)} to {max(numbers)}"
         )
     return lists
+
+
+def _numbers(values: Iterable[int], nodes: int) -> tuple[int, ...]:
+    numbers = _per_node(values, "numbers", nodes)
+    if sorted(set(numbers)) != list(numbers) or not (
+        0 <= numbers[0] <= numbers[-1] < MAX_NODE_NUMBERS
+    ):
+        raise BadInput(
+            f"numbers must rise from 0 at least to {MAX_NODE_NUMBERS - 1} at most, "
+            f"got {numbers}"
+        )
+    return numbers
 
 
 def _matrix(values: npt.ArrayLike, name: str, nodes: int) -> np.ndarray:
@@ -332,14 +378,15 @@ def slit_matrix(values: npt.ArrayLike, nodes: int) -> np.ndarray:
     return matrix
 
 
-def _warn_if_asymmetric(distance: np.ndarray) -> None:
+def _warn_if_asymmetric(distance: np.ndarray, numbers: tuple[int, ...]) -> None:
     pairs = np.argwhere(np.triu(distance != distance.T))
     if len(pairs) == 0:
         return
     i, j = pairs[0]
     more = f" (and {len(pairs) - 1} more such pairs)" if len(pairs) > 1 else ""
     warnings.warn(
-        f"distance should be symmetric, got {distance[i, j]} from node {i} to node {j} "
+        f"distance should be symmetric, got {distance[i, j]} from node {numbers[i]} to "
+        f"node {numbers[j]} "
         f"and {distance[j, i]} back{more}",
         UserWarning,
         stacklevel=4,

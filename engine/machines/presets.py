@@ -7,7 +7,15 @@ import numpy as np
 
 from ..errors import BadInput, did_you_mean
 from ..settings.sizes import parse_size
-from .machine import GIB, LOCAL_DISTANCE, MAX_NODES, Machine, from_slit, split_cpus
+from .machine import (
+    CXL_BANDWIDTH,
+    GIB,
+    LOCAL_DISTANCE,
+    MAX_NODES,
+    Machine,
+    from_slit,
+    split_cpus,
+)
 
 
 def uniform(
@@ -77,8 +85,9 @@ def preset(name: str, memory: str | int | None = None) -> Machine:
     8s        8 sockets at the corners of a cube, up to 3 hops
     16-node   4 boards of 4 sockets, 3 hops between boards
     dram-cxl  2 sockets with a quarter of the memory each, and a CXL node without CPUs
-              with half of it on the first socket, at 210 ns (the middle of the
-              published range) from there and 250 ns (its end) from the other
+              with half of it on the first socket, in tier 1, of 64 GB/s, at 210 ns
+              (the middle of the published range) from there and 250 ns (its end) from
+              the other
 
     Nodes are equal except for dram-cxl, have 32 CPUs and 256 GiB (dram-cxl: 512 GiB in
     all) unless ``memory`` is given, and are whole pageblocks of 2 MiB.  SLIT distances
@@ -111,4 +120,6 @@ def _dram_cxl(memory: str | int | None) -> Machine:
     )
     # The estimate is for sockets; a CXL device's latency is not that of its SLIT.
     latency = np.array([[108, 196, 210], [196, 108, 250], [210, 250, 210]])
-    return replace(estimate, latency_ns=latency)
+    bandwidth = estimate.bandwidth.copy()
+    bandwidth[:, 2] = np.minimum(bandwidth[:, 2], CXL_BANDWIDTH)
+    return replace(estimate, latency_ns=latency, bandwidth=bandwidth, tier=(0, 0, 1))

@@ -36,23 +36,30 @@ def fallback_order(
     distance: np.ndarray,
     score: np.ndarray,
     node_load: np.ndarray,
+    has_memory: np.ndarray,
     accumulated: bool,
 ) -> np.ndarray:
     """Return the order of the nodes seen from ``local``; change ``node_load``.
+
+    Nodes without memory come last, in order.
 
     accumulated  a load is added up (54d032ced983, 5.17); before, it was set to how many
                  nodes were left
     """
     order = np.empty(len(distance), dtype=np.int64)
-    left = np.ones(len(distance), dtype=bool)
+    left = has_memory.copy()
     node = previous = local
-    for place in range(len(order)):
-        if place > 0:
+    kept = np.count_nonzero(has_memory)
+    order[kept:] = np.flatnonzero(~has_memory)
+    for place in range(kept):
+        if place > 0 or not has_memory[local]:
             # The first of the lowest, as the kernel's strict comparison has it.
             rest = np.where(left, score + node_load, np.iinfo(np.int64).max)
             node = int(np.argmin(rest))
         if distance[node] != distance[previous]:
-            node_load[node] = node_load[node] + 1 if accumulated else len(order) - place
+            # A list of before 5.17 began with its node even if that had no memory.
+            others = len(order) - place - (not has_memory[local])
+            node_load[node] = node_load[node] + 1 if accumulated else others
         order[place] = previous = node
         left[node] = False
     return order

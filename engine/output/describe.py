@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import BadInput, printable
 from ..study.study import label, named
+from ..study.uncertainty import RANGES
 from .lock import is_locked, other_host
 from .provenance import flat
 from .reader import ATTRIBUTES, HDF5_ERRORS, TABLES, RunFile, RunState, damaged
@@ -23,7 +24,8 @@ def describe(path: str | os.PathLike) -> dict[str, Any]:
 
     ``rows`` has the variables of ``/summary`` of each variant by their names, None for
     what is not written; ``time_by_cause`` ns by cause, of all tasks together; ``units``
-    the unit of each variable.  Control characters in texts are escaped.
+    the unit of each variable; ``ratios`` the ranges of ``--uncertainty``, if it was
+    asked for.  Control characters in texts are escaped.
     """
     with RunFile(path) as file:
         try:
@@ -39,6 +41,7 @@ def _described(file: RunFile) -> dict[str, Any]:
     return {
         "file": str(file.path),
         "title": str(attributes.get("title", "")),
+        "verdict": _scalar(attributes.get("verdict", "")),
         "state": _state(file),
         "software": f"{attributes['software']} {attributes['softwareVersion']}",
         "format": ".".join(map(str, attributes["version"])),
@@ -51,6 +54,7 @@ def _described(file: RunFile) -> dict[str, Any]:
         "dimension": label(file.dimension),
         "units": {name: file.summary.unit(name) for name in _columns(file)},
         "rows": _rows(file),
+        "ratios": _ratios(file),
     }
 
 
@@ -73,6 +77,8 @@ def _state(file: RunFile) -> str:
 
 def _scalar(value: Any) -> Any:
     """Return an attribute as a type that JSON has."""
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
     return value.item() if isinstance(value, np.generic) else value
 
 
@@ -109,6 +115,24 @@ def _rows(file: RunFile) -> list[dict[str, Any]]:
         row["time_by_cause"] = {name: int(time[i]) for name, time in times.items()}
         rows.append(row)
     return rows
+
+
+def _ratios(file: RunFile) -> list[dict[str, Any]]:
+    """Return the range of each variant's ratio, nothing if there are none."""
+    if RANGES.name not in file.records:
+        return []
+    table = file.records[RANGES.name]
+    columns = {one.name: table[one.name].tolist() for one in RANGES.fields}
+    variants = [file.variants[number] for number in table["variant"]]
+    return [
+        dict(named(file.dimension, variant))
+        | {name: _json(values[i]) for name, values in columns.items()}
+        for i, variant in enumerate(variants)
+    ]
+
+
+def _json(value: Any) -> Any:
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _by(reasons: Sequence[str], values: Sequence[float]) -> dict[str, Any]:

@@ -9,8 +9,9 @@ import numpy as np
 
 from .schema import VARIANT_NAME, WHEN, Variable
 
-#: Rows in a chunk, and the most that wait in memory.
+#: Rows that wait in memory at most, and most bytes of a chunk that is that long.
 ROWS = 256
+CHUNK = 1 << 20
 #: How xarray and netCDF know that characters are text.
 TEXT = {"_Encoding": "utf-8"}
 #: How netCDF-4 marks the scale of a dimension that has no coordinate.
@@ -89,10 +90,13 @@ class Table:
         self.waiting += 1
 
     def room(self) -> int:
-        """Return the bytes that ``ROWS`` rows may take: two chunks and their index."""
+        """Return the bytes that ``ROWS`` rows may take: chunks and their index."""
         datasets = [self.scale, *(dataset for dataset, _ in self._columns)]
-        chunks = (2 * prod(one.chunks) * one.dtype.itemsize for one in datasets)
-        return sum(chunks) + INDEX * len(datasets)
+        sizes = (
+            (-(-ROWS // one.chunks[0]) + 1) * prod(one.chunks) * one.dtype.itemsize
+            for one in datasets
+        )
+        return sum(sizes) + INDEX * len(datasets)
 
     def write(self) -> None:
         """Write the waiting rows, their coordinate excepted."""
@@ -173,12 +177,13 @@ def _growing_variable(
 ) -> h5py.Dataset:
     """Create a variable whose first dimension grows."""
     shape = tuple(scale.shape[0] for scale in scales)
+    row = prod(shape[1:]) * np.dtype(variable.dtype).itemsize
     dataset = group.create_dataset(
         variable.name,
         shape,
         variable.dtype,
         maxshape=(None, *shape[1:]),
-        chunks=(ROWS, *shape[1:]),
+        chunks=(max(1, min(ROWS, CHUNK // row)), *shape[1:]),
         fillvalue=fill_value(variable.dtype),
     )
     return finish_variable(dataset, variable, scales)

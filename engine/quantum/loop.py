@@ -39,7 +39,7 @@ def run(
     """Let tasks work until they are done; one workload a task.
 
     ``tail``: accesses at the end of each task's workload that
-    ``summary()['local_fraction']`` counts (default a tenth).
+    ``summary()['local_fraction_end']`` counts (default a tenth).
     """
     loads = Loads(workloads, len(simulation.tasks), simulation.seed, simulation.runs)
     loads.start(simulation.memory.task, tail)

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 PLACES = 256
 #: Accesses of the first quantum in which anything is played.
 FIRST_ACCESSES = 4
-#: The longest step in which time passes while no access is due, ns.
-STEP_NS = 1_000_000_000
+#: While no access is due, time passes in steps of a second, ns, or longer ones if it
+#: were more steps than this.
+STEP_NS, STEPS = 1_000_000_000, 4096
 
 
 class Span(NamedTuple):
@@ -119,16 +120,17 @@ class Playback:
     def _note_cpus(self, memory: st.Memory) -> None:
         """Tell the tasks that are on another CPU now."""
         cpus = memory.task[self._ids, st.Task.CPU]
-        for i in np.flatnonzero(cpus != self._cpus):
+        for i in np.flatnonzero(cpus != self._cpus).tolist():
             self.recording.tasks[i].cpu = int(cpus[i])
         self._cpus = cpus
 
     def _pass_time(self, until: int) -> None:
         """Let time pass until an access is due, with nothing but the daemons."""
         simulation = self._simulation
+        step = max(STEP_NS, (until - simulation.now) // STEPS)
         while simulation.now < until:
             start = simulation.now
-            simulation.now = min(until, start + STEP_NS)
+            simulation.now = min(until, start + step)
             if self._timed:
                 playback.compute_until(simulation.memory, simulation.now)
             simulation.prices.learn(simulation.memory, simulation.now - start)

@@ -43,10 +43,11 @@ class Prices:
             )
 
     def expect(self, memory: st.Memory) -> None:
-        """Let tasks that never ran expect to find everything on their own node."""
+        """Let tasks that never ran expect to find everything on the nearest node."""
         task = memory.task
         new = (task[:, st.Task.MEAN] == 0) & (task[:, st.Task.COUNT] > 0)
-        local = self._latency.diagonal()[task[new, st.Task.NID]]
+        nid = task[new, st.Task.NID]
+        local = self._latency[nid, memory.zonelist[nid, 0]]
         task[new, st.Task.MEAN] = np.maximum(1, task[new, st.Task.REFS] * local)
 
     def learn(self, memory: st.Memory, length: int) -> None:

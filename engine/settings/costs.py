@@ -1,6 +1,6 @@
 """What things cost: every constant with its unit and its source."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from .knob import check_knobs, knob
 
@@ -29,11 +29,16 @@ class Costs:
         unit="ns",
     )
     cache_lookup_ns: int = knob(
-        200, "assumption: one radix-tree walk and a page lock", unit="ns"
+        200,
+        "assumption: one radix-tree walk and a page lock",
+        unit="ns",
+        uncertain=True,
     )
-    swap_in_ns: int = knob(80_000, "assumption: one 4 KiB read from NVMe", unit="ns")
+    swap_in_ns: int = knob(
+        80_000, "assumption: one 4 KiB read from NVMe", unit="ns", uncertain=True
+    )
     swap_out_ns: int = knob(
-        20_000, "assumption: one 4 KiB write to NVMe, queued", unit="ns"
+        20_000, "assumption: one 4 KiB write to NVMe, queued", unit="ns", uncertain=True
     )
     migrate_page_ns: int = knob(
         700,
@@ -54,7 +59,10 @@ class Costs:
         min=1,
     )
     queueing_permille: int = knob(
-        150, "assumption: latency grows as 1 + q u / (1 - u) with load u", unit="1e-3"
+        150,
+        "assumption: latency grows as 1 + q u / (1 - u) with load u",
+        unit="1e-3",
+        uncertain=True,
     )
     mark_pte_ns: int = knob(
         100, "mprotect(PROT_NONE) over 4 KiB PTEs: 60 to 270 ns measured", unit="ns"
@@ -63,9 +71,10 @@ class Costs:
         700,
         "assumption: as migrate_page_ns, isolate and unmap without a copy",
         unit="ns",
+        uncertain=True,
     )
     fork_pte_ns: int = knob(
-        50, "assumption: one PTE copied by copy_page_range", unit="ns"
+        50, "assumption: one PTE copied by copy_page_range", unit="ns", uncertain=True
     )
     zap_pte_ns: int = knob(
         300, "MADV_DONTNEED of 4 KiB pages: 0.33 to 3.2 M a second measured", unit="ns"
@@ -83,19 +92,38 @@ class Costs:
         "assumption: page walk that finds its entry in the first or second level cache,"
         " about 20 cycles",
         unit="ns",
+        uncertain=True,
     )
     tlb_flush_ns: int = knob(
-        1000, "shootdown interrupt, about 1 us (low confidence)", unit="ns"
+        1000,
+        "shootdown interrupt, about 1 us (low confidence)",
+        unit="ns",
+        uncertain=True,
     )
     tlb_flush_cpu_ns: int = knob(
-        200, "each receiver of a shootdown, 0.2 us (low confidence)", unit="ns"
+        200,
+        "each receiver of a shootdown, 0.2 us (low confidence)",
+        unit="ns",
+        uncertain=True,
     )
     syscall_ns: int = knob(
-        500, "assumption: entry, exit and the VMA walk of one call", unit="ns"
+        500,
+        "assumption: entry, exit and the VMA walk of one call",
+        unit="ns",
+        uncertain=True,
     )
     reclaim_page_ns: int = knob(
-        500, "assumption: isolate, rmap walk and put back of one page", unit="ns"
+        500,
+        "assumption: isolate, rmap walk and put back of one page",
+        unit="ns",
+        uncertain=True,
     )
 
     def __post_init__(self) -> None:
         check_knobs(self, "cost.")
+
+
+def uncertain_costs() -> tuple[str, ...]:
+    """Return the names of the costs that nobody has measured well."""
+    known = fields(Costs)
+    return tuple(one.name for one in known if one.metadata.get("uncertain"))

@@ -26,11 +26,13 @@ class About(TypedDict, total=False):
 
     unit      ``"ns"``, ``"byte"``, ...; absent: a plain number
     kind      ``"size"``: bytes, typed as ``64GiB`` and shown so; ``"duration"``: ns,
-              typed as ``100ms``
+              typed as ``100ms``; ``"matrix"``: a list, or a list of rows
+    shown     the default as people would type it, if it is None
     choices   the values that are allowed
     numbered  whether Linux knows the choices by their number, from 0 on
     min, max  bounds, both included; ``min`` of a number is 0 by default
     column    the name in ``kernels.state.Info`` of the column that has the value
+    uncertain  of a cost: nobody has measured it, or what was measured differs widely
     """
 
     unit: str
@@ -40,6 +42,8 @@ class About(TypedDict, total=False):
     min: float
     max: float
     column: str
+    shown: str
+    uncertain: bool
 
 
 def knob(default: T, text: str, **about: Unpack[About]) -> T:

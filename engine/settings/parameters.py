@@ -22,7 +22,6 @@ from .linux_names import our_name, refuse_linux_name
 from .sizes import format_size, parse_size
 
 _COST = "cost."
-#: A time with its unit, and the ns of each.
 #: What people type for true and false.
 _SWITCHES = {
     **dict.fromkeys((True, 1, "1", "true", "yes", "on"), True),
@@ -203,7 +202,10 @@ def _described(parameters: type, defaults: Mapping, prefix: str) -> list:
             lines += _described(type(default), vars(default), inner)
         elif field.init:
             text = _default_text(default, field)
-            lines.append((prefix + field.name, text, _about(field.metadata)))
+            # ``machine=4s`` is how a group's ``name`` is set.
+            full = prefix.rstrip(".") if field.name == "name" else ""
+            about = _about(field.metadata)
+            lines.append((full or prefix + field.name, text, about))
     return lines
 
 
@@ -291,6 +293,8 @@ def _convert_items(value: Any, hint: Any, metadata: Mapping, name: str) -> Any:
         value = [_toml(item) for item in value.strip("[]() ").split(",")]
     if not isinstance(value, list | tuple):
         value = [value]
+    if metadata.get("kind") == "matrix":
+        value = [one for row in value for one in (row if type(row) is list else [row])]
     if not value or value == [""]:
         raise BadInput(f"{name} must have at least one item, got none")
     item_hint = (typing.get_args(hint) or (Any,))[0]
@@ -307,6 +311,8 @@ def _default(field: Field) -> Any:
 def _default_text(default: Any, field: Field) -> str:
     if default is MISSING:
         return ""
+    if default is None and "shown" in field.metadata:
+        return str(field.metadata["shown"])
     if field.metadata.get("kind") == "duration":
         return format_duration(default)
     return _text(default, field.metadata.get("kind") == "size")

@@ -27,8 +27,14 @@ _LINUX_6_1 = Settings(
     ),
 )
 
-#: 6.12: as 6.1, and the scanner asks who used a VMA (6.4, reworked in 6.7); all calls.
-_LINUX_6_12 = replace(_LINUX_6_1, balancing=Balancing(), calls=SystemCalls())
+#: 6.12: as 6.1, the scanner asks who used a VMA (6.4, reworked in 6.7), migrate_pages
+#: flushes TLBs once a batch (6.3); all calls.
+_LINUX_6_12 = replace(
+    _LINUX_6_1,
+    balancing=Balancing(),
+    calls=SystemCalls(),
+    migrate_pages_batch=True,
+)
 
 #: 3.8: the first NUMA balancing, by the node of the last fault, at most 1280 MB/s to a
 #: node; system calls split huge pages that they move; khugepaged goes by a first page;

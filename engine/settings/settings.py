@@ -49,6 +49,11 @@ class Settings:
     lru_batches: bool = knob(
         False, "new pages reach the LRU in batches (sequential alone)"
     )
+    migrate_pages_batch: bool = knob(
+        False,
+        "a call flushes TLBs once for up to 512 pages that it moves (6.3)",
+        column="MIGRATE_PAGES_BATCH",
+    )
     accumulated_node_load: bool = knob(
         True,
         "fallback lists add up who was first of equals (5.17, 54d032ced983)",

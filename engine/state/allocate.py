@@ -19,8 +19,6 @@ from .host_memory import sparse
 ARENA_FACTOR = 64
 ARENA_PAGES_MIN = 1 << 20
 ARENA_PAGES_MAX = 1 << 36
-#: Nodes that fit the sign-free masks of the kernels.
-NODES_MAX = 62
 
 
 def managed_pages(machine: Machine) -> list[int]:
@@ -77,7 +75,8 @@ def _node_table(machine: Machine, settings: Settings, shift: int) -> np.ndarray:
         row[st.Node.VIRGIN] = first
         row[st.Node.END_BLOCK] = first + usable // HPAGE_PMD_NR
         row[st.Node.PARTIAL_HEAD] = row[st.Node.RETURNED_HEAD] = NONE
-        row[st.Node.ONLINE] = 1
+        # A node without memory takes part as one whose memory was removed.
+        row[st.Node.ONLINE] = machine.memory[nid] > 0
         row[st.Node.WHOLE] = usable // HPAGE_PMD_NR
         row[st.Node.TIER], row[st.Node.CPUS] = machine.tier[nid], machine.cpus[nid]
         row[st.Node.SLOW] = machine.tier[nid] > machine.top_tier
@@ -137,8 +136,6 @@ def allocate(
 ) -> st.Memory:
     """Return the state of a machine on which nothing has run yet."""
     nodes, shards = len(machine.memory), settings.shards
-    if nodes > NODES_MAX:
-        raise BadInput(f"nodes must be at most {NODES_MAX}, got {nodes}")
     pages = managed_pages(machine)
     info = _info(settings, seed, node_shift(pages), sum(pages))
     info[st.Info.TOPOLOGY], info[st.Info.MAX_DISTANCE] = topology_type(machine)

@@ -1,9 +1,11 @@
 """Memory policies as callers give them."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ...kernels.knobs import Mode
 from ..errors import BadInput, did_you_mean
+from ..machines.machine import Machine, node_at
 
 
 class Policy(NamedTuple):
@@ -24,11 +26,11 @@ DEFAULT = Policy(Mode.DEFAULT)
 _MODES = {mode.name.lower(): mode for mode in Mode} | {"membind": Mode.BIND}
 
 
-def policy_of(text: str, nodes: int) -> Policy:
+def policy_of(text: str, machine: Machine) -> Policy:
     """Return the policy that a text means: ``local``, ``interleave``, ``bind:0,2-3``.
 
-    A mode that needs nodes gets all of the machine's ``nodes`` if none are given, or
-    ``all``.  Raises BadInput for what is none.
+    Nodes have the numbers that the machine itself gives them.  A mode that needs nodes
+    gets all of them if none are given, or ``all``.  Raises BadInput for what is none.
     """
     mode, _, list_of_nodes = text.strip().lstrip("-").replace("=", ":").partition(":")
     known = mode.strip().lower().replace("-", "_")
@@ -40,8 +42,24 @@ def policy_of(text: str, nodes: int) -> Policy:
     found = _MODES[known]
     free = found in (Mode.DEFAULT, Mode.LOCAL, Mode.PREFERRED)
     if list_of_nodes.strip() == "all" or not (list_of_nodes.strip() or free):
-        return checked(Policy(found, tuple(range(nodes))), nodes)
-    return checked(Policy(found, _node_list(list_of_nodes, text)), nodes)
+        nodes = tuple(range(machine.nodes))
+    else:
+        nodes = _nodes_at(machine, _node_list(list_of_nodes, text), text)
+    return checked_here(Policy(found, nodes), machine.memory)
+
+
+def _nodes_at(machine: Machine, numbers: Sequence[int], text: str) -> tuple[int, ...]:
+    """Return the nodes that the machine itself calls by ``numbers``."""
+    nodes = []
+    for number in numbers:
+        node = node_at(machine, number)
+        if node is None:
+            raise BadInput(
+                f"policy must have nodes of {machine.name},"
+                f" {', '.join(map(str, machine.node_numbers))}, got {text!r}"
+            )
+        nodes.append(node)
+    return tuple(nodes)
 
 
 def _node_list(text: str, whole: str) -> tuple[int, ...]:
@@ -54,6 +72,28 @@ def _node_list(text: str, whole: str) -> tuple[int, ...]:
             raise BadInput(f"policy must have nodes such as 0,2-3, got {whole!r}")
         nodes += range(int(ends[0]), int(ends[1]) + 1)
     return tuple(nodes)
+
+
+def on_memory(policy: Policy, memory: Sequence[int]) -> Policy | None:
+    """Return a checked policy with the nodes that have memory; None if none has.
+
+    ``memory`` are bytes of each node.  ``mpol_set_nodemask`` (mm/mempolicy.c, 6.12)
+    takes only nodes of N_MEMORY, and what is left empty is EINVAL.
+    """
+    kept = tuple(nid for nid in policy.nodes if memory[nid])
+    if kept == policy.nodes:
+        return policy
+    weights = dict(zip(policy.nodes, policy.weights, strict=False))
+    left = tuple(weights[nid] for nid in kept if weights)
+    return policy._replace(nodes=kept, weights=left) if kept else None
+
+
+def checked_here(policy: Policy, memory: Sequence[int]) -> Policy:
+    """Return ``policy`` as a machine takes it; BadInput if no node has memory."""
+    kept = on_memory(checked(policy, len(memory)), memory)
+    if kept is None:
+        raise BadInput(f"policy nodes must have memory, got {policy.nodes}")
+    return kept
 
 
 def checked(policy: Policy, nodes: int) -> Policy:

@@ -51,7 +51,7 @@ class World:
         self.machine, self.settings, self.costs = machine, settings, costs
         self.seed, self.observer = seed, observer
         #: The policy that tasks begin with.
-        self.policy = policy_of(settings.policy, nodes)
+        self.policy = policy_of(settings.policy, machine)
         self.now = 0
         self.processes: list[Process] = []
         self.tasks: list[Task] = []
@@ -167,7 +167,9 @@ def flush_ns(world: World, process: Process) -> int:
 
 def flushes_ns(world: World, task: Task, process: Process, flushes: int) -> int:
     """Count flushes of a process's TLBs by a task; return what they cost it, ns."""
-    cost = flushes * flush_ns(world, process)
+    memory, cost = world.memory, flushes * flush_ns(world, process)
+    node = world.machine.cpu_node[task.cpu]
+    memory.vm[memory.info[st.Info.SHARDS], node, Vm.TLB_FLUSHES] += flushes
     world.flushes[task.id] += (flushes, cost)
     return cost
 

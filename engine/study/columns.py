@@ -133,7 +133,10 @@ TIMES = (
                 "most time that system calls of one task spent in TLB flushes",
             ),
             Column(
-                "tlb_flushes", "TLB flushes", "1", "TLB flushes that system calls did"
+                "tlb_flushes",
+                "TLB flushes",
+                "event",
+                "TLB flushes that system calls did",
             ),
         )
     ),
@@ -167,7 +170,7 @@ SUMMARY = (
         style="percent",
         first=True,
     ),
-    Column("accesses", "accesses", "1", "access events served", style="hidden"),
+    Column("accesses", "accesses", "event", "access events served", style="hidden"),
     Column("pages_marked", "marked", "page", "pages marked for lazy migration"),
     Column("pages_refused", "refused", "page", "pages refused, for any reason"),
     Column(
@@ -184,7 +187,7 @@ SUMMARY = (
         "page",
         "most migration-cache entries in use at once",
     ),
-    Column("faults", "faults", "1", "page faults of every kind"),
+    Column("faults", "faults", "event", "page faults of every kind"),
     Column("pages_migrated", "migrated", "page", "pages moved to another node"),
     Column(
         "pages_moved",
@@ -213,7 +216,7 @@ SUMMARY = (
         dtype="f8",
         style="seconds",
     ),
-    Column("oom_kills", "OOM kills", "1", "processes killed for want of memory"),
+    Column("oom_kills", "OOM kills", "event", "processes killed for want of memory"),
     Column(
         "balancing_unscanned",
         "unscanned",
@@ -253,6 +256,6 @@ THP = (
         dtype="f8",
         style="percent",
     ),
-    Column("thp_splits", "THP splits", "1", "huge pages split (thp_split_page)"),
-    Column("thp_collapses", "collapses", "1", "huge pages that khugepaged made"),
+    Column("thp_splits", "THP splits", "event", "huge pages split (thp_split_page)"),
+    Column("thp_collapses", "collapses", "event", "huge pages that khugepaged made"),
 )

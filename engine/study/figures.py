@@ -40,7 +40,7 @@ def percent(fraction: float) -> str:
 
 def ratio(value: float, base: float) -> str:
     """Return ``value`` as a multiple of ``base``: ``x1.43``, ``-`` if there is none."""
-    return f"x{value / base:.2f}" if base > 0 and value == value else "-"
+    return f"x{_three_digits(value / base)}" if base > 0 and value == value else "-"
 
 
 def listed(names: list[str], last: str = "and") -> str:

@@ -51,7 +51,7 @@ def _value(settings: "Settings", key: str) -> Any:
 
 def _changed(variant: Variant, overrides: Mapping[str, Any]) -> Variant:
     settings = override(variant.settings, overrides)
-    policy_of(settings.policy, variant.machine.nodes)
+    policy_of(settings.policy, variant.machine)
     pages = _mapped(variant, settings)
     return replace(variant, settings=settings, mapped_pages=pages)
 

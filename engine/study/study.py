@@ -96,6 +96,9 @@ class Study:
     other; all rows are compared if it is left out.
     ``varied`` names settings (``balancing.mode``) that the variants are about, beside
     those which differ among them: a user cannot set them.
+    ``compared`` names what variants are ranked by with ``--uncertainty``: a column or a
+    value of ``Simulation.summary``; the shortest time (``_ns``) is best, of anything
+    else the most.
     Raises BadInput if a field is not what it must be, there is no variant, two have one
     name, or one of two dimensions lacks a value of the other.
     """
@@ -109,6 +112,11 @@ class Study:
     verdict: Callable[[Study, list[dict]], str] | None = None
     group: Callable[[dict], str] | None = None
     varied: tuple[str, ...] = ()
+    compared: str = "run_time_ns"
+
+    def work_of(self, name: Name) -> str:
+        """Return what work a variant does: those of the same are compared."""
+        return self.group(named(self.dimension, name)) if self.group else ""
 
     def __post_init__(self) -> None:
         check_study(self, Variant)

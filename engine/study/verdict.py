@@ -15,6 +15,8 @@ from .figures import count, listed, percent, ratio, seconds
 from .study import Study, named
 
 Row = dict[str, Any]
+#: Columns that say nothing of a job that was killed.
+UNENDED = ("run_time_ns", "local_fraction", "local_fraction_end")
 #: Times that differ by no more are equal: other seeds give as much.
 SAME = 0.01
 #: A part of the time that is worth a word.

@@ -140,7 +140,10 @@ class NextTouch(Workload):
 
 @dataclass(frozen=True, kw_only=True)
 class Recorded(Workload):
-    """Accesses from a trace: ``vpn`` int64[count] offsets in the region, ``writes``."""
+    """Accesses of one task: ``vpn`` int64[count] offsets in the region, ``writes``.
+
+    What several tasks did in some order is a ``Recording``.
+    """
 
     vpn: np.ndarray
     writes: np.ndarray

@@ -26,6 +26,11 @@ class Loads:
         busy = [load.task.id for load in workloads]
         if len(set(busy)) != len(busy):
             raise BadInput("workloads must be one for each task, got two for one")
+        if sum(isinstance(load, Recorded) for load in workloads) > 1:
+            raise BadInput(
+                "recorded accesses of several tasks must be one Recording, got several"
+                " Recorded"
+            )
         for load in workloads:
             if load.region.process is not load.task.process:
                 raise BadInput(

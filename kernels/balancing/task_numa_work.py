@@ -143,7 +143,9 @@ def _scan_chunk(m, task, start, end, now):
     mm = m.task[task, Task.MM]
     ns = marked * m.cost[Cost.MARK_PTE] + m.cost[Cost.TLB_FLUSH]
     ns += m.cost[Cost.TLB_FLUSH_CPU] * (m.mm[mm, Mm.USERS] - 1)
-    m.cause[m.info[Info.SHARDS], task, Cause.SCAN] += ns
+    s = m.info[Info.SHARDS]
+    m.cause[s, task, Cause.SCAN] += ns
+    m.vm[s, m.task[task, Task.NID], Vm.TLB_FLUSHES] += 1
     m.numa[task, Numa.STAMP] += _OVERHEAD * ns
     _flush_tlb(m, mm)
     return marked

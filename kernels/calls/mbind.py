@@ -43,6 +43,7 @@ class Moves(Columns):
     # Where mbind's walk is; the number plus 1, 0 for none:
     QUEUED = auto()  # block of virtual space, a folio of which its PTEs have queued
     SPLIT = auto()  # pageblock of that folio, if it was split
+    BATCH = auto()  # pages that share the last flush, 0: the next one needs its own
 
 
 class Bind(NamedTuple):
@@ -170,10 +171,25 @@ def _queue_pages_required(m, v, pfn):
 
 
 @inlined
-def count_move(moves, pages):
-    """Count pages that have moved together: one TLB flush."""
+def count_move(m, moves, pages):
+    """Count pages that have moved together, and their TLB flush.
+
+    Since 6.3 a call unmaps up to NR_MAX_BATCHED_MIGRATION pages, flushes once, and
+    copies (migrate_pages_batch).  A folio flushes by itself, and fills its batch.
+    """
     moves[Moves.PAGES] += pages
-    moves[Moves.FLUSHES] += 1
+    most = HPAGE_PMD_NR if m.info[Info.MIGRATE_PAGES_BATCH] else 1
+    if pages >= most or moves[Moves.BATCH] == 0:
+        moves[Moves.FLUSHES] += 1
+    moves[Moves.BATCH] += pages
+    if moves[Moves.BATCH] >= most:
+        end_batch(moves)
+
+
+@inlined
+def end_batch(moves):
+    """Let the next page that moves need a flush of its own."""
+    moves[Moves.BATCH] = 0
 
 
 @inlined
@@ -184,7 +200,9 @@ def _mbind_folio(m, bind, vpn, b, pages, moves):
         return NOT_MOVED
     became = _move_folio_by_policy(m, bind.task, bind.v, vpn, b)
     if became == MOVED_WHOLE:
-        count_move(moves, HPAGE_PMD_NR)
+        count_move(m, moves, HPAGE_PMD_NR)
+    if became == MOVED_SPLIT:  # its pages are another list (split_folios)
+        end_batch(moves)
     return became
 
 
@@ -195,7 +213,7 @@ def _mbind_pte(m, bind, vpn, pfn, moves):
         refuse(m, Refusal.SHARED)
         return True
     if _move_by_policy(m, bind.task, bind.v, vpn + bind.interleave, pfn):
-        count_move(moves, 1)
+        count_move(m, moves, 1)
         return True
     moves[Moves.FAILED] += 1
     return False

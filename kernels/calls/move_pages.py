@@ -27,6 +27,7 @@ from .mbind import (
     Moves,
     count_failure,
     count_move,
+    end_batch,
     folio_of,
     move_and_judge,
     move_folio_to_node,
@@ -64,8 +65,9 @@ def _move_folio(m, task, b, pfn, pages, nid, move_all, moves):
         return -EACCES
     became = move_folio_to_node(m, task, b, nid)
     if became != MOVED_WHOLE:
+        end_batch(moves)  # its pages are another list (split_folios)
         return NONE
-    count_move(moves, HPAGE_PMD_NR)
+    count_move(m, moves, HPAGE_PMD_NR)
     return nid
 
 
@@ -80,7 +82,7 @@ def _move_page(m, task, at, nid, move_all, moves):
     before = node_of(m, pte & PTE_PAYLOAD)
     after = _move_to_node(m, task, pte & PTE_PAYLOAD, nid, move_all)
     if after == nid and before != nid:
-        count_move(moves, 1)
+        count_move(m, moves, 1)
     return after
 
 
@@ -90,13 +92,16 @@ def move_pages(m, task, first, nid, move_all, status, moves):
 
     status  int64[pages]  set to the page's node or -errno, page by page
     moves   int64[len(Moves)], added to
+
+    A page that has nowhere to go ends the list of those before it, and so their batch
+    (do_pages_move).
     """
     i = 0
     while i < status.size:
         at = first + i + m.task[task, Task.DELTA]
         pmd = m.pmd[at >> HPAGE_PMD_ORDER]
         step = min(status.size - i, next_block(at) - at) if pmd & PMD_LEAF else 1
-        b = folio_of(m, at)
+        b, before = folio_of(m, at), moves[Moves.PAGES]
         if b != NONE:
             pfn = (b << HPAGE_PMD_ORDER) + at % HPAGE_PMD_NR
             mapped = HPAGE_PMD_NR if pmd & PMD_LEAF else 1
@@ -108,6 +113,8 @@ def move_pages(m, task, first, nid, move_all, status, moves):
             status[i : i + step] = -EFAULT
         else:
             status[i] = _move_page(m, task, at, nid, move_all, moves)
+        if moves[Moves.PAGES] == before:
+            end_batch(moves)
         i += step
 
 

@@ -15,6 +15,7 @@ from ..frames.folio import (
 )
 from ..frames.lru_batch import lru_add_drain
 from ..frames.page_alloc import node_of
+from ..frames.page_table import table_nid
 from ..frames.rmap import mapcount
 from ..jit.compile import called, inlined
 from ..knobs import Advice, ThpEnabled
@@ -76,7 +77,7 @@ def thp_vma_allowable(m, v, vpn):
 @inlined
 def _nid_bits(m, task):
     """Return the bits of a new PMD entry that say where its page table lies."""
-    return m.task[task, Task.NID] << PMD_NID_SHIFT
+    return table_nid(m, task) << PMD_NID_SHIFT
 
 
 @inlined

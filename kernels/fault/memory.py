@@ -7,6 +7,7 @@ set aside or finds no memory changes nothing.  ``m`` Memory, ``s`` shard (S: ser
 
 from ..counters import Cause, Vm
 from ..frames.account import charge
+from ..frames.page_table import table_nid
 from ..frames.rmap import mapcount
 from ..frames.swap_state import drop_slot
 from ..frames.vma import find_vma
@@ -112,10 +113,9 @@ def _handle_pte_fault(m, s, task, at, v, vpn, write):
 @inlined
 def _pte_alloc(m, s, task, at, v, vpn):
     """Note that the block has a page table now, instead of a huge page."""
-    nid = m.task[task, Task.NID]
-    m.pmd[at >> HPAGE_PMD_ORDER] = PMD_TABLE | nid << PMD_NID_SHIFT
+    m.pmd[at >> HPAGE_PMD_ORDER] = PMD_TABLE | table_nid(m, task) << PMD_NID_SHIFT
     if thp_vma_allowable(m, v, vpn):
-        m.vm[s, nid, Vm.THP_FAULT_FALLBACK] += 1
+        m.vm[s, m.task[task, Task.NID], Vm.THP_FAULT_FALLBACK] += 1
 
 
 @called

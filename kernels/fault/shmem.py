@@ -10,6 +10,7 @@ from typing import Final
 from ..counters import Cause, Refusal, Vm
 from ..frames.account import add_rss, charge
 from ..frames.page_alloc import node_of, put_page
+from ..frames.page_table import table_nid
 from ..frames.rmap import cache_index
 from ..frames.swap_state import get_id, swap_free_slot
 from ..frames.vma import pseudo_vma
@@ -128,8 +129,7 @@ def shmem_fault(m, s, task, at, v, vpn, write):
     else:
         _fault_around(m, s, task, at, v, vpn)
     if m.pmd[at >> HPAGE_PMD_ORDER] == 0:
-        nid = m.task[task, Task.NID]
-        m.pmd[at >> HPAGE_PMD_ORDER] = PMD_TABLE | nid << PMD_NID_SHIFT
+        m.pmd[at >> HPAGE_PMD_ORDER] = PMD_TABLE | table_nid(m, task) << PMD_NID_SHIFT
     return SERVED
 
 

@@ -5,5 +5,6 @@ Imports ``jit``, ``words``, ``counters``, ``knobs`` and ``state``.  In reading o
 ``page_alloc`` (free frames), ``allotment`` (frames lent to shards), ``folio`` (huge
 pages and their splits), ``huge_memory.pyx`` and ``huge_memory_call`` (512 words at a
 time), ``swap_state`` (slots and entries), ``lru_batch`` (new pages), ``last_cpupid``
-(the last hint fault), ``account`` (charges), ``look_ahead`` (prefetches).
+(the last hint fault), ``account`` (charges), ``resident`` (pages by node),
+``look_ahead`` (prefetches).
 """

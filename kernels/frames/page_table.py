@@ -5,6 +5,7 @@ callers try these first, and go entry by entry only if a table is not alike.
 """
 
 from ..jit.compile import inlined
+from ..state import Task
 from ..words import (
     HPAGE_PMD_NR,
     HPAGE_PMD_ORDER,
@@ -15,6 +16,15 @@ from ..words import (
     PTE_WRITE,
     PTE_ZERO,
 )
+
+
+@inlined
+def table_nid(m, task):
+    """Return the node that a new page table of a task lies on.
+
+    The task's own, or the first of its zonelist if that has no memory.
+    """
+    return m.zonelist[m.task[task, Task.NID], 0]
 
 
 @inlined

@@ -1,6 +1,6 @@
 """Which node the pages that a page table maps are on: resident pages by node.
 
-``docs/model/page.md``; what /proc/PID/numa_maps counts as ``N0=..`` (gather_stats,
+``docs/model/page.md`` 12; what /proc/PID/numa_maps counts as ``N0=..`` (gather_stats,
 fs/proc/task_mmu.c).
 """
 

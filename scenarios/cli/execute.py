@@ -5,20 +5,20 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ...engine.errors import BadInput, printable
-from ..common.recording import recorded, split_recording
+from ..common.ratio_ranges import ratio_ranges
 from ..common.table import Row, legend, table
 from .progress import Progress
-from .say import located, own_place
+from .say import fail, located, own_place
 from .signals import Stop, Stopped
 
 if TYPE_CHECKING:
-    from ...engine.study.study import Study
+    from ...engine.study.study import Study, Variant
+    from ..common.typed import Typed
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -91,20 +91,14 @@ def run_scenario(
     from ...engine.run import check_output, run_study
     from ...engine.settings.cost_file import read_costs
     from ...engine.settings.costs import Costs
-    from ...engine.settings.parameters import fill, split_costs, split_settings
-    from ...engine.settings.settings import Settings
-    from ...engine.study.overrides import with_overrides
+    from ...engine.settings.parameters import fill
+    from ..common.typed import typed
 
     check_output(options.output, options.force)  # before a build that may take long
-    settings, costs = split_costs(settings)
-    settings, recording = split_recording(settings, module.Parameters)
-    settings, others = split_settings(module.Parameters, Settings, settings)
-    parameters = fill(module.Parameters, settings)
-    if options.costs is not None:
-        costs = read_costs(options.costs) | costs
-    checked = fill(Costs, costs, "cost.")
-    study = _build(module, parameters)
-    study = with_overrides(recorded(study, recording), others)
+    given = typed(module, settings)
+    measured = read_costs(options.costs) if options.costs is not None else {}
+    costs = fill(Costs, measured | given.costs, "cost.")
+    study = _built(module, given)
     with closing(Progress(study, stop.check)) as progress:
         rows = run_study(
             study,
@@ -112,37 +106,53 @@ def run_scenario(
             force=options.force,
             seed=options.seed,
             threads=options.threads,
-            costs=checked,
+            costs=costs,
             provenance={
                 "command": options.line,
                 "scenario": Path(str(module.__file__)).stem,
-                "parameters": json.dumps(
-                    asdict(parameters) | recording | others, default=str
-                ),
+                "parameters": json.dumps(given.described(), default=str),
             },
             progress=progress,
             opened=stop.opened,
+            uncertainty=_more_runs(progress, study, options),
         )
     return study, rows
 
 
-def _build(module: ModuleType, parameters: Any) -> "Study":
+def _built(module: ModuleType, given: "Typed") -> "Study":
     """Return the study of a scenario; raise BadInput if it does not build one."""
-    from ...engine.study.handed import place
-    from ...engine.study.study import Study
+    from ..common.typed import built
 
     try:
-        study = module.build(parameters)
+        return built(module, given)
     except Stopped:
         raise
     except BaseException as error:
         if isinstance(error, BadInput) or not own_place(error):
             raise
         raise BadInput(f"build must return a Study, got {located(error)}") from error
-    if not isinstance(study, Study):
-        got = f"{type(study).__name__}{place(module.build)}"
-        raise BadInput(f"build must return a Study, got {got}")
-    return study
+
+
+def _more_runs(
+    progress: Progress, study: "Study", options: argparse.Namespace
+) -> "Callable[[list[Variant]], None] | None":
+    """Return what ``run_study`` calls before runs with changed costs, if any are asked.
+
+    It says how many runs there are, once when it is made, and when it is called.
+    """
+    if not getattr(options, "uncertainty", False):
+        return None
+    from ...engine.settings.costs import uncertain_costs
+
+    own = sum(variant.costs is None for variant in study.variants)
+    most = 2 * len(uncertain_costs()) * own
+    fail(0, f"{own} variants, then at most {most} runs with changed costs")
+
+    def announce(variants: "list[Variant]") -> None:
+        fail(0, f"{len(variants)} runs with a cost halved or doubled")
+        progress.extend(variants)
+
+    return announce
 
 
 def show(study: "Study", rows: list[Row], options: argparse.Namespace) -> None:
@@ -154,6 +164,8 @@ def show(study: "Study", rows: list[Row], options: argparse.Namespace) -> None:
         got = f"{type(text).__name__}{place(study.report)}"
         raise BadInput(f"report must return a text, got {got}")
     print("\n".join(map(printable, text.split("\n"))))
+    if rows and "ratio_low" in rows[0]:
+        print(f"\n{ratio_ranges(study, rows)}")
     if options.explain:
         print(f"\n{legend(study, rows)}")
     show_output(options)

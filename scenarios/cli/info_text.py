@@ -13,12 +13,24 @@ from ..common.table import count, percent, seconds
 
 WIDTH = 80
 _HEAD = (
-    *("file", "title", "state", "software", "format", "command", "date", "host"),
+    *(
+        "file",
+        "title",
+        "verdict",
+        "state",
+        "software",
+        "format",
+        "command",
+        "date",
+        "host",
+    ),
     *("seed", "threads"),
 )
 #: Endings of names of fractions, which are shown as percent.
 _FRACTIONS = ("_share", "_fraction", "_fraction_end", "_utilisation")
 
+#: What no value says of a variant that has ended.
+_NONE = {"converged_ns": "never", "run_time_ns": "killed"}
 #: Parts of names of settings that are bytes.
 _SIZES = ("memory", "bytes", "size", "mapped")
 MIB = 1 << 20
@@ -47,7 +59,7 @@ def visible(text: str) -> str:
 def _head(found: Mapping[str, Any]) -> str:
     lines = []
     for name in _HEAD:
-        if name in found:
+        if found.get(name, ""):
             indent = " " * 12
             text = textwrap.wrap(visible(str(found[name])), WIDTH - len(indent))
             lines += [f"{name:<12}{text[0] if text else ''}".rstrip()]
@@ -138,6 +150,8 @@ def _summary(found: Mapping[str, Any]) -> Iterator[str]:
     rows, units = found["rows"], found["units"]
     lines = []
     for name, unit in units.items():
+        if _is_cause(name):
+            continue
         if isinstance(rows[0][name], Mapping):
             lines += _by_reason(name, rows)
         else:
@@ -162,10 +176,10 @@ def _by_reason(name: str, rows: Sequence[Row]) -> list[tuple[str, str, list[str]
 def figure(name: str, unit: str, value: float | None, ended: bool) -> str:
     """Return a value of ``/summary`` for people, with the unit that it is scaled to.
 
-    ``-`` is not written; of a variant that has ended, a time that is none is ``never``.
+    ``-`` is not written; a variant that has ended may have a reason for it.
     """
     if value is None:
-        return "never" if ended and unit == "ns" and name == "converged_ns" else "-"
+        return _NONE.get(name, "-") if ended else "-"
     if unit == "ns":
         return seconds(value)
     if unit == "byte":
@@ -180,20 +194,42 @@ def _shown(unit: str) -> str:
     return "" if unit in ("1", "ns", "byte") else unit
 
 
+def _is_cause(name: str) -> bool:
+    """Tell whether a variable of ``/summary`` is a part of the time of the job."""
+    return name.startswith("time_") and name.endswith("_ns")
+
+
 def _times(found: Mapping[str, Any]) -> Iterator[str]:
-    """Yield blocks of where the time of all tasks went."""
+    """Yield blocks of where time went: of the job, or of all tasks until a kill."""
     rows = found["rows"]
-    totals = [sum(row["time_by_cause"].values()) for row in rows]
+    names = [name for name in found["units"] if _is_cause(name)]
+    means = {
+        name[len("time_") : -len("_ns")]: [row[name] or 0 for row in rows]
+        for name in names
+    }
+    yield from _by_cause(found, "time by cause, mean over tasks", means)
+    if not names or not all(row["ended"] for row in rows):
+        causes = rows[0]["time_by_cause"]
+        sums = {
+            cause: [row["time_by_cause"][cause] for row in rows] for cause in causes
+        }
+        yield from _by_cause(found, "time by cause, all tasks together", sums)
+
+
+def _by_cause(
+    found: Mapping[str, Any], title: str, times: Mapping[str, Sequence[int]]
+) -> Iterator[str]:
+    """Yield blocks of times, and which share of their sum each is."""
+    totals = [sum(column) for column in zip(*times.values(), strict=True)]
     if not any(totals):
         return
-    lines = []
-    for cause in rows[0]["time_by_cause"]:
-        times = [row["time_by_cause"][cause] for row in rows]
-        if any(times):
-            cells = map(_with_share, times, totals)
-            lines.append((cause, "", list(cells)))
+    lines = [
+        (cause, "", list(map(_with_share, values, totals)))
+        for cause, values in times.items()
+        if any(values)
+    ]
     lines.append(("total", "", [seconds(total) if total else "-" for total in totals]))
-    yield from _blocks(found, "time by cause, all tasks together", lines)
+    yield from _blocks(found, title, lines)
 
 
 def _with_share(time: int, total: int) -> str:

@@ -30,6 +30,7 @@ def explained(module: ModuleType) -> str:
     """Return a scenario's docstring, and its parameters with defaults and choices."""
     from ...engine.machines.presets import PRESETS
     from ...engine.settings.parameters import describe
+    from ..common.sampling import Sampling
 
     settings = [
         (f"  {name}={value}", text) for name, value, text in describe(module.Parameters)
@@ -38,6 +39,9 @@ def explained(module: ModuleType) -> str:
     lines = [(module.__doc__ or "").strip(), "", "parameters (--set KEY=VALUE):"]
     for left, text in settings:
         lines += row(left, width, text)
+    lines += ["", "every scenario also takes:"]
+    for name, value, text in describe(Sampling):
+        lines += row(f"  {name}={value}", width, text)
     machines = f"machines: {', '.join(PRESETS)}, or a file (README)"
     return "\n".join([*lines, "", machines])
 

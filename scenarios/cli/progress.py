@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ...engine.study.study import label
@@ -59,6 +59,12 @@ class Progress:
             return
         self.bar.set_postfix_str(f"simulated {seconds(now_ns)}", refresh=False)
         self.bar.update(accesses)
+
+    def extend(self, variants: "Sequence[Variant]") -> None:
+        """Expect more variants, after those of the study."""
+        self.variants = (*self.variants, *variants)
+        self.total += sum(variant.accesses for variant in variants)
+        self.bar.total = self.total or None
 
     def close(self) -> None:
         """Leave the bar as it is."""

@@ -11,17 +11,44 @@ from typing import NamedTuple
 
 from ...engine.errors import BadInput
 from ...engine.machines import spec
+from ...engine.machines.choice import MachineChoice
 from ...engine.machines.machine import Machine
 from ...engine.settings.settings import Settings
 from ...engine.settings.sizes import format_size
 from ...engine.simulation import Simulation
+from ...engine.state.process import Region, Task
+from ...engine.state.world import flush_ns
+from ...engine.study.columns import Column
 from ...engine.study.study import Variant
 from ...engine.workloads.kinds import Sweep, Uniform
 from ...kernels.words import PAGE_SIZE
 from . import mechanism
+from .question_columns import hidden_share
 from .tasks import ends, move_tasks, start_tasks
 
 TASKS = 32
+
+
+#: One thread moves all memory while the others wait, or each moves its own part.
+EAGER_BY = ("one", "each")
+#: What ``run_job`` says of the call that moves or marks the memory.
+CALL = (
+    Column(
+        "call_ns",
+        "call",
+        "ns",
+        "longest call that moved or marked the memory at once",
+        style="hidden",
+    ),
+    Column(
+        "call_flushes",
+        "flushes",
+        "1",
+        "TLB flushes of those calls",
+        style="hidden",
+    ),
+    hidden_share("flush_share", "share of the time of those calls in TLB flushes"),
+)
 
 
 class MovedJob(NamedTuple):
@@ -31,12 +58,14 @@ class MovedJob(NamedTuple):
     tasks    threads
     touches  accesses to each page after the move, on average
     refs     cache lines that an access stands for
+    eager_by  who moves the memory if it is moved at once: one of ``EAGER_BY``
     """
 
     pages: int
     tasks: int = TASKS
     touches: int = 5
     refs: int = 64
+    eager_by: str = "one"
 
     @property
     def accesses(self) -> int:
@@ -44,9 +73,14 @@ class MovedJob(NamedTuple):
         return self.pages * (1 + self.touches)
 
 
-def machine_of(text: str, memory: int) -> Machine:
-    """Return a machine of ``memory`` bytes; BadInput if threads cannot move in it."""
-    machine = spec.machine(text, memory)
+def machine_of(
+    choice: MachineChoice, memory: int | None, preset_memory: int | None = None
+) -> Machine:
+    """Return the machine that ``spec.machine`` does.
+
+    Raises BadInput if threads cannot move in it.
+    """
+    machine = spec.machine(choice, memory, preset_memory)
     ends(machine)
     return machine
 
@@ -84,10 +118,11 @@ def variants(
     ]
 
 
-def run_job(simulation: Simulation, job: MovedJob, name: str) -> dict[str, int]:
+def run_job(simulation: Simulation, job: MovedJob, name: str) -> dict[str, float]:
     """Touch the memory, move, give mechanism ``name`` its chance, and work on.
 
-    Returns ``numa_pte_updates``: the pages that were marked for a hint fault.
+    Returns ``numa_pte_updates``, the pages that were marked for a hint fault, and the
+    values of ``CALL``.
     """
     home, away = ends(simulation.machine)
     process = simulation.spawn("job")
@@ -110,7 +145,7 @@ def run_job(simulation: Simulation, job: MovedJob, name: str) -> dict[str, int]:
     )
     move_tasks(simulation, tasks, away)
     simulation.synchronize()
-    mechanism.repair(simulation, tasks[0], region, name, away)
+    call = _bring_memory(simulation, job, tasks, region, name, away)
     simulation.synchronize()
     count = slab * job.touches
     simulation.run(
@@ -120,4 +155,43 @@ def run_job(simulation: Simulation, job: MovedJob, name: str) -> dict[str, int]:
         ],
         tail=(slab + count) // 10,
     )
-    return {"numa_pte_updates": simulation.total("numa_pte_updates")}
+    return {"numa_pte_updates": simulation.total("numa_pte_updates"), **call}
+
+
+def _bring_memory(
+    simulation: Simulation,
+    job: MovedJob,
+    tasks: Sequence[Task],
+    region: Region,
+    name: str,
+    away: int,
+) -> dict[str, float]:
+    """Let a mechanism move or mark the memory; return the values of ``CALL``."""
+    flushes = simulation.total("tlb_flushes")
+    before = [simulation.clock(task) for task in tasks]
+    if name == "eager" and job.eager_by == "each":
+        _move_own_part(simulation, tasks, region, away)
+    else:
+        mechanism.repair(simulation, tasks[0], region, name, away)
+    clocks = zip(tasks, before, strict=True)
+    took = [simulation.clock(task) - then for task, then in clocks]
+    flushes = simulation.total("tlb_flushes") - flushes
+    spent = flushes * flush_ns(simulation, region.process)
+    return {
+        "call_ns": max(took),
+        "call_flushes": flushes,
+        "flush_share": spent / max(1, sum(took)),
+    }
+
+
+def _move_own_part(
+    simulation: Simulation, tasks: Sequence[Task], region: Region, away: int
+) -> None:
+    """Let each thread move its own part to a node, all at the same time.
+
+    By move_pages(2), which holds the process's mmap_lock for reading: threads that call
+    mbind(2) would wait for each other (mmap_write_lock in do_mbind, to 6.6).
+    """
+    slab = region.pages // len(tasks)
+    for i, task in enumerate(tasks):
+        simulation.move_pages(task, region, away, first=i * slab, pages=slab)

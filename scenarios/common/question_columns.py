@@ -15,6 +15,11 @@ def share(name: str, heading: str, text: str) -> Column:
     return Column(name, heading, "1", text, dtype="f8", style="percent")
 
 
+def hidden_share(name: str, text: str) -> Column:
+    """Return a column of fractions that only the file has."""
+    return Column(name, name, "1", text, dtype="f8", style="hidden")
+
+
 def moment(name: str, heading: str, text: str) -> Column:
     """Return a column of times in ns, NaN if what ``text`` says never happened."""
     return Column(name, heading, "ns", text, dtype="f8", style="seconds")

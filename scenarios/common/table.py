@@ -16,7 +16,7 @@ from ...engine.settings.costs import Costs
 from ...engine.study.columns import Column
 from ...engine.study.figures import count, percent, ratio, seconds
 from ...engine.study.study import Study, label, named
-from ...engine.study.verdict import name_of, unscanned, verdict_of, was_killed
+from ...engine.study.verdict import UNENDED, name_of, unscanned, verdict_of, was_killed
 from ...kernels.counters import Refusal
 
 #: A row of ``run_study``: the columns of one variant, and its name.
@@ -143,12 +143,12 @@ def _shown(study: Study, column: Column, rows: Sequence[Row]) -> list[Shown]:
         return [Shown(heading, [count(value) for value in values], column.long_name)]
     if column.style == "percent":
         cells = [
-            "-" if was_killed(row) and column.first else percent(value)
+            "-" if was_killed(row) and column.name in UNENDED else percent(value)
             for row, value in zip(rows, values, strict=True)
         ]
         return [Shown(column.heading, cells, column.long_name)]
     times = [
-        "killed" if was_killed(row) and column.style == "ratio" else _until(value)
+        "killed" if was_killed(row) and column.name in UNENDED else _until(value)
         for row, value in zip(rows, values, strict=True)
     ]
     shown = Shown(column.heading, times, column.long_name)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from ...engine.errors import BadInput
 from ...engine.machines import spec
+from ...engine.machines.choice import MachineChoice
 from ...engine.machines.machine import Machine, cpus_of
 from ...engine.simulation import Simulation
 from ...engine.state.process import Process, Task
@@ -41,16 +42,16 @@ def ends(machine: Machine) -> tuple[int, int]:
     return home, farthest[len(farthest) // 2]
 
 
-def machine_with(text: str, each: int) -> Machine:
-    """Return the machine that ``text`` names, with ``each`` bytes or more at both ends.
+def machine_with(choice: MachineChoice, each: int) -> Machine:
+    """Return the machine that a user chose, with ``each`` bytes or more at both ends.
 
     Raises BadInput as ``ends`` does.
     """
-    machine = spec.machine(text, 2 * each)
+    machine = spec.machine(choice, 2 * each)
     least = min(machine.memory[node] for node in ends(machine))
     if least >= each:
         return machine
-    return spec.machine(text, 2 * each * -(-each // least))
+    return spec.machine(choice, 2 * each * -(-each // least))
 
 
 def start_tasks(

@@ -17,12 +17,12 @@ class Distinct(NamedTuple):
     """The distinct values of an array, in the order of their first appearance.
 
     first  int64[values], where each appears first
-    index  int64[n], the index in ``values`` of each item
+    which  int64[n], the index in ``values`` of each item
     """
 
     values: np.ndarray
     first: np.ndarray
-    index: np.ndarray
+    which: np.ndarray
 
 
 def distinct(items: np.ndarray) -> Distinct:
@@ -55,7 +55,7 @@ class AddressMap:
         blocks = distinct(vpn >> BLOCK_SHIFT)
         numbers = [dense.setdefault(one, len(dense)) for one in blocks.values.tolist()]
         within = vpn & ((1 << BLOCK_SHIFT) - 1)
-        return (np.array(numbers, np.int64)[blocks.index] << BLOCK_SHIFT) | within
+        return (np.array(numbers, np.int64)[blocks.which] << BLOCK_SHIFT) | within
 
     def blocks(self, process: int) -> int:
         """Return how many blocks a process has touched so far."""

@@ -2,11 +2,12 @@
 
 Each process of the trace becomes a process, the 2 MiB blocks that it touches one
 region, and each thread a task.  Accesses keep their order in time, whatever thread they
-are of.  Each is on the CPU of the trace, or on the CPU of the thread's number if the
-trace has no CPUs, modulo the CPUs of the machine.  If the trace has times, no access
-comes before its time.  After every ``repair_every`` accesses the mechanism is applied
-to all memory; ``eager`` moves it to the node of the first task of each process.  The
-trace is read as a stream.
+are of.  Each is on the CPU of the trace; if the machine has none of that number, or if
+the trace has no CPUs and the threads are numbered, on the CPU of that rank among those
+that the machine has, from their beginning again at their end.  If the trace has times,
+no access comes before its time.  After every ``repair_every`` accesses the mechanism is
+applied to all memory; ``eager`` moves it to the node of the first task of each process.
+The trace is read as a stream.
 """
 
 import sys
@@ -17,6 +18,13 @@ import numpy as np
 
 from ...engine.errors import BadInput
 from ...engine.machines import spec
+from ...engine.machines.choice import (
+    MachineChoice,
+    machine_field,
+    memory_field,
+    with_memory,
+)
+from ...engine.machines.cpu_numbers import Cpus
 from ...engine.settings.settings import Settings
 from ...engine.simulation import Simulation
 from ...engine.state.process import Process, Region, Task
@@ -30,12 +38,16 @@ from . import dense
 
 COLUMNS = (
     *hide(SUMMARY, "converged_ns"),
-    Column("lines", "lines", "1", "lines of the trace"),
-    Column("bad_lines", "bad lines", "1", "malformed lines left out"),
-    Column("skipped", "skipped", "1", "lines that are no access to user data"),
-    Column("dropped", "dropped", "1", "accesses of processes that were killed"),
+    Column("lines", "lines", "line", "lines of the trace"),
+    Column("bad_lines", "bad lines", "line", "malformed lines left out"),
+    Column("skipped", "skipped", "line", "lines that are no access to user data"),
+    Column("dropped", "dropped", "event", "accesses of processes that were killed"),
     Column("distinct_pages", "pages", "page", "distinct pages that the trace touches"),
 )
+
+
+#: Of a preset.
+RAM = 64 << 30
 
 
 @dataclass(frozen=True)
@@ -43,12 +55,8 @@ class Parameters:
     """What can be set."""
 
     file: str = field(metadata={"help": "perf.data, perf script or lackey text"})
-    machine: str = field(
-        default="4s", metadata={"help": "machine preset, or a file of numactl output"}
-    )
-    memory: int = field(
-        default=64 << 30, metadata={"kind": "size", "help": "RAM of the machine"}
-    )
+    machine: MachineChoice = machine_field("4s")
+    memory: int = memory_field(RAM)
     mechanism: str = field(
         default="none",
         metadata={"choices": mechanism.MECHANISMS, "help": "lazy-migration mechanism"},
@@ -74,7 +82,8 @@ class Parameters:
 
 def build(parameters: Parameters) -> Study:
     """Return the study; BadInput if the file or the machine does not fit."""
-    machine = spec.machine(parameters.machine, parameters.memory)
+    machine = spec.machine(parameters.machine, parameters.memory, RAM)
+    parameters = with_memory(parameters, machine)
     if not len(machine.cpu_node):
         raise BadInput(f"machine must have CPUs, got {machine.name}")
     recorded = trace.open_trace(
@@ -97,6 +106,7 @@ def build(parameters: Parameters) -> Study:
         "mechanism",
         (variant,),
         COLUMNS,
+        varied=mechanism.VARIED,
     )
 
 
@@ -124,6 +134,7 @@ class _Replay:
     def __init__(self, simulation: Simulation, parameters: Parameters) -> None:
         self.simulation, self.parameters = simulation, parameters
         self.addresses, self.threads = dense.AddressMap(), dense.ThreadMap()
+        self.cpus = Cpus(simulation.machine)
         self.processes: dict[int, Process] = {}
         self.tasks: dict[tuple[int, int], Task] = {}
         self.touched: dict[int, np.ndarray] = {}
@@ -214,7 +225,7 @@ class _Replay:
         """Return bool[n]: whether the process of each access is alive."""
         pids = dense.distinct(process)
         alive = [self.processes[pid].alive for pid in pids.values.tolist()]
-        return np.array(alive, bool)[pids.index]
+        return np.array(alive, bool)[pids.which]
 
     @staticmethod
     def _region(process: Process) -> Region:
@@ -226,11 +237,11 @@ class _Replay:
         """Return the machine's CPU for each recorded one, -1 for -1."""
         numbers = dense.distinct(recorded)
         cpus = [self._cpu(number) for number in numbers.values.tolist()]
-        return np.array(cpus, np.int64)[numbers.index]
+        return np.array(cpus, np.int64)[numbers.which]
 
     def _cpu(self, number: int) -> int:
         """Return the machine's CPU for a recorded one, -1 for -1."""
-        return -1 if number < 0 else number % len(self.simulation.machine.cpu_node)
+        return -1 if number < 0 else self.cpus.of(number)
 
     def _tasks(
         self, chunk: trace.TraceChunk, cpu: np.ndarray
@@ -244,14 +255,14 @@ class _Replay:
             cpu[first].tolist(),
             strict=True,
         )
-        return [self._task(*key) for key in keys], threads.index
+        return [self._task(*key) for key in keys], threads.which
 
     def _task(self, pid: int, tid: int, cpu: int) -> Task:
         """Return the task of a thread, which begins where its first access is."""
         number = self.threads.number(pid, tid)
         task = self.tasks.get((pid, tid))
         if task is None:
-            cpu = self._cpu(number) if cpu < 0 else cpu
+            cpu = self.cpus.nth(number) if cpu < 0 else cpu
             task = self.simulation.start_task(self.processes[pid], cpu)
             self.tasks[pid, tid] = task
         return task

@@ -8,32 +8,18 @@ from dataclasses import fields, replace
 from typing import Any
 
 from ...engine.errors import BadInput, did_you_mean
+from ...engine.settings.linux_names import our_name
 from ...engine.settings.numa_balancing import MODES as BALANCING_MODES
 from ...engine.settings.settings import Settings
 
 _GROUPS = ("thp", "khugepaged", "balancing")
 #: Settings that only have the name of their sysctl.
 _SYSCTLS = {
-    "kernel.numa_balancing": "balancing.mode",
-    "kernel.numa_balancing_promote_rate_limit_MBps": (
-        "balancing.promote_rate_limit_mbps"
+    "balancing.mode": "kernel.numa_balancing",
+    "balancing.promote_rate_limit_mbps": (
+        "kernel.numa_balancing_promote_rate_limit_MBps"
     ),
-    "vm.zone_reclaim_mode": "khugepaged.node_reclaim",
-}
-#: Other names of settings: sysctls before 5.13, and files elsewhere in sysfs.
-_ALIASES = {
-    "kernel.numa_balancing_scan_delay_ms": "balancing.scan_delay_ms",
-    "kernel.numa_balancing_scan_period_min_ms": "balancing.scan_period_min_ms",
-    "kernel.numa_balancing_scan_period_max_ms": "balancing.scan_period_max_ms",
-    "kernel.numa_balancing_scan_size_mb": "balancing.scan_size_mb",
-    "numa.demotion_enabled": "balancing.demotion",
-    "thp.khugepaged.defrag": "khugepaged.defrag",
-    "thp.khugepaged.pages_to_scan": "khugepaged.pages_to_scan",
-    "thp.khugepaged.scan_sleep_millisecs": "khugepaged.scan_sleep_millisecs",
-    "thp.khugepaged.alloc_sleep_millisecs": "khugepaged.alloc_sleep_millisecs",
-    "thp.khugepaged.max_ptes_none": "khugepaged.max_ptes_none",
-    "thp.khugepaged.max_ptes_swap": "khugepaged.max_ptes_swap",
-    "thp.khugepaged.max_ptes_shared": "khugepaged.max_ptes_shared",
+    "khugepaged.node_reclaim": "vm.zone_reclaim_mode",
 }
 #: Settings without a counterpart: the model never overcommits or reads ahead from swap.
 _WITHOUT_EFFECT = ("vm.overcommit_memory", "vm.page-cluster")
@@ -45,9 +31,7 @@ MOST = 1 << 48
 
 #: What Linux has (2.6.32 to 6.18) and the model does not.
 _NOT_MODELLED = frozenset(
-    "kernel.numa_balancing_hot_threshold_ms kernel.numa_balancing_migrate_deferred"
-    " kernel.numa_balancing_settle_count"
-    " balancing.settle_count balancing.migrate_deferred"
+    "balancing.settle_count balancing.migrate_deferred"
     " khugepaged.full_scans khugepaged.pages_collapsed"
     " thp.debug_cow thp.hpage_pmd_size thp.shmem_enabled thp.shrink_underused"
     " thp.split_underused_thp swap.vma_ra_enabled"
@@ -104,10 +88,10 @@ def changed(settings: Settings, setting: str, value: str) -> Settings:
     if setting in _WITHOUT_EFFECT:
         _number(setting, value)
         return settings
-    full = (_SYSCTLS | _ALIASES).get(setting, setting)
+    full = our_name(setting)
     group, _, name = full.partition(".")
     known = _known()
-    if full not in known or (full == setting and full in _SYSCTLS.values()):
+    if full not in known or (full == setting and full in _SYSCTLS):
         raise _unknown(setting, known)
     if full == "balancing.mode":
         number = _number(setting, value)
@@ -122,13 +106,13 @@ def changed(settings: Settings, setting: str, value: str) -> Settings:
 
 
 def _unknown(setting: str, known: dict[str, Any]) -> BadInput:
-    if setting in _NOT_MODELLED or _MTHP.fullmatch(setting):
+    if our_name(setting) in _NOT_MODELLED or _MTHP.fullmatch(our_name(setting)):
         return NotModelled(f"lazynuma does not model {setting}")
-    names = [*known, *_SYSCTLS, *_ALIASES, *_NOT_MODELLED]
-    return BadInput(
-        f"setting must be one that Linux has, got"
-        f" {shown(setting)}{did_you_mean(setting, names)}"
-    )
+    names = [*known, *_SYSCTLS.values(), *_NOT_MODELLED]
+    hint = did_you_mean(setting, names)
+    if setting in _SYSCTLS:
+        hint = f" (did you mean {_SYSCTLS[setting]}?)"
+    return BadInput(f"setting must be one that Linux has, got {shown(setting)}{hint}")
 
 
 def _known() -> dict[str, Any]:

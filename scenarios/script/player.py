@@ -26,6 +26,7 @@ from ...kernels.knobs import Mechanism, Mode
 from ...kernels.words import HPAGE_PMD_NR, PAGE_SHIFT, PAGE_SIZE
 from .grammar import MAIN, NODELESS, Operation, pages, refusal
 from .linux_settings import MOVE_STATUS, NODE_WEIGHT, changed
+from .node_numbers import node_of, with_nodes, with_numbers
 
 #: One record, as ``lazynuma replay --json`` prints it.
 Record = dict[str, Any]
@@ -89,7 +90,8 @@ class Player:
         """
         for operation in self._operations:
             for record in self._do(operation):
-                yield {"line": operation.line} | record
+                found = with_numbers(self._sim.machine, record)
+                yield {"line": operation.line} | found
 
     def _do(self, operation: Operation) -> list[Record]:
         """Do one operation; return its records."""
@@ -98,7 +100,8 @@ class Player:
             return [self._death(name)]
         try:
             method = getattr(self, f"_{operation.name}")
-            records = method(name, **operation.arguments) or []
+            arguments = with_nodes(self._sim.machine, operation.arguments)
+            records = method(name, **arguments) or []
         except Segfault as fault:
             dying = self._tasks[name].process
             if dying is self._tasks[MAIN].process:
@@ -181,7 +184,8 @@ class Player:
     def _set(self, process: str, setting: str, value: str) -> list[Record]:
         node = NODE_WEIGHT.fullmatch(setting)
         if node:
-            return _result(self._set_weight(int(node[1]), int(value)))
+            number = node_of(self._sim.machine, int(node[1]))
+            return _result(self._set_weight(number, int(value)))
         if setting == MOVE_STATUS:
             self._tells_status = value == "1"
         else:

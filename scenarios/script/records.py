@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from ...engine.machines.machine import Machine
+from ...engine.output.counter_names import MEANINGS
 from ...engine.simulation import Simulation
 from ...engine.state.observation import STATES
 from ...engine.study.columns import SUMMARY, Field, Records
@@ -59,12 +60,7 @@ RECORDS = (
         "index of the record",
         (
             _LINE,
-            *(
-                Field(
-                    one.name.lower(), "1", f"{one.name.lower()} since the last record"
-                )
-                for one in COUNTERS
-            ),
+            *(Field(one.name.lower(), *MEANINGS[one]) for one in COUNTERS),
         ),
     ),
     Records(

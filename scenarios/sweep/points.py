@@ -16,9 +16,9 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from ...engine.errors import BadInput, did_you_mean
-from ...engine.settings.costs import Costs
-from ...engine.settings.parameters import fill, parse_settings, split_costs
+from ...engine.settings.parameters import parse_settings
 from ..cli.find import find_scenario
+from ..common.typed import typed
 
 _KEYS = ("scenario", "seeds", "set", "grid", "zip")
 #: A sweep of a million points is a mistake: each is a file.
@@ -175,9 +175,7 @@ def _points(
 
 def _check(module: ModuleType, point: Point) -> None:
     """Raise BadInput if a point's settings are not the scenario's."""
-    settings, costs = split_costs(point.settings)
-    fill(module.Parameters, settings)
-    fill(Costs, costs, "cost.")
+    typed(module, point.settings)
 
 
 def _digest(module: ModuleType, points: tuple[Point, ...]) -> str:

@@ -18,15 +18,15 @@ from concurrent.futures import (
 )
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...engine.errors import BadInput, LazyNumaError
 from ...engine.settings.costs import Costs
-from ...engine.settings.parameters import fill, split_costs
+from ...engine.settings.parameters import fill
 from ..cli.find import find_scenario
 from ..cli.say import located
+from ..common.typed import built, typed
 from .folder import Folder
 from .points import Point, Sweep
 
@@ -49,11 +49,10 @@ class Outcome(NamedTuple):
 
 
 def study_of(sweep: Sweep, point: Point) -> Any:
-    """Return (study, parameters, costs) of a point."""
+    """Return (study, what was typed, costs) of a point."""
     module = find_scenario(sweep.scenario)
-    settings, costs = split_costs(point.settings)
-    parameters = fill(module.Parameters, settings)
-    return module.build(parameters), parameters, fill(Costs, costs, "cost.")
+    given = typed(module, point.settings)
+    return built(module, given), given, fill(Costs, given.costs, "cost.")
 
 
 def run_point(folder: Folder, point: Point, threads: int) -> Outcome:
@@ -81,7 +80,7 @@ def _run(folder: Folder, point: Point, threads: int) -> None:
     from ...engine.run import run_study
 
     sweep = folder.sweep
-    study, parameters, costs = study_of(sweep, point)
+    study, given, costs = study_of(sweep, point)
     run_study(
         study,
         output=folder.file(point),
@@ -91,7 +90,7 @@ def _run(folder: Folder, point: Point, threads: int) -> None:
         costs=costs,
         provenance={
             "scenario": Path(sweep.scenario).stem,
-            "parameters": json.dumps(asdict(parameters), default=str),
+            "parameters": json.dumps(given.described(), default=str),
             "sweep": sweep.digest,
             "point": json.dumps({key: point.settings[key] for key in sweep.varied}),
         },

@@ -386,9 +386,10 @@ def balanced_machine(rng, huge):
     machine = from_slit(
         kind, memory, (cpus,) * fast + (0,) * slow, distance, (0,) * nodes
     )
+    tiers = (0,) * fast + (1,) * slow
     if rng.random() < 0.3:
-        machine = replace(machine, tier=tuple(range(nodes)))
-    return machine
+        tiers = tuple(range(nodes))
+    return replace(machine, tier=tiers)
 
 
 def balanced_world(rng, huge):
@@ -423,10 +424,16 @@ def balanced_world(rng, huge):
     return balanced_machine(rng, huge), options
 
 
+def flushing(options, seed):
+    """Return the settings; calls of every fourth story flush once a batch (6.3)."""
+    return replace(options, migrate_pages_batch=seed % 4 == 2)
+
+
 def balanced_story(seed, steps, huge=True, kind=Pair, shares=False):
     """The same with NUMA balancing: tasks that share memory and work for long."""
     rng = random.Random(seed)
     machine, options = balanced_world(rng, huge)
+    options = flushing(options, seed)
     pair = kind(machine, options, rng.randrange(1 << 62))
     pair.shares = shares
     start(pair, rng)
@@ -445,6 +452,7 @@ def story(seed, steps, huge=True, kind=Pair, shares=False):
     """Drive both with one random story and compare after every step."""
     rng = random.Random(seed)
     machine, options = world(rng, huge)
+    options = flushing(options, seed)
     pair = kind(machine, options, rng.randrange(1 << 62))
     pair.shares = shares
     nodes, pages = len(machine.memory), sum(machine.memory) >> 12

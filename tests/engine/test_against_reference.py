@@ -1,6 +1,7 @@
 """The engine against the slow model: random operations, everything equal after each."""
 
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import example, given, settings
@@ -211,6 +212,7 @@ def starved():
     machine = from_slit(
         "tiers", (4 * MIB, 8 * MIB), (2, 0), [[10, 20], [20, 10]], (0, 0)
     )
+    machine = replace(machine, tier=(0, 1))
     options = Settings(shards=1, balancing=Balancing(mode="both", demotion=True))
     pair = Pair(machine, options, 1)
     for node, size, cpu in ((1, 8, 0), (0, 6, 1)):

@@ -17,6 +17,7 @@ import xarray as xr
 from common.run_files import NODES, counters, process, writer
 from lazynuma.engine.errors import BadInput
 from lazynuma.engine.output import space
+from lazynuma.engine.output.counter_names import MEANINGS
 from lazynuma.engine.output.describe import describe
 from lazynuma.engine.output.growing import ROWS
 from lazynuma.engine.output.lock import is_locked
@@ -64,8 +65,7 @@ def write(path: Path, epochs: int = 5, second: int = 0, **changes) -> Path:
     file.summary(0, row(5))
     if second:
         file.summary(second, row(5 + second))
-    times = {"setup_s": 0.5, "run_s": 2.0, "output_s": 0.25, "compile_s": 0.0}
-    file.runtime(0, times)
+    file.runtime(0, {"setup_s": 0.5, "run_s": 2.0, "output_s": 0.25, "compile_s": 0.0})
     file.close(RunState.DONE)
     return path
 
@@ -89,9 +89,32 @@ def test_summary_has_named_variants_and_fill_values(path):
     assert summary.reason.values.tolist() == [r.name.lower() for r in Refusal]
     assert summary.pages_refused_by.dims == ("mechanism", "reason")
     assert summary.pages_refused_by.sel(mechanism="none", reason="busy") == 7
-    assert summary.faults.values.tolist() == [5, -1]
+    assert summary.faults[0] == 5 and np.isnan(summary.faults[1])
+    assert summary.faults.mean() == 5
+    raw = group(path, "summary", mask_and_scale=False)
+    assert raw.faults.dtype == np.int64 and raw.faults.values.tolist() == [5, -1]
     assert summary.local_fraction[0] == 5 and np.isnan(summary.local_fraction[1])
     assert summary.run_time_ns.attrs["units"] == "ns"
+
+
+def test_a_verdict_is_there_before_the_file_is_closed(tmp_path):
+    file = writer(tmp_path / "run.h5")
+    with h5py.File(tmp_path / "run.h5", "r", swmr=True) as reading:
+        assert reading.attrs["verdict"] == b""
+    file.verdict("é wins" + "é" * 2000)
+    with h5py.File(tmp_path / "run.h5", "r", swmr=True) as reading:
+        assert reading.attrs["verdict"].decode() == "é wins" + "é" * 996
+    file.close(RunState.DONE)
+    with RunFile(tmp_path / "run.h5") as done:
+        assert done.attributes["verdict"].decode().startswith("é wins")
+
+
+def test_a_time_that_there_is_not_is_the_fill_value(tmp_path):
+    file = writer(tmp_path / "run.h5")
+    file.summary(0, row(5) | {"run_time_ns": float("nan")})
+    file.close(RunState.DONE)
+    summary = group(tmp_path / "run.h5", "summary")
+    assert summary.run_time_ns.values[0] == -1 and summary.faults.values[0] == 5
 
 
 def test_epochs_are_exact(path):
@@ -99,6 +122,7 @@ def test_epochs_are_exact(path):
     assert dict(epochs.sizes) == {
         "epoch": 2 * ROWS + 3,
         "node": NODES,
+        "cpu_node": NODES,
         "scan_result": len(ScanResult),
     }
     for epoch in (0, ROWS - 1, ROWS, 2 * ROWS + 2):
@@ -120,7 +144,8 @@ def test_nodes_that_a_variant_lacks_hold_the_fill_value(tmp_path):
     file.epoch(1, 1, counters(0, nodes=2), [])
     file.close(RunState.DONE)
     epochs = group(tmp_path / "run.h5", "epochs")
-    assert epochs.pgfault.values[1].tolist() == [0, len(Vm), -1]
+    assert epochs.pgfault.values[1, :2].tolist() == [0, len(Vm)]
+    assert np.isnan(epochs.pgfault.values[1, 2])
     assert not epochs.khugepaged_results.values.any()
 
 
@@ -160,7 +185,7 @@ def test_the_end_of_a_run(path):
         assert file.variants == ["none", "lazy_migcache"]
         assert file.run["epochs_done"] == file.epochs.rows == 2 * ROWS + 3
         assert file.runtime["run_s"][0] == 2.0
-        assert file.attributes["version"].tolist() == [1, 0]
+        assert file.attributes["version"].tolist() == [2, 0]
         provenance = json.loads(file.attributes["provenance"])
         assert provenance["parameters"]["seed"] == 7
     assert list(path.parent.glob("*.lock")) == []
@@ -172,10 +197,15 @@ def test_equal_runs_give_equal_bytes_in_all_but_run_and_runtime(path, tmp_path):
         assert group(path, name).identical(group(other, name))
 
 
-def test_describe_shows_state_and_summary(path):
-    text = describe(path)
-    assert re.search(r"^state +done$", text, re.M)
-    assert re.search(r"^faults +5 +-1$", text, re.M)
+def test_describe_has_state_and_summary(path):
+    found = describe(path)
+    assert found["state"] == "done" and found["format"] == "2.0"
+    assert [row["faults"] for row in found["rows"]] == [5, None]
+    assert found["rows"][0]["pages_refused_by"]["busy"] == 7
+    assert found["units"]["faults"] == "event"
+    # Two processes in each of 2 * ROWS + 3 epochs.
+    assert found["rows"][0]["time_by_cause"]["cow"] == 2 * (2 * ROWS + 3) * 103
+    json.dumps(found, allow_nan=False)
 
 
 @pytest.fixture(scope="module")
@@ -190,7 +220,8 @@ def test_two_dimensions_are_both_in_the_summary(grid):
     assert summary.workload.values.tolist() == ["numa01", "numa02"]
     assert summary.variant.values.tolist() == ["off", "split", "native"]
     assert summary.faults.dims == ("workload", "variant")
-    assert summary.faults.values.tolist() == [[5, -1, -1], [-1, 9, -1]]
+    raw = group(grid, "summary", mask_and_scale=False)
+    assert raw.faults.values.tolist() == [[5, -1, -1], [-1, 9, -1]]
     assert summary.pages_refused_by.dims == ("workload", "variant", "reason")
     cell = {"workload": "numa02", "variant": "split", "reason": "busy"}
     assert summary.pages_refused_by.sel(cell) == 11
@@ -201,10 +232,9 @@ def test_two_dimensions_can_be_read_and_described(grid):
     with RunFile(grid) as file:
         assert file.dimension == GRID["dimension"]
         assert file.variants == GRID["variants"]
-    text = describe(grid)
-    assert re.search(r"^workload( +numa01){3}( +numa02){3}$", text, re.M)
-    assert re.search(r"^variant( +off +split +native){2}$", text, re.M)
-    assert re.search(r"^faults +5 +-1 +-1 +-1 +9 +-1$", text, re.M)
+    rows = describe(grid)["rows"]
+    assert [(row["workload"], row["variant"]) for row in rows] == GRID["variants"]
+    assert [row["faults"] for row in rows] == [5, None, None, None, 9, None]
 
 
 def test_two_dimensions_must_be_a_grid(tmp_path):
@@ -216,15 +246,22 @@ def test_two_dimensions_must_be_a_grid(tmp_path):
 # --- docs/format.md -------------------------------------------------------------------
 
 
-def documented(*dimensions: str) -> set[tuple[str, str, str, str]]:
-    """Return (path, dtype, dimensions, unit) of every variable of docs/format.md."""
+def documented(text: int, *dimensions: str) -> set[tuple[str, str, str, str]]:
+    """Return (path, dtype, dimensions, unit) of every variable of docs/format.md.
+
+    text  bytes of the longest name of a variant
+    """
     rows = re.findall(r"^\| `(/.*?)` \|(.*?)\|(.*?)\|(.*?)\|", FORMAT.read_text(), re.M)
     found = set()
     for name, dtype, dims, unit in rows:
         for path in expand(name, dimensions):
             own = path.rpartition("/")[2] if "{dimension}" in name else dims.strip()
             along = own.replace("{dimension}", ", ".join(dimensions))
-            found.add((path, dtype.strip(), along, unit.strip()))
+            along = along.replace("{text}", f"text{text}")
+            counter = Vm.__members__.get(path.rpartition("/")[2].upper())
+            its_own = "" if counter is None else MEANINGS[counter][0]
+            of_it = unit.strip().replace("its own", its_own)
+            found.add((path, dtype.strip(), along, of_it))
     return found
 
 
@@ -257,7 +294,8 @@ def real(path: Path, columns: set[str]) -> set[tuple[str, str, str, str]]:
     found = set()
 
     def visit(name: str, item) -> None:
-        if isinstance(item, h5py.Group) or name in columns | {"snapshots/block"}:
+        bare = re.fullmatch(r"snapshots/block|\w+/text\d+", name)
+        if isinstance(item, h5py.Group) or name in columns or bare:
             return
         assert item.attrs["long_name"]
         found.add((f"/{name}", dtype_of(item), dims_of(item), item.attrs["units"]))
@@ -269,20 +307,20 @@ def real(path: Path, columns: set[str]) -> set[tuple[str, str, str, str]]:
 
 def test_the_document_agrees_with_a_file_of_two_dimensions(grid):
     columns = {f"summary/{c.name}" for c in SUMMARY if not c.by_reason}
-    scripts = {path for path in documented() if path[0].startswith(SCRIPTS)}
-    assert real(grid, columns) == documented(*GRID["dimension"]) - scripts
+    scripts = {path for path in documented(14) if path[0].startswith(SCRIPTS)}
+    assert real(grid, columns) == documented(14, *GRID["dimension"]) - scripts
 
 
 def test_the_document_agrees_with_a_file_of_a_script(tmp_path):
     path = write(tmp_path / "run.h5", records=RECORDS)
     columns = {f"summary/{c.name}" for c in SUMMARY if not c.by_reason}
-    assert real(path, columns) == documented("mechanism")
+    assert real(path, columns) == documented(13, "mechanism")
 
 
 def test_the_document_agrees_with_a_file(path):
     columns = {f"summary/{c.name}" for c in SUMMARY if not c.by_reason}
-    scripts = {path for path in documented() if path[0].startswith(SCRIPTS)}
-    assert real(path, columns) == documented("mechanism") - scripts
+    scripts = {path for path in documented(13) if path[0].startswith(SCRIPTS)}
+    assert real(path, columns) == documented(13, "mechanism") - scripts
     text = FORMAT.read_text()
     assert all(f"`{cause.name.lower()}`" in text for cause in Cause)
     with RunFile(path) as file:
@@ -293,6 +331,12 @@ def listed(title: str) -> list[str]:
     """Return the names in the paragraph of docs/format.md that begins with a title."""
     paragraph = re.search(rf"^{title}:(.*?)\.\n", FORMAT.read_text(), re.M | re.S)
     return re.findall(r"`(\w+)`", paragraph[1])
+
+
+def test_every_counter_has_a_meaning_of_its_own():
+    assert list(MEANINGS) == list(Vm)
+    assert {unit for unit, _ in MEANINGS.values()} == {"page", "event"}
+    assert len({text for _, text in MEANINGS.values()}) == len(Vm)
 
 
 def test_the_document_lists_all_counters_in_order():
@@ -319,7 +363,7 @@ def test_a_file_that_is_being_written_is_refused_even_with_force(tmp_path):
     with pytest.raises(BadInput, match="must not be in use"):
         writer(tmp_path / "run.h5", force=True)
     file.close(RunState.DONE)
-    assert describe(tmp_path / "run.h5")
+    assert describe(tmp_path / "run.h5")["state"] == "done"
 
 
 @pytest.mark.parametrize("place", ["no/run.h5", ".", "/proc/run.h5"])
@@ -372,7 +416,7 @@ def test_a_creation_that_fails_leaves_nothing(tmp_path, changes, error):
         ("snapshot", (0, 0, 0, BLOCKS, BLOCKS[1:]), "kind must be int8"),
         ("snapshot", (2, 0, 0, BLOCKS, BLOCKS), "variant must be from 0"),
         ("summary", (-1, row(1)), "variant must be from 0"),
-        ("summary", (0, {}), "summary must have accesses"),
+        ("summary", (0, {}), "summary must have run_time_ns"),
         ("summary", (0, row(1) | {"pages_refused_by": 1}), "must have shape"),
         ("runtime", (0, {"lunch_s": 1.0}), "stages must be setup_s"),
     ],
@@ -397,7 +441,7 @@ def test_what_is_no_run_file_is_refused(tmp_path, path):
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file.attrs["filetype"] = "statepoint"
     with h5py.File(tmp_path / "later.h5", "w") as file:
-        file.attrs.update(filetype="lazynuma-run", version=[2, 0])
+        file.attrs.update(filetype="lazynuma-run", version=[3, 0])
     (tmp_path / "short.h5").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "head.h5").write_bytes(whole[:20])
     (tmp_path / "text.h5").write_text("a table\n")

@@ -203,7 +203,7 @@ def test_costs_are_filled_apart():
     [
         ("cost.syscal_ns=7", "did you mean cost.syscall_ns"),
         ("cost.syscall_ns=-7", "cost.syscall_ns must be at least 0, got -7"),
-        ("cost.syscall_ns=slow", "cost.syscall_ns must be an integer"),
+        ("cost.syscall_ns=slow", "cost.syscall_ns must be a time such as 100ms"),
     ],
 )
 def test_refused_cost_is_named_in_full(pair, message):

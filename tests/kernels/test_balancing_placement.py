@@ -700,7 +700,7 @@ def test_tasks_spread_over_their_memory_in_the_end():
     homes = [set(w.nodes(region)) for region in regions]
     assert [{node} for node in nodes] == homes
     assert np.all(w.memory.numa[:, st.Numa.PREFERRED] == nodes)
-    assert w.sim.summary()["local_fraction"] == 1
+    assert w.sim.summary()["local_fraction_end"] == 1
 
 
 def test_of_idle_nodes_the_last_wins_where_a_group_is_spread():

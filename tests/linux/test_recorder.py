@@ -56,6 +56,17 @@ def test_machine_of_a_script():
     assert machine.memory == (1024, 256)
     assert machine.distance == (("10", "21"), ("21", "10"))
     assert record.machine("map A 4K\n").memory == (512,) * 4
+    for script in ("machine nodes=2 cpus=2,0\n", "map A 4K\nin kid thread T\n"):
+        with pytest.raises(record.Unrecorded, match="not recorded yet"):
+            record.machine(script)
+
+
+def test_a_status_is_compared():
+    """Of each page that a script moved."""
+    want = {"line": 3, "status": [1, -2]}
+    assert compare.differences([want], [want]) == []
+    other = {"line": 3, "status": [0, -2]}
+    assert compare.differences([want], [other]) == [(want, other)]
 
 
 @pytest.mark.parametrize(

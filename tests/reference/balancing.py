@@ -80,8 +80,9 @@ class Balancing:
 
     def below_cpus(self, n):
         """Tell whether a node is slower than every tier that has CPUs."""
-        tiers = [self.machine.tier[m] for m in self.cpu_nodes]
-        return self.machine.tier[n] > max(tiers, default=0)
+        size, tier = self.machine.memory, self.machine.tier
+        tiers = [tier[m] for m in self.cpu_nodes if size[m]]
+        return tier[n] > max(tiers, default=-1)
 
     def ms(self):
         return self.now // MS

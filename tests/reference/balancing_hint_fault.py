@@ -37,10 +37,12 @@ class BalancingHintFaults:
     def decide(self, task, vma, vpn, pfn, page, nr):
         """Return the Decision of a hint fault."""
         n, d = self.node_of(pfn), self.cpu(task)
-        if not self.mof(task, vma) or self.nodes[d].span == 0:
+        if not self.mof(task, vma):
             return Decision()
         if vma.mof:
             return Decision(self.misplaced(task, vma, vpn, pfn))
+        if self.nodes[d].span == 0:
+            return Decision()
         policy, _ = self.policy_of(task, vma)
         if policy.mode == Mode.DEFAULT:
             if n == d:

@@ -137,7 +137,7 @@ class Scans:
                 marked += 1
             vpn += pages
         if marked:
-            flush = self.flush(process)
+            flush = self.flushes(p, process, 1)
             cost = marked * self.costs.mark_pte_ns + flush
             self.charge(p, Cause.SCAN, cost)
             self.numas[p.id].stamp += 32 * cost

@@ -89,7 +89,8 @@ class MappingCalls:
                 changed += vars(pte) != before
         merge(region.process)
         self.flush_tlbs(region.process)
-        cost = changed * self.costs.mark_pte_ns + self.flush(region.process)
+        flush = self.flushes(task, region.process, 1)
+        cost = changed * self.costs.mark_pte_ns + flush
         self.syscall(task, cost)
 
     def protect(self, pte, prot):

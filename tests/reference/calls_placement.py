@@ -11,12 +11,37 @@ from lazynuma.kernels.knobs import Mode
 from .words import BLOCK, NoMemory, Pmd
 
 
+class Batches:
+    """The flushes of a call that moves pages, one a page or one a batch (6.3)."""
+
+    def __init__(self, settings):
+        self.batched = settings.migrate_pages_batch
+        self.flushes = self.pages = 0
+
+    def add(self, folio):
+        """Count a page or a folio that has moved."""
+        if not self.batched or folio:
+            self.flushes += 1
+            self.end()
+            return
+        self.flushes += self.pages == 0
+        self.pages = (self.pages + 1) % BLOCK
+
+    def end(self):
+        """Begin another batch with the next page."""
+        self.pages = 0
+
+
 class PlacementCalls:
     """A part of ``Reference`` (``model.py``)."""
 
     def set_mempolicy(self, task, policy):
-        task.policy = checked(policy, self.count)
+        policy = self.with_memory(checked(policy, self.count))
+        if policy is None:
+            return 22
+        task.policy = policy
         self.clocks[task.id].il_prev, self.clocks[task.id].il_left = self.count - 1, 0
+        return 0
 
     def set_mempolicy_home_node(self, task, region, node, first=0, pages=None):
         """Set the home node of each VMA of a range that may have one."""
@@ -62,7 +87,9 @@ class PlacementCalls:
         first=0,
         pages=None,
     ):
-        policy = checked(policy, self.count)
+        policy = self.with_memory(checked(policy, self.count))
+        if policy is None:
+            return 22
         if lazy is not None:
             if not self.settings.mpol_mf_lazy:
                 return 22
@@ -95,13 +122,12 @@ class PlacementCalls:
         parts = self.isolate(task, process, start, pages, has_it)
         for vma in parts:
             vma.policy = policy
-        moved = left = 0
+        left, batches = False, Batches(self.settings)
         if moving:
-            moved, left = self.move_range(task, region, parts, move_all, strict)
+            how = move_all, strict, batches
+            left = self.move_range(task, region, parts, *how)
         merge(process)
-        if moved:
-            self.flush_tlbs(process)
-        self.syscall(task, 0, moved * self.flush(process))
+        self.pay_moves(task, process, batches)
         return 5 if strict and left else 0
 
     def wrong(self, vma, pfn):
@@ -109,12 +135,18 @@ class PlacementCalls:
         bare = vma.policy.mode in (Mode.DEFAULT, Mode.LOCAL)
         return bare or self.node_of(pfn) not in vma.policy.nodes
 
-    def move_range(self, task, region, parts, move_all, strict):
-        """Move what is on wrong nodes for mbind; return (moves, whether some is left).
+    def pay_moves(self, task, process, batches):
+        """Charge a call that moved pages, which flushed their TLBs."""
+        if batches.flushes:
+            self.flush_tlbs(process)
+        self.syscall(task, 0, self.flushes(task, process, batches.flushes))
+
+    def move_range(self, task, region, parts, move_all, strict, batches):
+        """Move what is on wrong nodes for mbind; tell whether some is left.
 
         A folio that PTEs map is queued at its first page, and is missed at the others.
         """
-        moves, queued, stuck = 0, (None, None, None), None
+        queued, stuck = (None, None, None), None
         for vma, vpn, entry in self.present(region, parts):
             block, b = vpn // BLOCK, entry.payload // BLOCK
             if stuck not in (None, block):
@@ -126,13 +158,21 @@ class PlacementCalls:
             place = self.place(task, vma, vpn, True)
             if (again and part) or not self.wrong(place[0], entry.payload):
                 continue
+            folio = self.is_huge(entry)
             done = self.move_by_policy(task, vma, vpn, entry, move_all)
             if done is False:
-                return moves, True
-            moves += done is True
+                return True
+            if done is True:
+                batches.add(folio)
+            if done is None:
+                batches.end()
             if part and done != "shared":
                 queued = block, vpn, None if done else b
-        return moves, stuck is not None
+        return stuck is not None
+
+    def is_huge(self, entry):
+        """Tell whether an entry maps a folio or a page of one."""
+        return entry.payload // BLOCK in self.folios
 
     def move_folio(self, task, b, allocate):
         """Move a folio to the block that ``allocate`` finds.
@@ -211,38 +251,42 @@ class PlacementCalls:
 
     def move_pages(self, task, region, node, move_all=False, first=0, pages=None):
         start, pages = self.range(region, first, pages)
-        status, moved = [], 0
+        status, batches = [], Batches(self.settings)
         while len(status) < pages:
-            vpn, got = start + len(status), -2
+            vpn, got, moves = start + len(status), -2, False
             pte = self.entry(task.process, vpn)
             if pte is not None and pte.kind == "zero":
                 got = -14
             elif pte is not None and pte.kind == "present":
-                before = self.node_of(pte.payload)
+                before, folio = self.node_of(pte.payload), self.is_huge(pte)
                 got = self.move_to_node(task, pte, node, move_all)
-                moved += got == node != before
+                moves = got == node != before
+            if moves:
+                batches.add(folio)
+            else:
+                batches.end()
             if got is not None:
                 alike = BLOCK - vpn % BLOCK if isinstance(pte, Pmd) else 1
                 status += [got] * min(alike, start + pages - vpn)
-        if moved:
-            self.flush_tlbs(region.process)
-        self.syscall(task, 0, moved * self.flush(region.process))
+        self.pay_moves(task, region.process, batches)
         return status
 
     def migrate_pages(self, task, from_nodes, to_nodes, move_all=False):
         """Move from one node to one other; return the pages left."""
         (source,), (target,), process = from_nodes, to_nodes, task.process
-        moved = left = 0
+        left, batches = 0, Batches(self.settings)
         region = Region(process, 0, 0)
         for _, _, entry in self.present(region, process.vmas):
             if source != target and self.node_of(entry.payload) == source:
+                folio = self.is_huge(entry)
                 got = self.move_to_node(task, entry, target, move_all)
-                moved += got == target
+                if got == target:
+                    batches.add(folio)
+                if got is None:
+                    batches.end()
                 if got not in (target, None):
                     left += BLOCK if isinstance(entry, Pmd) else 1
-        if moved:
-            self.flush_tlbs(process)
-        self.syscall(task, 0, moved * self.flush(process))
+        self.pay_moves(task, process, batches)
         return left
 
     def hot_remove(self, n):

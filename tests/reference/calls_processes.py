@@ -43,7 +43,7 @@ class ProcessCalls:
         self.tasks.append(task)
         self.clocks.append(Clock(ns=self.now, il_prev=self.count - 1))
         self.spent[task.id] = [0] * len(Cause)
-        self.pgd_nid.setdefault(process.id, self.cpu(task))
+        self.pgd_nid.setdefault(process.id, self.table_node(task))
         return task
 
     def move_task(self, task, cpu):

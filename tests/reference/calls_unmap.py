@@ -25,7 +25,8 @@ class UnmapCalls:
         merge(process)
         self.evict_unmapped()
         self.flush_tlbs(process)
-        self.syscall(task, zapped * self.costs.zap_pte_ns + self.flush(process))
+        flush = self.flushes(task, process, 1)
+        self.syscall(task, zapped * self.costs.zap_pte_ns + flush)
 
     def zap(self, process, start, end, exiting):
         table = self.tables[process.id]

@@ -3,7 +3,7 @@
 ``docs/model/time.md`` states the rules.
 """
 
-from lazynuma.kernels.counters import Cause
+from lazynuma.kernels.counters import Cause, Vm
 
 
 class Charges:
@@ -29,6 +29,10 @@ class Charges:
         live = sum(t.process is process and process.alive for t in self.tasks)
         costs = self.costs
         return costs.tlb_flush_ns + costs.tlb_flush_cpu_ns * max(0, live - 1)
+
+    def flushes(self, task, process, count):
+        self.add(self.cpu(task), Vm.TLB_FLUSHES, count)
+        return count * self.flush(process)
 
     def syscall(self, task, ns, migration_ns=0):
         self.charge(task, Cause.SYSCALL, ns + self.costs.syscall_ns)
@@ -69,4 +73,6 @@ class Charges:
                 self.use[c][n] = min(u, 950)
                 grown = self.factor[c][n] * (1000 + u) // 2000
                 self.factor[c][n] = min(max(grown, 1000), 10**6)
+        for total, refs in zip(self.bytes, self.traffic, strict=True):
+            total[:] = [a + 64 * b for a, b in zip(total, refs, strict=True)]
         self.traffic = [[0] * self.count for _ in range(self.count)]

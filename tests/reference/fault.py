@@ -46,7 +46,7 @@ class Faults:
             self.hint_fault(task, vma, vpn, pte)
         else:
             self.wp_fault(task, vma, vpn, pte)
-        table = Pmd("table", nid=self.cpu(task))
+        table = Pmd("table", nid=self.table_node(task))
         self.pmds[process.id].setdefault(vpn // BLOCK, table)
 
     def map_page(self, task, vpn, pfn):

@@ -31,7 +31,7 @@ class HugeFaults:
         pmds = self.pmds[task.process.id]
         if not write and self.settings.thp.use_zero_page:
             self.take_huge_zero_page(c)
-            pmds[block] = Pmd("zero", young=True, nid=c)
+            pmds[block] = Pmd("zero", young=True, nid=self.table_node(task))
             self.add(c, Vm.ZERO_PAGE_FAULTS)
             self.charge(task, Cause.MINOR_FAULT, self.costs.minor_fault_ns)
             return True
@@ -39,7 +39,7 @@ class HugeFaults:
         b = self.allocate_huge(task, vma, vpn, direct, self.wakes(direct))
         if b is None:
             return False
-        self.map_huge(task.process, block, b, c, vma.write)
+        self.map_huge(task.process, block, b, self.table_node(task), vma.write)
         self.add(c, Vm.THP_FAULT_ALLOC)
         self.charge(task, Cause.HUGE_FAULT, self.costs.huge_fault_ns)
         return True

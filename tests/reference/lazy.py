@@ -94,7 +94,7 @@ class Lazy:
         for vma in parts:
             vma.mof = True
             if policy is not None:
-                vma.policy = checked(policy, self.count)
+                vma.policy = self.with_memory(checked(policy, self.count))
         marked = entries = 0
         for vma, vpn, pte in self.present(region, parts):
             if mechanism == Mechanism.HINTING:
@@ -107,12 +107,12 @@ class Lazy:
                 marked += self.mark_to_cache(task, pte, cache, move_all)
         merge(region.process)
         self.flush_tlbs(region.process)
-        flush = self.flush(region.process)
-        if mechanism == Mechanism.HINTING:
-            cost = entries * self.costs.mark_pte_ns + -(-entries // BLOCK) * flush
-        else:
-            cost = marked * (self.costs.park_page_ns + flush)
-        self.syscall(task, cost)
+        each, batch = self.costs.mark_pte_ns, BLOCK
+        if mechanism != Mechanism.HINTING:
+            entries, each = marked, self.costs.park_page_ns
+            batch = BLOCK if self.settings.migrate_pages_batch else 1
+        flush = self.flushes(task, region.process, -(-entries // batch))
+        self.syscall(task, entries * each + flush)
         return marked
 
     def mark_to_cache(self, task, entry, cache, move_all):

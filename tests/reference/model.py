@@ -97,7 +97,9 @@ class Reference(
         self.nodes = []
         for n, span in enumerate(usable):
             low = [int(mark) for mark in marks[n, :3]]
-            self.nodes.append(Node(n << self.shift, span, *low, free=span))
+            online = machine.memory[n] > 0
+            node = Node(n << self.shift, span, *low, free=span, online=online)
+            self.nodes.append(node)
         self.count = len(self.nodes)
         accumulated = self.settings.accumulated_node_load
         self.zonelist = machine.zonelist(accumulated).tolist()
@@ -118,6 +120,7 @@ class Reference(
         self.use = [[0] * self.count for _ in range(self.count)]
         self.factor = [[1000] * self.count for _ in range(self.count)]
         self.traffic = [[0] * self.count for _ in range(self.count)]
+        self.bytes = [[0] * self.count for _ in range(self.count)]
         self.shard = None
         self.slots_at_start = self.played = self.dropped = 0
         self.on_cpu = {}

@@ -4,6 +4,8 @@ are misplaced.
 ``docs/model/placement.md`` states the rules.
 """
 
+from itertools import compress
+
 from lazynuma.kernels.counters import Vm
 from lazynuma.kernels.knobs import Mode
 
@@ -21,6 +23,22 @@ class Placement:
     def cpu_of(self, task):
         """Return the CPU of the access that a task makes now."""
         return self.on_cpu.get(task.id, task.cpu)
+
+    def table_node(self, task):
+        """The node of a new page table."""
+        return self.zonelist[self.cpu(task)][0]
+
+    def with_memory(self, policy):
+        """A policy without the nodes that have no memory; None if none is left."""
+        there = [bool(self.machine.memory[n]) for n in policy.nodes]
+        if all(there):
+            return policy
+        if not any(there):
+            return None
+        nodes = tuple(compress(policy.nodes, there))
+        return policy._replace(
+            nodes=nodes, weights=tuple(compress(policy.weights, there))
+        )
 
     def policy_of(self, task, vma):
         own = vma.policy.mode == Mode.DEFAULT

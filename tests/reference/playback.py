@@ -127,8 +127,9 @@ class Playback:
                 self.compute(clock, max(0, time - clock.ns))
 
     def pass_time(self, until, timed):
+        step = max(SECOND, (until - self.now) // 4096)
         while self.now < until:
-            start, self.now = self.now, min(until, self.now + SECOND)
+            start, self.now = self.now, min(until, self.now + step)
             if timed:
                 self.compute_until(self.now)
             self.utilise(self.now - start)

@@ -93,7 +93,9 @@ class Quanta:
             clock.refs, clock.stream = load.refs, load.streamed
             if clock.mean == 0 and load.count:
                 c = self.cpu(load.task)
-                clock.mean = max(1, load.refs * int(self.machine.latency_ns[c][c]))
+                nearest = self.zonelist[c][0]
+                local = int(self.machine.latency_ns[c][nearest])
+                clock.mean = max(1, load.refs * local)
         self.runs += 1
         while self.quantum():
             pass

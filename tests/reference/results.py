@@ -37,6 +37,16 @@ class Results:
         pmds = self.pmds[process.id].values()
         return BLOCK * sum(pmd.kind == "present" for pmd in pmds)
 
+    def pages_by_node(self, process):
+        counts = [0] * self.count
+        for pte in self.tables[process.id].values():
+            if pte.kind == "present":
+                counts[self.node_of(pte.payload)] += 1
+        for pmd in self.pmds[process.id].values():
+            if pmd.kind == "present":
+                counts[self.node_of(pmd.payload)] += BLOCK
+        return counts
+
     def free(self, n):
         return self.nodes[n].free
 

@@ -127,6 +127,30 @@ def test_run_writes_the_file_it_was_asked_for(folder, capsys):
     assert state_of("out.h5") == 1
 
 
+def test_the_verdict_is_on_the_screen_in_the_file_and_in_json(folder, capsys):
+    assert commands.main(["run", "mine.py", "-o", "out.h5"]) == 0
+    title, verdict, *_ = capsys.readouterr().out.split("\n\n")
+    assert title == "Does it run?"
+    with h5py.File("out.h5") as file:
+        assert file.attrs["verdict"].decode() == " ".join(verdict.split())
+
+
+def test_explain_says_what_the_columns_mean(folder, capsys):
+    assert commands.main(["run", "mine.py", "--explain"]) == 0
+    out = capsys.readouterr().out
+    assert "share of local accesses over the whole run" in out
+    assert "time that this machine took" in out
+
+
+def test_settings_of_all_variants_can_be_set_in_an_own_file(folder, capsys):
+    sets = ["--set", "kernel.numa_balancing=1", "--set", "swap=64MiB"]
+    assert commands.main(["run", "mine.py", "-o", "out.h5", *sets]) == 0
+    with h5py.File("out.h5") as file:
+        parameters = json.loads(file.attrs["parameters"])
+    assert parameters["balancing.mode"] == 1 and parameters["swap_bytes"] == "64MiB"
+    assert parameters["memory"] == 1 << 30
+
+
 def test_force_replaces_a_file(folder):
     (folder / "out.h5").write_text("old")
     assert commands.main(["run", "mine.py", "-o", "out.h5", "--force"]) == 0
@@ -192,6 +216,7 @@ def test_replay_prints_one_json_object(folder, capsys, monkeypatch):
     rows = json.loads(capsys.readouterr().out)["rows"]
     assert [row["mechanism"] for row in rows] == ["none", "eager"]
     assert rows[0]["pages_refused_by"]["no_swap_slot"] == 0
+    assert rows[0]["local_fraction"] is None  # it made no access
 
 
 # --- what is refused ------------------------------------------------------------------
@@ -220,6 +245,9 @@ def test_replay_prints_one_json_object(folder, capsys, monkeypatch):
             "run mine.py --set mapped_pages=1000000000000",
             "18.19 TiB for mechanism none",
         ),
+        ("run mine.py --set thp.enabled=no", "thp.enabled must be one of never"),
+        ("run mine.py --set vm.swappiness=1", "it does not model 'vm.swappiness'"),
+        ("run mine.py --set policy=bind:7", "policy must have nodes of 2s, 0, 1"),
         ("run mine.py --seed -1", "--seed: must be an integer from 0"),
         ("run mine.py --threads 0", "--threads: must be an integer from 1"),
         ("run mine.py --forc", "unrecognized arguments: --forc"),

@@ -313,7 +313,11 @@ def test_what_linux_has_and_we_do_not_is_said_so(name, tmp_path, capsys):
         ("kernel.numa_balancing_scan_size_mb", "64", "balancing", "scan_size_mb", 64),
         ("balancing.scan_size_mb", "64", "balancing", "scan_size_mb", 64),
         ("numa.demotion_enabled", "true", "balancing", "demotion", True),
-        ("thp.khugepaged.max_ptes_none", "3", "khugepaged", "max_ptes_none", 3),
+        ("/proc/sys/vm/zone_reclaim_mode", "1", "khugepaged", "node_reclaim", True),
+        (
+            *("/sys/kernel/mm/transparent_hugepage/khugepaged/max_ptes_none", "3"),
+            *("khugepaged", "max_ptes_none", 3),
+        ),
     ],
 )
 def test_other_names_of_what_we_have_are_taken(alias, value, group, field, got):

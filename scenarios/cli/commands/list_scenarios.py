@@ -28,3 +28,4 @@ def execute(options: argparse.Namespace) -> None:
         print(*row(name, wide, question(module)), sep="\n")
         print(*row("", wide, in_short(module)), sep="\n")
     print("\nlazynuma scenarios NAME explains one: defaults, units and choices.")
+    print("Every one also takes epoch=100ms (rows of /epochs) and snapshots=0.5,1 (s).")

@@ -23,6 +23,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SCENARIO|FILE.py",
         help="the name of a scenario, or a file of your own",
     )
+    parser.add_argument(
+        "--uncertainty",
+        action="store_true",
+        help="run again with each uncertain cost halved and doubled: ranges of ratios",
+    )
     add_run_options(parser)
 
 

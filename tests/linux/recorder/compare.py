@@ -17,7 +17,7 @@ COUNTERS = (
     " thp_swpout_fallback pswpin pswpout oom_kill pgmigrate_fail"
 ).split()
 #: What a record is about: the first of these keys that it has.
-KINDS = ("region", "counters", "result", "killed")
+KINDS = ("region", "counters", "result", "killed", "status")
 #: Equal pages in a row that say that their node was being filled.
 FILLED = 2048
 #: Seconds that a replay may take.

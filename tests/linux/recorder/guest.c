@@ -54,6 +54,7 @@
 
 #define THP_DIR "/sys/kernel/mm/transparent_hugepage/"
 #define KHUGEPAGED_DIR THP_DIR "khugepaged/"
+#define WEIGHTS_DIR "/sys/kernel/mm/mempolicy/weighted_interleave/"
 #define BALANCING_DIR "/sys/kernel/debug/sched/numa_balancing/"
 #define SWAP_DEVICE "/dev/ram0"
 
@@ -96,6 +97,7 @@ static struct child children[MAX_CHILDREN];
 static int child_count;
 static struct counter before[MAX_COUNTERS];
 static int counter_count;
+static int tells_status;
 
 static void run_line(char *text);
 
@@ -206,6 +208,16 @@ static void put(const char *path, const char *value)
 	close(file);
 }
 
+/* The same, but that the file is missing or says no is a record. */
+static void put_or_say(const char *path, const char *value)
+{
+	int file = open(path, O_WRONLY);
+
+	returned(file < 0 ? -1 : write(file, value, strlen(value)));
+	if (file >= 0)
+		close(file);
+}
+
 static size_t get(const char *path, char *text, size_t room)
 {
 	int file = open(path, O_RDONLY);
@@ -264,8 +276,18 @@ static void do_set(int count, char **word)
 		      {"khugepaged.", KHUGEPAGED_DIR},
 		      {"balancing.", BALANCING_DIR}};
 	char path[256];
+	int node;
 
 	(void)count;
+	if (!strcmp(word[1], "move.status")) {
+		tells_status = atoi(word[2]);
+		return;
+	}
+	if (sscanf(word[1], "node.%d.weight", &node) == 1) {
+		snprintf(path, sizeof path, WEIGHTS_DIR "node%d", node);
+		put_or_say(path, word[2]);
+		return;
+	}
 	for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
 		size_t length = strlen(groups[i].prefix);
 
@@ -284,12 +306,18 @@ static void do_set(int count, char **word)
 static void do_map(int count, char **word)
 {
 	struct region *region = &regions[region_count++];
-	int shared = count > 3 && !strcmp(word[3], "shared");
+	int shared = 0;
+	size_t above = 0;
 
+	for (int at = 3; at < count; at++) {
+		shared |= !strcmp(word[at], "shared");
+		if (!strcmp(word[at], "at") && at + 1 < count)
+			above = size_of(word[++at]);
+	}
 	snprintf(region->name, sizeof region->name, "%s", word[1]);
 	region->length = size_of(word[2]);
-	lowest -= (region->length / PLACE + 1) * PLACE;
-	region->start = mmap(lowest, region->length, PROT_READ | PROT_WRITE,
+	lowest -= ((region->length + above) / PLACE + 1) * PLACE;
+	region->start = mmap(lowest + above, region->length, PROT_READ | PROT_WRITE,
 			     (shared ? MAP_SHARED : MAP_PRIVATE) | MAP_ANONYMOUS |
 				     MAP_FIXED_NOREPLACE | MAP_NORESERVE,
 			     -1, 0);
@@ -339,8 +367,8 @@ static void do_advise(int count, char **word)
 
 /* MPOL_*, in the kernel's order; the modes from `default` and `local` have no nodes. */
 static const char *const modes[] = {"default",	  "preferred", "bind",
-				    "interleave", "local",	 "preferred_many", NULL};
-enum { MODE_DEFAULT = 0, MODE_LOCAL = 4 };
+				    "interleave", "local",	 "preferred_many",
+				    "weighted_interleave", NULL};
 #define MODE_FLAG_NUMA_BALANCING (1 << 13)
 
 /* Read MODE [NODES]; *at is then the word after them. */
@@ -351,8 +379,6 @@ static int read_mode(char **word, int count, int *at, unsigned long *mask)
 	*mask = 0;
 	if (*at < count && word[*at][0] >= '0' && word[*at][0] <= '9')
 		*mask = nodes_of(word[(*at)++]);
-	if (mode == MODE_DEFAULT || mode == MODE_LOCAL)
-		*mask = 0;
 	return mode;
 }
 
@@ -378,6 +404,16 @@ static void do_policy(int count, char **word)
 	}
 	returned(syscall(SYS_mbind, start, length, mode, mask ? &mask : NULL,
 			 mask ? MAX_NODE_BITS : 0, flags));
+}
+
+static void do_home(int count, char **word)
+{
+	/* As in the kernel's unistd.h; not every libc has it. */
+	const long set_mempolicy_home_node = 450;
+	size_t length;
+	char *start = range(count, word, 4, &length);
+
+	returned(syscall(set_mempolicy_home_node, start, length, atol(word[2]), 0));
 }
 
 static void do_taskpolicy(int count, char **word)
@@ -446,6 +482,7 @@ static void do_move(int count, char **word)
 	char *start = range(count, word, 2, &length);
 	void **address;
 	int *node, *status;
+	long got;
 	const int move_own = 1 << 1;
 
 	pages = length / PAGE;
@@ -456,7 +493,14 @@ static void do_move(int count, char **word)
 		address[i] = start + i * PAGE;
 		node[i] = atoi(word[4]);
 	}
-	returned(syscall(SYS_move_pages, 0, pages, address, node, status, move_own));
+	got = syscall(SYS_move_pages, 0, pages, address, node, status, move_own);
+	returned(got);
+	if (tells_status && got >= 0) {
+		record("{\"line\":%d,\"status\":[", line);
+		for (size_t i = 0; i < pages; i++)
+			record("%s%d", i ? "," : "", status[i]);
+		record("]}\n");
+	}
 	munmap(address, pages * sizeof *address);
 	munmap(node, pages * sizeof *node);
 	munmap(status, pages * sizeof *status);
@@ -856,6 +900,7 @@ static const struct {
 	{"machine", 1, do_machine},   {"set", 3, do_set},	    {"map", 3, do_map},
 	{"unmap", 2, do_unmap},	      {"protect", 5, do_protect},   {"advise", 3, do_advise},
 	{"policy", 3, do_policy},     {"taskpolicy", 2, do_taskpolicy},
+	{"home", 3, do_home},
 	{"cpu", 2, do_cpu},	      {"touch", 6, do_touch},	    {"settle", 7, do_settle},
 	{"move", 5, do_move},	      {"migrate", 3, do_migrate},   {"fork", 2, do_fork},
 	{"in", 3, do_in},	      {"exit", 2, do_exit},	    {"khugepaged", 2, do_khugepaged},

@@ -54,6 +54,8 @@ def machine(script):
     """Return the machine of a script's text; 4 equal nodes where it says nothing."""
     found = re.search(r"^machine\b([^#\n]*)", script, re.MULTILINE)
     given = dict(word.split("=") for word in found[1].split()) if found else {}
+    if "cpus" in given or re.search(r"^(in \w+ )?thread\b", script, re.MULTILINE):
+        raise Unrecorded("scripts with cpus= or threads are not recorded yet")
     nodes = int(given.get("nodes", 4))
     memory = [_mebibytes(word) for word in given.get("mem", "512M").split(",")]
     memory = memory * nodes if len(memory) == 1 else memory

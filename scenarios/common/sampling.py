@@ -14,7 +14,7 @@ from ...engine.study.study import Study
 
 
 @dataclass(frozen=True)
-class Recording:
+class Sampling:
     """What can be set."""
 
     epoch_ns: int = field(
@@ -28,29 +28,29 @@ class Recording:
     snapshots: tuple[float, ...] = field(default=(), metadata=SNAPSHOTS)
 
 
-def split_recording(
+def split_sampling(
     settings: Mapping[str, Any], parameters: type
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the settings of ``parameters``, and those of ``Recording``, converted.
+    """Return the settings of ``parameters``, and those of ``Sampling``, converted.
 
     ``epoch`` is short for ``epoch_ns``.  Raises BadInput for values that do not fit.
     """
     own = {one.name for one in fields(parameters)}
-    names = {one.name: one.name for one in fields(Recording)} | {"epoch": "epoch_ns"}
+    names = {one.name: one.name for one in fields(Sampling)} | {"epoch": "epoch_ns"}
     names = {name: full for name, full in names.items() if name not in own}
     rest = {key: value for key, value in settings.items() if key not in names}
     given = {names[k]: value for k, value in settings.items() if k in names}
-    filled = fill(Recording, given)
+    filled = fill(Sampling, given)
     return rest, {name: getattr(filled, name) for name in given}
 
 
-def recorded(study: Study, recording: Mapping[str, Any]) -> Study:
-    """Return the study with what was set of ``Recording`` in all of its variants."""
+def sampled(study: Study, sampling: Mapping[str, Any]) -> Study:
+    """Return the study with what was set of ``Sampling`` in all of its variants."""
     changes = {}
-    if "epoch_ns" in recording:
-        changes["epoch_ns"] = recording["epoch_ns"]
-    if "snapshots" in recording:
-        changes["snapshots_ns"] = nanoseconds(recording["snapshots"])
+    if "epoch_ns" in sampling:
+        changes["epoch_ns"] = sampling["epoch_ns"]
+    if "snapshots" in sampling:
+        changes["snapshots_ns"] = nanoseconds(sampling["snapshots"])
     variants = tuple(
         replace(variant, settings=replace(variant.settings, **changes))
         for variant in study.variants
