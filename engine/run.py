@@ -82,7 +82,7 @@ def run_study(
     if output is not None:
         attributes = _attributes(study, seed, threads, costs) | dict(provenance or {})
         opened = opened or (lambda close: None)
-        opened(partial(abandon, Path(output)))
+        opened(partial(abandon, Path(output).absolute()))
         file = _File(_create(study, Path(output), attributes, force))
         opened(partial(file.close, RunState.STOPPED))
     return _Runner(study, seed, threads, costs, progress, file, doubt).run_all()

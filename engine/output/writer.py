@@ -86,7 +86,7 @@ class RunWriter:
         force: bool = False,
     ) -> None:
         values = _checked_scales(dimension, variants, columns)
-        self.path = Path(path)
+        self.path = Path(path).absolute()  # wherever the process goes meanwhile
         self._variants, self._columns = len(variants), columns
         self._names = [label(variant) for variant in variants]
         self._axis = NodeAxis(nodes, len(variants))

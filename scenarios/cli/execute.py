@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...engine.errors import BadInput, printable
 from ..common.ratio_ranges import ratio_ranges
@@ -16,9 +16,10 @@ from .progress import Progress
 from .say import fail, located, own_place
 from .signals import Stop, Stopped
 
+T = TypeVar("T")
+
 if TYPE_CHECKING:
     from ...engine.study.study import Study, Variant
-    from ..common.typed import Typed
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -92,13 +93,13 @@ def run_scenario(
     from ...engine.settings.cost_file import read_costs
     from ...engine.settings.costs import Costs
     from ...engine.settings.parameters import fill
-    from ..common.typed import typed
+    from ..common.typed import built, typed
 
     check_output(options.output, options.force)  # before a build that may take long
-    given = typed(module, settings)
+    given = _handed(typed, module, settings)
     measured = read_costs(options.costs) if options.costs is not None else {}
     costs = fill(Costs, measured | given.costs, "cost.")
-    study = _built(module, given)
+    study = _handed(built, module, given)
     with closing(Progress(study, stop.check)) as progress:
         rows = run_study(
             study,
@@ -119,18 +120,16 @@ def run_scenario(
     return study, rows
 
 
-def _built(module: ModuleType, given: "Typed") -> "Study":
-    """Return the study of a scenario; raise BadInput if it does not build one."""
-    from ..common.typed import built
-
+def _handed(make: Callable[..., T], *arguments: Any) -> T:
+    """Return what ``make`` gets from a scenario; BadInput if its file raises."""
     try:
-        return built(module, given)
+        return make(*arguments)
     except Stopped:
         raise
     except BaseException as error:
         if isinstance(error, BadInput) or not own_place(error):
             raise
-        raise BadInput(f"build must return a Study, got {located(error)}") from error
+        raise BadInput(f"scenario must build a study, got {located(error)}") from error
 
 
 def _more_runs(
