@@ -13,14 +13,24 @@ from typing import Any, NoReturn
 from ...engine.errors import BadInput
 from .signals import SIGNALS
 
-#: The most time that it may take.
-LIMIT_S = 20
+#: The most time that it may take: for a file of any size, and for each 16 MiB of it.
+LIMIT_S, PER_STEP_S = 10, 1
+_STEP = 16 << 20
+
+
+def limit(path: str) -> int:
+    """Return the most seconds that reading a file may take."""
+    try:
+        return LIMIT_S + os.stat(path).st_size // _STEP * PER_STEP_S
+    except OSError:
+        return LIMIT_S
 
 
 def apart(
-    work: Callable[..., str], path: str, debug: bool, limit_s: int = LIMIT_S
+    work: Callable[..., str], path: str, debug: bool, limit_s: int | None = None
 ) -> str:
     """Return the text ``work(path)``; raise BadInput if it does, or does not end."""
+    limit_s = limit_s or limit(path)
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
