@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ...engine.errors import BadInput, printable
 from ..common.ratio_ranges import ratio_ranges
 from ..common.table import Row, legend, table
+from .json_rows import json_rows
 from .progress import Progress
 from .say import fail, located, own_place
 from .signals import Stop, Stopped
@@ -154,15 +155,23 @@ def _more_runs(
     return announce
 
 
-def show(study: "Study", rows: list[Row], options: argparse.Namespace) -> None:
-    """Print the report or the table of a study, and where its file is."""
+def _text(study: "Study", rows: list[Row]) -> str:
+    """Return the report or the table of a study."""
     from ...engine.study.handed import place
 
     text = (study.report or table)(study, rows)
     if not isinstance(text, str):
         got = f"{type(text).__name__}{place(study.report)}"
         raise BadInput(f"report must return a text, got {got}")
-    print("\n".join(map(printable, text.split("\n"))))
+    return text
+
+
+def show(study: "Study", rows: list[Row], options: argparse.Namespace) -> None:
+    """Print the report or the table of a study, and where its file is."""
+    if options.json:
+        print(json.dumps(json_rows(study, rows)))
+        return
+    print("\n".join(map(printable, _text(study, rows).split("\n"))))
     if rows and "ratio_low" in rows[0]:
         print(f"\n{ratio_ranges(study, rows)}")
     if options.explain:
