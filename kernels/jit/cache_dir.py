@@ -46,7 +46,7 @@ def trusted_dir() -> Path:
     """
     base = _base()
     ours = base / key_of(SOURCES)
-    for path in (base, ours, *ours.rglob("*.nb[ic]"), *ours.glob("*/")):
+    for path in (base, ours, *ours.rglob("*.nb[ic]"), *ours.glob("**/")):
         _check(path)
     return ours
 

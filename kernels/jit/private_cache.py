@@ -19,7 +19,7 @@ from numba.core.caching import (
     _CacheLocator,
 )
 
-from .cache_dir import FILE_MODE, make, trusted_dir
+from .cache_dir import FILE_MODE, key_of, make, trusted_dir
 from .compiling import Compiling, compiled
 
 KERNELS_DIR = Path(__file__).parents[1]
@@ -32,13 +32,22 @@ _POLL_S = 0.1
 _PATIENCE_S = 600
 
 
+def _folder(file):
+    if file.is_relative_to(KERNELS_DIR):
+        return file.parent.relative_to(KERNELS_DIR)
+    return Path("others") / key_of([file])
+
+
 class _Locator(_CacheLocator):
-    """Finds a kernel's files by its folder: the cache's key covers the sources."""
+    """Finds a kernel's files by its folder: the cache's key covers our sources.
+
+    A kernel of somebody else's file, such as the bench's, goes by what is in that file.
+    """
 
     def __init__(self, py_func, py_file):
         self._py_file = py_file
         self._line = py_func.__code__.co_firstlineno
-        self._folder = Path(py_file).resolve().parent.relative_to(KERNELS_DIR)
+        self._folder = _folder(Path(py_file).resolve())
 
     @classmethod
     def from_function(cls, py_func, py_file):

@@ -150,3 +150,20 @@ def test_the_command_line_refuses_it_in_one_line(tmp_path):
     assert done.stderr.startswith(
         "lazynuma: kernel cache must be writable by you alone"
     )
+
+
+def test_a_kernel_of_another_file_is_kept_by_what_is_in_it(tmp_path):
+    source = tmp_path / "mine.py"
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+        "from mine import double\n"
+        "from lazynuma.kernels.jit.compiling import compiled\n"
+        "print(double(3), compiled.kernels)"
+    )
+    text = "from lazynuma.kernels.jit.compile import kernel\n@kernel\ndef double(x):\n"
+    place = tmp_path / "cache"
+    source.write_text(f"{text}    return 2 * x\n")
+    assert run(place, code) == ["6 1"]
+    assert run(place, code) == ["6 0"]
+    source.write_text(f"{text}    return 3 * x\n")
+    assert run(place, code) == ["9 1"]
