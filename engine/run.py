@@ -23,7 +23,6 @@ import numpy as np
 
 from ..kernels.jit.compiling import compiled
 from .errors import BadInput, BadScenario, BadTrace, SimulationError
-from .machines.machine import Machine
 from .observer import NodeUse
 from .output.place import abandon, check_output
 from .output.provenance import settings_text
@@ -318,18 +317,13 @@ def _create(study: Study, path: Path, attributes: dict, force: bool) -> RunWrite
         path,
         title=study.question,
         attributes=attributes,
-        nodes=[_node_numbers(variant.machine) for variant in study.variants],
+        nodes=[variant.machine.node_numbers for variant in study.variants],
         dimension=study.dimension,
         variants=[variant.name for variant in study.variants],
         columns=study.columns,
         records=study.records,
         force=force,
     )
-
-
-def _node_numbers(machine: Machine) -> Sequence[int]:
-    """Return what a machine itself calls its nodes."""
-    return getattr(machine, "node_numbers", range(machine.nodes))
 
 
 def _attributes(study: Study, seed: int, threads: int, costs: Costs) -> dict[str, Any]:
