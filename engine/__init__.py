@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .machines.spec import machine as machine
     from .machines.zones import watermarks as watermarks
     from .output.reader import RunFile as RunFile
-    from .output.reader import recover as recover
+    from .output.recovery import recover as recover
     from .output.writer import RunWriter as RunWriter
     from .run import run_study as run_study
     from .settings.cost_file import read_costs as read_costs
@@ -70,7 +70,7 @@ _WHERE = {
     "uniform": ".machines.presets",
     "watermarks": ".machines.zones",
     "RunFile": ".output.reader",
-    "recover": ".output.reader",
+    "recover": ".output.recovery",
     "RunWriter": ".output.writer",
     "run_study": ".run",
     "read_costs": ".settings.cost_file",

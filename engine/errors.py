@@ -1,4 +1,4 @@
-"""Every exception that lazynuma raises on purpose, and the hint in their messages."""
+"""Every exception that lazynuma raises on purpose, and what their messages say."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -32,6 +32,18 @@ class Segfault(SimulationError):
             f"task {task} of process {process} must not {'write' if write else 'read'}"
             f" page {page}: it is not mapped so"
         )
+
+
+class BadScenario(BadInput):
+    """What a scenario's file hands over is not what it must be; known when it runs."""
+
+
+def printable(text: object) -> str:
+    """Return a text with control characters, and bytes that are no text, escaped."""
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode()
+        for one in str(text)
+    )
 
 
 def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:

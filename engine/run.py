@@ -22,14 +22,16 @@ from typing import Any
 import numpy as np
 
 from ..kernels.jit.compiling import compiled
-from .errors import BadInput, BadTrace, SimulationError
+from .errors import BadInput, BadScenario, BadTrace, SimulationError
 from .machines.machine import Machine
 from .observer import NodeUse
+from .output.place import abandon, check_output
 from .output.provenance import settings_text
 from .output.reader import RunState
 from .output.writer import RunWriter
 from .settings.costs import Costs
 from .simulation import Simulation
+from .study.handed import checked_row, checked_values, place
 from .study.host_limits import check_memory
 from .study.study import Study, Variant, label, named
 from .study.uncertainty import RANGES, RUNS, Uncertainty
@@ -61,8 +63,9 @@ def run_study(
     provenance  root attributes that say where the study came from
     progress    called with (variant, accesses served since the last call, simulated ns)
                 from between two kernel calls, first of all with 0 and 0
-    opened      called, once the file is there, with a function by which another thread
-                closes it as stopped, to end the process without waiting for this one
+    opened      called, before the file is created and once it is there, with a function
+                by which another thread removes it, or closes it as stopped, to end the
+                process without waiting for this one
     uncertainty  run variants again with uncertain costs halved and doubled, after a
                 call with these runs; rows then have the fields of ``Range``
 
@@ -78,26 +81,11 @@ def run_study(
     file = _File()
     if output is not None:
         attributes = _attributes(study, seed, threads, costs) | dict(provenance or {})
+        opened = opened or (lambda close: None)
+        opened(partial(abandon, Path(output).absolute()))
         file = _File(_create(study, Path(output), attributes, force))
-        if opened is not None:
-            opened(partial(file.close, RunState.STOPPED))
+        opened(partial(file.close, RunState.STOPPED))
     return _Runner(study, seed, threads, costs, progress, file, doubt).run_all()
-
-
-def check_output(output: str | os.PathLike | None, force: bool) -> None:
-    """Raise BadInput if ``output`` cannot be created."""
-    if output is None:
-        return
-    path = Path(output)
-    if path.is_dir():
-        raise BadInput(f"output must be a file, got the directory {path}")
-    if path.exists() and not force:
-        raise BadInput(f"output must not exist unless --force is given, got {path}")
-    if not path.parent.is_dir():
-        raise BadInput(f"output must lie in a directory that exists, got {path}")
-    target = path if path.exists() else path.parent
-    if not os.access(target, os.W_OK):
-        raise BadInput(f"output must be writable, got {path}")
 
 
 class _File:
@@ -129,12 +117,18 @@ class _File:
             if writer is not None:
                 writer.close(state)
 
+    def check(self) -> None:
+        """Raise OSError if somebody else has taken the file away."""
+        with self._lock:
+            if self._writer is not None:
+                self._writer.check()
+
     def discard(self) -> None:
         """Close and remove the file, unless that was done."""
-        writer = self._writer
-        self.close(RunState.FAILED)
-        if writer is not None:
-            writer.path.unlink(missing_ok=True)
+        with self._lock:
+            writer, self._writer = self._writer, None
+            if writer is not None:
+                writer.discard()
 
 
 class _Observer:
@@ -153,6 +147,7 @@ class _Observer:
         return self.file.is_open
 
     def progress(self, accesses: int, now_ns: int) -> None:
+        self.file.check()
         if self.callback is not None:
             self.callback(self.variant, accesses, now_ns)
 
@@ -208,6 +203,9 @@ class _Runner:
         except BadTrace:
             self.file.discard()
             raise
+        except BadScenario:
+            state = RunState.FAILED
+            raise
         except BadInput as error:  # too late to refuse: the file exists
             state = RunState.FAILED
             raise SimulationError(str(error)) from error
@@ -227,11 +225,11 @@ class _Runner:
         compiled_s = compiled.seconds
         with closing(self._simulation(variant, observer)) as simulation:
             ready = time.perf_counter()
-            values = variant.steps(simulation) or {}
+            values = _steps(variant, simulation)
             simulation.flush_epoch()
             _warn_of_snapshots(variant, simulation)
-            found = simulation.summary() | values
-            row = self._row(found)
+            found = {**simulation.summary(), **values}
+            row = checked_row(self.study.columns, found, variant.steps)
             if self.doubt is not None:
                 self.doubt.note(simulation, found)
         compiled_s = compiled.seconds - compiled_s
@@ -275,18 +273,32 @@ class _Runner:
         return Simulation(
             variant.machine,
             settings=variant.settings,
-            costs=variant.costs(self.costs) if variant.costs else self.costs,
+            costs=_costs(variant, self.costs),
             seed=self.seed,
             threads=self.threads,
             observer=observer,
         )
 
-    def _row(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        names = [column.name for column in self.study.columns]
-        missing = [name for name in names if name not in values]
-        if missing:
-            raise SimulationError(f"steps must return {', '.join(missing)}, got none")
-        return {name: values[name] for name in names}
+
+def _steps(variant: Variant, simulation: Simulation) -> Mapping[str, Any]:
+    """Take the steps of a variant; return the values of the study's own columns."""
+    try:
+        return checked_values(variant.steps(simulation), variant.steps)
+    except (SystemExit, GeneratorExit) as error:  # or the run would end in silence
+        raise BadScenario(
+            f"steps must return, got an exit from Python{place(variant.steps)}"
+        ) from error
+
+
+def _costs(variant: Variant, costs: Costs) -> Costs:
+    """Return the costs of a variant."""
+    if variant.costs is None:
+        return costs
+    own = variant.costs(costs)
+    if not isinstance(own, Costs):
+        got = f"{type(own).__name__}{place(variant.costs)}"
+        raise BadScenario(f"costs of a variant must return Costs, got {got}")
+    return own
 
 
 def _warn_of_snapshots(variant: Variant, simulation: Simulation) -> None:

@@ -33,6 +33,8 @@ def mark(
     mbind(MPOL_MF_MOVE | MPOL_MF_LAZY); without ``policy`` it is MPOL_NOOP, that is
     next-touch.
     """
+    if not isinstance(mechanism, Mechanism):
+        raise BadInput(f"mechanism must be a Mechanism, got {mechanism!r}")
     start, pages = part_of(region, first, pages)
     process = region.process
     if any(vma.shmem for vma in overlapping(process, start, pages)):

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import BadInput, printable
 from ..study.study import label, named
 from ..study.uncertainty import RANGES
-from .lock import is_locked
+from .lock import is_locked, other_host
 from .provenance import flat
-from .reader import ATTRIBUTES, TABLES, RunFile, RunState
+from .reader import ATTRIBUTES, HDF5_ERRORS, TABLES, RunFile, RunState, damaged
 
 _CAUSE = "time_"
 _JSON = ("parameters", "settings", "costs")
@@ -24,37 +25,54 @@ def describe(path: str | os.PathLike) -> dict[str, Any]:
     ``rows`` has the variables of ``/summary`` of each variant by their names, None for
     what is not written; ``time_by_cause`` ns by cause, of all tasks together; ``units``
     the unit of each variable; ``ratios`` the ranges of ``--uncertainty``, if it was
-    asked for.
+    asked for.  Control characters in texts are escaped.
     """
     with RunFile(path) as file:
-        attributes = file.attributes
-        return {
-            "file": str(path),
-            "title": str(attributes.get("title", "")),
-            "verdict": _scalar(attributes.get("verdict", "")),
-            "state": _state(file),
-            "software": f"{attributes['software']} {attributes['softwareVersion']}",
-            "format": ".".join(map(str, attributes["version"])),
-            **{
-                key: _scalar(attributes[key]) for key in ATTRIBUTES if key in attributes
-            },
-            "tables": {
-                **{name: getattr(file, name).rows for name in TABLES},
-                **{name: one.rows for name, one in file.records.items()},
-            },
-            **{key: _parsed(attributes.get(key)) for key in _JSON},
-            "dimension": label(file.dimension),
-            "units": {name: file.summary.unit(name) for name in _columns(file)},
-            "rows": _rows(file),
-            "ratios": _ratios(file),
-        }
+        try:
+            return _safe(_described(file))
+        except BadInput:
+            raise
+        except HDF5_ERRORS as error:
+            raise damaged(file.path) from error
+
+
+def _described(file: RunFile) -> dict[str, Any]:
+    attributes = file.attributes
+    return {
+        "file": str(file.path),
+        "title": str(attributes.get("title", "")),
+        "verdict": _scalar(attributes.get("verdict", "")),
+        "state": _state(file),
+        "software": f"{attributes['software']} {attributes['softwareVersion']}",
+        "format": ".".join(map(str, attributes["version"])),
+        **{key: _scalar(attributes[key]) for key in ATTRIBUTES if key in attributes},
+        "tables": {
+            **{name: getattr(file, name).rows for name in TABLES},
+            **{name: one.rows for name, one in file.records.items()},
+        },
+        **{key: _parsed(attributes.get(key)) for key in _JSON},
+        "dimension": label(file.dimension),
+        "units": {name: file.summary.unit(name) for name in _columns(file)},
+        "rows": _rows(file),
+        "ratios": _ratios(file),
+    }
+
+
+def _safe(value: Any) -> Any:
+    """Return plain data whose texts have no control characters."""
+    if isinstance(value, dict):
+        return {printable(key): _safe(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_safe(one) for one in value]
+    return printable(value) if isinstance(value, str) else value
 
 
 def _state(file: RunFile) -> str:
     state = file.state
     if state != RunState.RUNNING or is_locked(file.path):
         return state.name.lower()
-    return "killed, or running on another host"
+    host = other_host(file.path)
+    return f"running on {host}, or killed there" if host else "killed"
 
 
 def _scalar(value: Any) -> Any:

@@ -1,9 +1,10 @@
 """Read the file of a run: finished, still being written, or left by a killed process.
 
 Any HDF5 or netCDF-4 reader does for a finished file; what is here also opens the
-others, and ``recover`` makes a killed run's file a plain one again.
+others.  ``recovery`` makes a killed run's file a plain one again.
 """
 
+import io
 import os
 from collections.abc import Iterator, Mapping
 from enum import IntEnum
@@ -16,15 +17,33 @@ import numpy as np
 
 from ..errors import BadInput
 from ..study.study import Name
-from .lock import Lock
-from .superblock import check_end, clear_flags, is_flagged
+from .lock import is_locked, other_host
+from .superblock import SWMR, check_end, flags, superblock, without_flags
 
 FILETYPE = "lazynuma-run"
 VERSION = (2, 0)
 #: Major versions that this reader reads.
 READABLE = (1, 2)
-TABLES = ("epochs", "processes", "events", "snapshots")
+#: The tables of every file, and the coordinate that counts the rows of each.
+TABLES = {
+    "epochs": "epoch",
+    "processes": "row",
+    "events": "event",
+    "snapshots": "snapshot",
+}
 ATTRIBUTES = ("command", "date", "host", "seed", "threads")
+
+
+#: What h5py and NumPy raise for what they cannot read.
+HDF5_ERRORS = (
+    *(OSError, RuntimeError, ValueError, TypeError, AttributeError),
+    *(LookupError, ArithmeticError, MemoryError, AssertionError),
+)
+
+
+def damaged(path: Path) -> BadInput:
+    """Return the refusal of a file that cannot be read as it should."""
+    return BadInput(f"file must be whole, got {path}, which is damaged")
 
 
 class RunState(IntEnum):
@@ -44,14 +63,14 @@ class Table(Mapping):
 
     def __init__(self, group: h5py.Group, coordinate: str | None = None) -> None:
         self._group = group
-        self._coordinate = coordinate
+        self.coordinate = coordinate
 
     @property
     def rows(self) -> int:
         """The number of complete rows; 1 for a group that does not grow."""
-        if self._coordinate is None:
+        if self.coordinate is None:
             return 1
-        scale = self._group[self._coordinate]
+        scale = self._group[self.coordinate]
         scale.id.refresh()
         return scale.shape[0]
 
@@ -63,7 +82,12 @@ class Table(Mapping):
             return _texts(dataset[:rows])
         if h5py.check_string_dtype(dataset.dtype) is not None:
             dataset = dataset.asstr()
-        return dataset[()] if self._coordinate is None else dataset[:rows]
+        return dataset[()] if self.coordinate is None else dataset[:rows]
+
+    @property
+    def datasets(self) -> list[h5py.Dataset]:
+        """What HDF5 has of each variable."""
+        return list(self._group.values())
 
     def unit(self, name: str) -> str:
         """Return the unit of a variable; the empty text if it has none."""
@@ -85,18 +109,27 @@ def _texts(characters: np.ndarray) -> np.ndarray:
 class RunFile:
     """The file of a run, open for reading; a context manager.
 
-    Raises BadInput if ``path`` is missing, cut short or no file of this version.
+    alive  whether a process writes the file; None: as its lock says
+
+    Raises BadInput if ``path`` is missing, cut short, damaged or no file of this
+    version, or if it leads to data elsewhere.
     """
 
-    def __init__(self, path: str | os.PathLike) -> None:
+    def __init__(self, path: str | os.PathLike, alive: bool | None = None) -> None:
         self.path = Path(path)
         check_end(self.path)
-        self._file = _open(self.path)
+        if alive is None:
+            alive = is_locked(self.path) or bool(other_host(self.path))
+        self._file = _open(self.path, alive)
         try:
             self._check_type()
-        except BaseException:
+            _check_inside(self._file)
+        except BadInput:
             self._file.close()
             raise
+        except HDF5_ERRORS as error:
+            self._file.close()
+            raise damaged(self.path) from error
 
     def __enter__(self) -> "RunFile":
         return self
@@ -161,22 +194,25 @@ class RunFile:
     @property
     def epochs(self) -> Table:
         """Counters, (epoch, node), of each epoch."""
-        return Table(self._file["epochs"], "epoch")
+        return self._table("epochs")
 
     @property
     def processes(self) -> Table:
         """One row a process and epoch."""
-        return Table(self._file["processes"], "row")
+        return self._table("processes")
 
     @property
     def events(self) -> Table:
         """Rare things with their time."""
-        return Table(self._file["events"], "event")
+        return self._table("events")
 
     @property
     def snapshots(self) -> Table:
         """One row a snapshot; ``placement`` and ``kinds`` give what it shows."""
-        return Table(self._file["snapshots"], "snapshot")
+        return self._table("snapshots")
+
+    def _table(self, name: str) -> Table:
+        return Table(self._file[name], TABLES[name])
 
     @property
     def records(self) -> dict[str, Table]:
@@ -186,6 +222,11 @@ class RunFile:
             for name, group in self._file.items()
             if "dimension" in group.attrs and name != "summary"
         }
+
+    @property
+    def tables(self) -> dict[str, Table]:
+        """All groups that grow, by name."""
+        return {name: self._table(name) for name in TABLES} | self.records
 
     def placement(self, snapshot: int) -> np.ndarray:
         """Return int16[blocks]: the node of each 2 MiB block in a snapshot, or -1."""
@@ -202,40 +243,68 @@ class RunFile:
         return blocks[snapshot, :count]
 
 
-def _open(path: Path) -> h5py.File:
-    """Open a file: as one that is being written if its flags say so."""
+def _open(path: Path, alive: bool) -> h5py.File:
+    """Open a file: as one that is being written if its writer is ``alive``."""
+    found = flags(path)
     try:
-        try:
+        if not found:
             return h5py.File(path, "r")
-        except OSError:
-            # Without a writer HDF5 would wait for one to mend what is wrong.
-            if not is_flagged(path):
-                raise
+        if alive:
             return h5py.File(path, "r", swmr=True)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise BadInput(
-            f"file must be one that lazynuma wrote, got {path}: {error}"
-        ) from error
+        # Without a writer HDF5 would wait for one to mend what is wrong.
+        return h5py.File(_Unflagged(path), "r")
+    except HDF5_ERRORS as error:
+        if found and not found & SWMR:
+            raise BadInput(
+                f"file must have been created whole, got {path}, whose writer was"
+                " killed before that: nothing is lost with it"
+            ) from error
+        raise BadInput(f"file must be one that lazynuma wrote, got {path}") from error
 
 
-# --- flags that a killed writer left behind -------------------------------------------
+class _Unflagged(io.FileIO):
+    """The bytes of a killed writer's file, its flags cleared."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "r")
+        size = os.fstat(self.fileno()).st_size
+        self._head = without_flags(superblock(self.fileno()), size) or b""
+
+    def readinto(self, buffer: Any) -> int:
+        """Read as a file does."""
+        at = self.tell()
+        count = super().readinto(buffer) or 0
+        stop = min(at + count, len(self._head))
+        if at < stop:
+            memoryview(buffer)[: stop - at] = self._head[at:stop]
+        return count
 
 
-def recover(path: str | os.PathLike) -> None:
-    """Clear the flags of a killed writer, so that every reader opens the file.
+# --- what may be in a file ------------------------------------------------------------
 
-    Values stay as they are, ``/run/state`` too.  Raises BadInput if the file is
-    still being written, cannot be written to, or is not one that lazynuma wrote.
+
+def _check_inside(file: h5py.File) -> None:
+    """Raise BadInput if a file leads out of itself, or is not of our shape.
+
+    HDF5 would follow links to other files, and read the bytes of any file as a dataset.
     """
-    path = Path(path)
-    RunFile(path).close()
-    try:
-        lock = Lock(path)
-    except OSError as error:
-        raise BadInput(f"file must be writable, got {path}: {error}") from error
-    try:
-        clear_flags(path)
-    except OSError as error:
-        raise BadInput(f"file must be writable, got {path}: {error}") from error
-    finally:
-        lock.release()
+    for name, group in _members(file):
+        if not isinstance(group, h5py.Group):
+            raise BadInput(f"file must have groups alone, got {name}")
+        for inner, dataset in _members(group):
+            _check_dataset(f"{name}/{inner}", dataset)
+
+
+def _members(group: h5py.Group) -> Iterator[tuple[str, Any]]:
+    for name in group:
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            raise BadInput(f"file must have no links out of it, got {name!r}")
+        yield name, group[name]
+
+
+def _check_dataset(name: str, dataset: Any) -> None:
+    if not isinstance(dataset, h5py.Dataset):
+        raise BadInput(f"file must have datasets in its groups, got {name}")
+    made = dataset.id.get_create_plist()
+    if made.get_external_count() or made.get_layout() == h5py.h5d.VIRTUAL:
+        raise BadInput(f"file must hold its data itself, got {name!r} elsewhere")

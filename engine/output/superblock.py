@@ -1,11 +1,14 @@
 """The flags in an HDF5 superblock, which a killed writer leaves set."""
 
 import os
+import stat
 import struct
 from pathlib import Path
 
 from ..errors import BadInput
 
+#: The flag of a file that readers may open while it is written.
+SWMR = 4
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 # HDF5 file format 3.0, superblock version 3: where its fields are.
 _SUPERBLOCK = 48
@@ -15,52 +18,79 @@ _CHECKSUM = slice(44, 48)
 _U32 = 0xFFFFFFFF
 
 
-def clear_flags(path: Path) -> None:
-    """Clear the consistency flags of a file with a superblock of version 3.
+def clear_flags(fileno: int) -> None:
+    """Clear the consistency flags of an open file with a superblock of version 3.
 
     The end of the allocated space grows to the end of the file, which a writer may
     have reached without saying so.
     """
-    with path.open("r+b") as file:
-        block = bytearray(file.read(_SUPERBLOCK))
-        if not _is_version_3(block) or not block[_FLAGS]:
-            return
-        size = os.fstat(file.fileno()).st_size
-        block[_FLAGS] = 0
-        block[_END] = struct.pack("<Q", max(size, _end(block)))
-        block[_CHECKSUM] = struct.pack("<I", lookup3(bytes(block[: _CHECKSUM.start])))
-        file.seek(0)
-        file.write(block)
+    block = without_flags(os.pread(fileno, _SUPERBLOCK, 0), os.fstat(fileno).st_size)
+    if block is not None:
+        os.pwrite(fileno, block, 0)
 
 
-def allocated(path: Path) -> int | None:
+def without_flags(block: bytes, size: int) -> bytes | None:
+    """Return a superblock without flags, of a file of ``size`` bytes.
+
+    Returns None if it has none, or is of another version.
+    """
+    if not _is_version_3(block) or not block[_FLAGS]:
+        return None
+    new = bytearray(block)
+    new[_FLAGS] = 0
+    new[_END] = struct.pack("<Q", max(size, _end(block)))
+    new[_CHECKSUM] = struct.pack("<I", lookup3(bytes(new[: _CHECKSUM.start])))
+    return bytes(new)
+
+
+def superblock(fileno: int) -> bytes:
+    """Return the superblock of an open file."""
+    return os.pread(fileno, _SUPERBLOCK, 0)
+
+
+def allocated(fileno: int) -> int | None:
     """Return where the allocated space of a file ends, or None for other versions."""
-    with path.open("rb") as file:
-        block = file.read(_SUPERBLOCK)
+    block = superblock(fileno)
     return _end(block) if _is_version_3(block) else None
 
 
 def check_end(path: Path) -> None:
-    """Raise BadInput if a file is missing, no HDF5 file, or shorter than it says."""
+    """Raise BadInput if a file is missing, no HDF5 file, or shorter than it says.
+
+    What is no regular file is refused unread.
+    """
     try:
-        end = allocated(path)
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            signature = file.read(len(_SIGNATURE))
-    except OSError as error:
-        reason = error.strerror or str(error)
+        # Without O_NONBLOCK the open of a pipe would wait for somebody to write to it.
+        fileno = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            _check_end(fileno, path)
+        finally:
+            os.close(fileno)
+    except (OSError, ValueError) as error:
+        if isinstance(error, BadInput):
+            raise
+        reason = getattr(error, "strerror", None) or str(error)
         raise BadInput(f"file must be readable, got {path}: {reason}") from error
-    if signature != _SIGNATURE:
+
+
+def _check_end(fileno: int, path: Path) -> None:
+    state = os.fstat(fileno)
+    if not stat.S_ISREG(state.st_mode):
+        raise BadInput(f"file must be a regular file, got {path}")
+    if os.pread(fileno, len(_SIGNATURE), 0) != _SIGNATURE:
         raise BadInput(f"file must be an HDF5 file, got {path}")
-    if end is not None and size < end:
-        raise BadInput(f"file must have {end} bytes, got {size} in {path} (cut short)")
+    end = allocated(fileno)
+    if end is not None and state.st_size < end:
+        raise BadInput(
+            f"file must have {end} bytes, got {state.st_size} in {path} (cut short)"
+        )
 
 
-def is_flagged(path: Path) -> bool:
-    """Whether a writer has, or had, the file open."""
+def flags(path: Path) -> int:
+    """Return the flags that a writer has set, or had when it was killed: 0 for none."""
     with path.open("rb") as file:
-        block = file.read(_SUPERBLOCK)
-    return _is_version_3(block) and block[_FLAGS] != 0
+        block = superblock(file.fileno())
+    return block[_FLAGS] if _is_version_3(block) else 0
 
 
 def _is_version_3(block: bytes | bytearray) -> bool:

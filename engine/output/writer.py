@@ -1,7 +1,7 @@
 """Write a run as one HDF5 file that can be read at any moment, and after a kill.
 
-The file has its final name from the first byte.  Everything in it is created before the
-first event; then HDF5's SWMR mode is switched on and datasets only grow or change their
+Everything in it is created before the first event, under another name; then HDF5's SWMR
+mode is switched on, the file gets its own name, and datasets only grow or change their
 values.  ``docs/format.md`` is the schema; ``reader.py`` reads it.
 """
 
@@ -9,7 +9,7 @@ import errno
 import os
 import resource
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -24,8 +24,8 @@ from ..observer import NodeUse
 from ..study.columns import Column, Records
 from ..study.study import Name, label, scales
 from .growing import Table, cut, fill_value, fixed_variable, missing_value, name_scale
-from .lock import claim, unwritable
 from .node_axis import NodeAxis
+from .place import claim, create, keep, publish, unwritable, withdraw
 from .provenance import provenance
 from .reader import FILETYPE, VERSION, RunState
 from .run_tables import (
@@ -39,8 +39,7 @@ from .run_tables import (
 )
 from .schema import RUN, STAGES, Variable
 from .snapshot_table import SnapshotTable, check_blocks
-from .space import SPACE_CLOSE, SPACE_FIRST, Space
-from .superblock import clear_flags
+from .space import SPACE_CLOSE, SPACE_FIRST, Cut, Space
 
 #: Seconds after which a row that comes takes the waiting ones to the file.
 INTERVAL_S = 1.0
@@ -51,6 +50,8 @@ _VERDICT = h5py.string_dtype("utf-8", VERDICT_BYTES)
 
 # The oldest format with SWMR: HDF5 1.10 and what was built on it since can read it.
 _LIBVER = ("v110", "v110")
+#: What h5py raises when HDF5 fails.
+_HDF5 = (OSError, RuntimeError, KeyError, ValueError)
 
 
 class RunWriter:
@@ -65,9 +66,10 @@ class RunWriter:
     columns     the variables of ``/summary``
     records     groups of the study's own
 
-    Raises BadInput, and leaves nothing behind, if ``path`` exists (unless ``force``),
-    is in use or cannot be written.  Methods raise it for values that do not fit, and
-    OSError if the disk is full: nothing but ``close`` may follow that.
+    Raises BadInput, and leaves everything as it was, if ``path`` exists (unless
+    ``force``), is no regular file, is in use or cannot be written.  Methods raise it
+    for values that do not fit, and OSError if the disk is full, or somebody else has
+    removed, replaced or cut the file: nothing but ``close`` may follow that.
     """
 
     def __init__(
@@ -84,18 +86,17 @@ class RunWriter:
         force: bool = False,
     ) -> None:
         values = _checked_scales(dimension, variants, columns)
-        self.path = Path(path)
+        self.path = Path(path).absolute()  # wherever the process goes meanwhile
         self._variants, self._columns = len(variants), columns
         self._names = [label(variant) for variant in variants]
         self._axis = NodeAxis(nodes, len(variants))
         self._shape = tuple(map(len, values.values()))
-        self._begin = self._flushed = time.monotonic()
+        self._begin = self._flushed = self._checked = time.monotonic()
         self._broken = self._closed = False
-        existed = self.path.exists()
         self._lock = claim(self.path, force)
         try:
             with ExitStack() as undo:
-                self._open(undo, existed)
+                self._open(undo)
                 _describe(self._file, title, attributes)
                 _create_summary(self._file, values, columns)
                 _create_runtime(self._file, values)
@@ -105,22 +106,23 @@ class RunWriter:
                 self._reserve()
                 self._file.swmr_mode = True
                 self._file.flush()
+                os.fsync(self._space.fileno)
+                publish(self.path, force)
+                self._space.path = self.path
+                self._space.note(self._file.id.get_filesize())
                 undo.pop_all()
         except (OSError, RuntimeError) as error:
             raise unwritable(self.path, error) from error
 
-    def _open(self, undo: ExitStack, existed: bool) -> None:
-        """Create the file; ``undo`` is what leaves nothing of it.
-
-        A file that existed stays if HDF5 cannot open it: it was not touched.
-        """
+    def _open(self, undo: ExitStack) -> None:
+        """Create the file beside its place; ``undo`` is what leaves nothing of it."""
         undo.callback(self._lock.release)
-        if not existed:
-            undo.callback(self.path.unlink, missing_ok=True)
-        self._file = h5py.File(self.path, "w", libver=_LIBVER, track_order=True)
-        undo.callback(self.path.unlink, missing_ok=True)
+        new = create(self.path)
+        undo.callback(new.unlink, missing_ok=True)
+        self._file = h5py.File(new, "w", libver=_LIBVER, track_order=True)
         undo.callback(_close_quietly, self._file)
-        self._space = Space(self.path)
+        _keep_in_memory(self._file)
+        self._space = Space(new)
         undo.callback(self._space.close)
         self._space.reserve(SPACE_FIRST)
 
@@ -272,10 +274,24 @@ class RunWriter:
                 table.write()
             self._file.flush()
             for table in self._tables:
-                table.commit()
+                if table is not self._epochs:
+                    table.commit()
+            if self._processes.written and self._epochs.waiting:
+                self._file.flush()  # no epoch without its processes
+            self._epochs.commit()
             self._write_progress()
             self._file.flush()
+            self._space.note(self._file.id.get_filesize())
         self._flushed = time.monotonic()
+
+    def check(self) -> None:
+        """Look now and then: raise OSError if the file is not there, or not as it was.
+
+        Rows are checked as they are written; this is for long times without rows.
+        """
+        if time.monotonic() - self._checked >= INTERVAL_S:
+            with self._disk():
+                self._checked = time.monotonic()
 
     def close(self, state: RunState) -> None:
         """Write what waits and ``state``, and close; a second time does nothing.
@@ -285,6 +301,8 @@ class RunWriter:
         """
         if self._closed:
             return
+        if self._broken:
+            state = RunState.FAILED
         try:
             if not self._broken:
                 self.flush()
@@ -292,17 +310,22 @@ class RunWriter:
             state = RunState.FAILED
             raise
         finally:
-            self._finish(state)
+            self._finish(state, keep)
 
-    def _finish(self, state: RunState) -> None:
-        """Write ``state``, which takes no room, and close."""
+    def discard(self) -> None:
+        """Close and remove the file, and put back what it replaced."""
+        if not self._closed:
+            self._finish(RunState.FAILED, withdraw)
+
+    def _finish(self, state: RunState, leave: Callable[[Path], None]) -> None:
+        """Write ``state``, which takes no room, close, and ``leave`` the place."""
         self._closed = True
-        with suppress(OSError, RuntimeError):
+        with suppress(*_HDF5):
             self._file["run/state"][()] = state
         _close_quietly(self._file)
         self._space.close()
         with suppress(OSError):
-            clear_flags(self.path)  # if closing failed
+            leave(self.path)
         self._lock.release()
 
     def _check_variant(self, variant: int) -> None:
@@ -343,21 +366,48 @@ class RunWriter:
 
     @contextmanager
     def _disk(self) -> Iterator[None]:
-        """Turn what HDF5 raises for a failed write into OSError, and remember it."""
+        """Turn what HDF5 raises for a failed write into OSError, and remember it.
+
+        A file that is not as it was is not touched any more.
+        """
         try:
+            self._space.check()
             yield
+        except Cut:
+            self._broken = True
+            _let_go(self._file)
+            raise
         except OSError:
             self._broken = True
             raise
-        except RuntimeError as error:
+        except (RuntimeError, KeyError) as error:
             self._broken = True
             raise OSError(
                 errno.EIO, f"{self.path} could not be written: {error}"
             ) from error
 
 
+def _keep_in_memory(file: h5py.File) -> None:
+    """Let HDF5 never read again what it wrote.
+
+    In SWMR mode it reads what looks wrong again and again, for hours if the file was
+    cut by somebody else, and nothing ends that but SIGKILL.
+    """
+    config = file.id.get_mdc_config()
+    config.evictions_enabled = False
+    config.incr_mode = config.flash_incr_mode = config.decr_mode = 0
+    file.id.set_mdc_config(config)
+
+
+def _let_go(file: h5py.File) -> None:
+    """Let all that HDF5 still reads fail, and all that it writes go nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    os.dup2(nowhere, file.id.get_vfd_handle(), inheritable=False)
+    os.close(nowhere)
+
+
 def _close_quietly(file: h5py.File) -> None:
-    with suppress(OSError, RuntimeError):
+    with suppress(*_HDF5):
         file.close()
 
 
@@ -379,8 +429,13 @@ def _describe(file: h5py.File, title: str, attributes: Mapping[str, Any]) -> Non
         "provenance": provenance(attributes),
     }
     for name, value in (dict(attributes) | own).items():
-        file.attrs[name] = value
+        file.attrs[name] = _utf_8(value) if isinstance(value, str) else value
     file.attrs.create("verdict", b"", dtype=_VERDICT)
+
+
+def _utf_8(text: str) -> str:
+    """Return a text with what is no UTF-8, as names of files may have it, escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _create_summary(

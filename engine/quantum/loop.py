@@ -78,6 +78,8 @@ def idle(simulation: "Simulation", ns: int) -> None:
     """Let time pass with nothing to run but the daemons."""
     if ns < 0:
         raise BadInput(f"ns must be at least 0, got {ns}")
+    if simulation.now + ns >= 1 << 63:
+        raise BadInput(f"time must stay below 2^63 ns, 292 years, got {ns} ns more")
     end = simulation.now + ns
     while (wakes := next_wake(simulation)) <= end:
         simulation.now = max(simulation.now, wakes)

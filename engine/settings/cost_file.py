@@ -10,6 +10,7 @@ from typing import NamedTuple
 from ..errors import BadInput
 from .costs import Costs
 from .parameters import fill
+from .text_file import read_text
 
 _HEAD = """\
 # What memory operations cost on this machine, measured by lazynuma calibrate.
@@ -50,12 +51,14 @@ def read_costs(path: str | os.PathLike) -> dict[str, int]:
 
 def _toml(path: Path) -> dict:
     try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
+        return tomllib.loads(read_text(path, "file of costs"))
+    except BadInput:
+        raise
+    except RecursionError as error:
         raise BadInput(
-            f"file of costs must be readable, got {path}: {error.strerror}"
+            f"{path}: file of costs must be TOML, got brackets in brackets"
         ) from error
-    except ValueError as error:  # not TOML, or not UTF-8
+    except ValueError as error:  # not TOML
         raise BadInput(f"{path}: file of costs must be TOML, got: {error}") from error
 
 

@@ -221,7 +221,7 @@ def _about(metadata: Mapping) -> str:
 def _toml(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except ValueError:  # not TOML, or an integer of more digits than Python reads
+    except (ValueError, RecursionError):  # not TOML, or too many digits or brackets
         return text.strip()
 
 

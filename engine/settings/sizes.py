@@ -6,7 +6,9 @@ from fractions import Fraction
 from ..errors import BadInput
 
 _POWER = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGTP]?)(?:iB|B)?", re.IGNORECASE)
+_SIZE = re.compile(
+    r"([0-9]{1,30}(?:\.[0-9]{1,30})?)\s*([KMGTP]?)(?:iB|B)?", re.IGNORECASE
+)
 
 
 def parse_size(text: str | int, name: str = "size") -> int:
@@ -16,7 +18,9 @@ def parse_size(text: str | int, name: str = "size") -> int:
     """
     match = _SIZE.fullmatch(str(text).strip())
     if match is None:
-        raise BadInput(f"{name} must be a size such as 64GiB, 1TiB or 4K, got {text!r}")
+        raise BadInput(
+            f"{name} must be a size such as 64GiB, 1TiB or 4K, got {str(text)[:80]!r}"
+        )
     value = Fraction(match[1]) * 1024 ** _POWER[match[2].upper()]
     if value.denominator != 1:
         raise BadInput(f"{name} must be a whole number of bytes, got {text!r}")

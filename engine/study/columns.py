@@ -32,6 +32,10 @@ _MEANINGS = {
 }
 
 
+#: How a table may show a column.
+STYLES = ("count", "percent", "seconds", "ratio", "cause", "hidden")
+
+
 @dataclass(frozen=True)
 class Column:
     """One variable of ``/summary``, and one column of the table on the screen.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from ..errors import BadInput
 from ..settings.costs import Costs
 from .columns import Column, Records
+from .handed import check_study, check_variant
 
 if TYPE_CHECKING:
     from ..machines.machine import Machine
@@ -63,6 +64,7 @@ class Variant:
     by name, if it has any.  ``accesses`` (events expected) feeds the progress bar,
     ``mapped_pages`` (most 4 KiB pages mapped at once) the estimate of the host memory
     needed.  ``costs`` changes the cost model of the run for this variant alone.
+    Raises BadInput if a field is not what it must be.
     """
 
     name: Name
@@ -72,6 +74,9 @@ class Variant:
     accesses: int
     mapped_pages: int
     costs: Callable[[Costs], Costs] | None = None
+
+    def __post_init__(self) -> None:
+        check_variant(self)
 
 
 @dataclass(frozen=True)
@@ -94,8 +99,8 @@ class Study:
     ``compared`` names what variants are ranked by with ``--uncertainty``: a column or a
     value of ``Simulation.summary``; the shortest time (``_ns``) is best, of anything
     else the most.
-    Raises BadInput if there is no variant, two have one name, or one of two
-    dimensions lacks a value of the other.
+    Raises BadInput if a field is not what it must be, there is no variant, two have one
+    name, or one of two dimensions lacks a value of the other.
     """
 
     question: str
@@ -114,6 +119,7 @@ class Study:
         return self.group(named(self.dimension, name)) if self.group else ""
 
     def __post_init__(self) -> None:
+        check_study(self, Variant)
         title = self.question.strip().partition("\n")[0]
         object.__setattr__(self, "question", title)
         names = [variant.name for variant in self.variants]

@@ -8,6 +8,7 @@ pages; None: to its end).
 
 from dataclasses import dataclass
 from math import gcd
+from numbers import Integral
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,12 @@ from ..errors import BadInput
 
 if TYPE_CHECKING:
     from ..state.process import Region, Task
+
+#: Fields that are numbers of accesses or pages.
+_WHOLE = set(
+    "count refs first pages start stride hot_pages period step halo lower upper shift"
+    "".split()
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,6 +158,10 @@ def coprime(n: int) -> int:
 
 
 def _check(load: Workload) -> None:
+    for name in _WHOLE & vars(load).keys():
+        value = getattr(load, name)
+        if value is not None and not isinstance(value, Integral):
+            raise BadInput(f"{name} must be an integer, got {value!r}")
     if load.count < 0:
         raise BadInput(f"count must be at least 0, got {load.count}")
     if load.refs < 1:

@@ -7,13 +7,17 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from ...engine.errors import BadInput, printable
 from ..common.ratio_ranges import ratio_ranges
 from ..common.table import Row, legend, table
+from .json_rows import json_rows
 from .progress import Progress
-from .say import fail
-from .signals import Stop
+from .say import fail, located, own_place
+from .signals import Stop, Stopped
+
+T = TypeVar("T")
 
 if TYPE_CHECKING:
     from ...engine.study.study import Study, Variant
@@ -65,9 +69,10 @@ def _integer(low: int, high: int) -> Callable[[str], int]:
     """Return an argument type for integers from ``low`` to ``high``."""
 
     def convert(text: str) -> int:
-        if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
+        digits = text.isascii() and text.isdigit() and len(text) < 20
+        if not digits or not low <= int(text) <= high:
             raise argparse.ArgumentTypeError(
-                f"must be an integer from {low} to {high}, got {text!r}"
+                f"must be an integer from {low} to {high}, got {text[:40]!r}"
             )
         return int(text)
 
@@ -92,10 +97,10 @@ def run_scenario(
     from ..common.typed import built, typed
 
     check_output(options.output, options.force)  # before a build that may take long
-    given = typed(module, settings)
+    given = _handed(typed, module, settings)
     measured = read_costs(options.costs) if options.costs is not None else {}
     costs = fill(Costs, measured | given.costs, "cost.")
-    study = built(module, given)
+    study = _handed(built, module, given)
     with closing(Progress(study, stop.check)) as progress:
         rows = run_study(
             study,
@@ -114,6 +119,18 @@ def run_scenario(
             uncertainty=_more_runs(progress, study, options),
         )
     return study, rows
+
+
+def _handed(make: Callable[..., T], *arguments: Any) -> T:
+    """Return what ``make`` gets from a scenario; BadInput if its file raises."""
+    try:
+        return make(*arguments)
+    except Stopped:
+        raise
+    except BaseException as error:
+        if isinstance(error, BadInput) or not own_place(error):
+            raise
+        raise BadInput(f"scenario must build a study, got {located(error)}") from error
 
 
 def _more_runs(
@@ -138,9 +155,23 @@ def _more_runs(
     return announce
 
 
+def _text(study: "Study", rows: list[Row]) -> str:
+    """Return the report or the table of a study."""
+    from ...engine.study.handed import place
+
+    text = (study.report or table)(study, rows)
+    if not isinstance(text, str):
+        got = f"{type(text).__name__}{place(study.report)}"
+        raise BadInput(f"report must return a text, got {got}")
+    return text
+
+
 def show(study: "Study", rows: list[Row], options: argparse.Namespace) -> None:
     """Print the report or the table of a study, and where its file is."""
-    print((study.report or table)(study, rows))
+    if options.json:
+        print(json.dumps(json_rows(study, rows)))
+        return
+    print("\n".join(map(printable, _text(study, rows).split("\n"))))
     if rows and "ratio_low" in rows[0]:
         print(f"\n{ratio_ranges(study, rows)}")
     if options.explain:
@@ -151,4 +182,4 @@ def show(study: "Study", rows: list[Row], options: argparse.Namespace) -> None:
 def show_output(options: argparse.Namespace) -> None:
     """Print where the output file is, if there is one."""
     if options.output is not None:
-        print(f"\nwritten to {options.output}")
+        print(f"\nwritten to {printable(options.output)}")

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 from ...engine.errors import BadInput, did_you_mean
-from .say import located
+from .say import OWN, located
 
 
 def scenario_names() -> list[str]:
@@ -44,13 +44,15 @@ def _load(path: Path) -> ModuleType:
     """Import a user's file; raise BadInput if it is no scenario."""
     if not path.is_file():
         raise BadInput(f"scenario must be a file that exists, got {path}")
-    spec = importlib.util.spec_from_file_location(f"scenario_{path.stem}", path)
+    if path.suffix != ".py":
+        raise BadInput(f"scenario must be a Python file, FILE.py, got {path}")
+    spec = importlib.util.spec_from_file_location(f"{OWN}{path.stem}", path)
     assert spec is not None and spec.loader is not None  # as for every .py file
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look here for annotations
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except BaseException as error:  # it may raise whatever it wants
         raise BadInput(f"{path} must import, got {located(error)}") from error
     if not is_dataclass(getattr(module, "Parameters", None)):
         raise BadInput(f"{path} must define a dataclass Parameters, got none")

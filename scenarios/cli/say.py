@@ -1,18 +1,78 @@
 """What the command line says on stderr."""
 
+import os
+import signal
 import sys
 import traceback
 from pathlib import Path
 from typing import Any
 
+from ...engine.errors import BadInput, LazyNumaError, printable
+from ...kernels.jit.cache_dir import CacheRefused
+from .signals import Stopped
+
+#: What the names of modules begin with that are scenarios of a user's own.
+OWN = "scenario_"
+
 
 def located(error: BaseException) -> str:
-    """Return what went wrong, and in which line of code."""
+    """Return what went wrong in a user's file, and in which line of it."""
     what = f"{type(error).__name__}: {error}"
-    frames = traceback.extract_tb(error.__traceback__)
-    if isinstance(error, SyntaxError) or not frames:
-        return what
-    return f"{what} ({Path(frames[-1].filename).name}, line {frames[-1].lineno})"
+    place = own_place(error)
+    return f"{what} ({place})" if place and not isinstance(error, SyntaxError) else what
+
+
+def own_place(error: BaseException | None) -> str:
+    """Return the last line of a user's file that led to an error, empty for none."""
+    place = ""
+    while error is not None and not place:
+        for frame, line in traceback.walk_tb(error.__traceback__):
+            if str(frame.f_globals.get("__name__")).startswith(OWN):
+                place = f"{Path(frame.f_code.co_filename).name}, line {line}"
+        error = error.__cause__
+    return place
+
+
+def _is_own(error: BaseException) -> bool:
+    """Whether a user's file raised an error itself."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    name = frames[-1].f_globals.get("__name__") if frames else ""
+    return str(name).startswith(OWN)
+
+
+def report(error: BaseException, debug: bool) -> int:
+    """Say in one line what ended a command; return the exit status.
+
+    2 for input that was refused, 1 for what failed, 130 and 143 for signals.
+    """
+    if debug and not isinstance(error, Stopped):
+        traceback.print_exception(error)
+    if isinstance(error, Stopped | KeyboardInterrupt):
+        return stopped(getattr(error, "signum", signal.SIGINT))
+    if isinstance(error, BrokenPipeError):  # the reader of our output has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    place = own_place(error)
+    status = 2 if isinstance(error, BadInput | CacheRefused) else 1
+    if isinstance(error, LazyNumaError | CacheRefused | OSError):
+        ours = isinstance(error, OSError) and not _is_own(error)
+        there = place and not ours and place not in str(error)
+        return fail(status, f"{error} ({place})" if there else str(error))
+    if isinstance(error, MemoryError):
+        return fail(1, "this host must have more memory for that, got no more")
+    if _is_own(error):
+        return fail(1, located(error))
+    if place:
+        return fail(
+            2, f"{place}, must give lazynuma what it can use (--debug shows more)"
+        )
+    return fail(1, f"this is a fault of lazynuma, run with --debug: {_inside(error)}")
+
+
+def _inside(error: BaseException) -> str:
+    """Return where the package failed."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{Path(frame.filename).name}, line {frame.lineno}"
 
 
 def warn(message: Warning | str, *_: Any, **__: Any) -> None:
@@ -22,5 +82,10 @@ def warn(message: Warning | str, *_: Any, **__: Any) -> None:
 
 def fail(status: int, message: str) -> int:
     """Print a message in one line and return ``status``."""
-    print(f"lazynuma: {' '.join(message.split())}", file=sys.stderr)
+    print(f"lazynuma: {printable(' '.join(message.split()))}", file=sys.stderr)
     return status
+
+
+def stopped(signum: int) -> int:
+    """Print that a signal ended the run; return the exit status."""
+    return fail(128 + signum, f"stopped by {signal.Signals(signum).name}")

@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import Any, NoReturn
 
-from .say import fail
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 #: How long a run may take to reach the next kernel call and to close its file.
 _GRACE_S = 0.6
+#: How long closing the file may take after that: on a slow disk it is left as it is.
+_CLOSE_S = 1.0
 #: The compiler recurses deeply, and ``ulimit -s unlimited`` leaves threads 2 MiB.
 _STACK = 64 << 20
 
@@ -53,9 +53,15 @@ class Stop:
 
     def leave(self, signum: int) -> NoReturn:
         """End the process, because the running thread does not come back."""
-        with suppress(OSError):  # a full disk: the process must end all the same
+        closing = threading.Thread(target=self._close, daemon=True)
+        closing.start()
+        closing.join(_CLOSE_S)
+        os.write(2, f"lazynuma: stopped by {signal.Signals(signum).name}\n".encode())
+        os._exit(128 + signum)
+
+    def _close(self) -> None:
+        with suppress(Exception):  # a full disk: the process must end all the same
             self.close()
-        os._exit(stopped(signum))
 
 
 def interruptible(work: Callable, *arguments: Any) -> Any:
@@ -65,20 +71,20 @@ def interruptible(work: Callable, *arguments: Any) -> Any:
     The compiler may take half a minute, so it must not run in the main thread.
     """
     stop = Stop()
-    before = {signum: signal.signal(signum, stop.ask) for signum in _SIGNALS}
     threading.stack_size(_STACK)
+    # First the thread: a signal that came while it starts would leave it behind.
     running = ThreadPoolExecutor(1).submit(work, stop, *arguments)
+    before = {signum: signal.getsignal(signum) for signum in SIGNALS}
     try:
+        for signum in SIGNALS:
+            signal.signal(signum, stop.ask)
         return running.result()
     except Stopped as asked:
         if not wait([running], _GRACE_S).done:
             stop.leave(asked.signum)
+        if running.exception() is None:  # it had come to its end
+            return running.result()
         raise
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)
-
-
-def stopped(signum: int) -> int:
-    """Print that a signal ended the run; return the exit status."""
-    return fail(128 + signum, f"stopped by {signal.Signals(signum).name}")

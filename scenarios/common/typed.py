@@ -14,6 +14,7 @@ from ...engine.settings.parameters import (
     split_settings,
 )
 from ...engine.settings.settings import Settings
+from ...engine.study.handed import place
 from ...engine.study.overrides import with_overrides
 from ...engine.study.study import Study
 from .sampling import sampled, split_sampling
@@ -52,5 +53,6 @@ def built(module: ModuleType, given: Typed) -> Study:
     """Return the study of a scenario; BadInput if it does not fit."""
     study = module.build(given.parameters)
     if not isinstance(study, Study):
-        raise BadInput(f"build must return a Study, got {type(study).__name__}")
+        got = f"{type(study).__name__}{place(module.build)}"
+        raise BadInput(f"build must return a Study, got {got}")
     return with_overrides(sampled(study, given.sampling), given.overrides)

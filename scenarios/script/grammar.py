@@ -8,10 +8,10 @@ import os
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...engine.errors import BadInput, BadTrace
+from ...engine.settings import text_file
 from ...kernels.words import PAGE_SHIFT, PAGE_SIZE
 from ..common.block import BLOCK
 from .linux_settings import MOST, NotModelled, check, shown, whole
@@ -485,14 +485,7 @@ def read(path: str | os.PathLike) -> list[Operation]:
 
 def read_text(path: str | os.PathLike) -> str:
     """Return the text of a file; raises BadInput if it cannot be read as text."""
-    if Path(path).exists() and not Path(path).is_file():
-        raise BadInput(f"file must be a regular file, got {path}")
-    try:
-        return Path(path).read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise BadInput(f"file must be a text, got {path}") from None
-    except OSError as error:
-        raise BadInput(f"file must be readable, got {path}: {error.strerror}") from None
+    return text_file.read_text(path, "file")
 
 
 def pages(offset: int, length: int) -> tuple[int, int]:

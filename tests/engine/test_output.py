@@ -21,7 +21,8 @@ from lazynuma.engine.output.counter_names import MEANINGS
 from lazynuma.engine.output.describe import describe
 from lazynuma.engine.output.growing import ROWS
 from lazynuma.engine.output.lock import is_locked
-from lazynuma.engine.output.reader import RunFile, RunState, recover
+from lazynuma.engine.output.reader import RunFile, RunState
+from lazynuma.engine.output.recovery import recover
 from lazynuma.engine.output.superblock import lookup3
 from lazynuma.engine.study.columns import SUMMARY, Column
 from lazynuma.kernels.counters import Cause, Event, Refusal, ScanResult, Vm

@@ -13,7 +13,8 @@ import xarray as xr
 
 from lazynuma.engine.errors import BadInput
 from lazynuma.engine.output.describe import describe
-from lazynuma.engine.output.reader import RunFile, RunState, recover
+from lazynuma.engine.output.reader import RunFile, RunState
+from lazynuma.engine.output.recovery import recover
 
 SWMR = {"driver_kwds": {"swmr": True}}
 WRITE = """

@@ -205,6 +205,15 @@ def test_our_scenarios_are_not_the_modules_beside_them():
     assert not {"cli", "table", "replay", "__init__"} & set(find.scenario_names())
 
 
+def test_run_prints_one_json_object(folder, capsys):
+    assert commands.main(["run", "mine.py", "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert [row["mechanism"] for row in printed["rows"]] == ["none", "eager"]
+    assert printed["question"] == "Does it run?"
+    assert isinstance(printed["verdict"], str)
+    assert isinstance(printed["rows"][0]["run_time_ns"], int)
+
+
 def test_replay_prints_one_json_object(folder, capsys, monkeypatch):
     (folder / "trace.py").write_text(
         SCENARIO.replace("failure: str", "file: str = ''\n    failure: str")

@@ -9,21 +9,18 @@ A command imports the engine inside its functions, so that ``--help`` is there a
 """
 
 import argparse
-import os
 import re
 import shlex
-import signal
 import sys
 import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from ....engine.errors import BadInput, LazyNumaError
-from ....kernels.jit.cache_dir import CacheRefused
+from ....engine.errors import BadInput
 from ....kernels.jit.compiling import compiled
+from .. import streams
 from ..compile_notice import CompileNotice
-from ..say import fail, located, warn
-from ..signals import Stopped, stopped
+from ..say import fail, report, warn
 from . import (
     list_scenarios,
     measure_costs,
@@ -53,7 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises SystemExit for ``--help`` only.
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
+    debug = "--debug" in arguments
     try:
+        streams.prepare()
         options = _parser().parse_args(arguments)
         options.line = shlex.join(["lazynuma", *arguments])
         compiled.tell = CompileNotice()
@@ -61,21 +60,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             warnings.showwarning = warn
             options.execute(options)
         sys.stdout.flush()
-    except (BadInput, CacheRefused) as error:
-        return fail(2, str(error))
-    except Stopped as stop:
-        return stopped(stop.signum)
-    except KeyboardInterrupt:
-        return stopped(signal.SIGINT)
-    except BrokenPipeError:  # the reader of our output has left, so we leave too
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    except SystemExit:
+        raise
     except sweep_points.Later as error:
         return fail(sweep_points.LATER, str(error))
-    except (LazyNumaError, OSError) as error:
-        return fail(1, str(error))
-    except Exception as error:
-        return fail(1, located(error))
+    except BaseException as error:
+        return report(error, debug)
     return 0
 
 
@@ -104,6 +94,9 @@ def _parser() -> argparse.ArgumentParser:
         )
         command.set_defaults(execute=module.execute)
         module.add_arguments(command)
+        command.add_argument(
+            "--debug", action="store_true", help="show the traceback of what fails"
+        )
     return parser
 
 

@@ -23,14 +23,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(options: argparse.Namespace) -> None:
     """Measure, print a table, and write the file if one was asked for."""
     from ....engine.calibrate.measure import source
-    from ....engine.run import check_output
+    from ....engine.output.place import check_output, write_text
     from ....engine.settings.cost_file import cost_text
 
     check_output(options.output, options.force)
     findings = interruptible(_measure)
     print(cost_table(findings, source()))
     if options.output is not None:
-        Path(options.output).write_text(cost_text(findings, source()), "utf-8")
+        text = cost_text(findings, source())
+        write_text(Path(options.output), text, options.force)
     show_output(options)
 
 

@@ -28,6 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="run again with each uncertain cost halved and doubled: ranges of ratios",
     )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print JSON in place of the table: names as in /summary",
+    )
     add_run_options(parser)
 
 

@@ -3,6 +3,11 @@
 import argparse
 import json
 
+from ..apart import apart
+
+#: The most time for a copy of a file.
+RECOVER_S = 3600
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the file, whether to recover it, and how to print what it holds."""
@@ -21,11 +26,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace) -> None:
     """Print the description of a file."""
+    if options.recover:
+        apart(_recover, options.file, options.debug, RECOVER_S)
+    show = _json if options.json else _text
+    print(apart(show, options.file, options.debug))
+
+
+def _recover(path: str) -> str:
+    from ....engine.output.recovery import recover
+
+    recover(path)
+    return ""
+
+
+def _json(path: str) -> str:
     from ....engine.output.describe import describe
-    from ....engine.output.reader import recover
+
+    return json.dumps(describe(path), allow_nan=False)
+
+
+def _text(path: str) -> str:
+    from ....engine.output.describe import describe
     from ..info_text import info_text
 
-    if options.recover:
-        recover(options.file)
-    found = describe(options.file)
-    print(json.dumps(found, allow_nan=False) if options.json else info_text(found))
+    return info_text(describe(path))
