@@ -356,7 +356,7 @@ def test_preset_memory_is_split_into_whole_pageblocks():
         preset("4s", "15MiB")
     with refused("memory must be at least 16 MiB", "dram-cxl", "got 0 B"):
         preset("dram-cxl", 0)
-    with refused("memory must be", "got -5"):
+    with refused("memory must be", "-5"):
         preset("2s", -5)
     with refused("memory must be a size", "lots"):
         preset("2s", "lots")

@@ -159,7 +159,7 @@ def test_what_is_known_of_a_node_comes_from_set(tmp_path):
     rows = parse_settings([*settings[:2], "machine.latency_ns=[[100, 240], [240, 90]]"])
     found = tiering.build(fill(tiering.Parameters, rows)).variants[0].machine
     assert found.latency_ns.tolist() == [[100, 240], [240, 90]]
-    with pytest.raises(BadInput, match="machine.latency_ns must be at least 1, got 0"):
+    with pytest.raises(BadInput, match="machine.latency_ns must be from 1 to 10"):
         fill(tiering.Parameters, parse_settings(["machine.latency_ns=0,1"]))
     with pytest.raises(BadInput, match=r"machine\.tier must be an integer, got 'x'"):
         fill(tiering.Parameters, parse_settings(["machine.tier=0,x"]))
