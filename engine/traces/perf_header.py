@@ -169,7 +169,7 @@ def _names(window: Window, head: _Head) -> dict[tuple[int, ...], str]:
             at, size = _SECTION.unpack(file.read(_SECTION.size))
             file.seek(at)
             return _described(file.read(min(size, _HEAD_MOST)))
-    except (OSError, OverflowError, struct.error):
+    except (OSError, OverflowError, ValueError, struct.error):
         return {}
 
 
