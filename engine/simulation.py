@@ -143,5 +143,6 @@ class Simulation(World):
     page, has_pages = pages.page, pages.has_pages
     numa, numa_group = numa_tasks.numa, numa_tasks.numa_group
     scan_state, scan_skips = numa_tasks.scan_state, numa_tasks.scan_skips
+    numa_scans = numa_tasks.numa_scans
     cpupid, tier_state = numa_tasks.cpupid, numa_tasks.tier_state
     check = invariants.check

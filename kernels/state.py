@@ -84,6 +84,8 @@ class Info(Columns):
     TASKS = auto()  # rows of Memory.task that are tasks; those behind are places
     PLACES = auto()  # places of this quantum
     DROPPED = auto()  # accesses of processes that were dead
+    NUMA_SCANS = auto()  # scans of NUMA balancing so far
+    LONGEST_SCAN = auto()  # ns
     #: First columns of two allocators (Ids): swap slots, migration-cache entries.
     SLOTS = auto()
     ENTRIES = SLOTS + len(Ids)

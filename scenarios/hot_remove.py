@@ -51,7 +51,14 @@ class Parameters:
 
     memory: int = memory_field(RAM)
     machine: MachineChoice = machine_field("4s")
-    node: int = field(default=1, metadata={"min": 0, "help": "node to remove"})
+    node: int | None = field(
+        default=None,
+        metadata={
+            "min": 0,
+            "shown": "1",
+            "help": "node to remove: the second that has memory",
+        },
+    )
     occupancy: tuple[float, ...] = field(
         default=(0.25, 0.5, 0.7, 0.8),
         metadata={"min": 0, "max": 1, "help": "fractions of the memory in use"},
@@ -82,8 +89,8 @@ def build(parameters: Parameters) -> Study:
     return Study(__doc__, "case", tuple(variants), columns, verdict=_verdict)
 
 
-def _node(machine: Machine, number: int) -> int:
-    """Return the node of a number.
+def _node(machine: Machine, number: int | None) -> int:
+    """Return the node of a number, the second with memory if nobody said one.
 
     Raises BadInput if the machine has no such node, or no other with memory.
     """
@@ -93,6 +100,8 @@ def _node(machine: Machine, number: int) -> int:
             "machine must have memory on two nodes, as that of one moves to others,"
             f" got {machine.name} with {len(with_memory)}"
         )
+    if number is None:
+        return with_memory[1]
     node = node_at(machine, number)
     if node is None or node not in with_memory:
         names = ", ".join(str(machine.node_numbers[one]) for one in with_memory)

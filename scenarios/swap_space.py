@@ -61,13 +61,21 @@ COLUMNS = (
 )
 
 
+#: Of a preset.
+RAM = (64 << 30, 1 << 40, 16 << 40)
+
+
 @dataclass(frozen=True)
 class Parameters:
     """What can be set."""
 
-    memory: tuple[int, ...] = field(
-        default=(64 << 30, 1 << 40, 16 << 40),
-        metadata={"kind": "size", "help": "RAM of the machines"},
+    memory: tuple[int, ...] | None = field(
+        default=None,
+        metadata={
+            "kind": "size",
+            "shown": "64GiB,1TiB,16TiB",
+            "help": "RAM of the machines; one that a file describes has its own",
+        },
     )
     swap: tuple[int, ...] = field(
         default=(0, 8 << 30, 128 << 30),
@@ -84,8 +92,9 @@ class Parameters:
 def build(parameters: Parameters) -> Study:
     """Return the study: one variant for each RAM, swap size and mechanism."""
     variants = []
-    for memory in parameters.memory:
-        machine = spec.machine(parameters.machine, memory)
+    for wanted in parameters.memory or _default_memory(parameters.machine):
+        machine = spec.machine(parameters.machine, wanted, RAM[0])
+        memory = sum(machine.memory) if wanted is None else wanted
         if parameters.mapped < BLOCK or memory // 8 < BLOCK:
             raise BadInput(f"mapped must be at least 2MiB, got {parameters.mapped}")
         scale = min(Fraction(1), Fraction(parameters.mapped, memory // 8))
@@ -101,6 +110,11 @@ def build(parameters: Parameters) -> Study:
             ]
     columns = without_best((*COLUMNS, THP_SHARE, *hide(SUMMARY, *_UNUSED)))
     return Study(__doc__, "case", tuple(variants), columns, verdict=_verdict)
+
+
+def _default_memory(choice: MachineChoice) -> tuple[int | None, ...]:
+    """Return the sizes of a preset; None for those that a description has."""
+    return RAM if spec.is_preset(choice) else (None,)
 
 
 def _variant(

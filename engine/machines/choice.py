@@ -37,11 +37,16 @@ class MachineChoice:
     )
     latency_ns: tuple[float, ...] | None = field(
         default=None,
-        metadata={"kind": "matrix", "min": 1, "help": f"latency: {_MATRIX}"},
+        metadata={
+            "kind": "matrix",
+            "min": 1,
+            "max": 10**9,
+            "help": f"latency: {_MATRIX}",
+        },
     )
     bandwidth_gbps: tuple[float, ...] | None = field(
         default=None,
-        metadata={"kind": "matrix", "min": 0, "help": f"GB/s: {_MATRIX}"},
+        metadata={"kind": "matrix", "min": 0, "max": 10**6, "help": f"GB/s: {_MATRIX}"},
     )
     hmat: str | None = field(
         default=None,

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..errors import BadInput
-from .known import with_measured_tiers
+from .known import MOST, with_measured_tiers
 from .machine import Machine
 
 #: Data types of a table (ACPI 6.5, 5.2.27.4), the best source of each figure first.
@@ -107,5 +107,11 @@ def _filled(
         row = place.get(table.initiators[i // count])
         column = place.get(table.targets[i % count])
         if row is not None and column is not None and entry not in _UNKNOWN:
-            matrix[row, column] = max(1, entry * table.base * unit // divisor)
+            value = max(1, entry * table.base * unit // divisor)
+            if value > MOST:
+                raise BadInput(
+                    f"HMAT text must have an entry base unit that makes sense,"
+                    f" got {table.base}"
+                )
+            matrix[row, column] = value
     return matrix

@@ -75,6 +75,13 @@ def _integer(element: _Element, name: str, default: int) -> int:
     return int(text)
 
 
+def _decimal(element: _Element, name: str) -> float:
+    text = element.get(name) or "0"
+    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,15})?", text):
+        raise BadInput(f"hwloc XML must have numbers as {name}, got {text[:40]!r}")
+    return float(text)
+
+
 def _cpus(node: _Element) -> list[int]:
     """Return the CPUs of a node's set, or of the PUs in it."""
     text = node.get("cpuset")
@@ -103,8 +110,8 @@ def _distances(root: _Element, numbers: Sequence[int]) -> list[list[int]] | None
             if rows is not None:
                 return rows
     for table in root.iter("distances"):
-        base = float(table.get("latency_base") or 0)
-        latencies = [float(one.get("value") or 0) for one in table.iter("latency")]
+        base = _decimal(table, "latency_base")
+        latencies = [_decimal(one, "value") for one in table.iter("latency")]
         rows = _rows(numbers, [round(v * base) for v in latencies], numbers)
         if rows is not None:
             return rows

@@ -11,6 +11,8 @@ from .machine import LINK_BANDWIDTH, LINK_DISTANCE, NS_PER_DISTANCE, Machine
 #: Abstract distance of DRAM, and that of a tier (include/linux/memory-tiers.h, 6.12).
 _ADISTANCE_DRAM = 576
 _ADISTANCE_TIER = 128
+#: Of a latency in ns, and of a bandwidth in bytes/s.
+MOST = 10**15
 
 
 def with_latency(machine: Machine, values: Sequence[int | None]) -> Machine:
@@ -23,6 +25,7 @@ def with_latency(machine: Machine, values: Sequence[int | None]) -> Machine:
 
 
 def _latencies(machine: Machine, values: Sequence[int | None]) -> np.ndarray:
+    _check_range(values, "latency_ns")
     nodes, latency = machine.nodes, machine.latency_ns.copy()
     if len(values) == nodes * nodes and nodes > 1:
         return _given(latency, values)
@@ -45,6 +48,7 @@ def with_bandwidth(machine: Machine, values: Sequence[int | None]) -> Machine:
 
 
 def _bandwidths(machine: Machine, values: Sequence[int | None]) -> np.ndarray:
+    _check_range(values, "bandwidth")
     nodes, bandwidth = machine.nodes, machine.bandwidth.copy()
     if len(values) == nodes * nodes and nodes > 1:
         return _given(bandwidth, values)
@@ -70,6 +74,12 @@ def _given(matrix: np.ndarray, values: Sequence[int | None]) -> np.ndarray:
         old if v is None else v for v, old in zip(values, matrix.flat, strict=True)
     ]
     return np.array(known, np.int64).reshape(matrix.shape)
+
+
+def _check_range(values: Sequence[int | None], name: str) -> None:
+    for value in values:
+        if value is not None and not 0 < value <= MOST:
+            raise BadInput(f"{name} must be from 1 to {MOST}, got {value}")
 
 
 def _check_length(machine: Machine, values: Sequence[int | None], name: str) -> None:

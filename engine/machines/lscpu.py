@@ -115,7 +115,9 @@ def _by_cpu(rows: Iterable[tuple[object, object]]) -> Firmware:
 
 def _number(value: object, name: str) -> int:
     if not re.fullmatch(r"[0-9]{1,4}", str(value)):
-        raise BadInput(f"{name} of the lscpu text must be a number, got {value!r}")
+        raise BadInput(
+            f"{name} of the lscpu text must be a number, got {str(value)[:40]!r}"
+        )
     return int(str(value))
 
 

@@ -57,7 +57,9 @@ def _matrices(text: str) -> Iterator[tuple[str, _Cells]]:
     cells: _Cells = {}
     for line in [*text.splitlines(), ""]:
         words = line.replace("|", " ").lower().split()
-        numbers = [word for word in words if re.fullmatch(r"-|[0-9]+(\.[0-9]+)?", word)]
+        numbers = [
+            word for word in words if re.fullmatch(r"-|[0-9]{1,9}(\.[0-9]{1,9})?", word)
+        ]
         if columns and len(numbers) == len(words) == len(columns) + 1:
             row = zip(columns, numbers[1:], strict=True)
             known = {c: float(v) * _UNIT[kind] for c, v in row if v not in ("-", "0")}

@@ -42,6 +42,11 @@ def machine(
     return made
 
 
+def is_preset(spec: str | os.PathLike | MachineChoice) -> bool:
+    """Tell whether a preset is meant, which has no size of its own."""
+    return (spec.name if isinstance(spec, MachineChoice) else str(spec)) in PRESETS
+
+
 def _found(
     choice: MachineChoice, memory: str | int | None, preset_memory: int | None
 ) -> Machine:

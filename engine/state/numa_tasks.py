@@ -82,3 +82,9 @@ def tier_state(world: World, node: int) -> tuple[int, int]:
     row = world.memory.node[node]
     hot = world.settings.balancing.hot_threshold_ms
     return int(row[st.Node.THRESHOLD]) or hot, int(row[st.Node.CANDIDATES])
+
+
+def numa_scans(world: World) -> tuple[int, int]:
+    """Return how many scans of NUMA balancing there were, and the longest one's ns."""
+    info = world.memory.info
+    return int(info[st.Info.NUMA_SCANS]), int(info[st.Info.LONGEST_SCAN])

@@ -16,7 +16,7 @@ from ...kernels.words import (
     PTE_SWAP,
     PTE_ZERO,
 )
-from .process import Region
+from .process import Process, Region
 from .ranges import RANGE_LIMIT
 
 STATES = ("none", "present", "marked", "swap", "zero")
@@ -58,11 +58,7 @@ def observe(memory: st.Memory, region: Region) -> Observation:
 
 def _observe_part(memory: st.Memory, region: Region) -> Observation:
     first = region.first + region.process.delta
-    at = np.arange(first, first + region.pages)
-    pmd = memory.pmd[at >> HPAGE_PMD_ORDER]
-    leaf = pmd & PMD_LEAF != 0
-    entry = np.where(leaf, pmd + at % HPAGE_PMD_NR, memory.pte[at])
-    entry[(pmd == 0)] = 0
+    entry, leaf = _entries(memory, np.arange(first, first + region.pages))
     mapped = entry & PTE_PRESENT != 0
     pfn = np.where(mapped, entry & PTE_PAYLOAD, 0)
     huge = mapped & (memory.block_huge[pfn >> HPAGE_PMD_ORDER] != 0)
@@ -77,6 +73,23 @@ def _observe_part(memory: st.Memory, region: Region) -> Observation:
         int((mapped & ~hidden).sum()),
         int((state == _SWAP).sum()) + _swapped_shmem(memory, region),
     )
+
+
+def _entries(memory: st.Memory, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the entries of virtual pages, and whether a PMD entry maps each."""
+    pmd = memory.pmd[at >> HPAGE_PMD_ORDER]
+    leaf = pmd & PMD_LEAF != 0
+    entry = np.where(leaf, pmd + at % HPAGE_PMD_NR, memory.pte[at])
+    entry[(pmd == 0)] = 0
+    return entry, leaf
+
+
+def nodes(memory: st.Memory, process: Process, vpn: np.ndarray) -> np.ndarray:
+    """Return int64[n]: the node of each virtual page, -1 if it has no frame."""
+    entry, _ = _entries(memory, vpn + process.delta)
+    mapped = entry & PTE_PRESENT != 0
+    node = (entry & PTE_PAYLOAD) >> int(memory.info[st.Info.NODE_SHIFT])
+    return np.where(mapped, node, -1)
 
 
 def _swapped_shmem(memory: st.Memory, region: Region) -> int:

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 NAME = "ftrace"
 _EXPECTED = "'COMM-PID [CPU] FLAGS TIME: page_fault_user: address=0x.. error_code=0x..'"
 _LINE = re.compile(
-    rb".*?-(?P<tid>\d+)\s+(?:\(\s*(?:(?P<pid>\d+)|-+)\)\s+)?\[(?P<cpu>\d+)\]\s+"
+    rb".*?[^\s/]-(?P<tid>\d+)\s+(?:\(\s*(?:(?P<pid>\d+)|-+)\)\s+)?\[(?P<cpu>\d+)\]\s+"
     rb"(?:[A-Za-z0-9.#]{1,12}\s+)?(?P<s>\d+)\.(?P<fraction>\d{6,9}):\s+"
     rb"(?P<event>[A-Za-z_<][^:]*):(?P<rest>.*)"
 )
 _EVENT = re.compile(rb"(?:exceptions:)?page_fault_(?:user|kernel)")
 #: What the programs say beside events: what was lost, stacks, the number of CPUs.
-_ASIDE = re.compile(rb"\s*(?:#|=>|cpus=|version = |CPU[ :]\s*\d+ |$)")
+_ASIDE = re.compile(rb"\s*(?:#|=>|cpus=|version = |CPU[ :]\s*\d+ |$|.*<stack trace>)")
 
 
 def read(line: bytes, _write: bool) -> patterns.Found:

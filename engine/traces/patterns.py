@@ -34,8 +34,8 @@ Read = Callable[[bytes, bool], Found]
 
 #: What the two tracepoints of page faults say, on x86 and on RISC-V.
 EXCEPTION = re.compile(
-    rb"address[=:] ?(?:0x(?P<address>[0-9a-f]{1,16})|[A-Za-z_][^\s,]*)[\s,].*"
-    rb"(?P<what>error_code|cause)[=:] ?(?P<code>0x[0-9a-f]{1,8}|\d{1,10})\)?\s*"
+    rb"address[=:] ?(?:0x(?P<address>[0-9a-f]{1,16})|[A-Za-z_][^\s,]*)[\s,].*?"
+    rb"(?P<what>error_code|cause)[=:] ?(?P<code>0x[0-9a-f]{1,8}|\d{1,10})\)?(?:\s.*)?"
 )
 _STORE_FAULT = 15
 

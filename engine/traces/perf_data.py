@@ -2,7 +2,8 @@
 
 Samples of three kinds are read: page faults (``perf record -e page-faults -c 1 -d``);
 the tracepoints ``exceptions:page_fault_user`` and ``_kernel``, whose error code says
-what is a write; memory accesses (``perf mem record``).
+what is a write; memory accesses (``perf mem record``).  ``perf record -z`` and what it
+wrote to a pipe are read, too.
 """
 
 from collections.abc import Iterator
@@ -31,7 +32,9 @@ def chunks(window: Window, trace: "Trace") -> Iterator[TraceChunk]:
 
     Raises BadTrace at once if the header has no samples that can be read.
     """
-    samples = Samples(Recording(window), window, trace.write, trace_chunk.CHUNK)
+    recording = Recording(window)
+    samples = Samples(recording, window, trace.write, trace_chunk.CHUNK)
+    trace.other = recording.other
     return _chunks(samples, trace)
 
 

@@ -1,16 +1,21 @@
-"""The header of a perf.data file: its events, and where samples have their fields.
+"""The header of a perf.data file: its events, and where its samples begin.
 
-Sources: tools/perf/Documentation/perf.data-file-format.txt and perf_event_open(2).
+A file of ``perf record -o FILE`` has them in sections.  One that perf wrote to a pipe
+has them as records before the samples (``perf_records.py``).
+
+Source: tools/perf/Documentation/perf.data-file-format.txt.
 """
 
+import re
 import struct
-from typing import NamedTuple
 
 import numpy as np
 
 from ..errors import BadTrace
+from . import perf_events
 from . import perf_samples as ps  # type: ignore[attr-defined]
-from .window import Window
+from .perf_records import Head as PipeHead
+from .window import READ_ERRORS, Window, open_unpacked
 
 MAGIC = b"PERFILE2"
 #: As a big-endian machine writes it.
@@ -19,66 +24,47 @@ SWAPPED = MAGIC[::-1]
 _HEAD_MOST = 1 << 26
 _FILE_HEADER = struct.Struct("<8sQQQQQQ")
 _PIPE_HEADER_SIZE = 16
-_ATTR = struct.Struct("<IIQQQQQ")
 _SECTION = struct.Struct("<QQ")
-_FEATURES_AT, _EVENT_DESC = 72, 12
-
-# PERF_SAMPLE_*.
-_IDENTIFIER, _IP, _TID, _TIME, _ADDR = 1 << 16, 1, 2, 4, 8
-_ID, _STREAM_ID, _CPU, _PERIOD, _RAW = 1 << 6, 1 << 9, 1 << 7, 1 << 8, 1 << 10
-_READ, _CALLCHAIN, _BRANCH_STACK = 1 << 4, 1 << 5, 1 << 11
-_REGS_USER, _STACK_USER = 1 << 12, 1 << 13
-_WEIGHT, _WEIGHT_STRUCT, _DATA_SRC = 1 << 14, 1 << 24, 1 << 15
-#: Fields of 8 bytes, in the order in which a sample has them; then one of any size.
-_FIXED = (_IDENTIFIER, _IP, _TID, _TIME, _ADDR, _ID, _STREAM_ID, _CPU, _PERIOD)
-_VARIABLE = _READ | _CALLCHAIN | _RAW | _BRANCH_STACK | _REGS_USER | _STACK_USER
-
-_HARDWARE, _SOFTWARE, _TRACEPOINT = 0, 1, 2
-#: PERF_COUNT_SW_PAGE_FAULTS, _MIN and _MAJ.
-_PAGE_FAULTS = (2, 5, 6)
-_EXCEPTIONS = ("exceptions:page_fault_user", "exceptions:page_fault_kernel")
-#: Where the raw data of these tracepoints have the address and the error code: after
-#: their size, and 8 bytes that every tracepoint has (its ``format`` file in tracefs).
-_RAW_ADDRESS, _RAW_CODE = 4 + 8, 4 + 24
-_HOW = "record with perf record -e page-faults -c 1 -d --sample-cpu"
-
-
-class _Event(NamedTuple):
-    """One event of a file: type, config and sample_type of its perf_event_attr."""
-
-    kind: int
-    config: int
-    sample_type: int
-    ids: tuple[int, ...]
-    name: str
+_FEATURES_AT = 72
+_TRACING_DATA, _ARCH, _EVENT_DESC = 1, 6, 12
+#: Where user space ends on machines of 32 bits, as they are mostly built.
+_END_OF_32_BITS = 0xC000_0000
+_ARCH_32 = re.compile(r"i[3-6]86|armv[4-7]\S*")
+_TRACEPOINT_FORMAT = re.compile(rb"name: (page_fault_(?:user|kernel))\nID: (\d+)\n")
 
 
 class Recording:
     """What a perf.data file says of its events and of where its samples are.
 
     Raises BadTrace if that cannot be read, or no event has what is needed.
+
+    kernel_from  where the kernel's addresses begin, 0: those with the top bit set
     """
 
     def __init__(self, window: Window) -> None:
         self.path = window.path
-        head = _Head(window)
-        self.start, self.end = head.data, head.end
-        events = head.events()
-        if any(event.kind == _TRACEPOINT for event in events):
-            names = _names(window, head) if not window.packed else {}
-            events = [one._replace(name=names.get(one.ids, "")) for one in events]
-        self.events, self.ids = self._layout(events)
+        head = _head(window)
+        self.start, self.end, self.records = head.data, head.end, head.records
+        events = _named(head)
+        arch = _text(head.feature(_ARCH))
+        self.kernel_from = _END_OF_32_BITS if _ARCH_32.fullmatch(arch) else 0
+        rows = [perf_events.row(one, arch.startswith("riscv")) for one in events]
+        self.events, self.ids = self._layout(events, rows, head.searched)
         used = self.events[self.events[:, ps.KIND] != ps.OTHER]
         self.has_time = bool((used[:, ps.TIME_AT] >= 0).all())
+        #: The name of the first event of no use, "" if all are.
+        unused = [one for one, row in zip(events, rows, strict=True) if not row[0]]
+        self.other = (unused[0].name or "another event") if unused else ""
 
-    def _layout(self, events: list[_Event]) -> tuple[np.ndarray, np.ndarray]:
+    def _layout(
+        self, events: list[perf_events.Event], rows: list[list[int]], searched: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return ``events`` and ``ids`` as ``perf_samples.parse`` takes them."""
-        rows = [_row(event) for event in events]
         if all(row[ps.KIND] == ps.OTHER for row in rows):
-            lacks = "; ".join(_lack(event) for event in events)
+            lacks = dict.fromkeys(perf_events.lack(one, searched) for one in events)
             raise BadTrace(
-                f"trace must have page faults with their addresses ({_HOW}), got"
-                f" {lacks}: {self.path}"
+                f"trace must have page faults with their addresses ({perf_events.HOW}),"
+                f" got {'; '.join(lacks)}: {self.path}"
             )
         table = np.array(rows, np.int64)
         if len(events) == 1:
@@ -97,52 +83,100 @@ class Recording:
         return table, np.ascontiguousarray(ids[np.argsort(ids[:, 0])])
 
 
-class _Head:
-    """The header of a file and what stands before its samples."""
+def sample_bytes(window: Window) -> tuple[int, int | None]:
+    """Return where the records of a file begin, and end if it says so.
 
-    def __init__(self, window: Window) -> None:
-        self.path = window.path
-        start = window.data[: window.size].tobytes()
-        if start[:8] == SWAPPED:
-            raise self._refusal("of a little-endian machine", "a big-endian one")
-        size = int.from_bytes(start[8:16], "little")
-        if size == _PIPE_HEADER_SIZE:
-            got = "what perf record wrote to a pipe"
-            raise self._refusal("a file of perf record -o FILE", got)
-        if len(start) < _FILE_HEADER.size or size < _FEATURES_AT:
-            raise self._refusal("whole", f"a header of {size} bytes")
+    ``window`` goes on to where they begin.  Raises BadTrace as ``Recording`` does.
+    """
+    size = int.from_bytes(window.data[8:16].tobytes(), "little")
+    if size == _PIPE_HEADER_SIZE:
+        return size, None
+    head = _head(window)
+    while window.offset + window.size < head.data and not window.last:
+        window.fill(window.size)
+    return head.data, head.end
+
+
+def _head(window: Window) -> "_Head | PipeHead":
+    start = window.data[: window.size].tobytes()
+    if start[:8] == SWAPPED:
+        raise _refusal(window, "of a little-endian machine", "a big-endian one")
+    size = int.from_bytes(start[8:16], "little")
+    if size == _PIPE_HEADER_SIZE:
+        return PipeHead(window, _PIPE_HEADER_SIZE)
+    if len(start) < _FILE_HEADER.size or size < _FEATURES_AT:
+        raise _refusal(window, "whole", f"a header of {size} bytes")
+    head = _Head(window, start)
+    if head.attrs_size:
+        return head
+    return PipeHead(window, head.data)
+
+
+def _refusal(window: Window, wanted: str, got: str) -> BadTrace:
+    return BadTrace(f"perf.data must be {wanted}, got {got}: {window.path}")
+
+
+class _Head:
+    """The header of a file and what stands before its samples.
+
+    records   whether its events are records, too: they are not
+    searched  whether what comes after the samples can be read
+    """
+
+    records = False
+
+    def __init__(self, window: Window, start: bytes) -> None:
+        self._window, self.searched = window, window.regular
         values = _FILE_HEADER.unpack_from(start)
-        _, _, self.attr_size, self.attrs, self.attrs_size, self.data, data_size = values
+        size, self._attr_size, self._attrs, self.attrs_size, self.data, data_size = (
+            values[1:]
+        )
         self.end = self.data + data_size if data_size else None
         if not size <= self.data <= _HEAD_MOST:
-            raise self._refusal("whole", f"samples at byte {self.data}")
-        self.features = int.from_bytes(
+            raise _refusal(window, "whole", f"samples at byte {self.data}")
+        self._features = int.from_bytes(
             start[_FEATURES_AT : _FEATURES_AT + 32], "little"
         )
-        self._bytes = _take(window, self.data)
-
-    def _refusal(self, wanted: str, got: str) -> BadTrace:
-        return BadTrace(f"perf.data must be {wanted}, got {got}: {self.path}")
+        self._bytes = _take(window, self.data) if self.attrs_size else b""
 
     def _section(self, at: int, size: int) -> bytes:
         if at + size > len(self._bytes):
-            raise self._refusal("whole", f"{size} bytes at {at} after its samples")
+            got = f"{size} bytes at {at} after its samples"
+            raise _refusal(self._window, "whole", got)
         return self._bytes[at : at + size]
 
-    def events(self) -> list[_Event]:
-        """Return the events, without names."""
-        step, section = self.attr_size, self._section(self.attrs, self.attrs_size)
-        if step < _ATTR.size + _SECTION.size or not section or len(section) % step:
-            raise self._refusal("whole", f"{len(section)} bytes of attributes")
+    def events(self) -> list[perf_events.Event]:
+        """Return the events; those of tracepoints have no names."""
+        step, section = self._attr_size, self._section(self._attrs, self.attrs_size)
+        if step < perf_events.ATTR_LEAST + _SECTION.size or len(section) % step:
+            got = f"{len(section)} bytes of attributes"
+            raise _refusal(self._window, "whole", got)
         return [
             self._event(section[at : at + step]) for at in range(0, len(section), step)
         ]
 
-    def _event(self, attr: bytes) -> _Event:
-        kind, _, config, _, sample_type, _, _ = _ATTR.unpack_from(attr)
+    def _event(self, attr: bytes) -> perf_events.Event:
         at, size = _SECTION.unpack_from(attr, len(attr) - _SECTION.size)
         ids = struct.unpack(f"<{size // 8}Q", self._section(at, size // 8 * 8))
-        return _Event(kind, config, sample_type, ids, "")
+        return perf_events.event_of(attr[: -_SECTION.size], ids)
+
+    def names(self) -> dict[int, str]:
+        """Return the events' names by their identifiers."""
+        return {}
+
+    def feature(self, number: int) -> bytes:
+        """Return a section of features, as far as the file has it."""
+        if not self._features >> number & 1 or self.end is None or not self.searched:
+            return b""
+        before = (self._features & ((1 << number) - 1)).bit_count()
+        try:
+            with open_unpacked(self._window.path) as file:
+                file.seek(self.end + before * _SECTION.size)
+                at, size = _SECTION.unpack(file.read(_SECTION.size))
+                file.seek(at)
+                return file.read(min(size, _HEAD_MOST))
+        except (*READ_ERRORS, ValueError, OverflowError, struct.error):
+            return b""
 
 
 def _take(window: Window, size: int) -> bytes:
@@ -158,85 +192,48 @@ def _take(window: Window, size: int) -> bytes:
         window.fill(here)
 
 
-def _names(window: Window, head: _Head) -> dict[tuple[int, ...], str]:
-    """Return the events' names by their identifiers, as far as the file has them."""
-    if not head.features >> _EVENT_DESC & 1 or head.end is None or not window.regular:
-        return {}
-    before = (head.features & ((1 << _EVENT_DESC) - 1)).bit_count()
+def _named(head: "_Head | PipeHead") -> list[perf_events.Event]:
+    """Return the events with the names that the file has for them."""
+    events = head.events()
+    described = _described(head.feature(_EVENT_DESC))
+    names = head.names() | described
+    points: dict[int, str] = {}
+    if any(one.kind == perf_events.TRACEPOINT for one in events):
+        for name, number in _TRACEPOINT_FORMAT.findall(head.feature(_TRACING_DATA)):
+            points[int(number)] = f"exceptions:{name.decode()}"
+    return [one._replace(name=_name(one, names, points)) for one in events]
+
+
+def _name(
+    event: perf_events.Event, names: dict[int, str], points: dict[int, str]
+) -> str:
+    for one in event.ids:
+        if names.get(one):
+            return names[one]
+    if event.kind == perf_events.TRACEPOINT and event.config in points:
+        return points[event.config]
+    return event.name
+
+
+def _described(text: bytes) -> dict[int, str]:
+    """Return what HEADER_EVENT_DESC says, by identifier, as far as it is whole."""
+    names: dict[int, str] = {}
     try:
-        with open(head.path, "rb") as file:
-            file.seek(head.end + before * _SECTION.size)
-            at, size = _SECTION.unpack(file.read(_SECTION.size))
-            file.seek(at)
-            return _described(file.read(min(size, _HEAD_MOST)))
-    except (OSError, OverflowError, ValueError, struct.error):
-        return {}
-
-
-def _described(text: bytes) -> dict[tuple[int, ...], str]:
-    """Return what HEADER_EVENT_DESC says; raises struct.error if it is cut."""
-    events, attr_size = struct.unpack_from("<II", text)
-    names, at = {}, 8
-    for _ in range(events):
-        count, length = struct.unpack_from("<II", text, at + attr_size)
-        at += attr_size + 8
-        name = text[at : at + length].split(b"\0")[0].decode("ascii", "replace")
-        at += length
-        names[struct.unpack_from(f"<{count}Q", text, at)] = name
-        at += 8 * count
+        events, attr_size = struct.unpack_from("<II", text)
+        at = 8
+        for _ in range(events):
+            count, length = struct.unpack_from("<II", text, at + attr_size)
+            at += attr_size + 8
+            name = _text(struct.pack("<I", length) + text[at : at + length])
+            at += length
+            ids = struct.unpack_from(f"<{count}Q", text, at)
+            names |= dict.fromkeys(ids, name)
+            at += 8 * count
+    except struct.error:
+        pass
     return names
 
 
-def _row(event: _Event) -> list[int]:
-    """Return an event's row, of ``perf_samples.EVENT`` items."""
-    at = _offsets(event.sample_type)
-    row = [0] * ps.EVENT
-    row[ps.KIND] = _kind(event, at)
-    row[ps.TID_AT], row[ps.TIME_AT] = at.get(_TID, -1), at.get(_TIME, -1)
-    row[ps.ADDRESS_AT], row[ps.CPU_AT] = at.get(_ADDR, -1), at.get(_CPU, -1)
-    row[ps.ACCESS_AT] = at.get(_DATA_SRC, -1)
-    row[ps.ID_AT] = at.get(_IDENTIFIER, at.get(_ID, -1))
-    if row[ps.KIND] == ps.EXCEPTION:
-        row[ps.ADDRESS_AT] = at[_RAW] + _RAW_ADDRESS
-        row[ps.ACCESS_AT] = at[_RAW] + _RAW_CODE
-    row[ps.ENOUGH] = 8 + max(row[ps.TID_AT : ps.EVENT])
-    return row
-
-
-def _offsets(sample_type: int) -> dict[int, int]:
-    """Return where a sample has its fields, those after one of any size left out."""
-    present = [bit for bit in _FIXED if sample_type & bit]
-    at = {bit: 8 + 8 * i for i, bit in enumerate(present)}
-    after = 8 + 8 * len(present)
-    if sample_type & _RAW and not sample_type & (_READ | _CALLCHAIN):
-        at[_RAW] = after
-    if sample_type & _DATA_SRC and not sample_type & _VARIABLE:
-        at[_DATA_SRC] = after + 8 * bool(sample_type & (_WEIGHT | _WEIGHT_STRUCT))
-    return at
-
-
-def _kind(event: _Event, at: dict[int, int]) -> int:
-    """Return what an event's samples are, as far as they have what is needed."""
-    if _TID not in at:
-        return ps.OTHER
-    if event.name in _EXCEPTIONS and _RAW in at:
-        return ps.EXCEPTION
-    if event.kind in (_HARDWARE, _TRACEPOINT) or _ADDR not in at:
-        return ps.OTHER
-    if event.kind == _SOFTWARE:
-        return ps.FAULT if event.config in _PAGE_FAULTS else ps.OTHER
-    return ps.MEMORY if _DATA_SRC in at else ps.OTHER
-
-
-def _lack(event: _Event) -> str:
-    """Return why an event is of no use."""
-    what = event.name or f"an event of type {event.kind}, config {event.config:#x}"
-    if not event.sample_type & _TID:
-        return f"{what} without process numbers"
-    if event.name in _EXCEPTIONS:
-        return f"{what} with call chains before its data"
-    if event.kind == _TRACEPOINT and not event.name:
-        return f"{what}, a tracepoint whose name only a plain file has, at its end"
-    if not event.sample_type & _ADDR:
-        return f"{what} without addresses"
-    return what
+def _text(field: bytes) -> str:
+    """Return a string of perf's: its length in four bytes, then the string."""
+    return field[4:].split(b"\0")[0].decode("ascii", "replace")

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import BadTrace
 from . import perf_samples as ps  # type: ignore[attr-defined]
+from .perf_compressed import Unpacked
 from .perf_header import Recording
 from .window import Window
 
@@ -38,6 +39,10 @@ class Samples:
         self._info[ps.WRITE] = write
         self._info[[ps.LATEST, ps.ROUND, ps.FLUSH]] = -1
         self._info[ps.ORDERED] = 1
+        self._info[ps.KERNEL_FROM] = recording.kernel_from
+        self._unpacked = Unpacked(recording.path)
+        #: Where the window is read on.
+        self._at = 0
         self._table, self._writes = np.empty((5, 0), np.int64), np.empty(0, bool)
         self.cut: str | None = None
 
@@ -74,50 +79,74 @@ class Samples:
         window, start = self._window, self._recording.start
         while window.offset + window.size < start and not window.last:
             window.fill(window.size)
-        self._info[ps.POSITION] = min(start - window.offset, window.size)
+        self._at = min(start - window.offset, window.size)
 
     def _fill(self) -> bool:
         """Read samples until the table is full; return whether there may be more."""
-        info, window, recording = self._info, self._window, self._recording
+        window, recording = self._window, self._recording
         while True:
+            if self._parse_unpacked() == ps.FULL:
+                return True
             left = window.size
             if recording.end is not None:
                 left = min(left, recording.end - window.offset)
             last = window.last or left < window.size
-            info[ps.SIZE] = left
-            ps.parse(
-                window.data,
-                recording.events,
-                recording.ids,
-                self._table,
-                self._writes.view(np.uint8),
-                info,
-            )
-            if info[ps.WHY] == ps.FULL:
+            why, self._at = self._parse(window.data, self._at, left)
+            if why == ps.FULL:
                 return True
-            if info[ps.WHY] != ps.NEEDS_MORE:
-                raise self._refusal(int(info[ps.WHY]))
-            if last:
+            if why == ps.COMPRESSED:
+                self._at += self._unpacked.add(window.data[self._at : left])
+            elif why != ps.NEEDS_MORE:
+                raise self._refusal(why, f"at byte {window.offset + self._at}")
+            elif last:
                 self.cut = self._cut(left)
                 return False
-            window.fill(int(info[ps.POSITION]))
-            info[ps.POSITION] = 0
+            else:
+                window.fill(self._at)
+                self._at = 0
 
-    def _refusal(self, why: int) -> BadTrace:
-        at = self._window.offset + int(self._info[ps.POSITION])
+    def _parse_unpacked(self) -> int:
+        """Read what a compressed record held."""
+        unpacked = self._unpacked
+        if not unpacked.data.size:
+            return int(ps.NEEDS_MORE)
+        why, at = self._parse(unpacked.data, 0, unpacked.data.size)
+        unpacked.drop(at)
+        if why not in (ps.FULL, ps.NEEDS_MORE):
+            raise self._refusal(why, "in a compressed record")
+        return why
+
+    def _parse(self, data: np.ndarray, at: int, size: int) -> tuple[int, int]:
+        """Read records; return why this ended, and where."""
+        info, recording = self._info, self._recording
+        info[ps.POSITION], info[ps.SIZE] = at, size
+        ps.parse(
+            data,
+            recording.events,
+            recording.ids,
+            self._table,
+            self._writes.view(np.uint8),
+            info,
+        )
+        return int(info[ps.WHY]), int(info[ps.POSITION])
+
+    def _refusal(self, why: int, where: str) -> BadTrace:
         got = {
             ps.MALFORMED: "perf.data must have whole records, got a short one",
-            ps.COMPRESSED: "perf.data must not be compressed (record without -z),"
-            " got a compressed record",
+            ps.COMPRESSED: "perf.data must be compressed once, got it twice",
             ps.AUXTRACE: "perf.data must have no hardware trace, got one",
         }
-        return BadTrace(f"{got[why]} at byte {at}: {self._recording.path}")
+        return BadTrace(f"{got[why]} {where}: {self._recording.path}")
 
     def _cut(self, left: int) -> str | None:
         """Return what is missing at the end of the file."""
         window, wanted = self._window, self._recording.end
-        over = left - int(self._info[ps.POSITION])
+        over = left - self._at
         end = window.offset + left
+        if self._unpacked.data.size:
+            return (
+                f"expected whole records up to byte {wanted or end}, got a part of one"
+            )
         if over or (wanted is not None and end < wanted):
             return f"expected whole records up to byte {wanted or end}, got {end} bytes"
         return None

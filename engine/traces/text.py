@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _SNIFF_BAD = 1000
 RECORD = "perf record -e page-faults -c 1 -d --sample-cpu"
 PRINT = "perf script -F comm,pid,tid,cpu,time,event,addr"
+PRINT_TRACEPOINT = "perf script -F comm,pid,tid,cpu,time,event,trace"
 
 
 class Look(NamedTuple):
@@ -123,13 +124,13 @@ def refuse(trace: "Trace", line: bytes, why: int, expected: str) -> None:
     got = line[:80].decode("ascii", "replace")
     where = f"{trace.path}:{trace.lines}"
     if why == trace_text.NO_DATA_ADDRESS:
-        says = (
-            f"{where}: expected the address of the data, got none in {got!r} (record"
-            f" with {RECORD}, print with {PRINT})"
-        )
+        how = f"record with {RECORD}, print with {PRINT}"
+        if b"exceptions:" in line:
+            how = f"print with {PRINT_TRACEPOINT}"
+        says = f"{where}: expected the address of the data, got none in {got!r} ({how})"
     elif why == trace_text.TWO_COLUMNS:
         says = (
-            f"{where}: expected a time or an event, got two bare columns {got!r}"
+            f"{where}: expected a time or an event, got bare columns {got!r}"
             " (--bare-columns reads these as process and address)"
         )
     else:

@@ -90,6 +90,16 @@ class Trace:
             window.close()
             self._find_access()
 
+    @property
+    def again(self) -> bool:
+        """Whether it can be read more than once: it is no pipe."""
+        return not self._once
+
+    def close(self) -> None:
+        """Close a pipe that is not going to be read."""
+        if self._begun is not None:
+            self._begun[0].close()
+
     def _count_from_zero(self) -> None:
         self.lines = self.accesses = self.bad_lines = self.skipped = 0
         self.other = self.refusal = ""

@@ -54,6 +54,7 @@ cdef struct Access:
     int64_t thread
     int64_t cpu
     int64_t time_ns
+    bint timed
     int64_t vpn
     int64_t pages
     bint write
@@ -305,15 +306,22 @@ cdef inline bint only_symbol(Cursor *line) noexcept nogil:
     return not has_second_number(line[0])
 
 
+cdef inline bint find(Cursor *line, const char *word, int length) noexcept nogil:
+    """Go behind the next ``word``; return whether there is one."""
+    while line.end - line.at >= length and memcmp(line.at, word, length):
+        line.at += 1
+    return take_text(line, word, length)
+
+
 cdef inline int read_exception(
     Cursor *line, uint64_t *address, Access *found
 ) noexcept nogil:
     """Read ``.. address=0x.. .. error_code=0x..``; RISC-V says ``cause=0x..``."""
-    cdef Text last = line.end, code
-    cdef int64_t value
-    while line.end - line.at >= 8 and memcmp(line.at, "address=", 8):
-        line.at += 1
-    if not take_text(line, "address=", 8):
+    cdef uint64_t code
+    cdef Cursor cause
+    cdef Text start
+    cdef bint riscv
+    if not find(line, "address=", 8):
         return NO_DATA_ADDRESS
     address[0] = KERNEL
     if take_text(line, "0x", 2):
@@ -323,21 +331,16 @@ cdef inline int read_exception(
         skip_word(line)  # a symbol of the kernel
     if line.at == line.end or not is_space(line.at[0]):
         return MALFORMED
-    # The code is the last word: it is read from the end.
-    while is_space((last - 1)[0]):
-        last -= 1
-    code = last
-    while code > line.at and hex_value((code - 1)[0]) >= 0:
-        code -= 1
-    if not 1 <= last - code <= 8 or code - 8 <= line.at:
+    cause = line[0]
+    riscv = not find(line, "error_code=0x", 13)
+    if riscv:
+        line[0] = cause
+        if not find(line, "cause=0x", 8):
+            return MALFORMED
+    start = line.at
+    if not hexadecimal(line, &code) or line.at - start > 8 or not ends_word(line):
         return MALFORMED
-    value = hex_value((last - 1)[0])
-    if not memcmp(code - 8, "cause=0x", 8):
-        found.write = value == STORE_FAULT and last - code == 1
-        return ACCESS
-    if code - 13 <= line.at or memcmp(code - 13, "error_code=0x", 13):
-        return MALFORMED
-    found.write = value >> 1 & 1
+    found.write = code == STORE_FAULT if riscv else code >> 1 & 1
     return ACCESS
 
 
@@ -376,7 +379,7 @@ cdef inline int read_body(
     what = read_address(line, address)
     if what != ACCESS:
         return NOT_HERE
-    if not placed:
+    if not sample.time_digits:
         return TWO_COLUMNS
     # Without an event's name, `1 7f10a0001040` may be a period and an address.
     if line.at - start <= PERIOD_DIGITS and has_second_number(line[0]):
@@ -398,6 +401,7 @@ cdef inline int read_sample(
     line.at, line.end = at, end
     if not read_who(&line, found, &sample):
         return NOT_HERE
+    found.timed = sample.time_digits > 0
     found.write = info[WRITE] != 0
     what = read_body(&line, found, &sample, &address)
     if what != ACCESS and not (what == TWO_COLUMNS and info[BARE_COLUMNS]):
@@ -416,16 +420,24 @@ cdef inline int read_sample(
     return what
 
 
+cdef inline int note_sample(int what, int64_t *info) noexcept nogil:
+    """Note that a line is a sample, after which frames may come; return ``what``."""
+    info[CHAIN] = AFTER_SAMPLE
+    info[SAMPLES] += 1
+    return what
+
+
 cdef int perf_line(
     Text at, Text end, int64_t left, int64_t *info, Access *found
 ) noexcept nogil:
     """Read a line of perf script; ``left`` bytes come after it.
 
     The command's name may have spaces and numbers in it: it ends before the first
-    number, after a space, with which the rest makes sense.
+    number, after a space, with which the rest makes sense.  With a time and an event it
+    makes most sense.
     """
-    cdef int what
-    cdef bint columns = False
+    cdef int what, early = NOT_HERE
+    cdef Access first
     cdef Text start = at
     if at[0] == c"#":
         return SKIPPED_LINE
@@ -437,25 +449,26 @@ cdef int perf_line(
     while at < end:
         if is_digit(at[0]) or at[0] == c"-":
             what = read_sample(at, end, left, info, found)
-            if what == TWO_COLUMNS:
-                columns = True
-                if info[BARE_COLUMNS]:
-                    break
-            elif what != NOT_HERE:
-                if what != NOT_ALL:
-                    info[CHAIN] = AFTER_SAMPLE
-                    info[SAMPLES] += 1
+            if what == NOT_ALL:
                 return what
+            if what != NOT_HERE and found.timed and found.event != NO_EVENT:
+                return note_sample(what, info)
+            if what != NOT_HERE and (early == NOT_HERE or early == TWO_COLUMNS):
+                early, first = what, found[0]
         while at < end and not is_space(at[0]):
             at += 1
         while at < end and is_space(at[0]):
             at += 1
+    if early != NOT_HERE:
+        found[0] = first
+    if early != NOT_HERE and early != TWO_COLUMNS:
+        return note_sample(early, info)
     if info[CHAIN] and is_frame(start, end, info[CHAIN] == IN_CHAIN):
         info[CHAIN] = IN_CHAIN
         return SKIPPED_LINE
-    if columns:
-        return ACCESS if info[BARE_COLUMNS] else TWO_COLUMNS
-    return MALFORMED
+    if early == NOT_HERE:
+        return MALFORMED
+    return ACCESS if info[BARE_COLUMNS] else TWO_COLUMNS
 
 
 # --- lackey ---------------------------------------------------------------------------

@@ -273,6 +273,13 @@ def _scan_vmas(m, task, now, left, forced):
     return inactive
 
 
+@inlined
+def _count_scan(m, took):
+    """Count a scan that took so many ns."""
+    m.info[Info.NUMA_SCANS] += 1
+    m.info[Info.LONGEST_SCAN] = max(m.info[Info.LONGEST_SCAN], took)
+
+
 @called
 def task_numa_work(m, task, now, left):
     """Scan a part of a task's process; ``left``: int64[len(Left)], scratch."""
@@ -284,6 +291,7 @@ def task_numa_work(m, task, now, left):
     m.numa[task, Numa.STAMP] += 2 * m.info[Info.TICK_NS]
     if m.mm[mm, Mm.FIRST_VMA] == m.mm[mm, Mm.END_VMA]:
         return
+    spent = m.cause[m.info[Info.SHARDS], task, Cause.SCAN]
     left[Left.PAGES] = scan_size(m)
     left[Left.VIRTUAL] = _VIRTUAL * left[Left.PAGES]
     left[Left.STOPPED] = 0
@@ -292,6 +300,7 @@ def task_numa_work(m, task, now, left):
         _scan_vmas(m, task, now, left, True)
     if left[Left.STOPPED] == 0:
         _next_seq(m, mm)
+    _count_scan(m, m.cause[m.info[Info.SHARDS], task, Cause.SCAN] - spent)
 
 
 @called

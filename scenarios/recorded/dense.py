@@ -61,6 +61,10 @@ class AddressMap:
         """Return how many blocks a process has touched so far."""
         return len(self._dense.get(process, ()))
 
+    def recorded(self, process: int) -> np.ndarray:
+        """Return int64[blocks]: the recorded block of each number."""
+        return np.array(list(self._dense.get(process, ())), np.int64)
+
 
 class ThreadMap:
     """Numbers of the threads of a trace, in the order of their appearance."""

@@ -11,7 +11,7 @@ The trace is read as a stream.
 """
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -25,26 +25,17 @@ from ...engine.machines.choice import (
     with_memory,
 )
 from ...engine.machines.cpu_numbers import Cpus
+from ...engine.machines.machine import Machine
 from ...engine.settings.settings import Settings
 from ...engine.simulation import Simulation
 from ...engine.state.process import Process, Region, Task
-from ...engine.study.columns import SUMMARY, Column, hide
-from ...engine.study.study import Study, Variant
-from ...engine.traces import trace
+from ...engine.study.study import Name, Study, Variant
+from ...engine.traces import maps, trace
 from ...engine.workloads.recording import Recording
 from ...kernels.words import HPAGE_PMD_NR, PAGE_SIZE
 from ..common import mechanism
-from . import dense
-
-COLUMNS = (
-    *hide(SUMMARY, "converged_ns"),
-    Column("lines", "lines", "line", "lines of the trace"),
-    Column("bad_lines", "bad lines", "line", "malformed lines left out"),
-    Column("skipped", "skipped", "line", "lines that are no access to user data"),
-    Column("dropped", "dropped", "event", "accesses of processes that were killed"),
-    Column("distinct_pages", "pages", "page", "distinct pages that the trace touches"),
-)
-
+from ..common.mechanism import MECHANISMS
+from . import compared, dense, regions
 
 #: Of a preset.
 RAM = 64 << 30
@@ -59,7 +50,7 @@ class Parameters:
     memory: int = memory_field(RAM)
     mechanism: str = field(
         default="none",
-        metadata={"choices": mechanism.MECHANISMS, "help": "lazy-migration mechanism"},
+        metadata={"choices": MECHANISMS, "help": "lazy-migration mechanism"},
     )
     repair_every: int = field(
         default=4096,
@@ -78,35 +69,97 @@ class Parameters:
     skip_bad_lines: bool = field(
         default=False, metadata={"help": "count malformed lines and go on"}
     )
+    bare_columns: bool = field(
+        default=False,
+        metadata={"help": "a line of two columns is a process and an address"},
+    )
+    machines: tuple[str, ...] = field(
+        default=(), metadata={"help": "several machines, instead of machine"}
+    )
+    mechanisms: tuple[str, ...] = field(
+        default=(),
+        metadata={
+            "choices": MECHANISMS,
+            "help": "several mechanisms, instead of mechanism",
+        },
+    )
+    maps: str = field(
+        default="",
+        metadata={
+            "help": "names of regions: a copy of /proc/PID/maps, perf.data, or text of"
+            " perf script --show-mmap-events"
+        },
+    )
 
 
 def build(parameters: Parameters) -> Study:
-    """Return the study; BadInput if the file or the machine does not fit."""
-    machine = spec.machine(parameters.machine, parameters.memory, RAM)
-    parameters = with_memory(parameters, machine)
-    if not len(machine.cpu_node):
-        raise BadInput(f"machine must have CPUs, got {machine.name}")
+    """Return the study; BadInput if the file or a machine does not fit."""
+    if isinstance(parameters.machine, str):
+        parameters = replace(parameters, machine=MachineChoice(parameters.machine))
+    dimension, pairs = compared.pairs(parameters)
+    machines = {where: _machine(where, parameters) for _, where, _ in pairs}
     recorded = trace.open_trace(
         parameters.file,
         access=parameters.access,
         skip_bad_lines=parameters.skip_bad_lines,
+        bare_columns=parameters.bare_columns,
     )
-    variant = Variant(
-        parameters.mechanism,
-        machine,
-        mechanism.settings_for(
-            parameters.mechanism, Settings(swap_bytes=parameters.memory // 128)
+    if len(pairs) > 1 and not recorded.again:
+        recorded.close()
+        raise BadInput(
+            f"trace must be a file to be read for {len(pairs)} variants, got a pipe:"
+            f" {parameters.file}"
+        )
+    shared = compared.Compared(
+        recorded, maps.read_maps(parameters.maps) if parameters.maps else ()
+    )
+    balances = any(how == mechanism.BALANCING for _, _, how in pairs)
+    return compared.TraceStudy(
+        f"What does {parameters.file} cost on {', '.join(_names(machines))}?",
+        dimension,
+        tuple(
+            _variant(name, machines[where], shared, _alone(parameters, where, how))
+            for name, where, how in pairs
         ),
-        lambda simulation: _Replay(simulation, parameters).play(recorded),
-        accesses=0,
-        mapped_pages=0,
-    )
-    return Study(
-        f"What does {parameters.file} cost on {machine.name}?",
-        "mechanism",
-        (variant,),
-        COLUMNS,
+        compared.COLUMNS + (compared.BALANCING if balances else ()),
+        report=compared.report,
+        verdict=compared.verdict,
         varied=mechanism.VARIED,
+        records=regions.RECORDS if parameters.maps else (),
+        regions=shared.regions,
+    )
+
+
+def _machine(name: str, parameters: Parameters) -> Machine:
+    choice = replace(parameters.machine, name=name)
+    machine = spec.machine(choice, parameters.memory, RAM)
+    if not len(machine.cpu_node):
+        raise BadInput(f"machine must have CPUs, got {machine.name}")
+    return machine
+
+
+def _names(machines: dict[str, Machine]) -> list[str]:
+    return [machine.name for machine in machines.values()]
+
+
+def _alone(parameters: Parameters, machine: str, mechanism: str) -> Parameters:
+    """Return the parameters of one variant."""
+    choice = replace(parameters.machine, name=machine)
+    return replace(parameters, machine=choice, mechanism=mechanism)
+
+
+def _variant(
+    name: Name, machine: Machine, shared: compared.Compared, parameters: Parameters
+) -> Variant:
+    parameters = with_memory(parameters, machine)
+    settings = Settings(swap_bytes=parameters.memory // 128)
+    return Variant(
+        name,
+        machine,
+        mechanism.settings_for(parameters.mechanism, settings),
+        shared.steps(_Replay, parameters, name),
+        accesses=0,
+        mapped_pages=0,  # nobody knows: what is touched is checked as it grows
     )
 
 

@@ -128,6 +128,8 @@ def _known() -> dict[str, Any]:
 def _convert(kind: type, name: str, value: str) -> bool | int | str:
     """Return the text of a value as a setting of type ``kind`` takes it."""
     if kind is str:
+        if len(value) > 60:
+            raise BadInput(f"{name} must be a word of its file, got {shown(value)}")
         return value
     if kind is bool:
         return value == "true" or (value != "false" and _number(name, value) != 0)

@@ -425,8 +425,8 @@ def balanced_world(rng, huge):
 
 
 def flushing(options, seed):
-    """Return the settings; calls of every fourth story flush once a batch (6.3)."""
-    return replace(options, migrate_pages_batch=seed % 4 == 2)
+    """Return the settings; calls of every eighth story flush once a batch (6.3)."""
+    return replace(options, migrate_pages_batch=seed % 8 == 6)
 
 
 def balanced_story(seed, steps, huge=True, kind=Pair, shares=False):

@@ -1,6 +1,8 @@
 """perf.data files: recorded ones against perf script's text, made ones by field."""
 
+import bz2
 import gzip
+import lzma
 import os
 import struct
 import threading
@@ -8,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zstandard
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +21,8 @@ from lazynuma.engine.traces.window import WINDOW
 
 DATA = Path(__file__).parents[1] / "data"
 RECORDED = ("two-cpus", "two-cpus-exceptions")
+#: Written to a pipe; with -z, stacks and two events; with call chains before the data.
+SHAPES = ("pipe-exceptions", "compressed-stacks", "exceptions-call-chains")
 IDENTIFIER, IP, TID, TIME, ADDR, ID = 1 << 16, 1, 2, 4, 8, 1 << 6
 STREAM_ID, CPU, PERIOD, DATA_SRC = 1 << 9, 1 << 7, 1 << 8, 1 << 15
 WEIGHT, CALLCHAIN, RAW = 1 << 14, 1 << 5, 1 << 10
@@ -88,9 +93,44 @@ def test_a_recording_reads_as_its_text(tmp_path, name):
     assert binary.skipped == text.skipped == 0
 
 
-def test_gzip_is_read_too():
-    _, got = read(DATA / "two-cpus.perf.data.gz")
-    assert got == read(DATA / "two-cpus.txt.gz")[1]
+@pytest.mark.parametrize("name", SHAPES)
+def test_every_shape_of_recording_reads_as_its_text(tmp_path, name):
+    data = gzip.open(DATA / f"{name}.perf.data.gz").read()
+    binary, got = read(tmp_path / "perf.data", data)
+    _, want = read(DATA / f"{name}.txt.gz")
+    assert got == want and binary.format == "perf.data"
+    assert len(set(want[5])) == 2 and set(want[2]) <= {0, 1}
+
+
+PACKERS = {
+    "gz": gzip.compress,
+    "xz": lzma.compress,
+    "bz2": bz2.compress,
+    "zst": zstandard.compress,
+}
+
+
+@pytest.mark.parametrize("pack", PACKERS.values(), ids=PACKERS)
+@pytest.mark.parametrize("name", [*RECORDED, "exceptions.txt"])
+def test_packed_files_are_read_too(tmp_path, name, pack):
+    """Those of tracepoints twice: their names come after the samples."""
+    end = "gz" if name.endswith("txt") else "perf.data.gz"
+    plain = gzip.open(DATA / f"{name}.{end}").read()
+    want = read(tmp_path / "plain", plain)[1]
+    assert read(tmp_path / "packed", pack(plain))[1] == want
+    half = len(plain) // 2
+    assert read(tmp_path / "parts", pack(plain[:half]) + pack(plain[half:]))[1] == want
+    with pytest.raises(BadInput, match="readable file|whole records"):
+        read(tmp_path / "cut", pack(plain)[:-9])
+
+
+@pytest.mark.parametrize("size", [0, 1, 4, 5, 300, 3000])
+def test_a_cut_zstandard_file_is_no_shorter_one(tmp_path, size):
+    plain = gzip.open(DATA / "exceptions.txt.gz").read()
+    packed = zstandard.compress(plain)
+    (tmp_path / "t").write_bytes(packed[: len(packed) - 1 - size])
+    with pytest.raises(BadInput, match="Zstandard file ended before"):
+        list(open_trace(tmp_path / "t"))
 
 
 def test_access_says_what_page_faults_are():
@@ -99,10 +139,15 @@ def test_access_says_what_page_faults_are():
     assert all(read(path)[1][5])
 
 
-def test_tracepoints_need_a_file_that_can_be_searched():
-    """Their names come after the samples."""
-    with pytest.raises(BadInput, match="a tracepoint"):
-        open_trace(DATA / "two-cpus-exceptions.perf.data.gz")
+def test_tracepoints_of_a_file_that_comes_through_a_pipe_have_no_names(tmp_path):
+    """They come after the samples."""
+    data = gzip.open(DATA / "two-cpus-exceptions.perf.data.gz").read()
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(data,))
+    writer.start()
+    with pytest.raises(BadInput, match="a tracepoint whose name comes last: use a"):
+        open_trace(tmp_path / "pipe")
+    writer.join()
 
 
 @pytest.mark.parametrize("size", [1, 3, 64])
@@ -137,6 +182,130 @@ def test_fields_are_found_in_every_combination(
     _, fields = read(path, recording(record, ((*FAULTS, kind, ()),)))
     want = (pid, tid, cpu if CPU in extra else -1, time if TIME in extra else -1)
     assert tuple(one[0] for one in fields) == (*want, addr >> 12, True)
+
+
+def variable(read_format, counters, draw):
+    """Return the bytes of the fields of any size that come before data_src."""
+    number = st.integers(0, 5)
+    per = sum(read_format >> bit & 1 for bit in (2, 4))
+    times = (read_format & 1) + (read_format >> 1 & 1)
+    count = draw(number) if read_format & 8 else 0
+    words = [count] if read_format & 8 else [9]
+    words += [9] * (times + (count * (1 + per) if read_format & 8 else per))
+    chain = draw(number)
+    words += [chain] + [9] * chain
+    text = struct.pack(f"<{len(words)}Q", *words)
+    raw = 4 + 8 * draw(number)
+    text += struct.pack("<I", raw) + bytes(raw)
+    branches = draw(number)
+    text += struct.pack("<QQ", branches, 9) + bytes(branches * (24 + 8 * counters))
+    abi = draw(st.integers(0, 2))
+    text += struct.pack("<Q", abi) + bytes(24 if abi else 0)
+    stack = 8 * draw(number)
+    text += struct.pack("<Q", stack) + bytes(stack + 8 if stack else 0)
+    return text + struct.pack("<Q", 9)  # the weight
+
+
+@given(data=st.data(), read_format=st.integers(0, 31), counters=st.booleans())
+def test_data_src_is_found_behind_fields_of_any_size(
+    tmp_path_factory, data, read_format, counters
+):
+    """Loads and stores with call chains, branches, registers and stacks."""
+    kind = TID | TIME | ADDR | 1 << 4 | CALLCHAIN | RAW | 1 << 11 | 1 << 12 | 1 << 13
+    kind |= WEIGHT | DATA_SRC
+    records = b""
+    for time, source in enumerate((2, 4, 1)):
+        body = struct.pack("<IIQQ", 7, 8, time, 0x5000)
+        body += variable(read_format, counters, data.draw) + struct.pack("<Q", source)
+        records += struct.pack("<IHH", 9, 0, 8 + len(body)) + body
+    attr = struct.pack("<IIQQQQQ", 4, 128, 0x1CD, 1, kind, read_format, 1 << 18)
+    attr += bytes(72 - len(attr)) + struct.pack("<QQ", 1 << 17 | counters << 19, 7)
+    attr = attr.ljust(128, b"\0") + struct.pack("<QQ", 0, 0)
+    head = (b"PERFILE2", 104, 144, 104, 144, 248, len(records), 0, 0)
+    content = struct.pack("<8sQQQQQQQQ", *head) + bytes(32) + attr + records
+    one, fields = read(tmp_path_factory.getbasetemp() / "perf.data", content)
+    assert fields[5] == [False, True] and fields[3] == [0, 1]
+    assert (one.lines, one.skipped) == (3, 1)
+
+
+def test_a_call_chain_that_is_longer_than_its_sample_is_malformed(tmp_path):
+    kind = TID | ADDR | CALLCHAIN | DATA_SRC
+    for count in (3, 2**40, 2**64 - 1):
+        body = struct.pack("<IIQQQ", 7, 8, 0x5000, count, 9)
+        record = struct.pack("<IHH", 9, 0, 8 + len(body)) + body
+        with pytest.raises(BadInput, match="must have whole records, got a short one"):
+            read(tmp_path / "t", recording(record, ((4, 1, kind, ()),)))
+
+
+@pytest.mark.parametrize("address", [0, 1 << 47, 0xFFFF_8A00_0000, (1 << 63) - 1])
+def test_user_space_ends_where_the_sign_bit_is_set(tmp_path, address):
+    """On arm64 and with five levels user addresses are above 2^47."""
+    records = sample(USUAL, addr=address) + sample(USUAL, addr=1 << 63)
+    one, fields = read(tmp_path / "t", recording(records))
+    assert fields[4] == [address >> 12] and one.skipped == 1
+
+
+def pipe(records, features=(), events=((*FAULTS, USUAL, ()),)) -> bytes:
+    """Return what perf writes to a pipe: attributes and features are records."""
+    out = b"PERFILE2" + struct.pack("<Q", 16)
+    for kind, config, sample_type, numbers in events:
+        attr = struct.pack("<IIQQQQQ", kind, 112, config, 1, sample_type, 0, 0)
+        body = attr.ljust(112, b"\0") + struct.pack(f"<{len(numbers)}Q", *numbers)
+        out += struct.pack("<IHH", 64, 0, 8 + len(body)) + body
+    for number, value in features:
+        value = struct.pack("<I", len(value)) + value
+        out += struct.pack("<IHHQ", 80, 0, 16 + len(value), number) + value
+    return out + records
+
+
+@pytest.mark.parametrize(
+    ("arch", "pages"), [(b"x86_64", 2), (b"aarch64", 2), (b"i686", 1), (b"armv7l", 1)]
+)
+def test_the_header_says_where_user_space_ends_on_32_bits(tmp_path, arch, pages):
+    records = sample(USUAL) + sample(USUAL, addr=0xC010_0000)
+    _, fields = read(tmp_path / "t", pipe(records, [(6, arch + b"\0")]))
+    assert len(fields[4]) == pages
+
+
+@pytest.mark.parametrize(("arch", "write"), [(b"x86_64", False), (b"riscv64", True)])
+@pytest.mark.parametrize("named", ["update", "formats"])
+def test_exceptions_of_a_pipe(tmp_path, arch, write, named):
+    """The names come as records; RISC-V's store fault is cause 15, no bit."""
+    kind = TID | RAW
+    body = struct.pack("<III", 7, 8, 36) + struct.pack("<QQQQ", 0, 0x5000, 0, 13)
+    body += struct.pack("<III", 0, 7, 8) + struct.pack("<I", 36)
+    body += struct.pack("<QQQQ", 0, 0x6000, 0, 15) + bytes(4)
+    records = struct.pack("<IHH", 9, 0, 56) + body[:48]
+    records += struct.pack("<IHH", 9, 0, 56) + body[48:]
+    name = b"exceptions:page_fault_user\0".ljust(32, b"\0")
+    update = struct.pack("<IHHQQ", 78, 0, 24 + len(name), 2, 5) + name
+    text = b"name: page_fault_user\nID: 190\nformat:\n"
+    formats = struct.pack("<IHHI", 66, 0, 12, len(text)) + text.ljust(40, b"\0")
+    extra = update if named == "update" else formats
+    content = pipe(extra + records, [(6, arch)], ((2, 190, kind, (5,)),))
+    _, fields = read(tmp_path / "t", content)
+    assert fields[4] == [5, 6] and fields[5] == [False, True]
+
+
+@pytest.mark.parametrize("step", [7, 64, 1000, 60_000])
+@pytest.mark.parametrize("two", [False, True])
+def test_records_may_be_cut_by_compressed_ones(tmp_path, step, two):
+    """One Zstandard stream goes on from record to record, its pieces as they come."""
+    records = b"".join(sample(USUAL, time=at, tid=at) for at in range(3000))
+    stream = zstandard.ZstdCompressor().compressobj()
+    out = b""
+    for at in range(0, len(records), step):
+        flush = zstandard.COMPRESSOBJ_FLUSH_BLOCK
+        packed = stream.compress(records[at : at + step]) + stream.flush(flush)
+        if two:
+            body = struct.pack("<Q", len(packed)) + packed
+            body += bytes(-len(body) % 8)
+        else:
+            body = packed
+        out += struct.pack("<IHH", 83 if two else 81, 0, 8 + len(body)) + body
+        out += ROUND
+    one, fields = read(tmp_path / "t", recording(out))
+    assert fields[1] == list(range(3000)) and one.lines == 3000
 
 
 def test_data_src_says_what_accesses_are(tmp_path):
@@ -256,14 +425,21 @@ def event(*values):
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (event(*FAULTS, USUAL & ~ADDR, ()), "config 0x2 without addresses"),
+        (event(*FAULTS, USUAL & ~ADDR, ()), "got page-faults without addresses"),
         (event(*FAULTS, USUAL & ~TID, ()), "without process numbers"),
-        (event(0, 0, USUAL, ()), "-e page-faults -c 1 -d.*type 0, config 0x0"),
-        (event(2, 190, USUAL | RAW, ()), "a tracepoint"),
+        (event(0, 0, USUAL, ()), "-e page-faults -c 1 -d.*cycles, which is no page"),
+        (event(0, 77, USUAL, ()), "type 0, config 0x4d, which is no page fault"),
+        (event(1, 3, USUAL, ()), "context-switches, which is no page fault"),
+        (
+            event(4, 0x1CD, USUAL & ~DATA_SRC, ()),
+            "config 0x1cd without what says loads",
+        ),
+        (event(2, 190, USUAL | RAW, ()), "a tracepoint that the file does not name"),
         (recording(b"", ((*FAULTS, USUAL, ()),) * 2), "identifiers in one place"),
         (recording(b"", ((*FAULTS, USUAL | ID, ()),) * 2), "must have identifiers"),
         (recording(b"", ()), "whole, got 0 bytes of attributes"),
-        (b"PERFILE2" + struct.pack("<Q", 16) + bytes(64), "wrote to a pipe"),
+        (b"PERFILE2" + struct.pack("<Q", 16) + bytes(64), "a short record at byte 16"),
+        (b"PERFILE2" + struct.pack("<Q", 16), "0 bytes of attributes"),
         (b"2ELIFREP" + bytes(96), "little-endian"),
         (b"PERFILE2", "whole, got a header of 0 bytes"),
         (b"PERFILE2" + struct.pack("<Q", 104) + bytes(96), "samples at byte 0"),
@@ -279,7 +455,8 @@ def test_files_that_are_refused(tmp_path, content, says):
 @pytest.mark.parametrize(
     ("record", "says"),
     [
-        (struct.pack("<IHH", 81, 0, 8), "compressed .record without -z.* at byte 304"),
+        (struct.pack("<IHHQ", 81, 0, 16, 7), "of one Zstandard stream"),
+        (struct.pack("<IHHQQ", 83, 0, 24, 8, 7), "of one Zstandard stream"),
         (struct.pack("<IHH", 71, 0, 8), "no hardware trace"),
         (struct.pack("<IHH", 9, 0, 4), "a short one at byte 304"),
         (struct.pack("<IHHQ", 9, 0, 16, 0), "a short one"),
@@ -329,7 +506,7 @@ def test_a_pipe_is_read_once(tmp_path, name, packed):
 
 @settings(deadline=None)
 @given(
-    name=st.sampled_from(RECORDED),
+    name=st.sampled_from((*RECORDED, *SHAPES)),
     flips=st.lists(st.tuples(st.integers(0, 2**15), st.integers(0, 255)), max_size=9),
     head=st.booleans(),
     end=st.none() | st.integers(0, 2**15),

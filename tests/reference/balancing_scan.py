@@ -40,10 +40,15 @@ class Scans:
             numa.period_max, numa.period = self.scan_max(p), self.scan_start(p)
         mm.next_scan = now + numa.period
         numa.stamp += 2 * self.knobs.tick_ns
+        if not p.process.vmas:
+            return
+        self.numa_scans += 1
+        self.scan_ns = 0
         left = [self.knobs.scan_size_mb * 256, self.knobs.scan_size_mb * 2048]
         skipped = self.scan_list(p, now, left, False)
         if skipped:
             self.scan_list(p, now, left, True)
+        self.longest_scan = max(self.longest_scan, self.scan_ns)
 
     def scan_list(self, p, now, left, forced):
         """Scan from where the last scan ended; tell whether it must be forced."""
@@ -140,6 +145,7 @@ class Scans:
             flush = self.flushes(p, process, 1)
             cost = marked * self.costs.mark_pte_ns + flush
             self.charge(p, Cause.SCAN, cost)
+            self.scan_ns += cost
             self.numas[p.id].stamp += 32 * cost
             self.flush_tlbs(process)
         return marked

@@ -105,6 +105,9 @@ class Results:
     def scan_skips(self):
         return np.array(self.skips)
 
+    def scans(self):
+        return self.numa_scans, self.longest_scan
+
     def cpupid(self, process, vpn):
         entry = self.entry(process, vpn)
         if entry is None or entry.kind == "zero":

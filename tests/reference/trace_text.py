@@ -19,14 +19,15 @@ _WHO = re.compile(
 #: Digits and a point begin a time, and then it must be one.
 _NO_TIME = re.compile(rb"\d+\.")
 _EVENT = re.compile(rb"(?P<period>\d+\s+)?(?P<name>[A-Za-z_]\S*:)(?:\s+|$)")
+_EVENT_NAME = re.compile(rb"(?:\d+\s+)?(?:PERF_RECORD_\S|[A-Za-z_]\S*:(?:\s|$))")
 _SIDE_RECORD = re.compile(rb"(?:\d+\s+)?PERF_RECORD_\S")
 _FAULT = re.compile(rb"(?:software/)?(?:page-|minor-|major-)?faults[:/]\S*")
 _EXCEPTION = re.compile(rb"exceptions:page_fault_\S*")
 _EXCEPTION_BODY = re.compile(
-    rb"address=(?:0x(?P<address>[0-9a-f]{1,16})|[A-Za-z_]\S*)\s.*"
-    rb"(?P<what>error_code|cause)=0x(?P<code>[0-9a-f]{1,8})\s*",
-    re.S,
+    rb"address=(?:0x(?P<address>[0-9a-f]{1,16})|[A-Za-z_]\S*)(?P<rest>\s.*)", re.S
 )
+_CODE = re.compile(rb"error_code=0x([0-9a-f]{1,8})(?:\s.*)?", re.S)
+_CAUSE = re.compile(rb"cause=0x([0-9a-f]{1,8})(?:\s.*)?", re.S)
 _ADDRESS = re.compile(rb"([0-9a-f]{1,16})(?=\s|$)")
 _SECOND_NUMBER = re.compile(
     rb"(?<=\s\s)\d|(?:(?<=\s\s)[0-9a-f]{1,16}|(?<=\s)(?=[a-f]*\d)[0-9a-f]{6,16})(?=\s|$)"
@@ -57,37 +58,36 @@ class Perf:
         if line.isspace():
             self.chain = None
             return "skipped"
-        columns = None
+        early = None
         for word in re.finditer(rb"(?<!\S)[\d-]", line):
-            bare, what = self._sample(line, word.start(), after)
-            if bare:
-                columns = columns or what
-                if self.bare_columns:
-                    break
-            elif what is not None:
+            who = _WHO.match(line, word.start())
+            found = who and self._sample(line, who, after)
+            if found and who["s"] is not None and _EVENT_NAME.match(line, who.end()):
                 self.chain = "frames may come"
-                return what
+                return found[1]
+            if found and (early is None or early[0]):
+                early = found
+        if early and not early[0]:
+            self.chain = "frames may come"
+            return early[1]
         if self.chain and is_frame(line, self.chain == "frames"):
             self.chain = "frames"
             return "skipped"
-        return columns or "malformed"
+        return early[1] if early else "malformed"
 
-    def _sample(self, line: bytes, at: int, after: bytes):
-        """Return whether it is two bare columns, and what the line is or None."""
-        who = _WHO.match(line, at)
-        if who is None:
-            return False, None
+    def _sample(self, line: bytes, who: re.Match, after: bytes):
+        """Return whether it is bare columns, and what the line is; None if nothing."""
         if who["s"] is None and _NO_TIME.match(line, who.end()):
-            return False, None
+            return None
         placed = who["s"] is not None or who["cpu"] is not None
         event = _EVENT.match(line, who.end())
         if _SIDE_RECORD.match(line, who.end()):
-            return False, "skipped" if placed else None
+            return (False, "skipped") if placed else None
         if event is None:
-            return self._no_event(line, who, placed, after)
+            return self._no_event(line, who, after)
         kind, write = self._kind(event["name"], line[event.end("name") :])
         if kind == "other":
-            return False, "other event" if placed else None
+            return (False, "other event") if placed else None
         rest = line[event.end() :]
         if kind == "exception":
             return False, _exception(rest, who)
@@ -101,15 +101,15 @@ class Perf:
             return False, "malformed"
         return False, self._access(who, address, write, after)
 
-    def _no_event(self, line, who, placed, after):
+    def _no_event(self, line, who, after):
         rest = line[who.end() :]
         address = _ADDRESS.match(rest)
         if address is None:
-            return False, None
+            return None
         tail = rest[address.end() :]
-        if not placed:
-            if not self.bare_columns:
-                return True, "two columns"
+        if who["s"] is None and not self.bare_columns:
+            return True, "two columns"
+        if who["s"] is None:
             what = _allowed(who, int(address[1], 16), self.write)
             return isinstance(what, list), what
         if len(address[1]) <= 10 and address[1].isdigit():
@@ -159,10 +159,15 @@ def _exception(rest: bytes, who):
     if match is None:
         return "malformed"
     address = KERNEL if match["address"] is None else int(match["address"], 16)
-    code = int(match["code"], 16)
-    write = bool(code >> 1 & 1)
-    if match["what"] == b"cause":
-        write = match["code"] == b"f"
+    rest = match["rest"]
+    at, cause_at = rest.find(b"error_code=0x"), rest.find(b"cause=0x")
+    code = _CODE.fullmatch(rest, at) if at >= 0 else None
+    if at < 0 and cause_at >= 0:
+        code = _CAUSE.fullmatch(rest, cause_at)
+    if code is None:
+        return "malformed"
+    bits = int(code[1], 16)
+    write = bool(bits >> 1 & 1) if at >= 0 else bits == 15
     return _allowed(who, address, write)
 
 

@@ -444,3 +444,13 @@ def test_a_script_is_a_regular_file(tmp_path, capsys):
     (tmp_path / "folder.mm").mkdir()
     assert commands.main(["replay", str(tmp_path / "folder.mm")]) == 2
     assert "must be a regular file" in capsys.readouterr().err
+
+
+def test_a_node_may_have_no_memory():
+    """Its CPU uses the nearest other; as a target it is one that is not there."""
+    text = "machine nodes=2 mem=256M,0\n" + SMALL + "cpu 1\ntouch A 0 16p 4K w\n"
+    assert nodes(text) == [0] * 16
+    lines = "policy A bind 1\nmove A 0 4K 1\nmigrate 0 1\npolicy A bind 0\nhome A 1\n"
+    assert results(text + lines) == ["EINVAL", "ENODEV", "EINVAL"]
+    free = [one["free_kb"] for one in play(text + "nodefree\n")]
+    assert free[0] > 0 and free[1] == 0

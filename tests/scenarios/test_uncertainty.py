@@ -216,6 +216,14 @@ def test_the_command_says_how_many_runs_there_are(capsys):
     assert "Ranges, if each cost" in out and "tlb_flush_cpu x2" in out
 
 
+def test_json_has_the_ranges(capsys):
+    line = "run mechanisms --set memory=64MiB --set mechanisms=none,eager --json"
+    assert main([*line.split(), "--uncertainty"]) == 0
+    none, eager = json.loads(capsys.readouterr().out)["rows"]
+    assert none["ratio"] == 1 and eager["ratio_high"] > eager["ratio"] > 1
+    assert eager["ratio_high_by"] == "tlb_flush_cpu_ns x2"
+
+
 def test_the_ranking_of_penalties_is_varied_by_itself():
     study = penalties.build(penalties.Parameters(memory=64 * MIB, ranking=128 * MIB))
     assert isinstance(study, Study)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ....engine.errors import BadInput
 from ..execute import add_run_options, run_scenario, show, show_output
+from ..json_rows import json_rows
 from ..signals import Stop, interruptible
 
 if TYPE_CHECKING:
@@ -13,7 +14,14 @@ if TYPE_CHECKING:
     from ...common.table import Row
 
 #: Options that are for recorded traces only.
-_TRACE_OPTIONS = ("mechanism", "skip_bad_lines", "set", "costs")
+_TRACE_OPTIONS = (
+    "mechanism",
+    "skip_bad_lines",
+    "bare_columns",
+    "maps",
+    "set",
+    "costs",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,10 +29,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "file",
         metavar="FILE",
-        help="a trace (perf.data, text of perf script or lackey, or one of these as"
-        " .gz), or a memory script (.mm)",
+        help="a trace (perf.data, text of perf script, ftrace or lackey, or one of"
+        " these as .gz, .xz, .bz2 or .zst), or a memory script (.mm)",
     )
-    parser.add_argument("--machine", metavar="M", help="machine preset, or a file")
+    parser.add_argument(
+        "--machine",
+        metavar="M",
+        action="append",
+        help="machine preset, or a file; may be repeated",
+    )
     parser.add_argument("--mechanism", metavar="X", help="lazy-migration mechanism")
     parser.add_argument(
         "--profile",
@@ -35,6 +48,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--skip-bad-lines",
         action="store_true",
         help="count malformed lines and go on",
+    )
+    parser.add_argument(
+        "--bare-columns",
+        action="store_true",
+        help="a line of two columns, with neither time nor event, is a process and an"
+        " address",
+    )
+    parser.add_argument(
+        "--maps",
+        metavar="FILE",
+        help="names of the trace's regions: a copy of /proc/PID/maps, perf.data, or"
+        " text of perf script --show-mmap-events",
     )
     parser.add_argument(
         "--json",
@@ -62,32 +87,37 @@ def _replay_trace(options: argparse.Namespace) -> None:
 
     settings = parse_settings(options.set)
     settings = {key.removeprefix("trace."): value for key, value in settings.items()}
-    settings |= {"file": options.file, "skip_bad_lines": options.skip_bad_lines}
-    for name in ("machine", "mechanism"):
-        if getattr(options, name) is not None:
+    settings["file"] = options.file
+    for name in ("mechanism", "skip_bad_lines", "bare_columns", "maps"):
+        if getattr(options, name):
             settings[name] = getattr(options, name)
+    if options.machine:
+        one, *more = options.machine
+        settings["machines" if more else "machine"] = options.machine if more else one
     study, rows = interruptible(run_scenario, replay, settings, options)
     if options.json:
-        print(json.dumps(_plain(study, rows)))
+        print(json.dumps(_json(study, rows)))
     else:
         show(study, rows, options)
 
 
-def _plain(study: "Study", rows: list["Row"]) -> dict[str, Any]:
-    """Return the object of ``--json``: plain numbers, refusals by their names."""
-    from ....engine.study.verdict import verdict_of
-    from ....kernels.counters import Refusal
+def _json(study: "Study", rows: list["Row"]) -> dict[str, Any]:
+    """Return the object of ``--json``; rows have the regions that ``--maps`` names."""
+    from ...recorded.compared import TraceStudy
 
-    names = [reason.name.lower() for reason in Refusal]
-    by_reason = {column.name for column in study.columns if column.by_reason}
-    plain = []
-    for row in rows:
-        values = {key: getattr(v, "tolist", lambda v=v: v)() for key, v in row.items()}
-        for key in by_reason:
-            values[key] = dict(zip(names, values[key], strict=True))
-        plain.append({k: v if v == v else None for k, v in values.items()})
-    verdict = verdict_of(study, rows)
-    return {"question": study.question, "verdict": verdict, "rows": plain}
+    found = json_rows(study, rows)
+    if isinstance(study, TraceStudy) and study.regions:
+        for row in found["rows"]:
+            row["regions"] = study.regions[_name(study, row)]
+    return found
+
+
+def _name(study: "Study", row: "Row") -> str | tuple[str, str]:
+    """Return the name of the variant that a row is of."""
+    if isinstance(study.dimension, str):
+        return row[study.dimension]
+    first, second = study.dimension
+    return row[first], row[second]
 
 
 def _play(stop: Stop, options: argparse.Namespace) -> None:
@@ -105,7 +135,7 @@ def _play(stop: Stop, options: argparse.Namespace) -> None:
 
     check_output(options.output, options.force)
     text = read_text(options.file)
-    place = machine(options.machine) if options.machine else None
+    place = machine(_one_machine(options.machine)) if options.machine else None
     question = study(text, profile, print_record, place)
     run_study(
         question,
@@ -118,6 +148,16 @@ def _play(stop: Stop, options: argparse.Namespace) -> None:
     )
     if not options.json:
         show_output(options)
+
+
+def _one_machine(machines: list[str]) -> str:
+    """Return the machine of a script; BadInput if there are several."""
+    if len(machines) > 1:
+        raise BadInput(
+            "--machine must be given once with a memory script (.mm), got"
+            f" {', '.join(machines)}"
+        )
+    return machines[0]
 
 
 def _script_profile(options: argparse.Namespace) -> str:
