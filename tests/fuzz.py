@@ -30,7 +30,7 @@ sys.path.insert(0, str(HERE))
 LIMIT_S, GRACE_S = 8.0, 5.0
 EXCEPTION = re.compile(
     r"[A-Z][a-z]\w*(Error|Exception|Interrupt|Warning)\b|Traceback|\w+\.pyx|"
-    r"codec can't|object (has no|is not|of type)|0x[0-9a-f]{9}|errno|positional arg"
+    r"codec can't|object (has no|is not|of type)|(at|=) 0x[0-9a-f]{9}|errno|positional"
 )
 _PROGRESS = re.compile(r"simulated \d|compiling kernels|waiting for another process")
 _OWN = re.compile(r"\(mine\.py, line \d+\)$")

@@ -9,6 +9,8 @@ one file.  What breaks this is printed with its folder, and the exit status is 1
 """
 
 import argparse
+import contextlib
+import io
 import os
 import shutil
 import signal
@@ -31,7 +33,7 @@ from lazynuma.engine import run as runner
 from lazynuma.engine.output.reader import RunFile, RunState
 from lazynuma.engine.output.recovery import recover
 from lazynuma.kernels.counters import Vm
-from lazynuma.scenarios.cli import console
+from lazynuma.scenarios import cli
 
 #: Where a run is killed: after which mark, and how often of four times.
 MODES = ("random", "creating", "writing", "closing")
@@ -115,7 +117,7 @@ def start(arguments: list[str]) -> tuple[int, int]:
         os.dup2(os.open("said", os.O_CREAT | os.O_WRONLY), 1)
         os.dup2(1, 2)
         sys.argv = ["lazynuma", *arguments]
-        console()
+        cli.console()
     finally:
         os._exit(99)
 
@@ -203,6 +205,9 @@ def kills(count: int, seed: int, keep: Path) -> Iterator[Kill]:
     file.epoch(0, 1, counters(0), [process(0)])
     file.close(RunState.DONE)
     (keep / "mine.py").write_text(SCENARIO)
+    os.chdir(keep)
+    with contextlib.redirect_stdout(io.StringIO()):
+        assert cli.main(["run", "mine.py"]) == 0  # a fork has then all that it needs
     long = lengths(keep)
     for number in range(count):
         random, mode = Random(f"{seed} {number}"), MODES[number % len(MODES)]

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import BadInput
 from .lock import Lock
-from .place import RECOVERING, beside, sweep
+from .place import RECOVERING, beside
 from .reader import HDF5_ERRORS, RunFile, Table, damaged
 from .superblock import check_end, clear_flags
 
@@ -28,12 +28,12 @@ def recover(path: str | os.PathLike) -> None:
     Raises BadInput if the file is still being written, cannot be written to, is damaged
     or is not one that lazynuma wrote.
     """
-    path = Path(path)
+    path = Path(os.path.realpath(path))  # or the copy would replace a link to it
     check_end(path)
     try:
         lock = Lock(path)
         try:
-            sweep(path)
+            beside(path, RECOVERING).unlink(missing_ok=True)
             _recover(path)
         finally:
             lock.release()
