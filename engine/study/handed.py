@@ -164,7 +164,8 @@ def _fits(column: Column, value: Any) -> bool:
         value = value[()]
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
         return False
-    return column.dtype != "i8" or abs(float(value)) < 2**63
+    # NaN is none, such as the time of a job that was killed: a fill value in the file.
+    return column.dtype != "i8" or not abs(float(value)) >= 2**63
 
 
 def checked_values(values: Any, steps: Any) -> Mapping[str, Any]:
