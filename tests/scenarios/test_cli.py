@@ -265,7 +265,6 @@ def test_replay_prints_one_json_object(folder, capsys, monkeypatch):
         ("run mine.py -o .", "output must be a file, got the directory"),
         ("run mine.py -o /proc/out.h5", "output must be writable, got /proc/out.h5"),
         ("replay script.mm", "file must be readable, got script.mm"),
-        ("replay script.mm --machine 4s", "--machine must be left out"),
         ("info nowhere.h5", "nowhere.h5"),
         ("info there.h5", "there.h5"),
     ],
