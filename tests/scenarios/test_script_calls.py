@@ -443,7 +443,7 @@ def test_a_script_is_a_regular_file(tmp_path, capsys):
     assert commands.main(["replay", str(tmp_path / "none.mm")]) == 2
     (tmp_path / "folder.mm").mkdir()
     assert commands.main(["replay", str(tmp_path / "folder.mm")]) == 2
-    assert "must be a regular file" in capsys.readouterr().err
+    assert "folder.mm: Is a directory" in capsys.readouterr().err
 
 
 def test_a_node_may_have_no_memory():
