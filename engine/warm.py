@@ -6,6 +6,8 @@ machine makes every call that there is; what it computes is thrown away.
 
 from contextlib import closing
 
+import numpy as np
+
 from ..kernels.jit.compiling import compiled
 from ..kernels.knobs import Mechanism, Mode
 from ..kernels.quantum.barrier import run_daemons
@@ -19,6 +21,7 @@ from .simulation import Simulation
 from .state.policies import Policy
 from .state.process import Region, Task
 from .workloads.kinds import Sweep, Uniform
+from .workloads.recording import Recording
 
 _MIB = 1 << 20
 _NODE = 32 * _MIB
@@ -30,7 +33,7 @@ def warm_kernels() -> int:
     Raises SimulationError if a kernel was not reached.
     """
     before = compiled.kernels
-    for rehearse in (_place, _collapse, _kill, _play):
+    for rehearse in (_place, _collapse, _kill, _script, _record):
         rehearse()
     if compiled.unused:
         raise SimulationError(f"warm must reach {', '.join(sorted(compiled.unused))}")
@@ -93,7 +96,25 @@ def _kill() -> None:
         run_daemons(simulation.memory)  # they seldom wake between two quanta
 
 
-def _play() -> None:
+def _record() -> None:
+    """Play what two threads did, with times and changes of CPU."""
+    with closing(_machine(Settings())) as simulation:
+        task, region = _start(simulation, 4 * _MIB)
+        tasks = task, simulation.start_task(task.process, 1)
+        who = np.arange(100) % 2
+        recording = Recording(
+            tasks=tasks,
+            regions=(region, region),
+            who=who,
+            vpn=np.arange(100),
+            writes=who == 0,
+            cpu=np.arange(100) % 4,
+            time_ns=np.arange(100) * 10_000_000,
+        )
+        simulation.play(recording)
+
+
+def _script() -> None:
     """Make the calls of memory scripts, one access at a time."""
     settings = Settings(sequential=True, swap_bytes=64 * _MIB, lru_batches=True)
     with closing(_machine(settings)) as simulation:

@@ -61,9 +61,8 @@ class Playback:
         self.cpu = _cpus(simulation, recording)
         self.due, self._timed = _due(recording)
         self._position = self._taken = 0
-        if self.cpu.max(initial=NONE) != NONE and not simulation.places:
-            simulation.places = PLACES
-            simulation.tables.stale = True
+        if self.cpu.max(initial=NONE) != NONE:
+            simulation.start_places(PLACES)
         self._start()
 
     def _start(self) -> None:

@@ -244,8 +244,9 @@ def _convert(value: Any, hint: Any, metadata: Mapping, name: str) -> Any:
 
 
 def _is_time(value: Any, metadata: Mapping) -> bool:
-    """Tell whether a value is a text in the place of nanoseconds."""
-    return metadata.get("unit") == "ns" and isinstance(value, str)
+    """Tell whether a value is a text with a unit in the place of nanoseconds."""
+    named = isinstance(value, str) and value[-1:].isalpha()
+    return named and metadata.get("unit") == "ns"
 
 
 def _switch(value: Any) -> Any:

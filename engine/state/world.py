@@ -102,6 +102,11 @@ class World:
         """Give tasks the tables of NUMA balancing."""
         self.balances = self.tables.stale = True
 
+    def start_places(self, places: int) -> None:
+        """Give recorded tasks rows for other CPUs, if they have none."""
+        if not self.places:
+            self.places, self.tables.stale = places, True
+
     def fold(self) -> None:
         """Add what kernels charged and changed to clocks and processes."""
         memory = self.memory

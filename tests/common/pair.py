@@ -111,7 +111,7 @@ class Pair:
             if model.alive:
                 assert engine.scan_state(fast) == slow.scan_state(model), fast.name
         assert engine.scan_skips().tolist() == slow.scan_skips().tolist()
-        assert engine.numa_scans() == slow.scans()
+        assert engine.numa_scans() == slow.numa_scans()
         for node in range(len(engine.machine.memory)):
             assert engine.tier_state(node) == slow.tier_state(node), node
 

@@ -34,7 +34,7 @@ class Balancing:
         self.numas, self.groups, self.mms = {}, {}, {}
         self.tiers = [Tier() for _ in range(self.count)]
         self.skips = [0] * len(ScanSkip)
-        self.numa_scans = self.longest_scan = self.scan_ns = 0
+        self.scan_count = self.longest_scan = self.scan_ns = 0
         self.promote_limit = self.knobs.promote_rate_limit_mbps * 256
         self.migrate_limit = self.knobs.migrate_rate_limit_mbps * 256 // 10
         self.ran = set()

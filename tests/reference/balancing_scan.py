@@ -42,7 +42,7 @@ class Scans:
         numa.stamp += 2 * self.knobs.tick_ns
         if not p.process.vmas:
             return
-        self.numa_scans += 1
+        self.scan_count += 1
         self.scan_ns = 0
         left = [self.knobs.scan_size_mb * 256, self.knobs.scan_size_mb * 2048]
         skipped = self.scan_list(p, now, left, False)

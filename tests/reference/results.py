@@ -105,8 +105,8 @@ class Results:
     def scan_skips(self):
         return np.array(self.skips)
 
-    def scans(self):
-        return self.numa_scans, self.longest_scan
+    def numa_scans(self):
+        return self.scan_count, self.longest_scan
 
     def cpupid(self, process, vpn):
         entry = self.entry(process, vpn)
