@@ -10,6 +10,7 @@ import json
 import os
 import socket
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -22,6 +23,8 @@ from .points import Point, Sweep
 _HEARTBEAT_S = 20
 #: A claim without a sign of life for so long is nobody's.
 _STALE_S = 300
+#: How long a process takes at most to end when it is killed.
+_GONE_S = 10
 #: How often a point is taken before it counts as failed: its process was killed.
 MOST_TRIES = 2
 
@@ -111,9 +114,14 @@ class Folder:
         _replace(self._note(point, "done"), {"seconds": seconds, "host": _host()})
 
     def lose(self, point: Point) -> None:
-        """Note that the process which had a point was killed before it took it."""
-        claim = self._note(point, "claim")
-        if not claim.exists():
+        """Wait until the process is gone that had a point and was killed.
+
+        The pipe to it ends before it does.  A point which it had not taken fails.
+        """
+        patience = time.monotonic() + _GONE_S
+        while self.state(point) == "running" and time.monotonic() < patience:
+            time.sleep(0.01)
+        if not self._note(point, "claim").exists():
             self.fail(point, "its process was killed before it began", 0.0)
 
     def fail(self, point: Point, message: str, seconds: float) -> None:

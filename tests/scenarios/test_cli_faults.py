@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-import fuzz
+import damaged_inputs
 import h5py
 import kills
 import pytest
@@ -178,7 +178,7 @@ def test_input_without_end_or_sense_is_refused_in_one_line(folder, capsys, argum
     Path("digits.toml").write_text("[cost]\nsyscall_ns = 9" + "9" * 5000)
     assert commands.main(arguments.split()) == 2
     line = one_line(capsys)
-    assert not fuzz.EXCEPTION.search(line) and len(line) < 400, line
+    assert not damaged_inputs.EXCEPTION.search(line) and len(line) < 400, line
     assert sorted(p.name for p in folder.iterdir()) == [
         *("deep.toml", "digits.toml", "pipe", "pipe.mm"),
     ]
@@ -292,7 +292,7 @@ def test_damaged_inputs_are_answered_in_one_line(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     wrong = [
         f"{folder}: {verdict.wrong}"
-        for _, verdict, folder in fuzz.run(39, 5, tmp_path)
+        for _, verdict, folder in damaged_inputs.run(39, 5, tmp_path)
         if verdict.wrong
     ]
     assert wrong == []

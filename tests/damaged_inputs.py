@@ -1,6 +1,6 @@
 """Feed the command line what it may meet: 1,000 damaged inputs, each in a fork.
 
-    python tests/fuzz.py --count 1000 --seed 1
+    python tests/damaged_inputs.py --count 1000 --seed 1
 
 An input may be refused or run, but no answer may hold the text of a Python exception,
 none may be given by a signal, and Ctrl-C must end whatever takes long.  What breaks a
