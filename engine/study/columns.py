@@ -109,7 +109,7 @@ TIMES = (
     _cause(
         "time_idle_ns",
         "idle",
-        "time of the job in waiting for other tasks, mean over its tasks",
+        "time of the job in waiting, mean over its tasks",
     ),
     *(
         replace(column, style="hidden")

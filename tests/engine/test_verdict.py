@@ -80,7 +80,7 @@ def test_what_one_task_does_while_others_wait_is_said():
     ("cause", "text"),
     [
         ("access_remote", "60 % of a's time is accesses to remote memory."),
-        ("idle", "60 % of a's time is waiting for other tasks."),
+        ("idle", "60 % of a's time is waiting."),
         ("swap_in", "60 % of a's time is reading from swap."),
     ],
 )
