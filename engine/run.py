@@ -7,11 +7,8 @@ study that needs more memory than the host has.
 import json
 import os
 import platform
-import threading
 import time
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -19,20 +16,18 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..kernels.jit.compiling import compiled
 from .errors import BadInput, BadScenario, BadTrace, SimulationError
-from .observer import NodeUse
 from .output.place import abandon, check_output
 from .output.provenance import settings_text
 from .output.reader import RunState
 from .output.writer import RunWriter
+from .running.row_observer import Put, RowObserver
+from .running.run_variant import Outcome, Setup, run_variant
+from .running.shared_file import SharedFile, file_rows
 from .settings.costs import Costs
-from .simulation import Simulation
-from .study.handed import checked_row, checked_values, place
 from .study.host_limits import check_memory
-from .study.study import Study, Variant, label, named
+from .study.study import Study, Variant, named
 from .study.uncertainty import RANGES, RUNS, Uncertainty
 from .study.verdict import verdict_of
 
@@ -77,104 +72,15 @@ def run_study(
     if uncertainty is not None:
         study = replace(study, records=(*study.records, RUNS, RANGES))
         doubt = Uncertainty(study, uncertainty)
-    file = _File()
+    file = SharedFile()
     if output is not None:
         attributes = _attributes(study, seed, threads, costs) | dict(provenance or {})
         opened = opened or (lambda close: None)
         opened(partial(abandon, Path(output).absolute()))
-        file = _File(_create(study, Path(output), attributes, force))
+        file = SharedFile(_create(study, Path(output), attributes, force))
         opened(partial(file.close, RunState.STOPPED))
-    return _Runner(study, seed, threads, costs, progress, file, doubt).run_all()
-
-
-class _File:
-    """The file of a run, or none: one thread at a time, nothing once it is closed."""
-
-    def __init__(self, writer: RunWriter | None = None) -> None:
-        self._writer = writer
-        self._lock = threading.Lock()
-        self.seconds = 0.0
-
-    @property
-    def is_open(self) -> bool:
-        """Whether there is a file that is not closed."""
-        return self._writer is not None
-
-    def write(self, put: Callable[[RunWriter], None]) -> None:
-        """Let ``put`` write, if there is a file; add its time to ``seconds``."""
-        with self._lock:
-            if self._writer is None:
-                return
-            begin = time.perf_counter()
-            put(self._writer)
-            self.seconds += time.perf_counter() - begin
-
-    def close(self, state: RunState) -> None:
-        """Close the file, unless that was done."""
-        with self._lock:
-            writer, self._writer = self._writer, None
-            if writer is not None:
-                writer.close(state)
-
-    def check(self) -> None:
-        """Raise OSError if somebody else has taken the file away."""
-        with self._lock:
-            if self._writer is not None:
-                self._writer.check()
-
-    def discard(self) -> None:
-        """Close and remove the file, unless that was done."""
-        with self._lock:
-            writer, self._writer = self._writer, None
-            if writer is not None:
-                writer.discard()
-
-
-class _Observer:
-    """Hands what a simulation reports to the file and to the progress callback."""
-
-    def __init__(
-        self, index: int, variant: Variant, file: _File, progress: Progress | None
-    ) -> None:
-        self.index = index
-        self.variant = variant
-        self.file = file
-        self.callback = progress
-
-    @property
-    def keeps(self) -> bool:
-        return self.file.is_open
-
-    def progress(self, accesses: int, now_ns: int) -> None:
-        self.file.check()
-        if self.callback is not None:
-            self.callback(self.variant, accesses, now_ns)
-
-    def epoch(
-        self,
-        time_ns: int,
-        counters: np.ndarray,
-        processes: Sequence[Mapping[str, Any]],
-        khugepaged: np.ndarray,
-        use: NodeUse,
-    ) -> None:
-        values = time_ns, counters, processes, khugepaged, use
-        self.file.write(lambda writer: writer.epoch(self.index, *values))
-
-    def event(
-        self, time_ns: int, kind: str, node: int, process: int, value: int
-    ) -> None:
-        values = time_ns, kind, node, process, value
-        self.file.write(lambda writer: writer.event(self.index, *values))
-
-    def snapshot(
-        self, time_ns: int, process: int, node: np.ndarray, kind: np.ndarray
-    ) -> None:
-        values = time_ns, process, node, kind
-        self.file.write(lambda writer: writer.snapshot(self.index, *values))
-
-    def record(self, time_ns: int, records: str, row: Mapping[str, Any]) -> None:
-        self.file.write(lambda writer: writer.record(self.index, time_ns, records, row))
+    setup = Setup(seed, threads, costs)
+    return _Runner(study, setup, file, progress or _ignore, doubt).run_all()
 
 
 @dataclass(frozen=True)
@@ -182,11 +88,9 @@ class _Runner:
     """What the variants of one run have in common."""
 
     study: Study
-    seed: int
-    threads: int
-    costs: Costs
-    progress: Progress | None
-    file: _File
+    setup: Setup
+    file: SharedFile
+    progress: Progress
     doubt: Uncertainty | None = None
 
     def run_all(self) -> list[dict[str, Any]]:
@@ -217,33 +121,32 @@ class _Runner:
 
     def run(self, index: int) -> dict[str, Any]:
         """Run variant ``index`` and return its row."""
-        variant = self.study.variants[index]
-        observer = _Observer(index, variant, self.file, self.progress)
-        observer.progress(0, 0)
-        begin, written = time.perf_counter(), self.file.seconds
-        compiled_s = compiled.seconds
-        with closing(self._simulation(variant, observer)) as simulation:
-            ready = time.perf_counter()
-            values = _steps(variant, simulation)
-            simulation.flush_epoch()
-            _warn_of_snapshots(variant, simulation)
-            found = {**simulation.summary(), **values}
-            row = checked_row(self.study.columns, found, variant.steps)
-            if self.doubt is not None:
-                self.doubt.note(simulation, found)
-        compiled_s = compiled.seconds - compiled_s
-        end = time.perf_counter() - compiled_s
-        writing = self.file.seconds - written
-        stages = {
-            "setup_s": ready - begin,
-            "run_s": end - ready - writing,
-            "output_s": writing,
-            "compile_s": compiled_s,
-        }
-        self.file.write(lambda writer: writer.summary(index, row))
-        self.file.write(lambda writer: writer.runtime(index, stages))
+        variant, written = self.study.variants[index], self.file.seconds
+        put = file_rows(self.file, index) if self.file.is_open else None
+        begin, compiled_s = time.perf_counter(), compiled.seconds
+        outcome = run_variant(
+            self.study, variant, self.setup, self._observer(variant, put)
+        )
+        wall_s = time.perf_counter() - begin - (compiled.seconds - compiled_s)
+        if self.doubt is not None:
+            self.doubt.note(outcome.note)
+        self._end(index, outcome, self.file.seconds - written)
         names = named(self.study.dimension, variant.name)
-        return {**names, **row, "wall_s": end - begin}
+        return {**names, **outcome.row, "wall_s": wall_s}
+
+    def _end(self, index: int, outcome: Outcome, writing_s: float) -> None:
+        """Write what a variant that has ended came to."""
+        run_s = outcome.stages["run_s"] - writing_s
+        stages = outcome.stages | {"run_s": run_s, "output_s": writing_s}
+        self.file.write(lambda writer: writer.summary(index, outcome.row))
+        self.file.write(lambda writer: writer.runtime(index, stages))
+
+    def _observer(self, variant: Variant, put: Put | None) -> RowObserver:
+        def progress(accesses: int, now_ns: int) -> None:
+            self.file.check()
+            self.progress(variant, accesses, now_ns)
+
+        return RowObserver(put, progress)
 
     def _vary(self, doubt: Uncertainty, rows: list[dict[str, Any]]) -> None:
         """Run variants with changed costs; write what came of it, and add it to rows.
@@ -253,12 +156,9 @@ class _Runner:
         reruns = doubt.reruns()
         doubt.announce([rerun.variant for rerun in reruns])
         for rerun in reruns:
-            observer = _Observer(rerun.at, rerun.variant, _File(), self.progress)
-            observer.progress(0, 0)
-            with closing(self._simulation(rerun.variant, observer)) as simulation:
-                values = rerun.variant.steps(simulation) or {}
-                found = simulation.summary() | values
-            doubt.take(rerun, doubt.compared(found))
+            observer = self._observer(rerun.variant, None)
+            outcome = run_variant(self.study, rerun.variant, self.setup, observer)
+            doubt.take(rerun, outcome.note.compared)
         for index, one in doubt.runs():
             self._record(index, RUNS.name, one)
         for index, (row, span) in enumerate(zip(rows, doubt.ranges(), strict=True)):
@@ -268,48 +168,9 @@ class _Runner:
     def _record(self, index: int, records: str, row: Mapping[str, Any]) -> None:
         self.file.write(lambda writer: writer.record(index, 0, records, row))
 
-    def _simulation(self, variant: Variant, observer: _Observer) -> Simulation:
-        return Simulation(
-            variant.machine,
-            settings=variant.settings,
-            costs=_costs(variant, self.costs),
-            seed=self.seed,
-            threads=self.threads,
-            observer=observer,
-        )
 
-
-def _steps(variant: Variant, simulation: Simulation) -> Mapping[str, Any]:
-    """Take the steps of a variant; return the values of the study's own columns."""
-    try:
-        return checked_values(variant.steps(simulation), variant.steps)
-    except (SystemExit, GeneratorExit) as error:  # or the run would end in silence
-        raise BadScenario(
-            f"steps must return, got an exit from Python{place(variant.steps)}"
-        ) from error
-
-
-def _costs(variant: Variant, costs: Costs) -> Costs:
-    """Return the costs of a variant."""
-    if variant.costs is None:
-        return costs
-    own = variant.costs(costs)
-    if not isinstance(own, Costs):
-        got = f"{type(own).__name__}{place(variant.costs)}"
-        raise BadScenario(f"costs of a variant must return Costs, got {got}")
-    return own
-
-
-def _warn_of_snapshots(variant: Variant, simulation: Simulation) -> None:
-    """Warn of snapshots that were not taken because the run was over before."""
-    missed = simulation.settings.snapshots_ns[simulation.epochs.snapshots :]
-    if missed:
-        times = ", ".join(f"{time / 1e9:g}" for time in missed)
-        warnings.warn(
-            f"{label(variant.name)} ended at {simulation.now / 1e9:.3g} s,"
-            f" before its snapshots at {times} s",
-            stacklevel=2,
-        )
+def _ignore(_variant: Variant, _accesses: int, _now_ns: int) -> None:
+    """Ignore progress."""
 
 
 def _create(study: Study, path: Path, attributes: dict, force: bool) -> RunWriter:

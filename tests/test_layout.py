@@ -21,7 +21,7 @@ KERNELS = (
 ).split()
 ENGINE = (
     "errors observer settings machines workloads traces calibrate state results calls "
-    "daemons quantum simulation warm study output run"
+    "daemons quantum simulation warm study output running run"
 ).split()
 
 #: A layer imports itself and the layers before it.

@@ -97,6 +97,27 @@ def most_paid(simulation: Simulation) -> dict[str, int]:
     }
 
 
+class Note(NamedTuple):
+    """What a variant is compared by, NaN if unfair, and the costs that it has paid."""
+
+    compared: float
+    paid: frozenset[str]
+
+
+def note_of(study: Study, simulation: Simulation, values: Mapping[str, Any]) -> Note:
+    """Return the note of a simulation that has ended."""
+    least = LEAST * simulation.now
+    paid = (cost for cost, ns in most_paid(simulation).items() if ns > least)
+    return Note(_compared(study, values), frozenset(paid))
+
+
+def _compared(study: Study, values: Mapping[str, Any]) -> float:
+    """Return what a variant is compared by; NaN if it was killed or not scanned."""
+    value = float(values[study.compared])
+    fair = not was_killed(dict(values)) and not unscanned(dict(values))
+    return value if fair and value > 0 else float("nan")
+
+
 class Rerun(NamedTuple):
     """A variant with a changed cost."""
 
@@ -124,22 +145,12 @@ class Uncertainty:
     def __init__(self, study: Study, announce: Callable[[list[Variant]], None]) -> None:
         self.announce = announce
         self._study = study
-        self._values: list[float] = []
-        self._paid: list[set[str]] = []
+        self._notes: list[Note] = []
         self._changed: dict[Change, dict[int, float]] = {}
 
-    def note(self, simulation: Simulation, values: Mapping[str, Any]) -> None:
-        """Take what the next variant, which has ended, is compared by and has paid."""
-        self._values.append(self.compared(values))
-        least = LEAST * simulation.now
-        paid = {cost for cost, ns in most_paid(simulation).items() if ns > least}
-        self._paid.append(paid)
-
-    def compared(self, values: Mapping[str, Any]) -> float:
-        """Return what a variant is compared by; NaN if it was killed or not scanned."""
-        value = float(values[self._study.compared])
-        fair = not was_killed(dict(values)) and not unscanned(dict(values))
-        return value if fair and value > 0 else float("nan")
+    def note(self, note: Note) -> None:
+        """Take the note of the next variant, which has ended."""
+        self._notes.append(note)
 
     def reruns(self) -> list[Rerun]:
         """Return what runs again: what pays a cost, and changes none by itself."""
@@ -147,7 +158,7 @@ class Uncertainty:
             Rerun(change, index, _changed(variant, change))
             for change in halved_and_doubled(uncertain_costs())
             for index, variant in enumerate(self._study.variants)
-            if change.cost in self._paid[index] and variant.costs is None
+            if change.cost in self._notes[index].paid and variant.costs is None
         ]
 
     def take(self, rerun: Rerun, value: float) -> None:
@@ -174,7 +185,7 @@ class Uncertainty:
         ]
 
     def _ratios(self, changed: Mapping[int, float]) -> list[float]:
-        values = [changed.get(i, value) for i, value in enumerate(self._values)]
+        values = [changed.get(i, note.compared) for i, note in enumerate(self._notes)]
         return ratios_of(self._study, values)
 
 

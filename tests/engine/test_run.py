@@ -7,6 +7,7 @@ import pytest
 from common.studies import study_of
 from lazynuma.engine import run
 from lazynuma.engine.errors import BadInput
+from lazynuma.engine.running.shared_file import SharedFile
 from lazynuma.engine.study import host_limits
 from lazynuma.engine.study.columns import SUMMARY
 from lazynuma.scenarios.cli import progress as progress_bar
@@ -18,7 +19,7 @@ from lazynuma.scenarios.common.table import table
 
 def test_file_is_closed_once_and_for_all():
     calls = []
-    file = run._File(Recorder(calls))
+    file = SharedFile(Recorder(calls))
     file.write(lambda writer: writer.summary(0, {}))
     file.close(2)
     file.close(3)

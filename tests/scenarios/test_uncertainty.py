@@ -19,12 +19,14 @@ from lazynuma.engine.study.uncertainty import (
     RANGES,
     RUNS,
     Change,
+    Note,
     Uncertainty,
     halved_and_doubled,
-    most_paid,
+    note_of,
     ratios_of,
     scaled,
 )
+from lazynuma.kernels.counters import Cause
 from lazynuma.scenarios import mechanisms, next_touch, penalties, perf_bench_numa
 from lazynuma.scenarios.cli import main
 from lazynuma.scenarios.common.ratio_ranges import ratio_ranges
@@ -67,7 +69,7 @@ def test_ratios_are_within_the_same_work():
 
 
 class Bare:
-    """What ``Uncertainty.note`` asks of a simulation that paid nothing but time."""
+    """What ``note_of`` asks of a simulation that paid nothing but time."""
 
     def __init__(self, paid):
         self.spent = np.full((1, 20), 0)
@@ -85,11 +87,10 @@ def test_only_variants_that_pay_a_cost_run_again(monkeypatch):
     own = replace(study.variants[0], name="own", costs=lambda costs: costs)
     study = replace(study, variants=(*study.variants, own))
     doubt = Uncertainty(study, print)
-    causes = len(most_paid.__globals__["Cause"])
     for flushes in (1, 1000, 1000):
         bare = Bare(flushes)
-        bare.spent = np.zeros((1, causes), np.int64)
-        doubt.note(bare, {"run_time_ns": 10**9})
+        bare.spent = np.zeros((1, len(Cause)), np.int64)
+        doubt.note(note_of(study, bare, {"run_time_ns": 10**9}))
     found = [(str(one.change), one.variant.name) for one in doubt.reruns()]
     assert found == [
         ("tlb_flush_ns x1/2", "eager, tlb_flush_ns x1/2"),
@@ -101,7 +102,8 @@ def test_only_variants_that_pay_a_cost_run_again(monkeypatch):
 
 def test_a_range_names_what_makes_it():
     doubt = Uncertainty(small("none", "eager"), print)
-    doubt._values, doubt._paid = [100.0, 200.0], [set(), set()]
+    for value in (100.0, 200.0):
+        doubt.note(Note(value, frozenset()))
     for factor, value in ((1, 90.0), (2, 500.0)):
         change = Change("tlb_flush_ns", factor, 3 - factor)
         doubt.take(doubt_rerun(change), value)
@@ -118,9 +120,11 @@ def doubt_rerun(change):
 
 
 def test_killed_jobs_are_not_compared():
-    doubt = Uncertainty(small("none"), print)
-    assert doubt.compared({"run_time_ns": 5, "oom_kills": 0}) == 5
-    assert np.isnan(doubt.compared({"run_time_ns": 5, "oom_kills": 1}))
+    study, bare = small("none"), Bare(0)
+    bare.spent = np.zeros((1, len(Cause)), np.int64)
+    for kills, compared in ((0, 5), (1, float("nan"))):
+        note = note_of(study, bare, {"run_time_ns": 5, "oom_kills": kills})
+        np.testing.assert_equal(note.compared, compared)
 
 
 @pytest.fixture(scope="module")
