@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .run import run_study as run_study
     from .settings.cost_file import read_costs as read_costs
     from .settings.costs import Costs as Costs
+    from .settings.locks import Locks as Locks
     from .settings.numa_balancing import Balancing as Balancing
     from .settings.settings import Settings as Settings
     from .settings.sizes import format_size as format_size
@@ -75,6 +76,7 @@ _WHERE = {
     "run_study": ".run",
     "read_costs": ".settings.cost_file",
     "Costs": ".settings.costs",
+    "Locks": ".settings.locks",
     "Balancing": ".settings.numa_balancing",
     "Settings": ".settings.settings",
     "format_size": ".settings.sizes",

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 #: Entries of page tables that epochs may look at: these, and so many an access served.
 LOOKS_FREE = 1 << 24
 LOOKS_PER_ACCESS = 8
+#: Causes that are a program's own time, and those of a task that does not run.
+_USER = (Cause.ACCESS_LOCAL, Cause.ACCESS_REMOTE, Cause.PAGE_WALK)
+_LOCK_WAITS = (Cause.LOCK_SLEEP, Cause.LOCK_SPIN)
+_ASLEEP = (Cause.LOCK_SLEEP, Cause.SWAP_IN)
 
 
 # --- counters -------------------------------------------------------------------------
@@ -189,6 +193,7 @@ def summary(simulation: "Simulation") -> dict[str, Any]:
         "run_time_ns": float("nan") if simulation.oom_kills else took,
         "balancing_unscanned": _unscanned(simulation),
         **_job_times(simulation, took),
+        **_cpu_times(simulation, took),
         "thp_splits": int(totals[Vm.THP_SPLIT_PAGE]),
         "thp_collapses": pages_collapsed(simulation),
         **_huge_shares(simulation),
@@ -225,6 +230,23 @@ def _job_times(simulation: "Simulation", took: int) -> dict[str, int]:
         "alone_cause": cause,
         "tlb_flushes": int(flushes[:, 0].sum()),
         "tlb_flush_ns": int(flushes[:, 1].max(initial=0)),
+    }
+
+
+def _cpu_times(simulation: "Simulation", took: int) -> dict[str, int]:
+    """Return where the time of all tasks went, as time(1) has it, added up, ns.
+
+    Who sleeps for a lock, or for a page from disk, is idle; who spins is not.
+    """
+    by_cause = simulation.spent.sum(axis=0)
+    user = int(by_cause[list(_USER)].sum())
+    asleep = int(by_cause[list(_ASLEEP)].sum())
+    spent = int(by_cause.sum())
+    return {
+        "user_time_ns": user,
+        "system_time_ns": spent - user - asleep,
+        "idle_time_ns": max(0, took * len(simulation.tasks) - spent) + asleep,
+        "lock_wait_ns": int(by_cause[list(_LOCK_WAITS)].sum()),
     }
 
 
@@ -286,6 +308,7 @@ def tell_what_is_due(simulation: "Simulation") -> None:
 
 def flush_epoch(simulation: "Simulation") -> None:
     """Give the observer what was counted since the last epoch."""
+    simulation.locks.settle(simulation)
     fold_counters(simulation)
     epochs, totals = simulation.epochs, simulation.totals.copy()
     rows = [_process_row(simulation, one) for one in simulation.processes if one.alive]

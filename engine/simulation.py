@@ -24,6 +24,7 @@ from .machines.machine import Machine
 from .observer import Observer, Silent
 from .quantum import loop
 from .quantum.convergence import Locality
+from .quantum.lock_windows import LockWindows
 from .quantum.prices import Prices
 from .quantum.workers import Team
 from .settings.costs import Costs
@@ -68,6 +69,7 @@ class Simulation(World):
         self.team = Team(threads, nodes, settings.shards)
         self.prices = Prices(machine)
         self.locality = Locality()
+        self.locks = LockWindows(settings)
         self.epochs = results.Epochs(nodes, settings.epoch_ns)
         self.task_ticks, self.khugepaged = TaskTicks(), Khugepaged(self)
         self.daemons: list[Daemon] = [self.task_ticks, self.khugepaged]

@@ -142,6 +142,38 @@ class Cause(IntEnum):
     COMPACTION = 11
     PAGE_WALK = 12
     SCAN = 13
+    #: Waiting for a lock that sleeps, and for one that spins.
+    LOCK_SLEEP = 14
+    LOCK_SPIN = 15
+
+
+class Op(IntEnum):
+    """What takes locks, counted by task: ``engine/settings/locks.py`` says which."""
+
+    #: Faults on 4 KiB and on 2 MiB; hint faults alike; faults on parked pages.
+    FAULT = 0
+    HUGE_FAULT = 1
+    HINT_FAULT = 2
+    HUGE_HINT_FAULT = 3
+    LAZY_FAULT = 4
+    #: Pages read from swap; pages that direct reclaim looks at, and writes.
+    SWAP_IN = 5
+    RECLAIM = 6
+    SWAP_OUT = 7
+    #: Pages and folios that move, whoever moves them.
+    MIGRATE = 8
+    MIGRATE_HUGE = 9
+    #: Chunks of the scanner of NUMA balancing, and entries that it marks.
+    SCAN = 10
+    MARK = 11
+    SPLIT = 12
+    #: TLB flushes that others' CPUs take part in.
+    FLUSH = 13
+    #: System calls that read and that write the map of a process; their length, ns.
+    READ_CALL = 14
+    READ_CALL_NS = 15
+    WRITE_CALL = 16
+    WRITE_CALL_NS = 17
 
 
 class ScanResult(IntEnum):

@@ -450,6 +450,8 @@ class Memory(Arrays):
     refused: np.ndarray
     #: int64[S + 1, rows, len(Cause)], ns not yet folded into clocks.
     cause: np.ndarray
+    #: int64[S + 1, rows, len(Op)]: what takes locks, since they were last waited for.
+    ops: np.ndarray
     #: int64[S + 1, processes, len(Change)]: changes of rss, swapents and huge pages,
     #: and numbers of local and of remote accesses.
     mm_change: np.ndarray

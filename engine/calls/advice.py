@@ -44,7 +44,7 @@ def advise(
     start, pages = part_of(region, first, pages)
     change_range(simulation, region.process, start, pages, "advice", wanted)
     merge(region.process)
-    charge(simulation, task)
+    charge(simulation, task, alone=True)
 
 
 def madvise(
@@ -192,5 +192,5 @@ def collapse(
         total += collapsed
         if errno:
             break
-    charge(simulation, task, total * simulation.costs.collapse_ns)
+    charge(simulation, task, total * simulation.costs.collapse_ns, alone=True)
     return errno

@@ -128,4 +128,4 @@ def mprotect(
     merge(process)
     flush_tlbs(simulation, process)
     flush = flushes_ns(simulation, task, process, 1)
-    charge(simulation, task, changed * simulation.costs.mark_pte_ns + flush)
+    charge(simulation, task, changed * simulation.costs.mark_pte_ns + flush, alone=True)

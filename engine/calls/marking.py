@@ -55,7 +55,7 @@ def mark(
     flushes = -(-entries // HPAGE_PMD_NR) if batched else entries
     each = _mark_ns(simulation, mechanism)
     flush = flushes_ns(simulation, task, process, flushes)
-    charge(simulation, task, entries * each + flush)
+    charge(simulation, task, entries * each + flush, alone=True)
     return marked
 
 

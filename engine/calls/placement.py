@@ -121,7 +121,7 @@ def set_mempolicy_home_node(
         _set_shared_policy(process, at, count, policy)
         change_range(simulation, process, at, count, "policy", policy)
     merge(process)
-    charge(simulation, task)
+    charge(simulation, task, alone=True)
     return errno
 
 
@@ -174,7 +174,7 @@ def mbind(
             if not kernel.do_mbind(memory, task.id, *piece, *how, moved):
                 break
     merge(process)
-    _charge_moves(simulation, task, process, moved)
+    _charge_moves(simulation, task, process, moved, alone=True)
     return EIO if strict and moved[Moves.FAILED] else 0
 
 
@@ -220,13 +220,18 @@ def _policies_in(
 
 
 def _charge_moves(
-    simulation: "Simulation", task: Task, process: Process, moved: np.ndarray
+    simulation: "Simulation",
+    task: Task,
+    process: Process,
+    moved: np.ndarray,
+    alone: bool = False,
 ) -> None:
     """Charge a call that moved pages; ``moved``: int64[len(Moves)]."""
     if moved[Moves.PAGES]:
         flush_tlbs(simulation, process)
     flushes = int(moved[Moves.FLUSHES])
-    charge(simulation, task, 0, flushes_ns(simulation, task, process, flushes))
+    flush = flushes_ns(simulation, task, process, flushes)
+    charge(simulation, task, 0, flush, alone)
 
 
 def move_pages(

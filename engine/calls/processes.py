@@ -169,6 +169,7 @@ def _release(simulation: "Simulation", process: Process) -> None:
 
 def synchronize(simulation: "Simulation") -> None:
     """Let every live task wait for the slowest."""
+    simulation.locks.settle(simulation)
     task = simulation.memory.task
     alive = task[:, st.Task.ALIVE] == 1
     if alive.any():

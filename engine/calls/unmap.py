@@ -34,7 +34,7 @@ def munmap(
     merge(process)
     evict_unmapped(simulation)
     flush = flushes_ns(simulation, task, process, 1)
-    charge(simulation, task, zapped * simulation.costs.zap_pte_ns + flush)
+    charge(simulation, task, zapped * simulation.costs.zap_pte_ns + flush, alone=True)
     flush_tlbs(simulation, process)
     give_back(simulation.memory.pte, start + process.delta, pages)
     simulation.give_back_memory()

@@ -46,6 +46,8 @@ CAUSES = {
     Cause.COMPACTION: "compacting memory themselves",
     Cause.PAGE_WALK: "page walks after TLB misses",
     Cause.SCAN: "scans that set PROT_NONE marks",
+    Cause.LOCK_SLEEP: "waiting asleep for locks",
+    Cause.LOCK_SPIN: "spinning on locks",
 }
 DELTA = {"cell_methods": "epoch: sum"}
 AT_END = {"cell_methods": "epoch: point"}

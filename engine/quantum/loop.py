@@ -63,6 +63,7 @@ def play(
 
 
 def _run(simulation: "Simulation", source: "_Drawn | Playback") -> None:
+    simulation.locks.settle(simulation)
     memory = simulation.memory
     _price(simulation)
     simulation.prices.expect(memory)
@@ -80,6 +81,7 @@ def idle(simulation: "Simulation", ns: int) -> None:
         raise BadInput(f"ns must be at least 0, got {ns}")
     if simulation.now + ns >= 1 << 63:
         raise BadInput(f"time must stay below 2^63 ns, 292 years, got {ns} ns more")
+    simulation.locks.settle(simulation)
     end = simulation.now + ns
     while (wakes := next_wake(simulation)) <= end:
         simulation.now = max(simulation.now, wakes)
@@ -124,6 +126,7 @@ def _quantum(simulation: "Simulation", source: _Drawn | Playback) -> bool:
     _serve_shards(simulation)
     _serve_barrier(simulation, span.accesses)
     source.fold(span)
+    simulation.locks.settle(simulation)
     _end(simulation, span)
     wake_due(simulation)
     tell_what_is_due(simulation)

@@ -22,6 +22,8 @@ _GROUPS = {
     "sched.numa_balancing.": "balancing.",
     "numa_balancing.": "balancing.",
 }
+#: A lock's own settings: ``locks.mmap_lock.scope``.
+_LOCKS = "locks."
 #: What else is a setting of Linux.
 _LINUX = ("vm.", "kernel.", "fs.", "net.")
 
@@ -31,6 +33,8 @@ def our_name(key: str) -> str:
     for root in _ROOTS:
         if key.startswith(root):
             key = key.removeprefix(root).replace("/", ".")
+    if key.startswith(_LOCKS):
+        return _LOCKS + key.removeprefix(_LOCKS).replace(".", "_")
     if key in _NAMES:
         return _NAMES[key]
     for group, ours in _GROUPS.items():

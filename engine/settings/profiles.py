@@ -6,6 +6,7 @@ the start; ``docs/model`` says what each switch means.
 
 from dataclasses import fields, replace
 
+from .locks import Locks
 from .numa_balancing import Balancing
 from .settings import Settings
 from .system_calls import SystemCalls
@@ -34,6 +35,7 @@ _LINUX_6_12 = replace(
     balancing=Balancing(),
     calls=SystemCalls(),
     migrate_pages_batch=True,
+    locks=Locks(mmap_lock_vma=True),
 )
 
 #: 3.8: the first NUMA balancing, by the node of the last fault, at most 1280 MB/s to a
@@ -46,6 +48,8 @@ _LINUX_3_8 = replace(
     accumulated_node_load=False,
     calls=SystemCalls(**{one.name: False for one in fields(SystemCalls)}),
     khugepaged=Khugepaged(target="first_page"),
+    # Page tables of huge pages had no lock of their own before 3.13.
+    locks=Locks(pmd_lock_scope="mm"),
     balancing=Balancing(
         filter="last_nid",
         local_last_cpupid=True,

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 from ..errors import BadInput
 from .knob import check_knobs, knob
+from .locks import Locks
 from .numa_balancing import Balancing
 from .system_calls import SystemCalls
 from .thp import Khugepaged, Thp
@@ -70,6 +71,7 @@ class Settings:
     tlb: Tlb = Tlb()
     balancing: Balancing = Balancing()
     calls: SystemCalls = SystemCalls()
+    locks: Locks = Locks()
 
     def __post_init__(self) -> None:
         check_knobs(self)

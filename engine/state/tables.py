@@ -80,6 +80,7 @@ class Tables:
             walk_ns=_grown(memory.walk_ns, count),
             tlb=_grown(memory.tlb, len(tasks)),
             cause=_widened(memory.cause, count),
+            ops=_widened(memory.ops, count),
             mm_change=_widened(memory.mm_change, len(processes)),
             numab=_grown(memory.numab, self._numab),
             numa=_grown(memory.numa, scanned),

@@ -7,7 +7,7 @@ import numpy as np
 
 from ...kernels import state as st
 from ...kernels.calls.charge import charge_call
-from ...kernels.counters import Cause, Event, Vm
+from ...kernels.counters import Cause, Event, Op, Vm
 from ...kernels.quantum import fold
 from ..errors import BadInput
 from ..machines.machine import Machine
@@ -151,13 +151,26 @@ class World:
 
 
 def charge(
-    world: World, task: Task, syscall_ns: int = 0, migration_ns: int = 0
+    world: World,
+    task: Task,
+    syscall_ns: int = 0,
+    migration_ns: int = 0,
+    alone: bool = False,
 ) -> None:
-    """Charge a task for a system call: what it did, with its splits, and the entry."""
+    """Charge a task for a system call: what it did, with its splits, and the entry.
+
+    alone  whether the call changes the map of its process: mmap_write_lock
+    """
     memory = world.memory
-    splits = int(memory.info[st.Info.SPLITS]) * world.costs.split_pmd_ns
+    split = int(memory.info[st.Info.SPLITS])
+    memory.ops[memory.info[st.Info.SHARDS], task.id, Op.SPLIT] += split
+    splits = split * world.costs.split_pmd_ns
     charge_call(
-        memory, task.id, syscall_ns + splits + world.costs.syscall_ns, migration_ns
+        memory,
+        task.id,
+        syscall_ns + splits + world.costs.syscall_ns,
+        migration_ns,
+        alone,
     )
     world.fold()
 
@@ -175,6 +188,7 @@ def flushes_ns(world: World, task: Task, process: Process, flushes: int) -> int:
     memory, cost = world.memory, flushes * flush_ns(world, process)
     node = world.machine.cpu_node[task.cpu]
     memory.vm[memory.info[st.Info.SHARDS], node, Vm.TLB_FLUSHES] += flushes
+    memory.ops[memory.info[st.Info.SHARDS], task.id, Op.FLUSH] += flushes
     world.flushes[task.id] += (flushes, cost)
     return cost
 

@@ -29,6 +29,8 @@ _MEANINGS = {
     Cause.COMPACTION: "compaction",
     Cause.PAGE_WALK: "page walks",
     Cause.SCAN: "scans of NUMA balancing",
+    Cause.LOCK_SLEEP: "waiting asleep for locks",
+    Cause.LOCK_SPIN: "spinning on locks",
 }
 
 
@@ -137,6 +139,22 @@ TIMES = (
                 "TLB flushes",
                 "event",
                 "TLB flushes that system calls did",
+            ),
+            Column(
+                *("user_time_ns", "user", "ns"),
+                "time of all tasks in their program, added up",
+            ),
+            Column(
+                *("system_time_ns", "system", "ns"),
+                "time of all tasks in the kernel, spinning included, added up",
+            ),
+            Column(
+                *("idle_time_ns", "idle", "ns"),
+                "time in which tasks did not run, but slept or waited, added up",
+            ),
+            Column(
+                *("lock_wait_ns", "lock waits", "ns"),
+                "time of all tasks in waiting for locks, asleep or spinning, added up",
             ),
         )
     ),

@@ -7,7 +7,7 @@ the next touch faults and tells which task uses it.  Times are in ms unless they
 from enum import auto
 from typing import Final
 
-from ..counters import Cause, ScanSkip, Vm
+from ..counters import Cause, Op, ScanSkip, Vm
 from ..frames.folio import page_mapcount, split_huge_pmd
 from ..frames.last_cpupid import TIME_MASK, set_last_cpupid, uses_access_time
 from ..frames.lru_batch import in_batch
@@ -146,6 +146,9 @@ def _scan_chunk(m, task, start, end, now):
     s = m.info[Info.SHARDS]
     m.cause[s, task, Cause.SCAN] += ns
     m.vm[s, m.task[task, Task.NID], Vm.TLB_FLUSHES] += 1
+    m.ops[s, task, Op.SCAN] += 1
+    m.ops[s, task, Op.MARK] += marked
+    m.ops[s, task, Op.FLUSH] += 1
     m.numa[task, Numa.STAMP] += _OVERHEAD * ns
     _flush_tlb(m, mm)
     return marked

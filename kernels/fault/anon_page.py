@@ -3,8 +3,8 @@
 from typing import Final
 
 from ..access_run import HitCount, task_of
-from ..counters import Cause, Vm
-from ..frames.account import add_rss, charge
+from ..counters import Cause, Op, Vm
+from ..frames.account import add_rss, charge, count_op
 from ..frames.allotment import close_row, has_frame, open_row, take_next
 from ..frames.folio import count_lru, subpage_unmapped
 from ..frames.look_ahead import look_ahead_new
@@ -60,6 +60,7 @@ def count_new_pages(m, s, task, pages):
     """Count pages that were not there before, or the zero page; a fault for each."""
     add_rss(m, s, task, pages, 0)
     charge(m, s, task, Cause.MINOR_FAULT, pages * m.cost[Cost.MINOR_FAULT])
+    count_op(m, s, task, Op.FAULT, pages)
 
 
 @inlined
@@ -77,6 +78,7 @@ def map_copied_page(m, s, task, at, vpn, old, pfn):
     m.vm[s, m.task[task, Task.NID], Vm.COW_FAULTS] += 1
     ns = m.cost[Cost.MINOR_FAULT] + m.copy_ns[node_of(m, old), node_of(m, pfn)]
     charge(m, s, task, Cause.COW, ns)
+    count_op(m, s, task, Op.FAULT, 1)
     if m.frame[old] & FRAME_COMPOUND:
         subpage_unmapped(m, s, old)
 

@@ -4,8 +4,8 @@
 touched, ``v`` the row of the VMA; words of blocks that are split are Cython's.
 """
 
-from ..counters import Cause, Vm
-from ..frames.account import add_rss, charge
+from ..counters import Cause, Op, Vm
+from ..frames.account import add_rss, charge, count_op
 from ..frames.folio import (
     folio_nid,
     folio_unmapped,
@@ -91,6 +91,7 @@ def _set_huge_zero_page(m, s, task, block):
     m.pmd[block] = PTE_ZERO | PTE_YOUNG | _nid_bits(m, task)
     m.vm[s, cpu_nid, Vm.ZERO_PAGE_FAULTS] += 1
     charge(m, s, task, Cause.MINOR_FAULT, m.cost[Cost.MINOR_FAULT])
+    count_op(m, s, task, Op.HUGE_FAULT, 1)
     return SERVED
 
 
@@ -113,6 +114,7 @@ def do_huge_pmd_anonymous_page(m, s, task, at, v, vpn, write):
     add_rss(m, s, task, HPAGE_PMD_NR, 0)
     m.vm[s, m.task[task, Task.NID], Vm.THP_FAULT_ALLOC] += 1
     charge(m, s, task, Cause.HUGE_FAULT, m.cost[Cost.HUGE_FAULT])
+    count_op(m, s, task, Op.HUGE_FAULT, 1)
     return SERVED
 
 
@@ -122,6 +124,7 @@ def _charge_splits(m, s, task, splits):
     if s == m.info[Info.SHARDS]:
         m.info[Info.SPLITS] -= splits
     charge(m, s, task, Cause.HUGE_FAULT, splits * m.cost[Cost.SPLIT_PMD])
+    count_op(m, s, task, Op.SPLIT, splits)
 
 
 @inlined
@@ -166,6 +169,7 @@ def _copy_huge_page(m, s, task, block, v, vpn):
     copied = m.copy_ns[node_of(m, old & PTE_PAYLOAD), folio_nid(m, b)]
     ns = m.cost[Cost.MINOR_FAULT] + HPAGE_PMD_NR * copied
     charge(m, s, task, Cause.COW, ns)
+    count_op(m, s, task, Op.HUGE_FAULT, 1)
     return SERVED
 
 
@@ -192,6 +196,7 @@ def _copy_small_pages(m, s, task, block, v, vpn):
     m.vm[s, m.task[task, Task.NID], Vm.THP_FAULT_FALLBACK] += 1
     m.vm[s, m.task[task, Task.NID], Vm.COW_FAULTS] += 1
     charge(m, s, task, Cause.COW, ns)
+    count_op(m, s, task, Op.HUGE_FAULT, 1)
     return SERVED
 
 
@@ -206,6 +211,7 @@ def _replace_huge_zero_page(m, s, task, block, v, vpn):
     _map_copy(m, s, task, block, vpn, b)
     add_rss(m, s, task, HPAGE_PMD_NR, 0)
     charge(m, s, task, Cause.HUGE_FAULT, m.cost[Cost.HUGE_FAULT])
+    count_op(m, s, task, Op.HUGE_FAULT, 1)
     return SERVED
 
 
@@ -232,6 +238,7 @@ def _do_huge_pmd_wp_page(m, s, task, at, v, vpn):
     if mapcount(word) == 1 and not word & FOLIO_COMPOUND:
         m.pmd[block] |= PTE_WRITE | PTE_YOUNG | PTE_DIRTY
         charge(m, s, task, Cause.MINOR_FAULT, m.cost[Cost.MINOR_FAULT])
+        count_op(m, s, task, Op.HUGE_FAULT, 1)
         return SERVED
     if m.info[Info.COPY_HUGE]:
         status = _copy_huge_page(m, s, task, block, v, vpn)
@@ -264,7 +271,7 @@ def _do_huge_pmd_numa_page(m, s, task, at, v, vpn):
     if decision.asked:
         note_asked(m, s, fault, decision)
     _split_for_hint(m, s, task, pfn >> HPAGE_PMD_ORDER)
-    count_hint_faults(m, s, task, fault.nid, 1)
+    count_hint_faults(m, s, task, fault.nid, 1, Op.HUGE_HINT_FAULT)
     return SERVED
 
 

@@ -5,8 +5,8 @@ set aside or finds no memory changes nothing.  ``m`` Memory, ``s`` shard (S: ser
 ``at`` index of the PTE, ``v`` row of the VMA.
 """
 
-from ..counters import Cause, Vm
-from ..frames.account import charge
+from ..counters import Cause, Op, Vm
+from ..frames.account import charge, count_op
 from ..frames.page_table import table_nid
 from ..frames.rmap import mapcount
 from ..frames.swap_state import drop_slot
@@ -56,6 +56,7 @@ def _do_zero_page(m, s, task, at):
     m.pte[at] = PTE_ZERO | PTE_YOUNG
     m.vm[s, m.task[task, Task.NID], Vm.ZERO_PAGE_FAULTS] += 1
     charge(m, s, task, Cause.MINOR_FAULT, m.cost[Cost.MINOR_FAULT])
+    count_op(m, s, task, Op.FAULT, 1)
     return SERVED
 
 
@@ -86,6 +87,7 @@ def _do_wp_page(m, s, task, at, v, vpn):
             drop_slot(m, s, old)
         m.pte[at] = pte | PTE_WRITE | PTE_YOUNG | PTE_DIRTY
         charge(m, s, task, Cause.MINOR_FAULT, m.cost[Cost.MINOR_FAULT])
+        count_op(m, s, task, Op.FAULT, 1)
         return SERVED
     new = alloc_page_vma(m, s, task, v, vpn, True)
     if new < 0:

@@ -7,8 +7,8 @@
 
 from typing import Final
 
-from ..counters import Cause, Refusal, Vm
-from ..frames.account import add_rss, charge
+from ..counters import Cause, Op, Refusal, Vm
+from ..frames.account import add_rss, charge, count_op
 from ..frames.page_alloc import node_of, put_page
 from ..frames.page_table import table_nid
 from ..frames.rmap import cache_index
@@ -68,6 +68,7 @@ def _get_folio(m, s, task, v, vpn):
     entry = m.pte[cache_index(m, vpn)]
     if entry & PTE_PRESENT:
         charge(m, s, task, Cause.MINOR_FAULT, m.cost[Cost.MINOR_FAULT])
+        count_op(m, s, task, Op.FAULT, 1)
         return entry & PTE_PAYLOAD
     row, page = pseudo_vma(m, v, vpn)
     pfn = alloc_page_vma(m, s, task, row, page, True)
@@ -77,9 +78,11 @@ def _get_folio(m, s, task, v, vpn):
         _swapin_folio(m, s, vpn, pfn, entry & PTE_PAYLOAD)
         m.vm[s, m.task[task, Task.NID], Vm.PGMAJFAULT] += 1
         charge(m, s, task, Cause.SWAP_IN, m.cost[Cost.SWAP_IN])
+        count_op(m, s, task, Op.SWAP_IN, 1)
     else:
         _add_to_page_cache(m, s, vpn, pfn, 0)
         charge(m, s, task, Cause.MINOR_FAULT, m.cost[Cost.MINOR_FAULT])
+        count_op(m, s, task, Op.FAULT, 1)
     return pfn
 
 
@@ -120,6 +123,7 @@ def shmem_fault(m, s, task, at, v, vpn, write):
         # wp_page_shared: there is never a copy.
         m.pte[at] |= PTE_WRITE | PTE_YOUNG | PTE_DIRTY
         charge(m, s, task, Cause.MINOR_FAULT, m.cost[Cost.MINOR_FAULT])
+        count_op(m, s, task, Op.FAULT, 1)
         return SERVED
     pfn = _get_folio(m, s, task, v, vpn)
     if pfn < 0:

@@ -11,6 +11,12 @@ def charge(m, s, task, cause, ns):
 
 
 @inlined
+def count_op(m, s, task, op, times):
+    """Count what takes locks: an Op of a task, so many times."""
+    m.ops[s, task, op] += times
+
+
+@inlined
 def add_rss(m, s, task, rss, swapents):
     """Add to the rss and the swapents of a task's process, both in pages."""
     m.mm_change[s, m.task[task, Task.MM], Change.RSS] += rss

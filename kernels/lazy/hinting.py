@@ -1,7 +1,7 @@
 """PROT_NONE hinting: mark pages, and serve the hint faults (do_numa_page)."""
 
 from ..access_run import task_of
-from ..counters import Refusal, Vm
+from ..counters import Op, Refusal, Vm
 from ..frames.allotment import close_row, has_frame, open_row
 from ..frames.look_ahead import look_ahead_mapped
 from ..frames.page_alloc import node_of
@@ -178,6 +178,6 @@ def hint_faults(m, s, k, run):
     close_row(m, s, row.target, moved.frames)
     count_moves(m, s, row, moved, k - first)
     count_numa_migrations(m, s, source, row.target, k - first)
-    count_hint_faults(m, s, task, source, k - first)
+    count_hint_faults(m, s, task, source, k - first, Op.HINT_FAULT)
     count_hits(run, row, k - first)
     return k

@@ -7,8 +7,8 @@ of the frames of one page, and what is counted for all pages at its end.
 from typing import NamedTuple
 
 from ..access_run import HitCount, run_of
-from ..counters import Cause, Vm
-from ..frames.account import charge
+from ..counters import Cause, Op, Vm
+from ..frames.account import charge, count_op
 from ..frames.allotment import take_next
 from ..frames.folio import count_lru
 from ..frames.page_alloc import count_freed, free_later
@@ -144,6 +144,7 @@ def count_moves(m, s, row, moved, pages):
     m.vm[s, target, Vm.PGMIGRATE_SUCCESS] += pages
     m.vm[s, target, Vm.PGFAULT] += pages
     charge(m, s, row.task, Cause.MIGRATION, pages * ns_between(m, source, target))
+    count_op(m, s, row.task, Op.MIGRATE, pages)
 
 
 @inlined

@@ -14,8 +14,8 @@ from ..balancing.should_numa_migrate_memory import (
     numamigrate_update_ratelimit,
 )
 from ..balancing.task_numa_fault import task_numa_fault, vma_set_access_pid_bit
-from ..counters import Cause, Refusal, Vm
-from ..frames.account import charge
+from ..counters import Cause, Op, Refusal, Vm
+from ..frames.account import charge, count_op
 from ..frames.folio import huge_mapcount, page_mapcount
 from ..frames.last_cpupid import folio_last_cpupid, uses_access_time
 from ..frames.page_alloc import node_of
@@ -185,13 +185,14 @@ def count_numa_migrations(m, s, source, target, pages):
 
 
 @inlined
-def count_hint_faults(m, s, task, page_nid, faults):
-    """Count and charge hint faults on pages of a node."""
+def count_hint_faults(m, s, task, page_nid, faults, op):
+    """Count and charge hint faults on a node's pages, HINT_FAULT or HUGE_HINT_FAULT."""
     cpu_nid = m.task[task, Task.NID]
     m.vm[s, cpu_nid, Vm.NUMA_HINT_FAULTS] += faults
     if page_nid == cpu_nid:
         m.vm[s, cpu_nid, Vm.NUMA_HINT_FAULTS_LOCAL] += faults
     charge(m, s, task, Cause.HINT_FAULT, faults * m.cost[Cost.HINT_FAULT])
+    count_op(m, s, task, op, faults)
 
 
 @inlined
@@ -205,10 +206,11 @@ def end_hint_fault(m, s, fault):
     """Take the mark off the entry, and count and charge the fault."""
     if fault.pages == 1:
         m.pte[fault.at] = unmarked(m.pte[fault.at])
+        count_hint_faults(m, s, fault.task, fault.nid, 1, Op.HINT_FAULT)
     else:
         block = fault.at >> HPAGE_PMD_ORDER
         m.pmd[block] = unmarked(m.pmd[block])
-    count_hint_faults(m, s, fault.task, fault.nid, 1)
+        count_hint_faults(m, s, fault.task, fault.nid, 1, Op.HUGE_HINT_FAULT)
 
 
 @called

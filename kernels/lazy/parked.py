@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..access_run import task_of
-from ..counters import Cause, Refusal, Vm
-from ..frames.account import add_rss, charge
+from ..counters import Cause, Op, Refusal, Vm
+from ..frames.account import add_rss, charge, count_op
 from ..frames.allotment import close_row, has_frame, open_row
 from ..frames.look_ahead import look_ahead_parked
 from ..frames.page_alloc import node_of
@@ -64,6 +64,7 @@ def _count_lazy_faults(m, s, task, faults):
     m.vm[s, m.task[task, Task.NID], Vm.LAZY_FAULTS] += faults
     ns = m.cost[Cost.MINOR_FAULT] + m.cost[Cost.CACHE_LOOKUP]
     charge(m, s, task, Cause.LAZY_FAULT, faults * ns)
+    count_op(m, s, task, Op.LAZY_FAULT, faults)
 
 
 @inlined

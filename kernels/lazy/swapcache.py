@@ -1,7 +1,7 @@
 """Lazy migration through the swap cache (do_swap_page)."""
 
-from ..counters import Cause, Refusal, Vm
-from ..frames.account import charge, refuse
+from ..counters import Cause, Op, Refusal, Vm
+from ..frames.account import charge, count_op, refuse
 from ..frames.lru_batch import folio_add_lru
 from ..frames.page_alloc import node_of
 from ..frames.swap_state import add_to_swap, drop_slot, get_id
@@ -68,6 +68,7 @@ def _swapin_page(m, s, task, v, vpn, slot):
     m.vm[s, m.task[task, Task.NID], Vm.PGMAJFAULT] += 1
     m.vm[s, node_of(m, pfn), Vm.PSWPIN] += 1
     charge(m, s, task, Cause.SWAP_IN, m.cost[Cost.SWAP_IN])
+    count_op(m, s, task, Op.SWAP_IN, 1)
     return pfn
 
 

@@ -3,7 +3,7 @@
 ``docs/model/placement.md`` 9.
 """
 
-from ..counters import Cause, Vm
+from ..counters import Cause, Op, Vm
 from ..frames.folio import count_lru
 from ..frames.last_cpupid import migrate_last_cpupid
 from ..frames.page_alloc import node_of, put_page
@@ -108,4 +108,5 @@ def migration_cost(m, s, task, old, new):
     """Charge a migration; return the ns."""
     ns = migration_ns(m, old, new)
     m.cause[s, task, Cause.MIGRATION] += ns
+    m.ops[s, task, Op.MIGRATE] += 1
     return ns

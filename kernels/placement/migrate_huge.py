@@ -3,8 +3,8 @@
 ``docs/model/placement.md`` 9, steps 13 to 22.
 """
 
-from ..counters import Cause, Vm
-from ..frames.account import charge
+from ..counters import Cause, Op, Vm
+from ..frames.account import charge, count_op
 from ..frames.folio import defer, folio_nid, lru_add_huge, maps_folio, undefer
 from ..frames.last_cpupid import migrate_last_cpupid_huge
 from ..frames.page_alloc import put_huge
@@ -92,6 +92,7 @@ def migrate_huge(m, s, task, old, new):
     source, target = folio_nid(m, old), folio_nid(m, new)
     ns = m.cost[Cost.MIGRATE_PAGE] + HPAGE_PMD_NR * m.copy_ns[source, target]
     charge(m, s, task, Cause.MIGRATION, ns)
+    count_op(m, s, task, Op.MIGRATE_HUGE, 1)
     move_folio(m, s, old, new)
     return ns
 

@@ -4,7 +4,7 @@ from enum import IntEnum
 from typing import Final
 
 from ..access_run import HitCount, run_of
-from ..counters import Cause
+from ..counters import Cause, Op
 from ..fault.memory import handle_mm_fault
 from ..frames.page_table import entry_of, is_hit
 from ..frames.vma import find_vma, pseudo_vma
@@ -55,6 +55,8 @@ def _reclaim(m, task, vpn):
     ns = m.info[Info.SCANNED] * m.cost[Cost.RECLAIM_PAGE]
     ns += m.info[Info.WRITTEN] * m.cost[Cost.SWAP_OUT]
     m.cause[m.info[Info.SHARDS], task, Cause.RECLAIM] += ns
+    m.ops[m.info[Info.SHARDS], task, Op.RECLAIM] += m.info[Info.SCANNED]
+    m.ops[m.info[Info.SHARDS], task, Op.SWAP_OUT] += m.info[Info.WRITTEN]
     m.info[Info.SCANNED] = 0
     m.info[Info.WRITTEN] = 0
     if reclaimed > 0:

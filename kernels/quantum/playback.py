@@ -107,6 +107,9 @@ def _fold_place(m, row):
         for k in range(m.cause.shape[2]):
             m.cause[s, task, k] += m.cause[s, row, k]
             m.cause[s, row, k] = 0
+        for k in range(m.ops.shape[2]):
+            m.ops[s, task, k] += m.ops[s, row, k]
+            m.ops[s, row, k] = 0
 
 
 @kernel

@@ -9,6 +9,7 @@ from lazynuma.engine import (
     Gups,
     HotCold,
     Khugepaged,
+    Locks,
     Mechanism,
     Mode,
     NextTouch,
@@ -424,9 +425,27 @@ def balanced_world(rng, huge):
     return balanced_machine(rng, huge), options
 
 
+#: Locks that are held long, and by many.
+BUSY = Locks(
+    enabled=True,
+    pte_lock_scope="mm",
+    pte_lock_hold_ns=3000,
+    zone_lock_hold_ns=100_000,
+    lru_lock_scope="global",
+    tlb_flush_hold_ns=5000,
+)
+
+
 def flushing(options, seed):
-    """Return the settings; calls of every eighth story flush once a batch (6.3)."""
-    return replace(options, migrate_pages_batch=seed % 8 == 6)
+    """Return the settings; calls of every eighth story flush once a batch (6.3).
+
+    In others tasks wait for locks.
+    """
+    locks = options.locks
+    if seed % 16 in (5, 8, 11):
+        alone = seed % 32 < 16
+        locks = replace(BUSY, anon_vma_alone=alone, mmap_lock_vma=not alone)
+    return replace(options, migrate_pages_batch=seed % 8 == 6, locks=locks)
 
 
 def balanced_story(seed, steps, huge=True, kind=Pair, shares=False):

@@ -148,7 +148,7 @@ class BalancingHintFaults:
         if huge and done.target is not None and not self.settings.thp.unit_hinting:
             self.carry_out(done, page, d, nr)
             self.split_for_hint(task, pfn // BLOCK)
-            self.count_hint_fault(task, n)
+            self.count_hint_fault(task, n, True)
             return
         t, new, limited = done.target, None, False
         if t is not None:
@@ -167,7 +167,7 @@ class BalancingHintFaults:
             self.nodes[t].woken |= self.tiering and not limited
         elif t is not None:
             self.move_hinted(task, entry, new, n, huge)
-        self.count_hint_fault(task, n)
+        self.count_hint_fault(task, n, huge)
         entry.protnone, entry.young = False, True
         if isinstance(vma.numab, VmaState):
             self.notes.append(("pid", vma.numab, self.pid_bit(task)))

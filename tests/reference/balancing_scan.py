@@ -4,7 +4,7 @@ over.
 ``docs/model/balancing.md`` states the rules.
 """
 
-from lazynuma.kernels.counters import Cause, ScanSkip, Vm
+from lazynuma.kernels.counters import Cause, Op, ScanSkip, Vm
 
 from .balancing_words import MS, TIME_MASK, VmaState
 from .words import BLOCK
@@ -145,6 +145,8 @@ class Scans:
             flush = self.flushes(p, process, 1)
             cost = marked * self.costs.mark_pte_ns + flush
             self.charge(p, Cause.SCAN, cost)
+            self.took(p, Op.SCAN)
+            self.took(p, Op.MARK, marked)
             self.scan_ns += cost
             self.numas[p.id].stamp += 32 * cost
             self.flush_tlbs(process)

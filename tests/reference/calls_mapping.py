@@ -91,7 +91,7 @@ class MappingCalls:
         self.flush_tlbs(region.process)
         flush = self.flushes(task, region.process, 1)
         cost = changed * self.costs.mark_pte_ns + flush
-        self.syscall(task, cost)
+        self.syscall(task, cost, alone=True)
 
     def protect(self, pte, prot):
         pte.protnone = prot == "none"
@@ -120,4 +120,4 @@ class MappingCalls:
         for vma in self.isolate(task, region.process, start, pages, has_it):
             vma.advice = wanted
         merge(region.process)
-        self.syscall(task, 0)
+        self.syscall(task, 0, alone=True)

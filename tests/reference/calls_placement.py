@@ -63,7 +63,7 @@ class PlacementCalls:
             for part in self.isolate(task, process, at, to - at, has_it):
                 part.policy = policy
         merge(process)
-        self.syscall(task, 0)
+        self.syscall(task, 0, alone=True)
         return errno
 
     def refuse(self, reason, pages=1):
@@ -127,7 +127,7 @@ class PlacementCalls:
             how = move_all, strict, batches
             left = self.move_range(task, region, parts, *how)
         merge(process)
-        self.pay_moves(task, process, batches)
+        self.pay_moves(task, process, batches, alone=True)
         return 5 if strict and left else 0
 
     def wrong(self, vma, pfn):
@@ -135,11 +135,12 @@ class PlacementCalls:
         bare = vma.policy.mode in (Mode.DEFAULT, Mode.LOCAL)
         return bare or self.node_of(pfn) not in vma.policy.nodes
 
-    def pay_moves(self, task, process, batches):
+    def pay_moves(self, task, process, batches, alone=False):
         """Charge a call that moved pages, which flushed their TLBs."""
         if batches.flushes:
             self.flush_tlbs(process)
-        self.syscall(task, 0, self.flushes(task, process, batches.flushes))
+        flush = self.flushes(task, process, batches.flushes)
+        self.syscall(task, 0, flush, alone)
 
     def move_range(self, task, region, parts, move_all, strict, batches):
         """Move what is on wrong nodes for mbind; tell whether some is left.

@@ -26,7 +26,8 @@ class UnmapCalls:
         self.evict_unmapped()
         self.flush_tlbs(process)
         flush = self.flushes(task, process, 1)
-        self.syscall(task, zapped * self.costs.zap_pte_ns + flush)
+        cost = zapped * self.costs.zap_pte_ns + flush
+        self.syscall(task, cost, alone=True)
 
     def zap(self, process, start, end, exiting):
         table = self.tables[process.id]

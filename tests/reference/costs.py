@@ -3,7 +3,7 @@
 ``docs/model/time.md`` states the rules.
 """
 
-from lazynuma.kernels.counters import Cause, Vm
+from lazynuma.kernels.counters import Cause, Op, Vm
 
 
 class Charges:
@@ -32,16 +32,21 @@ class Charges:
 
     def flushes(self, task, process, count):
         self.add(self.cpu(task), Vm.TLB_FLUSHES, count)
+        self.took(task, Op.FLUSH, count)
         return count * self.flush(process)
 
-    def syscall(self, task, ns, migration_ns=0):
+    def syscall(self, task, ns, migration_ns=0, alone=False):
         self.charge(task, Cause.SYSCALL, ns + self.costs.syscall_ns)
         self.charge(task, Cause.MIGRATION, migration_ns)
+        self.took(task, Op.WRITE_CALL if alone else Op.READ_CALL)
+        how = Op.WRITE_CALL_NS if alone else Op.READ_CALL_NS
+        self.took(task, how, self.clocks[task.id].charged)
         self.fold()
 
     def runtime(self, task):
-        """Return how long a task has run: what it was charged, and computed."""
-        return sum(self.spent[task.id]) + self.clocks[task.id].computed
+        """Return how long a task has run: charges without sleep, and computing."""
+        ran = sum(self.spent[task.id]) - self.spent[task.id][Cause.LOCK_SLEEP]
+        return ran + self.clocks[task.id].computed
 
     def access_ns(self, task, c, n):
         """Return what an access of a task on a CPU of node c to node n costs."""

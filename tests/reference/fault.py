@@ -3,7 +3,7 @@
 ``docs/model/fault.md`` states the rules.
 """
 
-from lazynuma.kernels.counters import Cause, Vm
+from lazynuma.kernels.counters import Cause, Op, Vm
 
 from .words import BLOCK, Frame, Pmd, Pte
 
@@ -36,10 +36,12 @@ class Faults:
             self.tables[process.id][vpn] = Pte("zero", young=True)
             self.add(self.cpu(task), Vm.ZERO_PAGE_FAULTS)
             self.charge(task, Cause.MINOR_FAULT, self.costs.minor_fault_ns)
+            self.took(task, Op.FAULT)
         elif pte is None or pte.kind == "zero":
             self.map_page(task, vpn, self.allocate(task, vma, vpn))
             self._rss[process.id] += 1
             self.charge(task, Cause.MINOR_FAULT, self.costs.minor_fault_ns)
+            self.took(task, Op.FAULT)
         elif pte.kind in ("swap", "parked"):
             self.cached_fault(task, vma, vpn, pte, write)
         elif pte.protnone:
@@ -63,6 +65,7 @@ class Faults:
                 self.drop_cache(frame)
             pte.write = pte.young = pte.dirty = True
             self.charge(task, Cause.MINOR_FAULT, self.costs.minor_fault_ns)
+            self.took(task, Op.FAULT)
             return
         self.copy_page(task, vpn, old, self.allocate(task, vma, vpn))
 
@@ -76,3 +79,4 @@ class Faults:
         self.add(self.cpu(task), Vm.COW_FAULTS)
         copy = self.copy_ns(self.node_of(old), self.node_of(new))
         self.charge(task, Cause.COW, self.costs.minor_fault_ns + copy)
+        self.took(task, Op.FAULT)

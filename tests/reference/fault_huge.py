@@ -3,7 +3,7 @@
 ``docs/model/thp.md`` and ``docs/model/fault.md`` state the rules.
 """
 
-from lazynuma.kernels.counters import Cause, Vm
+from lazynuma.kernels.counters import Cause, Op, Vm
 from lazynuma.kernels.knobs import Advice, Mode
 
 from .words import BLOCK, Folio, NoMemory, Pmd, SetAside
@@ -34,6 +34,7 @@ class HugeFaults:
             pmds[block] = Pmd("zero", young=True, nid=self.table_node(task))
             self.add(c, Vm.ZERO_PAGE_FAULTS)
             self.charge(task, Cause.MINOR_FAULT, self.costs.minor_fault_ns)
+            self.took(task, Op.HUGE_FAULT)
             return True
         direct = self.direct(vma)
         b = self.allocate_huge(task, vma, vpn, direct, self.wakes(direct))
@@ -42,6 +43,7 @@ class HugeFaults:
         self.map_huge(task.process, block, b, self.table_node(task), vma.write)
         self.add(c, Vm.THP_FAULT_ALLOC)
         self.charge(task, Cause.HUGE_FAULT, self.costs.huge_fault_ns)
+        self.took(task, Op.HUGE_FAULT)
         return True
 
     def take_huge_zero_page(self, c):
@@ -72,6 +74,7 @@ class HugeFaults:
             self.map_page(task, vpn, pfn)
             self._rss[task.process.id] += 1
             self.charge(task, Cause.MINOR_FAULT, self.costs.minor_fault_ns)
+            self.took(task, Op.HUGE_FAULT)
         elif pmd.protnone and self.balances:
             self.balanced_fault(task, vma, vpn, pmd, True)
         elif pmd.protnone:
@@ -84,6 +87,7 @@ class HugeFaults:
         if folio.mapcount == 1 and not folio.compound:
             pmd.write = pmd.young = pmd.dirty = True
             self.charge(task, Cause.MINOR_FAULT, self.costs.minor_fault_ns)
+            self.took(task, Op.HUGE_FAULT)
             return
         if self.settings.thp.copy_on_write:
             if not self.copy_whole(task, vma, vpn, pmd):
@@ -106,11 +110,13 @@ class HugeFaults:
         self.add(c, Vm.THP_FAULT_ALLOC)
         if old.kind == "zero":
             self.charge(task, Cause.HUGE_FAULT, self.costs.huge_fault_ns)
+            self.took(task, Op.HUGE_FAULT)
             return True
         copy = BLOCK * self.copy_ns(self.node_of(old.payload), self.node_of(b * BLOCK))
         self.zap_huge(process, old)
         self.add(c, Vm.COW_FAULTS)
         self.charge(task, Cause.COW, self.costs.minor_fault_ns + copy)
+        self.took(task, Op.HUGE_FAULT)
         return True
 
     def copy_small(self, task, vma, vpn, old):
@@ -138,3 +144,4 @@ class HugeFaults:
         self.add(self.cpu(task), Vm.THP_FAULT_FALLBACK)
         self.add(self.cpu(task), Vm.COW_FAULTS)
         self.charge(task, Cause.COW, ns)
+        self.took(task, Op.HUGE_FAULT)

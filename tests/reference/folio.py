@@ -3,7 +3,7 @@
 ``docs/model/thp.md`` states the rules.
 """
 
-from lazynuma.kernels.counters import Cause, Vm
+from lazynuma.kernels.counters import Cause, Op, Vm
 
 from .words import BLOCK, Block, Frame, Pmd, Pte
 
@@ -28,6 +28,7 @@ class Folios:
             self.folio_to_ptes(pmd.payload // BLOCK)
         if task is not None:
             self.charge(task, cause, self.costs.split_pmd_ns)
+            self.took(task, Op.SPLIT)
 
     def folio_to_ptes(self, b):
         """Count PTEs in place of one PMD entry."""

@@ -6,7 +6,7 @@ cache, and the faults that take them out.
 
 from lazynuma.engine.state.policies import checked
 from lazynuma.engine.state.process import merge
-from lazynuma.kernels.counters import Cause, Refusal, Vm
+from lazynuma.kernels.counters import Cause, Op, Refusal, Vm
 from lazynuma.kernels.knobs import Mechanism
 
 from .words import BLOCK, Frame, NoMemory, Pmd, Pte
@@ -27,6 +27,7 @@ class Lazy:
         self.add(self.cpu(task), Vm.PGMAJFAULT)
         self.add(self.node_of(pfn), Vm.PSWPIN)
         self.charge(task, Cause.SWAP_IN, self.costs.swap_in_ns)
+        self.took(task, Op.SWAP_IN)
         return pfn
 
     def lazy_fault(self, task, vma, vpn, pfn):
@@ -49,6 +50,7 @@ class Lazy:
         self.add(c, Vm.LAZY_FAULTS)
         cost = self.costs.minor_fault_ns + self.costs.cache_lookup_ns
         self.charge(task, Cause.LAZY_FAULT, cost)
+        self.took(task, Op.LAZY_FAULT)
         return pfn, uses
 
     def cached_fault(self, task, vma, vpn, pte, write):
@@ -112,7 +114,7 @@ class Lazy:
             entries, each = marked, self.costs.park_page_ns
             batch = BLOCK if self.settings.migrate_pages_batch else 1
         flush = self.flushes(task, region.process, -(-entries // batch))
-        self.syscall(task, entries * each + flush)
+        self.syscall(task, entries * each + flush, alone=True)
         return marked
 
     def mark_to_cache(self, task, entry, cache, move_all):

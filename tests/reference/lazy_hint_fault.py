@@ -3,7 +3,7 @@
 ``docs/model/lazy.md`` states the rules.
 """
 
-from lazynuma.kernels.counters import Cause, Refusal, Vm
+from lazynuma.kernels.counters import Cause, Op, Refusal, Vm
 
 from .words import BLOCK, NoMemory, Pmd
 
@@ -16,7 +16,7 @@ class LazyHintFaults:
         target = self.misplaced(task, vma, vpn, pmd.payload)
         if target is not None and not self.settings.thp.unit_hinting:
             self.split_for_hint(task, pmd.payload // BLOCK)
-            self.count_hint_fault(task, node)
+            self.count_hint_fault(task, node, True)
             return
         if target is not None:
             try:
@@ -27,7 +27,7 @@ class LazyHintFaults:
                 self.add(target, Vm.NUMA_PAGES_MIGRATED, BLOCK)
             except NoMemory:
                 self.refuse(Refusal.TARGET_FULL, BLOCK)
-        self.count_hint_fault(task, node)
+        self.count_hint_fault(task, node, True)
         pmd.protnone, pmd.young = False, True
 
     def split_for_hint(self, task, b):
@@ -59,8 +59,9 @@ class LazyHintFaults:
         self.count_hint_fault(task, node)
         pte.protnone, pte.young = False, True
 
-    def count_hint_fault(self, task, node):
+    def count_hint_fault(self, task, node, huge=False):
         c = self.cpu(task)
+        self.took(task, Op.HUGE_HINT_FAULT if huge else Op.HINT_FAULT)
         self.add(c, Vm.NUMA_HINT_FAULTS)
         if node == c:
             self.add(c, Vm.NUMA_HINT_FAULTS_LOCAL)

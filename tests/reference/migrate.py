@@ -3,7 +3,7 @@
 ``docs/model/placement.md`` and ``docs/model/thp.md`` state the rules.
 """
 
-from lazynuma.kernels.counters import Cause, Vm
+from lazynuma.kernels.counters import Cause, Op, Vm
 
 from .words import BLOCK
 
@@ -25,6 +25,7 @@ class Migration:
         if task is not None:
             copy = self.copy_ns(self.node_of(old), self.node_of(new))
             self.charge(task, Cause.MIGRATION, self.costs.migrate_page_ns + copy)
+            self.took(task, Op.MIGRATE)
         self.release(old)
 
     def remake(self, process, vpn, entry, pfn):
@@ -57,4 +58,5 @@ class Migration:
         if task is not None:
             copy = BLOCK * self.copy_ns(n, target)
             self.charge(task, Cause.MIGRATION, self.costs.migrate_page_ns + copy)
+            self.took(task, Op.MIGRATE_HUGE)
         self.release_huge(old)

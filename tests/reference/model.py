@@ -31,6 +31,7 @@ from .folio import Folios
 from .frames import Frames
 from .lazy import Lazy
 from .lazy_hint_fault import LazyHintFaults
+from .locks import LockWaits
 from .migrate import Migration
 from .moves import Moves
 from .oom import OutOfMemory
@@ -83,6 +84,7 @@ class Reference(
     TaskPlacement,
     TaskMigration,
     Scans,
+    LockWaits,
 ):
     """The slow model; its operations are those of ``lazynuma.engine.Simulation``."""
 
@@ -125,3 +127,4 @@ class Reference(
         self.slots_at_start = self.played = self.dropped = 0
         self.on_cpu = {}
         self.start_balancing()
+        self.start_locks()

@@ -36,6 +36,7 @@ class Playback:
         timed = any(due > 0 for _, due in rows)
         if timed:
             self.compute_until(self.now)
+        self.settle_waits()
         while rows:
             rows = self.play_on(rows, timed)
 
@@ -99,6 +100,7 @@ class Playback:
         if timed:
             self.wait(rows, before)
             self.compute_until(end)
+        self.settle_waits()
         self.end_quantum(end)
 
     def arrive(self, last):

@@ -85,6 +85,7 @@ class Quanta:
         return min([end, *ends])
 
     def run(self, workloads):
+        self.settle_waits()
         for clock in self.clocks:
             clock.load, clock.number = None, 0
         for load in workloads:
@@ -107,6 +108,7 @@ class Quanta:
         self.serve(self.lay_out())
         self.note_served()
         self.fold()
+        self.settle_waits()
         self.end_quantum(end)
         return True
 
@@ -233,10 +235,12 @@ class Quanta:
                 self.compact(n, None)
 
     def synchronize(self):
+        self.settle_waits()
         alive = [self.clocks[t.id] for t in self.tasks if t.process.alive]
         for clock in alive:
             clock.ns = max(other.ns for other in alive)
 
     def idle(self, ns):
+        self.settle_waits()
         self.now += ns
         self.run_khugepaged()

@@ -5,7 +5,7 @@
 
 from math import isqrt
 
-from lazynuma.kernels.counters import Cause, Refusal, Vm
+from lazynuma.kernels.counters import Cause, Op, Refusal, Vm
 
 from .words import BLOCK, Pmd, Pte
 
@@ -252,4 +252,6 @@ class Reclaim:
         cost = self.scanned * self.costs.reclaim_page_ns
         cost += self.written * self.costs.swap_out_ns
         self.charge(task, Cause.RECLAIM, cost)
+        self.took(task, Op.RECLAIM, self.scanned)
+        self.took(task, Op.SWAP_OUT, self.written)
         return reclaimed

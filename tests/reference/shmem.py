@@ -4,7 +4,7 @@
 """
 
 from lazynuma.engine.state.process import Shmem, Vma
-from lazynuma.kernels.counters import Cause, Refusal, Vm
+from lazynuma.kernels.counters import Cause, Op, Refusal, Vm
 
 from .words import BLOCK, Frame, Pte
 
@@ -45,6 +45,7 @@ class SharedMappings:
         if vpn in table:
             table[vpn].write = table[vpn].young = table[vpn].dirty = True
             self.charge(task, Cause.MINOR_FAULT, self.costs.minor_fault_ns)
+            self.took(task, Op.FAULT)
             return
         self.find_page(task, vma, vpn)
         for page in [vpn] if write else self.around(vma, vpn):
@@ -75,8 +76,10 @@ class SharedMappings:
             self.add(self.node_of(pfn), Vm.PSWPIN)
             self.add(self.cpu(task), Vm.PGMAJFAULT)
             self.charge(task, Cause.SWAP_IN, self.costs.swap_in_ns)
+            self.took(task, Op.SWAP_IN)
         else:
             self.charge(task, Cause.MINOR_FAULT, self.costs.minor_fault_ns)
+            self.took(task, Op.FAULT)
 
     def zap_shared(self, pte):
         frame = self.frames[pte.payload]

@@ -209,7 +209,7 @@ class Khugepaged:
             one, end = max(vma.start, start), min(vma.end, start + pages)
             if one < end and not error:
                 error = self.collapse_part(task, region.process, vma, one, end)
-        self.syscall(task, 0)
+        self.syscall(task, 0, alone=True)
         return error
 
     def collapse_part(self, task, process, vma, start, end):
