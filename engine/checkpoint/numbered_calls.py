@@ -56,14 +56,15 @@ class NumberedCalls:
         #: Name and digest of the call that is being made.
         self.current = "", ""
         self._inside, self._restore, self._ended = inside, restore, ended
-        self._before: objects.Values = objects.values_of(simulation)
+        self._before: objects.Values | None = None
 
     def call(self, name: str, do: Callable[..., Any], *args: Any, **named: Any) -> Any:
         """Make a call, or hand out what it returned or raised before."""
         digest = digest_of(name, args, named)
         if self.made < len(self.lines):
             return self._hand_out(name, digest, args, named)
-        self._before = objects.values_of(self.simulation)
+        if self._before is None:
+            self._before = objects.values_of(self.simulation)
         self.current = name, digest
         if self._restore is not None and self._inside is not None:
             self._check(name, digest, self._inside.name, self._inside.digest)
@@ -93,7 +94,9 @@ class NumberedCalls:
             )
 
     def _keep(self, how: str, value: Any) -> None:
-        changes = objects.changed(self._before, objects.values_of(self.simulation))
+        assert self._before is not None
+        before, self._before = self._before, objects.values_of(self.simulation)
+        changes = objects.changed(before, self._before)
         line = [*self.current, how, told(value), changes]
         self.lines.append(json.dumps(line, separators=(",", ":")))
         self.made += 1
