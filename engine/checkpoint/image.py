@@ -5,8 +5,9 @@ made again, so that nothing new can be forgotten.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import h5py
@@ -14,7 +15,7 @@ import numpy as np
 
 from ...kernels import state as st
 from ...kernels.words import HPAGE_PMD_ORDER
-from . import objects, packed_items
+from . import bounds, objects, packed_items
 from .packed_items import CHUNK
 from .plain import told, untold
 from .written_parts import written
@@ -44,8 +45,10 @@ MADE_AGAIN = {
         "_no_limits",
     },
 }
-#: Arrays of the state whose contents mean nothing after a quantum.
-SCRATCH = {"freed"}
+#: Arrays of the state that mean nothing after a quantum, and those of the machine.
+NOT_SAVED = {
+    *("freed", "zonelist", "cpu_node", "distance", "latency", "copy_ns", "cost"),
+}
 
 
 def sparse_names(memory: st.Memory) -> list[str]:
@@ -86,7 +89,7 @@ def save(simulation: "Simulation", group: h5py.Group) -> None:
     sparse = sparse_names(memory)
     for name in (one.name for one in fields(memory)):
         array = getattr(memory, name)
-        if name in SCRATCH:
+        if name in NOT_SAVED:
             continue
         if name in sparse:
             length = _length(simulation, name)
@@ -184,16 +187,22 @@ def load(simulation: "Simulation", group: h5py.Group) -> None:
     for name, from_json in everything["parts"].items():
         _put_part(simulation, name, untold(from_json, simulation))
     memory, threads = simulation._memory, simulation.threads
+    sizes = bounds.sizes_of(simulation)
+    if not 0 <= simulation._next_vpn <= sizes.pages:
+        raise ValueError("page tables lie outside")
     tables, sparse = {}, sparse_names(memory)
     for name in (one.name for one in fields(memory)):
         array = getattr(memory, name)
-        if name in SCRATCH:
+        if name in NOT_SAVED:
             continue
         if name in sparse:
-            _load_sparse(group[name], array, _length(simulation, name), threads)
+            check = partial(bounds.check_block, name, sizes=sizes)
+            length = _length(simulation, name)
+            _load_sparse(group[name], array, length, check, threads)
         else:
             tables[name] = _table(group[name], array)
     simulation._memory = memory.replace(**tables)
+    bounds.check_tables(simulation, memory)
 
 
 def _put_part(simulation: "Simulation", name: str, values: dict[str, Any]) -> None:
@@ -221,7 +230,11 @@ def _table(dataset: h5py.Dataset, like: np.ndarray) -> np.ndarray:
 
 
 def _load_sparse(
-    group: h5py.Group, array: np.ndarray, length: int, threads: int
+    group: h5py.Group,
+    array: np.ndarray,
+    length: int,
+    check: Callable[[np.ndarray], None],
+    threads: int,
 ) -> None:
     first, end = (group[name][()] for name in ("first", "end"))
     parts = np.stack([first, end], axis=1)
@@ -236,7 +249,7 @@ def _load_sparse(
     _check_like(group.name, values, array)
     if values.size != (parts[:, 1] - parts[:, 0]).sum():
         raise TypeError(f"{group.name} has other items than parts")
-    blocks = packed_items.read(values, threads)
+    blocks = packed_items.read(values, check, threads)
     for some, block in zip(_batches(parts), blocks, strict=True):
         at = 0
         for low, high in some:

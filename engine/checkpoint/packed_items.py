@@ -55,15 +55,19 @@ def write(
         dataset.write_direct_chunk((i * size,), chunk)
 
 
-def read(dataset: h5py.Dataset, threads: int) -> Iterator[np.ndarray]:
+def read(
+    dataset: h5py.Dataset, check: Callable[[np.ndarray], None], threads: int
+) -> Iterator[np.ndarray]:
     """Yield the items of a dataset in blocks of ``CHUNK``, the last one filled up.
 
-    Raises ValueError if a chunk is not what ``write`` wrote.
+    check  called with each block, by several threads
+    Raises what ``check`` raises, and ValueError if a chunk is not what ``write`` wrote.
     """
     count = min(CHUNK, dataset.size)
     if dataset.chunks != (count,):
         raise ValueError(f"{dataset.name} has chunks of {dataset.chunks}")
-    size = count * dataset.dtype.itemsize
+    kind = dataset.dtype
+    size = count * kind.itemsize
 
     def unpack(chunk: bytes) -> np.ndarray:
         try:
@@ -73,7 +77,9 @@ def read(dataset: h5py.Dataset, threads: int) -> Iterator[np.ndarray]:
         if len(raw) != size:
             raise ValueError(f"a chunk of {dataset.name} has {len(raw)} bytes")
         planes = np.frombuffer(raw, np.uint8).reshape(-1, count)
-        return np.ascontiguousarray(planes.T).reshape(-1).view(dataset.dtype)
+        block = np.ascontiguousarray(planes.T).reshape(-1).view(kind)
+        check(block)
+        return block
 
     chunks = (
         dataset.id.read_direct_chunk((at,))[1] for at in range(0, dataset.size, count)

@@ -73,7 +73,7 @@ def state(simulation):
             found[name] = parts
         else:
             found[name] = array.copy()
-    found |= {key: [] for key in image.SCRATCH}
+    found["freed"] = []  # of no use after a quantum
     found["parts"] = {
         name: told(image._values(simulation, name)) for name in image.MADE_AGAIN
     }
