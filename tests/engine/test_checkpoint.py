@@ -15,6 +15,7 @@ from common.small_scenarios import SMALL
 from common.stories import balanced_story, story
 from lazynuma.engine import (
     BadInput,
+    Balancing,
     Mechanism,
     Mode,
     Policy,
@@ -210,9 +211,12 @@ def test_a_recording_goes_on_in_the_middle(tmp_path):
         "cpu": rng.integers(-1, 4, n),
         "time_ns": np.sort(rng.integers(0, 3 * 10**9, n)),
     }
+    arrays["time_ns"][n // 2 :] += 12 * 10**9  # nothing is due for so long
 
     def run(keeper, rows):
-        sim = Simulation(uniform(2, 64 * MIB, 2), Settings(epoch_ns=10**8))
+        knobs = Balancing(mode="normal", scan_delay_ms=1)
+        settings = Settings(epoch_ns=10**8, balancing=knobs)
+        sim = Simulation(uniform(2, 64 * MIB, 2), settings)
         steps = keeper.stand_in(sim) if keeper else sim
         process, _, region = begin(steps)
         tasks = [sim.tasks[0], steps.start_task(process, 2)]
