@@ -346,6 +346,19 @@ def test_a_call_that_was_left_must_be_the_same(tmp_path):
         steps(again, 9001)
 
 
+def test_steps_that_catch_a_refusal_do_not_go_on(tmp_path):
+    left_after(tmp_path / "x", 2, three_calls)
+    keeper = keep(tmp_path / "x")
+    steps = keeper.stand_in(simulation())
+    process = steps.spawn()
+    with pytest.raises(BadScenario, match="call 2"):
+        steps.start_task(process, 1)
+    with pytest.raises(BadScenario, match="call 2"):
+        steps.start_task(process, 0)
+    with pytest.raises(BadScenario, match="call 2"):
+        keeper.steps_ended()
+
+
 @pytest.mark.parametrize("look", ["memory", "daemons", "team", "observer", "_rows"])
 def test_what_cannot_be_handed_out_again_is_refused(look, tmp_path):
     steps = keep(tmp_path / "x").stand_in(simulation())
