@@ -156,7 +156,7 @@ class _Worker:
             self.tell("progress", self._served, now_ns)
             self._served = 0
 
-    def _warning(self, message: Warning | str, kind: type[Warning], *_: Any, **__: Any):
+    def _warning(self, message: Warning | str, *_: Any, **__: Any) -> None:
         self.tell("warning", str(message))
 
 

@@ -1,7 +1,7 @@
 """One run of many: a variant of a study with a seed, perhaps with a cost changed."""
 
-from dataclasses import replace
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 from ..study.study import Study, Variant, label
 from ..study.uncertainty import Change, changed
@@ -9,7 +9,8 @@ from .row_observer import Put
 from .run_variant import Outcome
 
 
-class Unit(NamedTuple):
+@dataclass(frozen=True)
+class Unit:
     """What is run on its own, here or by a worker.
 
     index   of the variant in the study

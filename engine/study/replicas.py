@@ -5,8 +5,6 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
-import numpy as np
-
 from .columns import Column
 from .study import Study
 
@@ -23,6 +21,8 @@ def middle(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> Row:
     NaN, of what never came, is more than any number.  What is no column is that of the
     first row.
     """
+    import numpy as np  # here: the command's help needs no NumPy
+
     found = dict(rows[0])
     for column in columns:
         values = np.sort([row[column.name] for row in rows], axis=0)
@@ -32,8 +32,10 @@ def middle(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> Row:
 
 def spread(name: str, row: Row) -> tuple[float, float]:
     """Return the least and the greatest value of a column, NaN as ``middle`` has it."""
-    values = np.sort([float(one[name]) for one in row[REPLICAS]])
-    return float(values[0]), float(values[-1])
+    values = sorted(
+        (float(one[name]) for one in row[REPLICAS]), key=lambda x: (x != x, x)
+    )
+    return values[0], values[-1]
 
 
 def rank_of_replicas(study: Study, rows: Sequence[Row]) -> str:
