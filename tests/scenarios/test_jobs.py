@@ -36,7 +36,7 @@ def build(parameters):
 
     def steps(simulation, name):
         with open("ran.txt", "a") as file:
-            file.write(f"{os.getpid()}\\\\n")
+            file.write(f"{os.getpid()} {name}\\\\n")
         task = simulation.start_task(simulation.spawn(), cpu=0)
         region = simulation.mmap(task.process, 64 * 4096)
         simulation.run([Uniform(task=task, region=region, count=1000 * len(name))])
@@ -74,12 +74,13 @@ def json_of(capsys, *arguments):
 
 
 def begun(count):
-    """Wait until so many variants have begun; return the numbers of their processes."""
+    """Wait until so many variants have begun; return (process, name) of each."""
     patience = time.monotonic() + 120
     while time.monotonic() < patience:
-        pids = Path("ran.txt").read_text().split() if Path("ran.txt").exists() else []
-        if len(pids) >= count:
-            return list(map(int, pids))
+        path = Path("ran.txt")
+        lines = path.read_text().split("\n")[:-1] if path.exists() else []
+        if len(lines) >= count:
+            return [(int(one.split()[0]), one.split()[1]) for one in lines]
         time.sleep(0.05)
     raise TimeoutError("no variant has begun")
 
@@ -94,7 +95,8 @@ def lives(pid):
         return False
 
 
-def assert_gone(pids):
+def assert_gone(found):
+    pids = [pid for pid, _ in found]
     patience = time.monotonic() + 20
     while any(map(lives, pids)) and time.monotonic() < patience:
         time.sleep(0.05)
@@ -103,7 +105,6 @@ def assert_gone(pids):
 
 def start(*more):
     """Start a run of two variants that sleep, side by side."""
-    names = "names=sleeps,sleeps too".replace(" too", "")
     return subprocess.Popen(
         [*RUN, "run", "mine.py", "--set", "names=sleeps,a", "--jobs", "2", *more],
         stderr=subprocess.PIPE,
@@ -118,7 +119,7 @@ def test_jobs_change_no_result(folder, capsys):
     alone = json_of(capsys, "run", "mine.py", "-o", "one.h5")
     beside = json_of(capsys, "run", "mine.py", "-o", "two.h5", "--jobs", "2")
     assert beside == alone
-    pids = begun(4)
+    pids = [pid for pid, _ in begun(4)]
     assert set(pids[:2]) == {os.getpid()} and os.getpid() not in pids[2:]
 
 
@@ -185,15 +186,15 @@ def test_processes_end_with_the_one_that_started_them(folder):
 def test_a_worker_that_is_killed_is_told_in_one_line(folder):
     running = start("-o", "run.h5")
     pids = begun(2)
-    ppids = {pid for pid in pids if lives(pid)}
-    for pid in ppids:
-        os.kill(pid, signal.SIGKILL)
+    os.kill(next(pid for pid, name in pids if name == "sleeps"), signal.SIGKILL)
     said = running.communicate(timeout=120)[1].decode()
     assert running.returncode == 1
     assert re.fullmatch(r"lazynuma: 1 of 2 runs ended .* killed.*: sleeps\n", said), (
         said
     )
-    assert lives(running.pid) is False
+    with RunFile("run.h5") as file:
+        assert file.state == RunState.FAILED
+        assert [time > 0 for time in file.summary["run_time_ns"]] == [False, True]
 
 
 # --- seeds ----------------------------------------------------------------------------
