@@ -19,6 +19,7 @@ SCENARIO = '''
 """Does it run?"""
 
 import os
+import signal
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -42,6 +43,8 @@ def build(parameters):
         simulation.run([Uniform(task=task, region=region, count=1000 * len(name))])
         if name == "fails":
             raise KeyError("x")
+        if name == "dies":
+            os.kill(os.getpid(), signal.SIGKILL)
         if name == "sleeps":
             time.sleep(120)
 
@@ -239,6 +242,20 @@ def test_dask_runs_the_variants(folder, capsys, cluster):
     assert json_of(
         capsys, "run", "mine.py", "--seeds", "2", "--dask", str(cluster)
     ) == (alone)
+
+
+def test_a_dask_worker_that_dies_costs_its_variant_alone(folder, capsys, cluster):
+    names = "names=a,dies,b"
+    arguments = ["run", "mine.py", "--set", names, "-o", "run.h5"]
+    assert commands.main([*arguments, "--dask", str(cluster)]) == 1
+    said = capsys.readouterr().err
+    assert re.search(r"^lazynuma: 1 of 3 runs ended .*: dies$", said, re.M), said
+    with RunFile("run.h5") as file:
+        assert file.state == RunState.FAILED
+        ended = [time > 0 for time in file.summary["run_time_ns"]]
+        assert ended == [True, False, True]
+    # Dask tries what was killed again; nobody waits for that any more.
+    assert [name for _, name in begun(3)].count("dies") == 1
 
 
 def test_a_scheduler_file_that_is_not_there_is_refused(folder, capsys):
