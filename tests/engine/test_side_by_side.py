@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 import traceback
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 import pytest
 
-from common.side_studies import make
+from common.side_studies import Backwards, make
 from common.studies import study_of
 from lazynuma.engine.errors import BadInput, SimulationError
 from lazynuma.engine.output.reader import RunFile, RunState
@@ -74,24 +74,6 @@ def alone(tmp_path_factory):
     """The file and the rows of a run in one process."""
     path = tmp_path_factory.mktemp("alone") / "run.h5"
     return path, run(*NAMES, output=path)
-
-
-class Backwards(Executor):
-    """Runs in a thread what came last first, so that rows come in the wrong order."""
-
-    def __init__(self, count):
-        self.works, self.count, self.thread = [], count, ThreadPoolExecutor(1)
-
-    def submit(self, work, /, *arguments):
-        future = Future()
-        self.works.insert(0, (future, work, arguments))
-        if len(self.works) == self.count:
-            self.thread.submit(self.do)
-        return future
-
-    def do(self):
-        for future, work, arguments in self.works:
-            future.set_result(work(*arguments))
 
 
 # --- the same results -----------------------------------------------------------------
@@ -176,7 +158,7 @@ def test_variants_that_do_not_fit_together_wait(monkeypatch):
 MPI = """
 from functools import partial
 from mpi4py.futures import MPIPoolExecutor
-from common.side_studies import make
+from common.side_studies import Backwards, make
 from lazynuma.engine.run import run_study
 
 if __name__ == "__main__":

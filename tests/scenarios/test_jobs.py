@@ -7,11 +7,16 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from common.side_studies import Backwards
+from common.small_scenarios import SMALL
 from lazynuma.engine.output.reader import RunFile, RunState
+from lazynuma.engine.run import run_study
 from lazynuma.engine.running.executors import dask
 from lazynuma.scenarios.cli import commands
 
@@ -57,6 +62,7 @@ def build(parameters):
 LINE = SCENARIO.split("\n").index('            raise KeyError("x")') + 1
 RUN = [sys.executable, "-c", "from lazynuma.scenarios.cli import console; console()"]
 SCRIPT = Path(__file__).parents[1] / "linux" / "cases" / "basic-thp-fault.mm"
+GOLDEN = Path(__file__).with_name("golden")
 LACKEY = Path(__file__).parents[1] / "data" / "lackey.txt.gz"
 
 
@@ -124,6 +130,19 @@ def test_jobs_change_no_result(folder, capsys):
     assert beside == alone
     pids = [pid for pid, _ in begun(4)]
     assert set(pids[:2]) == {os.getpid()} and os.getpid() not in pids[2:]
+
+
+@pytest.mark.parametrize("name", ["penalties", "swap_space", "teardown"])
+def test_variants_know_nothing_of_each_other(name):
+    module, parameters = SMALL[name]
+    make = partial(module.build, module.Parameters(**parameters))
+    study = make()
+    rows = run_study(study, jobs=Backwards(len(study.variants)), make=make)
+    want = json.loads((GOLDEN / f"{name}.json").read_text())
+    assert [row.pop(study.dimension) for row in rows] == list(want)
+    for row, values in zip(rows, want.values(), strict=True):
+        row.pop("wall_s")
+        assert {k: np.nan_to_num(v, nan=-1).tolist() for k, v in row.items()} == values
 
 
 def test_a_trace_is_replayed_side_by_side(folder, capsys):
