@@ -1,4 +1,4 @@
-"""Rows of one run's file are copied into a new one: those that count, by variant."""
+"""Rows of one run's file are copied into a new one: those that checkpoints know."""
 
 import shutil
 from functools import partial
@@ -10,12 +10,11 @@ import pytest
 
 from common.run_files import NODES, counters, process, writer
 from lazynuma.engine.errors import BadInput
-from lazynuma.engine.output.arrange import copy_rows
+from lazynuma.engine.output.kept_rows import copy_rows
 from lazynuma.engine.output.reader import RunFile, RunState
-from lazynuma.engine.output.schema import STAGES
 from lazynuma.engine.output.writer import RunWriter
-from lazynuma.engine.study.columns import SUMMARY, Field, Records
-from lazynuma.kernels.counters import Refusal, Vm
+from lazynuma.engine.study.columns import Field, Records
+from lazynuma.kernels.counters import Vm
 
 STEPS = Records("steps", "step", "steps of it", (Field("text", "1", "said", "S9"),))
 
@@ -30,10 +29,9 @@ def tell(file: RunWriter, variant: int, number: int) -> None:
     file.epoch(variant, number, counters(10 * variant + number), processes)
 
 
-def values() -> dict:
-    return {
-        one.name: np.arange(len(Refusal)) if one.by_reason else 7 for one in SUMMARY
-    }
+#: All rows of each variant of a file that ``mixed`` writes.
+ALL = {"epochs": 4, "events": 4, "snapshots": 4, "steps": 4}
+WHOLE = [ALL | {"processes": 4}, ALL | {"processes": 8}]
 
 
 def mixed(path: Path, state: RunState = RunState.DONE) -> None:
@@ -42,8 +40,6 @@ def mixed(path: Path, state: RunState = RunState.DONE) -> None:
     for number in range(4):
         for variant in (1, 0):
             tell(file, variant, number)
-    file.summary(1, values())
-    file.runtime(1, dict.fromkeys(STAGES, 2.5))
     file.close(state)
 
 
@@ -57,8 +53,8 @@ def copied(old: Path, new: Path, kept: list) -> None:
 
 def test_rows_come_in_the_order_of_the_variants(tmp_path):
     mixed(tmp_path / "old.h5")
-    copied(tmp_path / "old.h5", tmp_path / "new.h5", [{}, None])
-    copied(tmp_path / "old.h5", tmp_path / "both.h5", [None, None])
+    copied(tmp_path / "old.h5", tmp_path / "new.h5", [{}, WHOLE[1]])
+    copied(tmp_path / "old.h5", tmp_path / "both.h5", WHOLE)
     with h5py.File(tmp_path / "both.h5") as file:
         assert file["events/value"][:].tolist() == [0, 1, 2, 3, 10, 11, 12, 13, 99]
         assert file["epochs/variant"][:].tolist() == [0] * 4 + [1] * 4
@@ -67,11 +63,9 @@ def test_rows_come_in_the_order_of_the_variants(tmp_path):
         by_epoch = [0, 1, 2, 3, 4, 4, 5, 5, 6, 6, 7, 7]
         assert file["processes/epoch"][:].tolist() == by_epoch
         assert file["run/epochs_done"][()] == 8
-        assert file["summary/accesses"][:].tolist()[1] == 7
     with RunFile(tmp_path / "both.h5") as file:
         assert [file.placement(n).tolist() for n in (3, 5)] == [[0] * 6, [1] * 4]
         assert file.records["steps"]["text"].tolist()[3:5] == ["v0 3", "v1 0"]
-        assert file.runtime["run_s"].tolist()[1] == 2.5
     with RunFile(tmp_path / "new.h5") as file:
         assert file.epochs["variant"].tolist() == [1] * 4
         assert file.events["variant"].tolist() == [1] * 4 + [0]
@@ -80,27 +74,26 @@ def test_rows_come_in_the_order_of_the_variants(tmp_path):
 def test_first_rows_of_a_variant_are_kept_alone(tmp_path):
     mixed(tmp_path / "old.h5")
     kept = {"epochs": 2, "processes": 4, "events": 3, "snapshots": 1}
-    copied(tmp_path / "old.h5", tmp_path / "new.h5", [None, kept])
+    copied(tmp_path / "old.h5", tmp_path / "new.h5", [WHOLE[0], kept])
     with RunFile(tmp_path / "new.h5") as file:
         assert file.epochs["variant"].tolist() == [0] * 4 + [1] * 2
         assert file.processes["epoch"].tolist() == [0, 1, 2, 3, 4, 4, 5, 5]
         assert file.events["value"].tolist() == [0, 1, 2, 3, 10, 11, 12, 99]
         assert file.snapshots["variant"].tolist() == [0] * 4 + [1]
         assert file.records["steps"].rows == 4
-        assert file.summary["accesses"].tolist() == [-1, -1]
 
 
 def test_rows_that_are_not_there_are_refused(tmp_path):
     mixed(tmp_path / "old.h5")
     with pytest.raises(BadInput, match="got 4 of 5 rows of epochs in"):
-        copied(tmp_path / "old.h5", tmp_path / "new.h5", [None, {"epochs": 5}])
+        copied(tmp_path / "old.h5", tmp_path / "new.h5", [{}, {"epochs": 5}])
     assert [one.name for one in tmp_path.iterdir()] == ["old.h5"]
 
 
 def test_file_of_another_shape_is_refused(tmp_path):
     mixed(tmp_path / "old.h5")
     with RunFile(tmp_path / "old.h5") as source:
-        fill = partial(copy_rows, source, kept=[None, None])
+        fill = partial(copy_rows, source, kept=WHOLE)
         with pytest.raises(BadInput, match="file must be of this run"):
             writer(tmp_path / "new.h5", records=[STEPS], nodes=NODES + 1, fill=fill)
     assert [one.name for one in tmp_path.iterdir()] == ["old.h5"]
@@ -115,18 +108,18 @@ def test_file_of_a_killed_writer_is_copied(tmp_path):
     file.flush()
     shutil.copy(tmp_path / "live.h5", tmp_path / "old.h5")
     file.close(RunState.DONE)
-    copied(tmp_path / "old.h5", tmp_path / "new.h5", [None, {}])
+    copied(tmp_path / "old.h5", tmp_path / "new.h5", [WHOLE[0], {}])
     with RunFile(tmp_path / "new.h5") as file:
         assert file.epochs["variant"].tolist() == [0] * 4
 
 
 def test_long_tables_are_copied_in_parts(tmp_path, monkeypatch):
-    monkeypatch.setattr("lazynuma.engine.output.arrange._STEP", 1)
+    monkeypatch.setattr("lazynuma.engine.output.kept_rows._STEP", 1)
     file = writer(tmp_path / "old.h5", records=[STEPS])
     for number in range(700):
         for variant in (1, 0):
             file.event(variant, number, "wedged", 2, 1, number)
     file.close(RunState.DONE)
-    copied(tmp_path / "old.h5", tmp_path / "new.h5", [None, None])
+    copied(tmp_path / "old.h5", tmp_path / "new.h5", [{"events": 700}] * 2)
     with RunFile(tmp_path / "new.h5") as file:
         assert file.events["value"].tolist() == [*range(700), *range(700), 99]

@@ -1,7 +1,6 @@
-"""Copy rows of one run's file into a new one: those that count, by variant.
+"""Copy rows of one run's file into a new one: those that its checkpoints know.
 
-A run that goes on keeps of its old file what its checkpoints know.  A run whose
-variants ran side by side gets its rows into the order of the variants.
+What came after a checkpoint comes again, so it is left out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,13 +11,11 @@ import numpy as np
 from ..errors import BadInput
 from .growing import ROWS, Table
 from .reader import HDF5_ERRORS, RunFile, damaged
-from .schema import STAGES
 from .snapshot_table import SnapshotTable
 from .writer import RunWriter
 
-#: How many of a variant's first rows are kept in each table; None: all, and what
-#: ``/summary`` and ``/runtime`` have of it.
-Kept = Mapping[str, int] | None
+#: How many of a variant's first rows are kept in each table.
+Kept = Mapping[str, int]
 #: Bytes that are read at a time, about.
 _STEP = 8 << 20
 
@@ -26,8 +23,7 @@ _STEP = 8 << 20
 def copy_rows(old: RunFile, new: RunWriter, kept: Sequence[Kept]) -> None:
     """Copy rows of ``old``, variant by variant, into ``new``, which has none yet.
 
-    kept  for each variant: how many rows of each table by its name (0 if it is not
-          there), or None for all of it
+    kept  for each variant: how many rows of each table by its name, none of others
 
     Raises BadInput if ``old`` is damaged, has another run's shape, or less rows.
     """
@@ -36,9 +32,6 @@ def copy_rows(old: RunFile, new: RunWriter, kept: Sequence[Kept]) -> None:
         chosen = _chosen(old, kept)
         for name, table in new.tables.items():
             _copy_table(old, name, table, chosen)
-        for variant, rows in enumerate(kept):
-            if rows is None:
-                _copy_values(old, new, variant)
     except BadInput:
         raise
     except HDF5_ERRORS as error:
@@ -64,10 +57,6 @@ def _first_rows(old: RunFile, name: str, variant: int, kept: Kept) -> np.ndarray
     """Return the rows of a table that are kept of a variant."""
     table = old.tables[name]
     rows = np.flatnonzero(table["variant"] == variant)
-    if name == "processes":  # a kill may leave some of an epoch that is not there
-        rows = rows[table["epoch"][rows] < old.epochs.rows]
-    if kept is None:
-        return rows
     count = kept.get(name, 0)
     if count > len(rows):
         raise BadInput(
@@ -134,18 +123,3 @@ def _copy_column(
                 values = values[part - part[0]]
             new[at : at + len(part)] = values if places is None else places[values]
             at += len(part)
-
-
-def _copy_values(old: RunFile, new: RunWriter, variant: int) -> None:
-    """Copy what ``/summary`` and ``/runtime`` have of a variant."""
-    names = [column.name for column in new.columns]
-    values = {
-        name: np.reshape(old.summary[name], (len(old.variants), -1))[variant]
-        for name in names
-    }
-    by_reason = {column.name for column in new.columns if column.by_reason}
-    row = {
-        name: value if name in by_reason else value[0] for name, value in values.items()
-    }
-    new.summary(variant, row)
-    new.runtime(variant, {name: old.runtime[name].ravel()[variant] for name in STAGES})
