@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ...kernels.jit.compiling import compiled
+from ..checkpoint.keeper import Keeper
 from ..errors import BadScenario
 from ..observer import Observer
 from ..settings.costs import Costs
@@ -43,17 +44,28 @@ class Outcome(NamedTuple):
 
 
 def run_variant(
-    study: Study, variant: Variant, setup: Setup, observer: Observer
+    study: Study,
+    variant: Variant,
+    setup: Setup,
+    observer: Observer,
+    keeper: Keeper | None = None,
 ) -> Outcome:
     """Run a variant of a study, or a changed one, and return what it came to.
 
-    Raises BadScenario if its steps are not what they must be.
+    keeper  of its checkpoint, from which it goes on if there is one
+
+    Raises BadScenario if its steps are not what they must be, and ``Suspended`` if the
+    keeper was asked to end the run.
     """
     observer.progress(0, 0)
     begin, compiled_s = time.perf_counter(), compiled.seconds
     with closing(_simulation(variant, setup, observer)) as simulation:
         ready = time.perf_counter()
-        values = _steps(variant, simulation)
+        if keeper is None:
+            values = _steps(variant, simulation)
+        else:
+            values = _steps(variant, keeper.stand_in(simulation))
+            keeper.steps_ended()
         simulation.flush_epoch()
         _warn_of_snapshots(variant, simulation)
         found = {**simulation.summary(), **values}
