@@ -9,10 +9,10 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,18 +20,26 @@ from ...kernels.jit.cache_dir import SOURCES, key_of
 from ..checkpoint.keeper import Keeper
 from ..errors import BadInput
 from ..output.kept_rows import copy_rows
+from ..output.lock import is_locked
 from ..output.place import keep
 from ..output.reader import RunFile, RunState
 from ..output.writer import RunWriter
 from ..study.study import Study
-from ..study.uncertainty import Note
 from .lasting import Lasting, When
-from .run_variant import Outcome
+from .run_variant import Outcome, outcome_of
 from .unit import Unit
 
 _FOLDER, _ABOUT = ".checkpoint", "run.json"
 #: The root attribute that says to which run a file belongs, and how often it went on.
 RUN_ID, RESUMED = "run_id", "resumed"
+
+
+class KeeperOrder(NamedTuple):
+    """What makes the keeper of a unit in the process that runs it."""
+
+    path: Path
+    identity: dict[str, str]
+    every_s: float | None
 
 
 class Finished(Exception):
@@ -90,7 +98,7 @@ class Checkpoints:
                     f" checkpoints in {self.folder} (remove them to start afresh)"
                 )
             return False
-        with RunFile(self.path) as file:
+        with RunFile(self.path, alive=is_locked(self.path)) as file:
             return self._goes_on_with(file, about)
 
     def _goes_on_with(self, file: RunFile, about: dict[str, Any] | None) -> bool:
@@ -102,9 +110,9 @@ class Checkpoints:
         if about is None or about.get("run") != found:
             if _is_empty(file):
                 return False  # it was killed before it had anything to lose
-            beside = "none" if about is None else "those of another run"
+            got = "none" if about is None else "those of another run"
             raise BadInput(
-                f"output must have its checkpoints beside it to be resumed, got {beside}"
+                f"output must have its checkpoints beside it to be resumed, got {got}"
                 f" in {self.folder}"
             )
         self._check_same(about.get("identity"))
@@ -129,14 +137,12 @@ class Checkpoints:
 
     # --- the file ---------------------------------------------------------------------
 
-    def fill(self, study: Study, units: Sequence[Unit], new: RunWriter) -> None:
-        """Copy into a new file the rows that the checkpoints know."""
+    def fill(self, study: Study, seed: int, new: RunWriter) -> None:
+        """Copy into a new file the rows that are known; ``seed`` is the first one."""
         if not self.resumes:
             return
-        kept: list[Mapping[str, int]] = [{} for _ in study.variants]
-        for unit in units:
-            if unit.keeps:
-                kept[unit.index] = self.keeper(unit).rows
+        units = [Unit(i, seed, keeps=True) for i in range(len(study.variants))]
+        kept = [self.keeper(unit).rows for unit in units]
         with RunFile(self.path, alive=False) as old:
             if old.attributes.get(RUN_ID) != self._id or old.state == RunState.DONE:
                 raise BadInput(f"file must not be in use, got {self.path}")
@@ -163,14 +169,23 @@ class Checkpoints:
         """Return what keeps the checkpoint of a unit, the same one each time."""
         if unit not in self._keepers:
             keeper = Keeper(
-                self.folder / f"{name_of(unit)}.h5",
-                self.identity_of(unit),
+                *self.order(unit)[:2],
                 due=self.when.due,
                 flushed=lambda: self.flushed(unit),
             )
             self._keepers[unit] = keeper
             self._counts[unit] = dict(keeper.rows)
         return self._keepers[unit]
+
+    def outcome(self, unit: Unit) -> Outcome | None:
+        """Return what a unit has come to, None if it has not ended."""
+        text = self.keeper(unit).outcome
+        return None if text is None else outcome_of(text)
+
+    def order(self, unit: Unit) -> "KeeperOrder":
+        """Return what makes the keeper of a unit in another process."""
+        path = self.folder / f"{name_of(unit)}.h5"
+        return KeeperOrder(path, self.identity_of(unit), self.lasting.every_s)
 
     def identity_of(self, unit: Unit) -> dict[str, str]:
         """Return what must be the same when a unit goes on."""
@@ -188,9 +203,7 @@ class Checkpoints:
         count_rows(self._counts[unit], method, values)
 
 
-def count_rows(
-    counts: dict[str, int], method: str, values: tuple[Any, ...]
-) -> None:
+def count_rows(counts: dict[str, int], method: str, values: tuple[Any, ...]) -> None:
     """Add what a method of ``RunWriter`` writes to the rows of each table."""
     name = values[1] if method == "record" else f"{method}s"
     counts[name] = counts.get(name, 0) + 1
@@ -276,36 +289,6 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
 def _short(value: Any) -> str:
     text = str(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-# --- outcomes -------------------------------------------------------------------------
-
-
-def outcome_text(outcome: Outcome) -> str:
-    """Return an outcome as JSON."""
-    values = {
-        "row": dict(outcome.row),
-        "compared": outcome.note.compared,
-        "paid": sorted(outcome.note.paid),
-        "stages": outcome.stages,
-    }
-    return json.dumps(values, default=_plain)
-
-
-def outcome_of(text: str) -> Outcome:
-    """Return the outcome of which ``outcome_text`` made a text."""
-    found = json.loads(text)
-    row = {
-        name: np.array(value) if isinstance(value, list) else value
-        for name, value in found["row"].items()
-    }
-    note = Note(found["compared"], frozenset(found["paid"]))
-    return Outcome(row, note, found["stages"])
-
-
-def _plain(value: Any) -> Any:
-    """Return a NumPy value as JSON has it."""
-    return value.tolist()
 
 
 # --- files ----------------------------------------------------------------------------
