@@ -20,8 +20,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from .errors import BadInput, BadScenario, BadTrace, SimulationError
 from .output.place import abandon, check_output
 from .output.provenance import settings_text
@@ -296,7 +294,7 @@ def _attributes(
     study: Study, seeds: Sequence[int], threads: int, costs: Costs
 ) -> dict[str, Any]:
     """Return the root attributes: how the file came to be, so that it can again."""
-    several = {"seeds": np.array(seeds, np.int64)} if len(seeds) > 1 else {}
+    several = {"seeds": list(seeds)} if len(seeds) > 1 else {}
     return several | {
         "settings": settings_text(study.variants),
         "seed": seeds[0],

@@ -205,6 +205,7 @@ def packed(error: BaseException) -> bytes:
     except Exception:  # of a class that does not travel
         text = f"{type(error).__name__}: {error}"
         stands = SimulationError(text).with_traceback(error.__traceback__)
+        pickling_support.install(stands)
         found = pickle.dumps(stands)
     return found
 
