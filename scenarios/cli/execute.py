@@ -14,10 +14,11 @@ from ...engine.study.host_limits import threads_of_host
 from ..common.ratio_ranges import ratio_ranges
 from ..common.table import Row, legend, table
 from .json_rows import json_rows
+from .leaving import add_leaving_options, lasting, leaving, say_finished
 from .progress import Progress
 from .rebuild import again, origin
 from .say import fail, located, own_place
-from .signals import Stop, Stopped
+from .signals import Stop, Stopped, interruptible
 
 T = TypeVar("T")
 
@@ -47,6 +48,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         "-o", dest="output", metavar="FILE.h5", help="write the results to an HDF5 file"
     )
     parser.add_argument("--force", action="store_true", help="replace FILE.h5")
+    add_leaving_options(parser)
     parser.add_argument(
         "--explain",
         action="store_true",
@@ -102,6 +104,24 @@ def _integer(low: int, high: int) -> Callable[[str], int]:
     return convert
 
 
+def run_and_show(
+    module: ModuleType, settings: Mapping[str, Any], options: argparse.Namespace
+) -> None:
+    """Run a scenario, or what is left of it, and show its table.
+
+    Raises ``Later`` if the run is left.
+    """
+    from ...engine.running.checkpoints import Finished
+
+    try:
+        with leaving(options):
+            study, rows = interruptible(run_scenario, module, settings, options)
+    except Finished:
+        say_finished(options)
+        return
+    show(study, rows, options)
+
+
 def run_scenario(
     stop: Stop,
     module: ModuleType,
@@ -119,7 +139,8 @@ def run_scenario(
     from ...engine.settings.parameters import fill
     from ..common.typed import built, typed
 
-    check_output(options.output, options.force)  # before a build that may take long
+    # Before a build that may take long:
+    check_output(options.output, options.force or options.resume)
     given = _handed(typed, module, settings)
     measured = read_costs(options.costs) if options.costs is not None else {}
     costs = fill(Costs, measured | given.costs, "cost.")
@@ -131,7 +152,7 @@ def run_scenario(
     ):
         rows = run_study(
             study,
-            output=options.output,
+            output=lasting(options, module) or options.output,
             force=options.force,
             seed=seeds,
             threads=_threads(options),
