@@ -2,12 +2,13 @@
 
 import argparse
 import json
+import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ...engine.errors import BadInput, printable
 from ...engine.study.host_limits import threads_of_host
@@ -16,7 +17,7 @@ from ..common.table import Row, legend, table
 from .json_rows import json_rows
 from .progress import Progress
 from .rebuild import again, origin
-from .say import fail, located, own_place
+from .say import detail, located, note, own_place
 from .signals import Stop, Stopped
 
 T = TypeVar("T")
@@ -24,7 +25,9 @@ T = TypeVar("T")
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
+    from ...engine.settings.costs import Costs
     from ...engine.study.study import Study, Variant
+    from ..common.typed import Typed
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -102,6 +105,19 @@ def _integer(low: int, high: int) -> Callable[[str], int]:
     return convert
 
 
+class Prepared(NamedTuple):
+    """A run that can begin.
+
+    settings  values of parameters and costs by their names, as ``--set`` gives them
+    """
+
+    module: ModuleType
+    settings: Mapping[str, Any]
+    given: "Typed"
+    costs: "Costs"
+    study: "Study"
+
+
 def run_scenario(
     stop: Stop,
     module: ModuleType,
@@ -113,41 +129,61 @@ def run_scenario(
     settings  values of parameters and costs by their names, as ``--set`` gives them
     options   those of ``add_run_options``, and ``line``: the command line
     """
-    from ...engine.run import check_output, run_study
+    return run_prepared(stop, prepare(module, settings, options), options)
+
+
+def prepare(
+    module: ModuleType, settings: Mapping[str, Any], options: argparse.Namespace
+) -> Prepared:
+    """Check all that can be before a run, and build its study."""
+    from ...engine.run import check_output
     from ...engine.settings.cost_file import read_costs
     from ...engine.settings.costs import Costs
     from ...engine.settings.parameters import fill
     from ..common.typed import built, typed
 
+    begin = time.monotonic()
     check_output(options.output, options.force)  # before a build that may take long
     given = _handed(typed, module, settings)
     measured = read_costs(options.costs) if options.costs is not None else {}
     costs = fill(Costs, measured | given.costs, "cost.")
     study = _handed(built, module, given)
+    took = time.monotonic() - begin
+    detail(f"{module.__file__}: {len(study.variants)} variants, made in {took:.2f} s")
+    return Prepared(module, settings, given, costs, study)
+
+
+def run_prepared(
+    stop: Stop, run: Prepared, options: argparse.Namespace
+) -> tuple["Study", list[Row]]:
+    """Run what is prepared; return the study and its rows."""
+    from ...engine.run import run_study
+
     seeds = range(options.seed, options.seed + options.seeds)
+    detail(f"{options.jobs} at once, each of {threads_of(options)} threads")
     with (
-        closing(Progress(study, stop.check, seeds)) as progress,
+        closing(Progress(run.study, stop.check, seeds)) as progress,
         _executor(options) as executor,
     ):
         rows = run_study(
-            study,
+            run.study,
             output=options.output,
             force=options.force,
             seed=seeds,
-            threads=_threads(options),
-            costs=costs,
+            threads=threads_of(options),
+            costs=run.costs,
             provenance={
                 "command": options.line,
-                "scenario": Path(str(module.__file__)).stem,
-                "parameters": json.dumps(given.described(), default=str),
+                "scenario": Path(str(run.module.__file__)).stem,
+                "parameters": json.dumps(run.given.described(), default=str),
             },
             progress=progress,
             opened=stop.opened,
-            uncertainty=_more_runs(progress, study, options),
+            uncertainty=_more_runs(progress, run.study, options),
             jobs=executor or options.jobs,
-            make=partial(again, origin(module), settings),
+            make=partial(again, origin(run.module), run.settings),
         )
-    return study, rows
+    return run.study, rows
 
 
 def _executor(
@@ -161,7 +197,7 @@ def _executor(
     return dask(options.dask)
 
 
-def _threads(options: argparse.Namespace) -> int:
+def threads_of(options: argparse.Namespace) -> int:
     """Return the threads of each process."""
     if options.threads is None and options.dask is not None:
         return 1
@@ -193,10 +229,10 @@ def _more_runs(
 
     own = sum(variant.costs is None for variant in study.variants)
     most = 2 * len(uncertain_costs()) * own
-    fail(0, f"{own} variants, then at most {most} runs with changed costs")
+    note(f"{own} variants, then at most {most} runs with changed costs")
 
     def announce(variants: "list[Variant]") -> None:
-        fail(0, f"{len(variants)} runs with a cost halved or doubled")
+        note(f"{len(variants)} runs with a cost halved or doubled")
         progress.extend(variants)
 
     return announce

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ....engine.errors import SimulationError
-from ..say import fail, warn
+from ..say import note, on_screen, warn
 from ..signals import Stop, interruptible
 
 if TYPE_CHECKING:
@@ -118,16 +118,15 @@ def _run(stop: Stop, folder: "Folder", options: argparse.Namespace) -> None:
         folder.forget_failures()
     points = _in_turn(folder.sweep.points, options.task or (0, 1))
     waiting = [one for one in points if folder.state(one) in ("waiting", "running")]
-    with tqdm(total=len(waiting), unit=" points", disable=None) as bar:
+    with tqdm(total=len(waiting), unit=" points", disable=not on_screen()) as bar:
         for done, outcome in enumerate(_outcomes(folder, waiting, options), 1):
             stop.check()
             bar.update()
             if outcome.state == "failed":
                 warn(_failed(outcome.number, outcome.message))
             elif bar.disable:
-                fail(
-                    0,
-                    f"point {outcome.number} {outcome.state}, {done} of {len(waiting)}",
+                note(
+                    f"point {outcome.number} {outcome.state}, {done} of {len(waiting)}"
                 )
     _status(folder)
     _judge(folder)
