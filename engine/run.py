@@ -20,15 +20,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from .errors import BadInput, BadScenario, BadTrace, SimulationError
 from .output.place import abandon, check_output
 from .output.provenance import settings_text
 from .output.reader import RunState
 from .output.writer import RunWriter
+from .running.checkpoints import Checkpoints, identity
 from .running.desk import Findings, Progress, one_by_one
 from .running.executors import Processes
+from .running.lasting import Lasting
 from .running.run_variant import Setup
 from .running.shared_file import SharedFile
 from .running.side_by_side import Workers, pickled, side_by_side
@@ -46,7 +46,7 @@ _LIBRARIES = ("lazynuma", "numpy", "numba", "h5py")
 def run_study(
     study: Study,
     *,
-    output: str | os.PathLike | None = None,
+    output: str | os.PathLike | Lasting | None = None,
     force: bool = False,
     seed: int | Sequence[int] = 1,
     threads: int = 1,
@@ -60,7 +60,8 @@ def run_study(
 ) -> list[dict[str, Any]]:
     """Run every variant of ``study`` and return its summary rows, ``wall_s`` added.
 
-    output      HDF5 file that is written as the run goes on (``docs/format.md``)
+    output      HDF5 file that is written as the run goes on (``docs/format.md``), or a
+                ``Lasting`` one, which can be left: then this raises ``Suspended``
     force       whether ``output`` may replace a file
     seed        of all draws; several: each variant runs with each of them, its columns
                 are medians, and its row has all rows as ``replicas``
@@ -81,10 +82,14 @@ def run_study(
                 be pickled; not needed if the study itself can
 
     Raises BadInput before there is an output file, and SimulationError if the model
-    cannot go on.  Whatever ends the run, the file is closed and readable.
+    cannot go on.  Whatever ends the run, the file is closed and readable.  Raises
+    ``Finished`` if a run is to be resumed which is done.
     """
     seeds = _seeds(seed, uncertainty)
-    check_output(output, force)
+    lasting = output if isinstance(output, Lasting) else None
+    path = output.path if isinstance(output, Lasting) else output
+    force = force or (lasting is not None and lasting.resume)
+    check_output(path, force)
     if not isinstance(jobs, Executor):  # who may have other hosts
         check_memory(study)
     doubt = None
@@ -93,15 +98,20 @@ def run_study(
         doubt = Uncertainty(study, uncertainty)
     runs = len(study.variants) * len(seeds)
     with _workers(study, make, jobs, runs) as workers:
-        file = SharedFile()
-        if output is not None:
+        file, checkpoints = SharedFile(), None
+        if path is not None:
             attributes = _attributes(study, seeds, threads, costs)
             attributes |= dict(provenance or {})
+            if lasting is not None:
+                checkpoints = Checkpoints(lasting, identity(study, attributes))
+                attributes |= checkpoints.attributes
             opened = opened or (lambda close: None)
-            opened(partial(abandon, Path(output).absolute()))
-            file = SharedFile(_create(study, Path(output), attributes, force, seeds))
+            opened(partial(abandon, Path(path).absolute()))
+            create = partial(_create, study, Path(path), attributes, force, seeds)
+            file = SharedFile(create(checkpoints))
             opened(partial(file.close, RunState.STOPPED))
-        findings = Findings(study, file, seeds, progress or _ignore)
+            _begin(checkpoints, file)
+        findings = Findings(study, file, seeds, progress or _ignore, checkpoints)
         setup = Setup(seeds[0], threads, costs)
         return _Runner(findings, setup, workers, doubt).run_all()
 
@@ -121,6 +131,7 @@ class _Runner:
     def run_all(self) -> list[dict[str, Any]]:
         """Run every variant, close the file, and return the rows."""
         state, file = RunState.STOPPED, self.findings.file  # unless it ends by itself
+        checkpoints = self.findings.checkpoints
         try:
             rows = self._rows()
             verdict = verdict_of(self.findings.study, rows)
@@ -128,6 +139,8 @@ class _Runner:
             state = RunState.DONE
         except BadTrace:
             file.discard()
+            if checkpoints is not None:
+                checkpoints.end()
             raise
         except BadScenario:
             state = RunState.FAILED
@@ -139,7 +152,10 @@ class _Runner:
             state = RunState.FAILED
             raise
         finally:
-            file.close(state, in_order=self.workers is not None)
+            in_order = self.workers is not None or checkpoints is not None
+            file.close(state, in_order)
+        if checkpoints is not None:
+            checkpoints.end()
         return rows
 
     def _rows(self) -> list[dict[str, Any]]:
@@ -154,6 +170,7 @@ class _Runner:
     def _run(self, units: Sequence[Unit]) -> None:
         """Run units; raise SimulationError if the process of one has died."""
         study, findings = self.findings.study, self.findings
+        units = self._take_kept(units)
         if self.workers is None:
             one_by_one(study, units, self.setup, findings)
             return
@@ -164,6 +181,17 @@ class _Runner:
                 f"{len(lost)} of {len(units)} runs ended with their process, which was"
                 f" killed, perhaps for want of memory: {names}"
             )
+
+    def _take_kept(self, units: Sequence[Unit]) -> list[Unit]:
+        """Take what is known of units that had ended before; return the others."""
+        checkpoints, left = self.findings.checkpoints, []
+        for unit in units:
+            outcome = None if checkpoints is None else checkpoints.outcome(unit)
+            if outcome is None:
+                left.append(unit)
+            else:
+                self.findings.end(unit, outcome)
+        return left
 
     def _vary(self, doubt: Uncertainty, rows: list[dict[str, Any]]) -> None:
         """Run variants with changed costs; write what came of it, and add it to rows.
@@ -227,9 +255,26 @@ def _ignore(_variant: Variant, _accesses: int, _now_ns: int) -> None:
     """Ignore progress."""
 
 
+def _begin(checkpoints: Checkpoints | None, file: SharedFile) -> None:
+    """Let the checkpoints of a file begin, now that it is there."""
+    if checkpoints is None:
+        return
+    try:
+        checkpoints.begin(file.sync)
+    except BaseException:
+        file.close(RunState.FAILED)
+        raise
+
+
 def _create(
-    study: Study, path: Path, attributes: dict, force: bool, seeds: Sequence[int]
+    study: Study,
+    path: Path,
+    attributes: dict,
+    force: bool,
+    seeds: Sequence[int],
+    checkpoints: Checkpoints | None,
 ) -> RunWriter:
+    fill = partial(checkpoints.fill, study, seeds[0]) if checkpoints else None
     return RunWriter(
         path,
         title=study.question,
@@ -241,6 +286,7 @@ def _create(
         records=study.records,
         seeds=seeds,
         force=force,
+        fill=fill,
     )
 
 
@@ -248,7 +294,7 @@ def _attributes(
     study: Study, seeds: Sequence[int], threads: int, costs: Costs
 ) -> dict[str, Any]:
     """Return the root attributes: how the file came to be, so that it can again."""
-    several = {"seeds": np.array(seeds, np.int64)} if len(seeds) > 1 else {}
+    several = {"seeds": list(seeds)} if len(seeds) > 1 else {}
     return several | {
         "settings": settings_text(study.variants),
         "seed": seeds[0],

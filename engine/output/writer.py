@@ -75,6 +75,8 @@ class RunWriter:
     columns     the variables of ``/summary``
     records     groups of the study's own
     seeds       of the replicas; ``/replicas`` is there if they are several
+    fill        called with the new file, whose tables are empty, before it gets its
+                name: it may copy rows into it
 
     Raises BadInput, and leaves everything as it was, if ``path`` exists (unless
     ``force``), is no regular file, is in use or cannot be written.  Methods raise it
@@ -95,6 +97,7 @@ class RunWriter:
         records: Sequence[Records] = (),
         seeds: Sequence[int] = (),
         force: bool = False,
+        fill: Callable[["RunWriter"], None] | None = None,
     ) -> None:
         values = _checked_scales(dimension, variants, columns)
         self.path = Path(path).absolute()  # wherever the process goes meanwhile
@@ -117,6 +120,8 @@ class RunWriter:
                 _create_run(self._file)
                 self._write_progress()
                 self._reserve()
+                if fill is not None:
+                    self._fill(fill)
                 self._file.swmr_mode = True
                 self._file.flush()
                 os.fsync(self._space.fileno)
@@ -139,6 +144,13 @@ class RunWriter:
         undo.callback(self._space.close)
         self._space.reserve(SPACE_FIRST)
 
+    def _fill(self, fill: Callable[["RunWriter"], None]) -> None:
+        """Let rows be copied into the file."""
+        self._file.flush()
+        self._space.note(self._file.id.get_filesize())
+        fill(self)
+        self.flush()
+
     def _create_tables(self, records: Sequence[Records]) -> None:
         file, names, axis = self._file, self._names, self._axis
         self._epochs = EpochTable(_group(file, "epochs"), names, axis)
@@ -149,11 +161,24 @@ class RunWriter:
             one.name: RecordsTable(_group(file, one.name), names, one)
             for one in records
         }
-        self._tables: tuple[Table, ...] = (
-            *(self._epochs, self._processes, self._events, self._snapshots),
-            *self._records.values(),
-        )
+        self._tables: tuple[Table, ...] = tuple(self.tables.values())
         self._room = sum(table.room() for table in self._tables)
+
+    @property
+    def tables(self) -> dict[str, Table]:
+        """All groups that grow, by name."""
+        return {
+            "epochs": self._epochs,
+            "processes": self._processes,
+            "events": self._events,
+            "snapshots": self._snapshots,
+            **self._records,
+        }
+
+    def reserve(self, nbytes: int) -> None:
+        """Make sure that ``nbytes`` more find room; raise OSError if they do not."""
+        with self._disk():
+            self._reserve(nbytes)
 
     # --- rows -------------------------------------------------------------------------
 
@@ -302,6 +327,11 @@ class RunWriter:
             self._file.flush()
             self._space.note(self._file.id.get_filesize())
         self._flushed = time.monotonic()
+
+    def sync(self) -> None:
+        """Write the waiting rows, and wait until the disk has all of the file."""
+        self.flush()
+        os.fsync(self._space.fileno)
 
     def check(self) -> None:
         """Look now and then: raise OSError if the file is not there, or not as it was.

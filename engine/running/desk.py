@@ -3,11 +3,13 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..checkpoint.keeper import Suspended
 from ..study.handed import checked_row
 from ..study.replicas import REPLICAS, middle
 from ..study.study import Study, Variant, named
+from .checkpoints import Checkpoints
 from .row_observer import Put, RowObserver
-from .run_variant import Outcome, Setup, run_variant
+from .run_variant import Outcome, Setup, run_kept, run_variant
 from .shared_file import SharedFile
 from .unit import Unit, with_seed
 
@@ -20,12 +22,19 @@ class Findings:
 
     seeds     of the replicas; the rows of the first one alone are kept
     progress  may have a method ``ended``, which is called with each variant that has
+    checkpoints  those of the run, if it has any
     """
 
     def __init__(
-        self, study: Study, file: SharedFile, seeds: Sequence[int], progress: Progress
+        self,
+        study: Study,
+        file: SharedFile,
+        seeds: Sequence[int],
+        progress: Progress,
+        checkpoints: Checkpoints | None = None,
     ) -> None:
         self.study, self.file, self.seeds = study, file, tuple(seeds)
+        self.checkpoints = checkpoints
         self.outcomes: dict[Unit, Outcome] = {}
         self._progress, self._keeps = progress, file.is_open
         self._ended: Callable[[Variant], None] = getattr(progress, "ended", _ignore)
@@ -57,7 +66,12 @@ class Findings:
         """Return what writes the rows of a unit, None if they are not kept."""
         if not unit.keeps:
             return None
-        return lambda method, values: self._write(unit, method, unit.index, *values)
+        return lambda method, values: self._put(unit, method, values)
+
+    def _put(self, unit: Unit, method: str, values: tuple[Any, ...]) -> None:
+        self._write(unit, method, unit.index, *values)
+        if self.checkpoints is not None:
+            self.checkpoints.count(unit, method, values)
 
     def progress(self, unit: Unit, accesses: int, now_ns: int) -> None:
         """Hand on the progress of a unit, and look after the file."""
@@ -152,23 +166,30 @@ class Findings:
 def one_by_one(
     study: Study, units: Sequence[Unit], setup: Setup, findings: Findings
 ) -> None:
-    """Run units in this process, in their order."""
-    for unit in units:
+    """Run units in this process, in their order.
+
+    Raises ``Suspended`` if the run is to be left.
+    """
+    kept = findings.checkpoints
+    for number, unit in enumerate(units):
+        if number and kept is not None and kept.lasting.is_over():
+            raise Suspended
         findings.end(unit, _run(study, unit, setup, findings))
 
 
 def _run(study: Study, unit: Unit, setup: Setup, findings: Findings) -> Outcome:
     written = findings.file.seconds
     variant = findings.variant(unit)
-    outcome = run_variant(
-        study,
-        variant,
-        Setup(unit.seed, setup.threads, setup.costs),
-        RowObserver(
-            findings.put(unit),
-            lambda accesses, now_ns: findings.progress(unit, accesses, now_ns),
-        ),
+    own = Setup(unit.seed, setup.threads, setup.costs)
+    observer = RowObserver(
+        findings.put(unit),
+        lambda accesses, now_ns: findings.progress(unit, accesses, now_ns),
     )
+    if findings.checkpoints is None:
+        outcome = run_variant(study, variant, own, observer)
+    else:
+        keeper = findings.checkpoints.keeper(unit)
+        outcome = run_kept(study, variant, own, observer, keeper)
     run_s = outcome.stages["run_s"] - (findings.file.seconds - written)
     return outcome._replace(stages=outcome.stages | {"run_s": run_s})
 

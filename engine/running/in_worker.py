@@ -5,6 +5,7 @@ Steps are functions of functions, which do not travel; what makes the study does
 
 import os
 import pickle
+import queue
 import socket
 import threading
 import time
@@ -19,16 +20,21 @@ from typing import Any
 from tblib import pickling_support
 
 from ...kernels.jit.compiling import Compiling, compiled
+from ..checkpoint.keeper import Keeper, Suspended
 from ..errors import BadInput, SimulationError
 from ..study.host_limits import check_fits
 from ..study.study import Study
+from .checkpoints import KeeperOrder
+from .lasting import When
 from .line import Address, call, cut
 from .row_observer import RowObserver
-from .run_variant import Setup, run_variant
+from .run_variant import Setup, run_kept, run_variant
 from .unit import Unit
 
 #: Progress is told no more often than that.
 _TELL_S = 0.1
+#: What is said to a worker that is to leave its unit.
+LEAVE = "leave"
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,7 @@ class Order:
     made    pickle of a function without arguments that returns the study
     names   of its variants, which it must have
     home    the host and the process that wait for it
+    keeper  makes what keeps its checkpoint, if it is kept
     """
 
     number: int
@@ -47,6 +54,7 @@ class Order:
     names: tuple[Any, ...]
     address: Address
     home: tuple[str, int]
+    keeper: KeeperOrder | None = None
 
 
 class CutOff(BaseException):
@@ -74,6 +82,9 @@ def work(order: Order) -> None:
             worker.tell("end", worker.run(order))
     except CutOff:
         pass
+    except Suspended:
+        with suppress(CutOff):
+            worker.tell("left_off")
     except BaseException as error:
         with suppress(CutOff):
             worker.tell("error", packed(error))
@@ -97,7 +108,8 @@ class _Worker:
         self._line = line
         self._lock = threading.Lock()
         self._told, self._served = 0.0, 0
-        self._cut = threading.Event()
+        self._cut, self._leave = threading.Event(), threading.Event()
+        self._answers: queue.SimpleQueue[dict[str, int] | None] = queue.SimpleQueue()
         threading.Thread(target=self._watch, daemon=True).start()
 
     def run(self, order: Order) -> Any:
@@ -110,7 +122,23 @@ class _Worker:
             check_fits(study, variant)
         put = self._row if unit.keeps else None
         setup = replace(order.setup, seed=unit.seed)
-        return run_variant(study, variant, setup, RowObserver(put, self._progress))
+        observer = RowObserver(put, self._progress)
+        if order.keeper is None:
+            return run_variant(study, variant, setup, observer)
+        keeper = self._keeper(order.keeper)
+        return run_kept(study, variant, setup, observer, keeper)
+
+    def _keeper(self, order: KeeperOrder) -> Keeper:
+        when = When(order.every_s, self._leave.is_set)
+        return Keeper(order.path, order.identity, due=when.due, flushed=self._flushed)
+
+    def _flushed(self) -> dict[str, int]:
+        """Let the other end write all rows to disk; return how many there are."""
+        self.tell("flush")
+        rows = self._answers.get()
+        if rows is None:
+            raise CutOff
+        return rows
 
     def tell(self, kind: str, *values: Any) -> None:
         """Send a message; raise CutOff if nobody takes it."""
@@ -138,10 +166,15 @@ class _Worker:
         cut(self._line)
 
     def _watch(self) -> None:
-        """Wait for the end of the line."""
+        """Hear answers, and when the run is to be left, until the line ends."""
         with suppress(EOFError, OSError):
-            self._line.recv()
+            while (said := self._line.recv()) is not None:
+                if said == LEAVE:
+                    self._leave.set()
+                else:
+                    self._answers.put(said)
         self._cut.set()
+        self._answers.put(None)
 
     def _row(self, method: str, values: tuple[Any, ...]) -> None:
         self.tell("row", method, values)
@@ -172,6 +205,7 @@ def packed(error: BaseException) -> bytes:
     except Exception:  # of a class that does not travel
         text = f"{type(error).__name__}: {error}"
         stands = SimulationError(text).with_traceback(error.__traceback__)
+        pickling_support.install(stands)
         found = pickle.dumps(stands)
     return found
 

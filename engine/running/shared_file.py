@@ -30,6 +30,13 @@ class SharedFile:
             put(self._writer)
             self.seconds += time.perf_counter() - begin
 
+    def sync(self) -> None:
+        """Wait until the disk has all rows; raise OSError if the file is closed."""
+        with self._lock:
+            if self._writer is None:
+                raise OSError("file must be open to be saved, got a closed one")
+            self._writer.sync()
+
     def close(self, state: RunState, in_order: bool = False) -> None:
         """Close the file, unless that was done; see ``RunWriter.close``."""
         with self._lock:

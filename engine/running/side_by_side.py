@@ -11,10 +11,11 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from ...kernels.jit.compiling import compiled
+from ..checkpoint.keeper import Suspended
 from ..errors import BadInput
 from ..study.study import Study
 from .executors import Processes
-from .in_worker import Order, here, unpacked, work
+from .in_worker import LEAVE, Order, here, unpacked, work
 from .line import Message, Switchboard, cut
 from .run_variant import Setup
 from .unit import Desk, Unit
@@ -64,7 +65,8 @@ def side_by_side(
 ) -> list[Unit]:
     """Run units by workers, the longest first; return those whose worker died.
 
-    Raises what a unit raises, and what ``desk`` raises; then all are ended.
+    Raises what a unit raises, and what ``desk`` raises; then all are ended.  Raises
+    ``Suspended`` if the run is to be left, once all units are.
     """
     crew = _Crew(study, setup, workers, desk)
     try:
@@ -94,6 +96,8 @@ class _Crew:
         self._lost: list[Unit] = []
         self._died: dict[int, float] = {}
         self._looked = 0.0
+        self._lines: dict[int, Any] = {}
+        self._left = False
 
     def close(self) -> None:
         """Cut all lines, and take back what has not begun."""
@@ -106,14 +110,29 @@ class _Crew:
         sizes = [self._study.variants[unit.index].accesses for unit in units]
         waiting = deque(sorted(range(len(units)), key=lambda number: -sizes[number]))
         while waiting or self._running:
+            if waiting and self._is_over():
+                waiting.clear()
+                self._left = True
             while waiting and len(self._running) < self._workers.most:
                 self._submit(waiting.popleft())
             with suppress(queue.Empty):
                 self._hear(self._board.messages.get(timeout=_TICK_S))
             self._look()
+        if self._left and not self._lost:
+            raise Suspended
         return self._lost
 
+    def _is_over(self) -> bool:
+        """Tell whether the run is to be left; each one goes on a little at least."""
+        checkpoints = self._desk.checkpoints
+        return (
+            checkpoints is not None
+            and bool(self._begun)
+            and checkpoints.lasting.is_over()
+        )
+
     def _submit(self, number: int) -> None:
+        checkpoints = self._desk.checkpoints
         order = Order(
             number,
             self._units[number],
@@ -122,6 +141,7 @@ class _Crew:
             self._names,
             self._board.address,
             here(),
+            None if checkpoints is None else checkpoints.order(self._units[number]),
         )
         self._running[number] = self._workers.executor.submit(work, order)
 
@@ -133,7 +153,10 @@ class _Crew:
         if kind == "hello":
             self._welcome(number, line)
         elif kind == "gone":
+            self._lines.pop(number, None)
             self._lose(number)
+        elif kind == "flush" and number not in self._over:
+            self._flush(self._units[number], line)
         elif number not in self._over:
             getattr(self, f"_{kind}")(self._units[number], *values)
 
@@ -143,6 +166,7 @@ class _Crew:
             cut(line)
             return
         self._begun[number] = 0
+        self._lines[number] = line
         with suppress(OSError):
             line.send("begin")
 
@@ -164,6 +188,18 @@ class _Crew:
     def _error(self, _unit: Unit, error: bytes) -> None:
         raise unpacked(error)
 
+    def _flush(self, unit: Unit, line: Any) -> None:
+        """Write all rows to disk; say how many there are of a unit."""
+        checkpoints = self._desk.checkpoints
+        assert checkpoints is not None  # or nobody would ask
+        rows = checkpoints.flushed(unit)
+        with suppress(OSError):
+            line.send(rows)
+
+    def _left_off(self, unit: Unit) -> None:
+        self._over.add(self._units.index(unit))
+        self._left = True
+
     def _end(self, unit: Unit, outcome: Any) -> None:
         self._over.add(self._units.index(unit))
         self._desk.end(unit, outcome)
@@ -176,6 +212,11 @@ class _Crew:
         if now - self._looked < _TICK_S:
             return
         self._looked = now
+        if self._is_over():
+            for line in self._lines.values():
+                with suppress(OSError):
+                    line.send(LEAVE)
+            self._lines.clear()
         for number, future in list(self._running.items()):
             if future.done():
                 self._look_at(number, future, now)

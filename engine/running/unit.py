@@ -1,12 +1,15 @@
 """One run of many: a variant of a study with a seed, perhaps with a cost changed."""
 
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ..study.study import Study, Variant, label
 from ..study.uncertainty import Change, changed
 from .row_observer import Put
 from .run_variant import Outcome
+
+if TYPE_CHECKING:
+    from .checkpoints import Checkpoints
 
 
 @dataclass(frozen=True)
@@ -46,3 +49,7 @@ class Desk(Protocol):
 
     def end(self, unit: Unit, outcome: Outcome) -> None:
         """Take what a unit came to."""
+
+    @property
+    def checkpoints(self) -> "Checkpoints | None":
+        """The checkpoints of the run, if it has any."""

@@ -15,10 +15,11 @@ from ...engine.study.host_limits import threads_of_host
 from ..common.ratio_ranges import ratio_ranges
 from ..common.table import Row, legend, table
 from .json_rows import json_rows
+from .leaving import add_leaving_options, lasting, leaving, say_finished
 from .progress import Progress
 from .rebuild import again, origin
 from .say import detail, located, note, own_place
-from .signals import Stop, Stopped
+from .signals import Stop, Stopped, interruptible
 
 T = TypeVar("T")
 
@@ -50,6 +51,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         "-o", dest="output", metavar="FILE.h5", help="write the results to an HDF5 file"
     )
     parser.add_argument("--force", action="store_true", help="replace FILE.h5")
+    add_leaving_options(parser)
     parser.add_argument(
         "--explain",
         action="store_true",
@@ -105,31 +107,30 @@ def _integer(low: int, high: int) -> Callable[[str], int]:
     return convert
 
 
-class Prepared(NamedTuple):
-    """A run that can begin.
+def run_and_show(
+    module: ModuleType, settings: Mapping[str, Any], options: argparse.Namespace
+) -> None:
+    """Run a scenario, or what is left of it, and show its table.
 
-    settings  values of parameters and costs by their names, as ``--set`` gives them
+    Raises ``Later`` if the run is left.
     """
+    from ...engine.running.checkpoints import Finished
 
-    module: ModuleType
-    settings: Mapping[str, Any]
+    try:
+        with leaving(options):
+            study, rows = interruptible(run_scenario, module, settings, options)
+    except Finished:
+        say_finished(options)
+        return
+    show(study, rows, options)
+
+
+class Prepared(NamedTuple):
+    """A run that can begin: what was typed came to this."""
+
     given: "Typed"
     costs: "Costs"
     study: "Study"
-
-
-def run_scenario(
-    stop: Stop,
-    module: ModuleType,
-    settings: Mapping[str, Any],
-    options: argparse.Namespace,
-) -> tuple["Study", list[Row]]:
-    """Build the study of a scenario and run it; return the study and its rows.
-
-    settings  values of parameters and costs by their names, as ``--set`` gives them
-    options   those of ``add_run_options``, and ``line``: the command line
-    """
-    return run_prepared(stop, prepare(module, settings, options), options)
 
 
 def prepare(
@@ -143,47 +144,56 @@ def prepare(
     from ..common.typed import built, typed
 
     begin = time.monotonic()
-    check_output(options.output, options.force)  # before a build that may take long
+    # Before a build that may take long:
+    check_output(options.output, options.force or options.resume)
     given = _handed(typed, module, settings)
     measured = read_costs(options.costs) if options.costs is not None else {}
     costs = fill(Costs, measured | given.costs, "cost.")
     study = _handed(built, module, given)
     took = time.monotonic() - begin
     detail(f"{module.__file__}: {len(study.variants)} variants, made in {took:.2f} s")
-    return Prepared(module, settings, given, costs, study)
+    return Prepared(given, costs, study)
 
 
-def run_prepared(
-    stop: Stop, run: Prepared, options: argparse.Namespace
+def run_scenario(
+    stop: Stop,
+    module: ModuleType,
+    settings: Mapping[str, Any],
+    options: argparse.Namespace,
 ) -> tuple["Study", list[Row]]:
-    """Run what is prepared; return the study and its rows."""
+    """Build the study of a scenario and run it; return the study and its rows.
+
+    settings  values of parameters and costs by their names, as ``--set`` gives them
+    options   those of ``add_run_options``, and ``line``: the command line
+    """
     from ...engine.run import run_study
 
+    given, costs, study = prepare(module, settings, options)
+    detail(f"{options.jobs} at once, threads of each: {threads_of(options)}")
     seeds = range(options.seed, options.seed + options.seeds)
-    detail(f"{options.jobs} at once, each of {threads_of(options)} threads")
     with (
-        closing(Progress(run.study, stop.check, seeds)) as progress,
+        closing(Progress(study, stop.check, seeds)) as progress,
         _executor(options) as executor,
     ):
         rows = run_study(
-            run.study,
-            output=options.output,
+            study,
+            output=lasting(options, module) or options.output,
             force=options.force,
             seed=seeds,
             threads=threads_of(options),
-            costs=run.costs,
+            costs=costs,
             provenance={
                 "command": options.line,
-                "scenario": Path(str(run.module.__file__)).stem,
-                "parameters": json.dumps(run.given.described(), default=str),
+                "scenario": Path(str(module.__file__)).stem,
+                "parameters": json.dumps(given.described(), default=str),
             },
             progress=progress,
             opened=stop.opened,
-            uncertainty=_more_runs(progress, run.study, options),
+            uncertainty=_more_runs(progress, study, options),
             jobs=executor or options.jobs,
-            make=partial(again, origin(run.module), run.settings),
+            make=partial(again, origin(module), settings),
         )
-    return run.study, rows
+    return study, rows
 
 
 def _executor(

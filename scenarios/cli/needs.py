@@ -56,7 +56,7 @@ class Needs:
         rows = {
             **{name: ", ".join(values) for name, values in self.variants.items()},
             "machine": "; ".join(_machine(*one) for one in self.machines),
-            "runs": f"{self.runs}, {self.at_once} at once, with {_threads(self.threads)}",
+            "runs": f"{self.runs}, {self.at_once} at once, {_threads(self.threads)}",
             "memory": f"{format_size(self.memory)}, of {format_size(self.available)}"
             " that this host has free",
             "accesses": count(self.accesses) if self.accesses else "not known before",

@@ -45,9 +45,15 @@ def is_run_file(scenario: str) -> bool:
 
 def scenario_of(path: str) -> str:
     """Return the scenario that the file of a run is about."""
+    return _read(Path(path))[2]
+
+
+def _read(path: Path) -> tuple[dict[str, Any], str, str]:
+    """Return what a file says, its text, and its scenario."""
     try:
-        found, _ = read_toml(Path(path), "run")
-        return scenario_beside(found.get("scenario"), Path(path).parent)
+        found, text = read_toml(path, "run")
+        settings_table(found, "set")
+        return found, text, scenario_beside(found.get("scenario"), path.parent)
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from error
 
@@ -58,12 +64,8 @@ def with_file(options: argparse.Namespace) -> argparse.Namespace:
     Raises BadInput with the file, and with the line if one is at fault.
     """
     path = Path(options.scenario)
-    try:
-        found, text = read_toml(path, "run")
-        _check(found, options)
-        scenario = scenario_beside(found["scenario"], path.parent)
-    except BadInput as error:
-        raise BadInput(f"{path}: {error}") from error
+    found, text, scenario = _read(path)
+    _check(found, options, path, text)
     detail(f"read {path}")
     own = {key: _argument(key, found[key], path.parent) for key in _of(found, options)}
     table = settings_table(found, "set")
@@ -78,22 +80,30 @@ def with_file(options: argparse.Namespace) -> argparse.Namespace:
     return both
 
 
-def _check(found: Mapping[str, Any], options: argparse.Namespace) -> None:
+def _check(
+    found: Mapping[str, Any], options: argparse.Namespace, path: Path, text: str
+) -> None:
     """Raise BadInput for keys that a run has not, say if another version wrote it."""
-    if "grid" in found or "zip" in found or isinstance(found.get("seeds"), list):
-        raise BadInput(
-            "run must have one point, got a sweep (lazynuma sweep FILE -o DIR runs it)"
-        )
     names = [name for name in _READ if hasattr(options, name)]
-    check_keys(found, ("scenario", "version", *names, "set"))
-    if "scenario" not in found:
-        raise BadInput("scenario must be given, got none")
-    settings_table(found, "set")
+    for key, value in found.items():
+        try:
+            _check_point(key, value)
+            check_keys([key], ("scenario", "version", *names, "set"))
+        except BadInput as error:
+            raise _at(path, text, key, error) from error
     ours = version("lazynuma")
     if found.get("version", ours) != ours:
         warn(
-            f"{options.scenario} was written by lazynuma {found['version']}, this is"
-            f" {ours}: results may differ"
+            f"{path} was written by lazynuma {found['version']}, this is {ours}:"
+            " results may differ"
+        )
+
+
+def _check_point(key: str, value: Any) -> None:
+    if key in ("grid", "zip") or key == "seeds" and isinstance(value, list):
+        raise BadInput(
+            f"run must have one point, got {key} of a sweep (lazynuma sweep FILE -o"
+            " DIR runs it)"
         )
 
 
@@ -198,8 +208,9 @@ def _text(
 
     folder = path.absolute().parent
     costs = read_costs(options.costs) if options.costs is not None else {}
-    table = {f"cost.{name}": value for name, value in costs.items()} | settings
-    top = {"scenario": _scenario(module, options.scenario, folder)}
+    table: dict[str, Any] = {f"cost.{name}": value for name, value in costs.items()}
+    table |= settings
+    top: dict[str, Any] = {"scenario": _scenario(module, options.scenario, folder)}
     top |= {"version": version("lazynuma")} | _changed(options)
     pairs = {key: _relative(key, value, folder) for key, value in table.items()}
     return "\n".join(

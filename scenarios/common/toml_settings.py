@@ -7,7 +7,7 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ def read_toml(path: Path, what: str) -> tuple[dict[str, Any], str]:
         raise BadInput(f"{what} must be TOML, got {error}") from error
 
 
-def check_keys(found: Mapping[str, Any], known: tuple[str, ...]) -> None:
+def check_keys(found: Iterable[str], known: tuple[str, ...]) -> None:
     """Raise BadInput for a key that is not known."""
     for key in found:
         if key not in known:
@@ -80,7 +80,7 @@ def line_of(text: str, key: str) -> int:
     parts = key.split(".")
     for first in range(len(parts)):
         name = re.escape(".".join(parts[first:]))
-        found = re.search(rf"""^[ \t]*["']?{name}["']?[ \t]*=""", text, re.M)
+        found = re.search(rf"""^[ \t]*\[?["']?{name}["']?[ \t]*[]=]""", text, re.M)
         if found:
             return text.count("\n", 0, found.start()) + 1
     return 0

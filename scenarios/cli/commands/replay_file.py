@@ -5,7 +5,8 @@ import json
 from typing import Any, NoReturn
 
 from ....engine.errors import BadInput
-from ..execute import add_run_options, run_scenario, show, show_output
+from ..execute import add_run_options, run_and_show, show_output
+from ..leaving import check_leaving, lasting, leaving, say_finished
 from ..signals import Stop, interruptible
 
 #: Options that are for recorded traces only.
@@ -67,8 +68,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace) -> None:
     """Run the trace or the script, and print its table or its records."""
+    check_leaving(options)
     if options.file.endswith(".mm"):
-        interruptible(_play, options)
+        _play_script(options)
         return
     if options.profile:
         raise BadInput(
@@ -90,8 +92,17 @@ def _replay_trace(options: argparse.Namespace) -> None:
     if options.machine:
         one, *more = options.machine
         settings["machines" if more else "machine"] = options.machine if more else one
-    study, rows = interruptible(run_scenario, replay, settings, options)
-    show(study, rows, options)
+    run_and_show(replay, settings, options)
+
+
+def _play_script(options: argparse.Namespace) -> None:
+    from ....engine.running.checkpoints import Finished
+
+    try:
+        with leaving(options):
+            interruptible(_play, options)
+    except Finished:
+        say_finished(options)
 
 
 def _play(stop: Stop, options: argparse.Namespace) -> None:
@@ -107,13 +118,13 @@ def _play(stop: Stop, options: argparse.Namespace) -> None:
     def print_record(record: dict[str, Any]) -> None:
         print(json.dumps(record) if options.json else readable(record), flush=True)
 
-    check_output(options.output, options.force)
+    check_output(options.output, options.force or options.resume)
     text = read_text(options.file)
     place = machine(_one_machine(options.machine)) if options.machine else None
     question = study(text, profile, print_record, place)
     run_study(
         question,
-        output=options.output,
+        output=lasting(options, None) or options.output,
         force=options.force,
         seed=options.seed,
         provenance={"command": options.line} | provenance(question, text, options.file),

@@ -7,8 +7,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ..execute import add_run_options, prepare, run_prepared, show, threads_of
+from ..execute import add_run_options, prepare, run_and_show, threads_of
 from ..find import find_scenario
+from ..leaving import check_leaving
 from ..parameters_text import explained
 from ..run_file import given_settings, is_run_file, save_run, scenario_of, with_file
 from ..signals import Stop, interruptible
@@ -76,26 +77,30 @@ def execute(options: argparse.Namespace) -> None:
     """Find the scenario, run it and print its table."""
     if is_run_file(options.scenario):
         options = with_file(options)
+    check_leaving(options)
     module = find_scenario(options.scenario)
-    interruptible(_run, module, given_settings(options), options)
+    settings = given_settings(options)
+    if options.save_config is not None or options.dry_run:
+        interruptible(_plan, module, settings, options)
+    if not options.dry_run:
+        run_and_show(module, settings, options)
 
 
-def _run(
+def _plan(
     stop: Stop,
     module: ModuleType,
     settings: Mapping[str, Any],
     options: argparse.Namespace,
 ) -> None:
-    """Save the run if that is asked; run it, or say what it takes."""
+    """Save what is to be run, or say what it takes; BadInput if it cannot be."""
+    from ....engine.study.host_limits import check_memory
+    from ..needs import needs_of
+
     run = prepare(module, settings, options)
     if options.save_config is not None:
         save_run(Path(options.save_config), module, settings, options)
     if not options.dry_run:
-        show(*run_prepared(stop, run, options), options)
         return
-    from ....engine.study.host_limits import check_memory
-    from ..needs import needs_of
-
     needs = needs_of(run, options, threads_of(options))
     print(json.dumps(needs.described()) if options.json else needs.text(options.output))
     check_memory(run.study)
