@@ -89,7 +89,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         type=_integer(1, 1024),
         metavar="N",
         help="threads of a process; they change no result (default: the usable CPUs,"
-        f" {threads_of_host()}, shared by the jobs; 1 with --dask)",
+        " shared by the jobs; 1 with --dask)",
     )
 
 
@@ -185,7 +185,7 @@ def run_scenario(
             provenance={
                 "command": options.line,
                 "scenario": Path(str(module.__file__)).stem,
-                "parameters": json.dumps(given.described(), default=str),
+                "parameters": given.as_json(),
             },
             progress=progress,
             opened=stop.opened,

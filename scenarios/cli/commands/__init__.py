@@ -20,12 +20,14 @@ from ....engine.errors import BadInput, Later
 from ....kernels.jit.compiling import compiled
 from .. import streams
 from ..compile_notice import CompileNotice
+from ..completing import complete
 from ..say import fail, report, voice, warn
 from . import (
     list_scenarios,
     measure_costs,
     replay_file,
     run_scenario,
+    shell_completion,
     show_info,
     sweep_points,
     warm_cache,
@@ -40,6 +42,7 @@ COMMANDS = (
     ("info", show_info, "show what the file of a run holds"),
     ("warm", warm_cache, "compile all kernels ahead, once for a kind of node"),
     ("calibrate", measure_costs, "measure what memory operations cost on this machine"),
+    ("completion", shell_completion, "let bash or zsh complete what is typed"),
 )
 #: Exit status of what goes on with the same command (EX_TEMPFAIL).
 LATER = 75
@@ -54,6 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else list(argv)
     debug = "--debug" in arguments
     try:
+        complete(parser_of_all)
         streams.prepare()
         options = parse(arguments)
         voice.level = options.verbose - options.quiet
