@@ -1,6 +1,6 @@
 """Run the notebooks of ``docs/examples`` and keep what they show.
 
-    python docs/notebooks.py
+python docs/notebooks.py
 """
 
 import tempfile

@@ -18,7 +18,7 @@ from .json_rows import json_rows
 from .leaving import add_leaving_options, lasting, leaving, say_finished
 from .progress import Progress
 from .rebuild import again, origin
-from .say import detail, located, note, own_place
+from .say import detail, located, note, own_place, voice
 from .signals import Stop, Stopped, interruptible
 
 T = TypeVar("T")
@@ -167,9 +167,12 @@ def run_scenario(
     options   those of ``add_run_options``, and ``line``: the command line
     """
     from ...engine.run import run_study
+    from ...kernels.jit.compiling import compiled
 
     given, costs, study = prepare(module, settings, options)
-    detail(f"{options.jobs} at once, threads of each: {threads_of(options)}")
+    begin = time.monotonic()
+    if voice.level > 0:
+        _say_how(options)
     seeds = range(options.seed, options.seed + options.seeds)
     with (
         closing(Progress(study, stop.check, seeds)) as progress,
@@ -193,7 +196,21 @@ def run_scenario(
             jobs=executor or options.jobs,
             make=partial(again, origin(module), settings),
         )
+    detail(
+        f"compiled {compiled.kernels} kernels in {compiled.seconds:.2f} s;"
+        f" {time.monotonic() - begin:.2f} s in all"
+    )
     return study, rows
+
+
+def _say_how(options: argparse.Namespace) -> None:
+    """Say what a run is run with."""
+    from ...kernels.jit.cache_dir import trusted_dir
+
+    detail(
+        f"{options.jobs} at once, threads of each: {threads_of(options)},"
+        f" kernels in {trusted_dir()}"
+    )
 
 
 def _executor(

@@ -9,7 +9,7 @@ descriptions of a machine lie beside the file; the output lies where one works.
 import argparse
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
@@ -67,13 +67,12 @@ def with_file(options: argparse.Namespace) -> argparse.Namespace:
     found, text, scenario = _read(path)
     _check(found, options, path, text)
     detail(f"read {path}")
-    own = {key: _argument(key, found[key], path.parent) for key in _of(found, options)}
+    own = _options(found, options, path, text)
     table = settings_table(found, "set")
     if options.costs is not None:  # in place of the file's
         own.pop("costs", None)
         table = {k: value for k, value in table.items() if not k.startswith("cost.")}
     pairs = {key: _pair(key, value, path.parent) for key, value in table.items()}
-    _try_each(own, options.again, path, text)
     both = options.again([*own.values(), *pairs.values()])
     both.scenario = scenario
     _try_settings(find_scenario(scenario), pairs, both, path, text)
@@ -107,9 +106,20 @@ def _check_point(key: str, value: Any) -> None:
         )
 
 
-def _of(found: Mapping[str, Any], options: argparse.Namespace) -> list[str]:
-    """Return the options that a file gives; a switch that is off is none."""
-    return [key for key in _READ if key in found and found[key] is not False]
+def _options(
+    found: Mapping[str, Any], options: argparse.Namespace, path: Path, text: str
+) -> dict[str, str]:
+    """Return an argument for each option of a file, tried; a switch off is none."""
+    own = {}
+    for key in _READ:
+        if key not in found or found[key] is False:
+            continue
+        try:
+            own[key] = _argument(key, found[key], path.parent)
+            options.again([own[key]])
+        except BadInput as error:
+            raise _at(path, text, key, error) from error
+    return own
 
 
 def _argument(key: str, value: Any, folder: Path) -> str:
@@ -131,15 +141,6 @@ def _pair(key: str, value: Any, folder: Path) -> str:
     else:
         text = toml_value(value)
     return f"--set={key}={text}"
-
-
-def _try_each(own: Mapping[str, str], again: Callable, path: Path, text: str) -> None:
-    """Raise BadInput with its line for an option that is refused."""
-    for key, argument in own.items():
-        try:
-            again([argument])
-        except BadInput as error:
-            raise _at(path, text, key, error) from error
 
 
 def _try_settings(
