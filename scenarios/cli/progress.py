@@ -1,5 +1,7 @@
 """What a run says while it goes on: a bar on a screen, lines in a log."""
 
+import os
+import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -7,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ...engine.study.figures import count, seconds
 from ...engine.study.study import Name, label
 from ...kernels.jit.compiling import Compiling, compiled
+from ..common.table import WIDTH
 from .compile_notice import text
 from .say import detail, note, on_screen
 
@@ -18,7 +21,17 @@ _HEARTBEAT_S = 10
 #: or not even that in a longer time: at its beginning it loads kernels.
 _SEEN_S, _SEEN_SHARE, _SLOW_S = 1.0, 0.01, 5.0
 _BAR = "{desc}{percentage:3.0f}%|{bar}| {elapsed}{postfix}"
+#: Of a screen that says nothing: tqdm would print no bar.
+_SIZE = {"ncols": WIDTH, "nrows": 24}
 _NO_BAR = "{desc}{n_fmt} accesses, {elapsed}{postfix}"
+
+
+def _knows_its_size() -> bool:
+    """Whether stderr is not a screen which does not say how large it is."""
+    try:
+        return min(os.get_terminal_size(sys.stderr.fileno())) > 0
+    except (OSError, ValueError, AttributeError):
+        return True
 
 
 class _Run:
@@ -70,7 +83,7 @@ class Progress:
         self.bar = (make_bar or tqdm)(
             total=self.total or None,  # a trace does not say how long it is
             unit_scale=True,
-            dynamic_ncols=True,
+            **({"dynamic_ncols": True} if _knows_its_size() else _SIZE),
             bar_format=_BAR if self.total else _NO_BAR,
             disable=make_bar is None and not on_screen(),
         )

@@ -19,6 +19,7 @@ from ...engine.errors import BadInput
 from ..common.toml_settings import (
     check_keys,
     line_of,
+    path_of,
     read_toml,
     scenario_beside,
     settings_table,
@@ -34,7 +35,7 @@ _READ = (*_SAVED, "costs", "checkpoint_every", "max_time")
 #: Settings whose value is a path, if there is such a file.
 _PATHS = ("machine", "machine.name", "machine.hmat", "machine.mlc")
 _HEAD = """\
-# lazynuma run {name} runs this again; options and --set override what is here.
+# lazynuma run FILE.toml runs this again; options and --set override what is here.
 """
 
 
@@ -129,15 +130,18 @@ def _argument(key: str, value: Any, folder: Path) -> str:
     if not isinstance(value, str | int | float) or value == "":
         raise BadInput(f"{key} must be one value, got {value!r}")
     if key == "costs":
-        value = os.path.normpath(folder / str(value))
+        value = os.path.normpath(folder / path_of(str(value)))
+    if key == "output":
+        value = path_of(str(value))
     return f"-o{value}" if key == "output" else f"--{key.replace('_', '-')}={value}"
 
 
 def _pair(key: str, value: Any, folder: Path) -> str:
     """Return a setting of a file as an argument."""
     if isinstance(value, str):
-        beside = key in _PATHS and (folder / value).is_file()
-        text = os.path.normpath(folder / value) if beside else value
+        beside = folder / path_of(value)
+        is_path = key in _PATHS and beside.is_file()
+        text = os.path.normpath(beside) if is_path else value
     else:
         text = toml_value(value)
     return f"--set={key}={text}"
@@ -216,7 +220,7 @@ def _text(
     pairs = {key: _relative(key, value, folder) for key, value in table.items()}
     return "\n".join(
         [
-            _HEAD.format(name=path.name) + _lines(top),
+            _HEAD + _lines(top),
             "",
             "[set]",
             *([_lines(pairs)] if pairs else []),

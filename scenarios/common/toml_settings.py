@@ -42,8 +42,13 @@ def scenario_beside(scenario: Any, folder: Path) -> str:
     if not isinstance(scenario, str):
         raise BadInput(f"scenario must be a name or a FILE.py, got {scenario!r}")
     if scenario.endswith(".py") and not os.path.isabs(scenario):
-        return str((folder / scenario).resolve())
+        return str((folder / path_of(scenario)).resolve())
     return scenario
+
+
+def path_of(text: str) -> str:
+    """Return a path in a file of UTF-8 as this process names it, in any locale."""
+    return os.fsdecode(text.encode())
 
 
 def settings_table(found: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -110,5 +115,9 @@ def _item(value: Any) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Return a basic string of TOML."""
+    """Return a basic string of TOML; BadInput for bytes that are no UTF-8."""
+    try:
+        text = text.encode(errors="surrogateescape").decode()
+    except UnicodeDecodeError as error:
+        raise BadInput(f"a file of UTF-8 must be able to hold {text!r}") from error
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

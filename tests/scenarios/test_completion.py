@@ -51,7 +51,7 @@ def offered(typed):
         ("lazynuma run mechanisms --save", {"--save-config"}),
         ("lazynuma run mechanisms --set eager", {"eager_by="}),
         ("lazynuma run mechanisms --set thp.en", {"thp.enabled="}),
-        ("lazynuma run mechanisms --set snap", {"snapshots="}),
+        ("lazynuma run mechanisms --set eager_by=o", {"one"}),
         ("lazynuma run mechanisms --set cost.swap_in", {"cost.swap_in_ns="}),
         ("lazynuma run mechanisms --set eager_by=", {"one", "each"}),
         ("lazynuma run mechanisms --set thp=", {"never", "madvise", "always"}),
