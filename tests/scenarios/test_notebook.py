@@ -12,7 +12,7 @@ import pytest
 
 import lazynuma
 from common.studies import study_of
-from lazynuma.engine import run_study
+from lazynuma.engine import preset, run_study
 from lazynuma.engine.output.reader import RunFile, RunState
 from lazynuma.engine.study.study_rows import Rows
 from lazynuma.scenarios.cli import from_python, progress
@@ -62,6 +62,14 @@ def test_everything_in_it_is_escaped():
 
 def test_no_rows_are_shown_as_the_question():
     assert Rows(study_of("a"), [])._repr_html_() == "<p>Does it run?</p>"
+
+
+def test_a_study_and_a_machine_are_shown_in_short():
+    html = replace(study_of("<a>", "b"), question="A & B?")._repr_html_()
+    assert "A &amp; B?" in html and "<li>&lt;a&gt;</li><li>b</li>" in html
+    html = replace(preset("2s", 8 << 30), name="<2s>")._repr_html_()
+    assert "&lt;2s&gt;" in html and html.count("<tr>") == 3
+    assert re.search(r"<td>0</td><td>\d+</td><td>4 GiB</td><td>0</td>", html)
 
 
 # --- lazynuma.run ---------------------------------------------------------------------
