@@ -4,13 +4,15 @@
 when the run goes on.  A unit that has ended keeps there what it came to.
 """
 
+import fcntl
 import hashlib
 import json
 import os
 import shutil
+import time
 import uuid
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,7 +31,9 @@ from .lasting import Lasting, When
 from .run_variant import Outcome, outcome_of
 from .unit import Unit
 
-_FOLDER, _ABOUT = ".checkpoint", "run.json"
+_FOLDER, _ABOUT, _BUSY = ".checkpoint", "run.json", ".busy"
+#: How long a worker may take to see that the process which waited for it has gone.
+_PATIENCE_S = 30
 #: The root attribute that says to which run a file belongs, and how often it went on.
 RUN_ID, RESUMED = "run_id", "resumed"
 
@@ -40,6 +44,42 @@ class KeeperOrder(NamedTuple):
     path: Path
     identity: dict[str, str]
     every_s: float | None
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Have a unit's checkpoint for this process: others wait until it is over."""
+    descriptor = os.open(path.with_suffix(_BUSY), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _wait_for_others(folder: Path) -> None:
+    """Wait until no worker of a run that was killed is at work on a checkpoint.
+
+    Raises BadInput if one still is after ``_PATIENCE_S``.
+    """
+    end = time.monotonic() + _PATIENCE_S
+    for path in sorted(folder.glob(f"*{_BUSY}")):
+        with path.open("r+b") as file:
+            while not _is_free(file.fileno()):
+                if time.monotonic() > end:
+                    raise BadInput(f"checkpoint must not be in use, got {path}")
+                time.sleep(0.02)
+
+
+def _is_free(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
 
 
 class Finished(Exception):
@@ -141,6 +181,7 @@ class Checkpoints:
         """Copy into a new file the rows that are known; ``seed`` is the first one."""
         if not self.resumes:
             return
+        _wait_for_others(self.folder)
         units = [Unit(i, seed, keeps=True) for i in range(len(study.variants))]
         kept = [self.keeper(unit).rows for unit in units]
         with RunFile(self.path, alive=False) as old:

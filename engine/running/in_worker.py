@@ -24,7 +24,7 @@ from ..checkpoint.keeper import Keeper, Suspended
 from ..errors import BadInput, SimulationError
 from ..study.host_limits import check_fits
 from ..study.study import Study
-from .checkpoints import KeeperOrder
+from .checkpoints import KeeperOrder, held
 from .lasting import When
 from .line import Address, call, cut
 from .row_observer import RowObserver
@@ -125,8 +125,9 @@ class _Worker:
         observer = RowObserver(put, self._progress)
         if order.keeper is None:
             return run_variant(study, variant, setup, observer)
-        keeper = self._keeper(order.keeper)
-        return run_kept(study, variant, setup, observer, keeper)
+        with held(order.keeper.path):
+            keeper = self._keeper(order.keeper)
+            return run_kept(study, variant, setup, observer, keeper)
 
     def _keeper(self, order: KeeperOrder) -> Keeper:
         when = When(order.every_s, self._leave.is_set)
