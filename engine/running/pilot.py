@@ -24,12 +24,12 @@ _DOUBT = 2.0
 class Pace(NamedTuple):
     """What was seen of the variants of a study, by their names.
 
-    rates    accesses a second, of those that were ended
-    seconds  wall time, of those that came to their end in a moment
+    rates  accesses a second, of those that were ended
+    ended  (wall seconds, accesses expected), of those that ended in a moment
     """
 
     rates: dict[Name, float]
-    seconds: dict[Name, float]
+    ended: dict[Name, tuple[float, int]]
 
 
 class _Enough(BaseException):
@@ -69,7 +69,8 @@ def _see(study: Study, variant: Variant, setup: Setup, pace: Pace) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             run_variant(study, variant, setup, RowObserver(None, moment.progress))
-        pace.seconds[variant.name] = time.perf_counter() - begin
+        took = time.perf_counter() - begin
+        pace.ended[variant.name] = took, variant.accesses
     except _Enough:
         if moment.served:
             pace.rates[variant.name] = moment.rate
@@ -117,8 +118,10 @@ def time_needed(study: Study, pace: Pace | None) -> tuple[float, float] | None:
 
 
 def _variant_time(variant: Variant, pace: Pace | None) -> tuple[float, float] | None:
-    if pace is not None and variant.name in pace.seconds:
-        return pace.seconds[variant.name] / _DOUBT, pace.seconds[variant.name] * _DOUBT
+    if pace is not None and variant.name in pace.ended:
+        took, accesses = pace.ended[variant.name]
+        took *= variant.accesses / accesses if accesses else 1
+        return took / _DOUBT, took * _DOUBT
     if not variant.accesses:
         return None
     slow, fast = KNOWN_RATES

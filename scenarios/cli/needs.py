@@ -2,13 +2,15 @@
 
 import argparse
 import textwrap
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from ...engine.errors import printable
-from ...engine.running.pilot import KNOWN_RATES, Pace, measured_pace, time_needed
+from ...engine.running.pilot import KNOWN_RATES, Pace, measured_pace
+from ...engine.running.pilot import time_needed as time_needed
 from ...engine.running.run_variant import Setup
-from ...engine.settings.costs import uncertain_costs
+from ...engine.settings.costs import Costs, uncertain_costs
 from ...engine.settings.sizes import format_size
 from ...engine.study.figures import count, seconds
 from ...engine.study.host_limits import (
@@ -19,6 +21,9 @@ from ...engine.study.host_limits import (
 from ...engine.study.study import Study, scales
 from ..common.table import WIDTH
 from .execute import Prepared
+
+#: Least and most seconds, None if they are not known.
+Times = tuple[float, float] | None
 
 _INDENT = " " * 12
 
@@ -44,7 +49,7 @@ class Needs:
     memory: int
     available: int
     accesses: int
-    seconds: tuple[float, float] | None
+    seconds: Times
     measured: bool
 
     def described(self) -> dict[str, Any]:
@@ -60,7 +65,7 @@ class Needs:
             "memory": f"{format_size(self.memory)}, of {format_size(self.available)}"
             " that this host has free",
             "accesses": count(self.accesses) if self.accesses else "not known before",
-            "time": f"{_span(self.seconds)}{self._by()}",
+            "time": f"{span(self.seconds)}{self._by()}",
         }
         if output is not None:
             rows["file"] = printable(output)
@@ -86,10 +91,7 @@ def needs_of(run: Prepared, options: argparse.Namespace, threads: int) -> Needs:
     sizes = sorted((memory_needed(one) for one in variants), reverse=True)
     sizes = sorted(sizes * options.seeds, reverse=True)[:jobs]
     available = int(memory_available())
-    pace = None
-    if sizes[0] <= available:
-        setup = Setup(options.seed, threads, run.costs)
-        pace = measured_pace(study, setup)
+    pace = pace_of(study, run.costs, threads, options.seed)
     machines = (one.machine for one in variants)
     kinds = ((len(m.memory), sum(m.cpus), sum(m.memory)) for m in machines)
     known = all(one.accesses for one in variants)
@@ -108,9 +110,24 @@ def needs_of(run: Prepared, options: argparse.Namespace, threads: int) -> Needs:
     )
 
 
+def pace_of(study: Study, costs: Costs, threads: int, seed: int) -> Pace | None:
+    """Return the pace of a study on this host, None if it does not fit."""
+    if max(map(memory_needed, study.variants)) > memory_available():
+        return None
+    return measured_pace(study, Setup(seed, threads, costs))
+
+
+def sum_of(times: Sequence[Times]) -> Times:
+    """Return the time of all, None if one is not known."""
+    known = [time for time in times if time is not None]
+    if len(known) < len(times):
+        return None
+    return sum(low for low, _ in known), sum(high for _, high in known)
+
+
 def _seconds(
     study: Study, pace: Pace | None, options: argparse.Namespace, jobs: int
-) -> tuple[float, float] | None:
+) -> Times:
     """Return the least and the most time of all runs, side by side or not."""
     once = time_needed(study, pace)
     if once is None:
@@ -130,7 +147,8 @@ def _threads(number: int) -> str:
     return "1 thread" if number == 1 else f"{number} threads"
 
 
-def _span(times: tuple[float, float] | None) -> str:
+def span(times: Times) -> str:
+    """Return the least and the most time for people."""
     if times is None:
         return "not known before"
     low, high = (seconds(time * 1e9) for time in times)

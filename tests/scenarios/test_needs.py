@@ -116,15 +116,20 @@ def test_a_variant_without_end_is_ended_and_its_rate_known():
     begin = time.monotonic()
     pace = measured_pace(of(10**10, steps=busy), Setup())
     assert time.monotonic() - begin < 60  # of hours
-    assert pace.seconds == {} and pace.rates.keys() == {"a", "b"}
+    assert pace.ended == {} and pace.rates.keys() == {"a", "b"}
     assert all(1e4 < rate < 1e10 for rate in pace.rates.values())
 
 
 def test_a_variant_that_ends_has_its_time():
     pace = measured_pace(study_of("a"), Setup())
-    assert pace.rates == {} and pace.seconds.keys() == {"a"}
+    assert pace.rates == {} and pace.ended.keys() == {"a"}
     low, high = time_needed(study_of("a"), pace)
-    assert low < pace.seconds["a"] < high
+    assert low < pace.ended["a"][0] < high
+
+
+def test_a_study_of_ten_times_the_accesses_takes_ten_times_as_long():
+    pace = Pace({}, {"a": (3.0, 100), "b": (1.0, 100)})
+    assert time_needed(of(1000), pace) == pytest.approx((20, 80))
 
 
 def test_a_variant_that_fails_has_no_part():
