@@ -87,12 +87,12 @@ def _packed(title: str, values: Mapping[str, Any]) -> str:
     return f"{title}\n{_wrapped('  ', words, '')}" if words else ""
 
 
-def _typed(value: Any) -> str:
+def as_typed(value: Any) -> str:
     """Return a value as it would be typed."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list):
-        return ",".join(map(_typed, value)) or "none"
+        return ",".join(map(as_typed, value)) or "none"
     return str(value)
 
 
@@ -101,7 +101,7 @@ def _sized(name: str, value: Any) -> str:
     is_size = any(part in name for part in _SIZES) and isinstance(value, int)
     if is_size and value >= MIB and value % MIB == 0:
         return format_size(value).replace(" ", "")
-    return _typed(value)
+    return as_typed(value)
 
 
 def _settings(settings: Mapping[str, Any]) -> str:
@@ -109,10 +109,10 @@ def _settings(settings: Mapping[str, Any]) -> str:
     if not settings:
         return ""
     default = flat(asdict(Settings()))
-    plain = {key: _typed(_listed(value)) for key, value in default.items()}
+    plain = {key: as_typed(_listed(value)) for key, value in default.items()}
 
     def changed(values: Mapping[str, Any]) -> dict[str, Any]:
-        return {k: v for k, v in values.items() if plain.get(k) != _typed(v)}
+        return {k: v for k, v in values.items() if plain.get(k) != as_typed(v)}
 
     parts = [
         _packed("settings (all others are the defaults)", changed(settings["common"]))

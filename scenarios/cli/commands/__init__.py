@@ -22,6 +22,7 @@ from .. import streams
 from ..compile_notice import CompileNotice
 from ..say import fail, report, warn
 from . import (
+    collect_runs,
     list_scenarios,
     measure_costs,
     replay_file,
@@ -37,6 +38,7 @@ COMMANDS = (
     ("scenarios", list_scenarios, "list the scenarios and their parameters"),
     ("replay", replay_file, "run a recorded trace or a memory script"),
     ("sweep", sweep_points, "run many points of a scenario, each into a file"),
+    ("collect", collect_runs, "put many runs into one dataset"),
     ("info", show_info, "show what the file of a run holds"),
     ("warm", warm_cache, "compile all kernels ahead, once for a kind of node"),
     ("calibrate", measure_costs, "measure what memory operations cost on this machine"),
