@@ -31,14 +31,15 @@ def describe(path: str | os.PathLike) -> dict[str, Any]:
     """
     with RunFile(path) as file:
         try:
-            return _safe(_described(file))
+            return safe(described(file))
         except BadInput:
             raise
         except HDF5_ERRORS as error:
             raise damaged(file.path) from error
 
 
-def _described(file: RunFile) -> dict[str, Any]:
+def described(file: RunFile) -> dict[str, Any]:
+    """Return what ``describe`` does of a file that is open."""
     attributes = file.attributes
     return {
         "file": str(file.path),
@@ -60,12 +61,12 @@ def _described(file: RunFile) -> dict[str, Any]:
     }
 
 
-def _safe(value: Any) -> Any:
+def safe(value: Any) -> Any:
     """Return plain data whose texts have no control characters."""
     if isinstance(value, dict):
-        return {printable(key): _safe(one) for key, one in value.items()}
+        return {printable(key): safe(one) for key, one in value.items()}
     if isinstance(value, list):
-        return [_safe(one) for one in value]
+        return [safe(one) for one in value]
     return printable(value) if isinstance(value, str) else value
 
 
@@ -118,7 +119,7 @@ def _rows(file: RunFile) -> list[dict[str, Any]]:
         row["ended"] = not math.isnan(runs[i])
         for name, values in columns.items():
             own = values.reshape(len(variants), -1)[i].tolist()
-            row[name] = _by(reasons, own) if len(own) > 1 else _plain(own[0])
+            row[name] = _by(reasons, own) if len(own) > 1 else plain(own[0])
         row["time_by_cause"] = {name: int(time[i]) for name, time in times.items()}
         rows.append(row)
     return rows
@@ -143,10 +144,10 @@ def _json(value: Any) -> Any:
 
 
 def _by(reasons: Sequence[str], values: Sequence[float]) -> dict[str, Any]:
-    return dict(zip(reasons, map(_plain, values), strict=True))
+    return dict(zip(reasons, map(plain, values), strict=True))
 
 
-def _plain(value: float) -> float | None:
+def plain(value: float) -> float | None:
     """Return a value of the summary; None if it was not written, or is none."""
     return None if value == -1 or math.isnan(value) else value
 

@@ -220,6 +220,12 @@ class RunFile:
         return Table(self._file["summary"])
 
     @property
+    def replicas(self) -> Table | None:
+        """What each seed gave, if there were several."""
+        there = "replicas" in self._file
+        return Table(self._file["replicas"]) if there else None
+
+    @property
     def run(self) -> Table:
         """State and progress: scalars."""
         return Table(self._file["run"])

@@ -21,7 +21,7 @@ _STEP = 16 << 20
 class At(Protocol):
     """Says which file is read from now on, and how long that may take."""
 
-    def __call__(self, path: str, limit_s: int | None = None) -> None: ...
+    def __call__(self, path: str, limit_s: int | None = None, /) -> None: ...
 
 
 def limit(path: str) -> int:

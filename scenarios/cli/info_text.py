@@ -65,10 +65,10 @@ def _head(found: Mapping[str, Any]) -> str:
             lines += [f"{name:<12}{text[0] if text else ''}".rstrip()]
             lines += [indent + line for line in text[1:]]
     tables = [f"{count(rows)} {name}" for name, rows in found["tables"].items()]
-    return "\n".join([*lines, _wrapped(f"{'rows':<12}", tables, ", ")])
+    return "\n".join([*lines, wrapped(f"{'rows':<12}", tables, ", ")])
 
 
-def _wrapped(head: str, words: Sequence[str], between: str) -> str:
+def wrapped(head: str, words: Sequence[str], between: str) -> str:
     """Return words on lines that fit, the first one after ``head``."""
     lines, line = [], head
     for i, word in enumerate(words):
@@ -83,8 +83,8 @@ def _wrapped(head: str, words: Sequence[str], between: str) -> str:
 
 def _packed(title: str, values: Mapping[str, Any]) -> str:
     """Return settings as ``name=value``, many on a line."""
-    words = [f"{name}={_sized(name, value)}" for name, value in values.items()]
-    return f"{title}\n{_wrapped('  ', words, '')}" if words else ""
+    words = [f"{name}={sized(name, value)}" for name, value in values.items()]
+    return f"{title}\n{wrapped('  ', words, '')}" if words else ""
 
 
 def as_typed(value: Any) -> str:
@@ -96,7 +96,7 @@ def as_typed(value: Any) -> str:
     return str(value)
 
 
-def _sized(name: str, value: Any) -> str:
+def sized(name: str, value: Any) -> str:
     """Return a value as it would be typed; whole MiB of a size with their unit."""
     is_size = any(part in name for part in _SIZES) and isinstance(value, int)
     if is_size and value >= MIB and value % MIB == 0:
@@ -139,7 +139,7 @@ def _costs(costs: Mapping[str, Any]) -> str:
         if name in known and value != known[name].default:
             word += f" (default {known[name].default})"
         words.append(word.rstrip())
-    return f"costs\n{_wrapped('  ', words, ',')}" if words else ""
+    return f"costs\n{wrapped('  ', words, ',')}" if words else ""
 
 
 # --- one column for each variant ------------------------------------------------------

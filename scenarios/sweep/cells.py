@@ -91,7 +91,7 @@ def _of_files(paths: Sequence[str], reading: Reading) -> Cells:
     return Cells(cells, varied, 0 if is_full else len(varied))
 
 
-def _settings(attributes: Mapping[str, Any]) -> dict[str, Any]:
+def _settings(attributes: Mapping[Any, Any]) -> dict[str, Any]:
     """Return all that was set of a run, by full names."""
     common = attributes.get("settings", {}).get("common", {})
     costs = {f"cost.{key}": of for key, of in attributes.get("costs", {}).items()}

@@ -172,12 +172,13 @@ def _put_together(
             name: [own[name][one] for one in part[name].values.tolist()]
             for name in map(str, part.dims)
         }
-        for name, of in part.data_vars.items():
+        for name, of in ((str(key), part[key]) for key in part.data_vars):
+            axes_of = tuple(map(str, of.dims))
             if name not in arrays:
-                shape = outer + tuple(len(own[axis]) for axis in of.dims)
-                arrays[name] = (of.dims, np.full(shape, np.nan), of.attrs)
+                shape = outer + tuple(len(own[axis]) for axis in axes_of)
+                arrays[name] = (axes_of, np.full(shape, np.nan), of.attrs)
             cell = arrays[name][1][place]
-            cell[np.ix_(*(at[axis] for axis in of.dims))] = of.values
+            cell[np.ix_(*(at[axis] for axis in axes_of))] = of.values
     called = _without_clash(axes, {*own, *arrays})
     dims = [called[name] for name in axes.sizes]
     coordinates = {
