@@ -84,6 +84,7 @@ def _work(work: Callable[[At], str], writing: int) -> NoReturn:
             signal.alarm(limit_s)
 
         text, refusal, trace = "", "", ""
+        at("what was given", LIMIT_S)
         try:
             text = work(at)
         except BadInput as error:

@@ -113,9 +113,10 @@ def value_key(value: Any) -> str:
 def _check_apart(cells: Iterable[Cell]) -> None:
     seen: dict[str, str] = {}
     for cell in cells:
-        other = seen.setdefault(value_key([cell.settings, cell.seed]), cell.name)
-        if other != cell.name:
+        key = value_key([cell.settings, cell.seed])
+        if key in seen:
             raise BadInput(
                 "files must differ in a setting or in the seed, got"
-                f" {other} and {cell.name}"
+                f" {seen[key]} and {cell.name}"
             )
+        seen[key] = cell.name

@@ -23,10 +23,13 @@ _ATTRIBUTES = ("title", "scenario", "software", "softwareVersion", "Conventions"
 
 
 class _Axes(NamedTuple):
-    """The dimensions that runs make, and their coordinates by (dimension, values)."""
+    """The dimensions that runs make, and what each run's place is.
+
+    coordinates  (dimension, values, name of the setting) by name
+    """
 
     sizes: dict[str, int]
-    coordinates: dict[str, tuple[str, list[Any]]]
+    coordinates: dict[str, tuple[str, list[Any], str]]
     places: list[tuple[int, ...]]
 
 
@@ -75,10 +78,11 @@ def _axes(cells: Cells) -> _Axes:
         name: [order[name].index(value_key(one)) for one in of]
         for name, of in whole.items()
     }
-    coordinates = {"seed": ("seed", _first(number["seed"], whole["seed"]))}
-    for i, name in enumerate(names):
+    seeds = _first(number["seed"], whole["seed"])
+    coordinates = {"seed": ("seed", seeds, "seed of all draws")}
+    for i, (name, key) in enumerate(zip(names, cells.varied, strict=True)):
         axis = ZIP if zipped > 1 and i < zipped else name
-        coordinates[name] = (axis, _typed(_first(number[axis], axes[name])))
+        coordinates[name] = (axis, _typed(_first(number[axis], axes[name])), key)
     sizes = {name: len(keys) for name, keys in order.items()}
     return _Axes(sizes, coordinates, list(zip(*number.values(), strict=True)))
 
@@ -139,7 +143,7 @@ def _epochs(
 
     for name in wanted:
         if name not in rows:
-            raise BadInput(f"epochs must name variables of /epochs, got {name!r}")
+            raise BadInput(f"--epochs must name variables of /epochs, got {name!r}")
     names = [name for name in summary.dims if name != "reason"]
     at = [summary.indexes[name].get_indexer(rows[name].values) for name in names]
     count = [summary.sizes[name] for name in names]
@@ -182,8 +186,8 @@ def _put_together(
     called = _without_clash(axes, {*own, *arrays})
     dims = [called[name] for name in axes.sizes]
     coordinates = {
-        called[name]: (called[axis], values, {"long_name": name})
-        for name, (axis, values) in axes.coordinates.items()
+        called[name]: (called[axis], values, {"long_name": key})
+        for name, (axis, values, key) in axes.coordinates.items()
     }
     return xr.Dataset(
         {name: ((*dims, *of), *rest) for name, (of, *rest) in arrays.items()},

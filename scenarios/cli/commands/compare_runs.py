@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from ....engine.errors import BadInput
-from ..apart import At, apart_each
+from ..apart import At, apart_each, limit
 
 #: Exit status if results differ.
 DIFFER = 1
@@ -41,8 +41,7 @@ def execute(options: argparse.Namespace) -> int:
 def _files(a: str, b: str, as_json: bool, at: At) -> str:
     from ....engine.output.differences import differences
 
-    for path in (b, a):
-        at(path)
+    at(f"{a} or {b}", limit(a) + limit(b))
     return _said(differences(a, b), as_json)
 
 
