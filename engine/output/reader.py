@@ -221,9 +221,9 @@ class RunFile:
 
     @property
     def replicas(self) -> Table | None:
-        """What each seed gave, if there were several."""
-        there = "replicas" in self._file
-        return Table(self._file["replicas"]) if there else None
+        """The columns of ``summary`` for each seed, if there are several seeds."""
+        found = self._file.get("replicas")
+        return None if found is None else Table(found)
 
     @property
     def run(self) -> Table:

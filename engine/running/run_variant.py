@@ -58,6 +58,7 @@ def run_variant(
         _warn_of_snapshots(variant, simulation)
         found = {**simulation.summary(), **values}
         row = checked_row(study.columns, found, variant.steps)
+        row |= {name: found[name] for name in study.kept if name in found}
         note = note_of(study, simulation, found)
     compiled_s = compiled.seconds - compiled_s
     stages = {

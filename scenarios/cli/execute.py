@@ -2,24 +2,28 @@
 
 import argparse
 import json
-import os
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...engine.errors import BadInput, printable
+from ...engine.study.host_limits import threads_of_host
 from ..common.ratio_ranges import ratio_ranges
 from ..common.table import Row, legend, table
 from .json_rows import json_rows
 from .progress import Progress
+from .rebuild import again, origin
 from .say import fail, located, own_place
 from .signals import Stop, Stopped
 
 T = TypeVar("T")
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from ...engine.study.study import Study, Variant
 
 
@@ -56,12 +60,31 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         help="seed of all random draws (default: 1)",
     )
     parser.add_argument(
+        "--seeds",
+        type=_integer(1, 1000),
+        default=1,
+        metavar="K",
+        help="run with K seeds, from --seed on: medians, and their spread",
+    )
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument(
+        "--jobs",
+        type=_integer(1, 1024),
+        default=1,
+        metavar="N",
+        help="run variants side by side in N processes (default: 1)",
+    )
+    how.add_argument(
+        "--dask",
+        metavar="SCHEDULER.json",
+        help="run variants on a Dask cluster (pip install 'lazynuma[dask]')",
+    )
+    parser.add_argument(
         "--threads",
         type=_integer(1, 1024),
-        default=len(os.sched_getaffinity(0)),
         metavar="N",
-        help="threads of this machine; they change no result (default: %(default)s,"
-        " the usable CPUs)",
+        help="threads of a process; they change no result (default: the usable CPUs,"
+        f" {threads_of_host()}, shared by the jobs; 1 with --dask)",
     )
 
 
@@ -101,13 +124,17 @@ def run_scenario(
     measured = read_costs(options.costs) if options.costs is not None else {}
     costs = fill(Costs, measured | given.costs, "cost.")
     study = _handed(built, module, given)
-    with closing(Progress(study, stop.check)) as progress:
+    seeds = range(options.seed, options.seed + options.seeds)
+    with (
+        closing(Progress(study, stop.check, seeds)) as progress,
+        _executor(options) as executor,
+    ):
         rows = run_study(
             study,
             output=options.output,
             force=options.force,
-            seed=options.seed,
-            threads=options.threads,
+            seed=seeds,
+            threads=_threads(options),
             costs=costs,
             provenance={
                 "command": options.line,
@@ -117,8 +144,28 @@ def run_scenario(
             progress=progress,
             opened=stop.opened,
             uncertainty=_more_runs(progress, study, options),
+            jobs=executor or options.jobs,
+            make=partial(again, origin(module), settings),
         )
     return study, rows
+
+
+def _executor(
+    options: argparse.Namespace,
+) -> "AbstractContextManager[Executor | None]":
+    """Give the executor that the options ask for, None for processes of this host."""
+    if options.dask is None:
+        return nullcontext()
+    from ...engine.running.executors import dask
+
+    return dask(options.dask)
+
+
+def _threads(options: argparse.Namespace) -> int:
+    """Return the threads of each process."""
+    if options.threads is None and options.dask is not None:
+        return 1
+    return options.threads or threads_of_host(options.jobs)
 
 
 def _handed(make: Callable[..., T], *arguments: Any) -> T:

@@ -2,16 +2,11 @@
 
 import argparse
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any, NoReturn
 
 from ....engine.errors import BadInput
 from ..execute import add_run_options, run_scenario, show, show_output
-from ..json_rows import json_rows
 from ..signals import Stop, interruptible
-
-if TYPE_CHECKING:
-    from ....engine.study.study import Study
-    from ...common.table import Row
 
 #: Options that are for recorded traces only.
 _TRACE_OPTIONS = (
@@ -21,6 +16,7 @@ _TRACE_OPTIONS = (
     "maps",
     "set",
     "costs",
+    "dask",
 )
 
 
@@ -95,29 +91,7 @@ def _replay_trace(options: argparse.Namespace) -> None:
         one, *more = options.machine
         settings["machines" if more else "machine"] = options.machine if more else one
     study, rows = interruptible(run_scenario, replay, settings, options)
-    if options.json:
-        print(json.dumps(_json(study, rows)))
-    else:
-        show(study, rows, options)
-
-
-def _json(study: "Study", rows: list["Row"]) -> dict[str, Any]:
-    """Return the object of ``--json``; rows have the regions that ``--maps`` names."""
-    from ...recorded.compared import TraceStudy
-
-    found = json_rows(study, rows)
-    if isinstance(study, TraceStudy) and study.regions:
-        for row in found["rows"]:
-            row["regions"] = study.regions[_name(study, row)]
-    return found
-
-
-def _name(study: "Study", row: "Row") -> str | tuple[str, str]:
-    """Return the name of the variant that a row is of."""
-    if isinstance(study.dimension, str):
-        return row[study.dimension]
-    first, second = study.dimension
-    return row[first], row[second]
+    show(study, rows, options)
 
 
 def _play(stop: Stop, options: argparse.Namespace) -> None:
@@ -150,6 +124,13 @@ def _play(stop: Stop, options: argparse.Namespace) -> None:
         show_output(options)
 
 
+def _refuse(name: str, value: object) -> NoReturn:
+    raise BadInput(
+        f"--{name.replace('_', '-')} must be left out with a memory script (.mm), got"
+        f" {value!r}"
+    )
+
+
 def _one_machine(machines: list[str]) -> str:
     """Return the machine of a script; BadInput if there are several."""
     if len(machines) > 1:
@@ -166,10 +147,10 @@ def _script_profile(options: argparse.Namespace) -> str:
 
     for name in _TRACE_OPTIONS:
         if getattr(options, name):
-            raise BadInput(
-                f"--{name.replace('_', '-')} must be left out with a memory script"
-                f" (.mm), got {getattr(options, name)!r}"
-            )
+            _refuse(name, getattr(options, name))
+    for name in ("jobs", "seeds"):
+        if getattr(options, name) > 1:
+            _refuse(name, getattr(options, name))
     profile = options.profile or DEFAULT
     if profile not in PROFILES:
         raise BadInput(

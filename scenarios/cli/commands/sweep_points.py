@@ -137,17 +137,19 @@ def _outcomes(
     folder: "Folder", points: list["Point"], options: argparse.Namespace
 ) -> Iterator["Outcome"]:
     """Run points as the options say."""
+    from ....engine.running.executors import Processes, dask
+    from ....engine.study.host_limits import threads_of_host
     from ...sweep import work
 
-    threads = options.threads or work.threads_of_host(options.jobs)
+    threads = options.threads or threads_of_host(options.jobs)
     how = folder, points, threads, _seconds_left(options.max_time)
     if options.dask is not None:
-        with work.dask(options.dask) as executor:
+        with dask(options.dask, retries=1) as executor:
             yield from work.submit(executor, *how, len(points))
     elif options.jobs == 1:
         yield from work.one_by_one(*how)
     else:
-        with work.Processes() as processes:
+        with Processes() as processes:
             yield from work.submit(processes, *how, options.jobs)
 
 
