@@ -66,7 +66,8 @@ def imported(who: str) -> Any:
 
 
 def _wanted(file: RunFile, groups: Iterable[str] | None) -> list[str]:
-    there = [*_GROUPS, *file.tables]
+    replicas = [] if file.replicas is None else ["replicas"]
+    there = [*_GROUPS, *replicas, *file.tables]
     wanted = there if groups is None else list(groups)
     for name in wanted:
         if name not in there:

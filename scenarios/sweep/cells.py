@@ -20,6 +20,7 @@ class Cell(NamedTuple):
     """A run: what it is called, its settings that vary, its file.
 
     missing  why there is no file, empty if there is one
+    group    of the file which has its values: ``replicas`` if there are several seeds
     """
 
     name: str
@@ -27,6 +28,7 @@ class Cell(NamedTuple):
     settings: dict[str, Any]
     path: Path
     missing: str = ""
+    group: str = "summary"
 
 
 class Cells(NamedTuple):
@@ -79,16 +81,22 @@ def _of_files(paths: Sequence[str], reading: Reading) -> Cells:
     settings = [_settings(one) for one in found]
     varied = _differing(settings)
     cells = tuple(
-        Cell(
-            path, one.get("seed", 0), {key: own.get(key) for key in varied}, Path(path)
-        )
+        Cell(path, seed, {key: own.get(key) for key in varied}, Path(path), "", group)
         for path, one, own in zip(paths, found, settings, strict=True)
+        for seed, group in _seeds(one)
     )
     _check_apart(cells)
     values = [len({value_key(cell.settings[key]) for cell in cells}) for key in varied]
     combined = {value_key(cell.settings) for cell in cells}
     is_full = np.prod(values) == len(combined)
     return Cells(cells, varied, 0 if is_full else len(varied))
+
+
+def _seeds(attributes: Mapping[Any, Any]) -> list[tuple[int, str]]:
+    """Return each seed of a file, and the group that has its values."""
+    if "seeds" in attributes:
+        return [(seed, "replicas") for seed in attributes["seeds"]]
+    return [(attributes.get("seed", 0), "summary")]
 
 
 def _settings(attributes: Mapping[Any, Any]) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def collected(
             continue
         first = first or (cell.name, tree.attrs)
         _check_scenario(first, cell.name, tree.attrs)
-        parts.append((place, _part(tree, epochs)))
+        parts.append((place, _part(tree, cell, epochs)))
     if first is None:
         raise BadInput(f"a run must have a file to collect, got {len(missing)} without")
     dataset = _put_together(parts, axes, xr)
@@ -111,8 +111,7 @@ def _opened(cell: Cell, epochs: bool, reading: Reading) -> tuple[Any, str]:
         return None, cell.missing
     reading(str(cell.path))
     try:
-        groups = ["summary", "epochs"] if epochs else ["summary"]
-        return open_run(cell.path, groups), ""
+        return open_run(cell.path, [cell.group, *["epochs"] * epochs]), ""
     except BadInput as error:
         return None, str(error)
 
@@ -127,10 +126,12 @@ def _check_scenario(
         )
 
 
-def _part(tree: Any, epochs: Sequence[str] | None) -> "xarray.Dataset":
-    """Return what is collected of a run."""
-    summary = tree["summary"].to_dataset()
-    if epochs is None:
+def _part(tree: Any, cell: Cell, epochs: Sequence[str] | None) -> "xarray.Dataset":
+    """Return what is collected of a run; of epochs the first seed's are known."""
+    summary = tree[cell.group].to_dataset()
+    if cell.group == "replicas":
+        summary = summary.sel(seed=cell.seed, drop=True)
+    if epochs is None or cell.seed != tree.attrs.get("seed", cell.seed):
         return summary
     return summary.merge(_epochs(tree["epochs"].to_dataset(), summary, epochs))
 
@@ -160,7 +161,8 @@ def _epochs(
         shape = (*count, most, *values.shape[1:])
         axes = (*names, "epoch", *of.dims[1:])
         found[EPOCH + name] = (axes, whole.reshape(shape), of.attrs)
-    scales = {name: rows[name] for name in rows.dims if name != "epoch"}
+    used = {axis for axes, *_ in found.values() for axis in axes} - {"epoch", *names}
+    scales = {name: rows[name] for name in rows.dims if name in used}
     return xr.Dataset(found, scales | {"epoch": np.arange(most)})
 
 

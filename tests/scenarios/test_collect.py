@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from common.sweeps import GRID, swept
+from common.sweeps import GRID, SCENARIO, swept
 from lazynuma.engine import open_run
 from lazynuma.scenarios.cli import commands
 
@@ -158,6 +158,25 @@ def test_files_differ_in_what_makes_dimensions(points, tmp_path, capsys):
     assert data.run_time_ns.dims == ("zip", "seed", "mechanism")
     assert data.touches.values.tolist() == [2, 3]
     assert data.cost_tlb_flush_ns.dims == ("zip",)
+
+
+def test_replicas_of_a_file_are_along_seed(tmp_path, capsys):
+    (tmp_path / "mine.py").write_text(SCENARIO)
+    for name, touches in (("a", 2), ("b", 3)):
+        run = ["run", str(tmp_path / "mine.py"), "--seeds", "3", "--threads", "1"]
+        run += ["--set", f"touches={touches}", "-o", str(tmp_path / f"{name}.h5")]
+        assert commands.main(run) == 0
+    files = [tmp_path / "a.h5", tmp_path / "b.h5"]
+    out = tmp_path / "all.nc"
+    data = collect(capsys, *files, "-o", out, "--epochs", "pgfault")
+    assert data.run_time_ns.dims == ("touches", "seed", "mechanism")
+    assert data.seed.values.tolist() == [1, 2, 3]
+    replicas = open_run(files[1])["replicas"].run_time_ns.transpose("seed", ...)
+    assert (data.run_time_ns.sel(touches=3).values == replicas.values).all()
+    assert len(np.unique(replicas.sel(mechanism="hinting"))) == 3
+    # The epochs are those of the first seed.
+    assert not np.isnan(data.epoch_time.sel(seed=1).isel(epoch=0)).any()
+    assert np.isnan(data.epoch_time.sel(seed=2)).all()
 
 
 def refusal(capsys, *arguments) -> str:

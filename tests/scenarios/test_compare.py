@@ -211,6 +211,29 @@ def test_runs_with_two_seeds_differ_and_with_one_do_not(tmp_path, capsys):
     assert "epochs" in data["tables"]
 
 
+def test_differences_are_held_against_the_spread_over_seeds(tmp_path, capsys):
+    (tmp_path / "mine.py").write_text(SCENARIO)
+    runs = {"a": ("1", 1900), "b": ("2", 1900), "c": ("1", 4000)}
+    for name, (seed, cost) in runs.items():
+        run = ["run", str(tmp_path / "mine.py"), "--seeds", "3", "--seed", seed]
+        run += ["--threads", "1", "--set", f"cost.hint_fault_ns={cost}"]
+        assert commands.main([*run, "-o", str(tmp_path / f"{name}.h5")]) == 0
+    capsys.readouterr()
+    a, b, c = (tmp_path / f"{name}.h5" for name in "abc")
+    data = found(capsys, a, b)
+    assert data["settings"] == {"seed": [[1, 2, 3], [2, 3, 4]]}
+    assert all(one["within"] for one in data["results"]) and data["results"]
+    assert data["equal"] is False
+    status, out = compare(capsys, a, c)
+    assert status == 1 and "hinting  time_hint_fault_ns" in out and "beyond" in out
+    (one,) = [
+        one
+        for one in found(capsys, a, c)["results"]
+        if one["variable"] == "time_hint_fault_ns"
+    ]
+    assert one["within"] is False and one["relative"] > 1
+
+
 def test_two_sweeps_are_compared_point_by_point(tmp_path, capsys):
     text = 'scenario = "mine.py"\nseeds = [1, 2, 3]\n[grid]\ntouches = [2, 3]\n'
     one = swept(tmp_path, text, "one")
