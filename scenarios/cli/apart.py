@@ -7,7 +7,8 @@ import json
 import os
 import signal
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import IO, Any, NoReturn, Protocol
 
 from ...engine.errors import BadInput
@@ -19,9 +20,11 @@ _STEP = 16 << 20
 
 
 class At(Protocol):
-    """Says which file is read from now on, and how long that may take."""
+    """Says which files are read now, and how long that may take."""
 
-    def __call__(self, path: str, limit_s: int | None = None, /) -> None: ...
+    def __call__(
+        self, *paths: str, limit_s: int | None = None
+    ) -> AbstractContextManager[None]: ...
 
 
 def limit(path: str) -> int:
@@ -38,14 +41,14 @@ def apart(
     """Return the text ``work(path)``; raise BadInput if it does, or does not end."""
 
     def of_one(at: At) -> str:
-        at(path, limit_s)
-        return work(path)
+        with at(path, limit_s=limit_s):
+            return work(path)
 
     return apart_each(of_one, debug)
 
 
 def apart_each(work: Callable[[At], str], debug: bool) -> str:
-    """Return the text ``work(at)``, which calls ``at(path)`` before it reads a file.
+    """Return the text ``work(at)``, which reads each file ``with at(path)``.
 
     Raises BadInput if it does; it names the file that was read if one has no end.
     """
@@ -77,15 +80,21 @@ def _work(work: Callable[[At], str], writing: int) -> NoReturn:
     with open(writing, "w", encoding="utf-8") as answers:
         path = ""
 
-        def at(now: str, limit_s: int | None = None) -> None:
+        @contextmanager
+        def at(*paths: str, limit_s: int | None = None) -> Iterator[None]:
             nonlocal path
-            path, limit_s = now, limit_s or limit(now)
+            path, limit_s = " or ".join(paths), limit_s or sum(map(limit, paths))
             _say(answers, path=path, limit_s=limit_s)
             signal.alarm(limit_s)
+            try:
+                yield
+            finally:
+                signal.alarm(0)
 
         text, refusal, trace = "", "", ""
-        at("what was given", LIMIT_S)
         try:
+            with at("what was given"):
+                pass  # so that there is something to name
             text = work(at)
         except BadInput as error:
             refusal, trace = str(error), traceback.format_exc()

@@ -5,6 +5,7 @@ A *cell* is a run at its place among others: a point of a sweep, or a file by it
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,13 +40,14 @@ class Cells(NamedTuple):
     zipped: int
 
 
-Reading = Callable[[str], None]
+#: Says which files are read now.
+Reading = Callable[..., AbstractContextManager[None]]
 
 
 def cells_of(paths: Sequence[str], reading: Reading) -> Cells:
     """Return the points of the sweep in a folder, or the runs of several files.
 
-    reading  is called with each path before it is read
+    reading  a context in which a path is read
 
     Raises BadInput if a folder has no sweep, files differ in nothing, or two of them
     have the same settings and seed.
@@ -76,8 +78,8 @@ def _of_folder(path: Path) -> Cells:
 def _of_files(paths: Sequence[str], reading: Reading) -> Cells:
     found = []
     for path in paths:
-        reading(path)
-        found.append(open_run(path, ()).attrs)
+        with reading(path):
+            found.append(open_run(path, ()).attrs)
     settings = [_settings(one) for one in found]
     varied = _differing(settings)
     cells = tuple(

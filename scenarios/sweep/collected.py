@@ -109,9 +109,9 @@ def _opened(cell: Cell, epochs: bool, reading: Reading) -> tuple[Any, str]:
     """Return the tree of a run, or None and why there is none."""
     if cell.missing:
         return None, cell.missing
-    reading(str(cell.path))
     try:
-        return open_run(cell.path, [cell.group, *["epochs"] * epochs]), ""
+        with reading(str(cell.path)):
+            return open_run(cell.path, [cell.group, *["epochs"] * epochs]), ""
     except BadInput as error:
         return None, str(error)
 

@@ -34,9 +34,9 @@ def sweeps_differ(a: str, b: str, reading: Reading) -> dict[str, Any]:
     places: dict[str, list[Pair]] = {}
     tables: dict[str, Any] = {}
     for name in [name for name in ours if name in theirs]:
-        for cell in (ours[name], theirs[name]):
-            reading(str(cell.path))
-        one, other, differ = both(ours[name].path, theirs[name].path)
+        paths = [side[name].path for side in (ours, theirs)]
+        with reading(*map(str, paths)):
+            one, other, differ = both(*paths)
         places.setdefault(_place(ours[name]), []).append((one, other))
         if differ:
             tables[name] = differ

@@ -14,7 +14,7 @@ from common.sweeps import SCENARIO, swept
 from lazynuma.engine.output.reader import RunState
 from lazynuma.engine.study.columns import SUMMARY
 from lazynuma.kernels.counters import Refusal
-from lazynuma.scenarios.cli import commands
+from lazynuma.scenarios.cli import apart, commands
 
 DATA = Path(__file__).parents[1] / "data"
 ROW = {c.name: range(len(Refusal)) if c.by_reason else 5 for c in SUMMARY}
@@ -191,6 +191,19 @@ def test_what_cannot_be_compared_is_refused_in_one_line(first, tmp_path, capsys)
     assert "bad.h5" in refusal(capsys, tmp_path / "bad.h5", first)
     (tmp_path / "x").mkdir()
     assert "must be one of a sweep" in refusal(capsys, tmp_path, tmp_path / "x")
+
+
+def test_a_file_without_end_is_refused_by_name(first, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(apart, "LIMIT_S", 2)
+    endless = tmp_path / "endless.h5"
+    packed = DATA / "killed" / "info_hangs_one_byte.h5.gz"
+    endless.write_bytes(gzip.decompress(packed.read_bytes()))
+    assert "endless.h5" in refusal(capsys, first, endless)
+    out = tmp_path / "all.nc"
+    collect = ["collect", str(first), str(endless), "-o", str(out)]
+    assert commands.main(collect) == 2
+    assert "endless.h5" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.h5", "endless.h5"]
 
 
 # --- real runs ------------------------------------------------------------------------
