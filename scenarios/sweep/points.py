@@ -42,12 +42,14 @@ class Sweep(NamedTuple):
     """A sweep as it was read.
 
     scenario  name or path, as find_scenario takes it
-    varied    names of the settings that vary, in the order of the file
+    varied    names of the settings that vary, those which go together first
+    zipped    how many of these go together
     digest    changes with whatever a point's result depends on
     """
 
     scenario: str
     varied: tuple[str, ...]
+    zipped: int
     points: tuple[Point, ...]
     digest: str
 
@@ -76,7 +78,8 @@ def _sweep(found: Mapping[str, Any], folder: Path) -> Sweep:
     points = _points(as_typed(fixed), grid, zipped, seeds)
     for point in points:
         _check(module, point)
-    return Sweep(scenario, (*zipped, *grid), points, _digest(module, points))
+    varied, digest = (*zipped, *grid), _digest(module, points)
+    return Sweep(scenario, varied, len(zipped), points, digest)
 
 
 def _values(key: str, values: Any) -> list[Any]:

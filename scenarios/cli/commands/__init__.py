@@ -1,9 +1,9 @@
 """The commands of ``lazynuma``, one file for each; ``main`` finds and runs one.
 
 A command is a module with ``add_arguments(parser)``, which says what the command takes,
-and ``execute(options)``, which does it and raises what went wrong.  ``main`` turns
-errors into one line on stderr and an exit status: 2 for input that was refused, 1 for a
-run that failed, 130 and 143 for SIGINT and SIGTERM.
+and ``execute(options)``, which does it, raises what went wrong, and may return another
+exit status than 0.  ``main`` turns errors into one line on stderr and an exit status: 2
+for input that was refused, 1 for a run that failed, 130 and 143 for SIGINT and SIGTERM.
 
 A command imports the engine inside its functions, so that ``--help`` is there at once.
 """
@@ -23,6 +23,8 @@ from ..compile_notice import CompileNotice
 from ..completing import complete
 from ..say import fail, report, voice, warn
 from . import (
+    collect_runs,
+    compare_runs,
     list_scenarios,
     measure_costs,
     replay_file,
@@ -39,6 +41,8 @@ COMMANDS = (
     ("scenarios", list_scenarios, "list the scenarios and their parameters"),
     ("replay", replay_file, "run a recorded trace or a memory script"),
     ("sweep", sweep_points, "run many points of a scenario, each into a file"),
+    ("collect", collect_runs, "put many runs into one dataset"),
+    ("compare", compare_runs, "say what differs between two runs"),
     ("info", show_info, "show what the file of a run holds"),
     ("warm", warm_cache, "compile all kernels ahead, once for a kind of node"),
     ("calibrate", measure_costs, "measure what memory operations cost on this machine"),
@@ -64,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         compiled.tell = CompileNotice()
         with warnings.catch_warnings():
             warnings.showwarning = warn
-            options.execute(options)
+            status = options.execute(options) or 0
         sys.stdout.flush()
     except SystemExit:
         raise
@@ -72,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return fail(LATER, str(error))
     except BaseException as error:
         return report(error, debug)
-    return 0
+    return status
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
