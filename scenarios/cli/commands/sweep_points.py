@@ -124,11 +124,8 @@ def _run(stop: Stop, folder: "Folder", options: argparse.Namespace) -> None:
             bar.update()
             if outcome.state == "failed":
                 warn(_failed(outcome.number, outcome.message))
-            elif bar.disable:
-                fail(
-                    0,
-                    f"point {outcome.number} {outcome.state}, {done} of {len(waiting)}",
-                )
+            elif bar.disable and outcome.state == "done":
+                fail(0, f"point {outcome.number} done, {done} of {len(waiting)}")
     _status(folder)
     _judge(folder)
 
@@ -159,16 +156,19 @@ def _in_turn(points: tuple["Point", ...], task: tuple[int, int]) -> list["Point"
 
 
 def _judge(folder: "Folder") -> None:
-    """Raise SimulationError if points failed, Later if some are left."""
+    """Raise Later if points are left, SimulationError if all have ended, not all well.
+
+    Points that have failed must not keep a job array from those that are left.
+    """
     states = [folder.state(point) for point in folder.sweep.points]
+    left = states.count("waiting")
+    if left:
+        raise Later(f"{left} of {len(states)} points are left, for want of time")
     if "failed" in states:
         raise SimulationError(
             f"{states.count('failed')} of {len(states)} points failed"
             " (--rerun-failed runs them again)"
         )
-    left = states.count("waiting")
-    if left:
-        raise Later(f"{left} of {len(states)} points are left, for want of time")
 
 
 def _status(folder: "Folder") -> None:
