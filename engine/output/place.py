@@ -1,7 +1,8 @@
 """Where an output file comes to lie: it is made beside its place, and moved when whole.
 
 ``FILE.creating`` is what is being made, ``FILE.replaced`` the second name of what it
-takes the place of, ``FILE.recovering`` a copy that is being mended.
+takes the place of, ``FILE.recovering`` a copy that is mended, ``FILE.ordering`` one
+whose rows are put in order.
 """
 
 import errno
@@ -15,6 +16,7 @@ from ..errors import BadInput
 from .lock import Lock, forget, is_ours
 
 _CREATING, _REPLACED, RECOVERING = ".creating", ".replaced", ".recovering"
+ORDERING = ".ordering"
 #: What a file system without hard links answers.
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
@@ -100,7 +102,7 @@ def _check_unread(path: Path) -> None:
 
 def sweep(path: Path) -> None:
     """Remove what a kill left beside ``path``; the lock must be ours."""
-    for suffix in (_CREATING, _REPLACED, RECOVERING):
+    for suffix in (_CREATING, _REPLACED, RECOVERING, ORDERING):
         left = beside(path, suffix)
         with suppress(FileNotFoundError):
             mode = os.lstat(left).st_mode

@@ -182,6 +182,12 @@ class RunFile:
         return Table(self._file["summary"])
 
     @property
+    def replicas(self) -> Table | None:
+        """The columns of ``summary`` for each seed, if there are several seeds."""
+        found = self._file.get("replicas")
+        return None if found is None else Table(found)
+
+    @property
     def run(self) -> Table:
         """State and progress: scalars."""
         return Table(self._file["run"])

@@ -3,6 +3,7 @@
 ``docs/model/quantum.md`` 13.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -61,12 +62,13 @@ class Playback:
         self.cpu = _cpus(simulation, recording)
         self.due, self._timed = _due(recording)
         self._position = self._taken = 0
-        if self.cpu.max(initial=NONE) != NONE:
-            simulation.start_places(PLACES)
-        self._start()
+        self._cpus = np.zeros(0, np.int64)
+        simulation.team.begin_playback(self.trace, self.cpu, self.due, self.starts)
 
-    def _start(self) -> None:
+    def begin(self) -> None:
         """Set the task table for the recording."""
+        if self.cpu.max(initial=NONE) != NONE:
+            self._simulation.start_places(PLACES)
         task, now = self._simulation.memory.task, self._simulation.now
         task[:, st.Task.NUMBER : st.Task.TAIL + 1] = 0
         ids = self._ids
@@ -76,6 +78,14 @@ class Playback:
         self._cpus = task[ids, st.Task.CPU]
         if self._timed:
             playback.compute_until(self._simulation.memory, now)
+
+    def where(self) -> list[int]:
+        """Return how far it is, and the CPUs that the tasks know of, for ``go_to``."""
+        return [self._position, *self._cpus.tolist()]
+
+    def go_to(self, where: Sequence[int]) -> None:
+        """Take the place of one that was as far as ``where`` says."""
+        self._position, self._cpus = where[0], np.array(where[1:], np.int64)
 
     def lay_out(self) -> Span | None:
         """Lay out the next quantum; return None if nothing is left to do."""

@@ -99,6 +99,11 @@ class Study:
     ``compared`` names what variants are ranked by with ``--uncertainty``: a column or a
     value of ``Simulation.summary``; the shortest time (``_ns``) is best, of anything
     else the most.
+    ``related`` makes what hangs on several rows, such as a gain: from all rows, when
+    all have ended, the values that replace those of each.  Steps must not look at other
+    variants: these may run at the same time, in another process.
+    ``kept`` names what steps return beside the columns and the rows keep, for the
+    report: plain values, as JSON has them.
     Raises BadInput if a field is not what it must be, there is no variant, two have one
     name, or one of two dimensions lacks a value of the other.
     """
@@ -113,6 +118,8 @@ class Study:
     group: Callable[[dict], str] | None = None
     varied: tuple[str, ...] = ()
     compared: str = "run_time_ns"
+    related: Callable[[list[dict]], list[dict]] | None = None
+    kept: tuple[str, ...] = ()
 
     def work_of(self, name: Name) -> str:
         """Return what work a variant does: those of the same are compared."""

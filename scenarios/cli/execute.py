@@ -2,24 +2,29 @@
 
 import argparse
 import json
-import os
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...engine.errors import BadInput, printable
+from ...engine.study.host_limits import threads_of_host
 from ..common.ratio_ranges import ratio_ranges
 from ..common.table import Row, legend, table
 from .json_rows import json_rows
+from .leaving import add_leaving_options, lasting, leaving, say_finished
 from .progress import Progress
+from .rebuild import again, origin
 from .say import fail, located, own_place
-from .signals import Stop, Stopped
+from .signals import Stop, Stopped, interruptible
 
 T = TypeVar("T")
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from ...engine.study.study import Study, Variant
 
 
@@ -43,6 +48,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         "-o", dest="output", metavar="FILE.h5", help="write the results to an HDF5 file"
     )
     parser.add_argument("--force", action="store_true", help="replace FILE.h5")
+    add_leaving_options(parser)
     parser.add_argument(
         "--explain",
         action="store_true",
@@ -56,12 +62,31 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         help="seed of all random draws (default: 1)",
     )
     parser.add_argument(
+        "--seeds",
+        type=_integer(1, 1000),
+        default=1,
+        metavar="K",
+        help="run with K seeds, from --seed on: medians, and their spread",
+    )
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument(
+        "--jobs",
+        type=_integer(1, 1024),
+        default=1,
+        metavar="N",
+        help="run variants side by side in N processes (default: 1)",
+    )
+    how.add_argument(
+        "--dask",
+        metavar="SCHEDULER.json",
+        help="run variants on a Dask cluster (pip install 'lazynuma[dask]')",
+    )
+    parser.add_argument(
         "--threads",
         type=_integer(1, 1024),
-        default=len(os.sched_getaffinity(0)),
         metavar="N",
-        help="threads of this machine; they change no result (default: %(default)s,"
-        " the usable CPUs)",
+        help="threads of a process; they change no result (default: the usable CPUs,"
+        f" {threads_of_host()}, shared by the jobs; 1 with --dask)",
     )
 
 
@@ -77,6 +102,24 @@ def _integer(low: int, high: int) -> Callable[[str], int]:
         return int(text)
 
     return convert
+
+
+def run_and_show(
+    module: ModuleType, settings: Mapping[str, Any], options: argparse.Namespace
+) -> None:
+    """Run a scenario, or what is left of it, and show its table.
+
+    Raises ``Later`` if the run is left.
+    """
+    from ...engine.running.checkpoints import Finished
+
+    try:
+        with leaving(options):
+            study, rows = interruptible(run_scenario, module, settings, options)
+    except Finished:
+        say_finished(options)
+        return
+    show(study, rows, options)
 
 
 def run_scenario(
@@ -96,18 +139,23 @@ def run_scenario(
     from ...engine.settings.parameters import fill
     from ..common.typed import built, typed
 
-    check_output(options.output, options.force)  # before a build that may take long
+    # Before a build that may take long:
+    check_output(options.output, options.force or options.resume)
     given = _handed(typed, module, settings)
     measured = read_costs(options.costs) if options.costs is not None else {}
     costs = fill(Costs, measured | given.costs, "cost.")
     study = _handed(built, module, given)
-    with closing(Progress(study, stop.check)) as progress:
+    seeds = range(options.seed, options.seed + options.seeds)
+    with (
+        closing(Progress(study, stop.check, seeds)) as progress,
+        _executor(options) as executor,
+    ):
         rows = run_study(
             study,
-            output=options.output,
+            output=lasting(options, module) or options.output,
             force=options.force,
-            seed=options.seed,
-            threads=options.threads,
+            seed=seeds,
+            threads=_threads(options),
             costs=costs,
             provenance={
                 "command": options.line,
@@ -117,8 +165,28 @@ def run_scenario(
             progress=progress,
             opened=stop.opened,
             uncertainty=_more_runs(progress, study, options),
+            jobs=executor or options.jobs,
+            make=partial(again, origin(module), settings),
         )
     return study, rows
+
+
+def _executor(
+    options: argparse.Namespace,
+) -> "AbstractContextManager[Executor | None]":
+    """Give the executor that the options ask for, None for processes of this host."""
+    if options.dask is None:
+        return nullcontext()
+    from ...engine.running.executors import dask
+
+    return dask(options.dask)
+
+
+def _threads(options: argparse.Namespace) -> int:
+    """Return the threads of each process."""
+    if options.threads is None and options.dask is not None:
+        return 1
+    return options.threads or threads_of_host(options.jobs)
 
 
 def _handed(make: Callable[..., T], *arguments: Any) -> T:

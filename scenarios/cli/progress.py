@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from ...engine.study.study import label
+from ...engine.study.study import Name, label
 from ...kernels.jit.compiling import Compiling, compiled
 from ..common.table import count, seconds
 from .compile_notice import text
@@ -20,20 +20,27 @@ class Progress:
     """A bar on a terminal, or a line every ten seconds in a log.
 
     It is called with a variant, the accesses served since the last call and the
-    simulated time in ns, as ``engine.run.run_study`` does it.
+    simulated time in ns, as ``engine.run.run_study`` does it; several variants may run
+    at once.
     """
 
-    def __init__(self, study: "Study", stop_if_asked: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        study: "Study",
+        stop_if_asked: Callable[[], None],
+        seeds: Sequence[int] = (1,),
+    ) -> None:
         from tqdm import tqdm
 
-        self.variants = study.variants
         self.stop_if_asked = stop_if_asked
-        self.index = -1
+        self.runs = len(study.variants) * len(seeds)
+        self.by_name: dict[Name, int] = {}  # accesses served, of what has begun
+        self.running: list[Name] = []
         self.served = 0
         self.begin: float | None = None
         self.before = 0
         self.last_beat = time.monotonic()
-        self.total = sum(variant.accesses for variant in study.variants)
+        self.total = len(seeds) * sum(variant.accesses for variant in study.variants)
         self.bar = tqdm(
             total=self.total or None,  # a trace does not say how long it is
             unit=" accesses",
@@ -48,9 +55,12 @@ class Progress:
 
     def __call__(self, variant: "Variant", accesses: int, now_ns: int) -> None:
         self.stop_if_asked()
-        if self.index < 0 or variant is not self.variants[self.index]:
-            self._next()
+        if variant.name not in self.by_name:
+            self.by_name[variant.name] = 0
+            self.running.append(variant.name)
+            self.bar.set_description(self._name())
         self._leave_out_compilation()
+        self.by_name[variant.name] += accesses
         self.served += accesses
         if accesses and self.begin is None:
             self.begin, self.before = time.monotonic(), self.served
@@ -60,9 +70,19 @@ class Progress:
         self.bar.set_postfix_str(f"simulated {seconds(now_ns)}", refresh=False)
         self.bar.update(accesses)
 
+    def ended(self, variant: "Variant") -> None:
+        """Take note that a variant has ended: it served what was expected of it."""
+        served = self.by_name.setdefault(variant.name, 0)
+        if variant.name in self.running:
+            self.running.remove(variant.name)
+        self.served += variant.accesses - served
+        self.bar.n = self.served
+        if self.running:
+            self.bar.set_description(self._name())
+
     def extend(self, variants: "Sequence[Variant]") -> None:
         """Expect more variants, after those of the study."""
-        self.variants = (*self.variants, *variants)
+        self.runs += len(variants)
         self.total += sum(variant.accesses for variant in variants)
         self.bar.total = self.total or None
 
@@ -93,16 +113,12 @@ class Progress:
             self.bar.last_print_t += took
             self.bar.set_description(self._name())
 
-    def _next(self) -> None:
-        """Go on to the next variant: the last one served what was expected of it."""
-        self.index += 1
-        self.served = sum(v.accesses for v in self.variants[: self.index])
-        self.bar.n = self.served
-        self.bar.set_description(self._name())
-
     def _name(self) -> str:
-        name = label(self.variants[self.index].name)
-        return f"{name} ({self.index + 1}/{len(self.variants)})"
+        """Return which variant of how many runs; of several, how many have ended."""
+        if len(self.running) == 1:
+            return f"{label(self.running[0])} ({len(self.by_name)}/{self.runs})"
+        ended = len(self.by_name) - len(self.running)
+        return f"{ended}/{self.runs} done, {len(self.running)} at once"
 
     def _beat(self, now_ns: int) -> None:
         now = time.monotonic()

@@ -5,23 +5,14 @@ has.  A process that is killed costs its point one more try, not the sweep.
 """
 
 import json
-import multiprocessing
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import (
-    FIRST_COMPLETED,
-    Executor,
-    Future,
-    ProcessPoolExecutor,
-    wait,
-)
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ...engine.errors import BadInput, LazyNumaError
+from ...engine.errors import LazyNumaError
 from ...engine.settings.costs import Costs
 from ...engine.settings.parameters import fill
 from ..cli.find import find_scenario
@@ -29,9 +20,6 @@ from ..cli.say import located
 from ..common.typed import built, typed
 from .folder import Folder
 from .points import Point, Sweep
-
-#: How long a scheduler may take to answer.
-_ANSWER_S = 25
 
 SecondsLeft = Callable[[], float]
 
@@ -165,80 +153,6 @@ def _outcome(folder: Folder, point: Point, future: Future) -> Outcome:
         return Outcome(point.number, "failed", 0.0, message)
 
 
-class Processes(Executor):
-    """Processes of this host, a pool for each, so that one which dies is alone."""
-
-    def __init__(self) -> None:
-        self._idle: list[ProcessPoolExecutor] = []
-        self._all: list[ProcessPoolExecutor] = []
-
-    def submit(self, work: Callable, /, *arguments: Any, **named: Any) -> Future:
-        """Run ``work`` in a process that is idle, or in a new one."""
-        if not self._idle:
-            spawn = multiprocessing.get_context("spawn")
-            self._all.append(ProcessPoolExecutor(1, mp_context=spawn))
-            self._idle.append(self._all[-1])
-        pool = self._idle.pop()
-        future = pool.submit(work, *arguments, **named)
-        future.add_done_callback(lambda done: self._back(pool, done))
-        return future
-
-    def _back(self, pool: ProcessPoolExecutor, done: Future) -> None:
-        if done.cancelled() or not isinstance(done.exception(), BrokenProcessPool):
-            self._idle.append(pool)
-
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """End all processes, when they have done what they do."""
-        for pool in self._all:
-            pool.shutdown(wait, cancel_futures=cancel_futures)
-
-
-@contextmanager
-def dask(scheduler_file: str) -> Iterator[Executor]:
-    """Give the executor of a Dask cluster; a point whose worker dies is tried again.
-
-    Raises BadInput if Dask is not installed, or no scheduler answers in 30 s.
-    """
-    try:
-        from distributed import Client
-    except ImportError as error:
-        raise BadInput("--dask must have Dask: pip install 'lazynuma[dask]'") from error
-    if not Path(scheduler_file).is_file():
-        raise BadInput(f"--dask must be a scheduler file, got {scheduler_file}")
-    try:
-        client = Client(scheduler_file=scheduler_file, timeout=_ANSWER_S)
-    except (OSError, ValueError, TimeoutError) as error:
-        raise BadInput(
-            f"--dask must lead to a scheduler that answers, got {scheduler_file}:"
-            f" {error}"
-        ) from error
-    with client:
-        yield client.get_executor(pure=False, retries=1)
-
-
 def _work(where: str, sweep: Sweep, point: Point, threads: int) -> Outcome:
     """Run a point in a worker process."""
     return run_point(Folder(Path(where), sweep), point, threads)
-
-
-def threads_of_host(jobs: int) -> int:
-    """Return the threads of each of ``jobs`` processes: what this one may use, shared.
-
-    The least of the affinity, the quota of the cgroup and SLURM_CPUS_PER_TASK.
-    """
-    usable = [len(os.sched_getaffinity(0)), *_quota()]
-    slurm = os.environ.get("SLURM_CPUS_PER_TASK", "")
-    if slurm.isdigit() and int(slurm):
-        usable.append(int(slurm))
-    return max(1, min(usable) // jobs)
-
-
-def _quota() -> list[int]:
-    """Return the CPUs that cgroup v2 grants, if it says so."""
-    try:
-        group = Path("/proc/self/cgroup").read_text().partition("::")[2].strip()
-        path = Path("/sys/fs/cgroup" + group) / "cpu.max"
-        quota, period = path.read_text().split()
-    except (OSError, ValueError):
-        return []
-    return [] if quota == "max" else [max(1, int(quota) // int(period))]

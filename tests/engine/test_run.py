@@ -24,7 +24,7 @@ def test_file_is_closed_once_and_for_all():
     file.close(2)
     file.close(3)
     file.write(lambda writer: writer.summary(1, {}))
-    assert calls == [("summary", 0, {}), ("close", 2)]
+    assert calls == [("summary", 0, {}), ("close", 2, False)]
 
 
 # --- the runner -----------------------------------------------------------------------
@@ -111,6 +111,7 @@ def test_log_gets_a_line_now_and_then(monkeypatch, capsys):
     first, second = study.variants
     progress(first, 0, 0)
     progress(first, 60, 1_500_000_000)
+    progress.ended(first)
     progress(second, 0, 0)
     progress(second, 50, 2_000_000_000)
     progress.close()

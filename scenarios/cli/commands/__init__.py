@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from ....engine.errors import BadInput
+from ....engine.errors import BadInput, Later
 from ....kernels.jit.compiling import compiled
 from .. import streams
 from ..compile_notice import CompileNotice
@@ -41,6 +41,8 @@ COMMANDS = (
     ("warm", warm_cache, "compile all kernels ahead, once for a kind of node"),
     ("calibrate", measure_costs, "measure what memory operations cost on this machine"),
 )
+#: Exit status of what goes on with the same command (EX_TEMPFAIL).
+LATER = 75
 _LIBRARIES = ("numpy", "numba", "h5py")
 
 
@@ -62,8 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except SystemExit:
         raise
-    except sweep_points.Later as error:
-        return fail(sweep_points.LATER, str(error))
+    except Later as error:
+        return fail(LATER, str(error))
     except BaseException as error:
         return report(error, debug)
     return 0

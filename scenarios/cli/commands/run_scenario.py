@@ -3,10 +3,10 @@
 import argparse
 from typing import Any
 
-from ..execute import add_run_options, run_scenario, show
+from ..execute import add_run_options, run_and_show
 from ..find import find_scenario
+from ..leaving import check_leaving
 from ..parameters_text import explained
-from ..signals import interruptible
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,7 +59,7 @@ def execute(options: argparse.Namespace) -> None:
     """Find the scenario, run it and print its table."""
     from ....engine.settings.parameters import parse_settings
 
+    check_leaving(options)
     module = find_scenario(options.scenario)
     settings = parse_settings(options.set)
-    study, rows = interruptible(run_scenario, module, settings, options)
-    show(study, rows, options)
+    run_and_show(module, settings, options)

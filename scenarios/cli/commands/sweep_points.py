@@ -1,15 +1,14 @@
 """``lazynuma sweep``: run many points of a scenario, each into a file."""
 
 import argparse
-import math
-import os
 import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ....engine.errors import SimulationError
+from ....engine.errors import Later, SimulationError
+from ..leaving import duration
 from ..say import fail, warn
 from ..signals import Stop, interruptible
 
@@ -18,14 +17,7 @@ if TYPE_CHECKING:
     from ...sweep.points import Point, Sweep
     from ...sweep.work import Outcome
 
-#: Exit status of a sweep that ended in time with points left (EX_TEMPFAIL).
-LATER = 75
-_UNITS = {"s": 1, "min": 60, "h": 3600}
 _STATES = ("done", "failed", "running", "waiting")
-
-
-class Later(SimulationError):
-    """The time is over and points are left; run the same command again."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--max-time",
-        type=_duration,
+        type=duration,
         metavar="TIME",
         help="take no point that may not end by then: 3.9h, 10min (default: the end"
         " of the Slurm job, if it is one); points that are left: exit status 75",
@@ -134,17 +126,19 @@ def _outcomes(
     folder: "Folder", points: list["Point"], options: argparse.Namespace
 ) -> Iterator["Outcome"]:
     """Run points as the options say."""
+    from ....engine.running.executors import Processes, dask
+    from ....engine.study.host_limits import threads_of_host
     from ...sweep import work
 
-    threads = options.threads or work.threads_of_host(options.jobs)
+    threads = options.threads or threads_of_host(options.jobs)
     how = folder, points, threads, _seconds_left(options.max_time)
     if options.dask is not None:
-        with work.dask(options.dask) as executor:
+        with dask(options.dask, retries=1) as executor:
             yield from work.submit(executor, *how, len(points))
     elif options.jobs == 1:
         yield from work.one_by_one(*how)
     else:
-        with work.Processes() as processes:
+        with Processes() as processes:
             yield from work.submit(processes, *how, options.jobs)
 
 
@@ -207,20 +201,10 @@ def _dry_run(sweep: "Sweep", path: Path) -> None:
 
 def _seconds_left(max_time: float | None) -> Callable[[], float]:
     """Return a function that returns the seconds until the limit, if there is one."""
-    if max_time is not None:
-        end = _process_began() + max_time
-        return lambda: end - time.time()
-    job_end = os.environ.get("SLURM_JOB_END_TIME", "")
-    if job_end.isdigit():
-        return lambda: int(job_end) - time.time()
-    return lambda: math.inf
+    from ....engine.running.time_limit import end_of_time
 
-
-def _process_began() -> float:
-    """Return when this process began, in seconds since the epoch."""
-    ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
-    up = float(Path("/proc/uptime").read_text().split()[0])
-    return time.time() - up + ticks / os.sysconf("SC_CLK_TCK")
+    end = end_of_time(max_time)
+    return lambda: end - time.time()
 
 
 def _count(text: str) -> int:
@@ -238,12 +222,3 @@ def _task(text: str) -> tuple[int, int]:
             f"must be I/N with I from 0 to N - 1, got {text!r}"
         )
     return int(found[1]), int(found[2])
-
-
-def _duration(text: str) -> float:
-    found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(s|min|h)", text)
-    if not found:
-        raise argparse.ArgumentTypeError(
-            f"must be a time such as 3.9h, 10min or 90s, got {text!r}"
-        )
-    return float(found[1]) * _UNITS[found[2]]
