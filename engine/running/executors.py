@@ -56,9 +56,14 @@ class Processes(Executor):
 
     def kill(self) -> None:
         """End all processes at once, whatever they do."""
+        self.send(signal.SIGKILL)
+
+    def send(self, signum: signal.Signals) -> None:
+        """Send a signal to all processes."""
         for process in self._context.started:
             with suppress(OSError, ValueError):
-                process.kill()
+                if process.is_alive():
+                    os.kill(process.pid, signum)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End all processes, when they have done what they do."""

@@ -70,6 +70,21 @@ def listen(arguments: Sequence[str]) -> None:
         signal.signal(signal.SIGUSR1, _ask)
 
 
+def hear() -> None:
+    """Let SIGUSR1 ask the run of a worker to be left: workers are born deaf to it.
+
+    Those that run in threads, as Dask's do, stay so.
+    """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGUSR1, _ask)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})
+
+
+def is_asked() -> bool:
+    """Tell whether SIGUSR1 has asked a run to be left."""
+    return _asked.is_set()
+
+
 def _ask(signum: int, frame: object) -> None:
     _asked.set()
 

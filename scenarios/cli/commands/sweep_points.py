@@ -2,13 +2,12 @@
 
 import argparse
 import re
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ....engine.errors import Later, SimulationError
-from ..leaving import duration
+from ..leaving import duration, hear, is_asked
 from ..say import note, on_screen, warn
 from ..signals import Stop, interruptible
 
@@ -55,8 +54,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-time",
         type=duration,
         metavar="TIME",
-        help="take no point that may not end by then: 3.9h, 10min (default: the end"
-        " of the Slurm job, if it is one); points that are left: exit status 75",
+        help="save and leave points after that time, as 3.9h (default: before the end"
+        " of the Slurm job, if it is one); if points are left: exit status 75",
+    )
+    parser.add_argument(
+        "--checkpoint-every",
+        type=duration,
+        metavar="TIME",
+        help="save each point so often, as 10min (default: only when it is left)",
     )
     parser.add_argument(
         "--rerun-failed", action="store_true", help="run points again that failed"
@@ -93,6 +98,7 @@ def execute(options: argparse.Namespace) -> None:
     elif options.status:
         _status(_folder(options.output, sweep))
     else:
+        hear()
         interruptible(_run, _folder(options.output, sweep), options)
 
 
@@ -116,7 +122,7 @@ def _run(stop: Stop, folder: "Folder", options: argparse.Namespace) -> None:
             bar.update()
             if outcome.state == "failed":
                 warn(_failed(outcome.number, outcome.message))
-            elif bar.disable:
+            elif bar.disable and outcome.state in ("done", "saved"):
                 note(
                     f"point {outcome.number} {outcome.state}, {done} of {len(waiting)}"
                 )
@@ -129,19 +135,21 @@ def _outcomes(
 ) -> Iterator["Outcome"]:
     """Run points as the options say."""
     from ....engine.running.executors import Processes, dask
+    from ....engine.running.time_limit import end_of_time
     from ....engine.study.host_limits import threads_of_host
     from ...sweep import work
 
     threads = options.threads or threads_of_host(options.jobs)
-    how = folder, points, threads, _seconds_left(options.max_time)
+    ends = end_of_time(options.max_time)
+    how = folder, points, work.Limits(threads, ends, options.checkpoint_every)
     if options.dask is not None:
         with dask(options.dask, retries=1) as executor:
-            yield from work.submit(executor, *how, len(points))
+            yield from work.submit(executor, *how, len(points), is_asked)
     elif options.jobs == 1:
-        yield from work.one_by_one(*how)
+        yield from work.one_by_one(*how, is_asked)
     else:
         with Processes() as processes:
-            yield from work.submit(processes, *how, options.jobs)
+            yield from work.submit(processes, *how, options.jobs, is_asked)
 
 
 def _in_turn(points: tuple["Point", ...], task: tuple[int, int]) -> list["Point"]:
@@ -152,16 +160,19 @@ def _in_turn(points: tuple["Point", ...], task: tuple[int, int]) -> list["Point"
 
 
 def _judge(folder: "Folder") -> None:
-    """Raise SimulationError if points failed, Later if some are left."""
+    """Raise Later if points are left, SimulationError if all have ended, not all well.
+
+    Points that have failed must not keep a job array from those that are left.
+    """
     states = [folder.state(point) for point in folder.sweep.points]
+    left = states.count("waiting")
+    if left:
+        raise Later(f"{left} of {len(states)} points are left, for want of time")
     if "failed" in states:
         raise SimulationError(
             f"{states.count('failed')} of {len(states)} points failed"
             " (--rerun-failed runs them again)"
         )
-    left = states.count("waiting")
-    if left:
-        raise Later(f"{left} of {len(states)} points are left, for want of time")
 
 
 def _status(folder: "Folder") -> None:
@@ -204,14 +215,6 @@ def _dry_run(stop: Stop, sweep: "Sweep", options: argparse.Namespace) -> None:
     print(f"{len(sweep.points)} points of {sweep.scenario}, into {options.output}")
     how = "a guess" if pace is None else "from a moment of the first point here"
     print(f"one after the other: {span(sum_of(times))} ({how})")
-
-
-def _seconds_left(max_time: float | None) -> Callable[[], float]:
-    """Return a function that returns the seconds until the limit, if there is one."""
-    from ....engine.running.time_limit import end_of_time
-
-    end = end_of_time(max_time)
-    return lambda: end - time.time()
 
 
 def _count(text: str) -> int:
