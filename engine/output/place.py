@@ -169,11 +169,16 @@ def withdraw(path: Path) -> None:
 
 def write_text(path: Path, text: str, force: bool) -> None:
     """Write a text file that is there whole or not at all; raise as ``claim`` does."""
+    write_bytes(path, text.encode(), force)
+
+
+def write_bytes(path: Path, data: bytes, force: bool) -> None:
+    """Write a file that is there whole or not at all; raise as ``claim`` does."""
     lock = claim(path, force)
     try:
         new = create(path)
-        with new.open("w", encoding="utf-8") as file:
-            file.write(text)
+        with new.open("wb") as file:
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         publish(path, force)

@@ -192,6 +192,11 @@ class RunFile:
         return Table(self._file["runtime"])
 
     @property
+    def replicas(self) -> Table | None:
+        """One value a variant and seed, along ``seed``; None: there was one seed."""
+        return Table(self._file["replicas"]) if "replicas" in self._file else None
+
+    @property
     def epochs(self) -> Table:
         """Counters, (epoch, node), of each epoch."""
         return self._table("epochs")

@@ -83,7 +83,7 @@ def _wrapped(head: str, words: Sequence[str], between: str) -> str:
 
 def _packed(title: str, values: Mapping[str, Any]) -> str:
     """Return settings as ``name=value``, many on a line."""
-    words = [f"{name}={_sized(name, value)}" for name, value in values.items()]
+    words = [f"{name}={sized(name, value)}" for name, value in values.items()]
     return f"{title}\n{_wrapped('  ', words, '')}" if words else ""
 
 
@@ -96,7 +96,7 @@ def _typed(value: Any) -> str:
     return str(value)
 
 
-def _sized(name: str, value: Any) -> str:
+def sized(name: str, value: Any) -> str:
     """Return a value as it would be typed; whole MiB of a size with their unit."""
     is_size = any(part in name for part in _SIZES) and isinstance(value, int)
     if is_size and value >= MIB and value % MIB == 0:
@@ -106,22 +106,30 @@ def _sized(name: str, value: Any) -> str:
 
 def _settings(settings: Mapping[str, Any]) -> str:
     """Return what is set otherwise than by default, of all variants and of each."""
+    first, *each = [
+        _packed(visible(heading), values)
+        for heading, values in changed_settings(settings)
+    ] or [""]
+    return "\n".join(filter(None, [first, *(_indented(one) for one in each)]))
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}" for line in text.split("\n")) if text else ""
+
+
+def changed_settings(
+    settings: Mapping[str, Any],
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield (heading, settings) of all variants, then of each, without the defaults."""
     if not settings:
-        return ""
+        return
     default = flat(asdict(Settings()))
     plain = {key: _typed(_listed(value)) for key, value in default.items()}
-
-    def changed(values: Mapping[str, Any]) -> dict[str, Any]:
-        return {k: v for k, v in values.items() if plain.get(k) != _typed(v)}
-
-    parts = [
-        _packed("settings (all others are the defaults)", changed(settings["common"]))
-    ]
-    parts += [
-        _packed(f"  of {visible(name)}", values).replace("\n  ", "\n    ")
-        for name, values in settings["variants"].items()
-    ]
-    return "\n".join(filter(None, parts))
+    common = settings["common"].items()
+    changed = {k: v for k, v in common if plain.get(k) != _typed(v)}
+    yield "settings (all others are the defaults)", changed
+    for name, values in settings["variants"].items():
+        yield f"of {name}", values
 
 
 def _listed(value: Any) -> Any:

@@ -23,6 +23,7 @@ from ..compile_notice import CompileNotice
 from ..say import fail, report, warn
 from . import (
     list_scenarios,
+    make_report,
     measure_costs,
     replay_file,
     run_scenario,
@@ -38,6 +39,7 @@ COMMANDS = (
     ("replay", replay_file, "run a recorded trace or a memory script"),
     ("sweep", sweep_points, "run many points of a scenario, each into a file"),
     ("info", show_info, "show what the file of a run holds"),
+    ("report", make_report, "draw what runs came to on one page of HTML"),
     ("warm", warm_cache, "compile all kernels ahead, once for a kind of node"),
     ("calibrate", measure_costs, "measure what memory operations cost on this machine"),
 )

@@ -1,0 +1,250 @@
+"""Many runs of one scenario: which settings vary, and what they change.
+
+Runs come from files or from the folder of a sweep.  They are compared if they have the
+same variants; what varies is found in their parameters, settings, costs and seeds.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ...engine.errors import BadInput
+from ...engine.study.figures import count, seconds
+from .sheet import Picture
+from .story import Story, few
+
+#: Runs that are shown one by one on a page, and those of a comparison.
+MOST, MOST_COMPARED = 8, 3
+SEED = "seed"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting that varies: its name, and its values in order, as they are typed."""
+
+    name: str
+    values: list[str]
+    numbers: list[float] | None = None
+
+
+@dataclass(frozen=True)
+class Points:
+    """The runs of a sweep: a value of each setting and of each variant.
+
+    settings  those that vary, seeds apart
+    at        for each run the value of each setting by its name
+    amounts   [run][variant]: what is compared, None for what has no value
+    what      its name
+    is_time   whether it is in ns, and the least is best
+    """
+
+    story: Story
+    settings: list[Setting]
+    at: list[Mapping[str, str]]
+    amounts: list[list[float | None]]
+    what: str
+    is_time: bool
+    seeds: int = 1
+
+    def text(self, value: float) -> str:
+        """Return an amount for people."""
+        return seconds(value) if self.is_time else count(value)
+
+    def best(self, run: int) -> int | None:
+        """Return the best variant of a run, None if there is none."""
+        row = self.amounts[run]
+        known = [i for i, value in enumerate(row) if value is not None]
+        pick = min if self.is_time else max
+        return pick(known, key=lambda i: row[i] or 0.0) if known else None
+
+    def where(self, fixed: Mapping[str, str]) -> list[int]:
+        """Return the runs with given values of settings."""
+        return [
+            run
+            for run, at in enumerate(self.at)
+            if all(at[name] == value for name, value in fixed.items())
+        ]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """All runs as a table."""
+
+    heads: list[str]
+    rows: list[tuple[str, list[str]]]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a page says of many runs."""
+
+    title: str
+    verdict: str
+    meta: str
+    caption: str
+    rows: Listing
+    pictures: list[Picture] = field(default_factory=list)
+
+
+def shown(stories: Sequence[Story]) -> list[Story]:
+    """Return the runs that a page shows one by one.
+
+    Raises BadInput if they are too many, and not to be compared.
+    """
+    if _points(stories) is not None:
+        return list(stories) if len(stories) <= MOST_COMPARED else []
+    if len(stories) > MOST:
+        raise BadInput(
+            f"report must be of at most {MOST} runs, or of runs that have the same"
+            f" variants and differ in a setting, got {len(stories)}"
+        )
+    return list(stories)
+
+
+def compared(stories: Sequence[Story]) -> Comparison | None:
+    """Return the comparison of runs, None if they are not of the same variants."""
+    points = _points(stories)
+    if points is None:
+        return None
+    from .figures import over_settings
+
+    names = [one.name for one in points.settings]
+    varied = ", ".join(names) or SEED
+    runs = f"{len(stories)} runs that differ in {varied}"
+    if points.seeds > 1 and names:
+        runs += f", {points.seeds} seeds each"
+    return Comparison(
+        points.story.found["title"],
+        _verdict(points),
+        runs,
+        f"{points.what} of each variant",
+        _listing(stories, points),
+        over_settings(points),
+    )
+
+
+def _points(stories: Sequence[Story]) -> Points | None:
+    if len(stories) < 2 or len({_kind(story) for story in stories}) > 1:
+        return None
+    settings = [_settings_of(story) for story in stories]
+    varied = _varied(settings)
+    seeds = len({one[SEED] for one in settings})
+    if not varied and seeds < 2:
+        return None
+    first = stories[0]
+    what = _compared_by(first)
+    if what is None:
+        return None
+    return Points(
+        first,
+        varied,
+        settings,
+        [[row[what] for row in story.rows] for story in stories],
+        first.found["columns"][what]["heading"] if what != "run_time_ns" else "time",
+        what.endswith("_ns"),
+        seeds,
+    )
+
+
+def _kind(story: Story) -> tuple:
+    return story.found["title"], story.found["dimension"], tuple(story.names)
+
+
+def _compared_by(story: Story) -> str | None:
+    """Return the column that runs are compared by."""
+    if "run_time_ns" in story.found["units"]:
+        return "run_time_ns"
+    columns = story.found["columns"]
+    first = (name for name in story.found["units"] if columns[name]["first"])
+    return next(first, None)
+
+
+def _settings_of(story: Story) -> dict[str, str]:
+    """Return all settings of a run by their names, as texts."""
+    from ..cli.info_text import sized
+
+    found = story.found
+    values = dict(found["settings"].get("common", {}))
+    values |= {f"cost.{name}": value for name, value in found["costs"].items()}
+    values |= found["parameters"]
+    texts = {name: sized(name, value) for name, value in values.items()}
+    return texts | {SEED: str(found.get(SEED, ""))}
+
+
+def _varied(settings: Sequence[Mapping[str, str]]) -> list[Setting]:
+    """Return the settings that vary, those apart that only follow another one."""
+    names = list(dict.fromkeys(name for one in settings for name in one))
+    # What the user has set comes before what follows from it.
+    names.sort(key=lambda name: name.startswith(("cost.", "machine.")))
+    found: list[Setting] = []
+    patterns: list[tuple[int, ...]] = []
+    for name in names:
+        values = [one.get(name, "") for one in settings]
+        order = _ordered(values)
+        pattern = tuple(list(dict.fromkeys(values)).index(value) for value in values)
+        if name == SEED or len(order.values) < 2 or pattern in patterns:
+            continue
+        patterns.append(pattern)
+        found.append(Setting(name, order.values, order.numbers))
+    return found
+
+
+def _ordered(values: Sequence[str]) -> Setting:
+    """Return the values in the order of their numbers, or as they came."""
+    from ...engine.settings.sizes import parse_size
+
+    different = list(dict.fromkeys(values))
+    numbers: dict[str, float] = {}
+    for value in different:
+        try:
+            numbers[value] = float(value)
+        except ValueError:
+            try:
+                numbers[value] = float(parse_size(value, "size"))
+            except (BadInput, ValueError):
+                return Setting("", different)
+    different.sort(key=numbers.__getitem__)
+    return Setting("", different, [numbers[value] for value in different])
+
+
+def _verdict(points: Points) -> str:
+    """Say which variant is best in how many runs."""
+    wins: dict[int, list[int]] = {}
+    for run in range(len(points.at)):
+        best = points.best(run)
+        if best is not None:
+            wins.setdefault(best, []).append(run)
+    if not wins:
+        return "No run has ended."
+    word = "fastest" if points.is_time else f"first in {points.what}"
+    ranked = sorted(wins, key=lambda one: -len(wins[one]))
+    runs, names = len(points.at), points.story.names
+    if len(ranked) == 1 and len(wins[ranked[0]]) == runs:
+        return f"{names[ranked[0]]} is {word} in all {runs} runs."
+    said = [
+        f"{names[one]} is {word} in {len(wins[one])} of {runs} runs"
+        f"{_only(points, wins[one])}"
+        for one in ranked[:4]
+    ]
+    return f"{'; '.join(said)}."
+
+
+def _only(points: Points, runs: Sequence[int]) -> str:
+    """Return which values of a setting all of some runs have, and no other run."""
+    for setting in points.settings:
+        mine = {points.at[run][setting.name] for run in runs}
+        rest = {at[setting.name] for run, at in enumerate(points.at) if run not in runs}
+        if rest and not mine & rest:
+            values = [value for value in setting.values if value in mine]
+            return f" ({setting.name} {few(values)})"
+    return ""
+
+
+def _listing(stories: Sequence[Story], points: Points) -> Listing:
+    """Return a table of all runs: settings, and what is compared of each variant."""
+    names = [*(one.name for one in points.settings), SEED]
+    rows = []
+    for story, at, amounts in zip(stories, points.at, points.amounts, strict=True):
+        cells = [at[name] for name in names]
+        cells += ["-" if value is None else points.text(value) for value in amounts]
+        rows.append((story.stem, cells))
+    return Listing([*names, *points.story.names], rows)
