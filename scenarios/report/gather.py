@@ -4,15 +4,18 @@ Long runs are thinned here, so that a page stays small: epochs are added up, and
 blocks of a snapshot become the cells of a strip.
 """
 
+import json
 import os
 from typing import Any
 
+import h5py
 import numpy as np
 
 from ...engine.errors import BadInput
 from ...engine.output.describe import describe
 from ...engine.output.reader import HDF5_ERRORS, RunFile, Table, damaged
 from ...engine.state.snapshot import BlockKind
+from ...engine.study.columns import SUMMARY, THP
 
 #: Most points of a line over time, and most cells of a strip of blocks.
 POINTS, CELLS = 300, 400
@@ -35,6 +38,7 @@ def gather(path: str | os.PathLike) -> dict[str, Any]:
     """Return what ``describe`` says of a file, and what pictures need beside it.
 
     columns     what the table on the screen makes of each variable of ``/summary``
+    work        what work each variant does: those of the same are compared
     nodes       their numbers
     series      a dict of lists for each variant: over time, times in ns
     traffic     bytes, [variant][node of the CPU][node]
@@ -62,7 +66,8 @@ def _gathered(file: RunFile) -> dict[str, Any]:
     of = [np.flatnonzero(rows == i) for i in range(len(file.variants))]
     return {
         "columns": _columns(file),
-        "nodes": epochs["node"].tolist() if "node" in epochs else [],
+        "work": _work(file),
+        "nodes": _scale(epochs, "node"),
         "series": _series(file, of),
         "traffic": _traffic(epochs, of),
         "huge": _counts(epochs, of, [one for one in epochs if one.startswith(HUGE)]),
@@ -77,15 +82,37 @@ def _gathered(file: RunFile) -> dict[str, Any]:
     }
 
 
+def _work(file: RunFile) -> list[str]:
+    count = len(file.variants)
+    works = json.loads(str(file.attributes.get("work", "[]")))
+    fits = isinstance(works, list) and len(works) == count
+    return list(map(str, works)) if fits else [""] * count
+
+
+def _scale(table: Table, name: str) -> list:
+    """Return the values of a dimension that does not grow."""
+    for dataset in table.datasets:
+        if dataset.name.endswith(f"/{name}"):
+            texts = h5py.check_string_dtype(dataset.dtype) is not None
+            return list((dataset.asstr() if texts else dataset)[()].tolist())
+    return []
+
+
 def _columns(file: RunFile) -> dict[str, dict[str, Any]]:
-    """Return heading, style, unit and meaning of each variable of ``/summary``."""
+    """Return heading, style, unit and meaning of each variable of ``/summary``.
+
+    Files of before 2.1 do not have the first two: those of ours are known.
+    """
+    known = {one.name: one for one in (*SUMMARY, *THP)}
     columns = {}
     for dataset in file.summary.datasets:
         name, attrs = dataset.name.rpartition("/")[2], dataset.attrs
+        one = known.get(name)
+        heading = one.heading if one else name.replace("_", " ")
         columns[name] = {
-            "heading": str(attrs.get("heading", name.replace("_", " "))),
-            "style": str(attrs.get("style", "")),
-            "first": bool(attrs.get("first", 0)),
+            "heading": str(attrs.get("heading", heading)),
+            "style": str(attrs.get("style", one.style if one else "")),
+            "first": bool(attrs.get("first", one.first if one else False)),
             "unit": str(attrs.get("units", "")),
             "meaning": str(attrs.get("long_name", "")),
         }
@@ -239,7 +266,7 @@ def _khugepaged(epochs: Table, of: list[np.ndarray]) -> dict[str, list]:
         return {}
     scans = np.maximum(epochs["khugepaged_results"], 0)
     sums = np.array([scans[rows].sum(axis=0) for rows in of])
-    names = [str(name) for name in epochs["scan_result"]]
+    names = _scale(epochs, "scan_result")
     return {
         name: column.tolist()
         for name, column in zip(names, sums.T, strict=True)

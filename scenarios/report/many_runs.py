@@ -15,6 +15,8 @@ from .story import Story, few
 #: Runs that are shown one by one on a page, and those of a comparison.
 MOST, MOST_COMPARED = 8, 3
 SEED = "seed"
+#: Works that the verdict of many runs has a sentence for.
+_WORKS = 4
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,9 @@ class Points:
     """
 
     story: Story
-    settings: list[Setting]
-    at: list[Mapping[str, str]]
-    amounts: list[list[float | None]]
+    settings: Sequence[Setting]
+    at: Sequence[Mapping[str, str]]
+    amounts: Sequence[Sequence[float | None]]
     what: str
     is_time: bool
     seeds: int = 1
@@ -49,12 +51,18 @@ class Points:
         """Return an amount for people."""
         return seconds(value) if self.is_time else count(value)
 
-    def best(self, run: int) -> int | None:
-        """Return the best variant of a run, None if there is none."""
+    def best(self, run: int, variants: Sequence[int]) -> int | None:
+        """Return the best of some variants in a run, None if there is none."""
         row = self.amounts[run]
-        known = [i for i, value in enumerate(row) if value is not None]
+        known = [i for i in variants if row[i] is not None]
         pick = min if self.is_time else max
         return pick(known, key=lambda i: row[i] or 0.0) if known else None
+
+    @property
+    def rivals(self) -> dict[str, list[int]]:
+        """The variants that are compared with each other, by the work that they do."""
+        works = self.story.works if self.story.ranked else {}
+        return {work: rivals for work, rivals in works.items() if len(rivals) > 1}
 
     def where(self, fixed: Mapping[str, str]) -> list[int]:
         """Return the runs with given values of settings."""
@@ -207,25 +215,30 @@ def _ordered(values: Sequence[str]) -> Setting:
 
 
 def _verdict(points: Points) -> str:
-    """Say which variant is best in how many runs."""
+    """Say which variant is best in how many runs, for each work."""
+    said = [_best_of(points, work, rivals) for work, rivals in points.rivals.items()]
+    return " ".join(said[:_WORKS])
+
+
+def _best_of(points: Points, work: str, rivals: Sequence[int]) -> str:
     wins: dict[int, list[int]] = {}
     for run in range(len(points.at)):
-        best = points.best(run)
+        best = points.best(run, rivals)
         if best is not None:
             wins.setdefault(best, []).append(run)
     if not wins:
-        return "No run has ended."
-    word = "fastest" if points.is_time else f"first in {points.what}"
+        return ""
     ranked = sorted(wins, key=lambda one: -len(wins[one]))
     runs, names = len(points.at), points.story.names
+    begin = f"{work}: " if len(points.rivals) > 1 else ""
     if len(ranked) == 1 and len(wins[ranked[0]]) == runs:
-        return f"{names[ranked[0]]} is {word} in all {runs} runs."
+        return f"{begin}{names[ranked[0]]} is best in all {runs} runs."
     said = [
-        f"{names[one]} is {word} in {len(wins[one])} of {runs} runs"
+        f"{names[one]} is best in {len(wins[one])} of {runs} runs"
         f"{_only(points, wins[one])}"
         for one in ranked[:4]
     ]
-    return f"{'; '.join(said)}."
+    return f"{begin}{'; '.join(said)}."
 
 
 def _only(points: Points, runs: Sequence[int]) -> str:

@@ -54,7 +54,6 @@ def _template() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals["safe"] = str
     return environment.from_string(_file("page.html.jinja"))
 
 
@@ -141,7 +140,13 @@ def _meta(story: Story) -> str:
 
 
 def _caption(story: Story) -> str:
-    return "The fastest first." if story.ranked else "In the order of the scenario."
+    if not story.ranked:
+        return "In the order of the scenario."
+    return (
+        "The fastest of each work first."
+        if len(story.works) > 1
+        else "The fastest first."
+    )
 
 
 def _notes(story: Story) -> list[str]:
@@ -173,7 +178,7 @@ def _settings(found: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[str, s
         if found[name]:
             values = [(key, sized(key, value)) for key, value in found[name].items()]
             yield name.capitalize(), values
-    for heading, values in changed_settings(found["settings"]):
-        pairs = [(key, sized(key, value)) for key, value in values.items()]
+    for heading, changed in changed_settings(found["settings"]):
+        pairs = [(key, sized(key, value)) for key, value in changed.items()]
         if pairs:
             yield heading, pairs

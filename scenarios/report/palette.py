@@ -43,7 +43,7 @@ CAUSES = {
 
 #: From the first node to the last.
 _NODES = (
-    *("#46327e", "#365c8d", "#277f8e", "#1fa187"),
+    *("#5c55a8", "#3f6ba3", "#277f8e", "#1fa187"),
     *("#4ac16d", "#a0da39", "#fde725"),
 )
 #: The ink of pictures, their paper, and lines that hold nothing but the eye.

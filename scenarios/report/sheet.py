@@ -8,7 +8,7 @@ import io
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ...engine.errors import BadInput
 from . import palette
@@ -124,7 +124,7 @@ def _drawn(picture: Picture, sheet: Sheet, kinds: Sequence[str]) -> list[bytes]:
     import matplotlib
 
     files = []
-    with matplotlib.rc_context(_style(sheet)):
+    with matplotlib.rc_context(cast(Any, _style(sheet))):
         figure = picture.draw(sheet)
         for kind in kinds:
             file = io.BytesIO()

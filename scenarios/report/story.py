@@ -70,23 +70,34 @@ class Story:
         return self.rows[variant].get("run_time_ns")
 
     @property
+    def ranked(self) -> bool:
+        """Whether the times of variants that do the same work are to be compared."""
+        column = self.found["columns"].get("run_time_ns")
+        return column is not None and column["style"] == "ratio"
+
+    @property
+    def works(self) -> dict[str, list[int]]:
+        """The variants by the work that they do, in the order of the file."""
+        works: dict[str, list[int]] = {}
+        for variant, work in enumerate(self.found["work"]):
+            works.setdefault(work, []).append(variant)
+        return works
+
+    @property
     def order(self) -> list[int]:
-        """The variants by their time, those without one last.
+        """The variants of each work by their time, those without one last.
 
         In the order of the file if their times are not to be compared.
         """
-        variants = list(range(len(self.rows)))
-        style = self.found["columns"].get("run_time_ns", {}).get("style")
-        if style not in ("ratio", "", None) or len(self.dimensions) > 1:
-            return variants
-        return sorted(
-            variants, key=lambda one: (self.time(one) is None, self.time(one))
-        )
-
-    @property
-    def ranked(self) -> bool:
-        """Whether ``order`` is from the best to the worst."""
-        return len(self.dimensions) == 1 and "run_time_ns" in self.found["columns"]
+        if not self.ranked:
+            return list(range(len(self.rows)))
+        return [
+            variant
+            for variants in self.works.values()
+            for variant in sorted(
+                variants, key=lambda one: (self.time(one) is None, self.time(one))
+            )
+        ]
 
     @property
     def shown(self) -> list[int]:
@@ -129,7 +140,7 @@ class Story:
             return ""
         so = f"{len(ended)} of {len(self.rows)} variants have ended."
         timed = [i for i in ended if self.time(i) is not None]
-        if not timed or not self.ranked:
+        if not timed or not self.ranked or len(self.works) > 1:
             return so
         best = min(timed, key=lambda i: self.time(i) or 0)
         return f"{so} The fastest of them is {self.names[best]}: {self.took(best)}."

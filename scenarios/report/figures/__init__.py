@@ -58,7 +58,11 @@ def over_settings(points: "Points") -> list[Picture]:
     pairs = list(combinations(points.settings, 2))[:_PAIRS]
     found = [
         seed_dots.picture(points),
-        *(setting_maps.best(points, *pair) for pair in pairs),
+        *(
+            setting_maps.best(points, *pair, work)
+            for work in list(points.rivals)[:_PAIRS]
+            for pair in pairs
+        ),
         *(setting_lines.picture(points, one) for one in points.settings),
         *(setting_maps.amounts(points, *pair) for pair in pairs),
     ]

@@ -1,6 +1,6 @@
 """Faults and moved pages over time: what has come together so far."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,7 +33,7 @@ def picture(story: Story) -> Picture | None:
     )
 
 
-def _so_far(series: dict, name: str) -> np.ndarray:
+def _so_far(series: Mapping[str, list], name: str) -> np.ndarray:
     return np.cumsum(series.get(name, []))
 
 
@@ -64,7 +64,8 @@ def _draw(
     groups = list(story.groups())
     rows = len(groups)
     each = (1.7 if sheet.is_paper else 2.4) if rows == 1 else 1.6
-    down, across = (rows, len(there)) if not sheet.is_paper else (rows * len(there), 1)
+    aside = sheet.is_paper or max(len(story.short(i)) for i in story.order) > 16
+    down, across = (rows * len(there), 1) if aside else (rows, len(there))
     figure, panels = sheet.figure(each * down, down, across, sharex=True)
     unit, at = story.axis(), iter(panels)
     for heading, variants in groups:

@@ -1,7 +1,8 @@
 """Lines over time, each with its name at the end in place of a legend."""
 
+import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -27,7 +28,7 @@ class Line(NamedTuple):
 
 
 def of_variants(
-    story: Story, variants: Sequence[int], values: Sequence[Sequence[float]]
+    story: Story, variants: Sequence[int], values: Sequence[Any]
 ) -> list[Line]:
     """Return a line for each variant that has values; ``values`` are by variant."""
     return [
@@ -79,7 +80,7 @@ def name_ends(
     low, high = axes.get_ylim()
     left, right = axes.get_xlim()
     heights = [(y - low) / (high - low) for *_, y in ends]
-    height = axes.get_position().height * axes.figure.get_figheight() * 0.92
+    height = axes.get_window_extent().height / axes.figure.dpi * 0.92
     places = apart(heights, sheet.lines(0.95) / height)
     for (name, colour, x, _), end, place in zip(ends, heights, places, strict=True):
         axes.annotate(
@@ -96,7 +97,8 @@ def name_ends(
                 "color": colour,
                 "linewidth": 0.6,
                 "alpha": 0.55,
-                "shrinkA": 0,
+                "relpos": (0, 0.5),
+                "shrinkA": 1,
                 "shrinkB": 2,
             },
         )
@@ -120,7 +122,7 @@ def apart(places: Sequence[float], gap: float) -> list[float]:
     return result.tolist()
 
 
-def grid(axes: "Axes", axis: str = "y") -> None:
+def grid(axes: "Axes", axis: Literal["x", "y"] = "y") -> None:
     """Lay faint lines behind what is drawn."""
     axes.grid(axis=axis, color=palette.FAINT, linewidth=0.5)
     axes.set_axisbelow(True)
@@ -128,18 +130,31 @@ def grid(axes: "Axes", axis: str = "y") -> None:
 
 def chip(axes: "Axes", text: str, colour: str | None) -> None:
     """Write a title of small axes, after a square of the variant's colour."""
-    axes.set_title(f"    {text}" if colour else text)
+    size = float(axes.title.get_fontsize())
+    lines = broken(text, int(axes.get_window_extent().width / (0.75 * size)))
+    indent = "\u00a0" * 4 if colour else ""  # browsers fold plain blanks
+    axes.set_title("\n".join(indent + line for line in lines))
     if colour:
         axes.annotate(
             "\u25a0",
             xy=(0, 1),
             xycoords="axes fraction",
-            xytext=(0, 3),
+            xytext=(0, 3 + 1.2 * size * (len(lines) - 1)),
             textcoords="offset points",
             color=colour,
             va="bottom",
             annotation_clip=False,
         )
+
+
+def broken(name: str, width: int) -> list[str]:
+    """Return a name as lines of at most ``width`` letters, broken at underscores."""
+    lines = [""]
+    for part in re.findall(r"[^_ ]+[_ ]*", name) or [name]:
+        if lines[-1] and len(lines[-1] + part) > width:
+            lines.append("")
+        lines[-1] += part
+    return lines
 
 
 def key(figure: "Figure", columns: int, **more: Any) -> None:

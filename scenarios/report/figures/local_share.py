@@ -1,6 +1,6 @@
 """Do the accesses become local?  Their share over time, a line for each variant."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,7 +28,7 @@ def picture(story: Story) -> Picture | None:
     )
 
 
-def _share(series: dict) -> np.ndarray:
+def _share(series: Mapping[str, list]) -> np.ndarray:
     """Return percent, NaN for epochs without an access."""
     local = np.array(series.get("local", []), float)
     remote = np.array(series.get("remote", []), float)

@@ -54,8 +54,8 @@ def _title(story: Story, pages: Sequence[np.ndarray], shown: Sequence[int]) -> s
     if len(homes) == 1:
         (node,) = homes
         return f"All end with most of their memory on node {story.nodes[node]}"
-    said = [f"of {few(names)} on node {story.nodes[n]}" for n, names in homes.items()]
-    return f"At the end most of the memory {', '.join(said)}"
+    said = [f"on node {story.nodes[n]} in {few(names)}" for n, names in homes.items()]
+    return f"At the end most of the memory is {', '.join(said)}"
 
 
 def _said(story: Story, variant: int, pages: np.ndarray) -> str:
@@ -72,7 +72,7 @@ def _draw(
 ) -> "Figure":
     layers = {i: _layers(story, pages[i], i) for i in shown}
     names = [n for n in _names(story) if any(layers[i][n].any() for i in shown)]
-    most = max(sum(layers[i].values()).max() for i in shown)
+    most = max(np.sum(list(layers[i].values()), axis=0).max() for i in shown)
     length, name = next((u for u in _UNITS if most >= u[0]), _UNITS[-1])
     rows, columns = sheet.panels(len(shown))
     height = rows * (1.35 if sheet.is_paper else 1.65) + sheet.lines(2)

@@ -26,15 +26,16 @@ def picture(points: Points, setting: Setting) -> Picture | None:
     panel = next((one for one in others if len(one.values) <= _PANELS), None)
     rest = [one.name for one in others if one is not panel]
     over = rest + (["seed"] if points.seeds > 1 else [])
-    band = f" Lines are medians over {' and '.join(over)}, bands go from the least to"
+    text = f" Lines are medians over {' and '.join(over)}"
+    band = text + ("." if rest else ", bands go from the least to the most.")
     return Picture(
         f"over_{_plain(setting.name)}",
         _title(points, setting),
         f"{points.what.capitalize()} over {setting.name}"
         + (f", for each {panel.name}." if panel else ".")
-        + (f"{band} the most." if over else ""),
+        + (band if over else ""),
         "; ".join(_said(points, setting, i) for i in points.story.shown),
-        lambda sheet: _draw(sheet, points, setting, panel),
+        lambda sheet: _draw(sheet, points, setting, panel, not rest),
     )
 
 
@@ -83,7 +84,11 @@ def _said(points: Points, setting: Setting, variant: int) -> str:
 
 
 def _draw(
-    sheet: Sheet, points: Points, setting: Setting, panel: Setting | None
+    sheet: Sheet,
+    points: Points,
+    setting: Setting,
+    panel: Setting | None,
+    has_band: bool,
 ) -> "Figure":
     panels = [{panel.name: value} for value in panel.values] if panel else [{}]
     rows, columns = sheet.panels(len(panels), 2)
@@ -96,7 +101,7 @@ def _draw(
     )
     for axes, fixed in zip(all_axes, panels, strict=False):
         axes.set_ylim(0, 1.05 * top / length)
-        _panel(axes, points, setting, fixed, length, sheet)
+        _panel(axes, points, setting, fixed, length, sheet, has_band)
         if panel:
             chip(axes, f"{panel.name} {fixed[panel.name]}", None)
     for axes in all_axes[len(panels) :]:
@@ -113,6 +118,7 @@ def _panel(
     fixed: Mapping[str, str],
     length: float,
     sheet: Sheet,
+    has_band: bool,
 ) -> None:
     """Draw the lines of all variants, and their names at the end."""
     places = _places(setting)
@@ -129,7 +135,7 @@ def _panel(
         x = [places[at] for at in there]
         y = [float(np.median(found[at])) for at in there]
         low, high = ([float(pick(found[at])) for at in there] for pick in (min, max))
-        if high != low:
+        if has_band and high != low:
             axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
         axes.plot(x, y, "-o", color=colour, markersize=3)
         ends.append((name, colour, x[-1], y[-1]))

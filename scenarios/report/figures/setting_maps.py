@@ -16,27 +16,30 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def best(points: Points, down: Setting, across: Setting) -> Picture | None:
-    """Return the map of the best variant; None if no run has ended."""
-    middles = _middles(points, down, across)
+def best(points: Points, down: Setting, across: Setting, work: str) -> Picture | None:
+    """Return the map of the best variant of a work; None if no run has ended."""
+    rivals = points.rivals[work]
+    middles = _middles(points, down, across)[:, :, rivals]
     if np.isnan(middles).all():
         return None
     pick = np.nanargmin if points.is_time else np.nanargmax
     winners = {
-        (i, j): int(pick(middles[i, j]))
+        (i, j): rivals[int(pick(middles[i, j]))]
         for i in range(len(down.values))
         for j in range(len(across.values))
         if not np.isnan(middles[i, j]).all()
     }
     names = [points.story.names[one] for one in dict.fromkeys(winners.values())]
-    verb = "is" if len(names) == 1 else "are"
+    title = f"{names[0]} is best at every {down.name} and {across.name}"
+    if len(names) > 1:
+        where = f"over {down.name} and {across.name}"
+        title = f"{few(names)} are each best somewhere {where}"
+    of = f"_{_plain(work)}" if len(points.rivals) > 1 else ""
     return Picture(
-        f"best_over_{_plain(down)}_{_plain(across)}",
-        f"{few(names)} {verb} best somewhere over {down.name} and {across.name}"
-        if len(names) > 1
-        else f"{names[0]} is best at every {down.name} and {across.name}",
-        "The best variant at each pair of values, and how much better it is than the"
-        f" next one: its {points.what} as a multiple. Medians over all else.",
+        f"best_over_{_plain(down.name)}_{_plain(across.name)}{of}",
+        f"{work}: {title}" if of else title,
+        "The best variant at each pair of values, and how much worse the next one is:"
+        f" its {points.what} as a multiple. Medians over all else.",
         "; ".join(
             f"{down.values[i]}, {across.values[j]}: {points.story.names[one]}"
             for (i, j), one in winners.items()
@@ -55,7 +58,7 @@ def amounts(points: Points, down: Setting, across: Setting) -> Picture | None:
     most = shown[int(np.nanargmax([np.nanmax(middles[:, :, i]) for i in shown]))]
     i, j = np.unravel_index(np.nanargmax(middles[:, :, most]), middles.shape[:2])
     return Picture(
-        f"map_over_{_plain(down)}_{_plain(across)}",
+        f"map_over_{_plain(down.name)}_{_plain(across.name)}",
         f"The most {points.what} is {points.text(high)}: {points.story.names[most]} at"
         f" {down.name} {down.values[i]}, {across.name} {across.values[j]}",
         f"{points.what.capitalize()} of each variant over {down.name} (down) and"
@@ -65,8 +68,8 @@ def amounts(points: Points, down: Setting, across: Setting) -> Picture | None:
     )
 
 
-def _plain(setting: Setting) -> str:
-    return "".join(c if c.isalnum() else "_" for c in setting.name.lower())
+def _plain(name: str) -> str:
+    return "".join(c if c.isalnum() else "_" for c in name.lower())
 
 
 def _middles(points: Points, down: Setting, across: Setting) -> np.ndarray:
