@@ -101,7 +101,7 @@ def _scale(table: Table, name: str) -> list:
 def _columns(file: RunFile) -> dict[str, dict[str, Any]]:
     """Return heading, style, unit and meaning of each variable of ``/summary``.
 
-    Files of before 2.1 do not have the first two: those of ours are known.
+    Older files do not have the first two: those of ours are known.
     """
     known = {one.name: one for one in (*SUMMARY, *THP)}
     columns = {}

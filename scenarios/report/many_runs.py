@@ -98,7 +98,7 @@ def shown(stories: Sequence[Story]) -> list[Story]:
 
     Raises BadInput if they are too many, and not to be compared.
     """
-    if _points(stories) is not None:
+    if points_of(stories) is not None:
         return list(stories) if len(stories) <= MOST_COMPARED else []
     if len(stories) > MOST:
         raise BadInput(
@@ -110,7 +110,7 @@ def shown(stories: Sequence[Story]) -> list[Story]:
 
 def compared(stories: Sequence[Story]) -> Comparison | None:
     """Return the comparison of runs, None if they are not of the same variants."""
-    points = _points(stories)
+    points = points_of(stories)
     if points is None:
         return None
     from .figures import over_settings
@@ -130,7 +130,8 @@ def compared(stories: Sequence[Story]) -> Comparison | None:
     )
 
 
-def _points(stories: Sequence[Story]) -> Points | None:
+def points_of(stories: Sequence[Story]) -> Points | None:
+    """Return the runs as points of a sweep, None if they are not to be compared."""
     if len(stories) < 2 or len({_kind(story) for story in stories}) > 1:
         return None
     settings = [_settings_of(story) for story in stories]

@@ -119,7 +119,9 @@ def _style(sheet: Sheet) -> dict[str, Any]:
     }
 
 
-def _drawn(picture: Picture, sheet: Sheet, kinds: Sequence[str]) -> list[bytes]:
+def _drawn(
+    picture: Picture, sheet: Sheet, kinds: Sequence[str], ground: str = "none"
+) -> list[bytes]:
     """Return a picture in each of some kinds of file."""
     import matplotlib
 
@@ -130,7 +132,8 @@ def _drawn(picture: Picture, sheet: Sheet, kinds: Sequence[str]) -> list[bytes]:
             file = io.BytesIO()
             named = {"Title": picture.title} if kind == "pdf" else {}
             date = "CreationDate" if kind == "pdf" else "Date"
-            figure.savefig(file, format=kind, metadata={**named, date: None})
+            about = {**named, date: None}
+            figure.savefig(file, format=kind, facecolor=ground, metadata=about)
             files.append(file.getvalue())
     return files
 
@@ -142,6 +145,14 @@ def for_paper(picture: Picture) -> dict[str, bytes]:
     return {
         f"{picture.name}.{kind}": data for kind, data in zip(kinds, drawn, strict=True)
     }
+
+
+def for_document(picture: Picture) -> str:
+    """Return a picture as an SVG of its own, small, on white: for a document."""
+    (data,) = _drawn(picture, PAGE, ("svg",), "white")
+    text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", data.decode(), flags=re.S)
+    text = text.replace("'DejaVu Sans'", "'DejaVu Sans', Verdana, sans-serif")
+    return re.sub(r'(?<= d=")[^"]*', _rounded, text)
 
 
 def for_page(picture: Picture, place: str) -> str:

@@ -169,5 +169,5 @@ def _draw(sheet: Sheet, story: Story, strips: Sequence[Mapping[str, Any]]) -> "F
     nodes = sorted({int(node) for one in strips for node in one["by_node"]} - {-1})
     handles = [Patch(color=story.node_colour(n), label=f"node {n}") for n in nodes]
     handles.append(Patch(color=_HUGE_HEX, label="huge pages"))
-    key(figure, 4, handles=handles)
+    key(figure, 4 if sheet.is_paper else 8, handles=handles)
     return figure

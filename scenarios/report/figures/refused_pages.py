@@ -18,7 +18,7 @@ _COLUMN = "pages_refused_by"
 
 
 def picture(story: Story) -> Picture | None:
-    """Return the picture; None if no page was refused."""
+    """Return the picture; None if not two numbers of pages were refused."""
     by = [row.get(_COLUMN) or {} for row in story.rows]
     if not isinstance(by[0], Mapping):
         return None
@@ -30,6 +30,8 @@ def picture(story: Story) -> Picture | None:
         name: np.array([by[i][name] or 0 for i in variants], float) for name in by[0]
     }
     reasons = {name: row for name, row in reasons.items() if row.any()}
+    if len(variants) * len(reasons) == 1:
+        return None  # the verdict of one bar is a number in the table
     most = max(variants, key=total.__getitem__)
     why = max(reasons, key=lambda name: by[most][name] or 0)
     return Picture(
