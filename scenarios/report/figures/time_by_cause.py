@@ -49,7 +49,7 @@ def _times(story: Story) -> tuple[Mapping[str, Sequence[float]], bool]:
         for one in story.rows[0]
         if one.startswith("time_") and one.endswith("_ns") and one != "time_ns"
     ]
-    if names and any(row["ended"] for row in story.rows):
+    if names and all(row["ended"] for row in story.rows):
         return {
             name[len("time_") : -len("_ns")]: [row[name] or 0 for row in story.rows]
             for name in names
