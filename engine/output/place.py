@@ -8,7 +8,8 @@ import errno
 import fcntl
 import os
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import BadInput
@@ -169,22 +170,26 @@ def withdraw(path: Path) -> None:
 
 def write_text(path: Path, text: str, force: bool) -> None:
     """Write a text file that is there whole or not at all; raise as ``claim`` does."""
-    write_bytes(path, text.encode(), force)
+    with placed(path, force) as new:
+        new.write_text(text, encoding="utf-8")
 
 
-def write_bytes(path: Path, data: bytes, force: bool) -> None:
-    """Write a file that is there whole or not at all; raise as ``claim`` does."""
+@contextmanager
+def placed(path: Path, force: bool) -> Iterator[Path]:
+    """Give the name of a new file, which takes its place if nothing is raised.
+
+    Raises BadInput as ``claim`` does, and if the file cannot be written.
+    """
     lock = claim(path, force)
     try:
         new = create(path)
-        with new.open("wb") as file:
-            file.write(data)
-            file.flush()
+        yield new
+        with new.open("rb") as file:
             os.fsync(file.fileno())
         publish(path, force)
         keep(path)
     except OSError as error:
-        beside(path, _CREATING).unlink(missing_ok=True)
         raise unwritable(path, error) from error
     finally:
+        beside(path, _CREATING).unlink(missing_ok=True)
         lock.release()

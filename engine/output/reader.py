@@ -182,6 +182,12 @@ class RunFile:
         return Table(self._file["summary"])
 
     @property
+    def replicas(self) -> Table | None:
+        """The columns of ``summary`` for each seed, if there are several seeds."""
+        found = self._file.get("replicas")
+        return None if found is None else Table(found)
+
+    @property
     def run(self) -> Table:
         """State and progress: scalars."""
         return Table(self._file["run"])
@@ -190,11 +196,6 @@ class RunFile:
     def runtime(self) -> Table:
         """Wall seconds of each stage, by variant."""
         return Table(self._file["runtime"])
-
-    @property
-    def replicas(self) -> Table | None:
-        """One value a variant and seed, along ``seed``; None: there was one seed."""
-        return Table(self._file["replicas"]) if "replicas" in self._file else None
 
     @property
     def epochs(self) -> Table:

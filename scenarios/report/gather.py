@@ -99,24 +99,28 @@ def _scale(table: Table, name: str) -> list:
 
 
 def _columns(file: RunFile) -> dict[str, dict[str, Any]]:
-    """Return heading, style, unit and meaning of each variable of ``/summary``.
+    """Return heading, style, unit and meaning of each variable of ``/summary``."""
+    return {
+        dataset.name.rpartition("/")[2]: column(dataset)
+        for dataset in file.summary.datasets
+    }
 
-    Older files do not have the first two: those of ours are known.
+
+def column(dataset: h5py.Dataset) -> dict[str, Any]:
+    """Return what the table on the screen makes of a variable.
+
+    Older files do not say so: the columns of ours are known.
     """
-    known = {one.name: one for one in (*SUMMARY, *THP)}
-    columns = {}
-    for dataset in file.summary.datasets:
-        name, attrs = dataset.name.rpartition("/")[2], dataset.attrs
-        one = known.get(name)
-        heading = one.heading if one else name.replace("_", " ")
-        columns[name] = {
-            "heading": str(attrs.get("heading", heading)),
-            "style": str(attrs.get("style", one.style if one else "")),
-            "first": bool(attrs.get("first", one.first if one else False)),
-            "unit": str(attrs.get("units", "")),
-            "meaning": str(attrs.get("long_name", "")),
-        }
-    return columns
+    name, attrs = dataset.name.rpartition("/")[2], dataset.attrs
+    one = next((one for one in (*SUMMARY, *THP) if one.name == name), None)
+    heading = one.heading if one else name.replace("_", " ")
+    return {
+        "heading": str(attrs.get("heading", heading)),
+        "style": str(attrs.get("style", one.style if one else "")),
+        "first": bool(attrs.get("first", one.first if one else False)),
+        "unit": str(attrs.get("units", "")),
+        "meaning": str(attrs.get("long_name", "")),
+    }
 
 
 def _replicas(file: RunFile) -> dict[str, Any]:

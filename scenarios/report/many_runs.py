@@ -93,12 +93,12 @@ class Comparison:
     pictures: list[Picture] = field(default_factory=list)
 
 
-def shown(stories: Sequence[Story]) -> list[Story]:
+def shown(stories: Sequence[Story], are_compared: bool) -> list[Story]:
     """Return the runs that a page shows one by one.
 
-    Raises BadInput if they are too many, and not to be compared.
+    Raises BadInput if they are too many, and not compared.
     """
-    if points_of(stories) is not None:
+    if are_compared:
         return list(stories) if len(stories) <= MOST_COMPARED else []
     if len(stories) > MOST:
         raise BadInput(
@@ -108,16 +108,12 @@ def shown(stories: Sequence[Story]) -> list[Story]:
     return list(stories)
 
 
-def compared(stories: Sequence[Story]) -> Comparison | None:
-    """Return the comparison of runs, None if they are not of the same variants."""
-    points = points_of(stories)
-    if points is None:
-        return None
+def comparison_of(points: Points, rows: Listing) -> Comparison:
+    """Return what a page says of the runs of a sweep."""
     from .figures import over_settings
 
     names = [one.name for one in points.settings]
-    varied = ", ".join(names) or SEED
-    runs = f"{len(stories)} runs that differ in {varied}"
+    runs = f"{len(points.at)} runs that differ in {', '.join(names) or SEED}"
     if points.seeds > 1 and names:
         runs += f", {points.seeds} seeds each"
     return Comparison(
@@ -125,7 +121,7 @@ def compared(stories: Sequence[Story]) -> Comparison | None:
         _verdict(points),
         runs,
         f"{points.what} of each variant",
-        _listing(stories, points),
+        rows,
         over_settings(points),
     )
 
@@ -140,25 +136,23 @@ def points_of(stories: Sequence[Story]) -> Points | None:
     if not varied and seeds < 2:
         return None
     first = stories[0]
-    what = _compared_by(first)
+    what = compared_by(first)
     if what is None:
         return None
-    return Points(
-        first,
-        varied,
-        settings,
-        [[row[what] for row in story.rows] for story in stories],
-        first.found["columns"][what]["heading"] if what != "run_time_ns" else "time",
-        what.endswith("_ns"),
-        seeds,
-    )
+    amounts = [[row[what] for row in story.rows] for story in stories]
+    return Points(first, varied, settings, amounts, *named(first, what), seeds)
+
+
+def named(story: Story, what: str) -> tuple[str, bool]:
+    """Return what a column is called, and whether it is a time."""
+    return story.found["columns"][what]["heading"], what.endswith("_ns")
 
 
 def _kind(story: Story) -> tuple:
     return story.found["title"], story.found["dimension"], tuple(story.names)
 
 
-def _compared_by(story: Story) -> str | None:
+def compared_by(story: Story) -> str | None:
     """Return the column that runs are compared by."""
     if "run_time_ns" in story.found["units"]:
         return "run_time_ns"
@@ -188,7 +182,7 @@ def _varied(settings: Sequence[Mapping[str, str]]) -> list[Setting]:
     patterns: list[tuple[int, ...]] = []
     for name in names:
         values = [one.get(name, "") for one in settings]
-        order = _ordered(values)
+        order = ordered(values)
         pattern = tuple(list(dict.fromkeys(values)).index(value) for value in values)
         if name == SEED or len(order.values) < 2 or pattern in patterns:
             continue
@@ -197,7 +191,7 @@ def _varied(settings: Sequence[Mapping[str, str]]) -> list[Setting]:
     return found
 
 
-def _ordered(values: Sequence[str]) -> Setting:
+def ordered(values: Sequence[str]) -> Setting:
     """Return the values in the order of their numbers, or as they came."""
     from ...engine.settings.sizes import parse_size
 
@@ -253,12 +247,12 @@ def _only(points: Points, runs: Sequence[int]) -> str:
     return ""
 
 
-def _listing(stories: Sequence[Story], points: Points) -> Listing:
+def listing(files: Sequence[str], points: Points) -> Listing:
     """Return a table of all runs: settings, and what is compared of each variant."""
     names = [*(one.name for one in points.settings), SEED]
     rows = []
-    for story, at, amounts in zip(stories, points.at, points.amounts, strict=True):
+    for file, at, amounts in zip(files, points.at, points.amounts, strict=True):
         cells = [at[name] for name in names]
         cells += ["-" if value is None else points.text(value) for value in amounts]
-        rows.append((story.stem, cells))
+        rows.append((file, cells))
     return Listing([*names, *points.story.names], rows)

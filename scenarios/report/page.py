@@ -158,6 +158,8 @@ def _notes(story: Story) -> list[str]:
             "No variant ran for two epochs, so nothing is drawn over time: --set"
             " epoch=100ms makes epochs shorter."
         )
+    if story.found["replicas"]:
+        notes.append("What is drawn over time is of the first seed.")
     if not story.found["snapshots"]:
         notes.append(
             "There are no snapshots: --set snapshots=0.5,1 takes some, and shows where"

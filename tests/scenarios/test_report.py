@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from common.run_files import counters, process, writer
 from lazynuma.engine.output.reader import RunState
@@ -18,7 +19,7 @@ from lazynuma.scenarios.cli import commands
 from lazynuma.scenarios.report import figures, sheet
 from lazynuma.scenarios.report.figures import lines, lock_waits, replica_spread
 from lazynuma.scenarios.report.gather import CELLS, POINTS, gather
-from lazynuma.scenarios.report.many_runs import compared, points_of, shown
+from lazynuma.scenarios.report.many_runs import comparison_of, listing, points_of, shown
 from lazynuma.scenarios.report.story import Story
 
 #: Huge pages, snapshots, refusals, and epochs that are short enough.
@@ -331,10 +332,11 @@ def test_the_best_of_each_point_is_the_fastest(swept):
         best = points.best(run_, range(len(story.names)))
         times = [row["run_time_ns"] for row in story.rows]
         assert times[best] == min(times)
-    told = compared(stories).verdict
+    rows = listing([story.stem for story in stories], points)
+    told = comparison_of(points, rows).verdict
     counts = list(map(int, re.findall(r"best in (?:all )?(\d+)", told)))
     assert sum(counts) == len(stories)
-    assert shown(stories) == [] and shown(stories[:2]) == stories[:2]
+    assert shown(stories, True) == [] and shown(stories[:2], True) == stories[:2]
 
 
 def test_runs_that_differ_in_seeds_are_dots(swept, folder):
@@ -442,3 +444,52 @@ def test_without_the_extra_one_line_says_so(tmp_path, capsys, monkeypatch, done)
 def test_plain_data_is_ready_for_json(done):
     found = gather(done)
     assert json.loads(json.dumps(found)) == found
+
+
+# --- the file of many runs ------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def whole(folder) -> Path:
+    """A file as collect makes it, of two settings, two seeds and two variants."""
+    path = folder / "all.nc"
+    times = 100.0 + np.arange(24).reshape(3, 2, 2, 2)
+    times[..., 1] = 90  # the second variant is faster
+    times[0, :, :, 1] = 1_000  # but with few tasks
+    times[2, 1] = np.nan  # no run
+    axes = ("tasks", "cost_tlb_flush_ns", "seed", "mechanism")
+    about = {"units": "ns", "long_name": "simulated time", "style": "ratio"}
+    xr.Dataset(
+        {
+            "run_time_ns": (axes, times, about),
+            "pages_refused_by": ((*axes, "reason"), np.zeros((*times.shape, 3))),
+        },
+        {
+            "tasks": ("tasks", [2, 8, 32], {"long_name": "tasks"}),
+            "cost_tlb_flush_ns": (
+                axes[1],
+                [0, 500],
+                {"long_name": "cost.tlb_flush_ns"},
+            ),
+            "seed": [1, 2],
+            "mechanism": ["none", "hinting"],
+            "reason": ["a", "b", "c"],
+        },
+        {"title": "What is it?", "software": "lazynuma"},
+    ).to_netcdf(path, engine="h5netcdf")
+    return path
+
+
+def test_a_collected_file_is_drawn_as_a_sweep(whole, folder):
+    assert report(whole, "-o", folder / "all.html") == 0
+    text = (folder / "all.html").read_text()
+    assert "hinting is best in 6 of 10 runs (tasks 8 and 32)" in text
+    assert "none is best in 4 of 10 runs (tasks 2)" in text
+    assert "10 runs that differ in tasks, cost.tlb_flush_ns, 2 seeds each" in text
+    drawn = [a["id"].partition("-")[2] for a, _ in Page(text).of("figure")]
+    assert drawn[0] == "best_over_tasks_cost_tlb_flush_ns" and len(drawn) == 4
+    assert text.count('<th scope="row">') == 10
+
+
+def test_a_collected_file_is_given_alone(whole, done, tmp_path, capsys):
+    assert "alone" in refused(capsys, whole, done, "-o", tmp_path / "page.html")

@@ -42,18 +42,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace) -> None:
     """Read the files, draw, and write the page; nothing if anything is wrong."""
-    from ....engine.output.place import check_output, write_bytes
-    from ...report.many_runs import compared, shown
+    from ....engine.output.place import check_output, placed
     from ...report.page import page
     from ...report.sheet import check_libraries
-    from ...report.story import Story
 
     check_libraries()
     check_output(options.output, options.force)
-    paths = _paths(options.files)
-    stories = [Story(_found(path, options.debug)) for path in paths]
-    comparison = compared(stories)
-    chosen = shown(stories)
+    found = [_found(path, options.debug) for path in _paths(options.files)]
+    chosen, comparison = _told(found)
     text = page(chosen, comparison)
     files = {Path(options.output): text.encode()}
     if options.figures is not None:
@@ -62,7 +58,8 @@ def execute(options: argparse.Namespace) -> None:
     for path in files:
         check_output(path, options.force)
     for path, data in files.items():
-        write_bytes(path, data, options.force)
+        with placed(path, options.force) as new:
+            new.write_bytes(data)
     print(f"written to {printable(options.output)}")
     if options.figures is not None:
         print(f"{len(files) - 1} pictures in {printable(options.figures)}")
@@ -85,9 +82,33 @@ def _found(path: str, debug: bool) -> dict[str, Any]:
 
 
 def _gathered(path: str) -> str:
+    from ...report.collected_file import collected, is_collected
     from ...report.gather import gather
 
-    return json.dumps(gather(path))
+    return json.dumps(collected(path) if is_collected(path) else gather(path))
+
+
+def _told(
+    found: list[dict[str, Any]],
+) -> tuple[list["Story"], "Comparison | None"]:
+    """Return the runs that are shown one by one, and the comparison of all."""
+    from ...report.collected_file import TYPE, points_in
+    from ...report.many_runs import comparison_of, listing, points_of, shown
+    from ...report.story import Story
+
+    whole = [one for one in found if one.get("type") == TYPE]
+    if whole and len(found) > 1:
+        raise BadInput("a file that collect made must be given alone, got others too")
+    if whole:
+        points = points_in(whole[0])
+        names = [f"run {number + 1}" for number in range(len(points.at))]
+        return [], comparison_of(points, listing(names, points))
+    stories = [Story(one) for one in found]
+    some = points_of(stories)
+    if some is None:
+        return shown(stories, False), None
+    rows = listing([story.stem for story in stories], some)
+    return shown(stories, True), comparison_of(some, rows)
 
 
 def _folder(name: str) -> Path:
