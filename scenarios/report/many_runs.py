@@ -224,7 +224,7 @@ def _best_of(points: Points, work: str, rivals: Sequence[int]) -> str:
     if not wins:
         return ""
     ranked = sorted(wins, key=lambda one: -len(wins[one]))
-    runs, names = len(points.at), points.story.names
+    runs, names = len(points.at), points.story.told
     begin = f"{work}: " if len(points.rivals) > 1 else ""
     if len(ranked) == 1 and len(wins[ranked[0]]) == runs:
         return f"{begin}{names[ranked[0]]} is best in all {runs} runs."

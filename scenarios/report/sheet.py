@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _FONTS = "system-ui, 'Segoe UI', 'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif"
+#: Letters of a path that is a marker, and no line.
+_SMALL = 500
 #: Inches, and points of letters.
 PAGE_WIDTH, PAGE_FONT = 7.4, 9.0
 PAPER_WIDTH, PAPER_FONT = 3.4, 8.0
@@ -176,8 +178,9 @@ def for_page(picture: Picture, place: str) -> str:
 
 
 def _rounded(path: re.Match) -> str:
-    """Return a path with hundredths of a point: what is finer cannot be seen."""
-    return re.sub(r"(\.\d\d)\d+", r"\1", path[0]).replace("\n", "")
+    """Return a path with tenths of a point, a small one with hundredths."""
+    fine = r"(\.\d\d)\d+" if len(path[0]) < _SMALL else r"(\.\d)\d+"
+    return re.sub(fine, r"\1", path[0]).replace("\n", "")
 
 
 def _variable(colour: re.Match) -> str:

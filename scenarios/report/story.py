@@ -34,6 +34,8 @@ class Story:
         self.names = [
             ", ".join(str(row[one]) for one in self.dimensions) for row in self.rows
         ]
+        #: The names as a sentence has them.
+        self.told = [f"({one})" if ", " in one else one for one in self.names]
         self.series: Sequence[Mapping[str, list]] = found["series"]
         self.nodes: Sequence[int] = found["nodes"]
         self._colours = self._coloured()
@@ -122,8 +124,12 @@ class Story:
 
     def axis(self) -> Axis:
         """Return the unit of time for all pictures of the run."""
-        ends = [one["time_ns"][-1] for one in self.series if one["time_ns"]]
-        return time_axis(max(ends, default=0))
+        return time_axis(self.longest)
+
+    @property
+    def longest(self) -> float:
+        """When the last epoch of all ended, ns."""
+        return max(map(self.last, range(len(self.rows))))
 
     def last(self, variant: int) -> float:
         """Return when the last epoch of a variant ended, 0 if it has none, ns."""

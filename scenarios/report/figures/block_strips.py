@@ -64,7 +64,7 @@ def _title(story: Story, strips: Sequence[Mapping[str, Any]]) -> str:
     said = []
     for one in (most, least) if len(last) > 1 else (most,):
         node, share = _home(one)
-        name = story.names[one["variant"]]
+        name = story.told[one["variant"]]
         said.append(f"{name} has {percent(share)} of its blocks on node {node}")
     return f"At the last snapshot {', '.join(said)}"
 
@@ -73,7 +73,7 @@ def _said(story: Story, strip: Mapping[str, Any]) -> str:
     node, share = _home(strip)
     where = f"{percent(share)} on node {node}" if node else "none of them mapped"
     huge = f"{count(strip['huge'])} of them huge pages"
-    name, when = story.names[strip["variant"]], seconds(strip["time_ns"])
+    name, when = story.told[strip["variant"]], seconds(strip["time_ns"])
     return f"{name} at {when}: {count(strip['blocks'])} blocks, {where}, {huge}"
 
 

@@ -49,13 +49,13 @@ def _title(story: Story, sums: dict, there: Sequence[tuple[str, str]]) -> str:
         verb = "faults most" if name == "faults" else "moves most pages"
         if len(set(totals)) == 1:
             continue
-        said.append(f"{story.names[most]} {verb} ({count(totals[most])})")
+        said.append(f"{story.told[most]} {verb} ({count(totals[most])})")
     return ", ".join(said) or "Faults and moved pages over time"
 
 
 def _said(story: Story, variant: int, sums: dict) -> str:
     faults, moved = (_total(sums[name][variant]) for name, _ in _WHAT)
-    return f"{story.names[variant]}: {count(faults)} faults, {count(moved)} pages moved"
+    return f"{story.told[variant]}: {count(faults)} faults, {count(moved)} pages moved"
 
 
 def _draw(
@@ -75,7 +75,7 @@ def _draw(
             axes.set_ylim(0, 1.05 * top)
             lines = of_variants(story, variants, sums[name])
             if lines:
-                draw_lines(axes, lines, unit, sheet)
+                draw_lines(axes, lines, story, sheet)
             axes.set_title(f"{heading}: {text}" if heading else text)
             axes.yaxis.set_major_formatter(lambda value, _: _tick(value))
             grid(axes)

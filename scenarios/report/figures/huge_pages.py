@@ -52,7 +52,7 @@ def khugepaged(story: Story) -> Picture | None:
     most = max(range(len(made)), key=made.__getitem__)
     title = "khugepaged made no huge page"
     if any(made):
-        title = f"khugepaged made most huge pages in {story.names[most]}"
+        title = f"khugepaged made most huge pages in {story.told[most]}"
         title += f": {count(made[most])}"
     return Picture(
         "khugepaged",
@@ -70,7 +70,7 @@ def _meanings(names: Sequence[str]) -> str:
 
 
 def _listed(story: Story, row: Sequence[int]) -> str:
-    return ", ".join(f"{story.names[i]} {count(row[i])}" for i in story.shown)
+    return ", ".join(f"{story.told[i]} {count(row[i])}" for i in story.shown)
 
 
 def _title(story: Story, counts: Mapping[str, Sequence[int]]) -> str:
@@ -86,8 +86,8 @@ def _title(story: Story, counts: Mapping[str, Sequence[int]]) -> str:
     most, least = (pick(range(len(row)), key=row.__getitem__) for pick in (max, min))
     what = MEANINGS[Vm[name.upper()]][1]
     return (
-        f"{what[0].upper()}{what[1:]}: {count(row[most])} of {story.names[most]},"
-        f" {count(row[least])} of {story.names[least]}"
+        f"{what[0].upper()}{what[1:]}: {count(row[most])} of {story.told[most]},"
+        f" {count(row[least])} of {story.told[least]}"
     )
 
 

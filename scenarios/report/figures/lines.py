@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+#: From so many epochs on steps are too small to be seen.
+STEPS = 100
 #: Lines of one group may have equal colours from here on: these are dashed.
 _DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1)))
 
@@ -40,16 +42,20 @@ def of_variants(
     ]
 
 
-def draw_lines(axes: "Axes", lines: Sequence[Line], unit: Axis, sheet: Sheet) -> None:
-    """Draw steps from time 0 on, and the names right of the axes."""
-    longest = max(line.times[-1] for line in lines) / unit.length
+def draw_lines(axes: "Axes", lines: Sequence[Line], story: Story, sheet: Sheet) -> None:
+    """Draw lines from time 0 on, and the names right of the axes.
+
+    Few epochs are steps: what is known of one is a sum or a mean.
+    """
+    unit = story.axis()
+    axes.set_xlim(0, story.longest / unit.length)
     for number, line in reversed(list(enumerate(lines))):  # the best lies on top
         times = [0.0, *(time / unit.length for time in line.times)]
         values = [line.values[0], *line.values]
         axes.plot(
             times,
             values,
-            drawstyle="steps-pre",
+            drawstyle="steps-pre" if len(times) < STEPS else "default",
             color=line.colour,
             linestyle=_DASHES[number // len(palette.VARIANTS) % len(_DASHES)],
             solid_capstyle="butt",
@@ -57,7 +63,6 @@ def draw_lines(axes: "Axes", lines: Sequence[Line], unit: Axis, sheet: Sheet) ->
         axes.plot(
             times[-1], values[-1], "o", color=line.colour, markersize=3, clip_on=False
         )
-    axes.set_xlim(0, longest)
     _name(axes, lines, unit, sheet)
 
 

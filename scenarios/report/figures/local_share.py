@@ -23,7 +23,7 @@ def picture(story: Story) -> Picture | None:
         "local_share",
         _title(story, ended),
         "Share of accesses that went to memory of the task's own node, by epoch.",
-        "; ".join(f"{story.names[i]} ends at {end:.0f} %" for i, end in ended.items()),
+        "; ".join(f"{story.told[i]} ends at {end:.0f} %" for i, end in ended.items()),
         lambda sheet: _draw(sheet, story, values),
     )
 
@@ -51,8 +51,8 @@ def _title(story: Story, ended: dict[int, float]) -> str:
     most, least = max(ended.values()), min(ended.values())
     if most - least < 1:
         return f"All end with {most:.0f} % of their accesses local"
-    best = [story.names[i] for i in story.order if ended.get(i, -1) >= most - 1]
-    worst = [story.names[i] for i in story.order if ended.get(i, 101) <= least + 1]
+    best = [story.told[i] for i in story.order if ended.get(i, -1) >= most - 1]
+    worst = [story.told[i] for i in story.order if ended.get(i, 101) <= least + 1]
     verb = "ends" if len(best) == 1 else "end"
     return f"{few(best)} {verb} at {most:.0f} % local, {few(worst)} at {least:.0f} %"
 
@@ -69,7 +69,7 @@ def _draw(sheet: Sheet, story: Story, values: Sequence[np.ndarray]) -> "Figure":
         axes.set_ylim(0, 101)
         lines = of_variants(story, variants, values)
         if lines:
-            draw_lines(axes, lines, unit, sheet)
+            draw_lines(axes, lines, story, sheet)
         axes.set_title(heading)
         axes.set_yticks([0, 25, 50, 75, 100])
         grid(axes)

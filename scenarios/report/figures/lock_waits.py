@@ -31,7 +31,7 @@ def picture(story: Story) -> Picture | None:
         return None
     variants = [i for i in story.shown if total[i]]
     most = int(total.argmax())
-    title = f"{story.names[most]} waits longest for locks: {seconds(total[most])}"
+    title = f"{story.told[most]} waits longest for locks: {seconds(total[most])}"
     if parts:
         lock = max(parts, key=lambda name: parts[name][most])
         title += f", most of it for {lock}"
@@ -39,7 +39,7 @@ def picture(story: Story) -> Picture | None:
         "lock_waits",
         title,
         "Simulated time in waiting for locks, all tasks together.",
-        "; ".join(f"{story.names[i]}: {seconds(total[i])}" for i in variants),
+        "; ".join(f"{story.told[i]}: {seconds(total[i])}" for i in variants),
         lambda sheet: _draw(sheet, story, variants, parts or {"locks": total}),
     )
 

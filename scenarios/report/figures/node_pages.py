@@ -9,7 +9,7 @@ from ....engine.settings.sizes import format_size
 from .. import palette
 from ..sheet import Picture, Sheet
 from ..story import Story, few, percent
-from .lines import chip, grid, key
+from .lines import STEPS, chip, grid, key
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -50,7 +50,7 @@ def _at_end(pages: np.ndarray) -> tuple[int, float]:
 def _title(story: Story, pages: Sequence[np.ndarray], shown: Sequence[int]) -> str:
     homes: dict[int, list[str]] = {}
     for i in shown:
-        homes.setdefault(_at_end(pages[i])[0], []).append(story.names[i])
+        homes.setdefault(_at_end(pages[i])[0], []).append(story.told[i])
     if len(homes) == 1:
         (node,) = homes
         return f"All end with most of their memory on node {story.nodes[node]}"
@@ -62,7 +62,7 @@ def _said(story: Story, variant: int, pages: np.ndarray) -> str:
     node, share = _at_end(pages)
     total = format_size(int(pages[:, -1].sum()))
     return (
-        f"{story.names[variant]} ends with {total}, {percent(share)} of it on node"
+        f"{story.told[variant]} ends with {total}, {percent(share)} of it on node"
         f" {story.nodes[node]}"
     )
 
@@ -86,7 +86,7 @@ def _draw(
             above = below + np.array([values[0], *values])
             axes.fill_between(
                 *(times, below, above),
-                step="pre",
+                step="pre" if len(times) < STEPS else None,
                 color=_names(story)[node],
                 linewidth=0,
                 label=node if variant == shown[0] else None,

@@ -36,10 +36,10 @@ def picture(story: Story) -> Picture | None:
     why = max(reasons, key=lambda name: by[most][name] or 0)
     return Picture(
         "refused_pages",
-        f"{story.names[most]} is refused most pages ({count(total[most])}): {why}",
+        f"{story.told[most]} is refused most pages ({count(total[most])}): {why}",
         "Pages that were not marked, moved or reclaimed, by the reason for it. A page"
         " counts each time.",
-        "; ".join(f"{story.names[i]}: {count(total[i])}" for i in variants),
+        "; ".join(f"{story.told[i]}: {count(total[i])}" for i in variants),
         lambda sheet: _draw(sheet, story, variants, reasons),
     )
 

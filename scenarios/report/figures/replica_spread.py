@@ -31,11 +31,11 @@ def picture(story: Story) -> Picture | None:
     return Picture(
         "replica_spread",
         f"Seeds change the time by {100 * spread[most]:.1f} % at most"
-        f" ({story.names[most]})",
+        f" ({story.told[most]})",
         f"Run time with each of {len(replicas['seeds'])} seeds, a dot each; the line is"
         " the median.",
         "; ".join(
-            f"{story.names[i]}: {seconds(min(times[i]))} to {seconds(max(times[i]))}"
+            f"{story.told[i]}: {seconds(min(times[i]))} to {seconds(max(times[i]))}"
             for i in variants
         ),
         lambda sheet: _draw(sheet, story, times, variants),

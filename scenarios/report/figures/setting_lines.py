@@ -70,7 +70,7 @@ def _title(points: Points, setting: Setting) -> str:
         return f"What {setting.name} changes"
     most = max(known, key=lambda i: abs(np.log(known[i])))
     least = min(known, key=lambda i: abs(np.log(known[i])))
-    name = points.story.names
+    name = points.story.told
     if abs(np.log(known[most])) < 0.01:
         return f"{way} nothing changes by more than 1 %"
     text = f"{way} {name[most]} takes x{known[most]:.2f}"
@@ -80,7 +80,7 @@ def _title(points: Points, setting: Setting) -> str:
 def _said(points: Points, setting: Setting, variant: int) -> str:
     middles = [_middle(points, variant, setting, value) for value in setting.values]
     told = ["none" if one is None else points.text(one) for one in middles]
-    return f"{points.story.names[variant]}: {', '.join(told)}"
+    return f"{points.story.told[variant]}: {', '.join(told)}"
 
 
 def _draw(

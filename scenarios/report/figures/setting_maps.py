@@ -29,7 +29,7 @@ def best(points: Points, down: Setting, across: Setting, work: str) -> Picture |
         for j in range(len(across.values))
         if not np.isnan(middles[i, j]).all()
     }
-    names = [points.story.names[one] for one in dict.fromkeys(winners.values())]
+    names = [points.story.told[one] for one in dict.fromkeys(winners.values())]
     title = f"{names[0]} is best at every {down.name} and {across.name}"
     if len(names) > 1:
         where = f"over {down.name} and {across.name}"
@@ -41,7 +41,7 @@ def best(points: Points, down: Setting, across: Setting, work: str) -> Picture |
         "The best variant at each pair of values, and how much worse the next one is:"
         f" its {points.what} as a multiple. Medians over all else.",
         "; ".join(
-            f"{down.values[i]}, {across.values[j]}: {points.story.names[one]}"
+            f"{down.values[i]}, {across.values[j]}: {points.story.told[one]}"
             for (i, j), one in winners.items()
         ),
         lambda sheet: _draw_best(sheet, points, down, across, winners, middles),
@@ -59,7 +59,7 @@ def amounts(points: Points, down: Setting, across: Setting) -> Picture | None:
     i, j = np.unravel_index(np.nanargmax(middles[:, :, most]), middles.shape[:2])
     return Picture(
         f"map_over_{_plain(down.name)}_{_plain(across.name)}",
-        f"The most {points.what} is {points.text(high)}: {points.story.names[most]} at"
+        f"The most {points.what} is {points.text(high)}: {points.story.told[most]} at"
         f" {down.name} {down.values[i]}, {across.name} {across.values[j]}",
         f"{points.what.capitalize()} of each variant over {down.name} (down) and"
         f" {across.name} (across), the darker the more. Medians over all else.",

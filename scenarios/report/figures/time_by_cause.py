@@ -98,7 +98,7 @@ def _title(
     for at in ends:
         name, share = _most(parts, at)
         said.append(
-            f"{percent(share)} of {story.names[variants[at]]}'s is {_word(name)}"
+            f"{percent(share)} of {story.told[variants[at]]}'s is {_word(name)}"
         )
     return f"Where the time went: {', '.join(said)}"
 
@@ -109,7 +109,7 @@ def _said(
     said = []
     for at, variant in enumerate(variants):
         name, share = _most(parts, at)
-        took = f"{story.names[variant]} {story.took(variant)}"
+        took = f"{story.told[variant]} {story.took(variant)}"
         said.append(f"{took}, most of it {_word(name)} ({percent(share)})")
     return "; ".join(said)
 

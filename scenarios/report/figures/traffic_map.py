@@ -44,14 +44,14 @@ def _title(story: Story, across: dict[int, float]) -> str:
     if len(across) == 1 or across[most] - across[least] < 0.01:
         return f"{percent(across[most])} of the bytes cross nodes"
     return (
-        f"{story.names[most]} sends {percent(across[most])} of its bytes across nodes,"
-        f" {story.names[least]} {percent(across[least])}"
+        f"{story.told[most]} sends {percent(across[most])} of its bytes across nodes,"
+        f" {story.told[least]} {percent(across[least])}"
     )
 
 
 def _said(story: Story, variant: int, moved: np.ndarray, across: float) -> str:
     total = format_size(int(moved.sum()))
-    return f"{story.names[variant]}: {total}, {percent(across)} of it across nodes"
+    return f"{story.told[variant]}: {total}, {percent(across)} of it across nodes"
 
 
 def _draw(
@@ -61,6 +61,8 @@ def _draw(
     top = max(share.max() for share in shares.values())
     wide = max(len(story.names[i]) for i in shown) > 9 or len(story.nodes) > 4
     rows, columns = sheet.panels(len(shown), 4 if wide else 6)
+    if not sheet.is_paper:
+        columns = max(columns, 3)  # a few maps need not be large
     side = sheet.width / columns
     height = rows * (0.92 * side + sheet.lines(1)) + sheet.lines(1)
     figure, panels = sheet.figure(height, rows, columns, sharex=True, sharey=True)
