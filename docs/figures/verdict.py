@@ -15,9 +15,9 @@ from pathlib import Path
 from lazynuma.scenarios.cli import main
 from lazynuma.scenarios.report.figures import over_settings, pictures
 from lazynuma.scenarios.report.gather import gather
-from lazynuma.scenarios.report.many_runs import points_of
 from lazynuma.scenarios.report.sheet import Picture, for_document
 from lazynuma.scenarios.report.story import Story
+from lazynuma.scenarios.report.swept_points import points_of
 
 #: The README's: a job of 8 GiB in huge pages on a machine of 64 GiB.
 VERDICT = "mechanisms --set memory=64GiB --set thp=always --set epoch=100ms"

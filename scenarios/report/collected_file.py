@@ -14,8 +14,8 @@ import numpy as np
 
 from ...engine.errors import BadInput
 from .gather import column
-from .many_runs import SEED, Points, Setting, compared_by, named, ordered
 from .story import Story
+from .swept_points import SEED, Points, Setting, compared_by, named, ordered
 
 #: What this module's data say that they are.
 TYPE = "collected"

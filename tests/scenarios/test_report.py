@@ -19,8 +19,9 @@ from lazynuma.scenarios.cli import commands
 from lazynuma.scenarios.report import figures, sheet
 from lazynuma.scenarios.report.figures import lines, lock_waits, replica_spread
 from lazynuma.scenarios.report.gather import CELLS, POINTS, gather
-from lazynuma.scenarios.report.many_runs import comparison_of, listing, points_of, shown
+from lazynuma.scenarios.report.many_runs import comparison_of, listing, shown
 from lazynuma.scenarios.report.story import Story
+from lazynuma.scenarios.report.swept_points import points_of
 
 #: Huge pages, snapshots, refusals, and epochs that are short enough.
 RUN = "mechanisms --set memory=256MiB --set thp=always --set epoch=500us"

@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(options: argparse.Namespace) -> None:
     """Read the files, draw, and write the page; nothing if anything is wrong."""
     from ....engine.output.place import check_output, placed
-    from ...report.page import page
+    from ...report.html_page import page
     from ...report.sheet import check_libraries
 
     check_libraries()
@@ -93,8 +93,9 @@ def _told(
 ) -> tuple[list["Story"], "Comparison | None"]:
     """Return the runs that are shown one by one, and the comparison of all."""
     from ...report.collected_file import TYPE, points_in
-    from ...report.many_runs import comparison_of, listing, points_of, shown
+    from ...report.many_runs import comparison_of, listing, shown
     from ...report.story import Story
+    from ...report.swept_points import points_of
 
     whole = [one for one in found if one.get("type") == TYPE]
     if whole and len(found) > 1:

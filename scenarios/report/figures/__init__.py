@@ -5,10 +5,10 @@ Each has ``picture(story)``, which returns None if the run lacks what it shows.
 
 from collections.abc import Callable
 from itertools import combinations
-from typing import TYPE_CHECKING
 
 from ..sheet import Picture
 from ..story import Story
+from ..swept_points import Points
 from . import (
     block_strips,
     fault_counts,
@@ -19,12 +19,12 @@ from . import (
     ratio_spread,
     refused_pages,
     replica_spread,
+    seed_dots,
+    setting_lines,
+    setting_maps,
     time_by_cause,
     traffic_map,
 )
-
-if TYPE_CHECKING:
-    from ..many_runs import Points
 
 #: Most pairs of settings that have maps.
 _PAIRS = 3
@@ -51,10 +51,8 @@ def pictures(story: Story) -> list[Picture]:
     return [one for one in found if one is not None]
 
 
-def over_settings(points: "Points") -> list[Picture]:
+def over_settings(points: Points) -> list[Picture]:
     """Return the pictures of a sweep: lines over each setting, maps over each two."""
-    from . import seed_dots, setting_lines, setting_maps
-
     pairs = list(combinations(points.settings, 2))[:_PAIRS]
     found = [
         seed_dots.picture(points),

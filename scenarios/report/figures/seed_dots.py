@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from ..many_runs import Points
 from ..sheet import Picture
 from ..story import Story
+from ..swept_points import Points
 from . import replica_spread
 
 

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..many_runs import Points, Setting
 from ..sheet import Picture, Sheet
 from ..story import time_axis
+from ..swept_points import Points, Setting
 from .lines import chip, grid, name_ends
 
 if TYPE_CHECKING:

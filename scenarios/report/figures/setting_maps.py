@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import palette
-from ..many_runs import Points, Setting
 from ..sheet import Picture, Sheet
 from ..story import few
+from ..swept_points import Points, Setting
 from .lines import chip
 
 if TYPE_CHECKING:
