@@ -35,7 +35,7 @@ def extensions() -> list[Extension]:
 setup(
     packages=list(folders()),
     package_dir=folders(),
-    package_data={"": ["*.pyx", "*.pxd", "py.typed"]},
+    package_data={"": ["*.pyx", "*.pxd", "py.typed", "template/*"]},
     ext_modules=cythonize(
         extensions(),
         build_dir="build",

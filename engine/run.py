@@ -306,4 +306,11 @@ def _attributes(
         "versions": json.dumps({name: version(name) for name in _LIBRARIES}),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "host": platform.node(),
+        **_work(study),
     }
+
+
+def _work(study: Study) -> dict[str, str]:
+    """Return what work each variant does, if not all do the same."""
+    works = [study.work_of(variant.name) for variant in study.variants]
+    return {"work": json.dumps(works)} if len(set(works)) > 1 else {}

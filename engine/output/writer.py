@@ -522,10 +522,19 @@ def _create_columns(
     for column in columns:
         variable = Variable(
             *(column.name, column.unit, column.long_name, column.dtype),
-            missing_value(column.dtype),
+            missing_value(column.dtype) | _shown(column),
         )
         along = (*names, reason) if column.by_reason else names
         fixed_variable(group, variable, along)
+
+
+def _shown(column: Column) -> dict[str, Any]:
+    """Return what the table on the screen makes of a column: its heading and style."""
+    return {
+        "heading": column.heading,
+        "style": column.style,
+        "first": int(column.first),
+    }
 
 
 def _create_runtime(file: h5py.File, values: Mapping[str, Sequence[str]]) -> None:

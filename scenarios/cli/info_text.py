@@ -106,22 +106,30 @@ def sized(name: str, value: Any) -> str:
 
 def _settings(settings: Mapping[str, Any]) -> str:
     """Return what is set otherwise than by default, of all variants and of each."""
+    first, *each = [
+        _packed(visible(heading), values)
+        for heading, values in changed_settings(settings)
+    ] or [""]
+    return "\n".join(filter(None, [first, *(_indented(one) for one in each)]))
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}" for line in text.split("\n")) if text else ""
+
+
+def changed_settings(
+    settings: Mapping[str, Any],
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield (heading, settings) of all variants, then of each, without the defaults."""
     if not settings:
-        return ""
+        return
     default = flat(asdict(Settings()))
     plain = {key: as_typed(_listed(value)) for key, value in default.items()}
-
-    def changed(values: Mapping[str, Any]) -> dict[str, Any]:
-        return {k: v for k, v in values.items() if plain.get(k) != as_typed(v)}
-
-    parts = [
-        _packed("settings (all others are the defaults)", changed(settings["common"]))
-    ]
-    parts += [
-        _packed(f"  of {visible(name)}", values).replace("\n  ", "\n    ")
-        for name, values in settings["variants"].items()
-    ]
-    return "\n".join(filter(None, parts))
+    common = settings["common"].items()
+    changed = {k: v for k, v in common if plain.get(k) != as_typed(v)}
+    yield "settings (all others are the defaults)", changed
+    for name, values in settings["variants"].items():
+        yield f"of {name}", values
 
 
 def _listed(value: Any) -> Any:
