@@ -95,25 +95,15 @@ def run_study(
     check_output(path, force)
     if not isinstance(jobs, Executor):  # who may have other hosts
         check_memory(study)
-    doubt = None
-    if uncertainty is not None:
-        study = replace(study, records=(*study.records, RUNS, RANGES))
-        doubt = Uncertainty(study, uncertainty)
+    study, doubt = _doubted(study, uncertainty)
     runs = len(study.variants) * len(seeds)
     with _workers(study, make, jobs, runs) as workers:
         file, checkpoints = SharedFile(), None
-        if path is not None:
+        if output is not None:
             attributes = _attributes(study, seeds, threads, costs)
-            attributes |= dict(provenance or {})
-            if lasting is not None:
-                checkpoints = Checkpoints(lasting, identity(study, attributes))
-                attributes |= checkpoints.attributes
+            attributes |= provenance or {}
             opened = opened or (lambda close: None)
-            opened(partial(abandon, Path(path).absolute()))
-            create = partial(_create, study, Path(path), attributes, force, seeds)
-            file = SharedFile(create(checkpoints))
-            opened(partial(file.close, RunState.STOPPED))
-            _begin(checkpoints, file)
+            file, checkpoints = _open(study, output, attributes, force, seeds, opened)
         findings = Findings(study, file, seeds, progress or _ignore, checkpoints)
         setup = Setup(seeds[0], threads, costs)
         return Rows(study, _Runner(findings, setup, workers, doubt).run_all())
@@ -244,6 +234,16 @@ def _workers(
         yield Workers(made, processes, most)
 
 
+def _doubted(
+    study: Study, announce: Callable[[list[Variant]], None] | None
+) -> tuple[Study, Uncertainty | None]:
+    """Return a study with the records of its uncertainty, if that is asked for."""
+    if announce is None:
+        return study, None
+    study = replace(study, records=(*study.records, RUNS, RANGES))
+    return study, Uncertainty(study, announce)
+
+
 def _seeds(seed: int | Sequence[int], uncertainty: object) -> tuple[int, ...]:
     """Return the seeds of the replicas; BadInput if they are none."""
     seeds = (seed,) if isinstance(seed, int) else tuple(seed)
@@ -256,6 +256,27 @@ def _seeds(seed: int | Sequence[int], uncertainty: object) -> tuple[int, ...]:
 
 def _ignore(_variant: Variant, _accesses: int, _now_ns: int) -> None:
     """Ignore progress."""
+
+
+def _open(
+    study: Study,
+    output: str | os.PathLike | Lasting,
+    attributes: dict[str, Any],
+    force: bool,
+    seeds: Sequence[int],
+    opened: Callable[[Callable[[], None]], None],
+) -> tuple[SharedFile, Checkpoints | None]:
+    """Create the file of a run, and find its checkpoints if it may be left."""
+    checkpoints = None
+    path = Path(output.path if isinstance(output, Lasting) else output)
+    if isinstance(output, Lasting):
+        checkpoints = Checkpoints(output, identity(study, attributes))
+        attributes |= checkpoints.attributes
+    opened(partial(abandon, path.absolute()))
+    file = SharedFile(_create(study, path, attributes, force, seeds, checkpoints))
+    opened(partial(file.close, RunState.STOPPED))
+    _begin(checkpoints, file)
+    return file, checkpoints
 
 
 def _begin(checkpoints: Checkpoints | None, file: SharedFile) -> None:
