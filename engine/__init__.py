@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .machines.presets import uniform as uniform
     from .machines.spec import machine as machine
     from .machines.zones import watermarks as watermarks
+    from .output.data_tree import open_run as open_run
     from .output.reader import RunFile as RunFile
     from .output.recovery import recover as recover
     from .output.writer import RunWriter as RunWriter
@@ -70,6 +71,7 @@ _WHERE = {
     "preset": ".machines.presets",
     "uniform": ".machines.presets",
     "watermarks": ".machines.zones",
+    "open_run": ".output.data_tree",
     "RunFile": ".output.reader",
     "recover": ".output.recovery",
     "RunWriter": ".output.writer",

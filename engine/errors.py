@@ -20,6 +20,10 @@ class SimulationError(LazyNumaError):
     """A run that could not go on; what it had written stays readable."""
 
 
+class Later(SimulationError):
+    """Work is left, and the same command goes on with it: exit status 75."""
+
+
 class Segfault(SimulationError):
     """An access outside every mapping, or not permitted there.
 

@@ -4,6 +4,8 @@ Find a call by reading: each is a function in ``engine/calls``, ``engine/quantum
 ``engine/results.py`` or ``engine/state``, with the simulation as its first argument.
 """
 
+from collections.abc import Callable
+
 from ..kernels.balancing.end_quantum import init_numa_balancing
 from ..kernels.words import NONE
 from . import results
@@ -31,7 +33,7 @@ from .settings.costs import Costs
 from .settings.knob_columns import set_knobs
 from .settings.settings import Settings
 from .state import check as invariants
-from .state import numa_tasks, world
+from .state import numa_tasks, observation, world
 from .state import page as pages
 from .state.allocate import set_watermarks
 from .state.world import MS, World
@@ -63,6 +65,8 @@ class Simulation(World):
         super().__init__(machine, settings, costs, seed, observer or Silent())
         nodes = len(machine.memory)
         self.batch, self.threads = batch, threads
+        #: Called when a quantum is over, with numbers that say where its call is.
+        self.pause: Callable[[list[int]], None] | None = None
         self.inodes = mapping.Inodes()
         self.oom_kills = 0
         self.runs = self.played = 0
@@ -119,6 +123,7 @@ class Simulation(World):
 
     # What the kernel does without being asked
     lru_add_drain, flush_tlbs = world.lru_add_drain, world.flush_tlbs
+    flush_ns = world.flush_ns
 
     # What came out: events
     counters, total, refusals = results.counters, results.total, results.refusals
@@ -143,6 +148,7 @@ class Simulation(World):
 
     # A look inside
     page, has_pages = pages.page, pages.has_pages
+    observe, nodes_of = observation.look, observation.nodes_of
     numa, numa_group = numa_tasks.numa, numa_tasks.numa_group
     scan_state, scan_skips = numa_tasks.scan_state, numa_tasks.scan_skips
     numa_scans = numa_tasks.numa_scans

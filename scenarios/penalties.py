@@ -109,6 +109,7 @@ def build(parameters: Parameters) -> Study:
         report=partial(_report, parameters=parameters),
         verdict=_verdict,
         group=_work_of,
+        related=partial(_related, accesses=parameters.accesses),
     )
 
 
@@ -156,31 +157,21 @@ WORKLOADS: dict[str, Callable[[Task, Region, int], Workload]] = {
 
 
 def _penalties(machine: Machine, parameters: Parameters) -> list[Variant]:
-    """Return the variants that measure the penalties; their order matters.
-
-    A penalty is the time of a case against that of another case: the same one with
-    local memory, or with 2 MiB pages.  Rows go to the file as their variants end, so
-    the other case must have run before.  That is why 2M stands before 4K and local
-    before remote, and why variants share ``times``: ns by case, filled as they run.
-    """
-    times: dict[Case, int] = {}
+    """Return the variants that measure the penalties."""
     return [
-        _variant(machine, parameters, Case(load, size, place), times)
+        _variant(machine, parameters, Case(load, size, place))
         for load in WORKLOADS
         for size in PAGES
         for place in PLACES
     ]
 
 
-def _variant(
-    machine: Machine, parameters: Parameters, case: Case, times: dict[Case, int]
-) -> Variant:
+def _variant(machine: Machine, parameters: Parameters, case: Case) -> Variant:
     pages = parameters.memory // PAGE_SIZE // HPAGE_PMD_NR * HPAGE_PMD_NR
 
     def steps(simulation: Simulation) -> dict[str, float]:
         spent = _measure(simulation, case, pages, parameters.accesses)
-        times[case] = spent.ns
-        return _figures(spent, parameters.accesses, case, times)
+        return _figures(spent, parameters.accesses)
 
     return Variant(
         " ".join(case),
@@ -222,17 +213,42 @@ def _spent(simulation: Simulation, process: Process, task: Task) -> Spent:
     return Spent(simulation.clock(task), int(walks), misses)
 
 
-def _figures(
-    spent: Spent, accesses: int, case: Case, times: dict[Case, int]
-) -> dict[str, float]:
-    """Return the columns of a case."""
-    local, huge = times[case._replace(place="local")], times[case._replace(size="2M")]
+def _figures(spent: Spent, accesses: int) -> dict[str, float]:
+    """Return the columns of a case; the penalties hang on other cases."""
     return {
         "access_ns": spent.ns / accesses,
         "walk_share": spent.walk_ns / spent.ns,
         "miss_share": spent.misses / accesses,
-        "remote_penalty": spent.ns / local - 1 if case.place == "remote" else _NAN,
-        "small_page_penalty": spent.ns / huge - 1 if case.size == "4K" else _NAN,
+        "remote_penalty": _NAN,
+        "small_page_penalty": _NAN,
+    }
+
+
+def _related(rows: list[Row], accesses: int) -> list[dict[str, float]]:
+    """Return the penalties of each row that has them.
+
+    A penalty is the time of a case against that of another case: the same one with
+    local memory, or with 2 MiB pages.
+    """
+    times = {
+        Case(*row["case"].split(" ")): round(row["access_ns"] * accesses)
+        for row in rows
+        if _work_of(row) != "ranking"
+    }
+    return [
+        {}
+        if _work_of(row) == "ranking"
+        else _against(Case(*row["case"].split(" ")), times)
+        for row in rows
+    ]
+
+
+def _against(case: Case, times: dict[Case, int]) -> dict[str, float]:
+    """Return the penalties of a case, whose ``times`` are whole ns, as all are."""
+    local, huge = times[case._replace(place="local")], times[case._replace(size="2M")]
+    return {
+        "remote_penalty": times[case] / local - 1 if case.place == "remote" else _NAN,
+        "small_page_penalty": times[case] / huge - 1 if case.size == "4K" else _NAN,
     }
 
 

@@ -21,7 +21,7 @@ KERNELS = (
 ).split()
 ENGINE = (
     "errors observer settings machines workloads traces calibrate state results calls "
-    "daemons quantum simulation warm study output running run"
+    "daemons quantum simulation checkpoint warm study output running run"
 ).split()
 
 #: A layer imports itself and the layers before it.

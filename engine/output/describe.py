@@ -17,6 +17,8 @@ from .reader import ATTRIBUTES, HDF5_ERRORS, TABLES, RunFile, RunState, damaged
 
 _CAUSE = "time_"
 _JSON = ("parameters", "settings", "costs")
+#: All root attributes that are JSON.
+JSON_ATTRIBUTES = (*_JSON, "versions", "provenance", "point")
 
 
 def describe(path: str | os.PathLike) -> dict[str, Any]:
@@ -29,28 +31,29 @@ def describe(path: str | os.PathLike) -> dict[str, Any]:
     """
     with RunFile(path) as file:
         try:
-            return _safe(_described(file))
+            return safe(described(file))
         except BadInput:
             raise
         except HDF5_ERRORS as error:
             raise damaged(file.path) from error
 
 
-def _described(file: RunFile) -> dict[str, Any]:
+def described(file: RunFile) -> dict[str, Any]:
+    """Return what ``describe`` does of a file that is open."""
     attributes = file.attributes
     return {
         "file": str(file.path),
         "title": str(attributes.get("title", "")),
-        "verdict": _scalar(attributes.get("verdict", "")),
-        "state": _state(file),
+        "verdict": scalar(attributes.get("verdict", "")),
+        "state": state_of(file),
         "software": f"{attributes['software']} {attributes['softwareVersion']}",
         "format": ".".join(map(str, attributes["version"])),
-        **{key: _scalar(attributes[key]) for key in ATTRIBUTES if key in attributes},
+        **{key: scalar(attributes[key]) for key in ATTRIBUTES if key in attributes},
         "tables": {
             **{name: getattr(file, name).rows for name in TABLES},
             **{name: one.rows for name, one in file.records.items()},
         },
-        **{key: _parsed(attributes.get(key)) for key in _JSON},
+        **{key: parsed(attributes.get(key)) for key in _JSON},
         "dimension": label(file.dimension),
         "units": {name: file.summary.unit(name) for name in _columns(file)},
         "rows": _rows(file),
@@ -58,16 +61,17 @@ def _described(file: RunFile) -> dict[str, Any]:
     }
 
 
-def _safe(value: Any) -> Any:
+def safe(value: Any) -> Any:
     """Return plain data whose texts have no control characters."""
     if isinstance(value, dict):
-        return {printable(key): _safe(one) for key, one in value.items()}
+        return {printable(key): safe(one) for key, one in value.items()}
     if isinstance(value, list):
-        return [_safe(one) for one in value]
+        return [safe(one) for one in value]
     return printable(value) if isinstance(value, str) else value
 
 
-def _state(file: RunFile) -> str:
+def state_of(file: RunFile) -> str:
+    """Return the state of a run, ``killed`` if it says that it runs and nobody does."""
     state = file.state
     if state != RunState.RUNNING or is_locked(file.path):
         return state.name.lower()
@@ -75,22 +79,26 @@ def _state(file: RunFile) -> str:
     return f"running on {host}, or killed there" if host else "killed"
 
 
-def _scalar(value: Any) -> Any:
+def scalar(value: Any) -> Any:
     """Return an attribute as a type that JSON has."""
     if isinstance(value, bytes):
         return value.decode(errors="replace")
-    return value.item() if isinstance(value, np.generic) else value
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
 
 
-def _parsed(text: Any) -> dict[str, Any]:
+def parsed(text: Any) -> dict[str, Any]:
     """Return the settings that an attribute has as JSON, by their full names."""
+    values = parsed_whole(text)
+    return values if "variants" in values else flat(values)
+
+
+def parsed_whole(text: Any) -> dict[str, Any]:
+    """Return the object that an attribute has as JSON, empty if it has none."""
     try:
         values = json.loads(text)
     except (TypeError, ValueError):
         return {}
-    if not isinstance(values, dict):
-        return {}
-    return values if "variants" in values else flat(values)
+    return values if isinstance(values, dict) else {}
 
 
 def _columns(file: RunFile) -> list[str]:
@@ -111,7 +119,7 @@ def _rows(file: RunFile) -> list[dict[str, Any]]:
         row["ended"] = not math.isnan(runs[i])
         for name, values in columns.items():
             own = values.reshape(len(variants), -1)[i].tolist()
-            row[name] = _by(reasons, own) if len(own) > 1 else _plain(own[0])
+            row[name] = _by(reasons, own) if len(own) > 1 else plain(own[0])
         row["time_by_cause"] = {name: int(time[i]) for name, time in times.items()}
         rows.append(row)
     return rows
@@ -136,10 +144,10 @@ def _json(value: Any) -> Any:
 
 
 def _by(reasons: Sequence[str], values: Sequence[float]) -> dict[str, Any]:
-    return dict(zip(reasons, map(_plain, values), strict=True))
+    return dict(zip(reasons, map(plain, values), strict=True))
 
 
-def _plain(value: float) -> float | None:
+def plain(value: float) -> float | None:
     """Return a value of the summary; None if it was not written, or is none."""
     return None if value == -1 or math.isnan(value) else value
 

@@ -98,6 +98,11 @@ class Table:
         )
         return sum(sizes) + INDEX * len(datasets)
 
+    @property
+    def datasets(self) -> dict[str, h5py.Dataset]:
+        """What HDF5 has of each variable but the coordinate."""
+        return {one.name.rpartition("/")[2]: one for one, _ in self._columns}
+
     def write(self) -> None:
         """Write the waiting rows, their coordinate excepted."""
         if self.waiting:

@@ -1,20 +1,23 @@
 """Where an output file comes to lie: it is made beside its place, and moved when whole.
 
 ``FILE.creating`` is what is being made, ``FILE.replaced`` the second name of what it
-takes the place of, ``FILE.recovering`` a copy that is being mended.
+takes the place of, ``FILE.recovering`` a copy that is mended, ``FILE.ordering`` one
+whose rows are put in order.
 """
 
 import errno
 import fcntl
 import os
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import BadInput
 from .lock import Lock, forget, is_ours
 
 _CREATING, _REPLACED, RECOVERING = ".creating", ".replaced", ".recovering"
+ORDERING = ".ordering"
 #: What a file system without hard links answers.
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
@@ -100,7 +103,7 @@ def _check_unread(path: Path) -> None:
 
 def sweep(path: Path) -> None:
     """Remove what a kill left beside ``path``; the lock must be ours."""
-    for suffix in (_CREATING, _REPLACED, RECOVERING):
+    for suffix in (_CREATING, _REPLACED, RECOVERING, ORDERING):
         left = beside(path, suffix)
         with suppress(FileNotFoundError):
             mode = os.lstat(left).st_mode
@@ -169,17 +172,26 @@ def withdraw(path: Path) -> None:
 
 def write_text(path: Path, text: str, force: bool) -> None:
     """Write a text file that is there whole or not at all; raise as ``claim`` does."""
+    with placed(path, force) as new:
+        new.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def placed(path: Path, force: bool) -> Iterator[Path]:
+    """Give the name of a new file, which takes its place if nothing is raised.
+
+    Raises BadInput as ``claim`` does, and if the file cannot be written.
+    """
     lock = claim(path, force)
     try:
         new = create(path)
-        with new.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
+        yield new
+        with new.open("rb") as file:
             os.fsync(file.fileno())
         publish(path, force)
         keep(path)
     except OSError as error:
-        beside(path, _CREATING).unlink(missing_ok=True)
         raise unwritable(path, error) from error
     finally:
+        beside(path, _CREATING).unlink(missing_ok=True)
         lock.release()

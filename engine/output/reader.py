@@ -32,7 +32,10 @@ TABLES = {
     "snapshots": "snapshot",
 }
 ATTRIBUTES = ("command", "date", "host", "seed", "threads")
-
+#: What netCDF calls a dimension without values.
+_BARE = b"This is a netCDF dimension but not a netCDF variable"
+#: Attributes with which HDF5 and netCDF bind variables to dimensions.
+_OF_HDF5 = ("CLASS", "NAME", "DIMENSION_LIST", "REFERENCE_LIST", "coordinates")
 
 #: What h5py and NumPy raise for what they cannot read.
 HDF5_ERRORS = (
@@ -82,7 +85,11 @@ class Table(Mapping):
             return _texts(dataset[:rows])
         if h5py.check_string_dtype(dataset.dtype) is not None:
             dataset = dataset.asstr()
-        return dataset[()] if self.coordinate is None else dataset[:rows]
+        return dataset[:rows] if self.grows(name) else dataset[()]
+
+    def grows(self, name: str) -> bool:
+        """Tell whether a variable has a value for each row."""
+        return self.dimensions(name)[:1] == (self.coordinate,)
 
     @property
     def datasets(self) -> list[h5py.Dataset]:
@@ -93,11 +100,37 @@ class Table(Mapping):
         """Return the unit of a variable; the empty text if it has none."""
         return str(self._group[name].attrs.get("units", ""))
 
+    def attributes(self, name: str) -> dict[str, Any]:
+        """Return the attributes of a variable, without those that HDF5 needs."""
+        found = self._group[name].attrs
+        return {key: found[key] for key in found if key not in _OF_HDF5}
+
+    def labels(self) -> set[str]:
+        """Return which variables are coordinates of the others, beside dimensions."""
+        found = (one.attrs.get("coordinates", "") for one in self.datasets)
+        return {name for names in found for name in str(names).split()}
+
+    def is_bare(self, name: str) -> bool:
+        """Tell whether a variable is only the name of a dimension without values."""
+        return bool(self._group[name].attrs.get("NAME", b"").startswith(_BARE))
+
+    def dimensions(self, name: str) -> tuple[str, ...]:
+        """Return the names of a variable's dimensions; texts have none of their own."""
+        dataset = self._group[name]
+        if dataset.is_scale:
+            return (name,)
+        axes = dataset.dims if dataset.dtype != "S1" else list(dataset.dims)[:1]
+        return tuple(_scale_name(axis, f"{name}_{i}") for i, axis in enumerate(axes))
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._group)
 
     def __len__(self) -> int:
         return len(self._group)
+
+
+def _scale_name(axis: Any, otherwise: str) -> str:
+    return str(axis[0].name).rpartition("/")[2] if len(axis) else otherwise
 
 
 def _texts(characters: np.ndarray) -> np.ndarray:
@@ -159,6 +192,11 @@ class RunFile:
         return dict(self._file.attrs)
 
     @property
+    def has_fill_values(self) -> bool:
+        """Whether variables say by ``_FillValue`` what is not written: since 2.0."""
+        return bool(self._file.attrs["version"][0] >= 2)
+
+    @property
     def state(self) -> RunState:
         """How far the run has come; RUNNING in a killed run's file too."""
         return RunState(int(self.run["state"]))
@@ -180,6 +218,12 @@ class RunFile:
     def summary(self) -> Table:
         """One value a variant; -1 or NaN if it has not ended."""
         return Table(self._file["summary"])
+
+    @property
+    def replicas(self) -> Table | None:
+        """The columns of ``summary`` for each seed, if there are several seeds."""
+        found = self._file.get("replicas")
+        return None if found is None else Table(found)
 
     @property
     def run(self) -> Table:

@@ -1,6 +1,6 @@
 """``/snapshots``: a row a snapshot, and its blocks, compressed, beside the row."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import h5py
 import numpy as np
@@ -53,15 +53,38 @@ class SnapshotTable(Table):
         ``reserve`` is called with the bytes of each chunk before it is written.
         """
         snapshot, count = self.written + self.waiting, len(node)
-        width = max(self._block.shape[0], count)
-        self._block.resize(width, axis=0)
-        for dataset in self._blocks:
-            dataset.resize((snapshot + 1, width))
+        self._grow(snapshot, count)
         for dataset, values in zip(self._blocks, (node, kind), strict=True):
             for first in range(0, count, _BLOCKS):
                 packed = _packed(values[first : first + _BLOCKS].astype(dataset.dtype))
                 reserve(len(packed) + INDEX)
                 dataset.id.write_direct_chunk((snapshot, first), packed)
+
+    def copy_blocks(
+        self, source: Mapping[str, h5py.Dataset], row: int, snapshot: int
+    ) -> int:
+        """Copy the blocks of a row of another file's table; return the next row.
+
+        source    the variables of that table by name
+        snapshot  the row that they are put into
+        """
+        count = int(source["count"][row])
+        self._grow(snapshot, count)
+        for dataset in self._blocks:
+            found = source[dataset.name.rpartition("/")[2]]
+            if (found.dtype, found.chunks) != (dataset.dtype, dataset.chunks):
+                raise BadInput(f"blocks must be as ours, got {found.dtype}")
+            for first in range(0, count, _BLOCKS):
+                _, packed = found.id.read_direct_chunk((row, first))
+                dataset.id.write_direct_chunk((snapshot, first), packed)
+        return snapshot + 1
+
+    def _grow(self, snapshot: int, count: int) -> None:
+        """Make a row, and blocks enough in each row."""
+        width = max(self._block.shape[0], count)
+        self._block.resize(width, axis=0)
+        for dataset in self._blocks:
+            dataset.resize((snapshot + 1, width))
 
 
 def _packed(values: np.ndarray) -> bytes:

@@ -23,7 +23,16 @@ from ..errors import BadInput
 from ..observer import NodeUse
 from ..study.columns import Column, Records
 from ..study.study import Name, label, scales
-from .growing import Table, cut, fill_value, fixed_variable, missing_value, name_scale
+from .growing import (
+    Table,
+    cut,
+    dimension_scale,
+    fill_value,
+    fixed_variable,
+    missing_value,
+    name_scale,
+)
+from .in_order import put_in_order
 from .node_axis import NodeAxis
 from .place import claim, create, keep, publish, unwritable, withdraw
 from .provenance import provenance
@@ -65,6 +74,9 @@ class RunWriter:
     variants    its values, in the order in which methods count them, or pairs of values
     columns     the variables of ``/summary``
     records     groups of the study's own
+    seeds       of the replicas; ``/replicas`` is there if they are several
+    fill        called with the new file, whose tables are empty, before it gets its
+                name: it may copy rows into it
 
     Raises BadInput, and leaves everything as it was, if ``path`` exists (unless
     ``force``), is no regular file, is in use or cannot be written.  Methods raise it
@@ -83,7 +95,9 @@ class RunWriter:
         variants: Sequence[Name],
         columns: Sequence[Column],
         records: Sequence[Records] = (),
+        seeds: Sequence[int] = (),
         force: bool = False,
+        fill: Callable[["RunWriter"], None] | None = None,
     ) -> None:
         values = _checked_scales(dimension, variants, columns)
         self.path = Path(path).absolute()  # wherever the process goes meanwhile
@@ -99,11 +113,15 @@ class RunWriter:
                 self._open(undo)
                 _describe(self._file, title, attributes)
                 _create_summary(self._file, values, columns)
+                if len(seeds) > 1:
+                    _create_replicas(self._file, values, columns, seeds)
                 _create_runtime(self._file, values)
                 self._create_tables(records)
                 _create_run(self._file)
                 self._write_progress()
                 self._reserve()
+                if fill is not None:
+                    self._fill(fill)
                 self._file.swmr_mode = True
                 self._file.flush()
                 os.fsync(self._space.fileno)
@@ -126,6 +144,13 @@ class RunWriter:
         undo.callback(self._space.close)
         self._space.reserve(SPACE_FIRST)
 
+    def _fill(self, fill: Callable[["RunWriter"], None]) -> None:
+        """Let rows be copied into the file."""
+        self._file.flush()
+        self._space.note(self._file.id.get_filesize())
+        fill(self)
+        self.flush()
+
     def _create_tables(self, records: Sequence[Records]) -> None:
         file, names, axis = self._file, self._names, self._axis
         self._epochs = EpochTable(_group(file, "epochs"), names, axis)
@@ -136,11 +161,24 @@ class RunWriter:
             one.name: RecordsTable(_group(file, one.name), names, one)
             for one in records
         }
-        self._tables: tuple[Table, ...] = (
-            *(self._epochs, self._processes, self._events, self._snapshots),
-            *self._records.values(),
-        )
+        self._tables: tuple[Table, ...] = tuple(self.tables.values())
         self._room = sum(table.room() for table in self._tables)
+
+    @property
+    def tables(self) -> dict[str, Table]:
+        """All groups that grow, by name."""
+        return {
+            "epochs": self._epochs,
+            "processes": self._processes,
+            "events": self._events,
+            "snapshots": self._snapshots,
+            **self._records,
+        }
+
+    def reserve(self, nbytes: int) -> None:
+        """Make sure that ``nbytes`` more find room; raise OSError if they do not."""
+        with self._disk():
+            self._reserve(nbytes)
 
     # --- rows -------------------------------------------------------------------------
 
@@ -250,6 +288,12 @@ class RunWriter:
             "summary", variant, {c.name: _summary_value(c, row) for c in self._columns}
         )
 
+    def replica(self, variant: int, at: int, row: Mapping[str, Any]) -> None:
+        """Write the row of a variant that has ended with seed ``at`` of ``seeds``."""
+        self._check_variant(variant)
+        values = {c.name: _summary_value(c, row) for c in self._columns}
+        self._write_at("replicas", variant, values, at)
+
     def verdict(self, text: str) -> None:
         """Write the verdict of the run, cut to what has room."""
         with self._disk():
@@ -284,6 +328,11 @@ class RunWriter:
             self._space.note(self._file.id.get_filesize())
         self._flushed = time.monotonic()
 
+    def sync(self) -> None:
+        """Write the waiting rows, and wait until the disk has all of the file."""
+        self.flush()
+        os.fsync(self._space.fileno)
+
     def check(self) -> None:
         """Look now and then: raise OSError if the file is not there, or not as it was.
 
@@ -293,8 +342,11 @@ class RunWriter:
             with self._disk():
                 self._checked = time.monotonic()
 
-    def close(self, state: RunState) -> None:
+    def close(self, state: RunState, in_order: bool = False) -> None:
         """Write what waits and ``state``, and close; a second time does nothing.
+
+        in_order  whether rows of variants, which came as it happened, are put into the
+                  order of the variants if the run is DONE
 
         Raises OSError if what waits cannot be written, unless a method did before.
         The file is closed all the same, and its state is FAILED.
@@ -310,7 +362,8 @@ class RunWriter:
             state = RunState.FAILED
             raise
         finally:
-            self._finish(state, keep)
+            done = in_order and state == RunState.DONE
+            self._finish(state, put_in_order if done else keep)
 
     def discard(self) -> None:
         """Close and remove the file, and put back what it replaced."""
@@ -334,9 +387,11 @@ class RunWriter:
                 f"variant must be from 0 to {self._variants - 1}, got {variant}"
             )
 
-    def _write_at(self, group: str, variant: int, values: Mapping[str, Any]) -> None:
+    def _write_at(
+        self, group: str, variant: int, values: Mapping[str, Any], *at: int
+    ) -> None:
         """Write the values of a variant into a group that does not grow."""
-        place = tuple(map(int, np.unravel_index(variant, self._shape)))
+        place = (*map(int, np.unravel_index(variant, self._shape)), *at)
         with self._disk():
             for name, value in values.items():
                 self._file[group][name][place] = value
@@ -443,16 +498,43 @@ def _create_summary(
 ) -> None:
     group = _group(file, "summary")
     group.attrs["dimension"] = " ".join(values)
+    _create_columns(group, columns, _variant_scales(group, values))
+
+
+def _create_replicas(
+    file: h5py.File,
+    values: Mapping[str, Sequence[str]],
+    columns: Sequence[Column],
+    seeds: Sequence[int],
+) -> None:
+    group = _group(file, "replicas")
     names = _variant_scales(group, values)
+    seed = dimension_scale(group, "seed", "seed of all draws", np.array(seeds, "i8"))
+    _create_columns(group, columns, (*names, seed))
+
+
+def _create_columns(
+    group: h5py.Group, columns: Sequence[Column], names: tuple[h5py.Dataset, ...]
+) -> None:
+    """Create a variable for each column along ``names``."""
     reasons = [reason.name.lower() for reason in Refusal]
     reason = name_scale(group, "reason", reasons, "why a page was refused")
     for column in columns:
         variable = Variable(
             *(column.name, column.unit, column.long_name, column.dtype),
-            missing_value(column.dtype),
+            missing_value(column.dtype) | _shown(column),
         )
         along = (*names, reason) if column.by_reason else names
         fixed_variable(group, variable, along)
+
+
+def _shown(column: Column) -> dict[str, Any]:
+    """Return what the table on the screen makes of a column: its heading and style."""
+    return {
+        "heading": column.heading,
+        "style": column.style,
+        "first": int(column.first),
+    }
 
 
 def _create_runtime(file: h5py.File, values: Mapping[str, Sequence[str]]) -> None:

@@ -3,7 +3,7 @@
 A kernel call works at most half a second and says why it stopped.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -44,7 +44,8 @@ def run(
     loads = Loads(workloads, len(simulation.tasks), simulation.seed, simulation.runs)
     loads.start(simulation.memory.task, tail)
     simulation.team.begin(loads)
-    _run(simulation, _Drawn(simulation, loads))
+    _begin(simulation)
+    _go_on(simulation, _Drawn(simulation, loads))
 
 
 def play(
@@ -56,13 +57,12 @@ def play(
     ``summary()['local_fraction']`` counts (default a tenth).
     """
     playback = Playback(simulation, recording, tail)
-    simulation.team.begin_playback(
-        playback.trace, playback.cpu, playback.due, playback.starts
-    )
-    _run(simulation, playback)
+    playback.begin()
+    _begin(simulation)
+    _go_on(simulation, playback)
 
 
-def _run(simulation: "Simulation", source: "_Drawn | Playback") -> None:
+def _begin(simulation: "Simulation") -> None:
     simulation.locks.settle(simulation)
     memory = simulation.memory
     _price(simulation)
@@ -70,8 +70,12 @@ def _run(simulation: "Simulation", source: "_Drawn | Playback") -> None:
     memory.shard[:, st.Shard.TAIL_LOCAL : st.Shard.TAIL_ALL + 1] = 0
     simulation.runs += 1
     simulation.locality.start(simulation.now, simulation.touched)
+
+
+def _go_on(simulation: "Simulation", source: "_Drawn | Playback") -> None:
     while _quantum(simulation, source):
-        pass
+        if simulation.pause is not None:
+            simulation.pause(source.where())
     simulation.give_back_memory()
 
 
@@ -82,14 +86,55 @@ def idle(simulation: "Simulation", ns: int) -> None:
     if simulation.now + ns >= 1 << 63:
         raise BadInput(f"time must stay below 2^63 ns, 292 years, got {ns} ns more")
     simulation.locks.settle(simulation)
-    end = simulation.now + ns
+    _idle_until(simulation, simulation.now + ns)
+
+
+def _idle_until(simulation: "Simulation", end: int) -> None:
     while (wakes := next_wake(simulation)) <= end:
         simulation.now = max(simulation.now, wakes)
         wake_due(simulation)
         simulation.observer.progress(0, simulation.now)
         tell_what_is_due(simulation)
+        if simulation.pause is not None:
+            simulation.pause([end])
     simulation.now = end
     tell_what_is_due(simulation)
+
+
+def _run_on(
+    simulation: "Simulation",
+    _where: Sequence[int],
+    workloads: Sequence[Workload],
+    tail: int | None = None,
+) -> None:
+    count, number = len(simulation.tasks), simulation.runs - 1
+    loads = Loads(workloads, count, simulation.seed, number)
+    simulation.team.begin(loads)
+    _go_on(simulation, _Drawn(simulation, loads))
+
+
+def _play_on(
+    simulation: "Simulation",
+    where: Sequence[int],
+    recording: Recording,
+    tail: int | None = None,
+) -> None:
+    playback = Playback(simulation, recording, tail)
+    playback.go_to(where)
+    _go_on(simulation, playback)
+
+
+def _idle_on(simulation: "Simulation", where: Sequence[int], ns: int) -> None:
+    _idle_until(simulation, where[0])
+
+
+#: How the calls go on that may be left at a quantum's end, by name: functions of the
+#: simulation, of what ``Simulation.pause`` was told, and of the call's own arguments.
+GO_ON: dict[str, Callable[..., None]] = {
+    "run": _run_on,
+    "play": _play_on,
+    "idle": _idle_on,
+}
 
 
 class _Drawn:
@@ -114,6 +159,10 @@ class _Drawn:
     def fold(self, _span: Span) -> None:
         """Fold what a quantum did."""
         self._simulation.fold()
+
+    def where(self) -> list[int]:
+        """Return where it is beside what the tasks' table says: nowhere."""
+        return []
 
 
 def _quantum(simulation: "Simulation", source: _Drawn | Playback) -> bool:

@@ -1,5 +1,6 @@
 """Run one variant: its simulation, its steps, what they came to."""
 
+import json
 import time
 import warnings
 from collections.abc import Mapping
@@ -7,7 +8,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ...kernels.jit.compiling import compiled
+from ..checkpoint.keeper import Keeper
 from ..errors import BadScenario
 from ..observer import Observer
 from ..settings.costs import Costs
@@ -43,21 +47,33 @@ class Outcome(NamedTuple):
 
 
 def run_variant(
-    study: Study, variant: Variant, setup: Setup, observer: Observer
+    study: Study,
+    variant: Variant,
+    setup: Setup,
+    observer: Observer,
+    keeper: Keeper | None = None,
 ) -> Outcome:
     """Run a variant of a study, or a changed one, and return what it came to.
 
-    Raises BadScenario if its steps are not what they must be.
+    keeper  of its checkpoint, from which it goes on if there is one
+
+    Raises BadScenario if its steps are not what they must be, and ``Suspended`` if the
+    keeper was asked to end the run.
     """
     observer.progress(0, 0)
     begin, compiled_s = time.perf_counter(), compiled.seconds
     with closing(_simulation(variant, setup, observer)) as simulation:
         ready = time.perf_counter()
-        values = _steps(variant, simulation)
+        if keeper is None:
+            values = _steps(variant, simulation)
+        else:
+            values = _steps(variant, keeper.stand_in(simulation))
+            keeper.steps_ended()
         simulation.flush_epoch()
         _warn_of_snapshots(variant, simulation)
         found = {**simulation.summary(), **values}
         row = checked_row(study.columns, found, variant.steps)
+        row |= {name: found[name] for name in study.kept if name in found}
         note = note_of(study, simulation, found)
     compiled_s = compiled.seconds - compiled_s
     stages = {
@@ -66,6 +82,24 @@ def run_variant(
         "compile_s": compiled_s,
     }
     return Outcome(row, note, stages)
+
+
+def run_kept(
+    study: Study, variant: Variant, setup: Setup, observer: Observer, keeper: Keeper
+) -> Outcome:
+    """Run a variant, or what is left of it; let its keeper keep what it came to.
+
+    Raises as ``run_variant`` does.
+    """
+    outcome = run_variant(study, variant, setup, observer, keeper)
+    try:
+        keeper.finish(outcome_text(outcome))
+    except (OSError, RuntimeError) as error:
+        warnings.warn(
+            f"what {label(variant.name)} came to could not be kept: {error}",
+            stacklevel=2,
+        )
+    return outcome
 
 
 def _simulation(variant: Variant, setup: Setup, observer: Observer) -> Simulation:
@@ -110,3 +144,39 @@ def _warn_of_snapshots(variant: Variant, simulation: Simulation) -> None:
             f" before its snapshots at {times} s",
             stacklevel=2,
         )
+
+
+# --- what is kept of an outcome -------------------------------------------------------
+
+
+_ARRAY = "array of NumPy"
+
+
+def outcome_text(outcome: Outcome) -> str:
+    """Return an outcome as JSON."""
+    values = {
+        "row": dict(outcome.row),
+        "compared": outcome.note.compared,
+        "paid": sorted(outcome.note.paid),
+        "stages": outcome.stages,
+    }
+    return json.dumps(values, default=_plain)
+
+
+def outcome_of(text: str) -> Outcome:
+    """Return the outcome of which ``outcome_text`` made a text."""
+    found = json.loads(text, object_hook=_as_it_was)
+    note = Note(found["compared"], frozenset(found["paid"]))
+    return Outcome(found["row"], note, found["stages"])
+
+
+def _plain(value: Any) -> Any:
+    """Return a NumPy value as JSON has it."""
+    if isinstance(value, np.ndarray) and value.ndim:
+        return {_ARRAY: value.tolist(), "dtype": value.dtype.str}
+    return value.tolist()
+
+
+def _as_it_was(found: dict[str, Any]) -> Any:
+    """Return an array, or any other object, of which JSON was made."""
+    return np.array(found[_ARRAY], found["dtype"]) if _ARRAY in found else found

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from ..output.reader import RunState
 from ..output.writer import RunWriter
-from .row_observer import Put
 
 
 class SharedFile:
@@ -31,12 +30,19 @@ class SharedFile:
             put(self._writer)
             self.seconds += time.perf_counter() - begin
 
-    def close(self, state: RunState) -> None:
-        """Close the file, unless that was done."""
+    def sync(self) -> None:
+        """Wait until the disk has all rows; raise OSError if the file is closed."""
+        with self._lock:
+            if self._writer is None:
+                raise OSError("file must be open to be saved, got a closed one")
+            self._writer.sync()
+
+    def close(self, state: RunState, in_order: bool = False) -> None:
+        """Close the file, unless that was done; see ``RunWriter.close``."""
         with self._lock:
             writer, self._writer = self._writer, None
             if writer is not None:
-                writer.close(state)
+                writer.close(state, in_order)
 
     def check(self) -> None:
         """Raise OSError if somebody else has taken the file away."""
@@ -50,10 +56,3 @@ class SharedFile:
             writer, self._writer = self._writer, None
             if writer is not None:
                 writer.discard()
-
-
-def file_rows(file: SharedFile, index: int) -> Put:
-    """Return what writes the rows of variant ``index`` to a file."""
-    return lambda method, values: file.write(
-        lambda writer: getattr(writer, method)(index, *values)
-    )

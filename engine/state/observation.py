@@ -18,6 +18,7 @@ from ...kernels.words import (
 )
 from .process import Process, Region
 from .ranges import RANGE_LIMIT
+from .world import World
 
 STATES = ("none", "present", "marked", "swap", "zero")
 _NONE, _PRESENT, _MARKED, _SWAP, _ZERO = range(len(STATES))
@@ -82,6 +83,16 @@ def _entries(memory: st.Memory, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     entry = np.where(leaf, pmd + at % HPAGE_PMD_NR, memory.pte[at])
     entry[(pmd == 0)] = 0
     return entry, leaf
+
+
+def look(world: World, region: Region) -> Observation:
+    """Return what the pages of a region are."""
+    return observe(world.memory, region)
+
+
+def nodes_of(world: World, process: Process, vpn: np.ndarray) -> np.ndarray:
+    """Return int64[n]: the node of each virtual page, -1 if it has no frame."""
+    return nodes(world.memory, process, vpn)
 
 
 def nodes(memory: st.Memory, process: Process, vpn: np.ndarray) -> np.ndarray:

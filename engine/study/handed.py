@@ -100,10 +100,11 @@ def check_study(study: "Study", variant: type) -> None:
         _check_column(column)
     for records in study.records:
         _check_records(records)
-    for name in ("report", "verdict", "group"):
+    for name in ("report", "verdict", "group", "related"):
         value = getattr(study, name)
         _check(value is None or callable(value), f"{name} must be a function", value)
     _check_items(study.varied, str, "varied")
+    _check_items(study.kept, str, "kept")
 
 
 def _check_items(items: Any, kind: type, what: str) -> None:

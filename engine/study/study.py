@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from html import escape
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -99,6 +100,11 @@ class Study:
     ``compared`` names what variants are ranked by with ``--uncertainty``: a column or a
     value of ``Simulation.summary``; the shortest time (``_ns``) is best, of anything
     else the most.
+    ``related`` makes what hangs on several rows, such as a gain: from all rows, when
+    all have ended, the values that replace those of each.  Steps must not look at other
+    variants: these may run at the same time, in another process.
+    ``kept`` names what steps return beside the columns and the rows keep, for the
+    report: plain values, as JSON has them.
     Raises BadInput if a field is not what it must be, there is no variant, two have one
     name, or one of two dimensions lacks a value of the other.
     """
@@ -113,6 +119,8 @@ class Study:
     group: Callable[[dict], str] | None = None
     varied: tuple[str, ...] = ()
     compared: str = "run_time_ns"
+    related: Callable[[list[dict]], list[dict]] | None = None
+    kept: tuple[str, ...] = ()
 
     def work_of(self, name: Name) -> str:
         """Return what work a variant does: those of the same are compared."""
@@ -132,3 +140,11 @@ class Study:
                 f"{label(self.dimension)} must have different values, got {names}"
             )
         scales(self.dimension, names)
+
+    def _repr_html_(self) -> str:
+        """Return the question and the variants, as a notebook shows them."""
+        names = (f"<li>{escape(label(one.name))}</li>" for one in self.variants)
+        return (
+            f"<p><b>{escape(self.question)}</b></p>"
+            f"<p>{escape(label(self.dimension))}:</p><ul>{''.join(names)}</ul>"
+        )

@@ -145,17 +145,17 @@ class Uncertainty:
     def __init__(self, study: Study, announce: Callable[[list[Variant]], None]) -> None:
         self.announce = announce
         self._study = study
-        self._notes: list[Note] = []
+        self._notes: dict[int, Note] = {}
         self._changed: dict[Change, dict[int, float]] = {}
 
-    def note(self, note: Note) -> None:
-        """Take the note of the next variant, which has ended."""
-        self._notes.append(note)
+    def note(self, index: int, note: Note) -> None:
+        """Take the note of a variant, which has ended."""
+        self._notes[index] = note
 
     def reruns(self) -> list[Rerun]:
         """Return what runs again: what pays a cost, and changes none by itself."""
         return [
-            Rerun(change, index, _changed(variant, change))
+            Rerun(change, index, changed(variant, change))
             for change in halved_and_doubled(uncertain_costs())
             for index, variant in enumerate(self._study.variants)
             if change.cost in self._notes[index].paid and variant.costs is None
@@ -166,14 +166,14 @@ class Uncertainty:
         self._changed.setdefault(rerun.change, {})[rerun.at] = value
 
     def runs(self) -> list[tuple[int, dict[str, Any]]]:
-        """Return (variant, row of ``RUNS``) of each run with a changed cost."""
+        """Return (variant, row of ``RUNS``) of each run, by the order of variants."""
         rows = []
         for change, values in self._changed.items():
             ratios = self._ratios(values)
             for index, value in values.items():
                 how = {"cost": change.cost, "factor": change.factor}
                 rows.append((index, how | {"compared": value, "ratio": ratios[index]}))
-        return rows
+        return sorted(rows, key=lambda row: row[0])
 
     def ranges(self) -> list[Range]:
         """Return the range of each variant."""
@@ -185,7 +185,8 @@ class Uncertainty:
         ]
 
     def _ratios(self, changed: Mapping[int, float]) -> list[float]:
-        values = [changed.get(i, note.compared) for i, note in enumerate(self._notes)]
+        notes = sorted(self._notes.items())
+        values = [changed.get(index, note.compared) for index, note in notes]
         return ratios_of(self._study, values)
 
 
@@ -206,7 +207,8 @@ def ratios_of(study: Study, values: Sequence[float]) -> list[float]:
     return [value / best[group] for value, group in zip(values, groups, strict=True)]
 
 
-def _changed(variant: Variant, change: Change) -> Variant:
+def changed(variant: Variant, change: Change) -> Variant:
+    """Return a variant with a cost changed, under a name that tells it."""
     return replace(
         variant,
         name=f"{label(variant.name)}, {change}",

@@ -12,13 +12,12 @@ from ...kernels.counters import Cause
 from ..observer import cause_time
 from .columns import TIMES
 from .figures import count, listed, percent, ratio, seconds
+from .replicas import SAME, rank_of_replicas
 from .study import Study, named
 
 Row = dict[str, Any]
 #: Columns that say nothing of a job that was killed.
 UNENDED = ("run_time_ns", "local_fraction", "local_fraction_end")
-#: Times that differ by no more are equal: other seeds give as much.
-SAME = 0.01
 #: A part of the time that is worth a word.
 MOST = 0.5
 _MEANING = {
@@ -37,7 +36,9 @@ class Rank(NamedTuple):
 
 def verdict_of(study: Study, rows: Sequence[Row]) -> str:
     """Return the verdict of ``study`` on its rows, ``""`` if it has none."""
-    return (study.verdict or fastest)(study, list(rows))
+    text = (study.verdict or fastest)(study, list(rows))
+    fair = [row for row in rows if not unscanned(row)]
+    return sentences(text, rank_of_replicas(study, fair)) if text else text
 
 
 def name_of(study: Study, row: Row) -> str:

@@ -4,10 +4,15 @@ It may import everything, and nothing else in the package prints.  Everything he
 Python call first, such as ``engine.run.run_study``.
 
 commands   the table of the commands, ``main``, and a file for each command
+leaving    runs that one leaves, and goes on with later
 find       a scenario by its name or its file
 execute    the options of a run, and the run itself
-apart      work that is done in a process of its own, within a time
+run_file   a run in a file of TOML
+needs      what a run takes: machine, memory, time
+apart      work on files that is done in a process of its own, within a time
 progress   what a run says while it goes on
+from_python ``lazynuma.run``, for Python and notebooks
+completing what a shell offers at TAB
 signals    Ctrl-C and SIGTERM
 streams    standard input, output and error, if they are closed or know no Unicode
 say        lines on stderr
@@ -37,8 +42,11 @@ def console() -> NoReturn:
 
     A signal ends it at any time, while modules are imported and at the end, too.
     """
+    from .leaving import listen
+
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, _leave)
+    listen(sys.argv)
     try:
         status: object = main()
     except SystemExit as left:

@@ -2,25 +2,33 @@
 
 import argparse
 import json
-import os
+import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
+from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ...engine.errors import BadInput, printable
+from ...engine.study.host_limits import threads_of_host
 from ..common.ratio_ranges import ratio_ranges
 from ..common.table import Row, legend, table
 from .json_rows import json_rows
+from .leaving import add_leaving_options, lasting, leaving, say_finished
 from .progress import Progress
-from .say import fail, located, own_place
-from .signals import Stop, Stopped
+from .rebuild import again, origin
+from .say import detail, located, note, own_place, voice
+from .signals import Stop, Stopped, interruptible
 
 T = TypeVar("T")
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from ...engine.settings.costs import Costs
     from ...engine.study.study import Study, Variant
+    from ..common.typed import Typed
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -43,6 +51,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         "-o", dest="output", metavar="FILE.h5", help="write the results to an HDF5 file"
     )
     parser.add_argument("--force", action="store_true", help="replace FILE.h5")
+    add_leaving_options(parser)
     parser.add_argument(
         "--explain",
         action="store_true",
@@ -56,12 +65,31 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         help="seed of all random draws (default: 1)",
     )
     parser.add_argument(
+        "--seeds",
+        type=_integer(1, 1000),
+        default=1,
+        metavar="K",
+        help="run with K seeds, from --seed on: medians, and their spread",
+    )
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument(
+        "--jobs",
+        type=_integer(1, 1024),
+        default=1,
+        metavar="N",
+        help="run variants side by side in N processes (default: 1)",
+    )
+    how.add_argument(
+        "--dask",
+        metavar="SCHEDULER.json",
+        help="run variants on a Dask cluster (pip install 'lazynuma[dask]')",
+    )
+    parser.add_argument(
         "--threads",
         type=_integer(1, 1024),
-        default=len(os.sched_getaffinity(0)),
         metavar="N",
-        help="threads of this machine; they change no result (default: %(default)s,"
-        " the usable CPUs)",
+        help="threads of a process; they change no result (default: the usable CPUs,"
+        " shared by the jobs; 1 with --dask)",
     )
 
 
@@ -79,6 +107,54 @@ def _integer(low: int, high: int) -> Callable[[str], int]:
     return convert
 
 
+def run_and_show(
+    module: ModuleType, settings: Mapping[str, Any], options: argparse.Namespace
+) -> None:
+    """Run a scenario, or what is left of it, and show its table.
+
+    Raises ``Later`` if the run is left.
+    """
+    from ...engine.running.checkpoints import Finished
+
+    try:
+        with leaving(options):
+            study, rows = interruptible(run_scenario, module, settings, options)
+    except Finished:
+        say_finished(options)
+        return
+    show(study, rows, options)
+
+
+class Prepared(NamedTuple):
+    """A run that can begin: what was typed came to this."""
+
+    given: "Typed"
+    costs: "Costs"
+    study: "Study"
+
+
+def prepare(
+    module: ModuleType, settings: Mapping[str, Any], options: argparse.Namespace
+) -> Prepared:
+    """Check all that can be before a run, and build its study."""
+    from ...engine.run import check_output
+    from ...engine.settings.cost_file import read_costs
+    from ...engine.settings.costs import Costs
+    from ...engine.settings.parameters import fill
+    from ..common.typed import built, typed
+
+    begin = time.monotonic()
+    # Before a build that may take long:
+    check_output(options.output, options.force or options.resume)
+    given = _handed(typed, module, settings)
+    measured = read_costs(options.costs) if options.costs is not None else {}
+    costs = fill(Costs, measured | given.costs, "cost.")
+    study = _handed(built, module, given)
+    took = time.monotonic() - begin
+    detail(f"{module.__file__}: {len(study.variants)} variants, made in {took:.2f} s")
+    return Prepared(given, costs, study)
+
+
 def run_scenario(
     stop: Stop,
     module: ModuleType,
@@ -90,35 +166,69 @@ def run_scenario(
     settings  values of parameters and costs by their names, as ``--set`` gives them
     options   those of ``add_run_options``, and ``line``: the command line
     """
-    from ...engine.run import check_output, run_study
-    from ...engine.settings.cost_file import read_costs
-    from ...engine.settings.costs import Costs
-    from ...engine.settings.parameters import fill
-    from ..common.typed import built, typed
+    from ...engine.run import run_study
+    from ...kernels.jit.compiling import compiled
 
-    check_output(options.output, options.force)  # before a build that may take long
-    given = _handed(typed, module, settings)
-    measured = read_costs(options.costs) if options.costs is not None else {}
-    costs = fill(Costs, measured | given.costs, "cost.")
-    study = _handed(built, module, given)
-    with closing(Progress(study, stop.check)) as progress:
+    given, costs, study = prepare(module, settings, options)
+    begin = time.monotonic()
+    if voice.level > 0:
+        _say_how(options)
+    seeds = range(options.seed, options.seed + options.seeds)
+    with (
+        closing(Progress(study, stop.check, seeds)) as progress,
+        _executor(options) as executor,
+    ):
         rows = run_study(
             study,
-            output=options.output,
+            output=lasting(options, module) or options.output,
             force=options.force,
-            seed=options.seed,
-            threads=options.threads,
+            seed=seeds,
+            threads=threads_of(options),
             costs=costs,
             provenance={
                 "command": options.line,
                 "scenario": Path(str(module.__file__)).stem,
-                "parameters": json.dumps(given.described(), default=str),
+                "parameters": given.as_json(),
             },
             progress=progress,
             opened=stop.opened,
             uncertainty=_more_runs(progress, study, options),
+            jobs=executor or options.jobs,
+            make=partial(again, origin(module), settings),
         )
+    detail(
+        f"compiled {compiled.kernels} kernels in {compiled.seconds:.2f} s;"
+        f" {time.monotonic() - begin:.2f} s in all"
+    )
     return study, rows
+
+
+def _say_how(options: argparse.Namespace) -> None:
+    """Say what a run is run with."""
+    from ...kernels.jit.cache_dir import trusted_dir
+
+    detail(
+        f"{options.jobs} at once, threads of each: {threads_of(options)},"
+        f" kernels in {trusted_dir()}"
+    )
+
+
+def _executor(
+    options: argparse.Namespace,
+) -> "AbstractContextManager[Executor | None]":
+    """Give the executor that the options ask for, None for processes of this host."""
+    if options.dask is None:
+        return nullcontext()
+    from ...engine.running.executors import dask
+
+    return dask(options.dask)
+
+
+def threads_of(options: argparse.Namespace) -> int:
+    """Return the threads of each process."""
+    if options.threads is None and options.dask is not None:
+        return 1
+    return options.threads or threads_of_host(options.jobs)
 
 
 def _handed(make: Callable[..., T], *arguments: Any) -> T:
@@ -146,10 +256,10 @@ def _more_runs(
 
     own = sum(variant.costs is None for variant in study.variants)
     most = 2 * len(uncertain_costs()) * own
-    fail(0, f"{own} variants, then at most {most} runs with changed costs")
+    note(f"{own} variants, then at most {most} runs with changed costs")
 
     def announce(variants: "list[Variant]") -> None:
-        fail(0, f"{len(variants)} runs with a cost halved or doubled")
+        note(f"{len(variants)} runs with a cost halved or doubled")
         progress.extend(variants)
 
     return announce

@@ -65,10 +65,10 @@ def _head(found: Mapping[str, Any]) -> str:
             lines += [f"{name:<12}{text[0] if text else ''}".rstrip()]
             lines += [indent + line for line in text[1:]]
     tables = [f"{count(rows)} {name}" for name, rows in found["tables"].items()]
-    return "\n".join([*lines, _wrapped(f"{'rows':<12}", tables, ", ")])
+    return "\n".join([*lines, wrapped(f"{'rows':<12}", tables, ", ")])
 
 
-def _wrapped(head: str, words: Sequence[str], between: str) -> str:
+def wrapped(head: str, words: Sequence[str], between: str) -> str:
     """Return words on lines that fit, the first one after ``head``."""
     lines, line = [], head
     for i, word in enumerate(words):
@@ -83,45 +83,53 @@ def _wrapped(head: str, words: Sequence[str], between: str) -> str:
 
 def _packed(title: str, values: Mapping[str, Any]) -> str:
     """Return settings as ``name=value``, many on a line."""
-    words = [f"{name}={_sized(name, value)}" for name, value in values.items()]
-    return f"{title}\n{_wrapped('  ', words, '')}" if words else ""
+    words = [f"{name}={sized(name, value)}" for name, value in values.items()]
+    return f"{title}\n{wrapped('  ', words, '')}" if words else ""
 
 
-def _typed(value: Any) -> str:
+def as_typed(value: Any) -> str:
     """Return a value as it would be typed."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list):
-        return ",".join(map(_typed, value)) or "none"
+        return ",".join(map(as_typed, value)) or "none"
     return str(value)
 
 
-def _sized(name: str, value: Any) -> str:
+def sized(name: str, value: Any) -> str:
     """Return a value as it would be typed; whole MiB of a size with their unit."""
     is_size = any(part in name for part in _SIZES) and isinstance(value, int)
     if is_size and value >= MIB and value % MIB == 0:
         return format_size(value).replace(" ", "")
-    return _typed(value)
+    return as_typed(value)
 
 
 def _settings(settings: Mapping[str, Any]) -> str:
     """Return what is set otherwise than by default, of all variants and of each."""
+    first, *each = [
+        _packed(visible(heading), values)
+        for heading, values in changed_settings(settings)
+    ] or [""]
+    return "\n".join(filter(None, [first, *(_indented(one) for one in each)]))
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}" for line in text.split("\n")) if text else ""
+
+
+def changed_settings(
+    settings: Mapping[str, Any],
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield (heading, settings) of all variants, then of each, without the defaults."""
     if not settings:
-        return ""
+        return
     default = flat(asdict(Settings()))
-    plain = {key: _typed(_listed(value)) for key, value in default.items()}
-
-    def changed(values: Mapping[str, Any]) -> dict[str, Any]:
-        return {k: v for k, v in values.items() if plain.get(k) != _typed(v)}
-
-    parts = [
-        _packed("settings (all others are the defaults)", changed(settings["common"]))
-    ]
-    parts += [
-        _packed(f"  of {visible(name)}", values).replace("\n  ", "\n    ")
-        for name, values in settings["variants"].items()
-    ]
-    return "\n".join(filter(None, parts))
+    plain = {key: as_typed(_listed(value)) for key, value in default.items()}
+    common = settings["common"].items()
+    changed = {k: v for k, v in common if plain.get(k) != as_typed(v)}
+    yield "settings (all others are the defaults)", changed
+    for name, values in settings["variants"].items():
+        yield f"of {name}", values
 
 
 def _listed(value: Any) -> Any:
@@ -139,7 +147,7 @@ def _costs(costs: Mapping[str, Any]) -> str:
         if name in known and value != known[name].default:
             word += f" (default {known[name].default})"
         words.append(word.rstrip())
-    return f"costs\n{_wrapped('  ', words, ',')}" if words else ""
+    return f"costs\n{wrapped('  ', words, ',')}" if words else ""
 
 
 # --- one column for each variant ------------------------------------------------------

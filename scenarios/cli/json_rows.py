@@ -1,6 +1,10 @@
 """The rows of a study as JSON: what ``run --json`` and ``replay --json`` print."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+
+from ...engine.study.replicas import REPLICAS
+from ...kernels.counters import Refusal
 
 if TYPE_CHECKING:
     from ...engine.study.study import Study
@@ -13,18 +17,24 @@ def json_rows(study: "Study", rows: list["Row"]) -> dict[str, Any]:
     Numbers are plain ones, None for what has no value; refusals go by their names.
     """
     from ...engine.study.verdict import verdict_of
-    from ...kernels.counters import Refusal
 
-    reasons = [reason.name.lower() for reason in Refusal]
     by_reason = {column.name for column in study.columns if column.by_reason}
     plain = []
     for row in rows:
-        values = {name: _plain(value) for name, value in row.items()}
-        for name in by_reason:
-            values[name] = dict(zip(reasons, values[name], strict=True))
+        values = _plain_row(row, by_reason)
+        if REPLICAS in row:
+            values[REPLICAS] = [_plain_row(one, by_reason) for one in row[REPLICAS]]
         plain.append(values)
     verdict = verdict_of(study, rows)
     return {"question": study.question, "verdict": verdict, "rows": plain}
+
+
+def _plain_row(row: Mapping[str, Any], by_reason: set[str]) -> dict[str, Any]:
+    values = {name: _plain(value) for name, value in row.items()}
+    reasons = [reason.name.lower() for reason in Refusal]
+    for name in by_reason:
+        values[name] = dict(zip(reasons, values[name], strict=True))
+    return values
 
 
 def _plain(value: Any) -> Any:

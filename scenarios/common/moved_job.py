@@ -17,7 +17,6 @@ from ...engine.settings.settings import Settings
 from ...engine.settings.sizes import format_size
 from ...engine.simulation import Simulation
 from ...engine.state.process import Region, Task
-from ...engine.state.world import flush_ns
 from ...engine.study.columns import Column
 from ...engine.study.study import Variant
 from ...engine.workloads.kinds import Sweep, Uniform
@@ -176,7 +175,7 @@ def _bring_memory(
     clocks = zip(tasks, before, strict=True)
     took = [simulation.clock(task) - then for task, then in clocks]
     flushes = simulation.total("tlb_flushes") - flushes
-    spent = flushes * flush_ns(simulation, region.process)
+    spent = flushes * simulation.flush_ns(region.process)
     return {
         "call_ns": max(took),
         "call_flushes": flushes,

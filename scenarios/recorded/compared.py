@@ -5,7 +5,6 @@ takes, and whether the job's threads have more or less to do at its end.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from math import nan
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +14,8 @@ from ...engine.simulation import Simulation
 from ...engine.study.columns import SUMMARY, Column, hide
 from ...engine.study.figures import percent, seconds
 from ...engine.study.host_limits import BYTES_PER_PAGE, memory_available
-from ...engine.study.study import Name, Study, label
-from ...engine.study.verdict import fastest, sentences
+from ...engine.study.study import Name, Study
+from ...engine.study.verdict import fastest, name_of, sentences
 from ...engine.traces.maps import Mapping
 from ...engine.traces.trace import Trace
 from ...engine.traces.trace_chunk import TraceChunk
@@ -55,14 +54,8 @@ BALANCING = (
 )
 
 
-@dataclass(frozen=True)
-class TraceStudy(Study):
-    """A study of a trace.
-
-    regions  the rows of ``regions.Regions`` by the name of their variant
-    """
-
-    regions: dict[Name, list[dict[str, Any]]] = field(default_factory=dict)
+#: What rows keep for the report: the rows of ``regions.Regions``.
+KEPT = ("regions",)
 
 
 def pairs(parameters: "Parameters") -> tuple[Name, list[tuple[Name, str, str]]]:
@@ -88,51 +81,61 @@ def pairs(parameters: "Parameters") -> tuple[Name, list[tuple[Name, str, str]]]:
 
 
 class Compared:
-    """What the variants of a study share: the trace, its mappings, what came out."""
+    """What the variants of a study share: the trace and its mappings."""
 
     def __init__(self, recorded: Trace, mappings: Sequence[Mapping]) -> None:
         self._recorded, self._mappings = recorded, mappings
-        self._busy: dict[str, int] = {}
-        self.regions: dict[Name, list[dict[str, Any]]] = {}
 
     def steps(
         self,
         begin: Callable[[Simulation, "Parameters"], "_Replay"],
         parameters: "Parameters",
-        name: Name,
     ) -> Callable[[Simulation], dict[str, Any]]:
         """Return the steps of a variant, whose replay ``begin`` makes."""
 
         def run(simulation: Simulation) -> dict[str, Any]:
             replay = begin(simulation, parameters)
             watched = _Watched(self._recorded, replay, self._mappings)
-            values = replay.play(watched)  # type: ignore[arg-type]
+            values: dict[str, Any] = replay.play(watched)  # type: ignore[arg-type]
             if watched.regions is not None:
                 rows = watched.regions.rows()
-                # Later runs have other costs: --uncertainty.
-                self.regions.setdefault(name, rows)
                 regions.record(rows, replay)
-            return values | self._balancing(simulation, parameters)
+                values["regions"] = rows
+            return values | _balancing(simulation)
 
         return run
 
-    def _balancing(
-        self, simulation: Simulation, parameters: "Parameters"
-    ) -> dict[str, Any]:
-        scans, longest = simulation.numa_scans()
-        busy = int(simulation.spent.sum())
-        if parameters.mechanism == "none":
-            self._busy[parameters.machine.name] = busy
-        scanned = int(simulation.spent[:, Cause.SCAN].sum())
-        return {
-            "numa_scans": scans,
-            "numa_pte_updates": simulation.total("numa_pte_updates"),
-            "scan_mean_ns": scanned / scans if scans else nan,
-            "scan_longest_ns": float(longest) if scans else nan,
-            "numa_hint_faults": simulation.total("numa_hint_faults"),
-            "task_time_ns": float(busy),
-            "gain_ns": float(self._busy.get(parameters.machine.name, nan) - busy),
-        }
+
+def _balancing(simulation: Simulation) -> dict[str, Any]:
+    """Return the values of ``BALANCING``; the gain hangs on another variant."""
+    scans, longest = simulation.numa_scans()
+    scanned = int(simulation.spent[:, Cause.SCAN].sum())
+    return {
+        "numa_scans": scans,
+        "numa_pte_updates": simulation.total("numa_pte_updates"),
+        "scan_mean_ns": scanned / scans if scans else nan,
+        "scan_longest_ns": float(longest) if scans else nan,
+        "numa_hint_faults": simulation.total("numa_hint_faults"),
+        "task_time_ns": float(simulation.spent.sum()),
+        "gain_ns": nan,
+    }
+
+
+def gains(how: Sequence[tuple[str, str]], rows: list[dict]) -> list[dict[str, float]]:
+    """Return the gain of each row against that of ``none`` on the same machine.
+
+    how  (machine, mechanism) of each row
+    """
+    if not rows or "task_time_ns" not in rows[0]:
+        return [{} for _ in rows]
+    both = list(zip(how, rows, strict=True))
+    usual = {
+        place: row["task_time_ns"] for (place, name), row in both if name == "none"
+    }
+    return [
+        {"gain_ns": usual.get(place, nan) - row["task_time_ns"]}
+        for (place, _), row in both
+    ]
 
 
 class _Watched:
@@ -173,9 +176,10 @@ class _Watched:
 def report(study: Study, rows: list[dict[str, Any]]) -> str:
     """Return the table, and the regions of each variant."""
     parts = [table(study, rows)]
-    found = study.regions if isinstance(study, TraceStudy) else {}
-    for name, of_variant in found.items():
-        parts.append(f"Regions with {label(name)}:\n\n{regions.table(of_variant)}")
+    for row in rows:
+        if "regions" in row:
+            name = name_of(study, row)
+            parts.append(f"Regions with {name}:\n\n{regions.table(row['regions'])}")
     return "\n\n".join(parts)
 
 

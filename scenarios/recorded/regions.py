@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ...engine.state.observation import nodes
 from ...engine.study.columns import Field, Records
 from ...engine.study.figures import percent
 from ...engine.traces.maps import PAGE_SHIFT, Mapping
@@ -133,7 +132,7 @@ class Regions:
         if not process.alive:
             return np.full(vpn.size, -1, np.int64)
         page = process.first_vpn + replay.addresses.translate(pid, vpn)
-        return nodes(replay.simulation.memory, process, page)
+        return replay.simulation.nodes_of(process, page)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return a row for each region with an access, those with the most first."""

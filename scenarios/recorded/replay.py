@@ -12,6 +12,7 @@ The trace is read as a stream.
 
 import sys
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -114,7 +115,7 @@ def build(parameters: Parameters) -> Study:
         recorded, maps.read_maps(parameters.maps) if parameters.maps else ()
     )
     balances = any(how == mechanism.BALANCING for _, _, how in pairs)
-    return compared.TraceStudy(
+    return Study(
         f"What does {parameters.file} cost on {', '.join(_names(machines))}?",
         dimension,
         tuple(
@@ -126,7 +127,8 @@ def build(parameters: Parameters) -> Study:
         verdict=compared.verdict,
         varied=mechanism.VARIED,
         records=regions.RECORDS if parameters.maps else (),
-        regions=shared.regions,
+        related=partial(compared.gains, [(where, how) for _, where, how in pairs]),
+        kept=compared.KEPT,
     )
 
 
@@ -157,7 +159,7 @@ def _variant(
         name,
         machine,
         mechanism.settings_for(parameters.mechanism, settings),
-        shared.steps(_Replay, parameters, name),
+        shared.steps(_Replay, parameters),
         accesses=0,
         mapped_pages=0,  # nobody knows: what is touched is checked as it grows
     )

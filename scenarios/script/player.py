@@ -17,7 +17,6 @@ from ...engine.machines.machine import Machine, from_slit
 from ...engine.settings.profiles import DEFAULT, PROFILES
 from ...engine.settings.settings import Settings
 from ...engine.simulation import Simulation
-from ...engine.state.observation import observe
 from ...engine.state.policies import Policy
 from ...engine.state.process import Process, Region, Task
 from ...engine.workloads.kinds import Recorded
@@ -459,7 +458,7 @@ class Player:
     def _observe(self, process: str, region: str) -> list[Record]:
         # Observing unmaps the observer's buffer, which drains this CPU's batch.
         self._sim.lru_add_drain(self._tasks[process])
-        seen = observe(self._sim.memory, self._regions[process][region])
+        seen = self._sim.observe(self._regions[process][region])
         record: Record = {"proc": process, "region": region}
         record["runs"] = [list(run) for run in seen.runs]
         record["pmd_mapped_kb"] = seen.huge_pages * _KIB_PER_PAGE

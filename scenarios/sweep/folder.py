@@ -1,9 +1,10 @@
 """The folder of a sweep: which points are taken, done or failed.
 
 ``DIR/point-0007.h5`` is a point's file.  What is known of it lies in ``DIR/.sweep``:
-``0007.claim`` while a process runs it, then ``0007.done`` or ``0007.failed``.  All of
-it holds on NFS: a claim is a file that only one process can create, and its owner
-writes to it again and again, so a claim that has grown old is nobody's.
+``0007.claim`` while a process runs it, then ``0007.done`` or ``0007.failed``; the
+points themselves are in ``points.json``.  All of it holds on NFS: a claim is a file
+that only one process can create, and its owner writes to it again and again, so a claim
+that has grown old is nobody's.
 """
 
 import json
@@ -27,6 +28,7 @@ _STALE_S = 300
 _GONE_S = 10
 #: How often a point is taken before it counts as failed: its process was killed.
 MOST_TRIES = 2
+_POINTS = "points.json"
 
 
 class Folder:
@@ -40,12 +42,16 @@ class Folder:
         self.notes = path / ".sweep"
         self._width = max(4, len(str(len(sweep.points) - 1)))
         try:
-            self.notes.mkdir(parents=True, exist_ok=True)
-            _create(self.notes / "digest", sweep.digest)
+            if not (self.notes / "digest").exists():
+                self.notes.mkdir(parents=True, exist_ok=True)
+                _create(self.notes / "digest", sweep.digest)
+            self._check_same()
         except FileExistsError:
             self._check_same()
         except OSError as error:
             raise BadInput(f"output must be a folder to write to: {error}") from error
+        if not (self.notes / _POINTS).exists():
+            _replace(self.notes / _POINTS, sweep._asdict())
 
     def _check_same(self) -> None:
         found = (self.notes / "digest").read_text()
@@ -134,6 +140,20 @@ class Folder:
 
     def _note(self, point: Point, kind: str) -> Path:
         return self.notes / f"{self._name(point)}.{kind}"
+
+
+def swept(path: Path) -> Folder:
+    """Return the folder of a sweep that has begun; BadInput if ``path`` is none."""
+    found = _read(path / ".sweep" / _POINTS)
+    try:
+        points = tuple(Point(*one) for one in found["points"])
+        sweep = Sweep(**(found | {"varied": tuple(found["varied"]), "points": points}))
+    except (TypeError, LookupError) as error:
+        raise BadInput(
+            f"folder must be one of a sweep, got {path}, which has no .sweep/{_POINTS}"
+            " (lazynuma sweep .. --status writes it)"
+        ) from error
+    return Folder(path, sweep)
 
 
 def _host() -> str:

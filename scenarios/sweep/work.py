@@ -5,39 +5,60 @@ has.  A process that is killed costs its point one more try, not the sweep.
 """
 
 import json
-import multiprocessing
-import os
+import math
+import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import (
-    FIRST_COMPLETED,
-    Executor,
-    Future,
-    ProcessPoolExecutor,
-    wait,
-)
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ...engine.errors import BadInput, LazyNumaError
+from ...engine.checkpoint.keeper import Suspended
+from ...engine.errors import LazyNumaError
+from ...engine.running.checkpoints import Finished, checkpoint_folder
+from ...engine.running.executors import Processes
+from ...engine.running.lasting import Lasting
 from ...engine.settings.costs import Costs
 from ...engine.settings.parameters import fill
 from ..cli.find import find_scenario
+from ..cli.leaving import hear, is_asked
 from ..cli.say import located
 from ..common.typed import built, typed
 from .folder import Folder
 from .points import Point, Sweep
 
-#: How long a scheduler may take to answer.
-_ANSWER_S = 25
+#: How often a sweep looks whether it is to be left.
+_POLL_S = 0.5
 
-SecondsLeft = Callable[[], float]
+
+class Limits(NamedTuple):
+    """What each process of a sweep has to keep to.
+
+    threads  of each process
+    ends     when points are saved and left, in seconds since the epoch
+    every_s  seconds from one checkpoint of a point to the next; None: only at the end
+    """
+
+    threads: int = 1
+    ends: float = math.inf
+    every_s: float | None = None
+
+    @property
+    def saves(self) -> bool:
+        """Whether points are saved: what is never left needs no checkpoints."""
+        return self.every_s is not None or self.ends < math.inf
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no further point is to be taken."""
+        return time.time() >= self.ends
 
 
 class Outcome(NamedTuple):
-    """How a point ended: ``done``, ``failed`` or ``left``, if another process has it.
+    """How a point ended: ``done``, ``failed``, ``saved``, ``killed`` or ``left``.
+
+    Saved ones go on later; those that are left are another process's.
 
     seconds  wall time that it took
     """
@@ -55,14 +76,24 @@ def study_of(sweep: Sweep, point: Point) -> Any:
     return built(module, given), given, fill(Costs, given.costs, "cost.")
 
 
-def run_point(folder: Folder, point: Point, threads: int) -> Outcome:
-    """Take a point and run it into its file, if nobody else has it."""
+def run_point(
+    folder: Folder, point: Point, limits: Limits, asked: Callable[[], bool]
+) -> Outcome:
+    """Take a point and run it into its file, if nobody else has it.
+
+    asked  tells whether it is to be saved and left now
+    """
     with folder.taken(point) as ours:
         if not ours:
             return Outcome(point.number, "left")
         begin = time.monotonic()
         try:
-            _run(folder, point, threads)
+            _run(folder, point, limits, asked)
+        except Suspended:
+            return Outcome(point.number, "saved", time.monotonic() - begin)
+        except Finished:  # killed when it was done, and had not said so
+            folder.finish(point, 0.0)
+            return Outcome(point.number, "done")
         except (LazyNumaError, OSError) as error:
             message = str(error)
         except Exception as error:
@@ -76,17 +107,23 @@ def run_point(folder: Folder, point: Point, threads: int) -> Outcome:
         return Outcome(point.number, "failed", seconds, message)
 
 
-def _run(folder: Folder, point: Point, threads: int) -> None:
+def _run(
+    folder: Folder, point: Point, limits: Limits, asked: Callable[[], bool]
+) -> None:
     from ...engine.run import run_study
 
-    sweep = folder.sweep
+    sweep, path = folder.sweep, folder.file(point)
     study, given, costs = study_of(sweep, point)
+    output: Path | Lasting = path
+    if limits.saves or checkpoint_folder(path).exists():
+        ends, every_s = limits.ends, limits.every_s
+        output = Lasting(path, every_s, ends, asked, resume=True, replace=True)
     run_study(
         study,
-        output=folder.file(point),
+        output=output,
         force=True,  # of a process that was killed
         seed=point.seed,
-        threads=threads,
+        threads=limits.threads,
         costs=costs,
         provenance={
             "scenario": Path(sweep.scenario).stem,
@@ -98,54 +135,56 @@ def _run(folder: Folder, point: Point, threads: int) -> None:
 
 
 def one_by_one(
-    folder: Folder, points: Iterable[Point], threads: int, left: SecondsLeft
+    folder: Folder, points: Iterable[Point], limits: Limits, asked: Callable[[], bool]
 ) -> Iterator[Outcome]:
-    """Run points in this process, while there is time for one as long as the longest.
+    """Run points in this process until its time is over: one at least.
 
-    left  returns the seconds that are left
+    Otherwise a sweep whose processes begin late would never come to its end.
     """
-    longest = 0.0
     for point in points:
-        if left() < longest:
-            return
-        outcome = run_point(folder, point, threads)
-        longest = max(longest, outcome.seconds)
+        outcome = run_point(folder, point, limits, asked)
         yield outcome
+        if outcome.state != "left" and (asked() or limits.is_over):
+            return
 
 
 def submit(
     executor: Executor,
     folder: Folder,
     points: Iterable[Point],
-    threads: int,
-    left: SecondsLeft,
+    limits: Limits,
     most: int,
+    asked: Callable[[], bool],
 ) -> Iterator[Outcome]:
     """Run points by any executor whose workers see the folder, ``most`` at a time.
 
     A point whose worker ended is tried once more.
     """
-    where, longest = str(folder.path.resolve()), 0.0
+    where = str(folder.path.resolve())
     running: dict[Future, Point] = {}
     again: list[Point] = []
     fresh = iter(points)
+    begun = told = False
     try:
         while True:
-            while len(running) < most and left() >= longest:
+            while len(running) < most and not (begun and (asked() or limits.is_over)):
                 point = again.pop() if again else next(fresh, None)
                 if point is None:
                     break
-                future = executor.submit(_work, where, folder.sweep, point, threads)
+                future = executor.submit(_work, where, folder.sweep, point, limits)
                 running[future] = point
             if not running:
                 return
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
+            if asked() and not told and isinstance(executor, Processes):
+                executor.send(signal.SIGUSR1)
+                told = True
+            for future in wait(running, _POLL_S, FIRST_COMPLETED).done:
                 point = running.pop(future)
                 outcome = _outcome(folder, point, future)
                 if outcome.state == "killed" and folder.state(point) == "waiting":
                     again.append(point)
                     continue
-                longest = max(longest, outcome.seconds)
+                begun = begun or outcome.state != "left"
                 yield outcome
     finally:
         for future in running:
@@ -165,80 +204,7 @@ def _outcome(folder: Folder, point: Point, future: Future) -> Outcome:
         return Outcome(point.number, "failed", 0.0, message)
 
 
-class Processes(Executor):
-    """Processes of this host, a pool for each, so that one which dies is alone."""
-
-    def __init__(self) -> None:
-        self._idle: list[ProcessPoolExecutor] = []
-        self._all: list[ProcessPoolExecutor] = []
-
-    def submit(self, work: Callable, /, *arguments: Any, **named: Any) -> Future:
-        """Run ``work`` in a process that is idle, or in a new one."""
-        if not self._idle:
-            spawn = multiprocessing.get_context("spawn")
-            self._all.append(ProcessPoolExecutor(1, mp_context=spawn))
-            self._idle.append(self._all[-1])
-        pool = self._idle.pop()
-        future = pool.submit(work, *arguments, **named)
-        future.add_done_callback(lambda done: self._back(pool, done))
-        return future
-
-    def _back(self, pool: ProcessPoolExecutor, done: Future) -> None:
-        if done.cancelled() or not isinstance(done.exception(), BrokenProcessPool):
-            self._idle.append(pool)
-
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """End all processes, when they have done what they do."""
-        for pool in self._all:
-            pool.shutdown(wait, cancel_futures=cancel_futures)
-
-
-@contextmanager
-def dask(scheduler_file: str) -> Iterator[Executor]:
-    """Give the executor of a Dask cluster; a point whose worker dies is tried again.
-
-    Raises BadInput if Dask is not installed, or no scheduler answers in 30 s.
-    """
-    try:
-        from distributed import Client
-    except ImportError as error:
-        raise BadInput("--dask must have Dask: pip install 'lazynuma[dask]'") from error
-    if not Path(scheduler_file).is_file():
-        raise BadInput(f"--dask must be a scheduler file, got {scheduler_file}")
-    try:
-        client = Client(scheduler_file=scheduler_file, timeout=_ANSWER_S)
-    except (OSError, ValueError, TimeoutError) as error:
-        raise BadInput(
-            f"--dask must lead to a scheduler that answers, got {scheduler_file}:"
-            f" {error}"
-        ) from error
-    with client:
-        yield client.get_executor(pure=False, retries=1)
-
-
-def _work(where: str, sweep: Sweep, point: Point, threads: int) -> Outcome:
+def _work(where: str, sweep: Sweep, point: Point, limits: Limits) -> Outcome:
     """Run a point in a worker process."""
-    return run_point(Folder(Path(where), sweep), point, threads)
-
-
-def threads_of_host(jobs: int) -> int:
-    """Return the threads of each of ``jobs`` processes: what this one may use, shared.
-
-    The least of the affinity, the quota of the cgroup and SLURM_CPUS_PER_TASK.
-    """
-    usable = [len(os.sched_getaffinity(0)), *_quota()]
-    slurm = os.environ.get("SLURM_CPUS_PER_TASK", "")
-    if slurm.isdigit() and int(slurm):
-        usable.append(int(slurm))
-    return max(1, min(usable) // jobs)
-
-
-def _quota() -> list[int]:
-    """Return the CPUs that cgroup v2 grants, if it says so."""
-    try:
-        group = Path("/proc/self/cgroup").read_text().partition("::")[2].strip()
-        path = Path("/sys/fs/cgroup" + group) / "cpu.max"
-        quota, period = path.read_text().split()
-    except (OSError, ValueError):
-        return []
-    return [] if quota == "max" else [max(1, int(quota) // int(period))]
+    hear()
+    return run_point(Folder(Path(where), sweep), point, limits, is_asked)

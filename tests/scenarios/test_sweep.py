@@ -12,8 +12,10 @@ from pathlib import Path
 
 import h5py
 import pytest
+from same_results import PROVENANCE, compare_files
 
 from lazynuma.engine.errors import BadInput
+from lazynuma.engine.running.checkpoints import checkpoint_folder
 from lazynuma.scenarios.cli import commands
 from lazynuma.scenarios.sweep.folder import Folder
 from lazynuma.scenarios.sweep.points import read_sweep
@@ -54,6 +56,8 @@ def build(parameters):
     variant = Variant(parameters.name, machine, Settings(), steps, 0, 16)
     return Study("Does it run?", "mechanism", (variant,), SUMMARY)
 '''
+#: Root attributes that may differ between a run that was left and one that was not.
+IGNORED = (*PROVENANCE, "run_id", "resumed")
 RUN = [
     sys.executable,
     "-c",
@@ -263,12 +267,13 @@ def test_a_claim_of_another_host_is_kept_until_it_is_old(folder):
     assert not claim.exists()
 
 
-def test_time_that_is_over_leaves_points(folder, capsys):
-    sweep("[grid]\ntasks = [1, 2]\n")
+def test_time_that_is_over_leaves_points_but_one(folder, capsys):
+    """Otherwise a process that begins late would take none, again and again."""
+    sweep("[grid]\ntasks = [1, 2, 3]\n")
     arguments = ["sweep", "s.toml", "-o", "out", "--max-time"]
-    assert commands.main([*arguments, "0s"]) == 75
-    assert "2 of 2 points are left" in capsys.readouterr().err
-    assert not ran()
+    assert commands.main([*arguments, "1ms"]) == 75
+    assert "2 of 3 points are left" in capsys.readouterr().err
+    assert ran() == {"1 none": 1}
     assert commands.main([*arguments, "10h"]) == 0
 
 
@@ -276,6 +281,53 @@ def test_the_end_of_a_slurm_job_is_a_limit(folder, monkeypatch):
     sweep("[grid]\ntasks = [1, 2]\n")
     monkeypatch.setenv("SLURM_JOB_END_TIME", str(int(time.time()) - 1))
     assert commands.main(["sweep", "s.toml", "-o", "out"]) == 75
+
+
+def test_points_that_failed_keep_none_from_being_run(folder, capsys):
+    """An array task that ends with 75 is queued again, one with 1 is not."""
+    sweep("[grid]\nname = ['bad', 'none', 'other']\n")
+    arguments = ["sweep", "s.toml", "-o", "out", "--max-time", "1ms"]
+    assert commands.main(arguments) == 75
+    assert "point 0 failed" in capsys.readouterr().out
+    assert commands.main(arguments) == 75
+    assert commands.main(arguments) == 1
+
+
+QUANTA = """
+[set]
+memory = "32MiB"
+epoch = "2ms"
+mechanisms = "none"
+[grid]
+tasks = [1, 2]
+"""
+MECHANISMS = 'scenario = "mechanisms"\n'
+
+
+def test_points_that_are_left_go_on_as_if_they_had_not_been(folder, capsys):
+    sweep(QUANTA, MECHANISMS)
+    assert commands.main(["sweep", "s.toml", "-o", "whole"]) == 0
+    for limit in ("1ms", "1ms", "1ms", "10h"):
+        last = commands.main(["sweep", "s.toml", "-o", "out", "--max-time", limit])
+        assert last == (0 if limit == "10h" else 75)
+    assert capsys.readouterr().err.count("point 0 saved") == 3
+    for name in ("point-0000.h5", "point-0001.h5"):
+        files = Path("whole", name), Path("out", name)
+        assert compare_files(*files, IGNORED)[1] == ""
+        assert not checkpoint_folder(files[1]).exists()
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_signal_leaves_points(folder, jobs):
+    sweep("[set]\nsleep = 1\n[grid]\ntasks = [1, 2, 3, 4, 5, 6]\n")
+    command = [*RUN, "s.toml", "-o", "out", "--jobs", jobs, "--checkpoint-every", "1h"]
+    running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while not ran():
+        time.sleep(0.05)
+    running.send_signal(signal.SIGUSR1)
+    assert running.wait(60) == 75, running.stderr.read()
+    assert sum(ran().values()) <= int(jobs)
+    assert commands.main(["sweep", "s.toml", "-o", "out"]) == 0
 
 
 @pytest.mark.parametrize(
@@ -292,7 +344,18 @@ def test_a_dry_run_lists_points_and_runs_none(folder, capsys):
     sweep("[grid]\ntasks = [1, 2]\n")
     assert commands.main(["sweep", "s.toml", "-o", "out", "--dry-run"]) == 0
     out = capsys.readouterr().out.splitlines()
-    assert len(out) == 3 and "tasks=2" in out[1] and "MiB" in out[1]
+    assert len(out) == 4 and "tasks=2" in out[1] and "MiB" in out[1]
+    assert out[3].startswith("one after the other: ")
+
+
+def test_a_dry_run_estimates_the_time_of_all_points(folder, capsys):
+    text = "[set]\nmemory = '64MiB'\n[grid]\ntouches = [2, 2000]\n"
+    sweep(text, scenario='scenario = "mechanisms"\n')
+    assert commands.main(["sweep", "s.toml", "-o", "out", "--dry-run"]) == 0
+    out = capsys.readouterr().out.splitlines()
+    few, many = (re.findall(r"([\d.,]+ (?:ms|s|h)) to ", line)[0] for line in out[:2])
+    assert few.endswith("ms") and many.endswith(" s")
+    assert out[3].startswith("one after the other: ") and "a moment of" in out[3]
     assert not Path("out").exists()
 
 
@@ -303,6 +366,39 @@ def test_the_script_for_slurm_is_bash(folder, capsys):
     assert "--array=0-19" in script and "'my out'" in script
     assert re.search(r'--task "\$SLURM_ARRAY_TASK_ID/20"', script)
     assert subprocess.run(["bash", "-n"], input=script, text=True).returncode == 0
+
+
+#: Commands of Slurm, which say what they were given; lazynuma has points left.
+SLURM = {
+    "srun": 'echo "srun $* until $SLURM_JOB_END_TIME"; exit 75',
+    "squeue": 'echo "squeue $*" >&2; date --date=@1000000000 +%Y-%m-%dT%H:%M:%S',
+    "scontrol": 'echo "scontrol $*"',
+}
+
+
+@pytest.mark.parametrize("end", ["", "1234"])
+def test_an_array_task_that_has_points_left_queues_itself_again(folder, capsys, end):
+    sweep("[grid]\ntasks = [1, 2]\n")
+    assert commands.main(["sweep", "s.toml", "-o", "out", "--sbatch", "7"]) == 0
+    for name, script in SLURM.items():
+        Path(name).write_text(f"#!/bin/bash\n{script}\n")
+        Path(name).chmod(0o755)
+    slurm = {"JOB_ID": "50", "ARRAY_JOB_ID": "50", "ARRAY_TASK_ID": "6"}
+    slurm |= {"CPUS_PER_TASK": "3", "JOB_END_TIME": end}
+    done = subprocess.run(
+        ["bash"],
+        input=capsys.readouterr().out,
+        env={f"SLURM_{name}": value for name, value in slurm.items()}
+        | {"PATH": f"{folder}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 75, done.stderr
+    ran, requeued = done.stdout.splitlines()
+    assert "--task 6/7 --threads 3" in ran and "--cpus-per-task=3" in ran
+    assert ran.endswith(f"until {end or 1000000000}")
+    assert requeued == "scontrol requeue 50_6"
+    assert ("--jobs=50_6" in done.stderr) == (end == "")
 
 
 # --- Dask -----------------------------------------------------------------------------

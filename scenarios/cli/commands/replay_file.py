@@ -2,16 +2,12 @@
 
 import argparse
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any, NoReturn
 
 from ....engine.errors import BadInput
-from ..execute import add_run_options, run_scenario, show, show_output
-from ..json_rows import json_rows
+from ..execute import add_run_options, run_and_show, show_output
+from ..leaving import check_leaving, lasting, leaving, say_finished
 from ..signals import Stop, interruptible
-
-if TYPE_CHECKING:
-    from ....engine.study.study import Study
-    from ...common.table import Row
 
 #: Options that are for recorded traces only.
 _TRACE_OPTIONS = (
@@ -21,6 +17,7 @@ _TRACE_OPTIONS = (
     "maps",
     "set",
     "costs",
+    "dask",
 )
 
 
@@ -71,8 +68,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace) -> None:
     """Run the trace or the script, and print its table or its records."""
+    check_leaving(options)
     if options.file.endswith(".mm"):
-        interruptible(_play, options)
+        _play_script(options)
         return
     if options.profile:
         raise BadInput(
@@ -94,30 +92,17 @@ def _replay_trace(options: argparse.Namespace) -> None:
     if options.machine:
         one, *more = options.machine
         settings["machines" if more else "machine"] = options.machine if more else one
-    study, rows = interruptible(run_scenario, replay, settings, options)
-    if options.json:
-        print(json.dumps(_json(study, rows)))
-    else:
-        show(study, rows, options)
+    run_and_show(replay, settings, options)
 
 
-def _json(study: "Study", rows: list["Row"]) -> dict[str, Any]:
-    """Return the object of ``--json``; rows have the regions that ``--maps`` names."""
-    from ...recorded.compared import TraceStudy
+def _play_script(options: argparse.Namespace) -> None:
+    from ....engine.running.checkpoints import Finished
 
-    found = json_rows(study, rows)
-    if isinstance(study, TraceStudy) and study.regions:
-        for row in found["rows"]:
-            row["regions"] = study.regions[_name(study, row)]
-    return found
-
-
-def _name(study: "Study", row: "Row") -> str | tuple[str, str]:
-    """Return the name of the variant that a row is of."""
-    if isinstance(study.dimension, str):
-        return row[study.dimension]
-    first, second = study.dimension
-    return row[first], row[second]
+    try:
+        with leaving(options):
+            interruptible(_play, options)
+    except Finished:
+        say_finished(options)
 
 
 def _play(stop: Stop, options: argparse.Namespace) -> None:
@@ -133,13 +118,13 @@ def _play(stop: Stop, options: argparse.Namespace) -> None:
     def print_record(record: dict[str, Any]) -> None:
         print(json.dumps(record) if options.json else readable(record), flush=True)
 
-    check_output(options.output, options.force)
+    check_output(options.output, options.force or options.resume)
     text = read_text(options.file)
     place = machine(_one_machine(options.machine)) if options.machine else None
     question = study(text, profile, print_record, place)
     run_study(
         question,
-        output=options.output,
+        output=lasting(options, None) or options.output,
         force=options.force,
         seed=options.seed,
         provenance={"command": options.line} | provenance(question, text, options.file),
@@ -148,6 +133,13 @@ def _play(stop: Stop, options: argparse.Namespace) -> None:
     )
     if not options.json:
         show_output(options)
+
+
+def _refuse(name: str, value: object) -> NoReturn:
+    raise BadInput(
+        f"--{name.replace('_', '-')} must be left out with a memory script (.mm), got"
+        f" {value!r}"
+    )
 
 
 def _one_machine(machines: list[str]) -> str:
@@ -166,10 +158,10 @@ def _script_profile(options: argparse.Namespace) -> str:
 
     for name in _TRACE_OPTIONS:
         if getattr(options, name):
-            raise BadInput(
-                f"--{name.replace('_', '-')} must be left out with a memory script"
-                f" (.mm), got {getattr(options, name)!r}"
-            )
+            _refuse(name, getattr(options, name))
+    for name in ("jobs", "seeds"):
+        if getattr(options, name) > 1:
+            _refuse(name, getattr(options, name))
     profile = options.profile or DEFAULT
     if profile not in PROFILES:
         raise BadInput(

@@ -1,16 +1,14 @@
 """``lazynuma sweep``: run many points of a scenario, each into a file."""
 
 import argparse
-import math
-import os
 import re
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ....engine.errors import SimulationError
-from ..say import fail, warn
+from ....engine.errors import Later, SimulationError
+from ..leaving import duration, hear, is_asked
+from ..say import note, on_screen, warn
 from ..signals import Stop, interruptible
 
 if TYPE_CHECKING:
@@ -18,14 +16,7 @@ if TYPE_CHECKING:
     from ...sweep.points import Point, Sweep
     from ...sweep.work import Outcome
 
-#: Exit status of a sweep that ended in time with points left (EX_TEMPFAIL).
-LATER = 75
-_UNITS = {"s": 1, "min": 60, "h": 3600}
 _STATES = ("done", "failed", "running", "waiting")
-
-
-class Later(SimulationError):
-    """The time is over and points are left; run the same command again."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,10 +52,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--max-time",
-        type=_duration,
+        type=duration,
         metavar="TIME",
-        help="take no point that may not end by then: 3.9h, 10min (default: the end"
-        " of the Slurm job, if it is one); points that are left: exit status 75",
+        help="save and leave points after that time, as 3.9h (default: before the end"
+        " of the Slurm job, if it is one); if points are left: exit status 75",
+    )
+    parser.add_argument(
+        "--checkpoint-every",
+        type=duration,
+        metavar="TIME",
+        help="save each point so often, as 10min (default: only when it is left)",
     )
     parser.add_argument(
         "--rerun-failed", action="store_true", help="run points again that failed"
@@ -97,10 +94,11 @@ def execute(options: argparse.Namespace) -> None:
         tasks, threads = options.sbatch, options.threads or 1
         print(sbatch.sbatch(options.sweep, options.output, tasks, threads), end="")
     elif options.dry_run:
-        _dry_run(sweep, Path(options.output))
+        interruptible(_dry_run, sweep, options)
     elif options.status:
         _status(_folder(options.output, sweep))
     else:
+        hear()
         interruptible(_run, _folder(options.output, sweep), options)
 
 
@@ -118,16 +116,15 @@ def _run(stop: Stop, folder: "Folder", options: argparse.Namespace) -> None:
         folder.forget_failures()
     points = _in_turn(folder.sweep.points, options.task or (0, 1))
     waiting = [one for one in points if folder.state(one) in ("waiting", "running")]
-    with tqdm(total=len(waiting), unit=" points", disable=None) as bar:
+    with tqdm(total=len(waiting), unit=" points", disable=not on_screen()) as bar:
         for done, outcome in enumerate(_outcomes(folder, waiting, options), 1):
             stop.check()
             bar.update()
             if outcome.state == "failed":
                 warn(_failed(outcome.number, outcome.message))
-            elif bar.disable:
-                fail(
-                    0,
-                    f"point {outcome.number} {outcome.state}, {done} of {len(waiting)}",
+            elif bar.disable and outcome.state in ("done", "saved"):
+                note(
+                    f"point {outcome.number} {outcome.state}, {done} of {len(waiting)}"
                 )
     _status(folder)
     _judge(folder)
@@ -137,18 +134,22 @@ def _outcomes(
     folder: "Folder", points: list["Point"], options: argparse.Namespace
 ) -> Iterator["Outcome"]:
     """Run points as the options say."""
+    from ....engine.running.executors import Processes, dask
+    from ....engine.running.time_limit import end_of_time
+    from ....engine.study.host_limits import threads_of_host
     from ...sweep import work
 
-    threads = options.threads or work.threads_of_host(options.jobs)
-    how = folder, points, threads, _seconds_left(options.max_time)
+    threads = options.threads or threads_of_host(options.jobs)
+    ends = end_of_time(options.max_time)
+    how = folder, points, work.Limits(threads, ends, options.checkpoint_every)
     if options.dask is not None:
-        with work.dask(options.dask) as executor:
-            yield from work.submit(executor, *how, len(points))
+        with dask(options.dask, retries=1) as executor:
+            yield from work.submit(executor, *how, len(points), is_asked)
     elif options.jobs == 1:
-        yield from work.one_by_one(*how)
+        yield from work.one_by_one(*how, is_asked)
     else:
-        with work.Processes() as processes:
-            yield from work.submit(processes, *how, options.jobs)
+        with Processes() as processes:
+            yield from work.submit(processes, *how, options.jobs, is_asked)
 
 
 def _in_turn(points: tuple["Point", ...], task: tuple[int, int]) -> list["Point"]:
@@ -159,16 +160,19 @@ def _in_turn(points: tuple["Point", ...], task: tuple[int, int]) -> list["Point"
 
 
 def _judge(folder: "Folder") -> None:
-    """Raise SimulationError if points failed, Later if some are left."""
+    """Raise Later if points are left, SimulationError if all have ended, not all well.
+
+    Points that have failed must not keep a job array from those that are left.
+    """
     states = [folder.state(point) for point in folder.sweep.points]
+    left = states.count("waiting")
+    if left:
+        raise Later(f"{left} of {len(states)} points are left, for want of time")
     if "failed" in states:
         raise SimulationError(
             f"{states.count('failed')} of {len(states)} points failed"
             " (--rerun-failed runs them again)"
         )
-    left = states.count("waiting")
-    if left:
-        raise Later(f"{left} of {len(states)} points are left, for want of time")
 
 
 def _status(folder: "Folder") -> None:
@@ -187,40 +191,30 @@ def _failed(number: int, message: str) -> str:
     return f"point {number} failed: {message}"
 
 
-def _dry_run(sweep: "Sweep", path: Path) -> None:
-    """Print the points, the memory of each, and the time if any was run before."""
+def _dry_run(stop: Stop, sweep: "Sweep", options: argparse.Namespace) -> None:
+    """Print the points, the memory and time of each, and the time of all."""
     from ....engine.settings.sizes import format_size
-    from ....engine.study.host_limits import memory_needed
+    from ....engine.study.host_limits import memory_needed, threads_of_host
     from ...sweep.work import study_of
+    from ..needs import Times, pace_of, span, sum_of, time_needed
 
+    threads = options.threads or threads_of_host(options.jobs)
+    times: list[Times] = []
     for point in sweep.points:
-        study, _, _ = study_of(sweep, point)
+        stop.check()
+        study, _, costs = study_of(sweep, point)
+        if not times:
+            pace = pace_of(study, costs, threads, point.seed)
+        times.append(time_needed(study, pace))
         memory = max(memory_needed(variant) for variant in study.variants)
-        accesses = sum(variant.accesses for variant in study.variants)
         varied = " ".join(f"{key}={point.settings[key]}" for key in sweep.varied)
         print(
             f"{point.number:4}  seed {point.seed}  {format_size(memory):>10}"
-            f"  {accesses:.1e} accesses  {varied}"
+            f"  {span(times[-1])}  {varied}"
         )
-    print(f"{len(sweep.points)} points of {sweep.scenario}, into {path}")
-
-
-def _seconds_left(max_time: float | None) -> Callable[[], float]:
-    """Return a function that returns the seconds until the limit, if there is one."""
-    if max_time is not None:
-        end = _process_began() + max_time
-        return lambda: end - time.time()
-    job_end = os.environ.get("SLURM_JOB_END_TIME", "")
-    if job_end.isdigit():
-        return lambda: int(job_end) - time.time()
-    return lambda: math.inf
-
-
-def _process_began() -> float:
-    """Return when this process began, in seconds since the epoch."""
-    ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
-    up = float(Path("/proc/uptime").read_text().split()[0])
-    return time.time() - up + ticks / os.sysconf("SC_CLK_TCK")
+    print(f"{len(sweep.points)} points of {sweep.scenario}, into {options.output}")
+    how = "a guess" if pace is None else "from a moment of the first point here"
+    print(f"one after the other: {span(sum_of(times))} ({how})")
 
 
 def _count(text: str) -> int:
@@ -238,12 +232,3 @@ def _task(text: str) -> tuple[int, int]:
             f"must be I/N with I from 0 to N - 1, got {text!r}"
         )
     return int(found[1]), int(found[2])
-
-
-def _duration(text: str) -> float:
-    found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(s|min|h)", text)
-    if not found:
-        raise argparse.ArgumentTypeError(
-            f"must be a time such as 3.9h, 10min or 90s, got {text!r}"
-        )
-    return float(found[1]) * _UNITS[found[2]]

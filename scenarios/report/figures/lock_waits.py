@@ -1,0 +1,110 @@
+"""Which lock was waited for?  A bar for each variant, its parts the locks."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ....engine.study.figures import seconds
+from .. import palette
+from ..sheet import Picture, Sheet
+from ..story import Story, time_axis
+from .lines import grid, key
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+#: The column of ``/summary``, and the table of the locks with the names in it.
+_COLUMN, _TABLE = "lock_wait_ns", "locks"
+_NAMES, _WAITS = ("lock", "class", "name"), ("wait_ns", "waits", "mean_wait_ns")
+#: Locks that have a part of their own.
+_MOST = 6
+
+
+def picture(story: Story) -> Picture | None:
+    """Return the picture; None if nobody waited for a lock, or no run knows."""
+    total = np.array([row.get(_COLUMN) or 0 for row in story.rows], float)
+    parts = _by_lock(story)
+    if parts:
+        total = np.sum(list(parts.values()), axis=0)
+    if not total.any():
+        return None
+    variants = [i for i in story.shown if total[i]]
+    most = int(total.argmax())
+    title = f"{story.told[most]} waits longest for locks: {seconds(total[most])}"
+    if parts:
+        lock = max(parts, key=lambda name: parts[name][most])
+        title += f", most of it for {lock}"
+    return Picture(
+        "lock_waits",
+        title,
+        "Simulated time in waiting for locks, all tasks together.",
+        "; ".join(f"{story.told[i]}: {seconds(total[i])}" for i in variants),
+        lambda sheet: _draw(sheet, story, variants, parts or {"locks": total}),
+    )
+
+
+def _by_lock(story: Story) -> Mapping[str, np.ndarray]:
+    """Return ns of waiting by lock, [variants], the most first; empty: not known."""
+    table = story.found["tables"].get(_TABLE, {})
+    named = next((table[one] for one in _NAMES if one in table), None)
+    if named is None or "variant" not in table:
+        return {}
+    if _WAITS[0] in table:
+        waits = table[_WAITS[0]]
+    elif _WAITS[1] in table and _WAITS[2] in table:
+        waits = [a * b for a, b in zip(table[_WAITS[1]], table[_WAITS[2]], strict=True)]
+    else:
+        return {}
+    parts: dict[str, np.ndarray] = {}
+    for name, variant, wait in zip(named, table["variant"], waits, strict=True):
+        row = parts.setdefault(str(name), np.zeros(len(story.rows)))
+        row[variant] += max(wait, 0)
+    large = sorted((n for n in parts if parts[n].any()), key=lambda n: -parts[n].sum())
+    found = {name: parts[name] for name in large[:_MOST]}
+    if large[_MOST:]:
+        found["other locks"] = np.sum([parts[name] for name in large[_MOST:]], axis=0)
+    return found
+
+
+def _draw(
+    sheet: Sheet,
+    story: Story,
+    variants: Sequence[int],
+    parts: Mapping[str, np.ndarray],
+) -> "Figure":
+    total = np.sum(list(parts.values()), axis=0)[variants]
+    unit = time_axis(float(total.max()))
+    figure, (axes,) = sheet.figure(sheet.lines(1.45 * len(variants) + 4))
+    begin, rows = np.zeros(len(variants)), np.arange(len(variants))
+    colours = [*(light for light, _ in palette.VARIANTS), palette.OTHERS[0]]
+    for (name, row), colour in zip(parts.items(), colours, strict=False):
+        wide = row[variants] / unit.length
+        axes.barh(
+            *(rows, wide),
+            left=begin,
+            height=0.72,
+            color=colour if len(parts) > 1 else palette.CAUSES["lock"][0],
+            label=name,
+            edgecolor=palette.PAPER,
+            linewidth=0.4,
+        )
+        begin += wide
+    for at, value in enumerate(total):
+        axes.annotate(
+            seconds(value),
+            xy=(begin[at], at),
+            xytext=(3, 0),
+            textcoords="offset points",
+            va="center",
+        )
+    axes.set_yticks(rows, [story.names[i] for i in variants])
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.invert_yaxis()
+    axes.set_xlim(0, begin.max() * 1.15)
+    axes.set_xlabel(f"time in waiting, {unit.unit}")
+    grid(axes, "x")
+    if len(parts) > 1:
+        key(figure, 3 if sheet.is_paper else 6)
+    return figure
