@@ -36,6 +36,7 @@ from .running.unit import Unit
 from .settings.costs import Costs
 from .study.figures import listed
 from .study.host_limits import check_memory, most_at_once
+from .study.lock_records import with_locks
 from .study.study import Study, Variant, label
 from .study.study_rows import Rows
 from .study.uncertainty import RANGES, RUNS, Uncertainty
@@ -95,7 +96,7 @@ def run_study(
     check_output(path, force)
     if not isinstance(jobs, Executor):  # who may have other hosts
         check_memory(study)
-    study, doubt = _doubted(study, uncertainty)
+    study, doubt = _doubted(with_locks(study), uncertainty)
     runs = len(study.variants) * len(seeds)
     with _workers(study, make, jobs, runs) as workers:
         file, checkpoints = SharedFile(), None

@@ -17,6 +17,7 @@ from ..observer import Observer
 from ..settings.costs import Costs
 from ..simulation import Simulation
 from ..study.handed import checked_row, checked_values, place
+from ..study.lock_records import LOCKS, lock_rows
 from ..study.study import Study, Variant, label
 from ..study.uncertainty import Note, note_of
 
@@ -70,6 +71,8 @@ def run_variant(
             values = _steps(variant, keeper.stand_in(simulation))
             keeper.steps_ended()
         simulation.flush_epoch()
+        for lock in lock_rows(simulation):
+            simulation.record(LOCKS.name, lock)
         _warn_of_snapshots(variant, simulation)
         found = {**simulation.summary(), **values}
         row = checked_row(study.columns, found, variant.steps)

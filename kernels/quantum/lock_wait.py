@@ -283,10 +283,11 @@ def _drain(readers, share, hold):
 
 
 @inlined
-def _charge_wait(m, w, lock, t, taken, wait, busy):
-    """Let a task wait ``wait`` ns in each of so many acquisitions."""
-    stats = w.stats[lock]
+def _charge_wait(m, w, lock, t, mode, wait, busy):
+    """Let a task wait ``wait`` ns in each of its acquisitions of the window."""
+    stats, taken = w.stats[lock], w.taken[mode, t]
     ns = int(taken * wait)
+    stats[LockStat.HELD] += w.held[mode, t]
     stats[LockStat.ACQUIRED] += taken
     stats[LockStat.WAITED] += taken * min(busy, 1.0)
     stats[LockStat.WAIT] += ns
@@ -344,7 +345,7 @@ def _blocked(think, read, drain, hold):
 def _settle_readers_alone(m, w, lock, first):
     t = first
     while t != NONE:
-        _charge_wait(m, w, lock, t, w.taken[READ, t], 0.0, 0.0)
+        _charge_wait(m, w, lock, t, READ, 0.0, 0.0)
         t = w.next[t]
 
 
@@ -379,11 +380,10 @@ def settle_chain(m, w, lock, first, length, objects):
             hold, stay = w.classes[Of.HOLD, c], w.classes[Of.RESIDENCE, c]
             mine = hold / (stay + w.classes[Of.THINK, c])
             wait = min(stay - hold, most - hold) + (drain if readers > 0 else 0.0)
-            taken = w.taken[WRITE, t]
-            _charge_wait(m, w, lock, t, taken, wait, (busy - mine) / objects)
+            _charge_wait(m, w, lock, t, WRITE, wait, (busy - mine) / objects)
         if w.taken[READ, t] > 0:
-            taken = w.taken[READ, t]
-            _charge_wait(m, w, lock, t, taken, read_wait, (busy - mine) / objects)
+            found = (busy - mine) / objects
+            _charge_wait(m, w, lock, t, READ, read_wait, found)
         t = w.next[t]
 
 

@@ -6,11 +6,15 @@ That the engine waits as the slow model does is part of the stories of
 
 import heapq
 import random
+from dataclasses import replace
 
+import h5py
 import numpy as np
 import pytest
 
+from common.studies import study_of
 from lazynuma.engine import BadInput, Costs, Locks, Settings, Simulation, Sweep, uniform
+from lazynuma.engine.run import run_study
 from lazynuma.engine.settings.locks import ROWS, tables, used
 from lazynuma.engine.settings.parameters import override, split_settings
 from lazynuma.engine.settings.profiles import PROFILES
@@ -209,6 +213,20 @@ def test_time_is_user_system_or_idle():
     parts = row["user_time_ns"] + row["system_time_ns"] + row["idle_time_ns"]
     assert parts == whole
     assert row["system_time_ns"] > row["lock_wait_ns"] > 0  # page-table locks spin
+
+
+def test_the_file_has_a_row_for_each_lock(tmp_path):
+    study = study_of("a")
+    variant = study.variants[0]
+    settings = replace(variant.settings, locks=Locks(enabled=True))
+    study = replace(study, variants=(replace(variant, settings=settings),))
+    path = tmp_path / "run.h5"
+    run_study(study, output=path)
+    with h5py.File(path) as file:
+        table = {name: file["locks"][name][()] for name in file["locks"]}
+    assert [name.decode() for name in table["lock"]] == [row.name for row in ROWS]
+    faults = table["acquisitions"][[row.name for row in ROWS].index("mmap_lock")]
+    assert faults > 0 and (table["waits"] <= table["acquisitions"]).all()
 
 
 # --- settings -------------------------------------------------------------------------
