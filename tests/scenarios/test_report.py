@@ -417,6 +417,14 @@ def test_a_file_that_is_damaged_inside_is_refused_or_drawn(tmp_path, capsys, don
         assert (tmp_path / f"{number}.html").exists() == (status == 0)
 
 
+def test_a_file_of_a_run_that_has_just_begun_is_refused(tmp_path, capsys):
+    path = tmp_path / "new.h5"
+    writer(path).close(RunState.STOPPED)
+    text = refused(capsys, path, "-o", tmp_path / "page.html")
+    assert "must hold an epoch or a variant that has ended" in text
+    assert not (tmp_path / "page.html").exists()
+
+
 def test_nothing_is_replaced_without_force(tmp_path, capsys, done):
     page, into = tmp_path / "page.html", tmp_path / "figures"
     page.write_text("mine")
