@@ -212,6 +212,16 @@ def test_paths_are_those_beside_the_file(folder, monkeypatch):
         assert file["epochs/numa_hint_faults"].shape[1] == 1
 
 
+def test_options_of_a_job_may_stand_in_it(folder, capsys):
+    text = 'scenario = "mine.py"\ncheckpoint_every = "10min"\nmax_time = "1h"\n'
+    assert run(written(text)) == 2
+    assert "--checkpoint-every must go with -o FILE.h5" in refused(capsys)
+    assert run(written(text + 'output = "out.h5"\n')) == 0
+    assert Path("out.h5").exists() and capsys.readouterr()
+    assert run(written(text.replace("10min", "soon"))) == 2
+    assert refused(capsys).startswith("run.toml, line 2: ")
+
+
 def test_help_of_a_file_is_that_of_its_scenario(folder, capsys):
     with pytest.raises(SystemExit):
         run(written(FILE), "-h")
