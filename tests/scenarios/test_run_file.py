@@ -127,6 +127,17 @@ def test_a_saved_run_gives_the_same_results_from_anywhere(folder, monkeypatch, c
         np.testing.assert_array_equal(first[name], second[name], err_msg=name)
 
 
+def test_options_are_saved_if_they_are_not_the_default(folder):
+    words = "--seeds=3 --jobs=2 --threads=1 --dry-run --save-config=a.toml"
+    assert run("mine.py", *words.split()) == 0
+    found = tomllib.loads(Path("a.toml").read_text())
+    wanted = {"seed": 1, "seeds": 3, "jobs": 2, "threads": 1}
+    assert {key: found[key] for key in found.keys() - {"set", "version"}} == {
+        "scenario": "mine.py",
+        **wanted,
+    }
+
+
 def test_what_was_not_set_is_there_as_a_comment(folder):
     assert run("mine.py", "--set=pages=9", "--save-config=a.toml", "--dry-run") == 0
     lines = Path("a.toml").read_text().splitlines()
