@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from multiprocessing.context import ForkServerContext
 from multiprocessing.forkserver import ensure_running
 from pathlib import Path
@@ -88,9 +89,19 @@ class _Forked(ForkServerContext):
 
 
 def load_ahead() -> None:
-    """Begin to load what processes need, if that has not begun; this takes no time."""
+    """Begin to load what processes need, if that has not begun; this takes no time.
+
+    The process that does it never takes ``_PARENTS``, which may come to the whole
+    group: without it the others would count as dead.
+    """
     multiprocessing.set_forkserver_preload([_LOADED])
-    ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _PARENTS)
+    try:
+        resource_tracker.ensure_running()  # which lets some through in the end
+        signal.pthread_sigmask(signal.SIG_BLOCK, _PARENTS)
+        ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin(environment: dict[str, str]) -> None:
