@@ -1,6 +1,7 @@
 """Runs that are left go on later, and end as if they had never been left."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -156,10 +157,38 @@ def test_replayed_trace_goes_on():
 def test_script_goes_on():
     start = ["replay", str(SCRIPTS / "balance-100.mm")]
     assert run(start=start, output="whole.h5") == 0
-    sessions = 0
-    while (status := run(*LEAVE, start=start)) == 75:
-        sessions += 1
-    assert status == 0 and sessions > 0
+    assert [run(*LEAVE, start=start) for _ in range(2)] == [75, 75]
+    assert run("--resume", start=start) == 0
+    check_equal(Path("whole.h5"))
+
+
+def test_script_for_slurm_of_the_docs(monkeypatch):
+    """Slurm's signal to the script saves the run, and the script asks for another."""
+    page = Path(__file__).parents[2] / "docs" / "runs.md"
+    script = page.read_text().partition("```sh\n#!/bin/bash")[2].partition("```")[0]
+    asks = MINE.replace(
+        "os.kill(os.getpid(), signal.SIGUSR1)",
+        "(os.kill(os.getppid(), signal.SIGUSR1), time.sleep(1))",
+    ).replace("import os,", "import time, os,")
+    Path("mine.py").write_text(asks)
+    assert run(start=["run", "mine.py"], output="whole.h5") == 0
+    job = re.sub(
+        r"lazynuma run \S+ --set \S+ -o m.h5 --jobs 2 (.*)",
+        rf"{sys.executable} -c 'from lazynuma.scenarios.cli import console; console()'"
+        r" run mine.py -o out.h5 \1",
+        script,
+    )
+    Path("job.sh").write_text(job)
+    Path("scontrol").write_text('#!/bin/bash\necho "$@" >> requeued\n')
+    Path("scontrol").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{Path.cwd()}:{os.environ['PATH']}")
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    Path("ask").touch()
+    assert subprocess.run(["bash", "job.sh"]).returncode == 75
+    assert Path("requeued").read_text() == "requeue 7\n"
+    Path("ask").unlink()
+    assert subprocess.run(["bash", "job.sh"]).returncode == 0
+    assert Path("requeued").read_text() == "requeue 7\n"
     check_equal(Path("whole.h5"))
 
 
