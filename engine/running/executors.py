@@ -66,7 +66,9 @@ class Processes(Executor):
     def kill(self) -> None:
         """End all processes at once, whatever they do."""
         for process in self._context.started:
-            with suppress(OSError, ValueError):
+            with suppress(
+                OSError, ValueError, AttributeError
+            ):  # it has ended, or not begun
                 process.kill()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
