@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from ..execute import add_run_options, run_and_show
+from ..execute import add_run_options, begin_jobs, run_and_show
 from ..find import find_scenario
 from ..leaving import check_leaving
 from ..parameters_text import explained
@@ -60,6 +60,7 @@ def execute(options: argparse.Namespace) -> None:
     from ....engine.settings.parameters import parse_settings
 
     check_leaving(options)
+    begin_jobs(options)
     module = find_scenario(options.scenario)
     settings = parse_settings(options.set)
     run_and_show(module, settings, options)
