@@ -70,7 +70,8 @@ class Processes(Executor):
     def send(self, signum: signal.Signals) -> None:
         """Send a signal to all processes."""
         for process in self._context.started:
-            with suppress(OSError, ValueError):
+            # It has ended, or not begun.
+            with suppress(OSError, ValueError, AttributeError):
                 if process.is_alive():
                     os.kill(process.pid, signum)
 
