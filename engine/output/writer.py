@@ -31,6 +31,7 @@ from .growing import (
     fixed_variable,
     missing_value,
     name_scale,
+    put_block,
 )
 from .in_order import put_in_order
 from .node_axis import NodeAxis
@@ -106,7 +107,8 @@ class RunWriter:
         self._axis = NodeAxis(nodes, len(variants))
         self._shape = tuple(map(len, values.values()))
         self._begin = self._flushed = self._checked = time.monotonic()
-        self._broken = self._closed = False
+        self._broken = self._closed = self._unflushed = False
+        self._fixed: dict[str, tuple[h5py.h5d.DatasetID, np.dtype]] = {}
         self._lock = claim(self.path, force)
         try:
             with ExitStack() as undo:
@@ -326,7 +328,7 @@ class RunWriter:
             self._write_progress()
             self._file.flush()
             self._space.note(self._file.id.get_filesize())
-        self._flushed = time.monotonic()
+        self._flushed, self._unflushed = time.monotonic(), False
 
     def sync(self) -> None:
         """Write the waiting rows, and wait until the disk has all of the file."""
@@ -336,11 +338,14 @@ class RunWriter:
     def check(self) -> None:
         """Look now and then: raise OSError if the file is not there, or not as it was.
 
-        Rows are checked as they are written; this is for long times without rows.
+        Rows are checked as they are written; this is for long times without rows, in
+        which summaries that wait are written, too.
         """
         if time.monotonic() - self._checked >= INTERVAL_S:
             with self._disk():
                 self._checked = time.monotonic()
+            if self._unflushed:
+                self.flush()
 
     def close(self, state: RunState, in_order: bool = False) -> None:
         """Write what waits and ``state``, and close; a second time does nothing.
@@ -394,8 +399,20 @@ class RunWriter:
         place = (*map(int, np.unravel_index(variant, self._shape)), *at)
         with self._disk():
             for name, value in values.items():
-                self._file[group][name][place] = value
-        self.flush()
+                dataset, dtype = self._fixed_one(f"{group}/{name}")
+                block = np.asarray(value, dtype)
+                put_block(
+                    dataset, place, block.reshape(*[1] * len(place), *block.shape)
+                )
+        self._unflushed = True
+        self._flush_if_due()
+
+    def _fixed_one(self, name: str) -> tuple[h5py.h5d.DatasetID, np.dtype]:
+        """Return a dataset that does not grow, and its dtype: looking it up is slow."""
+        if name not in self._fixed:
+            dataset = self._file[name]
+            self._fixed[name] = dataset.id, dataset.dtype
+        return self._fixed[name]
 
     def _make_room(self, table: Table) -> None:
         """Make sure that ``table`` has room for one more row."""
