@@ -75,7 +75,7 @@ class Table:
 
     def say_coordinates(self, dataset: h5py.Dataset, variable: Variable) -> None:
         """Name the auxiliary coordinates of a variable that is none itself."""
-        if variable.name not in self.coordinates:
+        if variable.name not in self.coordinates and "coordinates" not in dataset.attrs:
             _say(dataset, "coordinates", " ".join(self.coordinates))
 
     @property
@@ -143,12 +143,16 @@ def put_block(dataset: h5py.h5d.DatasetID, at: tuple[int, ...], block: Any) -> N
 
 
 # --- dimensions -----------------------------------------------------------------------
+#
+# All of these return what is there already: a new file may be a copy of one that is.
 
 
 def dimension_scale(
     group: h5py.Group, name: str, long_name: str, values: np.ndarray | None = None
 ) -> h5py.Dataset:
     """Create a dimension and its coordinate, which grows if there are no ``values``."""
+    if name in group:
+        return group[name]
     if values is None:
         scale = group.create_dataset(
             name, (0,), "i8", maxshape=(None,), chunks=(ROWS,), fillvalue=-1
@@ -164,6 +168,8 @@ def name_scale(
     group: h5py.Group, name: str, values: Sequence[str], long_name: str
 ) -> h5py.Dataset:
     """Create a dimension whose coordinate is strings."""
+    if name in group:
+        return group[name]
     scale = group.create_dataset(name, data=list(values), dtype=h5py.string_dtype())
     scale.make_scale(name)
     _label(scale, "1", long_name)
@@ -172,6 +178,8 @@ def name_scale(
 
 def bare_dimension(group: h5py.Group, name: str, **shape: Any) -> h5py.Dataset:
     """Create a dimension that has no coordinate; ``shape`` as h5py takes it."""
+    if name in group:
+        return group[name]
     scale = group.create_dataset(name, dtype=">f4", **shape)
     scale.make_scale(_NO_COORDINATE % scale.shape[0])
     return scale
@@ -184,7 +192,7 @@ def _text_scale(group: h5py.Group, size: int) -> h5py.Dataset:
     all, 4.10.1 at those with a fill value), and no others may be written under SWMR.
     """
     name = f"text{size}"
-    return group[name] if name in group else bare_dimension(group, name, shape=(size,))
+    return bare_dimension(group, name, shape=(size,))
 
 
 # --- variables ------------------------------------------------------------------------
@@ -194,6 +202,8 @@ def _growing_variable(
     group: h5py.Group, variable: Variable, scales: Sequence[h5py.Dataset]
 ) -> h5py.Dataset:
     """Create a variable whose first dimension grows."""
+    if variable.name in group:
+        return group[variable.name]
     shape = tuple(scale.shape[0] for scale in scales)
     row = prod(shape[1:]) * np.dtype(variable.dtype).itemsize
     dataset = group.create_dataset(
@@ -211,6 +221,8 @@ def fixed_variable(
     group: h5py.Group, variable: Variable, scales: Sequence[h5py.Dataset]
 ) -> h5py.Dataset:
     """Create a variable that never grows, and write its fill value everywhere."""
+    if variable.name in group:
+        return group[variable.name]
     shape = tuple(scale.shape[0] for scale in scales)
     fill = fill_value(variable.dtype)
     dataset = group.create_dataset(
