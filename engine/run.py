@@ -86,10 +86,8 @@ def run_study(
     ``Finished`` if a run is to be resumed which is done.
     """
     seeds = _seeds(seed, uncertainty)
-    lasting = output if isinstance(output, Lasting) else None
-    path = output.path if isinstance(output, Lasting) else output
-    force = force or (lasting is not None and lasting.resume)
-    check_output(path, force)
+    force = force or (isinstance(output, Lasting) and output.resume)
+    check_output(output.path if isinstance(output, Lasting) else output, force)
     if not isinstance(jobs, Executor):  # who may have other hosts
         check_memory(study)
     doubt = None
@@ -99,18 +97,11 @@ def run_study(
     runs = len(study.variants) * len(seeds)
     with _workers(study, make, jobs, runs) as workers:
         file, checkpoints = SharedFile(), None
-        if path is not None:
+        if output is not None:
             attributes = _attributes(study, seeds, threads, costs)
             attributes |= dict(provenance or {})
-            if lasting is not None:
-                checkpoints = Checkpoints(lasting, identity(study, attributes))
-                attributes |= checkpoints.attributes
-            opened = opened or (lambda close: None)
-            opened(partial(abandon, Path(path).absolute()))
-            create = partial(_create, study, Path(path), attributes, force, seeds)
-            file = SharedFile(create(checkpoints))
-            opened(partial(file.close, RunState.STOPPED))
-            _begin(checkpoints, file)
+            create = partial(_create, study, seeds, force)
+            file, checkpoints = _open(create, study, output, attributes, opened)
         findings = Findings(study, file, seeds, progress or _ignore, checkpoints)
         setup = Setup(seeds[0], threads, costs)
         return _Runner(findings, setup, workers, doubt).run_all()
@@ -255,23 +246,37 @@ def _ignore(_variant: Variant, _accesses: int, _now_ns: int) -> None:
     """Ignore progress."""
 
 
-def _begin(checkpoints: Checkpoints | None, file: SharedFile) -> None:
-    """Let the checkpoints of a file begin, now that it is there."""
-    if checkpoints is None:
-        return
-    try:
-        checkpoints.begin(file.sync)
-    except BaseException:
-        file.close(RunState.FAILED)
-        raise
+def _open(
+    create: Callable[..., RunWriter],
+    study: Study,
+    output: str | os.PathLike | Lasting,
+    attributes: dict[str, Any],
+    opened: Callable[[Callable[[], None]], None] | None,
+) -> tuple[SharedFile, Checkpoints | None]:
+    """Create the file of a run, or go on with it; return its checkpoints as well."""
+    opened, checkpoints = opened or (lambda close: None), None
+    if isinstance(output, Lasting):
+        checkpoints = Checkpoints(output, identity(study, attributes))
+        attributes = attributes | checkpoints.attributes
+        output = output.path
+    opened(partial(abandon, Path(output).absolute()))
+    file = SharedFile(create(Path(output), attributes, checkpoints))
+    opened(partial(file.close, RunState.STOPPED))
+    if checkpoints is not None:
+        try:
+            checkpoints.begin(file.sync)
+        except BaseException:
+            file.close(RunState.FAILED)
+            raise
+    return file, checkpoints
 
 
 def _create(
     study: Study,
-    path: Path,
-    attributes: dict,
-    force: bool,
     seeds: Sequence[int],
+    force: bool,
+    path: Path,
+    attributes: dict[str, Any],
     checkpoints: Checkpoints | None,
 ) -> RunWriter:
     fill = partial(checkpoints.fill, study, seeds[0]) if checkpoints else None

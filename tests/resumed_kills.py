@@ -53,6 +53,7 @@ RUNS = {
     ),
     "uncertainty": (*_MECHANISMS, "--set", "mechanisms=none,hinting", "--uncertainty"),
     "seeds": (*_MECHANISMS, "--set", "mechanisms=none,hinting", "--seeds", "2"),
+    "jobs": (*_MECHANISMS, "--set", "mechanisms=none,hinting", "--jobs", "2"),
     "script": ("replay", str(SCRIPTS / "balance-100.mm")),
 }
 

@@ -5,8 +5,9 @@ made again, so that nothing new can be forgotten.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import h5py
@@ -14,7 +15,8 @@ import numpy as np
 
 from ...kernels import state as st
 from ...kernels.words import HPAGE_PMD_ORDER
-from . import objects
+from . import bounds, objects, packed_items
+from .packed_items import CHUNK
 from .plain import told, untold
 from .written_parts import written
 
@@ -43,10 +45,10 @@ MADE_AGAIN = {
         "_no_limits",
     },
 }
-#: Arrays of the state whose contents mean nothing after a quantum.
-SCRATCH = {"freed"}
-#: Items of small parts that are written together.
-_TOGETHER = 1 << 20
+#: Arrays of the state that mean nothing after a quantum, and those of the machine.
+NOT_SAVED = {
+    *("freed", "zonelist", "cpu_node", "distance", "latency", "copy_ns", "cost"),
+}
 
 
 def sparse_names(memory: st.Memory) -> list[str]:
@@ -83,14 +85,15 @@ def save(simulation: "Simulation", group: h5py.Group) -> None:
         "parts": {name: told(_values(simulation, name)) for name in MADE_AGAIN},
     }
     write_text(group, "parts", json.dumps(everything))
-    memory = simulation._memory
+    memory, threads = simulation._memory, simulation.threads
     sparse = sparse_names(memory)
     for name in (one.name for one in fields(memory)):
         array = getattr(memory, name)
-        if name in SCRATCH:
+        if name in NOT_SAVED:
             continue
         if name in sparse:
-            _save_sparse(group.create_group(name), array, _length(simulation, name))
+            length = _length(simulation, name)
+            _save_sparse(group.create_group(name), array, length, threads)
         else:
             group.create_dataset(name, data=array)
 
@@ -119,26 +122,27 @@ def _length(simulation: "Simulation", name: str) -> int:
     return int(getattr(memory, name).size)
 
 
-def _save_sparse(group: h5py.Group, array: np.ndarray, length: int) -> None:
+def _save_sparse(
+    group: h5py.Group, array: np.ndarray, length: int, threads: int
+) -> None:
     """Write the parts of an array that hold something, one after the other.
 
     first, end  int64[parts]: where in the array each is
-    values      their items
+    values      their items; missing if there are none
     """
     parts = np.array(list(written(array, length)), np.int64).reshape(-1, 2)
     parts = _joined(parts)
     group.create_dataset("first", data=parts[:, 0])
     group.create_dataset("end", data=parts[:, 1])
     count = int((parts[:, 1] - parts[:, 0]).sum())
-    values = group.create_dataset("values", (count,), array.dtype)
-    at = 0
-    for some in _batches(parts):
-        if len(some) == 1:
-            block = array[some[0, 0] : some[0, 1]]
-        else:
-            block = np.concatenate([array[first:end] for first, end in some.tolist()])
-        values.write_direct(block, dest_sel=np.s_[at : at + block.size])
-        at += block.size
+    blocks = (_block(array, some) for some in _batches(parts))
+    packed_items.write(group, "values", blocks, count, threads)
+
+
+def _block(array: np.ndarray, parts: list[tuple[int, int]]) -> np.ndarray:
+    """Return the items of some parts; of one part alone it is no copy."""
+    views = [array[first:end] for first, end in parts]
+    return views[0] if len(views) == 1 else np.concatenate(views)
 
 
 def _joined(parts: np.ndarray) -> np.ndarray:
@@ -151,23 +155,21 @@ def _joined(parts: np.ndarray) -> np.ndarray:
     return np.stack([first, end], axis=1)
 
 
-def _batches(parts: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield parts that are written together: large ones are cut, small ones collected.
-
-    Each batch is int64[parts, 2] of at most ``_TOGETHER`` items.
-    """
+def _batches(parts: np.ndarray) -> Iterator[list[tuple[int, int]]]:
+    """Yield parts, cut so that each batch but the last has ``CHUNK`` items."""
     batch: list[tuple[int, int]] = []
-    items = 0
+    room = CHUNK
     for first, end in parts.tolist():
-        for at in range(first, end, _TOGETHER):
-            stop = min(at + _TOGETHER, end)
-            if items + stop - at > _TOGETHER:
-                yield np.array(batch)
-                batch, items = [], 0
-            batch.append((at, stop))
-            items += stop - at
+        while first < end:
+            stop = min(first + room, end)
+            batch.append((first, stop))
+            room -= stop - first
+            first = stop
+            if not room:
+                yield batch
+                batch, room = [], CHUNK
     if batch:
-        yield np.array(batch)
+        yield batch
 
 
 # --- loading --------------------------------------------------------------------------
@@ -184,17 +186,23 @@ def load(simulation: "Simulation", group: h5py.Group) -> None:
     simulation.khugepaged.configure(simulation.settings)
     for name, from_json in everything["parts"].items():
         _put_part(simulation, name, untold(from_json, simulation))
-    memory = simulation._memory
+    memory, threads = simulation._memory, simulation.threads
+    sizes = bounds.sizes_of(simulation)
+    if not 0 <= simulation._next_vpn <= sizes.pages:
+        raise ValueError("page tables lie outside")
     tables, sparse = {}, sparse_names(memory)
     for name in (one.name for one in fields(memory)):
         array = getattr(memory, name)
-        if name in SCRATCH:
+        if name in NOT_SAVED:
             continue
         if name in sparse:
-            _load_sparse(group[name], array, _length(simulation, name))
+            check = partial(bounds.check_block, name, sizes=sizes)
+            length = _length(simulation, name)
+            _load_sparse(group[name], array, length, check, threads)
         else:
             tables[name] = _table(group[name], array)
     simulation._memory = memory.replace(**tables)
+    bounds.check_tables(simulation, memory)
 
 
 def _put_part(simulation: "Simulation", name: str, values: dict[str, Any]) -> None:
@@ -221,20 +229,29 @@ def _table(dataset: h5py.Dataset, like: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(dataset[()])
 
 
-def _load_sparse(group: h5py.Group, array: np.ndarray, length: int) -> None:
-    first, end, values = (group[name] for name in ("first", "end", "values"))
-    _check_like(group.name, values, array)
-    parts = np.stack([first[()], end[()]], axis=1)
-    if parts.dtype != np.int64 or values.size != (parts[:, 1] - parts[:, 0]).sum():
-        raise TypeError(f"{group.name} has other items than parts")
-    ordered = np.all(parts.ravel()[1:] >= parts.ravel()[:-1])
-    if parts.size and not (ordered and parts[0, 0] >= 0 and parts[-1, 1] <= length):
+def _load_sparse(
+    group: h5py.Group,
+    array: np.ndarray,
+    length: int,
+    check: Callable[[np.ndarray], None],
+    threads: int,
+) -> None:
+    first, end = (group[name][()] for name in ("first", "end"))
+    parts = np.stack([first, end], axis=1)
+    if parts.dtype != np.int64 or parts.ndim != 2:
+        raise TypeError(f"{group.name} has no parts")
+    edges = parts.ravel()
+    if np.any(edges[1:] < edges[:-1]) or np.any(edges < 0) or np.any(edges > length):
         raise LookupError(f"{group.name} has parts outside of it")
-    at = 0
-    for some in _batches(parts):
-        size = int((some[:, 1] - some[:, 0]).sum())
-        block = values[at : at + size]
-        at += size
-        for low, high in some.tolist():
-            array[low:high] = block[: high - low]
-            block = block[high - low :]
+    if not edges.size:
+        return
+    values = group["values"]
+    _check_like(group.name, values, array)
+    if values.size != (parts[:, 1] - parts[:, 0]).sum():
+        raise TypeError(f"{group.name} has other items than parts")
+    blocks = packed_items.read(values, check, threads)
+    for some, block in zip(_batches(parts), blocks, strict=True):
+        at = 0
+        for low, high in some:
+            array[low:high] = block[at : at + high - low]
+            at += high - low

@@ -167,7 +167,9 @@ class Keeper:
             self.rows = {str(key): int(rows) for key, rows in about["rows"].items()}
             self.outcome = about["outcome"]
             inside = about["inside"]
-            self._inside = None if inside is None else Inside(*inside)
+            if inside is not None:
+                name, digest, where = inside
+                self._inside = Inside(name, digest, [int(one) for one in where])
             self._lines = calls.split("\n") if calls else []
         except BadInput:
             raise

@@ -7,6 +7,7 @@ that were made before get what they returned then, and simulate nothing.
 import builtins
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -56,20 +57,27 @@ class NumberedCalls:
         #: Name and digest of the call that is being made.
         self.current = "", ""
         self._inside, self._restore, self._ended = inside, restore, ended
-        self._before: objects.Values = objects.values_of(simulation)
+        self._before: objects.Values | None = None
+        self._refusal: BadInput | None = None
 
     def call(self, name: str, do: Callable[..., Any], *args: Any, **named: Any) -> Any:
         """Make a call, or hand out what it returned or raised before."""
-        digest = digest_of(name, args, named)
-        if self.made < len(self.lines):
-            return self._hand_out(name, digest, args, named)
-        self._before = objects.values_of(self.simulation)
-        self.current = name, digest
-        if self._restore is not None and self._inside is not None:
-            self._check(name, digest, self._inside.name, self._inside.digest)
-            where = self._inside.where
-            self.restore()
-            do = _going_on(self.simulation, name, where)
+        if self._refusal is not None:  # steps have caught it, and cannot go on
+            raise self._refusal
+        self.current = name, digest_of(name, args, named)
+        try:
+            if self.made < len(self.lines):
+                value, error = self._hand_out(args, named)
+                do = partial(_again, value, error)
+            else:
+                do = partial(self._make, self._begun(do), *args, **named)
+        except BadInput as refusal:
+            self._refusal = refusal
+            raise
+        return do()
+
+    def _make(self, do: Callable[..., Any], *args: Any, **named: Any) -> Any:
+        """Make a call, and keep what comes of it."""
         try:
             value = do(*args, **named)
         except (errors.LazyNumaError, *_CAUGHT) as error:
@@ -77,6 +85,16 @@ class NumberedCalls:
             raise
         self._keep("returned", value)
         return value
+
+    def _begun(self, do: Callable[..., Any]) -> Callable[..., Any]:
+        """Return what makes the current call, or what goes on in its middle."""
+        if self._before is None:
+            self._before = objects.values_of(self.simulation)
+        if self._restore is None or self._inside is None:
+            return do
+        self._check(self._inside.name, self._inside.digest)
+        self.restore()
+        return _going_on(self.simulation, self._inside)
 
     def restore(self) -> None:
         """Give the simulation its state."""
@@ -86,6 +104,8 @@ class NumberedCalls:
 
     def end(self) -> None:
         """Take note that the steps have ended; BadScenario if calls are left over."""
+        if self._refusal is not None:
+            raise self._refusal
         if self.made < len(self.lines) or self._restore is not None:
             raise BadScenario(
                 "steps must be the same when a run is resumed, got their end after"
@@ -93,18 +113,21 @@ class NumberedCalls:
             )
 
     def _keep(self, how: str, value: Any) -> None:
-        changes = objects.changed(self._before, objects.values_of(self.simulation))
+        assert self._before is not None
+        before, self._before = self._before, objects.values_of(self.simulation)
+        changes = objects.changed(before, self._before)
         line = [*self.current, how, told(value), changes]
         self.lines.append(json.dumps(line, separators=(",", ":")))
         self.made += 1
         self._ended()
 
     def _hand_out(
-        self, name: str, digest: str, args: tuple, named: Mapping[str, Any]
-    ) -> Any:
+        self, args: tuple, named: Mapping[str, Any]
+    ) -> tuple[Any, Exception | None]:
+        """Return what the current call returned, and what it raised, if it did."""
         try:
-            kept, kept_digest, how, value, changes = json.loads(self.lines[self.made])
-            self._check(name, digest, kept, kept_digest)
+            kept, digest, how, value, changes = json.loads(self.lines[self.made])
+            self._check(kept, digest)
             objects.put(self.simulation, changes)
             value = untold(value, self.simulation)
             error = _made_again(*value) if how == "raised" else None
@@ -115,17 +138,16 @@ class NumberedCalls:
                 f"checkpoint must hold what call {self.made + 1} returned, got"
                 " something else"
             ) from wrong
-        if name == "configure" and error is None:
+        if kept == "configure" and error is None:
             self.simulation.settings = args[0] if args else named["settings"]
         self.made += 1
         if self.made == len(self.lines) and self._inside is None:
             self.restore()
-        if error is not None:
-            raise error
-        return value
+        return value, error
 
-    def _check(self, name: str, digest: str, kept: str, kept_digest: str) -> None:
-        """Raise BadScenario if a call is not what it was the first time."""
+    def _check(self, kept: str, kept_digest: str) -> None:
+        """Raise BadScenario if the current call is not what it was the first time."""
+        name, digest = self.current
         rule = f"call {self.made + 1} of the steps must be the same when a run is"
         if name != kept:
             raise BadScenario(f"{rule} resumed, {kept}, got {name}")
@@ -133,13 +155,18 @@ class NumberedCalls:
             raise BadScenario(f"{rule} resumed, got {name} with other arguments")
 
 
-def _going_on(
-    simulation: "Simulation", name: str, where: list[int]
-) -> Callable[..., Any]:
-    if name not in GO_ON:
-        raise BadInput(f"checkpoint must be of a call that can go on, got {name}")
-    go_on = GO_ON[name]
-    return lambda *args, **named: go_on(simulation, where, *args, **named)
+def _again(value: Any, error: Exception | None) -> Any:
+    if error is not None:
+        raise error
+    return value
+
+
+def _going_on(simulation: "Simulation", inside: Inside) -> Callable[..., Any]:
+    if inside.name not in GO_ON:
+        got = inside.name
+        raise BadInput(f"checkpoint must be of a call that can go on, got {got}")
+    go_on = GO_ON[inside.name]
+    return lambda *args, **named: go_on(simulation, inside.where, *args, **named)
 
 
 def _own(error: BaseException) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def values_of(simulation: "Simulation") -> Values:
         name: {getattr(one, number): _values(one) for one in getattr(simulation, name)}
         for name, (_, number) in LISTS.items()
     }
-    found["order"] = {"objects": list(found["objects"])}
+    found["order"] = {"objects": tuple(found["objects"])}
     found[""] = {
         name: value
         for name, value in vars(simulation).items()
@@ -63,13 +63,36 @@ def changed(before: Values, now: Values) -> Any:
     """Return what is not as it was before, as JSON; nothing where all is."""
     found = {
         name: [
-            [key, told(value)]
+            [key, _difference(before[name].get(key), value)]
             for key, value in values.items()
             if before[name].get(key) != value
         ]
         for name, values in now.items()
     }
     return {name: values for name, values in found.items() if values}
+
+
+def _difference(before: Any, now: Any) -> Any:
+    """Return what a value is now, as JSON: of VMAs only those that have changed."""
+    if type(now) is not list:
+        return now
+    before = before or [[]] * len(now)
+    return [
+        _middle(old, new) if type(new) is list else told(new)
+        for old, new in zip(before, now, strict=True)
+    ]
+
+
+def _middle(before: list, now: list) -> list:
+    """Return [items left at the start, items left at the end, the new ones between]."""
+    most = min(len(before), len(now))
+    front = 0
+    while front < most and before[front] == now[front]:
+        front += 1
+    back = 0
+    while back < most - front and before[-1 - back] == now[-1 - back]:
+        back += 1
+    return [front, back, told(now[front : len(now) - back])]
 
 
 def put(simulation: "Simulation", changes: Any) -> None:
@@ -104,5 +127,13 @@ def _new(kind: type, simulation: "Simulation") -> Any:
 def _fill(one: Any, values: Iterable[Any]) -> None:
     for name, value in zip(_FIELDS[type(one)], values, strict=True):
         if name == "vmas":
-            value = [Vma(*parts) for parts in value]
+            value = _joined(getattr(one, name, []), *value)
         setattr(one, name, value)
+
+
+def _joined(old: list[Vma], front: int, back: int, parts: list) -> list[Vma]:
+    """Return VMAs with other ones between some that are left at both ends."""
+    if not 0 <= front <= front + back <= len(old):
+        raise LookupError(f"{front} and {back} of {len(old)} VMAs")
+    middle = [Vma(*values) for values in parts]
+    return [*old[:front], *middle, *old[len(old) - back :]]

@@ -162,8 +162,7 @@ def _shape(value: Any) -> Any:
     if isinstance(value, np.generic):
         return _shape(value.item())
     if isinstance(value, np.ndarray):
-        crc = zlib.crc32(memoryview(np.ascontiguousarray(value).reshape(-1)).cast("B"))
-        return [value.dtype.str, list(value.shape), crc]
+        return [value.dtype.str, list(value.shape), zlib.crc32(value.tobytes())]
     if isinstance(value, Process | Task):
         return [type(value).__name__, value.id]
     if isinstance(value, Mapping):

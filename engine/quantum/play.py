@@ -63,6 +63,8 @@ class Playback:
         self.due, self._timed = _due(recording)
         self._position = self._taken = 0
         self._cpus = np.zeros(0, np.int64)
+        #: Until when time passes, and in which steps, ns; 0: it does not.
+        self._waiting = [0, 0]
         simulation.team.begin_playback(self.trace, self.cpu, self.due, self.starts)
 
     def begin(self) -> None:
@@ -81,11 +83,18 @@ class Playback:
 
     def where(self) -> list[int]:
         """Return how far it is, and the CPUs that the tasks know of, for ``go_to``."""
-        return [self._position, *self._cpus.tolist()]
+        return [self._position, *self._waiting, *self._cpus.tolist()]
 
     def go_to(self, where: Sequence[int]) -> None:
-        """Take the place of one that was as far as ``where`` says."""
-        self._position, self._cpus = where[0], np.array(where[1:], np.int64)
+        """Take the place of one that was as far as ``where`` says.
+
+        Raises BadInput if it cannot have been there.
+        """
+        inside = len(where) > 2 and 0 <= where[0] <= self.trace.size
+        if not inside or len(where) != 3 + len(self._ids):
+            raise BadInput(f"recording must go on within it, got {list(where[:3])}")
+        self._position, *waiting = where[:3]
+        self._waiting, self._cpus = waiting, np.array(where[3:], np.int64)
 
     def lay_out(self) -> Span | None:
         """Lay out the next quantum; return None if nothing is left to do."""
@@ -94,6 +103,8 @@ class Playback:
         most = max(FIRST_ACCESSES, simulation.played)
         most = min(most, settings.quantum_accesses)
         team.make_room(min(most, left), settings.quantum_accesses)
+        if self._waiting[0]:
+            self._pass_time(*self._waiting)
         playback.begin_quantum(simulation.memory)
         while self._position < self.trace.size:
             start = simulation.now
@@ -110,7 +121,8 @@ class Playback:
                 team.do(simulation.memory, Job.COUNT, -(-count // CHUNK))
                 return Span(start, int(end), int(count))
             if after < self.trace.size:
-                self._pass_time(int(end))
+                step = max(STEP_NS, (int(end) - simulation.now) // STEPS)
+                self._pass_time(int(end), step)
         return None
 
     def fold(self, span: Span) -> None:
@@ -133,10 +145,10 @@ class Playback:
             self.recording.tasks[i].cpu = int(cpus[i])
         self._cpus = cpus
 
-    def _pass_time(self, until: int) -> None:
+    def _pass_time(self, until: int, step: int) -> None:
         """Let time pass until an access is due, with nothing but the daemons."""
         simulation = self._simulation
-        step = max(STEP_NS, (until - simulation.now) // STEPS)
+        self._waiting = [until, step]
         while simulation.now < until:
             start = simulation.now
             simulation.now = min(until, start + step)
@@ -147,6 +159,9 @@ class Playback:
             wake_due(simulation)
             simulation.observer.progress(0, simulation.now)
             tell_what_is_due(simulation)
+            if simulation.pause is not None:
+                simulation.pause(self.where())
+        self._waiting = [0, 0]
 
 
 def _words(recording: Recording, tail: int | None) -> np.ndarray:

@@ -30,11 +30,10 @@ def middle(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> Row:
     return found
 
 
-def spread(name: str, row: Row) -> tuple[float, float]:
+def spread(name: str, row: Row) -> tuple[Any, Any]:
     """Return the least and the greatest value of a column, NaN as ``middle`` has it."""
-    values = sorted(
-        (float(one[name]) for one in row[REPLICAS]), key=lambda x: (x != x, x)
-    )
+    values = [one[name] for one in row[REPLICAS]]
+    values.sort(key=lambda value: (value != value, value))
     return values[0], values[-1]
 
 

@@ -15,6 +15,7 @@ from ...engine.settings.cost_file import Finding
 from ...engine.settings.costs import Costs
 from ...engine.study.columns import Column
 from ...engine.study.figures import count, percent, ratio, seconds
+from ...engine.study.replicas import REPLICAS, spread
 from ...engine.study.study import Study, label, named
 from ...engine.study.verdict import UNENDED, name_of, unscanned, verdict_of, was_killed
 from ...kernels.counters import Refusal
@@ -108,7 +109,7 @@ def _groups(study: Study, rows: Sequence[Row]) -> list[tuple[str, list[Shown]]]:
         "time that this machine took",
     )
     return [
-        ("", [shown for one in first for shown in _shown(study, one, rows)]),
+        ("", [shown for one in first for shown in _with_spread(study, one, rows)]),
         (
             "Where the time of the job went, a mean over its tasks:",
             _by_cause([one for one in columns if one.style == "cause"], rows),
@@ -155,6 +156,22 @@ def _shown(study: Study, column: Column, rows: Sequence[Row]) -> list[Shown]:
     if column.style != "ratio" or len(rows) == 1:
         return [shown]
     return [shown, _against(study, column.name, rows)]
+
+
+def _with_spread(study: Study, column: Column, rows: Sequence[Row]) -> list[Shown]:
+    """Return what ``column`` shows, and how far its value hangs on the seed."""
+    shown = _shown(study, column, rows)
+    if not shown or REPLICAS not in rows[0]:
+        return shown
+    text = {"count": count, "percent": percent}.get(column.style, _until)
+    cells = []
+    for row in rows:
+        low, high = (text(_plain(value)) for value in spread(column.name, row))
+        number, _, unit = low.rpartition(" ")
+        begin = number if number and high.endswith(f" {unit}") else low
+        cells.append("same" if low == high else f"{begin}-{high}")
+    meaning = f"least and greatest {column.heading} of {len(rows[0][REPLICAS])} seeds"
+    return [*shown, Shown(f"{column.heading} (spread)", cells, meaning)]
 
 
 def _plain(value: Any) -> Any:

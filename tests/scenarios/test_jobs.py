@@ -7,11 +7,16 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from common.side_studies import Backwards
+from common.small_scenarios import SMALL
 from lazynuma.engine.output.reader import RunFile, RunState
+from lazynuma.engine.run import run_study
 from lazynuma.engine.running.executors import dask
 from lazynuma.scenarios.cli import commands
 
@@ -19,6 +24,7 @@ SCENARIO = '''
 """Does it run?"""
 
 import os
+import signal
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -36,12 +42,14 @@ def build(parameters):
 
     def steps(simulation, name):
         with open("ran.txt", "a") as file:
-            file.write(f"{os.getpid()}\\\\n")
+            file.write(f"{os.getpid()} {name}\\\\n")
         task = simulation.start_task(simulation.spawn(), cpu=0)
         region = simulation.mmap(task.process, 64 * 4096)
         simulation.run([Uniform(task=task, region=region, count=1000 * len(name))])
         if name == "fails":
             raise KeyError("x")
+        if name == "dies":
+            os.kill(os.getpid(), signal.SIGKILL)
         if name == "sleeps":
             time.sleep(120)
 
@@ -54,6 +62,7 @@ def build(parameters):
 LINE = SCENARIO.split("\n").index('            raise KeyError("x")') + 1
 RUN = [sys.executable, "-c", "from lazynuma.scenarios.cli import console; console()"]
 SCRIPT = Path(__file__).parents[1] / "linux" / "cases" / "basic-thp-fault.mm"
+GOLDEN = Path(__file__).with_name("golden")
 LACKEY = Path(__file__).parents[1] / "data" / "lackey.txt.gz"
 
 
@@ -74,12 +83,13 @@ def json_of(capsys, *arguments):
 
 
 def begun(count):
-    """Wait until so many variants have begun; return the numbers of their processes."""
+    """Wait until so many variants have begun; return (process, name) of each."""
     patience = time.monotonic() + 120
     while time.monotonic() < patience:
-        pids = Path("ran.txt").read_text().split() if Path("ran.txt").exists() else []
-        if len(pids) >= count:
-            return list(map(int, pids))
+        path = Path("ran.txt")
+        lines = path.read_text().split("\n")[:-1] if path.exists() else []
+        if len(lines) >= count:
+            return [(int(one.split()[0]), one.split()[1]) for one in lines]
         time.sleep(0.05)
     raise TimeoutError("no variant has begun")
 
@@ -94,7 +104,8 @@ def lives(pid):
         return False
 
 
-def assert_gone(pids):
+def assert_gone(found):
+    pids = [pid for pid, _ in found]
     patience = time.monotonic() + 20
     while any(map(lives, pids)) and time.monotonic() < patience:
         time.sleep(0.05)
@@ -103,7 +114,6 @@ def assert_gone(pids):
 
 def start(*more):
     """Start a run of two variants that sleep, side by side."""
-    names = "names=sleeps,sleeps too".replace(" too", "")
     return subprocess.Popen(
         [*RUN, "run", "mine.py", "--set", "names=sleeps,a", "--jobs", "2", *more],
         stderr=subprocess.PIPE,
@@ -118,8 +128,21 @@ def test_jobs_change_no_result(folder, capsys):
     alone = json_of(capsys, "run", "mine.py", "-o", "one.h5")
     beside = json_of(capsys, "run", "mine.py", "-o", "two.h5", "--jobs", "2")
     assert beside == alone
-    pids = begun(4)
+    pids = [pid for pid, _ in begun(4)]
     assert set(pids[:2]) == {os.getpid()} and os.getpid() not in pids[2:]
+
+
+@pytest.mark.parametrize("name", ["penalties", "swap_space", "teardown"])
+def test_variants_know_nothing_of_each_other(name):
+    module, parameters = SMALL[name]
+    make = partial(module.build, module.Parameters(**parameters))
+    study = make()
+    rows = run_study(study, jobs=Backwards(len(study.variants)), make=make)
+    want = json.loads((GOLDEN / f"{name}.json").read_text())
+    assert [row.pop(study.dimension) for row in rows] == list(want)
+    for row, values in zip(rows, want.values(), strict=True):
+        row.pop("wall_s")
+        assert {k: np.nan_to_num(v, nan=-1).tolist() for k, v in row.items()} == values
 
 
 def test_a_trace_is_replayed_side_by_side(folder, capsys):
@@ -185,15 +208,15 @@ def test_processes_end_with_the_one_that_started_them(folder):
 def test_a_worker_that_is_killed_is_told_in_one_line(folder):
     running = start("-o", "run.h5")
     pids = begun(2)
-    ppids = {pid for pid in pids if lives(pid)}
-    for pid in ppids:
-        os.kill(pid, signal.SIGKILL)
+    os.kill(next(pid for pid, name in pids if name == "sleeps"), signal.SIGKILL)
     said = running.communicate(timeout=120)[1].decode()
     assert running.returncode == 1
     assert re.fullmatch(r"lazynuma: 1 of 2 runs ended .* killed.*: sleeps\n", said), (
         said
     )
-    assert lives(running.pid) is False
+    with RunFile("run.h5") as file:
+        assert file.state == RunState.FAILED
+        assert [time > 0 for time in file.summary["run_time_ns"]] == [False, True]
 
 
 # --- seeds ----------------------------------------------------------------------------
@@ -238,6 +261,20 @@ def test_dask_runs_the_variants(folder, capsys, cluster):
     assert json_of(
         capsys, "run", "mine.py", "--seeds", "2", "--dask", str(cluster)
     ) == (alone)
+
+
+def test_a_dask_worker_that_dies_costs_its_variant_alone(folder, capsys, cluster):
+    names = "names=a,dies,b"
+    arguments = ["run", "mine.py", "--set", names, "-o", "run.h5"]
+    assert commands.main([*arguments, "--dask", str(cluster)]) == 1
+    said = capsys.readouterr().err
+    assert re.search(r"^lazynuma: 1 of 3 runs ended .*: dies$", said, re.M), said
+    with RunFile("run.h5") as file:
+        assert file.state == RunState.FAILED
+        ended = [time > 0 for time in file.summary["run_time_ns"]]
+        assert ended == [True, False, True]
+    # Dask tries what was killed again; nobody waits for that any more.
+    assert [name for _, name in begun(3)].count("dies") == 1
 
 
 def test_a_scheduler_file_that_is_not_there_is_refused(folder, capsys):
