@@ -19,7 +19,8 @@ def sources(layer: str, pattern: str) -> list[Path]:
 def folders() -> dict[str, str]:
     """Return each package's folder: ``engine/calls`` is ``lazynuma.engine.calls``."""
     found = (path.parent for la in LAYERS for path in sources(la, "__init__.py"))
-    return {".".join(["lazynuma", *path.parts]): str(path) for path in found}
+    inside = {".".join(["lazynuma", *path.parts]): str(path) for path in found}
+    return {"lazynuma": "package"} | inside
 
 
 def extensions() -> list[Extension]:

@@ -37,6 +37,7 @@ from .settings.costs import Costs
 from .study.figures import listed
 from .study.host_limits import check_memory, most_at_once
 from .study.study import Study, Variant, label
+from .study.study_rows import Rows
 from .study.uncertainty import RANGES, RUNS, Uncertainty
 from .study.verdict import verdict_of
 
@@ -57,8 +58,10 @@ def run_study(
     uncertainty: Callable[[list[Variant]], None] | None = None,
     jobs: int | Executor = 1,
     make: Callable[[], Study] | None = None,
-) -> list[dict[str, Any]]:
+) -> Rows:
     """Run every variant of ``study`` and return its summary rows, ``wall_s`` added.
+
+    The rows are a list of dicts, which a notebook shows as a table.
 
     output      HDF5 file that is written as the run goes on (``docs/format.md``), or a
                 ``Lasting`` one, which can be left: then this raises ``Suspended``
@@ -104,7 +107,7 @@ def run_study(
             file, checkpoints = _open(create, study, output, attributes, opened)
         findings = Findings(study, file, seeds, progress or _ignore, checkpoints)
         setup = Setup(seeds[0], threads, costs)
-        return _Runner(findings, setup, workers, doubt).run_all()
+        return Rows(study, _Runner(findings, setup, workers, doubt).run_all())
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import operator
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from html import escape
 
 import numpy as np
 import numpy.typing as npt
@@ -96,6 +97,21 @@ class Machine:
         if self.numbers is not None:
             self._set("numbers", _numbers(self.numbers, self.nodes))
         _warn_if_asymmetric(self.distance, self.node_numbers)
+
+    def _repr_html_(self) -> str:
+        """Return the nodes as a table, as a notebook shows it."""
+        of_nodes = zip(
+            self.node_numbers, self.cpus, self.memory, self.tier, strict=True
+        )
+        rows = (
+            f"<tr><td>{number}</td><td>{cpus}</td><td>{format_size(memory)}</td>"
+            f"<td>{tier}</td></tr>"
+            for number, cpus, memory, tier in of_nodes
+        )
+        return (
+            f"<table><caption>{escape(self.name)}</caption><tr><th>node</th>"
+            f"<th>CPUs</th><th>memory</th><th>tier</th></tr>{''.join(rows)}</table>"
+        )
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)

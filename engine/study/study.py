@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from html import escape
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -139,3 +140,11 @@ class Study:
                 f"{label(self.dimension)} must have different values, got {names}"
             )
         scales(self.dimension, names)
+
+    def _repr_html_(self) -> str:
+        """Return the question and the variants, as a notebook shows them."""
+        names = (f"<li>{escape(label(one.name))}</li>" for one in self.variants)
+        return (
+            f"<p><b>{escape(self.question)}</b></p>"
+            f"<p>{escape(label(self.dimension))}:</p><ul>{''.join(names)}</ul>"
+        )

@@ -7,8 +7,12 @@ commands   the table of the commands, ``main``, and a file for each command
 leaving    runs that one leaves, and goes on with later
 find       a scenario by its name or its file
 execute    the options of a run, and the run itself
+run_file   a run in a file of TOML
+needs      what a run takes: machine, memory, time
 apart      work that is done in a process of its own, within a time
 progress   what a run says while it goes on
+from_python ``lazynuma.run``, for Python and notebooks
+completing what a shell offers at TAB
 signals    Ctrl-C and SIGTERM
 streams    standard input, output and error, if they are closed or know no Unicode
 say        lines on stderr

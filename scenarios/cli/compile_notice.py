@@ -4,6 +4,7 @@ import sys
 import time
 
 from ...kernels.jit.compiling import Compiling
+from .say import note, on_screen
 
 _HEARTBEAT_S = 10
 
@@ -17,13 +18,13 @@ class CompileNotice:
     def __call__(self, compiling: Compiling) -> None:
         """Tell of a kernel that is about to be compiled."""
         now = time.monotonic()
-        if now - self._last < _HEARTBEAT_S and not sys.stderr.isatty():
+        if now - self._last < _HEARTBEAT_S and not on_screen():
             return
         self._last = now
-        if sys.stderr.isatty():  # the next one, or a bar, is printed over it
+        if on_screen():  # the next one, or a bar, is printed over it
             print(f"\r{text(compiling):70}\r", end="", file=sys.stderr, flush=True)
         else:
-            print(f"lazynuma: {text(compiling)}", file=sys.stderr, flush=True)
+            note(text(compiling))
 
 
 def text(compiling: Compiling) -> str:

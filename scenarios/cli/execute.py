@@ -2,12 +2,13 @@
 
 import argparse
 import json
+import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ...engine.errors import BadInput, printable
 from ...engine.study.host_limits import threads_of_host
@@ -17,7 +18,7 @@ from .json_rows import json_rows
 from .leaving import add_leaving_options, lasting, leaving, say_finished
 from .progress import Progress
 from .rebuild import again, origin
-from .say import fail, located, own_place
+from .say import detail, located, note, own_place, voice
 from .signals import Stop, Stopped, interruptible
 
 T = TypeVar("T")
@@ -25,7 +26,9 @@ T = TypeVar("T")
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
+    from ...engine.settings.costs import Costs
     from ...engine.study.study import Study, Variant
+    from ..common.typed import Typed
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -86,7 +89,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         type=_integer(1, 1024),
         metavar="N",
         help="threads of a process; they change no result (default: the usable CPUs,"
-        f" {threads_of_host()}, shared by the jobs; 1 with --dask)",
+        " shared by the jobs; 1 with --dask)",
     )
 
 
@@ -122,6 +125,36 @@ def run_and_show(
     show(study, rows, options)
 
 
+class Prepared(NamedTuple):
+    """A run that can begin: what was typed came to this."""
+
+    given: "Typed"
+    costs: "Costs"
+    study: "Study"
+
+
+def prepare(
+    module: ModuleType, settings: Mapping[str, Any], options: argparse.Namespace
+) -> Prepared:
+    """Check all that can be before a run, and build its study."""
+    from ...engine.run import check_output
+    from ...engine.settings.cost_file import read_costs
+    from ...engine.settings.costs import Costs
+    from ...engine.settings.parameters import fill
+    from ..common.typed import built, typed
+
+    begin = time.monotonic()
+    # Before a build that may take long:
+    check_output(options.output, options.force or options.resume)
+    given = _handed(typed, module, settings)
+    measured = read_costs(options.costs) if options.costs is not None else {}
+    costs = fill(Costs, measured | given.costs, "cost.")
+    study = _handed(built, module, given)
+    took = time.monotonic() - begin
+    detail(f"{module.__file__}: {len(study.variants)} variants, made in {took:.2f} s")
+    return Prepared(given, costs, study)
+
+
 def run_scenario(
     stop: Stop,
     module: ModuleType,
@@ -133,18 +166,13 @@ def run_scenario(
     settings  values of parameters and costs by their names, as ``--set`` gives them
     options   those of ``add_run_options``, and ``line``: the command line
     """
-    from ...engine.run import check_output, run_study
-    from ...engine.settings.cost_file import read_costs
-    from ...engine.settings.costs import Costs
-    from ...engine.settings.parameters import fill
-    from ..common.typed import built, typed
+    from ...engine.run import run_study
+    from ...kernels.jit.compiling import compiled
 
-    # Before a build that may take long:
-    check_output(options.output, options.force or options.resume)
-    given = _handed(typed, module, settings)
-    measured = read_costs(options.costs) if options.costs is not None else {}
-    costs = fill(Costs, measured | given.costs, "cost.")
-    study = _handed(built, module, given)
+    given, costs, study = prepare(module, settings, options)
+    begin = time.monotonic()
+    if voice.level > 0:
+        _say_how(options)
     seeds = range(options.seed, options.seed + options.seeds)
     with (
         closing(Progress(study, stop.check, seeds)) as progress,
@@ -155,12 +183,12 @@ def run_scenario(
             output=lasting(options, module) or options.output,
             force=options.force,
             seed=seeds,
-            threads=_threads(options),
+            threads=threads_of(options),
             costs=costs,
             provenance={
                 "command": options.line,
                 "scenario": Path(str(module.__file__)).stem,
-                "parameters": json.dumps(given.described(), default=str),
+                "parameters": given.as_json(),
             },
             progress=progress,
             opened=stop.opened,
@@ -168,7 +196,21 @@ def run_scenario(
             jobs=executor or options.jobs,
             make=partial(again, origin(module), settings),
         )
+    detail(
+        f"compiled {compiled.kernels} kernels in {compiled.seconds:.2f} s;"
+        f" {time.monotonic() - begin:.2f} s in all"
+    )
     return study, rows
+
+
+def _say_how(options: argparse.Namespace) -> None:
+    """Say what a run is run with."""
+    from ...kernels.jit.cache_dir import trusted_dir
+
+    detail(
+        f"{options.jobs} at once, threads of each: {threads_of(options)},"
+        f" kernels in {trusted_dir()}"
+    )
 
 
 def _executor(
@@ -182,7 +224,7 @@ def _executor(
     return dask(options.dask)
 
 
-def _threads(options: argparse.Namespace) -> int:
+def threads_of(options: argparse.Namespace) -> int:
     """Return the threads of each process."""
     if options.threads is None and options.dask is not None:
         return 1
@@ -214,10 +256,10 @@ def _more_runs(
 
     own = sum(variant.costs is None for variant in study.variants)
     most = 2 * len(uncertain_costs()) * own
-    fail(0, f"{own} variants, then at most {most} runs with changed costs")
+    note(f"{own} variants, then at most {most} runs with changed costs")
 
     def announce(variants: "list[Variant]") -> None:
-        fail(0, f"{len(variants)} runs with a cost halved or doubled")
+        note(f"{len(variants)} runs with a cost halved or doubled")
         progress.extend(variants)
 
     return announce

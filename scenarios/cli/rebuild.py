@@ -7,7 +7,6 @@ from types import ModuleType
 from typing import Any
 
 from ...engine.study.study import Study
-from ..common.typed import built, typed
 from .find import find_scenario
 from .say import OWN
 
@@ -21,6 +20,8 @@ def origin(module: ModuleType) -> str:
 
 def again(scenario: str, settings: Mapping[str, Any]) -> Study:
     """Return the study of a scenario with these settings."""
+    from ..common.typed import built, typed  # it loads NumPy
+
     of_a_user = scenario.endswith(".py")
     module = find_scenario(scenario) if of_a_user else importlib.import_module(scenario)
     return built(module, typed(module, settings))

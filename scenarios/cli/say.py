@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import traceback
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,33 @@ from .signals import Stopped
 
 #: What the names of modules begin with that are scenarios of a user's own.
 OWN = "scenario_"
+
+
+@dataclass
+class _Voice:
+    """How much is said: -1 errors alone (``-q``), 0, or 1 what is done too (``-v``)."""
+
+    level: int = 0
+
+
+voice = _Voice()
+
+
+def on_screen() -> bool:
+    """Whether stderr is a screen on which a line can be printed over."""
+    return voice.level >= 0 and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def note(message: str) -> None:
+    """Print a line, unless ``-q`` was given."""
+    if voice.level >= 0:
+        fail(0, message)
+
+
+def detail(message: str) -> None:
+    """Print a line if ``-v`` was given."""
+    if voice.level > 0:
+        fail(0, message)
 
 
 def located(error: BaseException) -> str:
@@ -77,7 +105,7 @@ def _inside(error: BaseException) -> str:
 
 def warn(message: Warning | str, *_: Any, **__: Any) -> None:
     """Print a warning in one line; stands in for ``warnings.showwarning``."""
-    fail(0, f"warning: {message}")
+    note(f"warning: {message}")
 
 
 def fail(status: int, message: str) -> int:

@@ -4,40 +4,25 @@ A table has a line for each variant.  Its columns are laid in blocks that fit on
 screen: first the answer, then where the time went, then the rest.
 """
 
-import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import fields
 from itertools import zip_longest
-from typing import Any, NamedTuple
 
 from ...engine.settings.cost_file import Finding
 from ...engine.settings.costs import Costs
-from ...engine.study.columns import Column
-from ...engine.study.figures import count, percent, ratio, seconds
-from ...engine.study.replicas import REPLICAS, spread
-from ...engine.study.study import Study, label, named
-from ...engine.study.verdict import UNENDED, name_of, unscanned, verdict_of, was_killed
-from ...kernels.counters import Refusal
-
-#: A row of ``run_study``: the columns of one variant, and its name.
-Row = dict[str, Any]
+from ...engine.study.figures import count as count
+from ...engine.study.figures import percent as percent
+from ...engine.study.figures import ratio as ratio
+from ...engine.study.figures import seconds as seconds
+from ...engine.study.shown import Row as Row
+from ...engine.study.shown import Shown, groups, names_of, refusals
+from ...engine.study.study import Study
+from ...engine.study.verdict import verdict_of
 
 #: Columns of a screen.
 WIDTH = 80
 _GAP = "  "
-#: A cause that takes less of the time of every variant is one of the others.
-_SMALL = 0.01
-#: What the heading of a count says of its unit.
-_UNITS = {"page": "pages", "byte": "bytes"}
-
-
-class Shown(NamedTuple):
-    """A column on the screen: its heading, a cell for each row, what it means."""
-
-    heading: str
-    cells: list[str]
-    meaning: str = ""
 
 
 def table(study: Study, rows: Sequence[Row]) -> str:
@@ -46,16 +31,16 @@ def table(study: Study, rows: Sequence[Row]) -> str:
     Counts that are 0 in all rows are left out; the file has them.
     """
     parts = [filled(study.question), filled(verdict_of(study, rows))]
-    for title, columns in _groups(study, rows):
-        text = blocks([_names(study, rows), *columns]) if columns else ""
+    for title, columns in groups(study, rows):
+        text = blocks([names_of(study, rows), *columns]) if columns else ""
         parts.append(f"{title}\n{text}" if title and text else text)
-    parts.append("\n".join(_refusals(study, rows)))
+    parts.append("\n".join(_hanging(line) for line in refusals(study, rows)))
     return "\n\n".join(part for part in parts if part)
 
 
 def legend(study: Study, rows: Sequence[Row]) -> str:
     """Return what each column of ``table`` means, a line each."""
-    shown = [one for _, columns in _groups(study, rows) for one in columns]
+    shown = [one for _, columns in groups(study, rows) for one in columns]
     width = max(len(one.heading) for one in shown)
     indent = " " * (width + 2)
     return "\n".join(
@@ -69,6 +54,10 @@ def legend(study: Study, rows: Sequence[Row]) -> str:
 def filled(text: str) -> str:
     """Return a text as lines that fit on a screen."""
     return textwrap.fill(text, WIDTH)
+
+
+def _hanging(text: str) -> str:
+    return textwrap.fill(text, WIDTH, subsequent_indent=_GAP)
 
 
 def blocks(columns: Sequence[tuple[str, Sequence[str]] | Shown]) -> str:
@@ -91,151 +80,6 @@ def heading_lines(heading: str) -> list[str]:
     """Return the lines of a heading: two at most, and what stands in brackets."""
     words, bracket, unit = heading.partition(" (")
     return [*words.split(" ", 1), *([f"({unit}"] if bracket else [])]
-
-
-# --- what is shown --------------------------------------------------------------------
-
-
-def _groups(study: Study, rows: Sequence[Row]) -> list[tuple[str, list[Shown]]]:
-    """Return (title, columns) of the answer, of the time by cause, and of the rest."""
-    columns = [one for one in study.columns if one.style != "hidden"]
-    plain = [one for one in columns if not one.by_reason and one.style != "cause"]
-    first = [one for one in plain if one.first] or plain
-    first.sort(key=lambda one: one.style != "ratio")
-    rest = [one for one in plain if one not in first]
-    wall = Shown(
-        "wall time",
-        [seconds(row["wall_s"] * 1e9) for row in rows],
-        "time that this machine took",
-    )
-    return [
-        ("", [shown for one in first for shown in _with_spread(study, one, rows)]),
-        (
-            "Where the time of the job went, a mean over its tasks:",
-            _by_cause([one for one in columns if one.style == "cause"], rows),
-        ),
-        ("", [*(shown for one in rest for shown in _shown(study, one, rows)), wall]),
-    ]
-
-
-def _names(study: Study, rows: Sequence[Row]) -> Shown:
-    """Return the names of the variants; two dimensions are in two columns."""
-    dimensions = list(named(study.dimension, study.dimension))
-    names = [[str(row[name]) for name in dimensions] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*names, strict=True)]
-    padded = [
-        _GAP.join(text.ljust(width) for text, width in zip(name, widths, strict=True))
-        for name in names
-    ]
-    return Shown(label(study.dimension), [name.rstrip() for name in padded])
-
-
-def _shown(study: Study, column: Column, rows: Sequence[Row]) -> list[Shown]:
-    """Return what ``column`` shows: one column, two for a ratio, or none if all is 0.
-
-    The answer is shown whatever it is.
-    """
-    values = [_plain(row[column.name]) for row in rows]
-    if not column.first and not any(value and value == value for value in values):
-        return []
-    if column.style == "count":
-        unit = _UNITS.get(column.unit)
-        heading = f"{column.heading} ({unit})" if unit else column.heading
-        return [Shown(heading, [count(value) for value in values], column.long_name)]
-    if column.style == "percent":
-        cells = [
-            "-" if was_killed(row) and column.name in UNENDED else percent(value)
-            for row, value in zip(rows, values, strict=True)
-        ]
-        return [Shown(column.heading, cells, column.long_name)]
-    times = [
-        "killed" if was_killed(row) and column.name in UNENDED else _until(value)
-        for row, value in zip(rows, values, strict=True)
-    ]
-    shown = Shown(column.heading, times, column.long_name)
-    if column.style != "ratio" or len(rows) == 1:
-        return [shown]
-    return [shown, _against(study, column.name, rows)]
-
-
-def _with_spread(study: Study, column: Column, rows: Sequence[Row]) -> list[Shown]:
-    """Return what ``column`` shows, and how far its value hangs on the seed."""
-    shown = _shown(study, column, rows)
-    if not shown or REPLICAS not in rows[0]:
-        return shown
-    text = {"count": count, "percent": percent}.get(column.style, _until)
-    cells = []
-    for row in rows:
-        low, high = (text(_plain(value)) for value in spread(column.name, row))
-        number, _, unit = low.rpartition(" ")
-        begin = number if number and high.endswith(f" {unit}") else low
-        cells.append("same" if low == high else f"{begin}-{high}")
-    meaning = f"least and greatest {column.heading} of {len(rows[0][REPLICAS])} seeds"
-    return [*shown, Shown(f"{column.heading} (spread)", cells, meaning)]
-
-
-def _plain(value: Any) -> Any:
-    """Return a number of NumPy as one of Python."""
-    return value.tolist() if hasattr(value, "tolist") else value
-
-
-def _against(study: Study, name: str, rows: Sequence[Row]) -> Shown:
-    """Return the times against the shortest of those that they are compared with."""
-    best: dict[str, float] = {}
-    groups = [study.group(row) if study.group else "" for row in rows]
-    for group, row in zip(groups, rows, strict=True):
-        if not was_killed(row) and not unscanned(row):
-            best[group] = min(row[name], best.get(group, math.inf))
-    cells = []
-    for group, row in zip(groups, rows, strict=True):
-        if was_killed(row):
-            cells.append("-")
-        elif unscanned(row):
-            cells.append("no scan")
-        else:
-            first = row[name] == best[group]
-            cells.append("best" if first else ratio(row[name], best[group]))
-    return Shown("against best", cells, "time as a multiple of the shortest one")
-
-
-def _by_cause(columns: Sequence[Column], rows: Sequence[Row]) -> list[Shown]:
-    """Return the causes that take a part of the time, and all others as one column."""
-    shown, others = [], [0] * len(rows)
-    for column in columns:
-        times = [int(row[column.name]) for row in rows]
-        parts = zip(times, _took(columns, rows), strict=True)
-        if any(part >= _SMALL * took > 0 for part, took in parts):
-            cells = [seconds(time) if time else "-" for time in times]
-            shown.append(Shown(column.heading, cells, column.long_name))
-        else:
-            others = [sum(pair) for pair in zip(others, times, strict=True)]
-    if shown and any(others):
-        cells = [seconds(time) if time else "-" for time in others]
-        shown.append(Shown("others", cells, "time of the job in all other causes"))
-    return shown
-
-
-def _took(columns: Sequence[Column], rows: Sequence[Row]) -> list[int]:
-    """Return the time of each row, the sum of its causes."""
-    return [sum(int(row[column.name]) for column in columns) for row in rows]
-
-
-def _until(nanoseconds: float) -> str:
-    """Return a time, or ``never`` for NaN."""
-    return "never" if math.isnan(nanoseconds) else seconds(nanoseconds)
-
-
-def _refusals(study: Study, rows: Sequence[Row]) -> list[str]:
-    """Return lines that say why pages were refused, none if none were."""
-    lines = []
-    for column in study.columns:
-        for row in rows if column.by_reason else ():
-            counts = zip(Refusal, row[column.name], strict=True)
-            said = [f"{count(int(n))} {why.name.lower()}" for why, n in counts if n]
-            if said:
-                text = f"{name_of(study, row)} {column.heading}: {', '.join(said)}"
-                lines.append(textwrap.fill(text, WIDTH, subsequent_indent=_GAP))
-    return lines
 
 
 # --- lines ----------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """From what a user types to a study: parameters, settings of all variants, costs."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from types import ModuleType
@@ -37,6 +38,10 @@ class Typed(NamedTuple):
     def described(self) -> dict[str, Any]:
         """Return all that was set but costs, and the defaults, by name."""
         return asdict(self.parameters) | self.sampling | self.overrides
+
+    def as_json(self) -> str:
+        """Return ``described`` as the file of a run has it."""
+        return json.dumps(self.described(), default=str)
 
 
 def typed(module: ModuleType, settings: Mapping[str, Any]) -> Typed:

@@ -8,16 +8,21 @@ read as those of ``--set``.
 import hashlib
 import json
 import os
-import tomllib
 from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from ...engine.errors import BadInput, did_you_mean
-from ...engine.settings.parameters import parse_settings
+from ...engine.errors import BadInput
 from ..cli.find import find_scenario
+from ..common.toml_settings import (
+    as_typed,
+    check_keys,
+    read_toml,
+    scenario_beside,
+    settings_table,
+)
 from ..common.typed import typed
 
 _KEYS = ("scenario", "seeds", "set", "grid", "zip")
@@ -53,79 +58,31 @@ def read_sweep(path: str | os.PathLike) -> Sweep:
     Raises BadInput, with the file and the key, for what makes no sense.
     """
     try:
-        return _sweep(_toml(Path(path)), Path(path).parent)
+        found, _ = read_toml(Path(path), "sweep")
+        return _sweep(found, Path(path).parent)
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from error
 
 
-def _toml(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise BadInput("sweep must be a file that exists, got none")
-    try:
-        return tomllib.loads(path.read_text())
-    except (OSError, ValueError, RecursionError) as error:
-        raise BadInput(f"sweep must be TOML, got {error}") from error
-
-
 def _sweep(found: Mapping[str, Any], folder: Path) -> Sweep:
-    for key in found:
-        if key not in _KEYS:
-            raise BadInput(
-                f"key must be one of {', '.join(_KEYS)},"
-                f" got {key!r}{did_you_mean(key, _KEYS)}"
-            )
-    scenario = _scenario(found.get("scenario"), folder)
+    check_keys(found, _KEYS)
+    scenario = scenario_beside(found.get("scenario"), folder)
     module = find_scenario(scenario)
-    fixed = _table(found, "set")
-    grid = {key: _values(key, of) for key, of in _table(found, "grid").items()}
-    zipped = {key: _values(key, of) for key, of in _table(found, "zip").items()}
+    fixed = settings_table(found, "set")
+    grid = {key: _values(key, of) for key, of in settings_table(found, "grid").items()}
+    zipped = {key: _values(key, of) for key, of in settings_table(found, "zip").items()}
     _check_tables(found, fixed, grid, zipped)
     seeds = _seeds(found.get("seeds", [1]))
-    points = _points(_read(fixed), grid, zipped, seeds)
+    points = _points(as_typed(fixed), grid, zipped, seeds)
     for point in points:
         _check(module, point)
     return Sweep(scenario, (*zipped, *grid), points, _digest(module, points))
 
 
-def _scenario(scenario: Any, folder: Path) -> str:
-    """Return a scenario's name, or the path of a file: it lies beside the sweep."""
-    if not isinstance(scenario, str):
-        raise BadInput(f"scenario must be a name or a FILE.py, got {scenario!r}")
-    if scenario.endswith(".py") and not os.path.isabs(scenario):
-        return str((folder / scenario).resolve())
-    return scenario
-
-
-def _table(found: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Return a table; keys that TOML reads as tables in it get their dots back."""
-    table = found.get(name, {})
-    if not isinstance(table, dict):
-        raise BadInput(f"{name} must be a table, got {table!r}")
-    return dict(_flat(table, ""))
-
-
-def _flat(table: Mapping[str, Any], prefix: str) -> list[tuple[str, Any]]:
-    flat = []
-    for key, value in table.items():
-        inner = isinstance(value, dict)
-        flat += _flat(value, f"{prefix}{key}.") if inner else [(prefix + key, value)]
-    return flat
-
-
 def _values(key: str, values: Any) -> list[Any]:
     if not isinstance(values, list) or not values:
         raise BadInput(f"{key} must be a list of values, got {values!r}")
-    return [_read({key: value})[key] for value in values]
-
-
-def _read(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings as the command line reads them: texts are typed, too."""
-    return {
-        key: parse_settings([f"{key}={value}"])[key]
-        if isinstance(value, str)
-        else value
-        for key, value in settings.items()
-    }
+    return [as_typed({key: value})[key] for value in values]
 
 
 def _check_tables(

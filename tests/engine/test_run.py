@@ -10,8 +10,6 @@ from lazynuma.engine.errors import BadInput
 from lazynuma.engine.running.shared_file import SharedFile
 from lazynuma.engine.study import host_limits
 from lazynuma.engine.study.columns import SUMMARY
-from lazynuma.scenarios.cli import progress as progress_bar
-from lazynuma.scenarios.cli.progress import Progress
 from lazynuma.scenarios.common.table import table
 
 # --- what fails or is stopped ---------------------------------------------------------
@@ -99,36 +97,3 @@ def test_available_memory_respects_the_cgroup(tmp_path):
     assert host_limits._cgroup_room(tmp_path, *names) == float("inf")
     assert host_limits._cgroup_room(tmp_path / "none", *names) == float("inf")
     assert 0 < host_limits.memory_available() < 1 << 60
-
-
-def test_log_gets_a_line_now_and_then(monkeypatch, capsys):
-    monkeypatch.setattr(progress_bar, "_HEARTBEAT_S", 0)
-    study = study_of("none", "eager")
-    study = replace(
-        study, variants=tuple(replace(v, accesses=100) for v in study.variants)
-    )
-    progress = Progress(study, lambda: None)
-    first, second = study.variants
-    progress(first, 0, 0)
-    progress(first, 60, 1_500_000_000)
-    progress.ended(first)
-    progress(second, 0, 0)
-    progress(second, 50, 2_000_000_000)
-    progress.close()
-    lines = capsys.readouterr().err.splitlines()
-    assert lines[0].startswith("lazynuma: none (1/2): 30 %, ")
-    # The rate counts from the first accesses on: before them kernels are compiled.
-    assert lines[0].endswith(": 30 %, simulated 1.50 s")
-    assert lines[-1].startswith("lazynuma: eager (2/2): 75 %, ")
-    assert "accesses/s, simulated 2.00 s, " in lines[-1]
-
-
-def test_log_tells_the_time_of_a_run_without_accesses(monkeypatch, capsys):
-    monkeypatch.setattr(progress_bar, "_HEARTBEAT_S", 0)
-    study = study_of("idle")
-    progress = Progress(study, lambda: None)
-    progress(study.variants[0], 0, 0)
-    progress(study.variants[0], 0, 3_000_000_000)
-    progress.close()
-    lines = capsys.readouterr().err.splitlines()
-    assert lines == ["lazynuma: idle (1/1): simulated 3.00 s"]

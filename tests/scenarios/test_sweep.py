@@ -344,7 +344,18 @@ def test_a_dry_run_lists_points_and_runs_none(folder, capsys):
     sweep("[grid]\ntasks = [1, 2]\n")
     assert commands.main(["sweep", "s.toml", "-o", "out", "--dry-run"]) == 0
     out = capsys.readouterr().out.splitlines()
-    assert len(out) == 3 and "tasks=2" in out[1] and "MiB" in out[1]
+    assert len(out) == 4 and "tasks=2" in out[1] and "MiB" in out[1]
+    assert out[3].startswith("one after the other: ")
+
+
+def test_a_dry_run_estimates_the_time_of_all_points(folder, capsys):
+    text = "[set]\nmemory = '64MiB'\n[grid]\ntouches = [2, 2000]\n"
+    sweep(text, scenario='scenario = "mechanisms"\n')
+    assert commands.main(["sweep", "s.toml", "-o", "out", "--dry-run"]) == 0
+    out = capsys.readouterr().out.splitlines()
+    few, many = (re.findall(r"([\d.,]+ (?:ms|s|h)) to ", line)[0] for line in out[:2])
+    assert few.endswith("ms") and many.endswith(" s")
+    assert out[3].startswith("one after the other: ") and "a moment of" in out[3]
     assert not Path("out").exists()
 
 

@@ -20,12 +20,14 @@ from ....engine.errors import BadInput, Later
 from ....kernels.jit.compiling import compiled
 from .. import streams
 from ..compile_notice import CompileNotice
-from ..say import fail, report, warn
+from ..completing import complete
+from ..say import fail, report, voice, warn
 from . import (
     list_scenarios,
     measure_costs,
     replay_file,
     run_scenario,
+    shell_completion,
     show_info,
     sweep_points,
     warm_cache,
@@ -40,6 +42,7 @@ COMMANDS = (
     ("info", show_info, "show what the file of a run holds"),
     ("warm", warm_cache, "compile all kernels ahead, once for a kind of node"),
     ("calibrate", measure_costs, "measure what memory operations cost on this machine"),
+    ("completion", shell_completion, "let bash or zsh complete what is typed"),
 )
 #: Exit status of what goes on with the same command (EX_TEMPFAIL).
 LATER = 75
@@ -54,9 +57,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else list(argv)
     debug = "--debug" in arguments
     try:
+        complete(parser_of_all)
         streams.prepare()
-        options = _parser().parse_args(arguments)
-        options.line = shlex.join(["lazynuma", *arguments])
+        options = parse(arguments)
+        voice.level = options.verbose - options.quiet
         compiled.tell = CompileNotice()
         with warnings.catch_warnings():
             warnings.showwarning = warn
@@ -71,7 +75,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return what arguments mean; BadInput if they mean nothing.
+
+    ``line`` is the whole command, ``again`` does this with more arguments before those
+    of the command.
+    """
+
+    def again(more: Sequence[str]) -> argparse.Namespace:
+        found = parser.parse_args([*arguments[:1], *more, *arguments[1:]])
+        found.line, found.again = shlex.join(["lazynuma", *arguments]), again
+        return found
+
+    parser = parser_of_all()
+    return again([])
+
+
+def parser_of_all() -> argparse.ArgumentParser:
     width = max(len(name) for name, _, _ in COMMANDS)
     rows = "\n".join(f"  {name:{width}}  {text}" for name, _, text in COMMANDS)
     parser = _Parser(
@@ -81,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
         f" machines.\n\ncommands:\n{rows}",
         epilog="lazynuma COMMAND --help shows what a command takes.",
     )
-    parser.set_defaults(execute=_version_or_refuse)
+    parser.set_defaults(execute=_version_or_refuse, quiet=False, verbose=False)
     parser.add_argument(
         "--version", action="store_true", help="show our version and the libraries'"
     )
@@ -94,12 +114,27 @@ def _parser() -> argparse.ArgumentParser:
             description=f"{text[0].upper()}{text[1:]}.",
             conflict_handler="resolve",  # a command may have a help of its own
         )
-        command.set_defaults(execute=module.execute)
+        command.set_defaults(execute=module.execute, parser=command)
         module.add_arguments(command)
-        command.add_argument(
-            "--debug", action="store_true", help="show the traceback of what fails"
-        )
+        _add_common(command)
     return parser
+
+
+def _add_common(command: argparse.ArgumentParser) -> None:
+    """Add what every command takes."""
+    loud = command.add_mutually_exclusive_group()
+    loud.add_argument(
+        "-q", "--quiet", action="store_true", help="say nothing on stderr but errors"
+    )
+    loud.add_argument(
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="say what is read, compiled and done, and how long it took",
+    )
+    command.add_argument(
+        "--debug", action="store_true", help="show the traceback of what fails"
+    )
 
 
 class _Parser(argparse.ArgumentParser):

@@ -1,12 +1,18 @@
 """``lazynuma run``: run a scenario and show its table."""
 
 import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from ..execute import add_run_options, run_and_show
+from ..execute import add_run_options, prepare, run_and_show, threads_of
 from ..find import find_scenario
 from ..leaving import check_leaving
 from ..parameters_text import explained
+from ..run_file import given_settings, is_run_file, save_run, scenario_of, with_file
+from ..signals import Stop, interruptible
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,8 +26,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "scenario",
-        metavar="SCENARIO|FILE.py",
-        help="the name of a scenario, or a file of your own",
+        metavar="SCENARIO|FILE.py|FILE.toml",
+        help="the name of a scenario, a file of your own, or what --save-config wrote",
+    )
+    parser.add_argument(
+        "--save-config",
+        metavar="FILE.toml",
+        help="write this run to a file that run takes, then go on",
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="show the machine, memory and time that it takes, and run nothing but a"
+        " moment of each variant",
     )
     parser.add_argument(
         "--uncertainty",
@@ -51,15 +68,39 @@ class _Help(argparse.Action):
         if scenario is None:
             parser.print_help()
         else:
-            print(f"{parser.format_usage()}\n{explained(find_scenario(scenario))}")
+            name = scenario_of(scenario) if is_run_file(scenario) else scenario
+            print(f"{parser.format_usage()}\n{explained(find_scenario(name))}")
         parser.exit()
 
 
 def execute(options: argparse.Namespace) -> None:
     """Find the scenario, run it and print its table."""
-    from ....engine.settings.parameters import parse_settings
-
+    if is_run_file(options.scenario):
+        options = with_file(options)
     check_leaving(options)
     module = find_scenario(options.scenario)
-    settings = parse_settings(options.set)
-    run_and_show(module, settings, options)
+    settings = given_settings(options)
+    if options.save_config is not None or options.dry_run:
+        interruptible(_plan, module, settings, options)
+    if not options.dry_run:
+        run_and_show(module, settings, options)
+
+
+def _plan(
+    stop: Stop,
+    module: ModuleType,
+    settings: Mapping[str, Any],
+    options: argparse.Namespace,
+) -> None:
+    """Save what is to be run, or say what it takes; BadInput if it cannot be."""
+    from ....engine.study.host_limits import check_memory
+    from ..needs import needs_of
+
+    run = prepare(module, settings, options)
+    if options.save_config is not None:
+        save_run(Path(options.save_config), module, settings, options)
+    if not options.dry_run:
+        return
+    needs = needs_of(run, options, threads_of(options))
+    print(json.dumps(needs.described()) if options.json else needs.text(options.output))
+    check_memory(run.study)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ....engine.errors import Later, SimulationError
 from ..leaving import duration, hear, is_asked
-from ..say import fail, warn
+from ..say import note, on_screen, warn
 from ..signals import Stop, interruptible
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def execute(options: argparse.Namespace) -> None:
         tasks, threads = options.sbatch, options.threads or 1
         print(sbatch.sbatch(options.sweep, options.output, tasks, threads), end="")
     elif options.dry_run:
-        _dry_run(sweep, Path(options.output))
+        interruptible(_dry_run, sweep, options)
     elif options.status:
         _status(_folder(options.output, sweep))
     else:
@@ -116,7 +116,7 @@ def _run(stop: Stop, folder: "Folder", options: argparse.Namespace) -> None:
         folder.forget_failures()
     points = _in_turn(folder.sweep.points, options.task or (0, 1))
     waiting = [one for one in points if folder.state(one) in ("waiting", "running")]
-    with tqdm(total=len(waiting), unit=" points", disable=None) as bar:
+    with tqdm(total=len(waiting), unit=" points", disable=not on_screen()) as bar:
         for done, outcome in enumerate(_outcomes(folder, waiting, options), 1):
             stop.check()
             bar.update()
@@ -124,7 +124,7 @@ def _run(stop: Stop, folder: "Folder", options: argparse.Namespace) -> None:
                 warn(_failed(outcome.number, outcome.message))
             elif bar.disable and outcome.state in ("done", "saved"):
                 said = f"point {outcome.number} {outcome.state}"
-                fail(0, f"{said}, {done} of {len(waiting)}")
+                note(f"{said}, {done} of {len(waiting)}")
     _status(folder)
     _judge(folder)
 
@@ -190,22 +190,30 @@ def _failed(number: int, message: str) -> str:
     return f"point {number} failed: {message}"
 
 
-def _dry_run(sweep: "Sweep", path: Path) -> None:
-    """Print the points, the memory of each, and the time if any was run before."""
+def _dry_run(stop: Stop, sweep: "Sweep", options: argparse.Namespace) -> None:
+    """Print the points, the memory and time of each, and the time of all."""
     from ....engine.settings.sizes import format_size
-    from ....engine.study.host_limits import memory_needed
+    from ....engine.study.host_limits import memory_needed, threads_of_host
     from ...sweep.work import study_of
+    from ..needs import Times, pace_of, span, sum_of, time_needed
 
+    threads = options.threads or threads_of_host(options.jobs)
+    times: list[Times] = []
     for point in sweep.points:
-        study, _, _ = study_of(sweep, point)
+        stop.check()
+        study, _, costs = study_of(sweep, point)
+        if not times:
+            pace = pace_of(study, costs, threads, point.seed)
+        times.append(time_needed(study, pace))
         memory = max(memory_needed(variant) for variant in study.variants)
-        accesses = sum(variant.accesses for variant in study.variants)
         varied = " ".join(f"{key}={point.settings[key]}" for key in sweep.varied)
         print(
             f"{point.number:4}  seed {point.seed}  {format_size(memory):>10}"
-            f"  {accesses:.1e} accesses  {varied}"
+            f"  {span(times[-1])}  {varied}"
         )
-    print(f"{len(sweep.points)} points of {sweep.scenario}, into {path}")
+    print(f"{len(sweep.points)} points of {sweep.scenario}, into {options.output}")
+    how = "a guess" if pace is None else "from a moment of the first point here"
+    print(f"one after the other: {span(sum_of(times))} ({how})")
 
 
 def _count(text: str) -> int:
