@@ -23,7 +23,7 @@ def test_each_command_is_one(line):
     words = shlex.split(line)[1:]
     if words[-1] == "...":
         words = ["run", "mechanisms"]
-    assert isinstance(commands._parser().parse_args(words), argparse.Namespace)
+    assert isinstance(commands.parser_of_all().parse_args(words), argparse.Namespace)
 
 
 def test_the_sweep_of_the_page_is_one(tmp_path, monkeypatch, capsys):
