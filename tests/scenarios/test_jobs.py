@@ -231,7 +231,7 @@ def test_a_worker_that_is_killed_is_told_in_one_line(folder):
     said = running.communicate(timeout=120)[1].decode()
     assert running.returncode == 1
     last = said.splitlines()[-1]  # on a slow machine there is progress before
-    assert re.fullmatch(r"lazynuma: 1 of 2 runs ended .* killed.*: sleeps", last), said
+    assert re.fullmatch(r"lazynuma: 1 of 2 runs ended .*killed.*: sleeps", last), said
     with RunFile("run.h5") as file:
         assert file.state == RunState.FAILED
         assert [time > 0 for time in file.summary["run_time_ns"]] == [False, True]
