@@ -159,8 +159,8 @@ class _Runner:
         if lost:
             names = listed([label(findings.variant(unit).name) for unit in lost])
             raise SimulationError(
-                f"{len(lost)} of {len(units)} runs ended with their process, which was"
-                f" killed, perhaps for want of memory: {names}"
+                f"{len(lost)} of {len(units)} runs ended with their process (killed,"
+                f" perhaps for want of memory, or it could not begin): {names}"
             )
 
     def _vary(self, doubt: Uncertainty, rows: list[dict[str, Any]]) -> None:

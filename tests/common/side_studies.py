@@ -4,6 +4,7 @@ import os
 import signal
 import time
 import warnings
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
@@ -95,3 +96,21 @@ def make(*names, laps=6):
         related=shares,
         kept=("seen",),
     )
+
+
+class Backwards(Executor):
+    """Runs in a thread what came last first, so that rows come in the wrong order."""
+
+    def __init__(self, count):
+        self.works, self.count, self.thread = [], count, ThreadPoolExecutor(1)
+
+    def submit(self, work, /, *arguments):
+        future = Future()
+        self.works.insert(0, (future, work, arguments))
+        if len(self.works) == self.count:
+            self.thread.submit(self.do)
+        return future
+
+    def do(self):
+        for future, work, arguments in self.works:
+            future.set_result(work(*arguments))

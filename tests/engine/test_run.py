@@ -125,9 +125,10 @@ def test_log_gets_a_line_now_and_then(monkeypatch, capsys):
 
 def test_log_tells_the_time_of_a_run_without_accesses(monkeypatch, capsys):
     monkeypatch.setattr(progress_bar, "_HEARTBEAT_S", 0)
-    progress = Progress(study_of("idle"), lambda: None)
-    progress(progress.variants[0], 0, 0)
-    progress(progress.variants[0], 0, 3_000_000_000)
+    study = study_of("idle")
+    progress = Progress(study, lambda: None)
+    progress(study.variants[0], 0, 0)
+    progress(study.variants[0], 0, 3_000_000_000)
     progress.close()
     lines = capsys.readouterr().err.splitlines()
     assert lines == ["lazynuma: idle (1/1): simulated 3.00 s"]

@@ -1,17 +1,21 @@
 """Variants side by side: the same file and rows, and what a worker's end costs."""
 
 import os
+import shutil
+import subprocess
+import sys
 import time
 import traceback
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
-from common.side_studies import make
+from common.side_studies import Backwards, make
 from common.studies import study_of
 from lazynuma.engine.errors import BadInput, SimulationError
 from lazynuma.engine.output.reader import RunFile, RunState
@@ -70,24 +74,6 @@ def alone(tmp_path_factory):
     """The file and the rows of a run in one process."""
     path = tmp_path_factory.mktemp("alone") / "run.h5"
     return path, run(*NAMES, output=path)
-
-
-class Backwards(Executor):
-    """Runs in a thread what came last first, so that rows come in the wrong order."""
-
-    def __init__(self, count):
-        self.works, self.count, self.thread = [], count, ThreadPoolExecutor(1)
-
-    def submit(self, work, /, *arguments):
-        future = Future()
-        self.works.insert(0, (future, work, arguments))
-        if len(self.works) == self.count:
-            self.thread.submit(self.do)
-        return future
-
-    def do(self):
-        for future, work, arguments in self.works:
-            future.set_result(work(*arguments))
 
 
 # --- the same results -----------------------------------------------------------------
@@ -167,6 +153,36 @@ def test_variants_that_do_not_fit_together_wait(monkeypatch):
     monkeypatch.setattr(host_limits, "memory_available", lambda: 0.5 * each)
     with pytest.raises(BadInput, match="host memory must hold about"):
         run("a", "b", jobs=2)
+
+
+MPI = """
+from functools import partial
+from mpi4py.futures import MPIPoolExecutor
+from common.side_studies import Backwards, make
+from lazynuma.engine.run import run_study
+
+if __name__ == "__main__":
+    made = partial(make, "a", "b", "c")
+    with MPIPoolExecutor() as executor:
+        run_study(made(), output="run.h5", jobs=executor, make=made)
+"""
+
+
+def test_mpi_runs_the_variants(alone, tmp_path):
+    pytest.importorskip("mpi4py")
+    beside = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    mpiexec = shutil.which("mpiexec", path=beside)
+    if mpiexec is None:
+        pytest.skip("there is no mpiexec")
+    (tmp_path / "it.py").write_text(MPI)
+    subprocess.run(
+        [mpiexec, "-n", "3", sys.executable, "-m", "mpi4py.futures", "it.py"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+        check=True,
+        timeout=300,
+    )
+    assert_equal_files(alone[0], tmp_path / "run.h5")
 
 
 # --- what goes wrong ------------------------------------------------------------------

@@ -7,11 +7,16 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from common.side_studies import Backwards
+from common.small_scenarios import SMALL
 from lazynuma.engine.output.reader import RunFile, RunState
+from lazynuma.engine.run import run_study
 from lazynuma.engine.running.executors import dask
 from lazynuma.scenarios.cli import commands
 
@@ -19,6 +24,7 @@ SCENARIO = '''
 """Does it run?"""
 
 import os
+import signal
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -42,6 +48,8 @@ def build(parameters):
         simulation.run([Uniform(task=task, region=region, count=1000 * len(name))])
         if name == "fails":
             raise KeyError("x")
+        if name == "dies":
+            os.kill(os.getpid(), signal.SIGKILL)
         if name == "sleeps":
             time.sleep(120)
 
@@ -54,6 +62,7 @@ def build(parameters):
 LINE = SCENARIO.split("\n").index('            raise KeyError("x")') + 1
 RUN = [sys.executable, "-c", "from lazynuma.scenarios.cli import console; console()"]
 SCRIPT = Path(__file__).parents[1] / "linux" / "cases" / "basic-thp-fault.mm"
+GOLDEN = Path(__file__).with_name("golden")
 LACKEY = Path(__file__).parents[1] / "data" / "lackey.txt.gz"
 
 
@@ -123,6 +132,19 @@ def test_jobs_change_no_result(folder, capsys):
     assert set(pids[:2]) == {os.getpid()} and os.getpid() not in pids[2:]
 
 
+@pytest.mark.parametrize("name", ["penalties", "swap_space", "teardown"])
+def test_variants_know_nothing_of_each_other(name):
+    module, parameters = SMALL[name]
+    make = partial(module.build, module.Parameters(**parameters))
+    study = make()
+    rows = run_study(study, jobs=Backwards(len(study.variants)), make=make)
+    want = json.loads((GOLDEN / f"{name}.json").read_text())
+    assert [row.pop(study.dimension) for row in rows] == list(want)
+    for row, values in zip(rows, want.values(), strict=True):
+        row.pop("wall_s")
+        assert {k: np.nan_to_num(v, nan=-1).tolist() for k, v in row.items()} == values
+
+
 def test_a_trace_is_replayed_side_by_side(folder, capsys):
     replay = "replay", str(LACKEY), "--set", "mechanisms=balancing,none"
     alone = json_of(capsys, *replay)
@@ -173,6 +195,25 @@ def test_a_signal_ends_all_processes(folder, signum, status, group):
     assert_gone(pids)
     with RunFile("run.h5") as file:
         assert file.state == RunState.STOPPED
+
+
+def test_a_signal_that_is_not_for_workers_does_not_reach_them(folder):
+    running = start("-o", "run.h5")
+    (pid,) = {pid for pid, name in begun(2) if name == "sleeps"}
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name == "SigBlk":
+            blocked = int(value, 16)
+    parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        assert blocked >> signum - 1 & 1
+        os.kill(pid, signum)
+        os.kill(int(parent), signum)  # what it was forked from
+    time.sleep(0.5)
+    assert lives(pid) and lives(parent) and running.poll() is None
+    running.kill()
+    running.communicate(timeout=60)
+    assert_gone([(pid, ""), (parent, "")])
 
 
 def test_processes_end_with_the_one_that_started_them(folder):
@@ -239,6 +280,20 @@ def test_dask_runs_the_variants(folder, capsys, cluster):
     assert json_of(
         capsys, "run", "mine.py", "--seeds", "2", "--dask", str(cluster)
     ) == (alone)
+
+
+def test_a_dask_worker_that_dies_costs_its_variant_alone(folder, capsys, cluster):
+    names = "names=a,dies,b"
+    arguments = ["run", "mine.py", "--set", names, "-o", "run.h5"]
+    assert commands.main([*arguments, "--dask", str(cluster)]) == 1
+    said = capsys.readouterr().err
+    assert re.search(r"^lazynuma: 1 of 3 runs ended .*: dies$", said, re.M), said
+    with RunFile("run.h5") as file:
+        assert file.state == RunState.FAILED
+        ended = [time > 0 for time in file.summary["run_time_ns"]]
+        assert ended == [True, False, True]
+    # Dask tries what was killed again; nobody waits for that any more.
+    assert [name for _, name in begun(3)].count("dies") == 1
 
 
 def test_a_scheduler_file_that_is_not_there_is_refused(folder, capsys):

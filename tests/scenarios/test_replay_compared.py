@@ -135,16 +135,16 @@ def test_regions_one_by_one(moved):
         repair_every=PAGES,
         maps=f"{moved.parent}/maps",
     )
-    run_study(asked)
+    found = {row["mechanism"]: row["regions"] for row in run_study(asked)}
     for name, node in (("none", 0), ("hinting", 1)):
-        rows = {row["region"]: row for row in asked.regions[name]}
+        rows = {row["region"]: row for row in found[name]}
         want = {"[heap]": 200, f"anon {ANON << 12:x}": 300, regions.UNMAPPED: 100}
         assert {k: row["pages"] for k, row in rows.items()} == want
         for row in rows.values():
             assert row["accesses"] == 9 * row["pages"] and row["process"] == 7
             assert row["pages_by_node"][node] == row["pages"]
             assert row["pages_without_frame"] == 0
-    rows = asked.regions["none"]
+    rows = found["none"]
     assert {row["local_fraction"] for row in rows} == {1 / 9}
     assert [row["accesses"] for row in rows] == [2700, 1800, 900]
     assert "0: 200" in regions.table(rows) and "11.1 %" in regions.table(rows)
@@ -156,8 +156,8 @@ def test_a_later_mapping_hides_an_earlier_one(moved):
     )
     (moved.parent / "maps").write_text(f"{MAPS}{again}\n")
     asked = study(moved, maps=f"{moved.parent}/maps")
-    run_study(asked)
-    pages = {row["region"]: row["pages"] for row in asked.regions["none"]}
+    (found,) = run_study(asked)
+    pages = {row["region"]: row["pages"] for row in found["regions"]}
     assert (pages["/lib/a b.so"], pages["[heap]"]) == (50, 150)
 
 

@@ -87,10 +87,10 @@ def test_only_variants_that_pay_a_cost_run_again(monkeypatch):
     own = replace(study.variants[0], name="own", costs=lambda costs: costs)
     study = replace(study, variants=(*study.variants, own))
     doubt = Uncertainty(study, print)
-    for flushes in (1, 1000, 1000):
+    for index, flushes in enumerate((1, 1000, 1000)):
         bare = Bare(flushes)
         bare.spent = np.zeros((1, len(Cause)), np.int64)
-        doubt.note(note_of(study, bare, {"run_time_ns": 10**9}))
+        doubt.note(index, note_of(study, bare, {"run_time_ns": 10**9}))
     found = [(str(one.change), one.variant.name) for one in doubt.reruns()]
     assert found == [
         ("tlb_flush_ns x1/2", "eager, tlb_flush_ns x1/2"),
@@ -102,8 +102,8 @@ def test_only_variants_that_pay_a_cost_run_again(monkeypatch):
 
 def test_a_range_names_what_makes_it():
     doubt = Uncertainty(small("none", "eager"), print)
-    for value in (100.0, 200.0):
-        doubt.note(Note(value, frozenset()))
+    for index, value in enumerate((100.0, 200.0)):
+        doubt.note(index, Note(value, frozenset()))
     for factor, value in ((1, 90.0), (2, 500.0)):
         change = Change("tlb_flush_ns", factor, 3 - factor)
         doubt.take(doubt_rerun(change), value)

@@ -5,7 +5,7 @@ import json
 from typing import Any, NoReturn
 
 from ....engine.errors import BadInput
-from ..execute import add_run_options, run_scenario, show, show_output
+from ..execute import add_run_options, begin_jobs, run_scenario, show, show_output
 from ..signals import Stop, interruptible
 
 #: Options that are for recorded traces only.
@@ -70,6 +70,7 @@ def execute(options: argparse.Namespace) -> None:
     if options.file.endswith(".mm"):
         interruptible(_play, options)
         return
+    begin_jobs(options)
     if options.profile:
         raise BadInput(
             "--profile must go with a memory script (.mm), got one for a trace"

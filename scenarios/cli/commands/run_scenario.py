@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from ..execute import add_run_options, run_scenario, show
+from ..execute import add_run_options, begin_jobs, run_scenario, show
 from ..find import find_scenario
 from ..parameters_text import explained
 from ..signals import interruptible
@@ -59,6 +59,7 @@ def execute(options: argparse.Namespace) -> None:
     """Find the scenario, run it and print its table."""
     from ....engine.settings.parameters import parse_settings
 
+    begin_jobs(options)
     module = find_scenario(options.scenario)
     settings = parse_settings(options.set)
     study, rows = interruptible(run_scenario, module, settings, options)
