@@ -75,7 +75,7 @@ def _collect(
 
 
 def _lines(missing: Sequence[tuple[str, str]]) -> list[str]:
-    """Return a line for each run that failed, and one for all that are not there yet."""
+    """Return a line for each run that failed, and one for those not there yet."""
     later = Counter(why for _, why in missing if why in _LATER)
     lines = [f"{name} {why}" for name, why in missing if why not in _LATER]
     return lines + [f"{count} points {why}" for why, count in later.items()]
