@@ -6,7 +6,7 @@ Python call first, such as ``engine.run.run_study``.
 commands   the table of the commands, ``main``, and a file for each command
 find       a scenario by its name or its file
 execute    the options of a run, and the run itself
-apart      work on files that is done in a process of its own, within a time
+apart      work that is done in a process of its own, within a time
 progress   what a run says while it goes on
 signals    Ctrl-C and SIGTERM
 streams    standard input, output and error, if they are closed or know no Unicode
