@@ -230,9 +230,7 @@ def test_a_worker_that_is_killed_is_told_in_one_line(folder):
     os.kill(next(pid for pid, name in pids if name == "sleeps"), signal.SIGKILL)
     said = running.communicate(timeout=120)[1].decode()
     assert running.returncode == 1
-    assert re.fullmatch(r"lazynuma: 1 of 2 runs ended .* killed.*: sleeps\n", said), (
-        said
-    )
+    assert re.fullmatch(r"lazynuma: 1 of 2 runs ended .*killed.*: sleeps\n", said), said
     with RunFile("run.h5") as file:
         assert file.state == RunState.FAILED
         assert [time > 0 for time in file.summary["run_time_ns"]] == [False, True]
