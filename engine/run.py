@@ -90,10 +90,8 @@ def run_study(
     ``Finished`` if a run is to be resumed which is done.
     """
     seeds = _seeds(seed, uncertainty)
-    lasting = output if isinstance(output, Lasting) else None
-    path = output.path if isinstance(output, Lasting) else output
-    force = force or (lasting is not None and lasting.resume)
-    check_output(path, force)
+    force = force or (isinstance(output, Lasting) and output.resume)
+    check_output(output.path if isinstance(output, Lasting) else output, force)
     if not isinstance(jobs, Executor):  # who may have other hosts
         check_memory(study)
     study, doubt = _doubted(with_locks(study), uncertainty)
@@ -102,9 +100,9 @@ def run_study(
         file, checkpoints = SharedFile(), None
         if output is not None:
             attributes = _attributes(study, seeds, threads, costs)
-            attributes |= provenance or {}
-            opened = opened or (lambda close: None)
-            file, checkpoints = _open(study, output, attributes, force, seeds, opened)
+            attributes |= dict(provenance or {})
+            create = partial(_create, study, seeds, force)
+            file, checkpoints = _open(create, study, output, attributes, opened)
         findings = Findings(study, file, seeds, progress or _ignore, checkpoints)
         setup = Setup(seeds[0], threads, costs)
         return Rows(study, _Runner(findings, setup, workers, doubt).run_all())
@@ -172,8 +170,8 @@ class _Runner:
         if lost:
             names = listed([label(findings.variant(unit).name) for unit in lost])
             raise SimulationError(
-                f"{len(lost)} of {len(units)} runs ended with their process, which was"
-                f" killed, perhaps for want of memory: {names}"
+                f"{len(lost)} of {len(units)} runs ended with their process (killed,"
+                f" perhaps for want of memory, or it could not begin): {names}"
             )
 
     def _take_kept(self, units: Sequence[Unit]) -> list[Unit]:
@@ -260,43 +258,36 @@ def _ignore(_variant: Variant, _accesses: int, _now_ns: int) -> None:
 
 
 def _open(
+    create: Callable[..., RunWriter],
     study: Study,
     output: str | os.PathLike | Lasting,
     attributes: dict[str, Any],
-    force: bool,
-    seeds: Sequence[int],
-    opened: Callable[[Callable[[], None]], None],
+    opened: Callable[[Callable[[], None]], None] | None,
 ) -> tuple[SharedFile, Checkpoints | None]:
-    """Create the file of a run, and find its checkpoints if it may be left."""
-    checkpoints = None
-    path = Path(output.path if isinstance(output, Lasting) else output)
+    """Create the file of a run, or go on with it; return its checkpoints as well."""
+    opened, checkpoints = opened or (lambda close: None), None
     if isinstance(output, Lasting):
         checkpoints = Checkpoints(output, identity(study, attributes))
-        attributes |= checkpoints.attributes
-    opened(partial(abandon, path.absolute()))
-    file = SharedFile(_create(study, path, attributes, force, seeds, checkpoints))
+        attributes = attributes | checkpoints.attributes
+        output = output.path
+    opened(partial(abandon, Path(output).absolute()))
+    file = SharedFile(create(Path(output), attributes, checkpoints))
     opened(partial(file.close, RunState.STOPPED))
-    _begin(checkpoints, file)
+    if checkpoints is not None:
+        try:
+            checkpoints.begin(file.sync)
+        except BaseException:
+            file.close(RunState.FAILED)
+            raise
     return file, checkpoints
-
-
-def _begin(checkpoints: Checkpoints | None, file: SharedFile) -> None:
-    """Let the checkpoints of a file begin, now that it is there."""
-    if checkpoints is None:
-        return
-    try:
-        checkpoints.begin(file.sync)
-    except BaseException:
-        file.close(RunState.FAILED)
-        raise
 
 
 def _create(
     study: Study,
-    path: Path,
-    attributes: dict,
-    force: bool,
     seeds: Sequence[int],
+    force: bool,
+    path: Path,
+    attributes: dict[str, Any],
     checkpoints: Checkpoints | None,
 ) -> RunWriter:
     fill = partial(checkpoints.fill, study, seeds[0]) if checkpoints else None

@@ -32,7 +32,9 @@ EXCEPTION = re.compile(
     r"[A-Z][a-z]\w*(Error|Exception|Interrupt|Warning)\b|Traceback|\w+\.pyx|"
     r"codec can't|object (has no|is not|of type)|(at|=) 0x[0-9a-f]{9}|errno|positional"
 )
-_PROGRESS = re.compile(r"simulated \d|compiling kernels|waiting for another process")
+_PROGRESS = re.compile(
+    r"simulated \d|saved to|compiling kernels|waiting for another process"
+)
 _OWN = re.compile(r"\(mine\.py, line \d+\)$")
 
 
@@ -143,6 +145,19 @@ node distances:
 node   0   1
   0:  10  21
   1:  21  10
+"""
+RUN_FILE = """\
+scenario = "mechanisms"
+version = "0.1.0"
+seed = 3
+threads = 1
+output = "x.h5"
+
+[set]
+memory = "64MiB"
+mechanisms = ["none", "eager"]
+"thp.enabled" = "always"
+"cost.tlb_flush_ns" = 500
 """
 COSTS = """\
 # measured
@@ -306,6 +321,12 @@ def costs(random: Random, box: "Box") -> list[str]:
     return ["run", "mechanisms", "--set", "memory=64MiB", "--costs", "x.toml"]
 
 
+def run_file(random: Random, box: "Box") -> list[str]:
+    """A run in a file, and perhaps a copy of what it came to."""
+    Path("x.toml").write_bytes(text_or_bytes(random, RUN_FILE.encode()))
+    return ["run", "x.toml", *random.choice(((), ("--save-config", "y.toml")))]
+
+
 def numactl(random: Random, box: "Box") -> list[str]:
     """The text of numactl --hardware."""
     Path("x.txt").write_bytes(text_or_bytes(random, NUMACTL.encode()))
@@ -335,7 +356,7 @@ def scenario(random: Random, box: "Box") -> list[str]:
 
 KINDS: tuple[Callable[[Random, "Box"], list[str]], ...] = (
     *(mm, mm, trace, trace, hdf5, hdf5, foreign),
-    *(settings, command, costs, numactl, scenario, scenario),
+    *(settings, command, costs, run_file, numactl, scenario, scenario),
 )
 
 

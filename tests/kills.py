@@ -98,9 +98,9 @@ class _Marked(runner.RunWriter):
         super().__init__(*arguments, **options)
         os.write(self.pipe, b"w")
 
-    def close(self, state) -> None:
+    def close(self, *how) -> None:
         os.write(self.pipe, b"e")
-        super().close(state)
+        super().close(*how)
         os.write(self.pipe, b"x")
 
 

@@ -22,6 +22,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from multiprocessing import forkserver
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
@@ -81,6 +82,7 @@ def _start(arguments: Sequence[str], prepare: Callable[[], None]) -> int:
         said = os.open("said", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
         os.dup2(said, 1)
         os.dup2(said, 2)
+        forkserver._forkserver.__init__()  # that of our parent is no child of ours
         prepare()
         sys.argv = ["lazynuma", *arguments]
         cli.console()

@@ -80,7 +80,7 @@ from dataclasses import dataclass
 
 from lazynuma.engine import SUMMARY, Settings, Study, Uniform, Variant, preset
 
-LONG_S, SHORT_S = 6.0, 0.1
+LONG_S, SHORT_S = 3.0, 0.1
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ from .lock import Lock, forget, is_ours
 
 _CREATING, _REPLACED, RECOVERING = ".creating", ".replaced", ".recovering"
 ORDERING = ".ordering"
+#: What a file system answers that is shared and refuses locks, to us or to HDF5.
+_NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP)
 #: What a file system without hard links answers.
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
@@ -65,6 +67,11 @@ def unwritable(path: Path, error: Exception) -> BadInput:
     """Return the refusal of a path that cannot be written."""
     number = getattr(error, "errno", None)
     reason = os.strerror(number) if number else str(error).partition("(")[0].strip()
+    if number in _NO_LOCKS:
+        return BadInput(
+            f"output must lie where files can be locked, got {path}: {reason} (write to"
+            " a local disk, and move the file when it is done)"
+        )
     return BadInput(f"output must be writable, got {path}: {reason}")
 
 

@@ -24,13 +24,14 @@ class SnapshotTable(Table):
 
     def __init__(self, group: h5py.Group, names: Sequence[str]) -> None:
         super().__init__(group, names, "snapshot", "index of the snapshot", SNAPSHOTS)
-        self._block = bare_dimension(
-            group, "block", shape=(0,), maxshape=(None,), chunks=(_BLOCKS,)
-        )
+        shape = {"shape": (0,), "maxshape": (None,), "chunks": (_BLOCKS,)}
+        self._block = bare_dimension(group, "block", **shape)
         self._blocks = [self._block_variable(one) for one in BLOCK_VARIABLES]
 
     def _block_variable(self, variable: Variable) -> h5py.Dataset:
         """Create a variable of blocks: a row a snapshot, both dimensions grow."""
+        if variable.name in self.group:
+            return self.group[variable.name]
         dataset = self.group.create_dataset(
             variable.name,
             (0, 0),

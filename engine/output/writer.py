@@ -6,6 +6,7 @@ values.  ``docs/format.md`` is the schema; ``reader.py`` reads it.
 """
 
 import errno
+import io
 import os
 import resource
 import time
@@ -31,6 +32,7 @@ from .growing import (
     fixed_variable,
     missing_value,
     name_scale,
+    put_block,
 )
 from .in_order import put_in_order
 from .node_axis import NodeAxis
@@ -59,6 +61,8 @@ _VERDICT = h5py.string_dtype("utf-8", VERDICT_BYTES)
 
 # The oldest format with SWMR: HDF5 1.10 and what was built on it since can read it.
 _LIBVER = ("v110", "v110")
+#: The last blank file, by what it was made of.
+_blanks: dict[str, bytes] = {}
 #: What h5py raises when HDF5 fails.
 _HDF5 = (OSError, RuntimeError, KeyError, ValueError)
 
@@ -106,18 +110,16 @@ class RunWriter:
         self._axis = NodeAxis(nodes, len(variants))
         self._shape = tuple(map(len, values.values()))
         self._begin = self._flushed = self._checked = time.monotonic()
-        self._broken = self._closed = False
+        self._broken = self._closed = self._unflushed = False
+        self._fixed: dict[str, tuple[h5py.h5d.DatasetID, np.dtype]] = {}
         self._lock = claim(self.path, force)
         try:
             with ExitStack() as undo:
-                self._open(undo)
+                replicas = seeds if len(seeds) > 1 else ()
+                form = values, columns, records, replicas
+                self._open(undo, self._blank(*form))
                 _describe(self._file, title, attributes)
-                _create_summary(self._file, values, columns)
-                if len(seeds) > 1:
-                    _create_replicas(self._file, values, columns, seeds)
-                _create_runtime(self._file, values)
-                self._create_tables(records)
-                _create_run(self._file)
+                self._create(self._file, *form)
                 self._write_progress()
                 self._reserve()
                 if fill is not None:
@@ -132,12 +134,45 @@ class RunWriter:
         except (OSError, RuntimeError) as error:
             raise unwritable(self.path, error) from error
 
-    def _open(self, undo: ExitStack) -> None:
+    def _blank(self, values: Mapping, columns: Sequence[Column], *more: Any) -> bytes:
+        """Return a file with all that is created, and nothing said of the run.
+
+        The last one is kept: in a sweep, one is like the other, and creating two
+        hundred variables takes longer than a small run.
+        """
+        kinds = [(c.name, c.unit, c.long_name, c.dtype, c.by_reason) for c in columns]
+        key = repr((values, kinds, more, self._names, self._axis.numbers.tolist()))
+        if key not in _blanks:
+            place = io.BytesIO()
+            with h5py.File(place, "w", libver=_LIBVER, track_order=True) as file:
+                self._create(file, values, columns, *more)
+            _blanks.clear()
+            _blanks[key] = place.getvalue()
+        return _blanks[key]
+
+    def _create(
+        self,
+        file: h5py.File,
+        values: Mapping[str, Sequence[str]],
+        columns: Sequence[Column],
+        records: Sequence[Records],
+        seeds: Sequence[int],
+    ) -> None:
+        """Create all groups and variables, or find them."""
+        _create_summary(file, values, columns)
+        if seeds:
+            _create_replicas(file, values, columns, seeds)
+        _create_runtime(file, values)
+        self._create_tables(file, records)
+        _create_run(file)
+
+    def _open(self, undo: ExitStack, blank: bytes) -> None:
         """Create the file beside its place; ``undo`` is what leaves nothing of it."""
         undo.callback(self._lock.release)
         new = create(self.path)
         undo.callback(new.unlink, missing_ok=True)
-        self._file = h5py.File(new, "w", libver=_LIBVER, track_order=True)
+        new.write_bytes(blank)
+        self._file = h5py.File(new, "r+", libver=_LIBVER)
         undo.callback(_close_quietly, self._file)
         _keep_in_memory(self._file)
         self._space = Space(new)
@@ -151,8 +186,8 @@ class RunWriter:
         fill(self)
         self.flush()
 
-    def _create_tables(self, records: Sequence[Records]) -> None:
-        file, names, axis = self._file, self._names, self._axis
+    def _create_tables(self, file: h5py.File, records: Sequence[Records]) -> None:
+        names, axis = self._names, self._axis
         self._epochs = EpochTable(_group(file, "epochs"), names, axis)
         self._processes = ProcessTable(_group(file, "processes"), names, axis)
         self._events = EventTable(_group(file, "events"), names)
@@ -326,7 +361,7 @@ class RunWriter:
             self._write_progress()
             self._file.flush()
             self._space.note(self._file.id.get_filesize())
-        self._flushed = time.monotonic()
+        self._flushed, self._unflushed = time.monotonic(), False
 
     def sync(self) -> None:
         """Write the waiting rows, and wait until the disk has all of the file."""
@@ -336,11 +371,14 @@ class RunWriter:
     def check(self) -> None:
         """Look now and then: raise OSError if the file is not there, or not as it was.
 
-        Rows are checked as they are written; this is for long times without rows.
+        Rows are checked as they are written; this is for long times without rows, in
+        which summaries that wait are written, too.
         """
         if time.monotonic() - self._checked >= INTERVAL_S:
             with self._disk():
                 self._checked = time.monotonic()
+            if self._unflushed:
+                self.flush()
 
     def close(self, state: RunState, in_order: bool = False) -> None:
         """Write what waits and ``state``, and close; a second time does nothing.
@@ -394,8 +432,20 @@ class RunWriter:
         place = (*map(int, np.unravel_index(variant, self._shape)), *at)
         with self._disk():
             for name, value in values.items():
-                self._file[group][name][place] = value
-        self.flush()
+                dataset, dtype = self._fixed_one(f"{group}/{name}")
+                block = np.asarray(value, dtype)
+                put_block(
+                    dataset, place, block.reshape(*[1] * len(place), *block.shape)
+                )
+        self._unflushed = True
+        self._flush_if_due()
+
+    def _fixed_one(self, name: str) -> tuple[h5py.h5d.DatasetID, np.dtype]:
+        """Return a dataset that does not grow, and its dtype: looking it up is slow."""
+        if name not in self._fixed:
+            dataset = self._file[name]
+            self._fixed[name] = dataset.id, dataset.dtype
+        return self._fixed[name]
 
     def _make_room(self, table: Table) -> None:
         """Make sure that ``table`` has room for one more row."""
@@ -470,7 +520,7 @@ def _close_quietly(file: h5py.File) -> None:
 
 
 def _group(file: h5py.File, name: str) -> h5py.Group:
-    return file.create_group(name, track_order=True)
+    return file[name] if name in file else file.create_group(name, track_order=True)
 
 
 def _describe(file: h5py.File, title: str, attributes: Mapping[str, Any]) -> None:

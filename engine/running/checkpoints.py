@@ -21,8 +21,9 @@ import numpy as np
 from ...kernels.jit.cache_dir import SOURCES, key_of
 from ..checkpoint.keeper import Keeper
 from ..errors import BadInput
+from ..output.in_order import put_in_order
 from ..output.kept_rows import copy_rows
-from ..output.lock import is_locked
+from ..output.lock import Lock, is_locked
 from ..output.place import keep
 from ..output.reader import RunFile, RunState
 from ..output.writer import RunWriter
@@ -114,6 +115,7 @@ class Checkpoints:
         self._sync: Callable[[], None] = lambda: None
         self._counts: dict[Unit, dict[str, int]] = {}
         self.resumes = False
+        self._found: str | None = None
         self.attributes: dict[str, Any] = {}
         if lasting.resume:
             self._find()
@@ -125,6 +127,9 @@ class Checkpoints:
         """Look whether there is a run to go on with."""
         try:
             self.resumes = self._goes_on()
+        except Finished:
+            self._tidy()
+            raise
         except BadInput:
             if not self.lasting.replace:
                 raise
@@ -141,12 +146,24 @@ class Checkpoints:
         with RunFile(self.path, alive=is_locked(self.path)) as file:
             return self._goes_on_with(file, about)
 
+    def _tidy(self) -> None:
+        """Do what a run did not come to that was killed when all else was done."""
+        if not self.folder.exists():
+            return
+        with suppress(BadInput, OSError):  # it is about to do so itself, or may not be
+            lock = Lock(self.path)
+            try:
+                put_in_order(self.path)
+                self.end()
+            finally:
+                lock.release()
+
     def _goes_on_with(self, file: RunFile, about: dict[str, Any] | None) -> bool:
         attributes, state = file.attributes, file.state
         if state == RunState.DONE:
             self._check_same(_identity_of(attributes), of_program=False)
             raise Finished
-        found = attributes.get(RUN_ID)
+        self._found = found = attributes.get(RUN_ID)
         if about is None or about.get("run") != found:
             if _is_empty(file):
                 return False  # it was killed before it had anything to lose
@@ -180,14 +197,23 @@ class Checkpoints:
     def fill(self, study: Study, seed: int, new: RunWriter) -> None:
         """Copy into a new file the rows that are known; ``seed`` is the first one."""
         if not self.resumes:
+            self._check_still(self._found)
             return
+        self._check_still(self._id)
         _wait_for_others(self.folder)
         units = [Unit(i, seed, keeps=True) for i in range(len(study.variants))]
         kept = [self.keeper(unit).rows for unit in units]
         with RunFile(self.path, alive=False) as old:
-            if old.attributes.get(RUN_ID) != self._id or old.state == RunState.DONE:
-                raise BadInput(f"file must not be in use, got {self.path}")
             copy_rows(old, new, kept)
+
+    def _check_still(self, found: str | None) -> None:
+        """Raise BadInput if another run took the file before we had its lock."""
+        if not self.lasting.resume or self.lasting.replace or not self.path.exists():
+            return
+        with RunFile(self.path, alive=False) as file:
+            same = file.attributes.get(RUN_ID) == found
+            if not same or file.state == RunState.DONE:
+                raise BadInput(f"file must not be in use, got {self.path}")
 
     def begin(self, sync: Callable[[], None]) -> None:
         """Begin, now that the file is there: ``sync`` writes all its rows to disk."""

@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
-from multiprocessing.context import SpawnContext
+from multiprocessing import resource_tracker
+from multiprocessing.context import ForkServerContext
+from multiprocessing.forkserver import ensure_running
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ from ..errors import BadInput
 
 #: How long a scheduler may take to answer.
 _ANSWER_S = 25
+#: What processes need, and load once.
+_LOADED = f"{__package__}.in_worker"
 #: Signals that end or move on a run: the process that started the others takes them.
 _PARENTS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
@@ -26,26 +30,31 @@ _PARENTS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 class Processes(Executor):
     """Processes of this host, a pool for each, so that one which dies is alone.
 
-    They end with the process that started them, and leave signals to it.
+    They end with the process that started them, and leave signals to it.  They are
+    forked from a process that has loaded what all need and has no threads of its own:
+    a hundred of them import Numba once.
     """
 
     def __init__(self) -> None:
         self._idle: list[ProcessPoolExecutor] = []
         self._all: list[ProcessPoolExecutor] = []
-        self._context = _Spawned()
+        self._context = _Forked()
+        load_ahead()
 
     def submit(self, work: Callable, /, *arguments: Any, **named: Any) -> Future:
         """Run ``work`` in a process that is idle, or in a new one."""
         pool = self._idle.pop() if self._idle else self._new()
-        with _held_back():
-            future = pool.submit(work, *arguments, **named)
+        future = pool.submit(work, *arguments, **named)
         future.add_done_callback(lambda done: self._back(pool, done))
         return future
 
     def _new(self) -> ProcessPoolExecutor:
         self._all.append(
             ProcessPoolExecutor(
-                1, mp_context=self._context, initializer=_end_with_parent
+                1,
+                mp_context=self._context,
+                initializer=_begin,
+                initargs=(dict(os.environ),),
             )
         )
         return self._all[-1]
@@ -61,7 +70,8 @@ class Processes(Executor):
     def send(self, signum: signal.Signals) -> None:
         """Send a signal to all processes."""
         for process in self._context.started:
-            with suppress(OSError, ValueError):
+            # It has ended, or not begun.
+            with suppress(OSError, ValueError, AttributeError):
                 if process.is_alive():
                     os.kill(process.pid, signum)
 
@@ -71,8 +81,8 @@ class Processes(Executor):
             pool.shutdown(wait, cancel_futures=cancel_futures)
 
 
-class _Spawned(SpawnContext):
-    """Starts Python anew for each process, and remembers the processes."""
+class _Forked(ForkServerContext):
+    """Forks each process from one that has no threads, and remembers the processes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -84,18 +94,26 @@ class _Spawned(SpawnContext):
         return self.started[-1]
 
 
-@contextmanager
-def _held_back() -> Iterator[None]:
-    """Start processes that never take ``_PARENTS``: they inherit the mask."""
+def load_ahead() -> None:
+    """Begin to load what processes need, if that has not begun; this takes no time.
+
+    The process that does it never takes ``_PARENTS``, which may come to the whole
+    group: without it the others would count as dead.
+    """
+    multiprocessing.set_forkserver_preload([_LOADED])
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _PARENTS)
     try:
-        yield
+        resource_tracker.ensure_running()  # which lets some through in the end
+        signal.pthread_sigmask(signal.SIG_BLOCK, _PARENTS)
+        ensure_running()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _end_with_parent() -> None:
-    """End this process when the one that started it has ended, however it did."""
+def _begin(environment: dict[str, str]) -> None:
+    """Begin a process: it ends when the one that started it has, however it did."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _PARENTS)
+    os.environ.update(environment)  # that of the process it was forked from is older
     parent = multiprocessing.parent_process()
     assert parent is not None  # this is the child
 

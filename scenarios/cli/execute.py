@@ -213,6 +213,14 @@ def _say_how(options: argparse.Namespace) -> None:
     )
 
 
+def begin_jobs(options: argparse.Namespace) -> None:
+    """Let processes load what they need while this one does, if there are to be any."""
+    if options.jobs > 1:
+        from ...engine.running.executors import load_ahead
+
+        load_ahead()
+
+
 def _executor(
     options: argparse.Namespace,
 ) -> "AbstractContextManager[Executor | None]":

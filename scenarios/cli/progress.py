@@ -111,12 +111,14 @@ class Progress:
             self._begin(variant)
         run = self.running.pop(variant.name)
         took = time.monotonic() - run.begin
-        self.ended_served += run.expected
+        self.ended_served += run.expected if self.total else run.served
         self.ended_s += took
         detail(f"{label(variant.name)}: {took:.2f} s")
         self.bar.n = self._served()
         if self.running:
             self.bar.set_description(self._name())
+        elif self.begun == self.runs:
+            self.bar.set_postfix_str("", refresh=False)  # nothing is left
 
     def extend(self, variants: "Sequence[Variant]") -> None:
         """Expect more variants, after those of the study."""

@@ -140,6 +140,11 @@ class Story:
         """Return the verdict of the file, or how far the run has come."""
         return self.found.get("verdict") or self._unfinished()
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no variant has come to the end of an epoch."""
+        return not self.longest and not any(row["ended"] for row in self.rows)
+
     def _unfinished(self) -> str:
         ended = [i for i in self.order if self.rows[i]["ended"]]
         if len(ended) == len(self.rows):

@@ -14,7 +14,8 @@ import numpy as np
 from ...engine.errors import BadInput
 from ...engine.output.data_tree import open_run
 from ...engine.output.provenance import flat
-from .folder import swept
+from .folder import Folder, swept
+from .points import Point
 
 
 class Cell(NamedTuple):
@@ -62,17 +63,20 @@ def _of_folder(path: Path) -> Cells:
     sweep = folder.sweep
     cells = []
     for point in sweep.points:
-        state, varied = (
-            folder.state(point),
-            {k: point.settings[k] for k in sweep.varied},
-        )
-        why = (
-            folder.note(point, "failed").get("message", "") if state == "failed" else ""
-        )
-        missing = "" if state == "done" else ": ".join(filter(None, (state, why)))
+        varied = {key: point.settings[key] for key in sweep.varied}
         file, name = folder.file(point), f"point {point.number}"
-        cells.append(Cell(name, point.seed, varied, file, missing))
+        cells.append(Cell(name, point.seed, varied, file, _missing(folder, point)))
     return Cells(tuple(cells), sweep.varied, sweep.zipped)
+
+
+def _missing(folder: Folder, point: Point) -> str:
+    """Return why a point has no file, empty if it has one."""
+    state = folder.state(point)
+    if state == "failed":
+        return (
+            f"failed: {folder.note(point, 'failed').get('message', 'no reason noted')}"
+        )
+    return "" if state == "done" else state
 
 
 def _of_files(paths: Sequence[str], reading: Reading) -> Cells:

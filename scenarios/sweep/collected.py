@@ -35,8 +35,8 @@ class _Axes(NamedTuple):
 
 def collected(
     cells: Cells, epochs: Sequence[str] | None, reading: Reading
-) -> tuple["xarray.Dataset", list[str]]:
-    """Return the dataset of all runs, and a line for each that is not in it.
+) -> tuple["xarray.Dataset", list[tuple[str, str]]]:
+    """Return the dataset of all runs, and (name, why) of each that is not in it.
 
     epochs  names of variables of ``/epochs``, none for all of them; None: without them
 
@@ -48,7 +48,7 @@ def collected(
     for cell, place in zip(cells.cells, axes.places, strict=True):
         tree, why = _opened(cell, epochs is not None, reading)
         if tree is None:
-            missing.append(f"{cell.name} {why}")
+            missing.append((cell.name, why))
             continue
         first = first or (cell.name, tree.attrs)
         _check_scenario(first, cell.name, tree.attrs)

@@ -190,7 +190,7 @@ def test_mpi_runs_the_variants(alone, tmp_path):
 
 def test_a_worker_that_dies_costs_its_variant_alone(tmp_path):
     path = tmp_path / "run.h5"
-    with pytest.raises(SimulationError, match="1 of 3 runs .* killed.*: dies$"):
+    with pytest.raises(SimulationError, match="1 of 3 runs .*killed.*: dies$"):
         run("a", "dies", "c", output=path, jobs=2)
     with RunFile(path) as file:
         assert file.state == RunState.FAILED

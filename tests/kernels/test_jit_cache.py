@@ -61,6 +61,22 @@ def test_a_kernel_is_compiled_once(tmp_path):
     assert run(tmp_path) == [result.replace(" 1", " 0")]
 
 
+def test_kinds_of_cpu_share_a_place(tmp_path, monkeypatch):
+    """Nodes of several kinds compile at once, each once, and none loads another's."""
+    kinds = ["generic", "x86-64-v2", "generic", "x86-64-v2"]
+    begun = []
+    for kind in kinds:
+        monkeypatch.setenv("NUMBA_CPU_NAME", kind)
+        monkeypatch.setenv("NUMBA_CPU_FEATURES", "")
+        begun.append(start(tmp_path))
+    ended = [process.communicate(timeout=300)[0].splitlines()[-1] for process in begun]
+    result = ended[0].split()[0]
+    assert sorted(ended) == [f"{result} 0"] * 2 + [f"{result} 1"] * 2
+    for kind in kinds[:2]:
+        monkeypatch.setenv("NUMBA_CPU_NAME", kind)
+        assert run(tmp_path) == [f"{result} 0"]
+
+
 def test_others_can_write_no_file_of_it(tmp_path):
     place = tmp_path / "new" / "place"
     run(place, umask=0)

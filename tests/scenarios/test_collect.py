@@ -211,6 +211,25 @@ def test_a_damaged_point_is_missing(points, tmp_path, capsys):
     assert np.isnan(data.run_time_ns.sel(touches=2, cost_tlb_flush_ns=0, seed=2)).all()
 
 
+def test_points_that_are_not_there_yet_are_counted(points, tmp_path, capsys):
+    copy = shutil.copytree(points, tmp_path / "copy")
+    for number in (0, 1, 2):
+        (copy / ".sweep" / f"{number:04}.done").unlink()
+    data = collect(capsys, copy, "-o", tmp_path / "all.nc")
+    err = capsys.readouterr().err
+    assert "missing: 3 points waiting" in err and err.count("missing:") == 3
+    assert np.isnan(data.run_time_ns.sel(touches=2, cost_tlb_flush_ns=0)).all()
+
+
+def test_a_folder_that_does_not_list_its_points_is_told_how(points, tmp_path, capsys):
+    copy = shutil.copytree(points, tmp_path / "copy")
+    (copy / ".sweep" / "points.json").unlink()
+    assert "--status writes it" in refusal(capsys, copy, "-o", tmp_path / "all.nc")
+    toml = str(points.parent / "out.toml")
+    assert commands.main(["sweep", toml, "-o", str(copy), "--status"]) == 0
+    collect(capsys, copy, "-o", tmp_path / "all.nc")
+
+
 def test_files_of_two_scenarios_are_refused(points, tmp_path, capsys):
     other = tmp_path / "other.h5"
     shutil.copy(points / "point-0000.h5", other)

@@ -197,6 +197,25 @@ def test_a_signal_ends_all_processes(folder, signum, status, group):
         assert file.state == RunState.STOPPED
 
 
+def test_a_signal_that_is_not_for_workers_does_not_reach_them(folder):
+    running = start("-o", "run.h5")
+    (pid,) = {pid for pid, name in begun(2) if name == "sleeps"}
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name == "SigBlk":
+            blocked = int(value, 16)
+    parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        assert blocked >> signum - 1 & 1
+        os.kill(pid, signum)
+        os.kill(int(parent), signum)  # what it was forked from
+    time.sleep(0.5)
+    assert lives(pid) and lives(parent) and running.poll() is None
+    running.kill()
+    running.communicate(timeout=60)
+    assert_gone([(pid, ""), (parent, "")])
+
+
 def test_processes_end_with_the_one_that_started_them(folder):
     running = start()
     pids = begun(2)
@@ -211,9 +230,8 @@ def test_a_worker_that_is_killed_is_told_in_one_line(folder):
     os.kill(next(pid for pid, name in pids if name == "sleeps"), signal.SIGKILL)
     said = running.communicate(timeout=120)[1].decode()
     assert running.returncode == 1
-    assert re.fullmatch(r"lazynuma: 1 of 2 runs ended .* killed.*: sleeps\n", said), (
-        said
-    )
+    last = said.splitlines()[-1]  # on a slow machine there is progress before
+    assert re.fullmatch(r"lazynuma: 1 of 2 runs ended .*killed.*: sleeps", last), said
     with RunFile("run.h5") as file:
         assert file.state == RunState.FAILED
         assert [time > 0 for time in file.summary["run_time_ns"]] == [False, True]

@@ -1,6 +1,7 @@
 """Runs that are left go on later, and end as if they had never been left."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -80,6 +81,16 @@ def left_in_the_middle(sessions: int = 1) -> Path:
     return Path("out.h5")
 
 
+def left_in_the_second_variant() -> list[str]:
+    """Leave a run of which a variant has ended; return how it is started."""
+    Path("mine.py").write_text(MINE)
+    Path("ask").touch()
+    start = ["run", "mine.py"]
+    assert run("--checkpoint-every", "1h", start=start) == 75
+    Path("ask").unlink()
+    return start
+
+
 def check_equal(whole: Path, path: str = "out.h5") -> None:
     assert not compare_files(whole, Path(path), IGNORED)[1]
     assert [one.name for one in Path().iterdir() if one.name.startswith(path)] == [path]
@@ -96,19 +107,18 @@ def refused(capsys, status: int = 2) -> str:
 
 
 def test_each_session_goes_on_a_little_and_the_end_is_the_same(whole, capsys):
-    sessions = 1
-    while (status := run(*LEAVE)) == 75:
-        sessions += 1
+    for _ in range(6):
+        assert run(*LEAVE) == 75
         with h5py.File("out.h5") as file:
             assert file["run/state"][()] == 2  # stopped, and readable
-    assert status == 0 and sessions > 5
+    assert run("--resume") == 0
     check_equal(whole)
     said = capsys.readouterr().err.strip().split("\n")[0]
     line = " ".join(["lazynuma", *SMALL, "-o", "out.h5", *LEAVE])
     left = "lazynuma: the run is saved and left (its time is over); it goes on with: "
     assert said == left + line
     with h5py.File("out.h5") as file:
-        assert file.attrs["resumed"] == sessions - 1
+        assert file.attrs["resumed"] == 6
 
 
 def test_end_of_a_slurm_job_is_a_limit(whole, monkeypatch):
@@ -121,16 +131,12 @@ def test_end_of_a_slurm_job_is_a_limit(whole, monkeypatch):
 
 
 def test_sigusr1_leaves_a_run_in_its_second_variant(capsys):
-    Path("mine.py").write_text(MINE)
-    start = ["run", "mine.py"]
-    assert run(start=start, output="whole.h5") == 0
-    Path("ask").touch()
-    assert run("--checkpoint-every", "1h", start=start) == 75
+    start = left_in_the_second_variant()
     assert "(SIGUSR1)" in capsys.readouterr().err
     with h5py.File("out.h5") as file:
         assert (file["runtime/run_s"][:] > 0).tolist() == [True, False]
-    Path("ask").unlink()
     assert run("--resume", start=start) == 0
+    assert run(start=start, output="whole.h5") == 0
     check_equal(Path("whole.h5"))
 
 
@@ -142,7 +148,7 @@ def test_workers_leave_their_variants_and_go_on(whole):
 
 def test_replayed_trace_goes_on():
     trace = Path("lackey.txt")
-    lines = [f" S {0x1000 * (n % 700):x},8" for n in range(20_000)]
+    lines = [f" S {0x1000 * (n % 700):x},8" for n in range(5_000)]
     trace.write_text("\n".join(lines) + "\n")
     start = ["replay", str(trace), "--set", "machine=2s", "--set", "epoch=1ms"]
     assert run(start=start, output="whole.h5") == 0
@@ -156,10 +162,38 @@ def test_replayed_trace_goes_on():
 def test_script_goes_on():
     start = ["replay", str(SCRIPTS / "balance-100.mm")]
     assert run(start=start, output="whole.h5") == 0
-    sessions = 0
-    while (status := run(*LEAVE, start=start)) == 75:
-        sessions += 1
-    assert status == 0 and sessions > 0
+    assert [run(*LEAVE, start=start) for _ in range(2)] == [75, 75]
+    assert run("--resume", start=start) == 0
+    check_equal(Path("whole.h5"))
+
+
+def test_script_for_slurm_of_the_docs(monkeypatch):
+    """Slurm's signal to the script saves the run, and the script asks for another."""
+    page = Path(__file__).parents[2] / "docs" / "runs.md"
+    script = page.read_text().partition("```sh\n#!/bin/bash")[2].partition("```")[0]
+    asks = MINE.replace(
+        "os.kill(os.getpid(), signal.SIGUSR1)",
+        "(os.kill(os.getppid(), signal.SIGUSR1), time.sleep(1))",
+    ).replace("import os,", "import time, os,")
+    Path("mine.py").write_text(asks)
+    assert run(start=["run", "mine.py"], output="whole.h5") == 0
+    job = re.sub(
+        r"lazynuma run \S+ --set \S+ -o m.h5 --jobs 2 (.*)",
+        rf"{sys.executable} -c 'from lazynuma.scenarios.cli import console; console()'"
+        r" run mine.py -o out.h5 \1",
+        script,
+    )
+    Path("job.sh").write_text(job)
+    Path("scontrol").write_text('#!/bin/bash\necho "$@" >> requeued\n')
+    Path("scontrol").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{Path.cwd()}:{os.environ['PATH']}")
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    Path("ask").touch()
+    assert subprocess.run(["bash", "job.sh"]).returncode == 75
+    assert Path("requeued").read_text() == "requeue 7\n"
+    Path("ask").unlink()
+    assert subprocess.run(["bash", "job.sh"]).returncode == 0
+    assert Path("requeued").read_text() == "requeue 7\n"
     check_equal(Path("whole.h5"))
 
 
@@ -263,23 +297,24 @@ def test_damaged_checkpoint_without_one_before_is_refused(capsys):
 
 
 def test_file_without_its_checkpoints_is_refused(capsys):
-    left_in_the_middle()
+    start = left_in_the_second_variant()
     os.rename("out.h5.checkpoint", "away")
     capsys.readouterr()
-    assert run("--resume") == 2
+    assert run("--resume", start=start) == 2
     assert "output must have its checkpoints beside it" in refused(capsys)
     os.rename("away", "out.h5.checkpoint")
     os.rename("out.h5", "away.h5")
-    assert run("--resume") == 2
+    assert run("--resume", start=start) == 2
     assert "output must be there to be resumed" in refused(capsys)
 
 
 def test_checkpoints_of_another_file_are_refused(capsys):
-    left_in_the_middle()
-    assert run(*LEAVE, output="other.h5") == 75
+    start = left_in_the_second_variant()
+    shutil.copy("out.h5", "other.h5")
+    assert run("--force", *LEAVE[:2], start=start) == 75
     shutil.copy("other.h5", "out.h5")
     capsys.readouterr()
-    assert run("--resume") == 2
+    assert run("--resume", start=start) == 2
     assert "those of another run" in refused(capsys)
 
 

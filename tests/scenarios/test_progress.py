@@ -110,6 +110,56 @@ def test_a_run_without_accesses_tells_its_time(clock, capsys):
     assert lines(capsys) == ["lazynuma: idle (1/1): simulated 3.00 s"]
 
 
+class Bar:
+    """A bar that keeps what it is told."""
+
+    disable = False
+    n = start_t = last_print_t = 0
+
+    def __init__(self, **options):
+        self.options, self.description, self.postfix = options, "", ""
+
+    def set_description(self, text):
+        self.description = text
+
+    def set_postfix_str(self, text, refresh):
+        self.postfix = text
+
+    def update(self, accesses):
+        self.n += accesses
+
+    def close(self):
+        pass
+
+
+def test_a_bar_has_the_same(clock):
+    study = studied(none=100, eager=100)
+    progress = Progress(study, lambda: None, make_bar=Bar)
+    first, second = study.variants
+    progress(first, 0, 0)
+    clock.now += 10
+    progress(first, 50, 1)
+    assert progress.bar.description == "none (1/2)"
+    assert progress.bar.postfix == "5.00/s, 30.0 s left"
+    progress.ended(first)
+    assert progress.bar.n == 100  # what was expected of it
+    progress(second, 100, 1)
+    progress.ended(second)
+    assert progress.bar.n == 200 and progress.bar.postfix == ""
+    progress.close()
+
+
+def test_a_bar_without_an_end_counts_and_tells_the_time(clock):
+    study = studied(trace=0)
+    progress = Progress(study, lambda: None, make_bar=Bar)
+    progress(study.variants[0], 70, 2_000_000_000)
+    assert progress.bar.options["total"] is None
+    assert progress.bar.postfix == "simulated 2.00 s"
+    progress.ended(study.variants[0])
+    assert progress.bar.n == 70
+    progress.close()
+
+
 def test_quiet_says_nothing(clock, monkeypatch, capsys):
     monkeypatch.setattr(voice, "level", -1)
     study = studied(none=100)

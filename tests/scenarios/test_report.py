@@ -417,6 +417,14 @@ def test_a_file_that_is_damaged_inside_is_refused_or_drawn(tmp_path, capsys, don
         assert (tmp_path / f"{number}.html").exists() == (status == 0)
 
 
+def test_a_file_of_a_run_that_has_just_begun_is_refused(tmp_path, capsys):
+    path = tmp_path / "new.h5"
+    writer(path).close(RunState.STOPPED)
+    text = refused(capsys, path, "-o", tmp_path / "page.html")
+    assert "must hold an epoch or a variant that has ended" in text
+    assert not (tmp_path / "page.html").exists()
+
+
 def test_nothing_is_replaced_without_force(tmp_path, capsys, done):
     page, into = tmp_path / "page.html", tmp_path / "figures"
     page.write_text("mine")
@@ -494,3 +502,30 @@ def test_a_collected_file_is_drawn_as_a_sweep(whole, folder):
 
 def test_a_collected_file_is_given_alone(whole, done, tmp_path, capsys):
     assert "alone" in refused(capsys, whole, done, "-o", tmp_path / "page.html")
+
+
+# --- the documents --------------------------------------------------------------------
+
+
+def test_pictures_of_documents_are_there_and_small():
+    root = Path(__file__).parents[2]
+    shown_ = []
+    for page_ in (root / "README.md", root / "docs" / "report.md"):
+        names = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", page_.read_text())
+        shown_ += [page_.parent / name for name in names]
+    assert len(shown_) == 9
+    for path in shown_:
+        assert path.read_bytes().count(b"<svg") == 1
+        assert path.stat().st_size < 200_000, path
+    written = {root / "docs" / "verdict.svg", *(root / "docs/figures").glob("*.svg")}
+    assert set(shown_) == written
+
+
+def test_the_page_of_reports_names_every_picture():
+    text = (Path(__file__).parents[2] / "docs" / "report.md").read_text()
+    listed = re.findall(r"^\| `(\w+)` \|", text, re.M)
+    source = "".join(
+        path.read_text() for path in Path(figures.__file__).parent.glob("*.py")
+    )
+    named = re.findall(r'Picture\(\n +"(\w+)"', source)
+    assert sorted(listed) == sorted(named) and len(listed) == 12

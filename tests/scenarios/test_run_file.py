@@ -127,6 +127,17 @@ def test_a_saved_run_gives_the_same_results_from_anywhere(folder, monkeypatch, c
         np.testing.assert_array_equal(first[name], second[name], err_msg=name)
 
 
+def test_options_are_saved_if_they_are_not_the_default(folder):
+    words = "--seeds=3 --jobs=2 --threads=1 --dry-run --save-config=a.toml"
+    assert run("mine.py", *words.split()) == 0
+    found = tomllib.loads(Path("a.toml").read_text())
+    wanted = {"seed": 1, "seeds": 3, "jobs": 2, "threads": 1}
+    assert {key: found[key] for key in found.keys() - {"set", "version"}} == {
+        "scenario": "mine.py",
+        **wanted,
+    }
+
+
 def test_what_was_not_set_is_there_as_a_comment(folder):
     assert run("mine.py", "--set=pages=9", "--save-config=a.toml", "--dry-run") == 0
     lines = Path("a.toml").read_text().splitlines()
@@ -210,6 +221,16 @@ def test_paths_are_those_beside_the_file(folder, monkeypatch):
     with h5py.File("here.h5") as file:  # where one works
         assert '"swap_in_ns": 8' in file.attrs["costs"]
         assert file["epochs/numa_hint_faults"].shape[1] == 1
+
+
+def test_options_of_a_job_may_stand_in_it(folder, capsys):
+    text = 'scenario = "mine.py"\ncheckpoint_every = "10min"\nmax_time = "1h"\n'
+    assert run(written(text)) == 2
+    assert "--checkpoint-every must go with -o FILE.h5" in refused(capsys)
+    assert run(written(text + 'output = "out.h5"\n')) == 0
+    assert Path("out.h5").exists() and capsys.readouterr()
+    assert run(written(text.replace("10min", "soon"))) == 2
+    assert refused(capsys).startswith("run.toml, line 2: ")
 
 
 def test_help_of_a_file_is_that_of_its_scenario(folder, capsys):

@@ -2,11 +2,15 @@
 
 import argparse
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from ..apart import At, apart_each
 from ..say import fail
+
+#: States of points that are not done yet.
+_LATER = ("running", "waiting")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,4 +71,11 @@ def _collect(
     sizes = ", ".join(f"{name} {size}" for name, size in dataset.sizes.items())
     runs = len(cells.cells)
     text = f"{runs - len(missing)} of {runs} runs, {len(dataset.data_vars)} variables"
-    return json.dumps({"missing": missing, "text": f"{text}: {sizes}"})
+    return json.dumps({"missing": _lines(missing), "text": f"{text}: {sizes}"})
+
+
+def _lines(missing: Sequence[tuple[str, str]]) -> list[str]:
+    """Return a line for each run that failed, and one for those not there yet."""
+    later = Counter(why for _, why in missing if why in _LATER)
+    lines = [f"{name} {why}" for name, why in missing if why not in _LATER]
+    return lines + [f"{count} points {why}" for why, count in later.items()]

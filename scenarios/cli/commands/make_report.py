@@ -105,6 +105,12 @@ def _told(
         names = [f"run {number + 1}" for number in range(len(points.at))]
         return [], comparison_of(points, listing(names, points))
     stories = [Story(one) for one in found]
+    for story in stories:
+        if story.is_empty:
+            raise BadInput(
+                "file must hold an epoch or a variant that has ended, got"
+                f" {story.found['file']}, whose run had come to neither"
+            )
     some = points_of(stories)
     if some is None:
         return shown(stories, False), None

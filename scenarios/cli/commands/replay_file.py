@@ -5,7 +5,7 @@ import json
 from typing import Any, NoReturn
 
 from ....engine.errors import BadInput
-from ..execute import add_run_options, run_and_show, show_output
+from ..execute import add_run_options, begin_jobs, run_and_show, show_output
 from ..leaving import check_leaving, lasting, leaving, say_finished
 from ..signals import Stop, interruptible
 
@@ -72,6 +72,7 @@ def execute(options: argparse.Namespace) -> None:
     if options.file.endswith(".mm"):
         _play_script(options)
         return
+    begin_jobs(options)
     if options.profile:
         raise BadInput(
             "--profile must go with a memory script (.mm), got one for a trace"

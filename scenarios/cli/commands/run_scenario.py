@@ -7,7 +7,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ..execute import add_run_options, prepare, run_and_show, threads_of
+from ..execute import (
+    add_run_options,
+    begin_jobs,
+    prepare,
+    run_and_show,
+    threads_of,
+)
 from ..find import find_scenario
 from ..leaving import check_leaving
 from ..parameters_text import explained
@@ -78,6 +84,8 @@ def execute(options: argparse.Namespace) -> None:
     if is_run_file(options.scenario):
         options = with_file(options)
     check_leaving(options)
+    if not options.dry_run:
+        begin_jobs(options)
     module = find_scenario(options.scenario)
     settings = given_settings(options)
     if options.save_config is not None or options.dry_run:

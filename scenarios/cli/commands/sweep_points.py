@@ -123,9 +123,8 @@ def _run(stop: Stop, folder: "Folder", options: argparse.Namespace) -> None:
             if outcome.state == "failed":
                 warn(_failed(outcome.number, outcome.message))
             elif bar.disable and outcome.state in ("done", "saved"):
-                note(
-                    f"point {outcome.number} {outcome.state}, {done} of {len(waiting)}"
-                )
+                said = f"point {outcome.number} {outcome.state}"
+                note(f"{said}, {done} of {len(waiting)}")
     _status(folder)
     _judge(folder)
 

@@ -80,6 +80,9 @@ def _title(story: Story, counts: Mapping[str, Sequence[int]]) -> str:
         return (max(counts[name]) - min(counts[name])) / max(counts[name])
 
     name = max(("thp_split_page", *counts), key=lambda n: n in counts and spread(n))
+    if len(story.rows) == 1:
+        name = max(counts, key=lambda one: counts[one][0])
+        return f"{count(counts[name][0])} {MEANINGS[Vm[name.upper()]][1]}"
     if name not in counts or not spread(name):
         return "The same happened to the huge pages of all"
     row = counts[name]

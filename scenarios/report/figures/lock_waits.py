@@ -9,6 +9,7 @@ from ....engine.study.figures import seconds
 from .. import palette
 from ..sheet import Picture, Sheet
 from ..story import Story, time_axis
+from . import bars
 from .lines import grid, key
 
 if TYPE_CHECKING:
@@ -75,34 +76,15 @@ def _draw(
 ) -> "Figure":
     total = np.sum(list(parts.values()), axis=0)[variants]
     unit = time_axis(float(total.max()))
-    figure, (axes,) = sheet.figure(sheet.lines(1.45 * len(variants) + 4))
-    begin, rows = np.zeros(len(variants)), np.arange(len(variants))
+    figure, (axes,) = sheet.figure(bars.height(sheet, len(variants), 4))
     colours = [*(light for light, _ in palette.VARIANTS), palette.OTHERS[0]]
-    for (name, row), colour in zip(parts.items(), colours, strict=False):
-        wide = row[variants] / unit.length
-        axes.barh(
-            *(rows, wide),
-            left=begin,
-            height=0.72,
-            color=colour if len(parts) > 1 else palette.CAUSES["lock"][0],
-            label=name,
-            edgecolor=palette.PAPER,
-            linewidth=0.4,
-        )
-        begin += wide
-    for at, value in enumerate(total):
-        axes.annotate(
-            seconds(value),
-            xy=(begin[at], at),
-            xytext=(3, 0),
-            textcoords="offset points",
-            va="center",
-        )
-    axes.set_yticks(rows, [story.names[i] for i in variants])
-    axes.tick_params(axis="y", length=0)
-    axes.spines["left"].set_visible(False)
-    axes.invert_yaxis()
-    axes.set_xlim(0, begin.max() * 1.15)
+    bars.stacked(
+        axes,
+        [story.names[i] for i in variants],
+        {name: row[variants] / unit.length for name, row in parts.items()},
+        colours if len(parts) > 1 else [palette.CAUSES["lock"][0]],
+        [seconds(value) for value in total],
+    )
     axes.set_xlabel(f"time in waiting, {unit.unit}")
     grid(axes, "x")
     if len(parts) > 1:

@@ -5,10 +5,16 @@ from typing import TYPE_CHECKING, Any
 
 from ..sheet import Picture, Sheet
 from ..story import Story, few
+from . import bars
 from .lines import grid
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+#: A range that has room for words below it.
+_LONG = 1.6
+_TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 
 
 def picture(story: Story) -> Picture | None:
@@ -74,16 +80,14 @@ def _draw(
         )
         if not sheet.is_paper and high > low:
             _say_changes(axes, at, row, sheet)
-    axes.set_yticks(range(len(ordered)), ordered)
+    bars.name_rows(axes, ordered)
     axes.set_ylim(len(ordered) - 0.4, -0.7)
-    axes.tick_params(axis="y", length=0)
-    axes.spines["left"].set_visible(False)
     lows, highs = ([names[n][k] for n in ordered] for k in ("ratio_low", "ratio_high"))
     if min(lows) > 0 and max(highs) / min(lows) > 3:
         axes.set_xscale("log")
         axes.minorticks_off()
-        ticks = [t for t in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)]
-        ticks = [t for t in ticks if min(lows) / 1.5 <= t <= max(highs) * 1.5]
+        ends = min(lows) / 1.5, max(highs) * 1.5
+        ticks = [t for t in _TICKS if ends[0] <= t <= ends[1]]
         axes.set_xticks(ticks, [f"x{t:g}" for t in ticks])
     axes.set_xlim(min(lows) * 0.8, max(highs) * 1.25)
     axes.set_xlabel("ratio to the best")
@@ -91,24 +95,19 @@ def _draw(
     return figure
 
 
-def _say_changes(axes: Any, at: int, row: Mapping[str, Any], sheet: Sheet) -> None:
-    """Write below each end of a range which change of a cost makes it."""
-    for side, name in (("low", "right"), ("high", "left")):
-        change = row[f"ratio_{side}_by"].replace("_ns ", " ")
+def _say_changes(axes: "Axes", at: int, row: Mapping[str, Any], sheet: Sheet) -> None:
+    """Write at each end of a range which change of a cost makes it.
+
+    Below a long range, beside a short one.
+    """
+    is_long = row["ratio_high"] / row["ratio_low"] > _LONG
+    for side, out in (("low", -1), ("high", 1)):
         axes.annotate(
-            change,
+            row[f"ratio_{side}_by"].replace("_ns ", " "),
             xy=(row[f"ratio_{side}"], at),
-            xytext=(2 if side == "low" else -2, -3),
+            xytext=(-2 * out, -3) if is_long else (4 * out, 0),
             textcoords="offset points",
-            ha="left" if side == "low" else "right",
-            va="top",
-            fontsize=sheet.font * 0.75,
-        ) if row["ratio_high"] / row["ratio_low"] > 1.6 else axes.annotate(
-            change,
-            xy=(row[f"ratio_{side}"], at),
-            xytext=(-4 if side == "low" else 4, 0),
-            textcoords="offset points",
-            ha=name,
-            va="center",
+            ha="right" if is_long == (out > 0) else "left",
+            va="top" if is_long else "center",
             fontsize=sheet.font * 0.75,
         )

@@ -9,6 +9,7 @@ from ....engine.study.figures import count
 from .. import palette
 from ..sheet import Picture, Sheet
 from ..story import Story
+from . import bars
 from .lines import key
 
 if TYPE_CHECKING:
@@ -50,33 +51,16 @@ def _draw(
     variants: Sequence[int],
     reasons: Mapping[str, np.ndarray],
 ) -> "Figure":
-    figure, (axes,) = sheet.figure(sheet.lines(1.45 * len(variants) + 2.2))
-    begin, rows = np.zeros(len(variants)), np.arange(len(variants))
-    colours = [light for light, _ in palette.CAUSES.values()]
-    for (name, row), colour in zip(reasons.items(), colours, strict=False):
-        axes.barh(
-            *(rows, row),
-            left=begin,
-            height=0.72,
-            color=colour,
-            label=name,
-            edgecolor=palette.PAPER,
-            linewidth=0.4,
-        )
-        begin += row
-    for at, total in enumerate(begin):
-        axes.annotate(
-            count(int(total)),
-            xy=(total, at),
-            xytext=(3, 0),
-            textcoords="offset points",
-            va="center",
-        )
-    axes.set_yticks(rows, [story.names[i] for i in variants])
-    axes.tick_params(axis="y", length=0)
+    totals = np.sum(list(reasons.values()), axis=0)
+    figure, (axes,) = sheet.figure(bars.height(sheet, len(variants), 2.2))
+    bars.stacked(
+        axes,
+        [story.names[i] for i in variants],
+        reasons,
+        [light for light, _ in palette.CAUSES.values()],
+        [count(int(total)) for total in totals],
+    )
     axes.set_xticks([])
-    axes.spines[["left", "bottom"]].set_visible(False)
-    axes.invert_yaxis()
-    axes.set_xlim(0, begin.max() * 1.15)
+    axes.spines["bottom"].set_visible(False)
     key(figure, 3 if sheet.is_paper else 6)
     return figure

@@ -8,6 +8,7 @@ import numpy as np
 from ....engine.study.figures import seconds
 from ..sheet import Picture, Sheet
 from ..story import Story, time_axis
+from . import bars
 from .lines import grid
 
 if TYPE_CHECKING:
@@ -61,10 +62,7 @@ def _draw(
             alpha=0.6,
             markeredgewidth=0,
         )
-    axes.set_yticks(range(len(variants)), [story.names[i] for i in variants])
-    axes.tick_params(axis="y", length=0)
-    axes.spines["left"].set_visible(False)
-    axes.invert_yaxis()
+    bars.name_rows(axes, [story.names[i] for i in variants])
     axes.set_xlim(left=0)
     axes.set_xlabel(f"run time, {unit.unit}")
     grid(axes, "x")

@@ -9,6 +9,7 @@ from ....engine.study.columns import TIMES
 from .. import palette
 from ..sheet import Picture, Sheet
 from ..story import Axis, Story, percent, time_axis
+from . import bars
 from .lines import grid, key
 
 if TYPE_CHECKING:
@@ -122,36 +123,15 @@ def _draw(
 ) -> "Figure":
     totals = np.sum(list(parts.values()), axis=0)
     unit: Axis = time_axis(float(totals.max()))
-    legend = -(-len(parts) // (3 if sheet.is_paper else 6))
-    figure, (axes,) = sheet.figure(sheet.lines(1.45 * len(variants) + 2.6 + legend))
-    begin, rows = np.zeros(len(variants)), np.arange(len(variants))
-    for name, row in parts.items():
-        wide = row / unit.length
-        axes.barh(
-            rows,
-            wide,
-            left=begin,
-            height=0.72,
-            color=palette.CAUSES[name][0],
-            label=_word(name),
-            edgecolor=palette.PAPER,
-            linewidth=0.4,
-        )
-        begin += wide
-    for at, variant in enumerate(variants):
-        axes.annotate(
-            story.took(variant),
-            xy=(begin[at], at),
-            xytext=(3, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=sheet.font * 0.94,
-        )
-    axes.set_yticks(rows, [story.names[i] for i in variants])
-    axes.tick_params(axis="y", length=0)
-    axes.spines["left"].set_visible(False)
-    axes.invert_yaxis()
-    axes.set_xlim(0, begin.max() * 1.12)
+    keys = -(-len(parts) // (3 if sheet.is_paper else 6))
+    figure, (axes,) = sheet.figure(bars.height(sheet, len(variants), 2.6 + keys))
+    bars.stacked(
+        axes,
+        [story.names[i] for i in variants],
+        {_word(name): row / unit.length for name, row in parts.items()},
+        [palette.CAUSES[name][0] for name in parts],
+        [story.took(i) for i in variants],
+    )
     axes.set_xlabel(f"simulated time, {unit.unit}")
     grid(axes, "x")
     key(figure, 3 if sheet.is_paper else 6)
