@@ -29,6 +29,7 @@ import numpy as np
 from ..engine.errors import BadInput
 from ..engine.machines.machine import Machine
 from ..engine.settings.numa_balancing import Balancing
+from ..engine.settings.profiles import PROFILES
 from ..engine.settings.settings import Settings
 from ..engine.settings.sizes import format_size
 from ..engine.settings.thp import Thp
@@ -97,16 +98,8 @@ LOADS = {
 }
 #: Fields of Load by variant.
 TIMES = {"stats": "off", "split": "split", "native": "native"}
-#: The part of today's rules that balancenuma had in November 2012.
-RULES = Balancing(
-    mode="normal",
-    filter="last_nid",
-    local_last_cpupid=True,
-    vma_pids=False,
-    groups=False,
-    placement=False,
-    migrate_rate_limit_mbps=1280,
-)
+#: The rules of November 2012.
+RULES = replace(PROFILES["balancenuma-v4"].balancing, mode="normal")
 WHOLE = Thp(enabled="always")
 VARIANTS = {
     "off": (Balancing(), WHOLE),

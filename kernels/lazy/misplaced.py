@@ -6,6 +6,7 @@ entry that maps the pages and in how many these are.
 
 from typing import Final, NamedTuple
 
+from ..balancing.numa_scan_period import note_period
 from ..balancing.should_numa_migrate_memory import (
     MIGRATE,
     note_filter,
@@ -52,6 +53,8 @@ class HintFault(NamedTuple):
     pfn: int
     nid: int
     pages: int
+    #: How many traps it took: 0 if it is served along with another page's fault.
+    traps: int
 
 
 class Decision(NamedTuple):
@@ -185,13 +188,13 @@ def count_numa_migrations(m, s, source, target, pages):
 
 
 @inlined
-def count_hint_faults(m, s, task, page_nid, faults):
-    """Count and charge hint faults on pages of a node."""
+def count_hint_faults(m, s, task, page_nid, faults, traps):
+    """Count hint faults on pages of a node, and charge the traps that they took."""
     cpu_nid = m.task[task, Task.NID]
     m.vm[s, cpu_nid, Vm.NUMA_HINT_FAULTS] += faults
     if page_nid == cpu_nid:
         m.vm[s, cpu_nid, Vm.NUMA_HINT_FAULTS_LOCAL] += faults
-    charge(m, s, task, Cause.HINT_FAULT, faults * m.cost[Cost.HINT_FAULT])
+    charge(m, s, task, Cause.HINT_FAULT, traps * m.cost[Cost.HINT_FAULT])
 
 
 @inlined
@@ -208,7 +211,7 @@ def end_hint_fault(m, s, fault):
     else:
         block = fault.at >> HPAGE_PMD_ORDER
         m.pmd[block] = unmarked(m.pmd[block])
-    count_hint_faults(m, s, fault.task, fault.nid, 1)
+    count_hint_faults(m, s, fault.task, fault.nid, 1, fault.traps)
 
 
 @called
@@ -228,5 +231,6 @@ def serve_hint_fault(m, s, fault, decision):
         task, nid = fault.task, decision.target if moved else fault.nid
         local, failed = fault.nid == m.task[task, Task.NID], misplaced and not moved
         vma_set_access_pid_bit(m, s, fault.v, task)
+        note_period(m, s, task, fault.pages, moved)
         task_numa_fault(m, s, task, last, local, nid, fault.pages, writable, failed)
     return SERVED

@@ -39,10 +39,29 @@ class LazyHintFaults:
                 self.tables[process.id][vpn].protnone = pmd.protnone
         self.split_folio(b)
 
-    def hint_fault(self, task, vma, vpn, pte):
+    def numa_fault(self, task, vma, vpn, pte):
+        """Serve a hint fault on a small page, or on all those of its table."""
+        process, block = task.process, vpn // BLOCK
+        table, pmd = self.tables[process.id], self.pmds[process.id][block]
+        if not pmd.numa:
+            self.hint_fault(task, vma, vpn, pte)
+            return
+        traps = 1
+        for one in range(max(block * BLOCK, vma.start), (block + 1) * BLOCK):
+            pte = table.get(one)
+            if pte is None or pte.kind != "present" or not pte.protnone:
+                continue
+            if self.page_mapcount(pte.payload) != 1:
+                pte.protnone, pte.young = False, True
+                continue
+            self.hint_fault(task, self.vma_of(process, one), one, pte, traps)
+            traps = 0
+        pmd.numa = False
+
+    def hint_fault(self, task, vma, vpn, pte, traps=1):
         compound = self.frames[pte.payload].compound
         if self.balances and not compound:
-            self.balanced_fault(task, vma, vpn, pte, False)
+            self.balanced_fault(task, vma, vpn, pte, False, traps)
             return
         node, c = self.node_of(pte.payload), self.cpu(task)
         target = self.misplaced(task, vma, vpn, pte.payload)
@@ -56,15 +75,15 @@ class LazyHintFaults:
                 self.add(target, Vm.NUMA_PAGES_MIGRATED)
             except NoMemory:
                 self.refused[Refusal.TARGET_FULL] += 1
-        self.count_hint_fault(task, node)
+        self.count_hint_fault(task, node, traps)
         pte.protnone, pte.young = False, True
 
-    def count_hint_fault(self, task, node):
+    def count_hint_fault(self, task, node, traps=1):
         c = self.cpu(task)
         self.add(c, Vm.NUMA_HINT_FAULTS)
         if node == c:
             self.add(c, Vm.NUMA_HINT_FAULTS_LOCAL)
-        self.charge(task, Cause.HINT_FAULT, self.costs.hint_fault_ns)
+        self.charge(task, Cause.HINT_FAULT, traps * self.costs.hint_fault_ns)
 
     def mark_hint(self, entry):
         if entry.protnone:
