@@ -1,7 +1,8 @@
 """The scanner of NUMA balancing (task_tick_numa, task_numa_work; fair.c, 6.12).
 
-``docs/model/balancing.md`` 16 to 18 and 20.  It marks a part of a process's memory, so that
-the next touch faults and tells which task uses it.  Times are in ms unless they say ns.
+``docs/model/balancing.md`` 16 to 18, and 20 for older kernels.  It marks a part of a
+process's memory, so that the next touch faults and tells which task uses it.  Times are
+in ms unless they say ns.
 """
 
 from enum import auto

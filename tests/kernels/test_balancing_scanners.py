@@ -135,6 +135,7 @@ def scanning(cpus=(0,), **options):
     knobs = {"scan_delay_ms": 10, "scan_size_mb": 16, "scan_turns": False}
     knobs |= {"scan_period_min_ms": 10, "scan_period_max_ms": 1000}
     knobs |= {"scan_period_rule": "unmoved_fault", "filter": "last_nid"}
+    knobs |= {"placement": False, "groups": False}
     w = World(cpus, **knobs | options)
     w.scrap = w.map(1)
     w.place(w.scrap, 0)

@@ -54,7 +54,7 @@ class Pte:
 class Pmd(Pte):
     """A PMD entry that is not none: a table, a huge page or the huge zero page.
 
-    ``owes`` is a bool here; the folio counts.  ``numa``: the marked entries of the table
+    ``owes`` is a bool here; the folio counts.  ``numa``: the marked entries of a table
     fault together.
     """
 
