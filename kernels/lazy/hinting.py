@@ -1,7 +1,8 @@
 """PROT_NONE hinting: mark pages, and serve the hint faults (do_numa_page)."""
 
 from ..access_run import task_of
-from ..counters import Refusal, Vm
+from ..counters import Cause, Refusal, Vm
+from ..frames.account import charge
 from ..frames.allotment import close_row, has_frame, open_row
 from ..frames.folio import page_mapcount
 from ..frames.look_ahead import look_ahead_mapped
@@ -11,7 +12,7 @@ from ..frames.vma import find_vma
 from ..jit.compile import called, inlined, kernel
 from ..placement.mempolicy import mpol_misplaced
 from ..placement.migrate import repointed, written_through
-from ..state import SERVED, Info, Node, Task, Vma
+from ..state import SERVED, Cost, Info, Node, Task, Vma
 from ..words import (
     ACCESS_VPN,
     ACCESS_WRITE,
@@ -143,7 +144,6 @@ def _do_pmd_numa_page(m, s, task, at, v, vpn):
     If one of them is put aside, those before it are served.
     """
     first = max(vpn >> HPAGE_PMD_ORDER << HPAGE_PMD_ORDER, m.vma[v, Vma.START])
-    traps = 1
     for one in range(first, next_block(vpn)):
         i = at + one - vpn
         pte = m.pte[i]
@@ -154,11 +154,11 @@ def _do_pmd_numa_page(m, s, task, at, v, vpn):
         if page_mapcount(m, pte & PTE_PAYLOAD) != 1:
             m.pte[i] = unmarked(pte)
             continue
-        status = _do_numa_page(m, s, task, i, v, one, traps)
+        status = _do_numa_page(m, s, task, i, v, one, 0)
         if status != SERVED:
             return status
-        traps = 0
     m.pmd[at >> HPAGE_PMD_ORDER] &= ~PMD_NUMA
+    charge(m, s, task, Cause.HINT_FAULT, m.cost[Cost.HINT_FAULT])
     return SERVED
 
 

@@ -53,7 +53,7 @@ class HintFault(NamedTuple):
     pfn: int
     nid: int
     pages: int
-    #: How many traps it took: 0 if it is served along with another page's fault.
+    #: How many traps it took: 0 if it is served with the others of its table.
     traps: int
 
 
@@ -231,6 +231,8 @@ def serve_hint_fault(m, s, fault, decision):
         task, nid = fault.task, decision.target if moved else fault.nid
         local, failed = fault.nid == m.task[task, Task.NID], misplaced and not moved
         vma_set_access_pid_bit(m, s, fault.v, task)
-        note_period(m, s, task, fault.pages, moved)
+        if fault.traps or misplaced:
+            # do_pmd_numa_page does not account pages that are not misplaced (3.8).
+            note_period(m, s, task, fault.pages, moved)
         task_numa_fault(m, s, task, last, local, nid, fault.pages, writable, failed)
     return SERVED

@@ -365,12 +365,19 @@ def test_pages_of_one_node_fault_together_twice_and_move():
     assert w.sim.times(w.process)[Cause.HINT_FAULT] == 1400
 
 
-def test_each_page_of_a_table_makes_the_period_longer():
-    """10 ms each at HZ 1000, to the longest of 1000 ms."""
-    w, region = table()
+@pytest.mark.parametrize(
+    ("rule", "move"), [("every_fault", 1000), ("unmoved_fault", 10)]
+)
+def test_pages_of_a_table_are_accounted_if_they_are_misplaced(rule, move):
+    """512 times 2 ms at HZ 1000 are more than the longest of 1000 ms."""
+    w, region = table(scan_period_rule=rule)
     work(w, 12)
     w.touch(region, 100)
-    assert w.sim.numa(w.task).period_ms == 1000
+    assert w.sim.numa(w.task).period_ms == 10
+    work(w, 12)
+    w.touch(region, 100)
+    assert w.counts("numa_pages_migrated") == [512]
+    assert w.sim.numa(w.task).period_ms == move
 
 
 def test_pages_of_two_nodes_fault_alone():

@@ -169,7 +169,8 @@ class BalancingHintFaults:
             self.move_hinted(task, entry, new, n, huge)
         self.count_hint_fault(task, n, traps)
         entry.protnone, entry.young = False, True
-        if self.lengthens(t is not None and not failed, nr):
+        accounted = traps or t is not None
+        if accounted and self.lengthens(t is not None and not failed, nr):
             self.notes.append(("longer", task, None))
         if isinstance(vma.numab, VmaState):
             self.notes.append(("pid", vma.numab, self.pid_bit(task)))

@@ -46,7 +46,6 @@ class LazyHintFaults:
         if not pmd.numa:
             self.hint_fault(task, vma, vpn, pte)
             return
-        traps = 1
         for one in range(max(block * BLOCK, vma.start), (block + 1) * BLOCK):
             pte = table.get(one)
             if pte is None or pte.kind != "present" or not pte.protnone:
@@ -54,9 +53,9 @@ class LazyHintFaults:
             if self.page_mapcount(pte.payload) != 1:
                 pte.protnone, pte.young = False, True
                 continue
-            self.hint_fault(task, self.vma_of(process, one), one, pte, traps)
-            traps = 0
+            self.hint_fault(task, self.vma_of(process, one), one, pte, traps=0)
         pmd.numa = False
+        self.charge(task, Cause.HINT_FAULT, self.costs.hint_fault_ns)
 
     def hint_fault(self, task, vma, vpn, pte, traps=1):
         compound = self.frames[pte.payload].compound
