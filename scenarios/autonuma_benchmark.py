@@ -15,10 +15,6 @@ spread them over the CPUs: the benchmark binds the first touch to one node for t
 purpose, and the time that the kernel without balancing took fits the bandwidth of one
 node.  From then on each thread stays on its CPU.
 
-Each thread has a stack of 8 MiB, of which it writes a page whenever it begins to clear
-its memory again.  Stacks do not lie on a boundary of 2 MiB, so their pages are small:
-the scanner marks them, and their hint faults count for a thread's scan period.
-
 The cache lines per access are calibrated so that ``off`` takes as long as "stats" did;
 ``split`` and ``native`` are predictions.  Threads that share memory start at places
 spread evenly over it: real threads get out of step at once.
@@ -55,10 +51,6 @@ from .common.tasks import start_tasks
 #: Pages that an access sweeps if nothing splits: several such accesses fit in a
 #: quantum.
 STRIDE = 32
-#: Blocks of a thread's stack (RLIMIT_STACK is 8 MiB).
-STACK = 4
-#: Passes of the program that a pass here stands for.
-PASSES = 2
 
 
 @dataclass(frozen=True)
@@ -201,7 +193,7 @@ def _workload(row: Row) -> str:
 def _variant(machine: Machine, name: tuple[str, str], load: Load) -> Variant:
     balancing, thp = VARIANTS[name[1]]
     stride = STRIDE if thp.unit_hinting else 1
-    pages = load.region_blocks * HPAGE_PMD_NR + load.threads
+    pages = load.region_blocks * HPAGE_PMD_NR
     return Variant(
         name,
         machine,
@@ -235,13 +227,10 @@ def _process(
     simulation: Simulation, load: Load, stride: int, cpus: list[int]
 ) -> list[Sweep]:
     """Start a process, touch its memory on node 0, spread it; return its workloads."""
-    blocks = load.region_blocks + STACK * load.threads
-    process = simulation.spawn(nbytes=2 * blocks * BLOCK)
+    process = simulation.spawn(nbytes=2 * load.region_blocks * BLOCK)
     tasks = start_tasks(simulation, process, 0, len(cpus))
-    region = simulation.mmap(process, blocks * BLOCK, "data and stacks")
-    pages = load.region_blocks * HPAGE_PMD_NR
-    simulation.advise(tasks[0], region, "nohugepage", first=pages)
-    simulation.populate(tasks[0], region, 0, pages)
+    region = simulation.mmap(process, load.region_blocks * BLOCK, "data")
+    simulation.populate(tasks[0], region)
     for task, cpu in zip(tasks, cpus, strict=True):
         simulation.move_task(task, cpu)
     return [_sweep(load, stride, i, task, region) for i, task in enumerate(tasks)]
@@ -251,7 +240,6 @@ def _sweep(load: Load, stride: int, i: int, task: Task, region: Region) -> Sweep
     """Return the passes of thread ``i`` of a process."""
     pages = load.blocks * HPAGE_PMD_NR
     first, start = (0, i * pages // load.threads) if load.shared else (i * pages, 0)
-    own = (load.region_blocks + STACK * i) * HPAGE_PMD_NR
     return Sweep(
         task=task,
         region=region,
@@ -261,8 +249,6 @@ def _sweep(load: Load, stride: int, i: int, task: Task, region: Region) -> Sweep
         pages=pages,
         start=start // STRIDE * STRIDE,
         stride=stride,
-        own=own,
-        every=max(1, pages // stride // PASSES),
         streamed=True,
     )
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 #: Fields that are numbers of accesses or pages.
 _WHOLE = set(
     "count refs first pages start stride hot_pages period step halo lower upper shift"
-    "own every".split()
+    "".split()
 )
 
 
@@ -55,15 +55,11 @@ class Workload:
 class Sweep(Workload):
     """Pages in order, ``stride`` apart, round and round.
 
-    ``streamed``: paid by bandwidth, as bzero is; otherwise by latency.  ``own``: a page
-    of the region, or None, that the first of each ``every`` accesses writes instead, as
-    it would a page of the thread's stack.
+    ``streamed``: paid by bandwidth, as bzero is; otherwise by latency.
     """
 
     start: int = 0
     stride: int = 1
-    own: int | None = None
-    every: int = 1
     write: float = 1.0
     streamed: bool = False
 
@@ -174,12 +170,6 @@ def _check(load: Workload) -> None:
         raise BadInput(f"write must be from 0 to 1, got {load.write}")
     if load.length < 1 or load.first < 0:
         raise BadInput(f"pages must be at least 1, got {load.length}")
-    own = getattr(load, "own", None)
-    if own is not None and not 0 <= own < load.region.pages:
-        raise BadInput(f"own must be a page of the region, got {own}")
-    every = getattr(load, "every", 1)
-    if every < 1:
-        raise BadInput(f"every must be at least 1, got {every}")
     if load.first + load.length > load.region.pages:
         raise BadInput(
             f"pages {load.first} to {load.first + load.length} must lie in the region"

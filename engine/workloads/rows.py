@@ -52,7 +52,7 @@ class Loads:
     def _parameters(self, load: Workload) -> tuple[int, tuple[int, ...]]:
         match load:
             case Sweep():
-                return LoadKind.SWEEP, (load.start, load.stride, *_own_page(load))
+                return LoadKind.SWEEP, (load.start, load.stride)
             case Zipf():
                 self.exponent[load.task.id] = load.exponent
                 return LoadKind.ZIPF, (load.odd,)
@@ -87,11 +87,6 @@ class Loads:
             row[st.Task.TAIL] = load.count - counted
             row[st.Task.REFS] = load.refs
             row[st.Task.STREAM] = load.streamed
-
-
-def _own_page(load: Sweep) -> tuple[int, int]:
-    """Return (own page less the first of the sweep, accesses until the next time)."""
-    return (0, 0) if load.own is None else (load.own - load.first, load.every)
 
 
 def _stencil(load: Stencil) -> tuple[int, ...]:

@@ -241,19 +241,6 @@ def _lay_sweep(load, t, i, bits, layout, first, end):
 
 
 @inlined
-def _lay_own(load, t, i, bits, layout, first, end):
-    """Let the first of ``every`` accesses of a sweep write the task's own page."""
-    every = load[t, Load.D]
-    if every == 0:
-        return
-    word = bits + load[t, Load.FIRST] + load[t, Load.C] | ACCESS_WRITE
-    k = first + (every - i % every) % every
-    while k < end:
-        layout[k] = word
-        k += every
-
-
-@inlined
 def _lay_trace(load, recorded, t, i, bits, layout, first, end):
     """Lay out accesses [first, end) of a trace."""
     bits += load[t, Load.FIRST]
@@ -285,7 +272,6 @@ def _lay_run(task, load, exponent, recorded, t, i, layout, first, end):
         _lay_uniform(load, t, i, bits, layout, first, end)
     elif kind == LoadKind.SWEEP:
         _lay_sweep(load, t, i, bits, layout, first, end)
-        _lay_own(load, t, i, bits, layout, first, end)
     elif kind == LoadKind.TRACE:
         _lay_trace(load, recorded, t, i, bits, layout, first, end)
     elif kind == LoadKind.ZIPF and exponent[t] == 1.0:

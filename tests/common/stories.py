@@ -176,8 +176,6 @@ def load_of(rng, region, task, balanced=False):
             kind, options = Sweep, {"count": 2}
     if kind in (Sweep, Uniform, Zipf, NextTouch, HotCold):
         options["write"] = rng.choice([0.0, 0.5, 1.0])
-    if kind is Sweep and options.get("write") == 1.0:
-        options |= {"own": region.pages - 1, "every": 7}
     return kind(task=task, region=region, **options)
 
 

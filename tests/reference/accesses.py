@@ -36,8 +36,6 @@ def access(load, seed, stream, i):
         if j < below + n:
             return load.first + j - below, True
         return load.upper + j - below - n, False
-    if isinstance(load, Sweep) and load.own is not None and i % load.every == 0:
-        return load.own, True
     r = draw(seed, stream, i)
     write = (r & 2047) < round(load.write * 2048)
     return load.first + random_page(load, n, r, i), write
