@@ -201,6 +201,8 @@ class ScanSkip(IntEnum):
     SCAN_DELAY = 2
     SEQ_COMPLETED = 3
     PID_INACTIVE = 4
+    #: Below 2 MiB (to 3.12; ours).
+    SMALL = 5
 
 
 class Event(IntEnum):

@@ -79,6 +79,27 @@ class Filter(IntEnum):
     LAST_CPUPID = 2
 
 
+class PeriodRule(IntEnum):
+    """What makes a scan period longer or shorter.
+
+    ``every_fault`` balancenuma v4, ``unmoved_fault`` 3.8 to 3.12, ``statistics`` 3.13.
+    """
+
+    EVERY_FAULT = 0
+    UNMOVED_FAULT = 1
+    STATISTICS = 2
+
+
+class ScanCounts(IntEnum):
+    """What a scan counts against its size.
+
+    ``entries`` that it marked, to 3.12; ``chunks`` of which it marked something, 3.13.
+    """
+
+    ENTRIES = 0
+    CHUNKS = 1
+
+
 class Topology(IntEnum):
     """init_numa_topology_type (kernel/sched/topology.c)."""
 

@@ -75,6 +75,21 @@ class Info(Columns):
     MIGRATE_LIMIT = auto()  # pages in 100 ms; 0: none
     DEMOTION = auto()
     TICK_NS = auto()
+    # The scanner's rules, by kernel (``docs/model/balancing.md`` 20).
+    PERIOD_RULE = auto()  # PeriodRule
+    PERIOD_RESET = auto()  # ms; 0: never
+    FIRST_NID = auto()  # 1: no scan before a process runs on a second node
+    SCAN_LIMITED = auto()  # 0: no scan from a node over its limit of migrations
+    SCAN_SMALL_VMAS = auto()
+    SCAN_COUNTS = auto()  # ScanCounts
+    SCAN_TURNS = auto()
+    SCAN_COST_CAP = auto()
+    SCAN_STAGGER = auto()
+    SCAN_LOCAL = auto()  # 1: PTEs on the node of the only task, too
+    SCAN_SHARED_HUGE = auto()
+    COUNT_MARKED = auto()  # 1: an update of a huge entry that is marked counts
+    PMD_NUMA = auto()  # 1: a table is marked, too, and faults as one
+    LIMIT_BY_PAGES = auto()  # 0: a huge page counts as 1 against the limit
     TOPOLOGY = auto()  # Topology
     MAX_DISTANCE = auto()  # SLIT, between nodes with CPUs
     NOW_MS = auto()  # at the quantum's start, or of the operation
@@ -136,6 +151,7 @@ class Node(Columns):
     ASKED = auto()
     MIGRATE_START = auto()
     MIGRATE_PAGES = auto()
+    LIMITED_UNTIL = auto()  # ms: no scan from this node before
     BATCHED = auto()  # new pages that are not on the LRU yet, ...
     BATCH = auto()  # ... and which (15 columns)
 
@@ -169,6 +185,8 @@ class Mm(Columns):
     SCAN_SEQ = auto()
     SCAN_OFFSET = auto()  # vpn
     NEXT_SCAN = auto()  # ms
+    NEXT_RESET = auto()  # ms
+    FIRST_NID = auto()  # node on which it first asked for a scan, or NUMA_PTE_SCAN_*
 
 
 class Family(Columns):
@@ -286,6 +304,7 @@ class Seen(Columns):
 
     LOCAL = auto()
     FAILED = auto()
+    LONGER = auto()  # faults that make the scan period longer
     #: First of the columns of MEMBUF, by node and kind: 2 * node + priv.
     FAULTS = auto()
 

@@ -14,6 +14,9 @@ CACHE_LINE: Final = 64
 
 #: No frame, no block, no slot: payloads that stand for "none".
 NONE: Final = -1
+#: Of ``Mm.FIRST_NID`` (include/linux/mm_types.h, 3.8): never ran, or is scanned.
+NUMA_PTE_SCAN_INIT: Final = -1
+NUMA_PTE_SCAN_ACTIVE: Final = -2
 
 # --- PTE: int64 -------------------------------------------------------------
 #: Payload: frame number, swap slot or migration-cache entry (40 bits).
@@ -71,6 +74,8 @@ PMD_NID: Final = 0x3F << PMD_NID_SHIFT
 PMD_OWES: Final = 1 << 55
 #: As PTE_EXCLUSIVE.
 PMD_EXCLUSIVE: Final = 1 << 56
+#: Of a page table: its marked entries fault together (pmd_numa, to 3.12).
+PMD_NUMA: Final = 1 << 57
 #: The entry maps 2 MiB: a huge page or the huge zero page.
 PMD_LEAF: Final = PTE_PRESENT | PTE_ZERO
 

@@ -13,6 +13,7 @@ from ...kernels.words import (
     HPAGE_PMD_ORDER,
     MAPCOUNT_MAX,
     NONE,
+    NUMA_PTE_SCAN_INIT,
     PAGE_SIZE,
 )
 from ..errors import BadInput
@@ -102,6 +103,7 @@ def fork(simulation: "Simulation", process: Process, name: str = "child") -> Pro
     )
     simulation.processes.append(child)
     memory = simulation.memory
+    memory.mm[child.id, st.Mm.FIRST_NID] = NUMA_PTE_SCAN_INIT
     for vma in process.vmas:
         if vma.shmem:
             # The child faults its pages in again (vma_needs_copy).

@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 
 from ...kernels.knobs import Balancing as Mode
-from ...kernels.knobs import Filter
+from ...kernels.knobs import Filter, PeriodRule, ScanCounts
 from .knob import check_knobs, knob
 
 MODES = tuple(one.name.lower() for one in Mode)
 FILTERS = tuple(one.name.lower() for one in Filter)
+PERIOD_RULES = tuple(one.name.lower() for one in PeriodRule)
+SCAN_COUNTS = tuple(one.name.lower() for one in ScanCounts)
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,80 @@ class Balancing:
     )
     tick_ns: int = knob(
         4_000_000, "scheduler's tick", min=1, max=1 << 40, unit="ns", column="TICK_NS"
+    )
+
+    # Rules of the scanner that kernels differ in; the defaults are those of 6.12.
+    scan_period_rule: str = knob(
+        "statistics",
+        "what changes a scan period (v4: every_fault, 3.8: unmoved_fault)",
+        choices=PERIOD_RULES,
+        column="PERIOD_RULE",
+    )
+    scan_period_reset_ms: int = knob(
+        0,
+        "a period begins anew so often (60,000 in 3.8 to 3.12); 0: never",
+        unit="ms",
+        max=1 << 31,
+        column="PERIOD_RESET",
+    )
+    first_nid: bool = knob(
+        False,
+        "no scan before a process runs on a second node (3.8 to 3.12, 5bca23035391)",
+        column="FIRST_NID",
+    )
+    scan_limited: bool = knob(
+        True,
+        "scan from a node over its limit of migrations (3.13, 9e645ab6d089)",
+        column="SCAN_LIMITED",
+    )
+    scan_small_vmas: bool = knob(
+        True, "scan VMAs below 2 MiB (3.13)", column="SCAN_SMALL_VMAS"
+    )
+    scan_counts: str = knob(
+        "chunks",
+        "what counts against a scan's size (to 3.12: entries)",
+        choices=SCAN_COUNTS,
+        column="SCAN_COUNTS",
+    )
+    scan_turns: bool = knob(
+        True,
+        "who has scanned waits two ticks more (3.13, 19a78d110d7a)",
+        column="SCAN_TURNS",
+    )
+    scan_cost_cap: bool = knob(
+        True,
+        "a scan holds off the next for 32 times its cost (4.5, 51170840fe91)",
+        column="SCAN_COST_CAP",
+    )
+    scan_stagger: bool = knob(
+        True,
+        "a thread's first scan is later than its parent's (4.18, 13784475893a)",
+        column="SCAN_STAGGER",
+    )
+    scan_local: bool = knob(
+        False,
+        "mark small pages on the node of a process's only task (before 4.10)",
+        column="SCAN_LOCAL",
+    )
+    scan_shared_huge: bool = knob(
+        True,
+        "mark huge pages that several processes map (3.13)",
+        column="SCAN_SHARED_HUGE",
+    )
+    count_marked: bool = knob(
+        False,
+        "a huge page that was marked before counts again (to 3.12, f123d74abf91)",
+        column="COUNT_MARKED",
+    )
+    pmd_numa: bool = knob(
+        False,
+        "small pages of one table and node fault together (to 3.12, 0f19c17929c9)",
+        column="PMD_NUMA",
+    )
+    limit_by_pages: bool = knob(
+        True,
+        "a huge page is 512 against the limit of migrations (3.9; before: 1)",
+        column="LIMIT_BY_PAGES",
     )
 
     def __post_init__(self) -> None:

@@ -38,10 +38,33 @@ _LINUX_6_12 = replace(
     locks=Locks(mmap_lock_vma=True),
 )
 
+#: The scanner and the filter that v4 to 3.12 share.
+_BALANCING_2012 = Balancing(
+    filter="last_nid",
+    local_last_cpupid=True,
+    vma_pids=False,
+    groups=False,
+    placement=False,
+    migrate_rate_limit_mbps=1280,
+    scan_period_min_ms=100,
+    scan_period_max_ms=5000,
+    scan_limited=False,
+    scan_small_vmas=False,
+    scan_counts="entries",
+    scan_turns=False,
+    scan_cost_cap=False,
+    scan_stagger=False,
+    scan_local=True,
+    scan_shared_huge=False,
+    count_marked=True,
+    pmd_numa=True,
+)
+
 #: 3.8: the first NUMA balancing, by the node of the last fault, at most 1280 MB/s to a
-#: node; system calls split huge pages that they move; khugepaged goes by a first page;
-#: a write copies a shared huge page whole (until 5.7, 3917c80280c9); fallback lists
-#: forget who was first of equals (until 5.16); nothing of what came after 3.8 exists.
+#: node, where a huge page counts as one page; system calls split huge pages that they
+#: move; khugepaged goes by a first page; a write copies a shared huge page whole (until
+#: 5.7, 3917c80280c9); fallback lists forget who was first of equals (until 5.16);
+#: nothing of what came after 3.8 exists.
 _LINUX_3_8 = replace(
     _LINUX_6_1,
     thp=replace(_LINUX_6_1.thp, unit_migration=False, copy_on_write=True),
@@ -50,19 +73,56 @@ _LINUX_3_8 = replace(
     khugepaged=Khugepaged(target="first_page"),
     # Page tables of huge pages had no lock of their own before 3.13.
     locks=Locks(pmd_lock_scope="mm"),
+    balancing=replace(
+        _BALANCING_2012,
+        scan_period_rule="unmoved_fault",
+        scan_period_reset_ms=60_000,
+        first_nid=True,
+        limit_by_pages=False,
+    ),
+)
+
+#: 3.9 to 3.12: as 3.8, but a huge page counts as 512 against the limit (3abef4e6c23f).
+_LINUX_3_9 = replace(
+    _LINUX_3_8, balancing=replace(_LINUX_3_8.balancing, limit_by_pages=True)
+)
+
+#: balancenuma v4 on 3.7-rc6 (Gorman, 21 November 2012, patches 1 to 37): as 3.8, but
+#: each accounted fault makes the period longer, up to 1.6 s, and nothing shorter.
+_BALANCENUMA_V4 = replace(
+    _LINUX_3_8,
+    # 3.7: rmap walks hold a mutex.
+    locks=replace(_LINUX_3_8.locks, anon_vma_alone=True),
+    balancing=replace(
+        _BALANCING_2012,
+        scan_period_rule="every_fault",
+        scan_period_max_ms=1600,
+        limit_by_pages=False,
+    ),
+)
+
+#: 3.13 to 4.4: tasks form groups and move to their memory; periods follow statistics
+#: and the size of the memory (598f0ec0bc99); small VMAs and shared pages are scanned.
+_LINUX_3_13 = replace(
+    _LINUX_3_8,
+    khugepaged=Khugepaged(target="majority_round_robin"),
+    locks=Locks(),
     balancing=Balancing(
-        filter="last_nid",
         local_last_cpupid=True,
         vma_pids=False,
-        groups=False,
-        placement=False,
         migrate_rate_limit_mbps=1280,
+        scan_cost_cap=False,
+        scan_stagger=False,
+        scan_local=True,
     ),
 )
 
 DEFAULT = "linux-6.1"
 PROFILES = {
+    "balancenuma-v4": _BALANCENUMA_V4,
     "linux-3.8": _LINUX_3_8,
+    "linux-3.9": _LINUX_3_9,
+    "linux-3.13": _LINUX_3_13,
     "linux-6.1": _LINUX_6_1,
     "linux-6.12": _LINUX_6_12,
 }

@@ -9,7 +9,7 @@ from typing import Final
 from ..jit.compile import called, inlined, kernel
 from ..state import Info, Mm, Node, NodeSeen, Numa, Numab, NumaFaults, Seen, Task
 from ..words import NONE
-from .numa_scan_period import task_scan_max
+from .numa_scan_period import lengthen_period, task_scan_max
 from .task_numa_migrate import (
     ENV_WORDS,
     is_running,
@@ -28,6 +28,8 @@ _MS: Final = 1_000_000
 _SECOND_MS: Final = 1000
 #: migrate_interval_millisecs (mm/migrate.c, 3.8).
 _MIGRATE_WINDOW_MS: Final = 100
+#: pteupdate_interval_millisecs (mm/migrate.c, 3.8).
+_PTE_UPDATE_MS: Final = 1000
 #: NUMA_MIGRATION_ADJUST_STEPS
 _STEPS: Final = 16
 _LOW_32: Final = (1 << 32) - 1
@@ -43,11 +45,12 @@ def fold_faults(m, row):
     numa = m.numa[task]
     nodes = m.node.shape[0]
     d = m.task[row, Task.NID]
-    total, local, failed = 0, 0, 0
+    total, local, failed, longer = 0, 0, 0, 0
     for s in range(m.numa_seen.shape[0]):
         seen = m.numa_seen[s, row]
         local += seen[Seen.LOCAL]
         failed += seen[Seen.FAILED]
+        longer += seen[Seen.LONGER]
         for n in range(nodes):
             for private in range(2):
                 pages = seen[Seen.FAULTS + 2 * n + private]
@@ -58,6 +61,7 @@ def fold_faults(m, row):
     numa[Numa.LOCAL] += local
     numa[Numa.REMOTE] += total - local
     numa[Numa.FAILED] += failed
+    lengthen_period(m, task, longer)
     if total > 0:
         numa[Numa.COUNTED] = 1
         numa[Numa.FAULTED] = 1
@@ -114,6 +118,21 @@ def _adjust_threshold(m, n, now_ms):
     node[Node.THRESHOLD] = threshold
 
 
+@inlined
+def _note_limited(m, n, moved):
+    """Note until when a node that is over its limit is not scanned from.
+
+    migrate_ratelimited (mm/migrate.c, 3.8): only a fault begins a new window.
+    """
+    node = m.node[n]
+    limit = m.info[Info.MIGRATE_LIMIT]
+    if limit > 0 and node[Node.MIGRATE_PAGES] >= limit:
+        window = node[Node.MIGRATE_START] + _MIGRATE_WINDOW_MS
+        node[Node.LIMITED_UNTIL] = window + _PTE_UPDATE_MS + 1
+    elif moved > 0:
+        node[Node.LIMITED_UNTIL] = 0
+
+
 @called
 def _fold_node(m, n, now_ms):
     """Add up a quantum's candidates and migrations, and move the windows on."""
@@ -125,6 +144,7 @@ def _fold_node(m, n, now_ms):
         m.node_seen[s, n, :] = 0
     node[Node.CANDIDATES] += found
     node[Node.MIGRATE_PAGES] += moved
+    _note_limited(m, n, moved)
     if node[Node.ROOMY]:
         node[Node.THRESHOLD] = 0
     if node[Node.ASKED]:
@@ -196,6 +216,7 @@ def init_numa_balancing(m, task, parent, now_ms):
     users = m.mm[mm, Mm.USERS]
     if users <= 1:
         m.mm[mm, Mm.NEXT_SCAN] = now_ms + m.info[Info.SCAN_DELAY]
+        m.mm[mm, Mm.NEXT_RESET] = now_ms
         m.mm[mm, Mm.SCAN_SEQ] = 0
     numa = m.numa[task]
     numa[:] = 0
@@ -206,6 +227,8 @@ def init_numa_balancing(m, task, parent, now_ms):
     if parent == NONE:
         return
     numa[Numa.PREFERRED] = m.numa[parent, Numa.PREFERRED]
+    if not m.info[Info.SCAN_STAGGER]:
+        return
     # As in Linux, milliseconds and nanoseconds are compared here, in 32 bits.
     delay = m.numa[parent, Numa.PERIOD] * users * _MS & _LOW_32
     numa[Numa.STAMP] = min(task_scan_max(m, parent), delay) + 2 * m.info[Info.TICK_NS]

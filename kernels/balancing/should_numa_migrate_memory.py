@@ -209,4 +209,5 @@ def numamigrate_update_ratelimit(m, s, n):
 def note_migration(m, s, n, pages):
     """Count a migration to a node against its limit, whether there is room or not."""
     if m.info[Info.MIGRATE_LIMIT]:
-        m.node_seen[s, n, NodeSeen.MIGRATED] += pages
+        counted = pages if m.info[Info.LIMIT_BY_PAGES] else 1
+        m.node_seen[s, n, NodeSeen.MIGRATED] += counted

@@ -12,7 +12,7 @@ from ..jit.compile import called, inlined
 from ..knobs import Topology
 from ..state import Columns, Group, Info, Node, Numa, Task
 from ..words import NONE
-from .numa_scan_period import task_scan_start
+from .numa_scan_period import by_statistics, task_scan_start
 from .numa_weight import group_weight, task_weight
 
 SMALLIMP: Final = 30
@@ -261,6 +261,8 @@ def set_task_cpu(m, task, cpu):
     m.task[task, Task.CPU] = cpu
     m.task[task, Task.NID] = target
     if m.numa.shape[0] == 0 or source == target or not m.numa[task, Numa.COUNTED]:
+        return
+    if not by_statistics(m):
         return
     preferred = m.numa[task, Numa.PREFERRED]
     if m.numa[task, Numa.SEQ]:

@@ -1,25 +1,29 @@
 """The scanner of NUMA balancing (task_tick_numa, task_numa_work; fair.c, 6.12).
 
-``docs/model/balancing.md`` 16 to 18.  It marks a part of a process's memory, so that
-the next touch faults and tells which task uses it.  Times are in ms unless they say ns.
+``docs/model/balancing.md`` 16 to 18, and 20 for older kernels.  It marks a part of a
+process's memory, so that the next touch faults and tells which task uses it.  Times are
+in ms unless they say ns.
 """
 
 from enum import auto
 from typing import Final
 
 from ..counters import Cause, Op, ScanSkip, Vm
-from ..frames.folio import page_mapcount, split_huge_pmd
+from ..frames.folio import huge_mapcount, page_mapcount, split_huge_pmd
 from ..frames.last_cpupid import TIME_MASK, set_last_cpupid, uses_access_time
 from ..frames.lru_batch import in_batch
 from ..frames.page_alloc import node_of
 from ..jit.compile import called, inlined
-from ..knobs import Balancing
+from ..knobs import Balancing, ScanCounts
 from ..state import Columns, Cost, Info, Mm, Node, Numa, Numab, Task, Vma
 from ..words import (
     HPAGE_PMD_NR,
     HPAGE_PMD_ORDER,
     NONE,
+    NUMA_PTE_SCAN_ACTIVE,
+    NUMA_PTE_SCAN_INIT,
     PMD_LEAF,
+    PMD_NUMA,
     PTE_PAYLOAD,
     PTE_PRESENT,
     PTE_PROTNONE,
@@ -32,6 +36,7 @@ _NORMAL: Final = int(Balancing.NORMAL)
 _UNSUITABLE, _INACCESSIBLE = int(ScanSkip.UNSUITABLE), int(ScanSkip.INACCESSIBLE)
 _SCAN_DELAY, _SEQ_COMPLETED = int(ScanSkip.SCAN_DELAY), int(ScanSkip.SEQ_COMPLETED)
 _PID_INACTIVE: Final = int(ScanSkip.PID_INACTIVE)
+_SMALL: Final = int(ScanSkip.SMALL)
 _SCANNED: Final = -1
 #: Virtual pages that a scan may pass for each that it may mark.
 _VIRTUAL: Final = 8
@@ -90,27 +95,74 @@ def _change_ptes(m, at, end, local, now):
 
 
 @inlined
+def _stays(m, block):
+    """Tell whether a scan leaves an entry that maps 2 MiB as it is."""
+    if m.pmd[block] & PTE_PROTNONE:
+        return True
+    if m.info[Info.SCAN_SHARED_HUGE]:
+        return False
+    return huge_mapcount(m, (m.pmd[block] & PTE_PAYLOAD) >> HPAGE_PMD_ORDER) > 1
+
+
+@inlined
 def _change_huge_pmd(m, block, now):
-    pmd = m.pmd[block]
-    if pmd & (PTE_PRESENT | PTE_PROTNONE) != PTE_PRESENT:
+    """Mark an entry that maps 2 MiB; return 1 if it counts as an update."""
+    if m.pmd[block] & PTE_PRESENT == 0:
         return 0
-    n = node_of(m, pmd & PTE_PAYLOAD)
-    if _exempt(m, n):
+    n = node_of(m, m.pmd[block] & PTE_PAYLOAD)
+    stays = _stays(m, block)
+    if _exempt(m, n) or stays and not m.info[Info.COUNT_MARKED]:
         return 0
-    m.vm[m.info[Info.SHARDS], n, Vm.NUMA_HUGE_PTE_UPDATES] += 1
+    s = m.info[Info.SHARDS]
+    m.vm[s, n, Vm.NUMA_HUGE_PTE_UPDATES] += 1
+    if stays:
+        m.vm[s, n, Vm.NUMA_PTE_UPDATES] += HPAGE_PMD_NR
+        return 1
     return _mark(m, m.pmd, block, HPAGE_PMD_NR, n, now)
+
+
+@inlined
+def _all_same_node(m, at, end):
+    """Tell whether the pages that PTEs map are all on one node."""
+    found = NONE
+    for i in range(at, end):
+        if m.pte[i] & PTE_PRESENT == 0:
+            continue
+        n = node_of(m, m.pte[i] & PTE_PAYLOAD)
+        if found != NONE and n != found:
+            return False
+        found = n
+    return True
+
+
+@inlined
+def _change_table(m, at, end, local, now):
+    """Mark the PTEs of a part of a block, and the table, if it is of one node."""
+    marked = _change_ptes(m, at, end, local, now)
+    if m.info[Info.PMD_NUMA] and _all_same_node(m, at, end):
+        m.pmd[at >> HPAGE_PMD_ORDER] |= PMD_NUMA
+    return marked
+
+
+@inlined
+def _left_alone(m, task, mm):
+    """Return the node whose small pages are not marked, or NONE."""
+    if m.info[Info.SCAN_LOCAL] or m.mm[mm, Mm.USERS] != 1:
+        return NONE
+    return m.task[task, Task.NID]
 
 
 @called
 def change_prot_numa(m, task, start, end, now):
-    """Mark the entries of a range of vpns for hint faults; return how many.
+    """Mark the entries of a range of vpns for hint faults.
 
-    The rules are those of change_pte_range and change_huge_pmd (6.12).
+    The rules are those of change_pte_range and change_huge_pmd (6.12).  Return
+    (entries marked, pages that they map).
     """
     mm = m.task[task, Task.MM]
     delta = m.mm[mm, Mm.DELTA]
-    local = m.task[task, Task.NID] if m.mm[mm, Mm.USERS] == 1 else NONE
-    marked = 0
+    local = _left_alone(m, task, mm)
+    small, huge = 0, 0
     at, end = start + delta, end + delta
     while at < end:
         block = at >> HPAGE_PMD_ORDER
@@ -119,11 +171,11 @@ def change_prot_numa(m, task, start, end, now):
             split_huge_pmd(m, m.info[Info.SHARDS], mm, block)
             m.info[Info.SPLITS] = 0
         if m.pmd[block] & PMD_LEAF:
-            marked += _change_huge_pmd(m, block, now)
+            huge += _change_huge_pmd(m, block, now)
         elif m.pmd[block]:
-            marked += _change_ptes(m, at, stop, local, now)
+            small += _change_table(m, at, stop, local, now)
         at = stop
-    return marked
+    return small + huge, small + huge * HPAGE_PMD_NR
 
 
 @inlined
@@ -136,8 +188,8 @@ def _flush_tlb(m, mm):
 
 @called
 def _scan_chunk(m, task, start, end, now):
-    """Mark one chunk and charge it; return how many entries were marked."""
-    marked = change_prot_numa(m, task, start, end, now)
+    """Mark one chunk and charge it; return what counts against the scan's size."""
+    marked, pages = change_prot_numa(m, task, start, end, now)
     if marked == 0:
         return 0
     mm = m.task[task, Task.MM]
@@ -149,9 +201,10 @@ def _scan_chunk(m, task, start, end, now):
     m.ops[s, task, Op.SCAN] += 1
     m.ops[s, task, Op.MARK] += marked
     m.ops[s, task, Op.FLUSH] += 1
-    m.numa[task, Numa.STAMP] += _OVERHEAD * ns
+    if m.info[Info.SCAN_COST_CAP]:
+        m.numa[task, Numa.STAMP] += _OVERHEAD * ns
     _flush_tlb(m, mm)
-    return marked
+    return pages if m.info[Info.SCAN_COUNTS] == ScanCounts.ENTRIES else end - start
 
 
 @inlined
@@ -209,6 +262,9 @@ def _skips(m, mm, v, task, now, forced):
         return _UNSUITABLE
     if not m.vma[v, Vma.READ]:
         return _INACCESSIBLE
+    small = m.vma[v, Vma.END] - m.vma[v, Vma.START] < HPAGE_PMD_NR
+    if small and not m.info[Info.SCAN_SMALL_VMAS]:
+        return _SMALL
     if not m.info[Info.VMA_PIDS]:
         return _SCANNED
     return _skips_state(m, mm, v, task, now, forced)
@@ -235,12 +291,12 @@ def _first_vma(m, mm):
 def _scan_vma(m, task, v, start, now, left):
     """Scan a VMA from ``start`` on, as far as the scan goes; return where it ends."""
     last = m.vma[v, Vma.END]
+    limited = m.info[Info.SCAN_COUNTS] == ScanCounts.CHUNKS
     while start < last and left[Left.STOPPED] == 0:
         end = start + left[Left.PAGES] + HPAGE_PMD_NR - 1 & ~(HPAGE_PMD_NR - 1)
         end = min(end, last)
-        if _scan_chunk(m, task, start, end, now) > 0:
-            left[Left.PAGES] -= end - start
-        left[Left.VIRTUAL] -= end - start
+        left[Left.PAGES] -= _scan_chunk(m, task, start, end, now)
+        left[Left.VIRTUAL] -= end - start if limited else 0
         start = end
         if left[Left.PAGES] <= 0 or left[Left.VIRTUAL] <= 0:
             left[Left.STOPPED] = 1
@@ -283,16 +339,58 @@ def _count_scan(m, took):
     m.info[Info.LONGEST_SCAN] = max(m.info[Info.LONGEST_SCAN], took)
 
 
+@inlined
+def _waits_for_second_node(m, task, mm):
+    """Tell whether a process has run on its first node alone (5bca23035391, 3.8)."""
+    if not m.info[Info.FIRST_NID]:
+        return False
+    nid = m.task[task, Task.NID]
+    if m.mm[mm, Mm.FIRST_NID] == NUMA_PTE_SCAN_INIT:
+        m.mm[mm, Mm.FIRST_NID] = nid
+    if m.mm[mm, Mm.FIRST_NID] == nid:
+        return True
+    m.mm[mm, Mm.FIRST_NID] = NUMA_PTE_SCAN_ACTIVE
+    return False
+
+
+@inlined
+def _reset_period(m, task, mm, now):
+    """Let a period begin anew, now and then (numa_next_reset, 3.8 to 3.12)."""
+    if m.info[Info.PERIOD_RESET] and now > m.mm[mm, Mm.NEXT_RESET]:
+        m.numa[task, Numa.PERIOD] = m.info[Info.SCAN_PERIOD_MIN]
+        m.mm[mm, Mm.NEXT_RESET] = now + m.info[Info.PERIOD_RESET]
+
+
+@inlined
+def _migrate_ratelimited(m, task, now):
+    """Tell whether the scan would be from a node over its limit (to 3.12)."""
+    if m.info[Info.SCAN_LIMITED]:
+        return False
+    return now < m.node[m.task[task, Task.NID], Node.LIMITED_UNTIL]
+
+
 @called
-def task_numa_work(m, task, now, left):
-    """Scan a part of a task's process; ``left``: int64[len(Left)], scratch."""
-    mm = m.task[task, Task.MM]
+def _may_scan(m, task, mm, now):
+    """Tell whether a task whose turn it is scans; set when the next one may."""
+    if _waits_for_second_node(m, task, mm):
+        return False
+    _reset_period(m, task, mm, now)
     if m.numa[task, Numa.PERIOD] == 0:
         m.numa[task, Numa.PERIOD_MAX] = task_scan_max(m, task)
         m.numa[task, Numa.PERIOD] = task_scan_start(m, task)
     m.mm[mm, Mm.NEXT_SCAN] = now + m.numa[task, Numa.PERIOD]
-    m.numa[task, Numa.STAMP] += 2 * m.info[Info.TICK_NS]
-    if m.mm[mm, Mm.FIRST_VMA] == m.mm[mm, Mm.END_VMA]:
+    if m.info[Info.SCAN_TURNS]:
+        m.numa[task, Numa.STAMP] += 2 * m.info[Info.TICK_NS]
+    if _migrate_ratelimited(m, task, now):
+        return False
+    return m.mm[mm, Mm.FIRST_VMA] != m.mm[mm, Mm.END_VMA]
+
+
+@called
+def task_numa_work(m, task, now, left):
+    """Scan a part of a task's process; ``left``: int64[len(Left)], scratch."""
+    mm = m.task[task, Task.MM]
+    if not _may_scan(m, task, mm, now):
         return
     spent = m.cause[m.info[Info.SHARDS], task, Cause.SCAN]
     left[Left.PAGES] = scan_size(m)
@@ -317,6 +415,9 @@ def task_tick_numa(m, task, now, runtime, left):
         return
     if m.numa[task, Numa.STAMP] == 0:
         m.numa[task, Numa.PERIOD] = task_scan_start(m, task)
-    m.numa[task, Numa.STAMP] += period
+    if m.info[Info.SCAN_TURNS]:
+        m.numa[task, Numa.STAMP] += period
+    else:
+        m.numa[task, Numa.STAMP] = runtime
     if now >= m.mm[m.task[task, Task.MM], Mm.NEXT_SCAN]:
         task_numa_work(m, task, now, left)

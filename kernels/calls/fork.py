@@ -12,6 +12,7 @@ from ..words import (
     HPAGE_PMD_ORDER,
     PMD_EXCLUSIVE,
     PMD_LEAF,
+    PMD_NUMA,
     PMD_OWES,
     PTE_EXCLUSIVE,
     PTE_OWES,
@@ -112,7 +113,7 @@ def copy_page_range(m, first, copy, pages, child):
             _copy_huge_pmd(m, s, at, to, child)
             copied += 1
         elif pmd:
-            m.pmd[to >> HPAGE_PMD_ORDER] = pmd
+            m.pmd[to >> HPAGE_PMD_ORDER] = pmd & ~PMD_NUMA
             copied += _copy_pte_range(m, s, at, to, count, child)
         at += count
     return copied

@@ -264,14 +264,14 @@ def _split_for_hint(m, s, task, b):
 @inlined
 def _do_huge_pmd_numa_page(m, s, task, at, v, vpn):
     pfn = m.pmd[at >> HPAGE_PMD_ORDER] & PTE_PAYLOAD
-    fault = HintFault(task, at, v, vpn, pfn, node_of(m, pfn), HPAGE_PMD_NR)
+    fault = HintFault(task, at, v, vpn, pfn, node_of(m, pfn), HPAGE_PMD_NR, 1)
     decision = decide(m, s, fault)
     if decision.target == NONE or m.info[Info.UNIT_HINTING]:
         return serve_hint_fault(m, s, fault, decision)
     if decision.asked:
         note_asked(m, s, fault, decision)
     _split_for_hint(m, s, task, pfn >> HPAGE_PMD_ORDER)
-    count_hint_faults(m, s, task, fault.nid, 1, Op.HUGE_HINT_FAULT)
+    count_hint_faults(m, s, task, fault.nid, 1, 1, Op.HUGE_HINT_FAULT)
     return SERVED
 
 

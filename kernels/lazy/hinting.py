@@ -1,15 +1,18 @@
 """PROT_NONE hinting: mark pages, and serve the hint faults (do_numa_page)."""
 
 from ..access_run import task_of
-from ..counters import Op, Refusal, Vm
+from ..counters import Cause, Op, Refusal, Vm
+from ..frames.account import charge
 from ..frames.allotment import close_row, has_frame, open_row
+from ..frames.folio import page_mapcount
 from ..frames.look_ahead import look_ahead_mapped
 from ..frames.page_alloc import node_of
 from ..frames.page_table import bits_of, change_bits, next_block
+from ..frames.vma import find_vma
 from ..jit.compile import called, inlined, kernel
 from ..placement.mempolicy import mpol_misplaced
 from ..placement.migrate import repointed, written_through
-from ..state import SERVED, Info, Node, Task, Vma
+from ..state import SERVED, Cost, Info, Node, Task, Vma
 from ..words import (
     ACCESS_VPN,
     ACCESS_WRITE,
@@ -20,6 +23,7 @@ from ..words import (
     HPAGE_PMD_ORDER,
     NONE,
     PMD_LEAF,
+    PMD_NUMA,
     PTE_DIRTY,
     PTE_PAYLOAD,
     PTE_PRESENT,
@@ -124,13 +128,46 @@ def _do_numa_page_of_folio(m, s, fault):
 
 
 @called
-def do_numa_page(m, s, task, at, v, vpn):
-    """Serve a hint fault on a page that a PTE maps: SERVED or PUT_ASIDE."""
+def _do_numa_page(m, s, task, at, v, vpn, traps):
+    """Serve a hint fault on one page: SERVED or PUT_ASIDE."""
     pfn = m.pte[at] & PTE_PAYLOAD
-    fault = HintFault(task, at, v, vpn, pfn, node_of(m, pfn), 1)
+    fault = HintFault(task, at, v, vpn, pfn, node_of(m, pfn), 1, traps)
     if m.frame[pfn] & FRAME_COMPOUND:
         return _do_numa_page_of_folio(m, s, fault)
     return serve_hint_fault(m, s, fault, decide(m, s, fault))
+
+
+@called
+def _do_pmd_numa_page(m, s, task, at, v, vpn):
+    """Serve the hint faults of all marked pages of a table as one (3.8 to 3.12).
+
+    If one of them is put aside, those before it are served.
+    """
+    first = max(vpn >> HPAGE_PMD_ORDER << HPAGE_PMD_ORDER, m.vma[v, Vma.START])
+    for one in range(first, next_block(vpn)):
+        i = at + one - vpn
+        pte = m.pte[i]
+        if pte & (PTE_PRESENT | PTE_PROTNONE) != PTE_PRESENT | PTE_PROTNONE:
+            continue
+        if one >= m.vma[v, Vma.END]:
+            v = find_vma(m, m.task[task, Task.MM], one)
+        if page_mapcount(m, pte & PTE_PAYLOAD) != 1:
+            m.pte[i] = unmarked(pte)
+            continue
+        status = _do_numa_page(m, s, task, i, v, one, 0)
+        if status != SERVED:
+            return status
+    m.pmd[at >> HPAGE_PMD_ORDER] &= ~PMD_NUMA
+    charge(m, s, task, Cause.HINT_FAULT, m.cost[Cost.HINT_FAULT])
+    return SERVED
+
+
+@called
+def do_numa_page(m, s, task, at, v, vpn):
+    """Serve a hint fault on a page that a PTE maps: SERVED or PUT_ASIDE."""
+    if m.pmd[at >> HPAGE_PMD_ORDER] & PMD_NUMA:
+        return _do_pmd_numa_page(m, s, task, at, v, vpn)
+    return _do_numa_page(m, s, task, at, v, vpn, 1)
 
 
 # A row decides once for all its pages: without NUMA balancing and its limits a page of
@@ -178,6 +215,6 @@ def hint_faults(m, s, k, run):
     close_row(m, s, row.target, moved.frames)
     count_moves(m, s, row, moved, k - first)
     count_numa_migrations(m, s, source, row.target, k - first)
-    count_hint_faults(m, s, task, source, k - first, Op.HINT_FAULT)
+    count_hint_faults(m, s, task, source, k - first, k - first, Op.HINT_FAULT)
     count_hits(run, row, k - first)
     return k

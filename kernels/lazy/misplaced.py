@@ -6,6 +6,7 @@ entry that maps the pages and in how many these are.
 
 from typing import Final, NamedTuple
 
+from ..balancing.numa_scan_period import note_period
 from ..balancing.should_numa_migrate_memory import (
     MIGRATE,
     note_filter,
@@ -52,6 +53,8 @@ class HintFault(NamedTuple):
     pfn: int
     nid: int
     pages: int
+    #: How many traps it took: 0 if it is served with the others of its table.
+    traps: int
 
 
 class Decision(NamedTuple):
@@ -185,13 +188,16 @@ def count_numa_migrations(m, s, source, target, pages):
 
 
 @inlined
-def count_hint_faults(m, s, task, page_nid, faults, op):
-    """Count and charge hint faults on a node's pages, HINT_FAULT or HUGE_HINT_FAULT."""
+def count_hint_faults(m, s, task, page_nid, faults, traps, op):
+    """Count hint faults on pages of a node, and charge the traps that they took.
+
+    op  HINT_FAULT or HUGE_HINT_FAULT
+    """
     cpu_nid = m.task[task, Task.NID]
     m.vm[s, cpu_nid, Vm.NUMA_HINT_FAULTS] += faults
     if page_nid == cpu_nid:
         m.vm[s, cpu_nid, Vm.NUMA_HINT_FAULTS_LOCAL] += faults
-    charge(m, s, task, Cause.HINT_FAULT, faults * m.cost[Cost.HINT_FAULT])
+    charge(m, s, task, Cause.HINT_FAULT, traps * m.cost[Cost.HINT_FAULT])
     count_op(m, s, task, op, faults)
 
 
@@ -206,11 +212,11 @@ def end_hint_fault(m, s, fault):
     """Take the mark off the entry, and count and charge the fault."""
     if fault.pages == 1:
         m.pte[fault.at] = unmarked(m.pte[fault.at])
-        count_hint_faults(m, s, fault.task, fault.nid, 1, Op.HINT_FAULT)
+        count_hint_faults(m, s, fault.task, fault.nid, 1, fault.traps, Op.HINT_FAULT)
     else:
         block = fault.at >> HPAGE_PMD_ORDER
         m.pmd[block] = unmarked(m.pmd[block])
-        count_hint_faults(m, s, fault.task, fault.nid, 1, Op.HUGE_HINT_FAULT)
+        count_hint_faults(m, s, fault.task, fault.nid, 1, 1, Op.HUGE_HINT_FAULT)
 
 
 @called
@@ -230,5 +236,8 @@ def serve_hint_fault(m, s, fault, decision):
         task, nid = fault.task, decision.target if moved else fault.nid
         local, failed = fault.nid == m.task[task, Task.NID], misplaced and not moved
         vma_set_access_pid_bit(m, s, fault.v, task)
+        if fault.traps or misplaced:
+            # do_pmd_numa_page does not account pages that are not misplaced (3.8).
+            note_period(m, s, task, fault.pages, moved)
         task_numa_fault(m, s, task, last, local, nid, fault.pages, writable, failed)
     return SERVED

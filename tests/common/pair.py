@@ -19,6 +19,7 @@ from lazynuma.kernels.words import (
     NONE,
     PMD_EXCLUSIVE,
     PMD_NID_SHIFT,
+    PMD_NUMA,
     PMD_OWES,
     PMD_TABLE,
     PTE_DIRTY,
@@ -183,7 +184,9 @@ def pte_word(pte):
 
 def pmd_word(pmd):
     """Return the word of one of the reference's PMD entries, which may be None."""
-    return pte_word(pmd) | pmd.nid << PMD_NID_SHIFT if pmd else 0
+    if not pmd:
+        return 0
+    return pte_word(pmd) | pmd.nid << PMD_NID_SHIFT | pmd.numa * PMD_NUMA
 
 
 def frame_word(frame):

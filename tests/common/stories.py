@@ -448,11 +448,30 @@ def flushing(options, seed):
     return replace(options, migrate_pages_batch=seed % 8 == 6, locks=locks)
 
 
+def scanning(options, seed):
+    """Return the settings; two of three stories have a scanner of another time."""
+    rng = random.Random(seed + 1)
+    rule = rng.choice(["every_fault", "unmoved_fault", "statistics"])
+    if rng.random() < 0.3:
+        return options
+    switches = ("first_nid", "scan_limited", "scan_small_vmas", "scan_turns")
+    switches += ("scan_cost_cap", "scan_stagger", "scan_local", "scan_shared_huge")
+    switches += ("count_marked", "pmd_numa", "limit_by_pages")
+    knobs = replace(
+        options.balancing,
+        scan_period_rule=rule,
+        scan_period_reset_ms=rng.choice([0, 5, 50]),
+        scan_counts=rng.choice(["entries", "chunks"]),
+        **{name: rng.random() < 0.5 for name in switches},
+    )
+    return replace(options, balancing=knobs)
+
+
 def balanced_story(seed, steps, huge=True, kind=Pair, shares=False):
     """The same with NUMA balancing: tasks that share memory and work for long."""
     rng = random.Random(seed)
     machine, options = balanced_world(rng, huge)
-    options = flushing(options, seed)
+    options = scanning(flushing(options, seed), seed)
     pair = kind(machine, options, rng.randrange(1 << 62))
     pair.shares = shares
     start(pair, rng)

@@ -29,6 +29,7 @@ class Balancing:
         """Set up what a machine without tasks has."""
         self.knobs = self.settings.balancing
         self.balances = self.knobs.mode != "off"
+        self.by_statistics = self.knobs.scan_period_rule == "statistics"
         self.normal = self.knobs.mode in ("normal", "both")
         self.tiering = self.knobs.mode in ("tiering", "both")
         self.numas, self.groups, self.mms = {}, {}, {}
@@ -121,6 +122,7 @@ class Balancing:
         mm, users = self.mms[task.process.id], self.users(task.process)
         if users <= 1:
             mm.next_scan, mm.seq = self.ms() + self.knobs.scan_delay_ms, 0
+            mm.next_reset = self.ms()
         faults = [[[0, 0] for _ in range(self.count)] for _ in range(4)]
         numa = Numa(faults, self.knobs.scan_delay_ms, mm.seq)
         self.numas[task.id] = numa
@@ -128,8 +130,10 @@ class Balancing:
             parent = next(t for t in self.live() if t.process is task.process)
             other = self.numas[parent.id]
             numa.preferred = other.preferred
-            delay = other.period * users * MS % (1 << 32)
-            numa.stamp = min(self.scan_max(parent), delay) + 2 * self.knobs.tick_ns
+            if self.knobs.scan_stagger:
+                delay = other.period * users * MS % (1 << 32)
+                first = min(self.scan_max(parent), delay)
+                numa.stamp = first + 2 * self.knobs.tick_ns
 
     def leave_group(self, task):
         """A task ends."""
@@ -158,7 +162,7 @@ class Balancing:
         numa, target = self.numas.get(task.id), self.cpu(task)
         if numa is None or not numa.has_statistics or source == target:
             return
-        if not task.process.alive:
+        if not task.process.alive or not self.by_statistics:
             return
         away = numa.preferred != -1 and source != numa.preferred
         if numa.seq == 0 or not (target == numa.preferred or away):
@@ -188,6 +192,8 @@ class Balancing:
         for kind, who, what in self.notes:
             if kind == "pid":
                 who.pids[1] |= 1 << what
+            elif kind == "longer":
+                self.lengthen_period(self.numas[who.id])
             elif kind == "met":
                 self.met_by.setdefault(who, set()).add(what)
             else:

@@ -139,7 +139,7 @@ class BalancingHintFaults:
         used = self.so_far(tier.migrated, "migrated", t)
         return self.migrate_limit > 0 and used > self.migrate_limit
 
-    def balanced_fault(self, task, vma, vpn, entry, huge):
+    def balanced_fault(self, task, vma, vpn, entry, huge, traps=1):
         """Serve a hint fault; set aside, it must have changed nothing."""
         pfn, nr = entry.payload, BLOCK if huge else 1
         page = self.folios[pfn // BLOCK] if huge else self.frames[pfn]
@@ -148,7 +148,7 @@ class BalancingHintFaults:
         if huge and done.target is not None and not self.settings.thp.unit_hinting:
             self.carry_out(done, page, d, nr)
             self.split_for_hint(task, pfn // BLOCK)
-            self.count_hint_fault(task, n, True)
+            self.count_hint_fault(task, n, huge=True)
             return
         t, new, limited = done.target, None, False
         if t is not None:
@@ -161,14 +161,17 @@ class BalancingHintFaults:
         self.carry_out(done, page, d, nr)
         failed = t is not None and new is None
         if t is not None and not limited and self.migrate_limit:
-            self.note("migrated", t, nr)
+            self.note("migrated", t, nr if self.knobs.limit_by_pages else 1)
         if failed:
             self.refuse(Refusal.RATE_LIMIT if limited else Refusal.TARGET_FULL, nr)
             self.nodes[t].woken |= self.tiering and not limited
         elif t is not None:
             self.move_hinted(task, entry, new, n, huge)
-        self.count_hint_fault(task, n, huge)
+        self.count_hint_fault(task, n, traps, huge)
         entry.protnone, entry.young = False, True
+        accounted = traps or t is not None
+        if accounted and self.lengthens(t is not None and not failed, nr):
+            self.notes.append(("longer", task, None))
         if isinstance(vma.numab, VmaState):
             self.notes.append(("pid", vma.numab, self.pid_bit(task)))
         self.account(task, n, self.node_of(entry.payload), nr, last, writable, failed)

@@ -4,7 +4,7 @@ weights.
 ``docs/model/balancing.md`` states the rules.
 """
 
-from .balancing_words import BACKPLANE, CPU, DIRECT, MEM, MEMBUF, MESH, c_div
+from .balancing_words import BACKPLANE, CPU, DIRECT, MEM, MEMBUF, MESH, MS, c_div
 
 #: LOAD_AVG_MAX: the share of time of a task that was never placed.
 LOAD_AVG_MAX = 47742
@@ -18,6 +18,8 @@ class TaskPlacement:
         return max(1, -(-self._rss[task.process.id] // pages))
 
     def scan_min(self, task):
+        if not self.by_statistics:
+            return self.knobs.scan_period_min_ms
         windows = max(1, 2560 // self.knobs.scan_size_mb)
         period = self.knobs.scan_period_min_ms // self.windows(task)
         return max(1000 // windows, period)
@@ -32,9 +34,11 @@ class TaskPlacement:
 
     def scan_start(self, task):
         least = self.scan_min(task)
-        return max(least, self.grown(task, least))
+        return max(least, self.grown(task, least)) if self.by_statistics else least
 
     def scan_max(self, task):
+        if not self.by_statistics:
+            return self.knobs.scan_period_max_ms
         most = self.knobs.scan_period_max_ms // self.windows(task)
         return max(self.scan_min(task), self.grown(task, most), most)
 
@@ -98,6 +102,9 @@ class TaskPlacement:
 
     def update_scan_period(self, p, shared, private):
         numa, mm = self.numas[p.id], self.mms[p.process.id]
+        if not self.by_statistics:
+            numa.local = numa.remote = numa.failed = 0
+            return
         if numa.local + shared == 0 or numa.failed:
             numa.period = min(numa.period_max, numa.period * 2)
             mm.next_scan = self.ms() + numa.period
@@ -115,6 +122,21 @@ class TaskPlacement:
         least, most = self.scan_min(p), self.scan_max(p)
         numa.period = min(max(numa.period + diff, least), most)
         numa.local = numa.remote = numa.failed = 0
+
+    def lengthens(self, moved, nr):
+        """Tell whether a hint fault makes the period longer."""
+        rule = self.knobs.scan_period_rule
+        if rule == "unmoved_fault":
+            return not moved
+        if rule == "every_fault":
+            return moved or nr == 1 or not self.settings.thp.unit_hinting
+        return False
+
+    def lengthen_period(self, numa):
+        """task_numa_fault before 3.13, for one fault."""
+        jiffies = {"every_fault": 2, "unmoved_fault": 10}[self.knobs.scan_period_rule]
+        period = numa.period + jiffies * self.knobs.tick_ns // MS
+        numa.period = min(period, self.knobs.scan_period_max_ms)
 
     def weight(self, one, n, limit):
         """task_weight or group_weight: of a Numa or a Group, in thousandths."""

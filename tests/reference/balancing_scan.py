@@ -30,17 +30,24 @@ class Scans:
             return
         if numa.stamp == 0:
             numa.period = self.scan_start(p)
-        numa.stamp += period
+        numa.stamp = numa.stamp + period if self.knobs.scan_turns else runtime
         if time // MS >= mm.next_scan:
             self.task_numa_work(p, time // MS)
 
     def task_numa_work(self, p, now):
-        numa, mm = self.numas[p.id], self.mms[p.process.id]
+        numa, mm, knobs = self.numas[p.id], self.mms[p.process.id], self.knobs
+        if knobs.first_nid and not self.ran_on_second_node(mm, self.cpu(p)):
+            return
+        if knobs.scan_period_reset_ms and now > mm.next_reset:
+            numa.period = knobs.scan_period_min_ms
+            mm.next_reset = now + knobs.scan_period_reset_ms
         if numa.period == 0:
             numa.period_max, numa.period = self.scan_max(p), self.scan_start(p)
         mm.next_scan = now + numa.period
-        numa.stamp += 2 * self.knobs.tick_ns
-        if not p.process.vmas:
+        if knobs.scan_turns:
+            numa.stamp += 2 * knobs.tick_ns
+        limited = now < self.tiers[self.cpu(p)].limited_until
+        if not p.process.vmas or limited and not knobs.scan_limited:
             return
         self.scan_count += 1
         self.scan_ns = 0
@@ -49,6 +56,16 @@ class Scans:
         if skipped:
             self.scan_list(p, now, left, True)
         self.longest_scan = max(self.longest_scan, self.scan_ns)
+
+    @staticmethod
+    def ran_on_second_node(mm, n):
+        """Tell whether a process has left the node where it first asked."""
+        if mm.first_nid is None:
+            mm.first_nid = n
+        if mm.first_nid == n:
+            return False
+        mm.first_nid = "active"
+        return True
 
     def scan_list(self, p, now, left, forced):
         """Scan from where the last scan ended; tell whether it must be forced."""
@@ -71,9 +88,12 @@ class Scans:
             while start < vma.end:
                 end = -(-(start + left[0]) // BLOCK) * BLOCK
                 end = min(end, vma.end)
-                if self.scan_chunk(p, process, start, end, now):
-                    left[0] -= end - start
-                left[1] -= end - start
+                marked = self.scan_chunk(p, process, start, end, now)
+                if self.knobs.scan_counts == "entries":
+                    left[0] -= marked
+                else:
+                    left[0] -= end - start if marked else 0
+                    left[1] -= end - start
                 start = end
                 if left[0] <= 0 or left[1] <= 0:
                     mm.offset = start
@@ -96,6 +116,8 @@ class Scans:
             return ScanSkip.UNSUITABLE
         if not vma.read:
             return ScanSkip.INACCESSIBLE
+        if vma.end - vma.start < BLOCK and not self.knobs.scan_small_vmas:
+            return ScanSkip.SMALL
         if not self.knobs.vma_pids:
             return None
         if not isinstance(vma.numab, VmaState):
@@ -126,8 +148,8 @@ class Scans:
         return mm.seq > state.prev_seq + self.users(p.process)
 
     def scan_chunk(self, p, process, start, end, now):
-        """Mark a chunk; return how many entries were marked."""
-        marked, vpn = 0, start
+        """Mark a chunk; return how many pages the marked entries map."""
+        marked, counted, vpn = 0, 0, start
         while vpn < end:
             block, pages = vpn // BLOCK, 1
             pmd = self.pmds[process.id].get(block)
@@ -139,8 +161,13 @@ class Scans:
             entry = self.entry(process, vpn)
             if entry is not None and self.may_mark(p, entry):
                 self.mark_scanned(entry, now)
-                marked += 1
+                marked, counted = marked + 1, counted + pages
+            elif entry is not None and pages == BLOCK and self.counts_again(entry):
+                self.count_update(entry)
+                marked, counted = marked + 1, counted + pages
             vpn += pages
+        if self.knobs.pmd_numa:
+            self.mark_tables(process, start, end)
         if marked:
             flush = self.flushes(p, process, 1)
             cost = marked * self.costs.mark_pte_ns + flush
@@ -148,9 +175,28 @@ class Scans:
             self.took(p, Op.SCAN)
             self.took(p, Op.MARK, marked)
             self.scan_ns += cost
-            self.numas[p.id].stamp += 32 * cost
+            if self.knobs.scan_cost_cap:
+                self.numas[p.id].stamp += 32 * cost
             self.flush_tlbs(process)
-        return marked
+        return counted
+
+    def counts_again(self, pmd):
+        """Tell whether a huge entry that stays as it is counts as an update."""
+        if pmd.kind != "present" or not self.knobs.count_marked:
+            return False
+        return self.normal or self.below_cpus(self.node_of(pmd.payload))
+
+    def mark_tables(self, process, start, end):
+        """Let tables whose pages in a range are of one node fault as one."""
+        for block in range(start // BLOCK, -(-end // BLOCK)):
+            pmd = self.pmds[process.id].get(block)
+            if pmd is None or pmd.kind != "table":
+                continue
+            pages = range(max(start, block * BLOCK), min(end, (block + 1) * BLOCK))
+            ptes = [self.tables[process.id].get(vpn) for vpn in pages]
+            there = [pte for pte in ptes if pte and pte.kind == "present"]
+            if len({self.node_of(pte.payload) for pte in there}) <= 1:
+                pmd.numa = True
 
     def may_mark(self, p, entry):
         if entry.kind != "present" or entry.protnone:
@@ -159,18 +205,24 @@ class Scans:
         if not self.normal and not self.below_cpus(n):
             return False
         if self.is_leaf(entry):
-            return True
+            shared = self.page_mapcount(entry.payload) > 1
+            return self.knobs.scan_shared_huge or not shared
         if self.page_mapcount(entry.payload) > 1:
             return False
-        return not (self.users(p.process) == 1 and n == self.cpu(p))
+        alone = self.users(p.process) == 1 and not self.knobs.scan_local
+        return not (alone and n == self.cpu(p))
 
     def mark_scanned(self, entry, now):
         entry.protnone = True
-        n, pages, pfn = self.node_of(entry.payload), 1, entry.payload
+        n, pfn = self.node_of(entry.payload), entry.payload
+        self.count_update(entry)
+        if self.slow(n):
+            page = self.folios.get(pfn // BLOCK) or self.frames[pfn]
+            page.last = now & TIME_MASK
+
+    def count_update(self, entry):
+        n, pages = self.node_of(entry.payload), 1
         if self.is_leaf(entry):
             pages = BLOCK
             self.add(n, Vm.NUMA_HUGE_PTE_UPDATES)
         self.add(n, Vm.NUMA_PTE_UPDATES, pages)
-        if self.slow(n):
-            page = self.folios.get(pfn // BLOCK) or self.frames[pfn]
-            page.last = now & TIME_MASK

@@ -15,6 +15,7 @@ class Tiering:
             new = sum(one.candidates.get(d, 0) for one in rows)
             tier.candidates += new
             tier.migrated += sum(one.migrated.get(d, 0) for one in rows)
+            self.note_limited(d, tier)
             if d in self.roomy:
                 tier.threshold = 0
             late = now - tier.th_start > knobs.scan_period_max_ms
@@ -24,6 +25,14 @@ class Tiering:
                 tier.window, tier.base = now, tier.candidates
             if now - tier.migrate_start > 100:
                 tier.migrate_start, tier.migrated = now, 0
+
+    def note_limited(self, d, tier):
+        """migrate_ratelimited: until when a node is not scanned from."""
+        rows = [self.serial_notes, *self.shard_notes]
+        if 0 < self.migrate_limit <= tier.migrated:
+            tier.limited_until = tier.migrate_start + 100 + 1000 + 1
+        elif any(one.migrated.get(d, 0) for one in rows):
+            tier.limited_until = 0
 
     def adjust_threshold(self, tier):
         hot = self.knobs.hot_threshold_ms

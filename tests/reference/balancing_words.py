@@ -64,6 +64,9 @@ class Scan:
     seq: int = 0
     offset: int = 0
     next_scan: int = 0
+    next_reset: int = 0
+    #: Node where it first asked for a scan, None: never; "active": it is scanned.
+    first_nid: object = 0
 
 
 @dataclass(eq=False)
@@ -89,6 +92,7 @@ class Tier:
     candidates: int = 0
     migrate_start: int = 0
     migrated: int = 0
+    limited_until: int = 0
 
 
 @dataclass

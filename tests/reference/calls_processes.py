@@ -75,6 +75,7 @@ class ProcessCalls:
         child = Process(len(self.processes), name, process.family, *same)
         child.vmas = [vma.copy(vma.start, vma.end) for vma in process.vmas]
         self.enter(child)
+        self.mms[child.id].first_nid = None
         for vpn, pte in self.tables[process.id].items():
             if self.vma_of(process, vpn).shmem:
                 continue
@@ -98,7 +99,7 @@ class ProcessCalls:
             ):
                 continue
             copy = Pmd(**vars(pmd))
-            copy.owes = False
+            copy.owes = copy.numa = False
             if pmd.kind == "present":
                 pmd.write = copy.write = copy.young = False
                 pmd.exclusive = copy.exclusive = False

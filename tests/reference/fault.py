@@ -45,7 +45,7 @@ class Faults:
         elif pte.kind in ("swap", "parked"):
             self.cached_fault(task, vma, vpn, pte, write)
         elif pte.protnone:
-            self.hint_fault(task, vma, vpn, pte)
+            self.numa_fault(task, vma, vpn, pte)
         else:
             self.wp_fault(task, vma, vpn, pte)
         table = Pmd("table", nid=self.table_node(task))

@@ -16,7 +16,7 @@ class LazyHintFaults:
         target = self.misplaced(task, vma, vpn, pmd.payload)
         if target is not None and not self.settings.thp.unit_hinting:
             self.split_for_hint(task, pmd.payload // BLOCK)
-            self.count_hint_fault(task, node, True)
+            self.count_hint_fault(task, node, huge=True)
             return
         if target is not None:
             try:
@@ -27,7 +27,7 @@ class LazyHintFaults:
                 self.add(target, Vm.NUMA_PAGES_MIGRATED, BLOCK)
             except NoMemory:
                 self.refuse(Refusal.TARGET_FULL, BLOCK)
-        self.count_hint_fault(task, node, True)
+        self.count_hint_fault(task, node, huge=True)
         pmd.protnone, pmd.young = False, True
 
     def split_for_hint(self, task, b):
@@ -39,10 +39,28 @@ class LazyHintFaults:
                 self.tables[process.id][vpn].protnone = pmd.protnone
         self.split_folio(b)
 
-    def hint_fault(self, task, vma, vpn, pte):
+    def numa_fault(self, task, vma, vpn, pte):
+        """Serve a hint fault on a small page, or on all those of its table."""
+        process, block = task.process, vpn // BLOCK
+        table, pmd = self.tables[process.id], self.pmds[process.id][block]
+        if not pmd.numa:
+            self.hint_fault(task, vma, vpn, pte)
+            return
+        for one in range(max(block * BLOCK, vma.start), (block + 1) * BLOCK):
+            pte = table.get(one)
+            if pte is None or pte.kind != "present" or not pte.protnone:
+                continue
+            if self.page_mapcount(pte.payload) != 1:
+                pte.protnone, pte.young = False, True
+                continue
+            self.hint_fault(task, self.vma_of(process, one), one, pte, traps=0)
+        pmd.numa = False
+        self.charge(task, Cause.HINT_FAULT, self.costs.hint_fault_ns)
+
+    def hint_fault(self, task, vma, vpn, pte, traps=1):
         compound = self.frames[pte.payload].compound
         if self.balances and not compound:
-            self.balanced_fault(task, vma, vpn, pte, False)
+            self.balanced_fault(task, vma, vpn, pte, False, traps)
             return
         node, c = self.node_of(pte.payload), self.cpu(task)
         target = self.misplaced(task, vma, vpn, pte.payload)
@@ -56,16 +74,16 @@ class LazyHintFaults:
                 self.add(target, Vm.NUMA_PAGES_MIGRATED)
             except NoMemory:
                 self.refused[Refusal.TARGET_FULL] += 1
-        self.count_hint_fault(task, node)
+        self.count_hint_fault(task, node, traps)
         pte.protnone, pte.young = False, True
 
-    def count_hint_fault(self, task, node, huge=False):
+    def count_hint_fault(self, task, node, traps=1, huge=False):
         c = self.cpu(task)
         self.took(task, Op.HUGE_HINT_FAULT if huge else Op.HINT_FAULT)
         self.add(c, Vm.NUMA_HINT_FAULTS)
         if node == c:
             self.add(c, Vm.NUMA_HINT_FAULTS_LOCAL)
-        self.charge(task, Cause.HINT_FAULT, self.costs.hint_fault_ns)
+        self.charge(task, Cause.HINT_FAULT, traps * self.costs.hint_fault_ns)
 
     def mark_hint(self, entry):
         if entry.protnone:

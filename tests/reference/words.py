@@ -54,11 +54,13 @@ class Pte:
 class Pmd(Pte):
     """A PMD entry that is not none: a table, a huge page or the huge zero page.
 
-    ``owes`` is a bool here; the folio counts.
+    ``owes`` is a bool here; the folio counts.  ``numa``: the marked entries of a table
+    fault together.
     """
 
     nid: int = 0
     owes: bool = False
+    numa: bool = False
 
 
 @dataclass

@@ -53,6 +53,7 @@ NEWER = (
     ("taskpolicy preferred_many 0,1 balancing", 6.10),
 )
 VERSIONS = {"linux-3.8": 3.08, "linux-6.1": 6.01, "linux-6.12": 6.12}
+VERSIONS |= {"balancenuma-v4": 3.07, "linux-3.9": 3.09, "linux-3.13": 3.13}
 
 
 @pytest.mark.parametrize("profile", PROFILES)

@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--profile",
         metavar="P",
-        help="rules for a memory script: linux-3.8, linux-6.1 (default) or linux-6.12",
+        help="rules for a memory script: linux-6.1 (default), linux-6.12, linux-3.8 ..",
     )
     parser.add_argument(
         "--skip-bad-lines",
