@@ -9,9 +9,11 @@ import numpy as np
 from ..kernels import state as st
 from ..kernels.counters import Cause, ScanResult, Vm
 from ..kernels.frames.resident import count_resident
+from ..kernels.quantum.lock_wait import LockStat
 from ..kernels.words import HPAGE_PMD_NR
 from .errors import BadInput
 from .observer import NodeUse, cause_time
+from .settings.locks import ROWS
 from .state.process import Process, Task
 from .state.ranges import pieces
 from .state.snapshot import huge_by_node, take
@@ -248,6 +250,12 @@ def _cpu_times(simulation: "Simulation", took: int) -> dict[str, int]:
         "idle_time_ns": max(0, took * len(simulation.tasks) - spent) + asleep,
         "lock_wait_ns": int(by_cause[list(_LOCK_WAITS)].sum()),
     }
+
+
+def lock_waits(simulation: "Simulation") -> dict[str, int]:
+    """Return what tasks have waited for each lock, added up, ns, by its name."""
+    waited = simulation.locks.stats[:, LockStat.WAIT]
+    return {row.name: int(ns) for row, ns in zip(ROWS, waited, strict=True)}
 
 
 def _huge_shares(simulation: "Simulation") -> dict[str, float]:

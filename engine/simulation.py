@@ -129,6 +129,7 @@ class Simulation(World):
     counters, total, refusals = results.counters, results.total, results.refusals
     fold_counters = results.fold_counters
     summary, record = results.summary, results.record
+    lock_waits = results.lock_waits
     flush_epoch = results.flush_epoch
     scan_results = results.scan_results
     full_scans = property(results.full_scans)

@@ -3,6 +3,7 @@
 from lazynuma.engine import Thp, Tlb
 from lazynuma.scenarios import (
     autonuma_benchmark,
+    contention,
     fragmentation,
     hot_remove,
     hpc_node,
@@ -47,6 +48,7 @@ SMALL = {
         swap_space,
         {"memory": (64 * GIB, 1 << 40), "mapped": 64 * MIB, "thp": HUGE},
     ),
+    "contention": (contention, {"memory": 2 * GIB, "threads": (2, 32)}),
     "autonuma_benchmark": (autonuma_benchmark, {"shrink": 8, "memory": 6 * GIB}),
     "scan_cap": (scan_cap, {"sizes": (64 * MIB, 2 * GIB), "threads": (1, 2)}),
     "tiering": (
