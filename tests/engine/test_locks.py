@@ -7,11 +7,13 @@ That the engine waits as the slow model does is part of the stories of
 import heapq
 import random
 from dataclasses import replace
+from functools import cache
 
 import h5py
 import numpy as np
 import pytest
 
+from common.kernel_parts import from_python
 from common.studies import study_of
 from lazynuma.engine import BadInput, Costs, Locks, Settings, Simulation, Sweep, uniform
 from lazynuma.engine.run import run_study
@@ -23,6 +25,8 @@ from lazynuma.kernels.quantum import lock_wait as lw
 from lazynuma.kernels.state import Task
 
 MIB = 1 << 20
+
+settle_chain = from_python(lw.settle_chain)
 
 
 # --- a discrete-event simulation of one lock ------------------------------------------
@@ -66,11 +70,14 @@ def simulated(customers, objects=1, events=150_000):
     return [w / max(1, n) for w, n in zip(waited, taken, strict=True)]
 
 
-class Memory:
-    """What a chain of tasks needs of the state."""
-
-    def __init__(self, tasks):
-        self.cause = np.zeros((1, tasks, len(Cause)), np.int64)
+@cache
+def memory_of(tasks):
+    """Return the state of a machine with so many tasks."""
+    simulation = Simulation(uniform(1, 64 * MIB, tasks))
+    process = simulation.spawn("job")
+    for cpu in range(tasks):
+        simulation.start_task(process, cpu)
+    return simulation.memory
 
 
 def expected(customers, objects=1, length=1e9):
@@ -94,7 +101,7 @@ def expected(customers, objects=1, length=1e9):
         mode = lw.READ if c.reads else lw.WRITE
         work.taken[mode, i] = length / (c.hold + c.think)
         work.held[mode, i] = work.taken[mode, i] * c.hold
-    lw.settle_chain(Memory(n), work, 0, 0, length, objects)
+    settle_chain(memory_of(n), work, 0, 0, length, objects)
     return work.waited[:, 0] / work.taken.sum(axis=0)
 
 
