@@ -6,7 +6,7 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, wait
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -201,8 +201,12 @@ class _Crew:
         self._left = True
 
     def _end(self, unit: Unit, outcome: Any) -> None:
-        self._over.add(self._units.index(unit))
+        number = self._units.index(unit)
+        self._over.add(number)
         self._desk.end(unit, outcome)
+        # Its process takes the next one at once, and not when it is looked after.
+        if wait([self._running[number]], _TICK_S).done:
+            del self._running[number]
 
     # --- workers that say nothing -----------------------------------------------------
 

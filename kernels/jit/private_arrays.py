@@ -6,6 +6,7 @@ table of each array's data pointer and shape, which never changes while a kernel
 """
 
 import operator
+from functools import cache
 
 import numpy as np
 from llvmlite import ir
@@ -40,12 +41,15 @@ def bind(struct, arrays: dict[str, np.ndarray]) -> None:
     arrays  its fields, C-contiguous; the struct keeps them alive
     """
     every = arrays.values()
-    table = [word for array in every for word in (array.ctypes.data, *array.shape)]
+    table = [word for array in every for word in (_address(array), *array.shape)]
     object.__setattr__(struct, "_table", np.array(table, np.int64))
     object.__setattr__(struct, "_address", struct._table.ctypes.data)
     layout = tuple((name, (x.dtype.str, x.ndim)) for name, x in arrays.items())
-    kind = _ArraysType(type(struct).__name__, layout)
-    object.__setattr__(struct, "_numba_type_", kind)
+    object.__setattr__(struct, "_numba_type_", _kind(type(struct).__name__, layout))
+
+
+def _address(array: np.ndarray) -> int:
+    return array.__array_interface__["data"][0]
 
 
 class _Field(types.Array):
@@ -139,6 +143,12 @@ class _ArraysType(types.Type):
             at += 1 + dimensions
         text = ", ".join(f"{one}: {kind[0]}[{kind[1]}]" for one, kind in layout)
         super().__init__(f"{name}({text})")
+
+
+@cache
+def _kind(name: str, layout: tuple) -> _ArraysType:
+    """Return the type of a struct: made once, for structs are replaced often."""
+    return _ArraysType(name, layout)
 
 
 @register_model(_ArraysType)

@@ -20,6 +20,8 @@ _HEARTBEAT_S = 10
 #: A variant has a rate when it has run for so long, and served so much of its accesses
 #: or not even that in a longer time: at its beginning it loads kernels.
 _SEEN_S, _SEEN_SHARE, _SLOW_S = 1.0, 0.01, 5.0
+#: What has served less than this share has no rate: a worker compiles, or is set up.
+_LEAST_SHARE = 0.001
 _BAR = "{desc}{percentage:3.0f}%|{bar}| {elapsed}{postfix}"
 #: Of a screen that says nothing: tqdm would print no bar.
 _SIZE = {"ncols": WIDTH, "nrows": 24}
@@ -48,6 +50,8 @@ class _Run:
 
     def rate(self, now: float) -> float:
         """Return its accesses a second, 0 if it has not been seen for long enough."""
+        if self.served < _LEAST_SHARE * self.expected:
+            return 0.0
         took = now - self.begin
         enough = _SEEN_S if self.served >= _SEEN_SHARE * self.expected else _SLOW_S
         return self.served / took if took >= enough else 0.0

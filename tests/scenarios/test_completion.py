@@ -46,7 +46,7 @@ def offered(typed):
 @pytest.mark.parametrize(
     "typed, wanted",
     [
-        ("lazynuma rep", {"replay"}),
+        ("lazynuma repl", {"replay"}),
         ("lazynuma run mech", {"mechanisms"}),
         ("lazynuma run mechanisms --save", {"--save-config"}),
         ("lazynuma run mechanisms --set eager", {"eager_by="}),
