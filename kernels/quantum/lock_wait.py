@@ -368,8 +368,8 @@ def settle_chain(m, w, lock, first, length, objects):
         block = _blocked(think, read, drain, hold)
         found = (tasks - 1) / tasks * min(1.0, busy)
         between = _drain(readers, min(1.0, block / (drain + hold) / 2), read)
-        drain = free * (1 - found) + between * found
         block *= queued / (busy * (drain + hold))
+        drain = free * (1 - found) + between * found
         apart = 1 / rate
         wait = block * (think + read) / max(apart - block, apart / 20)
         read_wait = min(wait, apart * max(1.0, queued * tasks / most)) / objects

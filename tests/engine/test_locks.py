@@ -222,8 +222,17 @@ def test_time_is_user_system_or_idle():
     assert row["system_time_ns"] > row["lock_wait_ns"] > 0  # page-table locks spin
 
 
+def touch(simulation):
+    """Let one task touch 2 MiB."""
+    process = simulation.spawn("job")
+    task = simulation.start_task(process, 0)
+    region = simulation.mmap(process, 2 * MIB)
+    simulation.run([Sweep(task=task, region=region, count=region.pages)])
+    return {}
+
+
 def test_the_file_has_a_row_for_each_lock(tmp_path):
-    study = study_of("a")
+    study = study_of("a", steps=touch)
     variant = study.variants[0]
     settings = replace(variant.settings, locks=Locks(enabled=True))
     study = replace(study, variants=(replace(variant, settings=settings),))
@@ -231,7 +240,8 @@ def test_the_file_has_a_row_for_each_lock(tmp_path):
     run_study(study, output=path)
     with h5py.File(path) as file:
         table = {name: file["locks"][name][()] for name in file["locks"]}
-    assert [name.decode() for name in table["lock"]] == [row.name for row in ROWS]
+    names = [b"".join(name).decode() for name in table["lock"]]
+    assert names == [row.name for row in ROWS]
     faults = table["acquisitions"][[row.name for row in ROWS].index("mmap_lock")]
     assert faults > 0 and (table["waits"] <= table["acquisitions"]).all()
 

@@ -86,7 +86,7 @@ class LockWaits:
     """A part of ``Reference`` (``model.py``)."""
 
     def start_locks(self):
-        self.ops, self.began, self.lock_waits = {}, {}, {}
+        self.ops, self.began = {}, {}
 
     def took(self, task, op, times=1):
         key = task.id, op
