@@ -13,6 +13,7 @@ from ..kernels.knobs import Mechanism, Mode
 from ..kernels.quantum.barrier import run_daemons
 from .errors import SimulationError
 from .machines.presets import uniform
+from .settings.locks import Locks
 from .settings.numa_balancing import Balancing
 from .settings.settings import Settings
 from .settings.thp import Khugepaged, Thp
@@ -57,6 +58,7 @@ def _place() -> None:
         thp=Thp(enabled="always"),
         tlb=Tlb(enabled=True),
         balancing=Balancing(mode="normal"),
+        locks=Locks(enabled=True),
     )
     with closing(_machine(settings, threads=2)) as simulation:
         task, region = _start(simulation, 62 * _MIB)

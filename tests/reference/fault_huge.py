@@ -74,7 +74,7 @@ class HugeFaults:
             self.map_page(task, vpn, pfn)
             self._rss[task.process.id] += 1
             self.charge(task, Cause.MINOR_FAULT, self.costs.minor_fault_ns)
-            self.took(task, Op.HUGE_FAULT)
+            self.took(task, Op.FAULT)
         elif pmd.protnone and self.balances:
             self.balanced_fault(task, vma, vpn, pmd, True)
         elif pmd.protnone:
