@@ -98,6 +98,11 @@ def build(parameters):
         with open("ran.txt", "a") as file:
             task = os.environ["SLURM_ARRAY_TASK_ID"]
             file.write(f"{task} {os.environ['SLURM_JOB_END_TIME']}\\n")
+        with open("pids.txt", "a") as file:
+            file.write(f"{os.getpid()}\\n")
+        begun = time.monotonic()
+        while not os.path.exists("lost.txt") and time.monotonic() - begun < 90:
+            time.sleep(0.05)  # no point ends before the node is lost
         process = simulation.spawn()
         tasks = [
             simulation.start_task(process, cpu=machine.cpus[n % 2])
@@ -294,12 +299,16 @@ def _adjusted(script: str) -> str:
 
 def _lose_node(folder: Path, environment: dict[str, str]) -> None:
     """Take the node away while a point runs, and give it back."""
-    assert _wait(lambda: (folder / "ran.txt").exists(), 60), "no point began"
+    assert _wait(lambda: (folder / "pids.txt").exists(), 60), "no point began"
     host = socket.gethostname().partition(".")[0]
     scontrol = ("scontrol", "update", f"NodeName={host}")
     _ask(environment, *scontrol, "State=DOWN", "Reason=lost")
     _wait(lambda: "R" not in _ask(environment, "squeue", "-h", "-o", "%t"), 20)
+    pids = (folder / "pids.txt").read_text().split()
     _ask(environment, *scontrol, "State=RESUME")
+    # A node that is back ends what it ran before.
+    _wait(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), 60)
+    (folder / "lost.txt").touch()
 
 
 def _check(folder: Path) -> None:
