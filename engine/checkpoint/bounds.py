@@ -133,6 +133,7 @@ def _check_shapes(memory: st.Memory, fresh: st.Memory) -> None:
     )
     wide = {
         "cause": rows,
+        "ops": rows,
         "mm_change": processes,
         "numa_met": scanned,
         "numa_pids": met,
