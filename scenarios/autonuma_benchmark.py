@@ -32,8 +32,8 @@ from ..engine.study.study import Study, Variant
 from ..engine.study.verdict import SAME, sentences
 from ..kernels.words import HPAGE_PMD_NR
 from .autonuma import beside
-from .autonuma.programs import LOADS, STRIDE, Load, run
-from .autonuma.published import TABLES, Kernel, Table
+from .autonuma.programs import LOADS, STRIDE, Load, WhatIf, run
+from .autonuma.published import TABLES, Table
 from .common.block import BLOCK
 from .common.claim import Claim, Why, Word, figure, reduced, times, wrong_signs
 from .common.opteron import NODES, opteron
@@ -87,6 +87,22 @@ class Parameters:
     kernels: tuple[str, ...] = field(
         default=(), metadata={"help": "kernels of the table to run; none named: all"}
     )
+    exchange_s: int = field(
+        default=0,
+        metadata={
+            "min": 0,
+            "help": "seconds after which each thread has changed its node once, in the"
+            " mean; 0: they stay",
+        },
+    )
+    stay_share: int = field(
+        default=0,
+        metadata={
+            "min": 0,
+            "max": 100,
+            "help": "percent of the memory that is bound to where it was first touched",
+        },
+    )
 
 
 def build(parameters: Parameters) -> Study:
@@ -100,8 +116,9 @@ def build(parameters: Parameters) -> Study:
     }
     _check_memory(parameters.memory, loads)
     kernels = parameters.kernels or tuple(published.kernels)
+    what = WhatIf(parameters.exchange_s, parameters.stay_share)
     variants = [
-        _variant(machine, (name, kernel), loads[name], published.kernels[kernel])
+        _variant(machine, (name, kernel), loads[name], published, what)
         for name in parameters.workloads
         for kernel in kernels
     ]
@@ -140,22 +157,29 @@ def _workload(row: Row) -> str:
 
 
 def _variant(
-    machine: Machine, name: tuple[str, str], load: Load, kernel: Kernel
+    machine: Machine,
+    name: tuple[str, str],
+    load: Load,
+    published: Table,
+    what: WhatIf,
 ) -> Variant:
-    stride = STRIDE if kernel.settings.thp.unit_hinting else 1
+    settings = published.kernels[name[1]].settings
+    stride = STRIDE if settings.thp.unit_hinting else 1
     pages = load.region_blocks * HPAGE_PMD_NR
     return Variant(
         name,
         machine,
-        kernel.settings,
-        partial(_steps, load=load, stride=stride),
+        settings,
+        partial(_steps, load=load, stride=stride, what=what),
         accesses=load.processes * load.threads * load.accesses(stride),
         mapped_pages=0 if stride > 1 else load.processes * pages,
     )
 
 
-def _steps(simulation: Simulation, load: Load, stride: int) -> dict[str, int]:
-    run(simulation, load, stride)
+def _steps(
+    simulation: Simulation, load: Load, stride: int, what: WhatIf
+) -> dict[str, int]:
+    run(simulation, load, stride, what)
     return {
         column.name: simulation.total(_COUNTERS.get(column.name, column.name))
         for column in COLUMNS

@@ -2,5 +2,6 @@
 
 programs     what each of the four programs does
 published    tables of elapsed and System seconds and counts, as data
+thread_moves threads that change their nodes meanwhile
 beside       ours beside a table on the screen
 """

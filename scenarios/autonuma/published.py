@@ -62,7 +62,7 @@ def kernel_settings(
         epoch_ns=_EPOCH_NS,
         balancing=replace(rules.balancing, mode=mode),
         thp=Thp(enabled="always", unit_hinting=unit_hinting),
-        locks=replace(rules.locks, enabled=True),
+        locks=replace(rules.locks, enabled=True, tlb_flush_interrupts=True),
         loaded_copies=True,
     )
 
