@@ -29,11 +29,14 @@ class Exchanges:
             self.wakes_ns += self._apart
             self._exchange(simulation)
 
+    def _drawn(self, tasks: Sequence[Task]) -> Task:
+        return tasks[int(self._draws.integers(len(tasks)))]
+
     def _exchange(self, simulation: Simulation) -> None:
-        one = self._tasks[self._draws.integers(len(self._tasks))]
+        one = self._drawn(self._tasks)
         node = simulation.machine.cpu_node
         others = [task for task in self._tasks if node[task.cpu] != node[one.cpu]]
-        other = others[self._draws.integers(len(others))]
+        other = self._drawn(others)
         here, there = one.cpu, other.cpu
         simulation.move_task(one, there)
         simulation.move_task(other, here)
