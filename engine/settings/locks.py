@@ -32,7 +32,7 @@ class Locks:
     Raises BadInput if a value is not allowed.
     """
 
-    enabled: bool = knob(False, "tasks wait for locks that others hold")
+    enabled: bool = knob(True, "tasks wait for locks that others hold")
     mmap_lock_scope: str = _scope("mm", "one a process")
     mmap_lock_hold_ns: int = _hold(1013, "a fault, as long as minor_fault_ns")
     mmap_lock_vma: bool = knob(
