@@ -174,6 +174,31 @@ class Op(IntEnum):
     READ_CALL_NS = 15
     WRITE_CALL = 16
     WRITE_CALL_NS = 17
+    #: Pages and huge pages that are freed when they are unmapped; entries of a fork.
+    ZAP = 18
+    ZAP_HUGE = 19
+    FORK = 20
+    #: Page tables that khugepaged reads; blocks that are collapsed.
+    SCAN_PMD = 21
+    COLLAPSE = 22
+    #: ns that a Worker works.
+    WORK_NS = 23
+
+
+class Worker(IntEnum):
+    """Who takes locks and is no task; the first ones are there once for each node."""
+
+    KSWAPD = 0
+    KCOMPACTD = 1
+    #: Processes that end, on the node that gets their pages.
+    EXIT = 2
+    #: In a process: khugepaged, and its fork.
+    KHUGEPAGED = 3
+    FORK = 4
+
+
+#: Workers of a node, and of a process.
+NODE_WORKERS, MM_WORKERS = 3, 2
 
 
 class ScanResult(IntEnum):

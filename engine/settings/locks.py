@@ -92,6 +92,8 @@ class Row:
 _PCP = 1 / 63
 #: Pages of a batch of the LRU (PAGEVEC_SIZE), slots of a cache (SWAP_SLOTS_CACHE_SIZE).
 _LRU, _SLOTS = 1 / 15, 1 / 64
+#: Pages that release_pages takes off the LRU at once (SWAP_CLUSTER_MAX).
+_FREED = 1 / 32
 _WALK = Use(READ, 2, 600, 1)
 
 ROWS = (
@@ -112,6 +114,8 @@ ROWS = (
             Op.READ_CALL_NS: Use(READ, 0, 1),
             Op.WRITE_CALL: Use(WRITE, 1, 0),
             Op.WRITE_CALL_NS: Use(WRITE, 0, 1),
+            # 10 ns a PTE, an assumption (hpage_collapse_scan_pmd).
+            Op.SCAN_PMD: Use(READ, 1, 5120),
         },
     ),
     # The rmap walks that take a page from its page tables, and put it back.
@@ -122,6 +126,9 @@ ROWS = (
             Op.MIGRATE: _WALK,
             Op.MIGRATE_HUGE: _WALK,
             Op.SWAP_OUT: Use(READ, 1, 300, 1),
+            # folio_referenced, and a collapse until its pages are isolated.
+            Op.RECLAIM: Use(READ, 1, 300),
+            Op.COLLAPSE: Use(WRITE, 1, 25_600, 1),
         },
     ),
     Row(
@@ -140,6 +147,12 @@ ROWS = (
             Op.SWAP_OUT: Use(WRITE, 1, 100),
             Op.MIGRATE: Use(WRITE, 2, 200),
             Op.MARK: Use(WRITE, 1 / 512, 20),
+            Op.RECLAIM: Use(WRITE, 1, 100),
+            Op.ZAP: Use(WRITE, 1 / 512, 20),
+            Op.FORK: Use(WRITE, 1 / 512, 20),
+            Op.SCAN_PMD: Use(WRITE, 1, 5120),
+            # Once to isolate the pages, and for each when it is copied.
+            Op.COLLAPSE: Use(WRITE, 513, 2 * 25_600),
         },
     ),
     Row(
@@ -150,6 +163,8 @@ ROWS = (
             Op.HUGE_HINT_FAULT: Use(WRITE, 1, 100),
             Op.SPLIT: Use(WRITE, 1, 11_000),
             Op.MIGRATE_HUGE: Use(WRITE, 2, 200),
+            Op.ZAP_HUGE: Use(WRITE, 1, 100),
+            Op.COLLAPSE: Use(WRITE, 2, 200),
         },
     ),
     Row(
@@ -162,6 +177,9 @@ ROWS = (
             Op.MIGRATE: Use(WRITE, 2 * _PCP, 6000 * _PCP),
             Op.HUGE_FAULT: Use(WRITE, 1, 300),
             Op.MIGRATE_HUGE: Use(WRITE, 2, 600),
+            Op.ZAP: Use(WRITE, _PCP, 3000 * _PCP),
+            Op.ZAP_HUGE: Use(WRITE, 1, 300),
+            Op.COLLAPSE: Use(WRITE, 1 + 512 * _PCP, 300 + 512 * 3000 * _PCP),
         },
     ),
     Row(
@@ -175,6 +193,9 @@ ROWS = (
             # Isolated one by one, put back in a batch.
             Op.MIGRATE: Use(WRITE, 1 + _LRU, 50 + 750 * _LRU),
             Op.MIGRATE_HUGE: Use(WRITE, 1 + _LRU, 50 + 750 * _LRU),
+            Op.ZAP: Use(WRITE, _FREED, 50),
+            Op.ZAP_HUGE: Use(WRITE, 1, 50),
+            Op.COLLAPSE: Use(WRITE, 512, 512 * 50),
         },
     ),
     Row(
@@ -193,6 +214,7 @@ ROWS = (
             Op.MIGRATE: Use(WRITE, 1, 200),
             Op.MIGRATE_HUGE: Use(WRITE, 1, 200),
             Op.FLUSH: Use(WRITE, 1, 200),
+            Op.COLLAPSE: Use(WRITE, 1, 200),
         },
     ),
 )

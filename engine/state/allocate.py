@@ -3,7 +3,7 @@
 import numpy as np
 
 from ...kernels import state as st
-from ...kernels.counters import Cause, Op, Refusal, ScanSkip, Vm
+from ...kernels.counters import NODE_WORKERS, Cause, Op, Refusal, ScanSkip, Vm
 from ...kernels.frames.page_alloc import WORD_BITS
 from ...kernels.knobs import Topology
 from ...kernels.words import HPAGE_PMD_NR, HPAGE_PMD_ORDER, NONE, PAGE_SIZE
@@ -234,6 +234,7 @@ def _shard_tables(nodes: int, shards: int, accesses: int) -> dict:
         refused=np.zeros((shards + 1, len(Refusal)), np.int64),
         cause=np.zeros((shards + 1, 0, len(Cause)), np.int64),
         ops=np.zeros((shards + 1, 0, len(Op)), np.int64),
+        worker_ops=np.zeros((NODE_WORKERS * nodes, len(Op)), np.int64),
         mm_change=np.zeros((shards + 1, 0, len(st.Change)), np.int64),
         lru_change=np.zeros((shards + 1, nodes, 3), np.int64),
         traffic=np.zeros((shards + 1, nodes, nodes), np.int64),

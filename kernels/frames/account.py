@@ -17,6 +17,12 @@ def count_op(m, s, task, op, times):
 
 
 @inlined
+def node_worker(m, who, n):
+    """Return the row of a node's Worker in ``Memory.worker_ops``."""
+    return who * m.node.shape[0] + n
+
+
+@inlined
 def add_rss(m, s, task, rss, swapents):
     """Add to the rss and the swapents of a task's process, both in pages."""
     m.mm_change[s, m.task[task, Task.MM], Change.RSS] += rss
