@@ -471,7 +471,7 @@ class Memory(Arrays):
     cause: np.ndarray
     #: int64[S + 1, rows, len(Op)]: what takes locks, since they were last waited for.
     ops: np.ndarray
-    #: int64[NODE_WORKERS * nodes + MM_WORKERS * processes, len(Op)]: the same of Workers.
+    #: int64[NODE_WORKERS * nodes + MM_WORKERS * processes, len(Op)]: those of Workers.
     worker_ops: np.ndarray
     #: int64[S + 1, processes, len(Change)]: changes of rss, swapents and huge pages,
     #: and numbers of local and of remote accesses.

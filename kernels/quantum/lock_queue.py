@@ -1,4 +1,4 @@
-"""A lock that is held alone, as a closed queue (``docs/model/locks.md`` 4).
+"""A lock that is held alone, as a closed queue (``docs/model/locks.md`` 5).
 
 Mean values of such a queue are found by Chandy and Neuse's Linearizer (Communications
 of the ACM 25, 1982) for classes of tasks that use the lock alike.

@@ -1,4 +1,4 @@
-"""A lock that some read and others hold alone (``docs/model/locks.md`` 5).
+"""A lock that some read and others hold alone (``docs/model/locks.md`` 6).
 
 Whoever comes first is served first, readers in a row at once.  The writers that wait or
 hold the lock are a Markov chain; one reader is followed through what they leave free.

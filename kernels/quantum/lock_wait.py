@@ -307,19 +307,21 @@ def _note_use(m, w, lock, t, ops, mm, part):
     flush = m.cost[Cost.TLB_FLUSH]
     if mm != NONE:
         flush += m.cost[Cost.TLB_FLUSH_CPU] * max(0, m.mm[mm, Mm.USERS] - 1)
+    for mode in range(2):
+        w.taken[mode, t] = w.held[mode, t] = 0.0
+    for op in range(ops.size):
+        times = ops[op] * part
+        if times == 0:
+            continue
+        for mode in range(2):
+            w.taken[mode, t] += times * w.acquire[lock, mode, op]
+            w.held[mode, t] += times * w.hold[lock, mode, op]
+            w.held[mode, t] += times * w.flush[lock, mode, op] * flush / (PPM // PS)
     longest = 0.0
     for mode in range(2):
-        ps, ppm = 0.0, 0.0
-        for op in range(ops.size):
-            times = ops[op] * part
-            if times == 0:
-                continue
-            ppm += times * w.acquire[lock, mode, op]
-            ps += times * w.hold[lock, mode, op]
-            ps += times * w.flush[lock, mode, op] * flush / (PPM // PS)
-        w.taken[mode, t] = ppm / PPM
+        w.taken[mode, t] /= PPM
         # Whoever takes a lock holds it for a moment.
-        w.held[mode, t] = max(ps / PS, w.taken[mode, t] * _MOMENT)
+        w.held[mode, t] = max(w.held[mode, t] / PS, w.taken[mode, t] * _MOMENT)
         longest = max(longest, w.held[mode, t])
     return longest
 
@@ -393,7 +395,7 @@ def _part(m, w, scope, row, owner):
 
 @inlined
 def _join(m, w, lock, owner, first, workers):
-    """Put the Workers that use a lock of an owner before its tasks; return the first."""
+    """Put Workers that use a lock of an owner before its tasks; return the first."""
     scope, mm, tasks = w.scope[lock], NONE, w.waited.shape[0]
     if first != NONE:
         mm = m.task[first, Task.MM]
@@ -468,8 +470,10 @@ def _fold_ops(m, w, tasks):
     for s in range(1, m.ops.shape[0]):
         for t in range(tasks):
             for k in range(m.ops.shape[2]):
-                m.ops[0, t, k] += m.ops[s, t, k]
-                m.ops[s, t, k] = 0
+                # Most are 0: to write them all takes longer than to look at them.
+                if m.ops[s, t, k] != 0:
+                    m.ops[0, t, k] += m.ops[s, t, k]
+                    m.ops[s, t, k] = 0
     for t in range(tasks):
         w.some[t] = 0
         for k in range(m.ops.shape[2]):

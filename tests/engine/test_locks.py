@@ -158,11 +158,12 @@ def test_no_wait_is_longer_than_a_hold_of_each_other(share):
 # --- in a simulation ------------------------------------------------------------------
 
 
-def toiled(locks, tasks=8, threads=1, batch=1 << 20):
+def toiled(locks, tasks=8, threads=1, batch=1 << 20, quantum_ns=2_000_000, pause=None):
     """Return a simulation in which tasks of one process touched memory of their own."""
-    settings = Settings(locks=locks, quantum_ns=2_000_000)
+    settings = Settings(locks=locks, quantum_ns=quantum_ns)
     machine = uniform(2, 256 * MIB, tasks // 2)
     simulation = Simulation(machine, settings, threads=threads, batch=batch)
+    simulation.pause = pause and (lambda where: pause(simulation))
     process = simulation.spawn("job")
     ones = [simulation.start_task(process, cpu) for cpu in range(tasks)]
     region = simulation.mmap(process, 64 * MIB)
@@ -179,6 +180,31 @@ def toiled(locks, tasks=8, threads=1, batch=1 << 20):
 
 
 NOISY = Locks(enabled=True, pte_lock_scope="mm", pte_lock_hold_ns=500)
+
+
+@pytest.mark.parametrize("sleeps", [False, True])
+@pytest.mark.parametrize("hold_ns", [50, 500, 3000])
+def test_waits_of_a_steady_load_settle(sleeps, hold_ns):
+    """They do at once, and the length of a quantum does not matter."""
+    locks = Locks(enabled=True, pte_lock_scope="mm", pte_lock_hold_ns=hold_ns)
+    if sleeps:
+        locks = Locks(enabled=True, folio_lock_scope="none", anon_vma_scope="none")
+        locks = replace(locks, mmap_lock_hold_ns=hold_ns, mmap_lock_scope="global")
+    per_fault = []
+    for quantum_ns in (400_000, 1_000_000, 4_000_000):
+        seen = []
+
+        def note(simulation, seen=seen):
+            waited = int(simulation.locks.stats[:, lw.LockStat.WAIT].sum())
+            seen.append((waited, simulation.total("pgfault")))
+
+        toiled(locks, quantum_ns=quantum_ns, pause=note)
+        steps = np.diff(np.array([(0, 0), *seen]), axis=0)
+        whole = steps[3:-2]  # the first are short, in the last not all work
+        rates = whole[:, 0] / whole[:, 1]
+        assert rates == pytest.approx(rates.mean(), rel=0.02)
+        per_fault.append(rates.mean())
+    assert per_fault == pytest.approx([per_fault[0]] * 3, rel=0.02)
 
 
 def test_a_lock_for_all_page_tables_makes_faults_wait():

@@ -77,7 +77,7 @@ def linearizer(kinds, objects):
 
 
 class Met(NamedTuple):
-    """Readers that a writer meets: the chance of any, ns if so, part left at any time."""
+    """Readers that a writer meets: chance of any, ns if so, part left at any time."""
 
     some: float
     ns: float
@@ -283,7 +283,7 @@ class LockWaits:
             self.backlog[row] = left
         return work
 
-    def pass_time(self, ns):
+    def let_workers_work(self, ns):
         """Let Workers work while nobody runs."""
         if self.settings.locks.enabled:
             self.take_work(ns)

@@ -244,4 +244,4 @@ class Quanta:
         self.settle_waits()
         self.now += ns
         self.run_khugepaged()
-        self.pass_time(ns)
+        self.let_workers_work(ns)
