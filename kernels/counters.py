@@ -174,6 +174,12 @@ class Op(IntEnum):
     READ_CALL_NS = 15
     WRITE_CALL = 16
     WRITE_CALL_NS = 17
+    #: Pages and huge pages that are freed as they are unmapped.
+    ZAP = 18
+    ZAP_HUGE = 19
+    #: munmap once the VMAs are detached: calls, their length from there on, ns.
+    UNMAP = 20
+    UNMAP_NS = 21
 
 
 class ScanResult(IntEnum):

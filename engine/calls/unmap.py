@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...kernels.calls.zap import zap_pte_range
+from ...kernels.counters import Op
 from ...kernels.fault.shmem import shmem_undo_range
+from ...kernels.state import Change, Info, Mm
 from ...kernels.words import HPAGE_PMD_NR, HPAGE_PMD_ORDER
 from ..state.host_memory import give_back, wipe
 from ..state.process import Process, Region, Task, merge, remove
@@ -29,16 +31,43 @@ def munmap(
     process, end = region.process, start + pages
     parts = isolate_range(simulation, process, start, pages)
     lru_add_drain(simulation, task)
+    huge = _huge(simulation, process)
     zapped = zap(simulation, process, start, end, False, np.zeros(1, np.int64))
+    huge -= _huge(simulation, process)
     remove(process, parts)
     merge(process)
     evict_unmapped(simulation)
-    flush = flushes_ns(simulation, task, process, 1)
-    charge(simulation, task, zapped * simulation.costs.zap_pte_ns + flush, alone=True)
+    ns = zapped * simulation.costs.zap_pte_ns + flushes_ns(simulation, task, process, 1)
+    charge(simulation, task, ns, alone=True)
+    _count_ops(simulation, task, ns, zapped - huge, huge)
     flush_tlbs(simulation, process)
     give_back(simulation.memory.pte, start + process.delta, pages)
     simulation.give_back_memory()
     _free_pgtables(simulation, process, start, end)
+
+
+def _huge(simulation: "Simulation", process: Process) -> int:
+    """Return the huge entries of a process, those included that are not folded yet."""
+    memory, mm = simulation.memory, process.id
+    pages = memory.mm[mm, Mm.HUGE] + memory.mm_change[:, mm, Change.HUGE].sum()
+    return int(pages) // HPAGE_PMD_NR
+
+
+def _count_ops(
+    simulation: "Simulation", task: Task, ns: int, small: int, huge: int
+) -> None:
+    """Count what locks a munmap takes from where it has detached its VMAs.
+
+    ns  of the call from there on
+    small, huge  entries that it zapped
+    """
+    memory = simulation.memory
+    ops = memory.ops[memory.info[Info.SHARDS], task.id]
+    ops[Op.WRITE_CALL_NS] -= ns
+    ops[Op.UNMAP] += 1
+    ops[Op.UNMAP_NS] += ns
+    ops[Op.ZAP] += small
+    ops[Op.ZAP_HUGE] += huge
 
 
 def _free_pgtables(

@@ -342,23 +342,28 @@ def _blocked(think, read, drain, hold):
 
 
 @inlined
-def _settle_readers_alone(m, w, lock, first):
+def _settle_without_waits(m, w, lock, first):
     t = first
     while t != NONE:
-        _charge_wait(m, w, lock, t, READ, 0.0, 0.0)
+        for mode in range(2):
+            _charge_wait(m, w, lock, t, mode, 0.0, 0.0)
         t = w.next[t]
 
 
 @called
 def settle_chain(m, w, lock, first, length, objects):
     """Charge the waits of the tasks of a chain at a lock that they share."""
+    if w.next[first] == NONE:
+        # It reads and writes, but not at the same time.
+        _settle_without_waits(m, w, lock, first)
+        return
     readers, share, read = _readers(w, first, length, objects)
     free, read_wait = _drain(readers, share, read), 0.0
     drain, queued, most, tasks, rate, busy = free, 0.0, 0.0, 0.0, 0.0, 0.0
     for _ in range(_READ_ROUNDS if readers > 0 else 1):
         count = _solve_writers(w, first, length, objects, drain)
         if count == 0:
-            _settle_readers_alone(m, w, lock, first)
+            _settle_without_waits(m, w, lock, first)
             return
         queued, most, tasks, rate, busy = _totals(w, count)
         if readers == 0:

@@ -4,6 +4,7 @@
 """
 
 from lazynuma.engine.state.process import merge
+from lazynuma.kernels.counters import Op
 
 from .draws import draw
 from .words import BLOCK, Pmd
@@ -16,7 +17,9 @@ class UnmapCalls:
         start, pages = self.range(region, first, pages)
         process = region.process
         parts = self.isolate(task, process, start, pages)
+        huge = self.huge_pages(process) // BLOCK
         zapped = self.zap(process, start, start + pages, False)
+        huge -= self.huge_pages(process) // BLOCK
         process.vmas = [vma for vma in process.vmas if vma not in parts]
         for block in range(start // BLOCK, (start + pages - 1) // BLOCK + 1):
             first, end = block * BLOCK, (block + 1) * BLOCK
@@ -28,6 +31,11 @@ class UnmapCalls:
         flush = self.flushes(task, process, 1)
         cost = zapped * self.costs.zap_pte_ns + flush
         self.syscall(task, cost, alone=True)
+        self.took(task, Op.WRITE_CALL_NS, -cost)
+        self.took(task, Op.UNMAP)
+        self.took(task, Op.UNMAP_NS, cost)
+        self.took(task, Op.ZAP, zapped - huge)
+        self.took(task, Op.ZAP_HUGE, huge)
 
     def zap(self, process, start, end, exiting):
         table = self.tables[process.id]

@@ -155,6 +155,8 @@ class LockWaits:
         return max(1, rss - huge + huge // BLOCK) if scope == "folio" else 1
 
     def settle_group(self, row, customers, length, objects, waits):
+        if len(customers) == 1:
+            return
         readers = [one for one in customers if one.reads]
         writers = [one for one in customers if one.writes]
         read_wait, kinds, added = 0.0, [], 0.0
