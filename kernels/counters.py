@@ -174,15 +174,18 @@ class Op(IntEnum):
     READ_CALL_NS = 15
     WRITE_CALL = 16
     WRITE_CALL_NS = 17
-    #: Pages and huge pages that are freed when they are unmapped; entries of a fork.
+    #: Pages and huge pages that are freed when they are unmapped.
     ZAP = 18
     ZAP_HUGE = 19
-    FORK = 20
-    #: Page tables that khugepaged reads; blocks that are collapsed.
-    SCAN_PMD = 21
-    COLLAPSE = 22
+    #: munmap once the VMAs are detached: calls, their length from there on, ns.
+    UNMAP = 20
+    UNMAP_NS = 21
+    #: Entries of a fork; page tables that khugepaged reads; blocks that are collapsed.
+    FORK = 23
+    SCAN_PMD = 24
+    COLLAPSE = 25
     #: ns that a Worker works.
-    WORK_NS = 23
+    WORK_NS = 26
 
 
 class Worker(IntEnum):

@@ -35,12 +35,21 @@ def munmap(
     remove(process, parts)
     merge(process)
     evict_unmapped(simulation)
-    flush = flushes_ns(simulation, task, process, 1)
-    charge(simulation, task, zapped * simulation.costs.zap_pte_ns + flush, alone=True)
+    ns = zapped * simulation.costs.zap_pte_ns + flushes_ns(simulation, task, process, 1)
+    charge(simulation, task, ns, alone=True)
+    _count_unmap(simulation, task, ns)
     flush_tlbs(simulation, process)
     give_back(simulation.memory.pte, start + process.delta, pages)
     simulation.give_back_memory()
     _free_pgtables(simulation, process, start, end)
+
+
+def _count_unmap(simulation: "Simulation", task: Task, ns: int) -> None:
+    """Count how a munmap holds mmap_lock once its VMAs are detached: for ``ns``."""
+    ops = simulation.memory.ops[-1, task.id]
+    ops[Op.WRITE_CALL_NS] -= ns
+    ops[Op.UNMAP] += 1
+    ops[Op.UNMAP_NS] += ns
 
 
 def _free_pgtables(

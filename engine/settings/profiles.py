@@ -28,15 +28,24 @@ _LINUX_6_1 = Settings(
     ),
 )
 
-#: 6.12: as 6.1, the scanner asks who used a VMA (6.4, reworked in 6.7), migrate_pages
-#: flushes TLBs once a batch (6.3); all calls.
-_LINUX_6_12 = replace(
+#: 6.4: as 6.1, the scanner asks who used a VMA (fc137c0ddab2), migrate_pages flushes TLBs
+#: once a batch (6.3), and faults on anonymous memory read a lock of their VMA.
+_LINUX_6_4 = replace(
     _LINUX_6_1,
     balancing=Balancing(),
-    calls=SystemCalls(),
     migrate_pages_batch=True,
     locks=Locks(mmap_lock_vma=True),
 )
+
+#: 6.12: as 6.4, batches of the LRU are twice as large; all calls.
+_LINUX_6_12 = replace(
+    _LINUX_6_4,
+    calls=SystemCalls(),
+    locks=replace(_LINUX_6_4.locks, lru_lock_batch=31),
+)
+
+#: Batches and munmap before 4.16, 4.19 and 4.20.
+_LOCKS_3_13 = Locks(lru_lock_batch=14, zone_lock_batch=31, mmap_lock_downgrade=False)
 
 #: The scanner and the filter that v4 to 3.12 share.
 _BALANCING_2012 = Balancing(
@@ -72,7 +81,7 @@ _LINUX_3_8 = replace(
     calls=SystemCalls(**{one.name: False for one in fields(SystemCalls)}),
     khugepaged=Khugepaged(target="first_page"),
     # Page tables of huge pages had no lock of their own before 3.13.
-    locks=Locks(pmd_lock_scope="mm"),
+    locks=replace(_LOCKS_3_13, pmd_lock_scope="mm"),
     balancing=replace(
         _BALANCING_2012,
         scan_period_rule="unmoved_fault",
@@ -106,7 +115,7 @@ _BALANCENUMA_V4 = replace(
 _LINUX_3_13 = replace(
     _LINUX_3_8,
     khugepaged=Khugepaged(target="majority_round_robin"),
-    locks=Locks(),
+    locks=_LOCKS_3_13,
     balancing=Balancing(
         local_last_cpupid=True,
         vma_pids=False,
@@ -124,5 +133,6 @@ PROFILES = {
     "linux-3.9": _LINUX_3_9,
     "linux-3.13": _LINUX_3_13,
     "linux-6.1": _LINUX_6_1,
+    "linux-6.4": _LINUX_6_4,
     "linux-6.12": _LINUX_6_12,
 }

@@ -16,9 +16,6 @@ _PRECISE: Final = 1e-4
 #: Chances are no less, nor what is divided by; sums are made smaller at the last.
 _LEAST: Final = 1e-12
 _TINY: Final = 1e-300
-
-#: What a reader sees if nobody writes.
-NO_WRITERS: Final = (0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 _LARGE: Final = 1e100
 
 

@@ -18,7 +18,7 @@ from ..jit.compile import called, inlined, kernel
 from ..state import Columns, Cost, Mm, Task
 from ..words import HPAGE_PMD_NR, NONE
 from .lock_queue import CLASSES, Of, solve_queue
-from .lock_readers import NO_WRITERS, drain, reader, solve_readers, writers_queue
+from .lock_readers import drain, reader, solve_readers, writers_queue
 
 
 class Scope(IntEnum):
@@ -213,20 +213,18 @@ def _charge_wait(m, w, lock, t, mode, wait, found):
 
 
 @inlined
-def _charge_readers(m, w, lock, first, time, seen, some):
+def _charge_readers(m, w, lock, first, time, seen):
     """Charge the readers of a chain.
 
     time  of the window for each lock of those that they use, ns
-    seen  the writers, as of ``writers_queue``; some: whether there are any
+    seen  the writers, as of ``writers_queue``
     """
     t = first
     while t != NONE:
         if w.taken[READ, t] > 0:
-            blocked, wait = 0.0, 0.0
-            if some:
-                held, taken = w.held[READ, t], w.taken[READ, t]
-                pause = think_of(held, taken, time)
-                blocked, wait, _, _ = reader(held / taken, pause, seen)
+            held, taken = w.held[READ, t], w.taken[READ, t]
+            pause = think_of(held, taken, time)
+            blocked, wait, _, _ = reader(held / taken, pause, seen)
             _charge_wait(m, w, lock, t, READ, blocked * wait, blocked)
         t = w.next[t]
 
@@ -265,12 +263,25 @@ def _charge_writers(m, w, lock, first, count, objects, longer, drained, free):
         t = w.next[t]
 
 
+@inlined
+def _settle_without_waits(m, w, lock, first):
+    t = first
+    while t != NONE:
+        for mode in range(2):
+            _charge_wait(m, w, lock, t, mode, 0.0, 0.0)
+        t = w.next[t]
+
+
 @called
 def settle_chain(m, w, lock, first, length, objects):
     """Charge the waits of the tasks of a chain at a lock that they share."""
+    if w.next[first] == NONE:
+        # It reads and writes, but not at the same time.
+        _settle_without_waits(m, w, lock, first)
+        return
     count, time = _classify(w, first, length), length * objects
     if count == 0:
-        _charge_readers(m, w, lock, first, time, NO_WRITERS, False)
+        _settle_without_waits(m, w, lock, first)
         return
     solve_queue(w, count, objects)
     readers, read_held, read_taken, late = _sums(w, first, READ)
@@ -290,7 +301,7 @@ def settle_chain(m, w, lock, first, length, objects):
     )
     longer = wait / plain if plain > 0 else 1.0
     _charge_writers(m, w, lock, first, count, objects, longer, drained, free)
-    _charge_readers(m, w, lock, first, time, seen, True)
+    _charge_readers(m, w, lock, first, time, seen)
 
 
 # --- what each did in the window ------------------------------------------------------

@@ -29,6 +29,9 @@ class UnmapCalls:
         flush = self.flushes(task, process, 1)
         cost = zapped * self.costs.zap_pte_ns + flush
         self.syscall(task, cost, alone=True)
+        self.took(task, Op.WRITE_CALL_NS, -cost)
+        self.took(task, Op.UNMAP)
+        self.took(task, Op.UNMAP_NS, cost)
 
     def zap(self, process, start, end, task):
         """Unmap pages; ``task`` None: the process ends."""

@@ -389,6 +389,8 @@ class LockWaits:
         return max(1, rss - huge + huge // BLOCK)
 
     def settle_group(self, row, customers, length, objects, waits):
+        if len(customers) == 1:
+            return
         readers = [(one.reads, one.read_ns) for one in customers if one.reads]
         writers = [(one.writes, one.write_ns) for one in customers if one.writes]
         kinds, stays, longer, drained = [], [], 1.0, 0.0
