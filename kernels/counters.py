@@ -94,8 +94,10 @@ class Vm(IntEnum):
     PGDEMOTE_KHUGEPAGED = 70
     PGLAZYFREE = 71
     PGLAZYFREED = 72
-    #: Rounds of interrupts that system calls and the scanner have paid for.
+    #: Rounds of interrupts that calls, the scanner and hint faults have paid for; the
+    #: CPUs that they interrupted.
     TLB_FLUSHES = 73, OURS
+    NR_TLB_REMOTE_FLUSH_RECEIVED = 74
 
 
 class Refusal(IntEnum):
@@ -180,6 +182,8 @@ class Op(IntEnum):
     #: munmap once the VMAs are detached: calls, their length from there on, ns.
     UNMAP = 20
     UNMAP_NS = 21
+    #: Those of Op.FLUSH that are done while an rmap walk has the page's locks.
+    WALK_FLUSH = 22
     #: Entries of a fork; page tables that khugepaged reads; blocks that are collapsed.
     FORK = 23
     SCAN_PMD = 24

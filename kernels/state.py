@@ -90,6 +90,7 @@ class Info(Columns):
     COUNT_MARKED = auto()  # 1: an update of a huge entry that is marked counts
     PMD_NUMA = auto()  # 1: a table is marked, too, and faults as one
     LIMIT_BY_PAGES = auto()  # 0: a huge page counts as 1 against the limit
+    HINT_FLUSH = auto()  # 1: a small page that a hint fault moves costs a flush
     TOPOLOGY = auto()  # Topology
     MAX_DISTANCE = auto()  # SLIT, between nodes with CPUs
     NOW_MS = auto()  # at the quantum's start, or of the operation

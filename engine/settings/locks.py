@@ -127,7 +127,9 @@ class Batch(NamedTuple):
 BATCHES = {"zone_lock": Batch(63, 3000, 300), "lru_lock": Batch(15, 750, 50)}
 #: Slots of a cache (SWAP_SLOTS_CACHE_SIZE).
 _SLOTS = 1 / 64
-_WALK = Use(READ, 2, 600, 1)
+_WALK = Use(READ, 2, 600)
+#: A flush that lasts while whoever flushes holds the lock.
+_FLUSHED = Use(READ, 0, 0, 1)
 _PAGE, _TWO_PAGES = Use(WRITE, 0, 0, pages=1), Use(WRITE, 0, 0, pages=2)
 #: down_read and up_read.
 _READ_TWICE = Use(WRITE, 2, 100)
@@ -144,7 +146,8 @@ ROWS = (
             Op.HUGE_FAULT: Use(READ, 1, 160_000),
             Op.HINT_FAULT: Use(READ, 1, 1900),
             Op.HUGE_HINT_FAULT: Use(READ, 1, 1900),
-            Op.SCAN: Use(READ, 1, 0),
+            # change_protection flushes before it returns.
+            Op.SCAN: Use(READ, 1, 0, 1),
             Op.MARK: Use(READ, 0, 100),
             Op.READ_CALL: Use(READ, 1, 0),
             Op.READ_CALL_NS: Use(READ, 0, 1),
@@ -179,6 +182,7 @@ ROWS = (
         {
             Op.MIGRATE: _WALK,
             Op.MIGRATE_HUGE: _WALK,
+            Op.WALK_FLUSH: _FLUSHED,
             Op.SWAP_OUT: Use(READ, 1, 300, 1),
             # folio_referenced, and a collapse until its pages are isolated.
             Op.RECLAIM: Use(READ, 1, 300),
@@ -207,6 +211,7 @@ ROWS = (
             Op.SCAN_PMD: Use(WRITE, 1, 5120),
             # Once to isolate the pages, and for each when it is copied.
             Op.COLLAPSE: Use(WRITE, 513, 2 * 25_600),
+            Op.WALK_FLUSH: _FLUSHED._replace(mode=WRITE),
         },
     ),
     Row(
@@ -264,12 +269,7 @@ ROWS = (
     Row(
         "tlb_flush",
         False,
-        {
-            Op.MIGRATE: Use(WRITE, 1, 200),
-            Op.MIGRATE_HUGE: Use(WRITE, 1, 200),
-            Op.FLUSH: Use(WRITE, 1, 200),
-            Op.COLLAPSE: Use(WRITE, 1, 200),
-        },
+        {Op.FLUSH: Use(WRITE, 1, 200), Op.COLLAPSE: Use(WRITE, 1, 200)},
     ),
 )
 

@@ -67,6 +67,7 @@ _BALANCING_2012 = Balancing(
     scan_shared_huge=False,
     count_marked=True,
     pmd_numa=True,
+    hint_flush=True,
 )
 
 #: 3.8: the first NUMA balancing, by the node of the last fault, at most 1280 MB/s to a
@@ -123,6 +124,7 @@ _LINUX_3_13 = replace(
         scan_cost_cap=False,
         scan_stagger=False,
         scan_local=True,
+        hint_flush=True,
     ),
 )
 
