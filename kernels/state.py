@@ -91,6 +91,15 @@ class Info(Columns):
     PMD_NUMA = auto()  # 1: a table is marked, too, and faults as one
     LIMIT_BY_PAGES = auto()  # 0: a huge page counts as 1 against the limit
     TOPOLOGY = auto()  # Topology
+    # The load balancer (``docs/model/sched.md``).
+    LOAD_BALANCE = auto()
+    BUSY_FACTOR = auto()
+    IMBALANCE_PCT = auto()  # of domains of more than a node
+    SMALL_IMBALANCE = auto()  # 1: fix_small_imbalance
+    MIGRATION_COST = auto()  # ns
+    LOCALITY = auto()  # Locality
+    DISTURB_PERIOD = auto()  # ns, as the next
+    DISTURB = auto()
     MAX_DISTANCE = auto()  # SLIT, between nodes with CPUs
     NOW_MS = auto()  # at the quantum's start, or of the operation
     LAZYFREE = auto()  # 1: some page may have been freed by advice
@@ -253,12 +262,37 @@ class Task(Columns):
     RUNTIME = auto()  # ns, all that was charged
     BALANCING = auto()  # MPOL_F_NUMA_BALANCING
     RAN = auto()  # 1: had accesses in the last quantum
+    PINNED = auto()  # 1: sched_setaffinity to its CPU alone
+    SHARED_AT = auto()  # ns of runtime for which it has waited for others' turns
+    RUN_DELAY = auto()  # ns that it waited for its CPU (sched_info.run_delay)
     # A place is a row of its own for what a task of a recording does on another CPU in
     # a quantum (``docs/model/quantum.md`` 13).
     OWNER = auto()  # the task that a row belongs to, itself but for a place
     PLACE = auto()  # next row of the same task in this quantum, or 0
     LAST = auto()  # row of the task's last access in this quantum
     EXPECTED = auto()  # ns: when the next access of a recorded task may begin
+
+
+class Cpu(Columns):
+    """Columns of ``Memory.cpu``, int64[CPUs, len(Cpu)]."""
+
+    RUNNING = auto()  # tasks
+    BUSY = auto()  # 1: had something to run at the last tick
+    SINCE = auto()  # ns: when something else has last begun to run there, ...
+    UNTIL = auto()  # ... and when it is over
+    STOLEN = auto()  # ns that such took, for which its tasks have not waited yet
+    SHARED = auto()  # tasks that ran in the quantum
+
+
+class Domain(Columns):
+    """Columns of ``Memory.domain``, int64[CPUs, levels, len(Domain)]: sched_domain.
+
+    Level 0 is a CPU's node, level 1 all nodes of the least distance to it, and so on.
+    """
+
+    LAST = auto()  # ns: last_balance
+    INTERVAL = auto()  # ms: balance_interval; 0: the least
+    FAILED = auto()  # nr_balance_failed
 
 
 class Numa(Columns):
@@ -440,6 +474,12 @@ class Memory(Arrays):
     cpu_node: np.ndarray
     #: int64[nodes, nodes]: SLIT.
     distance: np.ndarray
+    #: The load balancer: tables of CPUs and their domains; int64[levels]: the distance
+    #: to which each reaches; int64[len(Lb)]: what it did.
+    cpu: np.ndarray
+    domain: np.ndarray
+    reach: np.ndarray
+    lb: np.ndarray
     #: int64[nodes, nodes], ns: unloaded latency; row: node of the CPU.
     latency: np.ndarray
     #: int64[nodes, nodes], ns: copying a page from node to node.

@@ -15,6 +15,7 @@ from ...kernels.quantum import accesses, fold, plan
 from ...kernels.quantum.accesses import CHUNK
 from ...kernels.quantum.barrier import Stop, run_daemons, serve_one, serve_set_aside
 from ...kernels.quantum.jobs import Job
+from ...kernels.sched.run_delay import share_cpus
 from ...kernels.words import ACCESS_TASK_SHIFT, ACCESS_VPN, ACCESS_WRITE, NONE
 from ..daemons import next_wake, wake_due
 from ..errors import BadInput, Segfault
@@ -176,6 +177,8 @@ def _quantum(simulation: "Simulation", source: _Drawn | Playback) -> bool:
     _serve_barrier(simulation, span.accesses)
     source.fold(span)
     simulation.locks.settle(simulation)
+    if simulation.settings.sched.time_sharing:
+        share_cpus(simulation.memory)
     _end(simulation, span)
     wake_due(simulation)
     tell_what_is_due(simulation)
@@ -264,6 +267,7 @@ def _end(simulation: "Simulation", span: Span) -> None:
     simulation.now = _ended(memory.task, span.end)
     simulation.locality.note(simulation.now, simulation.touched)
     simulation.task_ticks.owe(span.start)
+    simulation.load_ticks.owe(span.start)
 
 
 def _ended(task: np.ndarray, end: int) -> int:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ...kernels import state as st
-from ...kernels.counters import Cause, Op, Refusal, ScanSkip, Vm
+from ...kernels.counters import Cause, Lb, Op, Refusal, ScanSkip, Vm
 from ...kernels.frames.page_alloc import WORD_BITS
 from ...kernels.knobs import Topology
 from ...kernels.words import HPAGE_PMD_NR, HPAGE_PMD_ORDER, NONE, PAGE_SIZE
@@ -125,6 +125,17 @@ def topology_type(machine: Machine) -> tuple[Topology, int]:
     return Topology.GLUELESS_MESH if near.any() else Topology.BACKPLANE, furthest
 
 
+def domain_reach(machine: Machine) -> np.ndarray:
+    """Return int64[levels]: the distances to which scheduling domains reach.
+
+    That of a node alone, then each that is between two nodes with CPUs
+    (sched_init_numa, kernel/sched/topology.c).
+    """
+    nodes = [nid for nid in range(machine.nodes) if machine.cpus[nid]]
+    distances = np.unique(machine.distance[np.ix_(nodes, nodes)])
+    return distances.astype(np.int64)
+
+
 def copy_costs(machine: Machine, costs: Costs) -> np.ndarray:
     """Return int64[nodes, nodes] ns: the copy of one page from node to node."""
     rate = np.minimum(costs.copy_bandwidth, machine.bandwidth)
@@ -186,7 +197,13 @@ def _sparse_arrays(machine: Machine, settings: Settings, pages: list[int]) -> di
 
 def _machine_tables(machine: Machine, settings: Settings, costs: Costs) -> dict:
     """Return the tables of nodes, CPUs and costs."""
+    levels = domain_reach(machine)
+    cpus = machine.cpu_node.size
     return dict(
+        cpu=np.zeros((cpus, len(st.Cpu)), np.int64),
+        domain=np.zeros((cpus, len(levels), len(st.Domain)), np.int64),
+        reach=levels,
+        lb=np.zeros(len(Lb), np.int64),
         zonelist=np.ascontiguousarray(
             machine.zonelist(settings.accumulated_node_load), np.int64
         ),
