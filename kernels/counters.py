@@ -96,6 +96,8 @@ class Vm(IntEnum):
     PGLAZYFREED = 72
     #: Rounds of interrupts that system calls and the scanner have paid for.
     TLB_FLUSHES = 73, OURS
+    #: Accesses to pages that another node wrote lately.
+    LINE_TRANSFERS = 74, OURS
 
 
 class Refusal(IntEnum):

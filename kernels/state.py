@@ -102,6 +102,8 @@ class Info(Columns):
     DISTURB = auto()
     MAX_DISTANCE = auto()  # SLIT, between nodes with CPUs
     NOW_MS = auto()  # at the quantum's start, or of the operation
+    LINES = auto()  # 1: lines that other nodes' caches hold cost more
+    QUANTUM = auto()  # its number, from 1, modulo line_transfer.QUANTA
     LAZYFREE = auto()  # 1: some page may have been freed by advice
     LRU_BATCHES = auto()  # 1: new pages wait in batches
     MIGRATE_PAGES_BATCH = auto()  # 1: calls flush once for a batch of pages
@@ -450,6 +452,9 @@ class Memory(Arrays):
     #: int32[frames], int32[blocks], sparse: pid and CPU of the last hint fault, or the
     #: time of the mark; touched only if NUMA balancing is on (4 bytes for a page).
     frame_cpupid: np.ndarray
+    #: int64[frames], sparse: who wrote a page lately (``frames/line_transfer.py``);
+    #: touched only if line transfers cost (8 bytes for a page).
+    frame_writers: np.ndarray
     block_cpupid: np.ndarray
     #: int16[slots], int64[slots]: PTEs that hold the slot; its frame, or NONE.
     slot_count: np.ndarray
@@ -482,6 +487,9 @@ class Memory(Arrays):
     lb: np.ndarray
     #: int64[nodes, nodes], ns: unloaded latency; row: node of the CPU.
     latency: np.ndarray
+    #: int64[nodes, nodes], ns: what a line costs more that caches of the node of the
+    #: column hold modified; row: node of the CPU.
+    line_ns: np.ndarray
     #: int64[nodes, nodes], ns: copying a page from node to node.
     copy_ns: np.ndarray
     #: int64[rows, nodes], ns: an access of the task to the node in this quantum.

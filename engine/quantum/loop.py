@@ -161,6 +161,13 @@ class _Drawn:
         """Fold what a quantum did."""
         self._simulation.fold()
 
+    def schedule(self, span: Span) -> None:
+        """Let tasks have waited for their CPUs, and CPUs owe their ticks."""
+        simulation = self._simulation
+        if simulation.settings.sched.time_sharing:
+            share_cpus(simulation.memory)
+        simulation.load_ticks.owe(span.start)
+
     def where(self) -> list[int]:
         """Return where it is beside what the tasks' table says: nowhere."""
         return []
@@ -177,8 +184,7 @@ def _quantum(simulation: "Simulation", source: _Drawn | Playback) -> bool:
     _serve_barrier(simulation, span.accesses)
     source.fold(span)
     simulation.locks.settle(simulation)
-    if simulation.settings.sched.time_sharing:
-        share_cpus(simulation.memory)
+    source.schedule(span)
     _end(simulation, span)
     wake_due(simulation)
     tell_what_is_due(simulation)
@@ -267,7 +273,6 @@ def _end(simulation: "Simulation", span: Span) -> None:
     simulation.now = _ended(memory.task, span.end)
     simulation.locality.note(simulation.now, simulation.touched)
     simulation.task_ticks.owe(span.start)
-    simulation.load_ticks.owe(span.start)
 
 
 def _ended(task: np.ndarray, end: int) -> int:

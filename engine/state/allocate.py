@@ -149,6 +149,7 @@ def allocate(
     nodes, shards = len(machine.memory), settings.shards
     pages = managed_pages(machine)
     info = _info(settings, seed, node_shift(pages), sum(pages))
+    info[st.Info.LINES] = costs.line_transfer_permille > 0
     info[st.Info.TOPOLOGY], info[st.Info.MAX_DISTANCE] = topology_type(machine)
     sets = int(info[st.Info.TLB_SETS_4K] + info[st.Info.TLB_SETS_2M])
     return st.Memory(
@@ -186,6 +187,7 @@ def _sparse_arrays(machine: Machine, settings: Settings, pages: list[int]) -> di
         block_prev=sparse(blocks, np.int32, False),
         block_owes=sparse(blocks, np.int32, False),
         frame_cpupid=sparse(frames, np.int32, False),
+        frame_writers=sparse(frames, np.int64, False),
         block_cpupid=sparse(blocks, np.int32, False),
         slot_count=sparse(slots, np.int16, False),
         slot_frame=sparse(slots, np.int64, False),
@@ -210,6 +212,7 @@ def _machine_tables(machine: Machine, settings: Settings, costs: Costs) -> dict:
         cpu_node=np.ascontiguousarray(machine.cpu_node, np.int64),
         distance=np.ascontiguousarray(machine.distance, np.int64),
         latency=np.ascontiguousarray(machine.latency_ns, np.int64),
+        line_ns=machine.latency_ns * costs.line_transfer_permille // 1000,
         copy_ns=copy_costs(machine, costs),
         cost=cost_columns(costs),
         node=_node_table(machine, settings, node_shift(managed_pages(machine))),
