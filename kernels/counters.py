@@ -98,6 +98,8 @@ class Vm(IntEnum):
     #: CPUs that they interrupted.
     TLB_FLUSHES = 73, OURS
     NR_TLB_REMOTE_FLUSH_RECEIVED = 74
+    #: Accesses to pages that another node wrote lately.
+    LINE_TRANSFERS = 75, OURS
 
 
 class Refusal(IntEnum):
@@ -235,6 +237,31 @@ class ScanSkip(IntEnum):
     PID_INACTIVE = 4
     #: Below 2 MiB (to 3.12; ours).
     SMALL = 5
+
+
+class Lb(IntEnum):
+    """What the load balancer did, each time that it looked (lb_* of /proc/schedstat).
+
+    CPUs look for a group that is busier, then for a task of its busiest CPU.
+    """
+
+    #: No group is too much busier, or none of its CPUs has a task that may move.
+    BALANCED = 0
+    #: A task that waited was moved to a CPU that is busy, idle, newly idle.
+    MOVED_BUSY = 1
+    MOVED_IDLE = 2
+    MOVED_NEWLY_IDLE = 3
+    #: A running task was pushed to the CPU, after too many failures (alb_pushed).
+    PUSHED = 4
+    #: Nothing was moved: no task waits, or each is heavier than the imbalance ...
+    FAILED = 5
+    #: ... or each that waits is cache-hot, or would lose its locality.
+    HOT = 6
+    #: Of those moved: hot ones (lb_hot_gained), and those that came to another node.
+    MOVED_HOT = 7
+    MOVED_NODE = 8
+    #: Disturbances that began.
+    DISTURBED = 9
 
 
 class Event(IntEnum):

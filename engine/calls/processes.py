@@ -44,8 +44,13 @@ def spawn(
     return process
 
 
-def start_task(simulation: "Simulation", process: Process, cpu: int) -> Task:
-    """Return a new task of a process, pinned to a CPU."""
+def start_task(
+    simulation: "Simulation", process: Process, cpu: int, pinned: bool = False
+) -> Task:
+    """Return a new task of a process on a CPU.
+
+    pinned  whether neither the load balancer nor NUMA balancing may move it
+    """
     process.check_alive()
     cpu = _checked_cpu(simulation, cpu)
     others = [one for one in simulation.tasks if one.process is process]
@@ -59,6 +64,7 @@ def start_task(simulation: "Simulation", process: Process, cpu: int) -> Task:
     row[st.Task.ALIVE], row[st.Task.REFS], row[st.Task.CLOCK] = 1, 1, simulation.now
     row[st.Task.IL_PREV] = len(machine.memory) - 1
     row[st.Task.NID], row[st.Task.CPU] = machine.cpu_node[cpu], cpu
+    row[st.Task.PINNED] = pinned
     if simulation.balances:
         parent = others[0].id if others else NONE
         end_quantum.init_numa_balancing(memory, task.id, parent, simulation.now // MS)

@@ -11,6 +11,7 @@ import numpy as np
 
 from ...kernels import state as st
 from ...kernels.counters import MM_WORKERS, NODE_WORKERS
+from ...kernels.frames.line_transfer import WRITER_BITS, WRITER_NID
 from ...kernels.words import (
     FRAME_VPN,
     HPAGE_PMD_NR,
@@ -63,6 +64,9 @@ def check_block(name: str, block: np.ndarray, sizes: Sizes) -> None:
     if name in ("pte", "pmd"):
         _check_entries(name, block, sizes)
         return
+    if name == "frame_writers":
+        _check_writers(block, sizes)
+        return
     if name in ("frame", "block_huge"):
         block, low, end = block & FRAME_VPN, 0, sizes.pages
     else:
@@ -94,6 +98,12 @@ def _check_entries(name: str, block: np.ndarray, sizes: Sizes) -> None:
             raise ValueError(f"{name} leads outside")
     if name == "pmd" and int((block & PMD_NID).max()) >> PMD_NID_SHIFT >= sizes.nodes:
         raise ValueError(f"{name} leads outside")
+
+
+def _check_writers(block: np.ndarray, sizes: Sizes) -> None:
+    for node in (block & WRITER_NID, block >> WRITER_BITS & WRITER_NID):
+        if int(node.max()) >= sizes.nodes:
+            raise ValueError("frame_writers leads outside")
 
 
 def check_tables(simulation: "Simulation", fresh: st.Memory) -> None:

@@ -37,8 +37,10 @@ class ProcessCalls:
         self.enter_mm(process)
         return process
 
-    def start_task(self, process, cpu):
+    def start_task(self, process, cpu, pinned=False):
         task = Task(len(self.tasks), process, cpu)
+        if pinned:
+            self.pinned.add(task.id)
         self.init_numa_balancing(task)
         self.tasks.append(task)
         self.clocks.append(Clock(ns=self.now, il_prev=self.count - 1))
