@@ -13,6 +13,8 @@ from ...kernels.counters import Op
 from ...kernels.quantum.lock_wait import PPM, PS, READ, WRITE, Scope
 from .knob import check_knobs, knob
 
+#: No kernel spins or sleeps longer for one hold: the watchdogs would bark.
+_LONGEST = 10_000_000_000
 SCOPES = tuple(scope.name.lower() for scope in Scope)
 
 
@@ -21,7 +23,7 @@ def _scope(default: str, text: str) -> str:
 
 
 def _hold(default: int, text: str) -> int:
-    return knob(default, text, unit="ns", min=1)
+    return knob(default, text, unit="ns", min=1, max=_LONGEST)
 
 
 def _batch(default: int, text: str) -> int:

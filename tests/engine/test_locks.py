@@ -337,8 +337,17 @@ def test_a_lock_is_set_by_its_name():
 def test_a_scope_that_there_is_not_is_refused_by_name():
     with pytest.raises(BadInput, match="zone_lock_scope must be one of none, global"):
         Locks(zone_lock_scope="socket")
-    with pytest.raises(BadInput, match="locks.zone_lock_hold_ns must be at least 1"):
-        Locks(zone_lock_hold_ns=0)
+    for hold in (0, 10**10 + 1):
+        with pytest.raises(BadInput, match="locks.zone_lock_hold_ns must be"):
+            Locks(zone_lock_hold_ns=hold)
+
+
+@pytest.mark.parametrize("name", ["locks.inode_lock.scope", "locks.zone_lock.held"])
+def test_a_lock_that_there_is_not_is_refused_with_those_that_there_are(name):
+    with pytest.raises(
+        BadInput, match=r"one of locks\.enabled, .*locks.zone_lock_scope"
+    ):
+        split_settings(Costs, Settings, {name: "mm"})
 
 
 def test_holds_scale_with_the_lock():
