@@ -28,6 +28,7 @@ from lazynuma.scenarios import (
     perf_bench_numa,
     scan_cap,
     tiering,
+    will_it_scale,
 )
 from lazynuma.scenarios.common.claim import NEAR, Claim, Word
 
@@ -38,6 +39,7 @@ SCENARIOS = (
     penalties,
     scan_cap,
     khugepaged_rate,
+    will_it_scale,
 )
 HEAD = """\
 # Published figures

@@ -56,15 +56,35 @@ def split_settings(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the settings of ``parameters``, and those that only ``others`` has.
 
-    Both are dataclasses.  The latter go by their full name: ``thp.enabled``.
+    Both are dataclasses.  The latter go by their full name: ``thp.enabled``.  Raises
+    BadInput for what is not in a group that only the latter have.
     """
     own: dict[str, Any] = {}
     rest: dict[str, Any] = {}
     for key, value in settings.items():
         name = _known(key, parameters) or _known(our_name(key), parameters)
         full = name or _known(our_name(key), others)
+        if not full:
+            _check_group(our_name(key), parameters, others)
         (rest if full and not name else own)[full or key] = value
     return own, rest
+
+
+def _check_group(key: str, parameters: type, others: type) -> None:
+    """Raise BadInput for a setting of a group that does not have it, and say which are.
+
+    It is one of the groups that ``others`` has and ``parameters`` has not.
+    """
+    group, _, inner = key.partition(".")
+    hints = typing.get_type_hints(others)
+    if not inner or group in typing.get_type_hints(parameters):
+        return
+    if is_dataclass(hints.get(group)):
+        names = [one.name for one in fields(hints[group])]
+        near = did_you_mean(inner, names, f"{group}.")
+        raise BadInput(
+            f"setting of {group} must be one of {', '.join(names)}, got {inner!r}{near}"
+        )
 
 
 def _known(key: str, parameters: type) -> str:
