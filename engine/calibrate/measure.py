@@ -226,5 +226,6 @@ _BEYOND = {
     "park_page_ns": "not measured: no released Linux parks pages",
     "walk_ns": "not measured: needs performance counters",
     "tlb_flush_cpu_ns": "not measured: needs a third CPU, to tell it from tlb_flush_ns",
+    "lru_drain_ns": "not measured: cannot be told from the call that drains",
     "reclaim_page_ns": "not measured: needs memory pressure",
 }

@@ -135,7 +135,9 @@ class Batch(NamedTuple):
 BATCHES = {"zone_lock": Batch(63, 3000, 300), "lru_lock": Batch(15, 750, 50)}
 #: Slots of a cache (SWAP_SLOTS_CACHE_SIZE).
 _SLOTS = 1 / 64
-_WALK = Use(READ, 2, 600, 1)
+_WALK = Use(READ, 2, 600)
+#: A flush that lasts while whoever flushes holds the lock.
+_FLUSHED = Use(READ, 0, 0, 1)
 _PAGE, _TWO_PAGES = Use(WRITE, 0, 0, pages=1), Use(WRITE, 0, 0, pages=2)
 #: down_read and up_read.
 _READ_TWICE = Use(WRITE, 2, 100)
@@ -152,12 +154,15 @@ ROWS = (
             Op.HUGE_FAULT: Use(READ, 1, 160_000),
             Op.HINT_FAULT: Use(READ, 1, 1900),
             Op.HUGE_HINT_FAULT: Use(READ, 1, 1900),
-            Op.SCAN: Use(READ, 1, 0),
+            # change_protection flushes before it returns.
+            Op.SCAN: Use(READ, 1, 0, 1),
             Op.MARK: Use(READ, 0, 100),
             Op.READ_CALL: Use(READ, 1, 0),
             Op.READ_CALL_NS: Use(READ, 0, 1),
             Op.WRITE_CALL: Use(WRITE, 1, 0),
             Op.WRITE_CALL_NS: Use(WRITE, 0, 1),
+            # 10 ns a PTE, an assumption (hpage_collapse_scan_pmd).
+            Op.SCAN_PMD: Use(READ, 1, 5120),
             Op.UNMAP: Use(READ, 1, 0),
             Op.UNMAP_NS: Use(READ, 0, 1),
         },
@@ -175,6 +180,7 @@ ROWS = (
             Op.HUGE_HINT_FAULT: _READ_TWICE,
             Op.SCAN: _READ_TWICE,
             Op.READ_CALL: _READ_TWICE,
+            Op.SCAN_PMD: _READ_TWICE,
         },
     ),
     # The rmap walks that take a page from its page tables, and put it back.
@@ -184,7 +190,11 @@ ROWS = (
         {
             Op.MIGRATE: _WALK,
             Op.MIGRATE_HUGE: _WALK,
+            Op.WALK_FLUSH: _FLUSHED,
             Op.SWAP_OUT: Use(READ, 1, 300, 1),
+            # folio_referenced, and a collapse until its pages are isolated.
+            Op.RECLAIM: Use(READ, 1, 300),
+            Op.COLLAPSE: Use(WRITE, 1, 25_600, 1),
         },
     ),
     Row(
@@ -203,6 +213,13 @@ ROWS = (
             Op.SWAP_OUT: Use(WRITE, 1, 100),
             Op.MIGRATE: Use(WRITE, 2, 200),
             Op.MARK: Use(WRITE, 1 / 512, 20),
+            Op.RECLAIM: Use(WRITE, 1, 100),
+            Op.ZAP: Use(WRITE, 1 / 512, 20),
+            Op.FORK: Use(WRITE, 1 / 512, 20),
+            Op.SCAN_PMD: Use(WRITE, 1, 5120),
+            # Once to isolate the pages, and for each when it is copied.
+            Op.COLLAPSE: Use(WRITE, 513, 2 * 25_600),
+            Op.WALK_FLUSH: _FLUSHED._replace(mode=WRITE),
         },
     ),
     Row(
@@ -213,6 +230,8 @@ ROWS = (
             Op.HUGE_HINT_FAULT: Use(WRITE, 1, 100),
             Op.SPLIT: Use(WRITE, 1, 11_000),
             Op.MIGRATE_HUGE: Use(WRITE, 2, 200),
+            Op.ZAP_HUGE: Use(WRITE, 1, 100),
+            Op.COLLAPSE: Use(WRITE, 2, 200),
         },
     ),
     Row(
@@ -227,6 +246,7 @@ ROWS = (
             Op.HUGE_FAULT: Use(WRITE, 1, 300),
             Op.ZAP_HUGE: Use(WRITE, 1, 300),
             Op.MIGRATE_HUGE: Use(WRITE, 2, 600),
+            Op.COLLAPSE: Use(WRITE, 1, 300, pages=512),
         },
     ),
     Row(
@@ -242,6 +262,7 @@ ROWS = (
             # Isolated one by one, put back in a batch.
             Op.MIGRATE: Use(WRITE, 1, 50, pages=1),
             Op.MIGRATE_HUGE: Use(WRITE, 1, 50, pages=1),
+            Op.COLLAPSE: Use(WRITE, 512, 512 * 50),
         },
     ),
     Row(
@@ -256,11 +277,7 @@ ROWS = (
     Row(
         "tlb_flush",
         False,
-        {
-            Op.MIGRATE: Use(WRITE, 1, 200),
-            Op.MIGRATE_HUGE: Use(WRITE, 1, 200),
-            Op.FLUSH: Use(WRITE, 1, 200),
-        },
+        {Op.FLUSH: Use(WRITE, 1, 200), Op.COLLAPSE: Use(WRITE, 1, 200)},
     ),
 )
 

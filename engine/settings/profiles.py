@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 
 from .locks import Locks
 from .numa_balancing import Balancing
+from .sched import Sched
 from .settings import Settings
 from .system_calls import SystemCalls
 from .thp import Khugepaged, Thp
@@ -46,6 +47,11 @@ _LINUX_6_12 = replace(
 
 #: Batches and munmap before 4.16, 4.19 and 4.20.
 _LOCKS_3_13 = Locks(lru_lock_batch=14, zone_lock_batch=31, mmap_lock_downgrade=False)
+#: The load balancer to 3.12, and of 3.13 to 4.1.
+_SCHED_2012 = Sched(
+    busy_factor=32, imbalance_pct=125, small_imbalance=True, locality="none"
+)
+_SCHED_2013 = replace(_SCHED_2012, locality="improves")
 
 #: The scanner and the filter that v4 to 3.12 share.
 _BALANCING_2012 = Balancing(
@@ -67,6 +73,7 @@ _BALANCING_2012 = Balancing(
     scan_shared_huge=False,
     count_marked=True,
     pmd_numa=True,
+    hint_flush=True,
 )
 
 #: 3.8: the first NUMA balancing, by the node of the last fault, at most 1280 MB/s to a
@@ -82,6 +89,7 @@ _LINUX_3_8 = replace(
     khugepaged=Khugepaged(target="first_page"),
     # Page tables of huge pages had no lock of their own before 3.13.
     locks=replace(_LOCKS_3_13, pmd_lock_scope="mm"),
+    sched=_SCHED_2012,
     balancing=replace(
         _BALANCING_2012,
         scan_period_rule="unmoved_fault",
@@ -116,6 +124,7 @@ _LINUX_3_13 = replace(
     _LINUX_3_8,
     khugepaged=Khugepaged(target="majority_round_robin"),
     locks=_LOCKS_3_13,
+    sched=_SCHED_2013,
     balancing=Balancing(
         local_last_cpupid=True,
         vma_pids=False,
@@ -123,6 +132,7 @@ _LINUX_3_13 = replace(
         scan_cost_cap=False,
         scan_stagger=False,
         scan_local=True,
+        hint_flush=True,
     ),
 )
 

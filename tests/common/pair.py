@@ -92,6 +92,10 @@ class Pair:
             assert got.tolist() == want.tolist(), name
         assert engine.refusals().tolist() == slow.refusals().tolist()
         assert list(engine.scan_results()) == list(slow.scan_results())
+        assert engine.load_balances() == slow.load_balances()
+        assert engine.run_delays() == slow.run_delays()
+        for fast, model in self.tasks:
+            assert fast.cpu == model.cpu, fast.id
         if self.balances:
             self.compare_balancing()
         for name in SINGLES:
