@@ -18,8 +18,10 @@ _LONGEST = 10_000_000_000
 SCOPES = tuple(scope.name.lower() for scope in Scope)
 
 
-def _scope(default: str, text: str) -> str:
-    return knob(default, text, choices=SCOPES)
+def _scope(default: str, text: str, *others: str) -> str:
+    """Return a knob: one lock of each ``default``, or of what else makes sense."""
+    allowed = {"none", "global", default, *others}
+    return knob(default, text, choices=tuple(s for s in SCOPES if s in allowed))
 
 
 def _hold(default: int, text: str) -> int:
@@ -53,16 +55,20 @@ class Locks:
     mmap_count_hold_ns: int = _hold(
         50, "assumption: a cache line goes from one core to another"
     )
-    anon_vma_scope: str = _scope("anon_vma", "one a process and its forked relatives")
+    anon_vma_scope: str = _scope(
+        "anon_vma", "one a process and its forked relatives", "mm"
+    )
     anon_vma_hold_ns: int = _hold(300, "assumption: an rmap walk that finds one entry")
     anon_vma_alone: bool = knob(
         False, "rmap walks hold it alone (before 3.8, 4fc3f1d66b1e)"
     )
-    folio_lock_scope: str = _scope("folio", "one a page or a huge page")
+    folio_lock_scope: str = _scope("folio", "one a page or a huge page", "mm")
     folio_lock_hold_ns: int = _hold(2000, "a migration without its copy, twice over")
-    pte_lock_scope: str = _scope("page_table", "one a page table")
+    pte_lock_scope: str = _scope("page_table", "one a page table", "mm")
     pte_lock_hold_ns: int = _hold(100, "assumption: one entry written, and its counts")
-    pmd_lock_scope: str = _scope("page_table", "one a page table (3.13, bf929152e9f6)")
+    pmd_lock_scope: str = _scope(
+        "page_table", "one a page table (3.13, bf929152e9f6)", "mm"
+    )
     pmd_lock_hold_ns: int = _hold(100, "assumption: as pte_lock")
     zone_lock_scope: str = _scope("node", "one a zone")
     zone_lock_hold_ns: int = _hold(
@@ -71,12 +77,14 @@ class Locks:
     zone_lock_batch: int = _batch(
         63, "pages of a batch (4.19, d8a759b57035; 31 before)"
     )
-    lru_lock_scope: str = _scope("node", "one a node (4.8), a memcg's (5.11)")
+    lru_lock_scope: str = _scope(
+        "node", "one a node (4.8); mm: a memcg for each process (5.11)", "mm"
+    )
     lru_lock_hold_ns: int = _hold(750, "assumption: a batch of 15 pages")
     lru_lock_batch: int = _batch(
         15, "pages of a batch, PAGEVEC_SIZE (14 before 4.16, 31 in 6.12)"
     )
-    swap_lock_scope: str = _scope("global", "one a swap device")
+    swap_lock_scope: str = _scope("global", "one a swap device", "node")
     swap_lock_hold_ns: int = _hold(3000, "assumption: a batch of 64 slots")
     tlb_flush_scope: str = _scope("mm", "interrupts of one process are served in turn")
     tlb_flush_hold_ns: int = _hold(200, "as tlb_flush_cpu_ns: what a receiver does")

@@ -29,8 +29,8 @@ _LINUX_6_1 = Settings(
     ),
 )
 
-#: 6.4: as 6.1, the scanner asks who used a VMA (fc137c0ddab2), migrate_pages flushes TLBs
-#: once a batch (6.3), and faults on anonymous memory read a lock of their VMA.
+#: 6.4: as 6.1, the scanner asks who used a VMA (fc137c0ddab2), migrate_pages flushes
+#: TLBs once a batch (6.3), and faults on anonymous memory read a lock of their VMA.
 _LINUX_6_4 = replace(
     _LINUX_6_1,
     balancing=Balancing(),
