@@ -90,6 +90,8 @@ class Info(Columns):
     COUNT_MARKED = auto()  # 1: an update of a huge entry that is marked counts
     PMD_NUMA = auto()  # 1: a table is marked, too, and faults as one
     LIMIT_BY_PAGES = auto()  # 0: a huge page counts as 1 against the limit
+    SPLIT_MARKS = auto()  # 1: PTEs of a folio that a hint fault splits stay marked
+    SPLIT_LAST = auto()  # 1: and keep who took the last fault
     HINT_FLUSH = auto()  # 1: a small page that a hint fault moves costs a flush
     TOPOLOGY = auto()  # Topology
     # The load balancer (``docs/model/sched.md``).
