@@ -100,6 +100,31 @@ class ScanCounts(IntEnum):
     CHUNKS = 1
 
 
+class WriteBit(IntEnum):
+    """What a hinting mark does to the write bit of an entry of a private mapping.
+
+    ``kept`` to 3.19 and since 4.0; ``lost_at_mark`` 4.0-rc1 (4d9424669946);
+    ``lost_at_fault`` Gorman's first mend of it, 5 March 2015.
+    """
+
+    KEPT = 0
+    LOST_AT_MARK = 1
+    LOST_AT_FAULT = 2
+
+
+class GroupIf(IntEnum):
+    """Of which entries a hint fault lets tasks form a group (no TNF_NO_GROUP).
+
+    ``write_bit`` 3.13 to 4.0-rc3 and 4.9 to 6.1, ``dirty`` 4.0-rc4, ``vm_write`` 4.0 to
+    4.8, ``writable`` 6.2: the bit, or the page is its process's alone.
+    """
+
+    WRITE_BIT = 0
+    DIRTY = 1
+    VM_WRITE = 2
+    WRITABLE = 3
+
+
 class Topology(IntEnum):
     """init_numa_topology_type (kernel/sched/topology.c)."""
 

@@ -90,6 +90,9 @@ class Info(Columns):
     COUNT_MARKED = auto()  # 1: an update of a huge entry that is marked counts
     PMD_NUMA = auto()  # 1: a table is marked, too, and faults as one
     LIMIT_BY_PAGES = auto()  # 0: a huge page counts as 1 against the limit
+    WRITE_BIT = auto()  # WriteBit
+    GROUP_IF = auto()  # GroupIf
+    SLOW_ON_FAILURE = auto()  # 1: a failed migration makes the period longer
     TOPOLOGY = auto()  # Topology
     MAX_DISTANCE = auto()  # SLIT, between nodes with CPUs
     NOW_MS = auto()  # at the quantum's start, or of the operation

@@ -136,7 +136,8 @@ def update_task_scan_period(m, task, shared, private, now_ms):
         return
     period = numa[Numa.PERIOD]
     remote, local = numa[Numa.REMOTE], numa[Numa.LOCAL]
-    if local + shared == 0 or numa[Numa.FAILED] > 0:
+    failed = numa[Numa.FAILED] > 0 and m.info[Info.SLOW_ON_FAILURE] == 1
+    if local + shared == 0 or failed:
         # The counts stay: Linux returns before it clears them.
         period = min(numa[Numa.PERIOD_MAX], 2 * period)
         numa[Numa.PERIOD] = period

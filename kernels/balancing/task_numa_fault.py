@@ -85,12 +85,12 @@ def _shared_is_local(m, task, nid):
 
 
 @called
-def task_numa_fault(m, s, task, last, local, nid, pages, writable, failed):
+def task_numa_fault(m, s, task, last, local, nid, pages, groups, failed):
     """Note a hint fault on a page that is on ``nid`` now.
 
     last      word of the fault before; 0: unset, or the time of a mark
     local     whether the page was on the task's node
-    writable  whether the entry may be written, so that the task may join a group
+    groups    whether the entry lets the task join a group
     failed    whether a migration failed
     """
     if m.node[nid, Node.SLOW] and (uses_access_time(m, nid) or last == 0):
@@ -98,7 +98,7 @@ def task_numa_fault(m, s, task, last, local, nid, pages, writable, failed):
     private = 1
     if last != 0:
         private = 1 if cpupid_pid(last) == pid_of(m, task) else 0
-        if private == 0 and writable and m.info[Info.NUMA_GROUPS]:
+        if private == 0 and groups and m.info[Info.NUMA_GROUPS]:
             private = _task_numa_group(m, s, task, last)
     if private == 0 and not local:
         local = _shared_is_local(m, task, nid)

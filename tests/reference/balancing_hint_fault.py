@@ -155,8 +155,7 @@ class BalancingHintFaults:
             limited = self.over_limit(t)
             if not limited:
                 new = self.find_target(task, t, huge)
-        alone = page.mapcount == 1 and not page.compound
-        writable = vma.write and (entry.write or alone)
+        groups = self.may_group(vma, entry, page, huge)
         last = self.last_of(page, n)
         self.carry_out(done, page, d, nr)
         failed = t is not None and new is None
@@ -168,13 +167,24 @@ class BalancingHintFaults:
         elif t is not None:
             self.move_hinted(task, entry, new, n, huge)
         self.count_hint_fault(task, n, traps, huge)
-        entry.protnone, entry.young = False, True
+        self.make_anew(vma, entry, t is not None and not failed)
         accounted = traps or t is not None
         if accounted and self.lengthens(t is not None and not failed, nr):
             self.notes.append(("longer", task, None))
         if isinstance(vma.numab, VmaState):
             self.notes.append(("pid", vma.numab, self.pid_bit(task)))
-        self.account(task, n, self.node_of(entry.payload), nr, last, writable, failed)
+        self.account(task, n, self.node_of(entry.payload), nr, last, groups, failed)
+
+    def may_group(self, vma, entry, page, huge):
+        """Tell whether a fault may make its tasks a group (no TNF_NO_GROUP)."""
+        if self.knobs.group_if == "vm_write":
+            return vma.write
+        if self.knobs.group_if == "dirty":
+            return entry.dirty
+        if self.knobs.group_if == "write_bit":
+            return entry.write and (huge or self.knobs.write_bit == "kept")
+        alone = page.mapcount == 1 and not page.compound
+        return vma.write and (entry.write or alone)
 
     @staticmethod
     def pid_bit(task):
@@ -199,12 +209,12 @@ class BalancingHintFaults:
         if self.slow(n):
             self.add(t, Vm.PGPROMOTE_SUCCESS, nr)
 
-    def account(self, task, n, m, nr, last, writable, failed):
+    def account(self, task, n, m, nr, last, groups, failed):
         """task_numa_fault: note a fault in the statistics."""
         if self.below_cpus(m) and (self.tiering or last is None):
             return
         priv = last is None or last[0] == self.pid(task) & 255
-        if not priv and writable and self.knobs.groups:
+        if not priv and groups and self.knobs.groups:
             self.notes.append(("met", task, task))
             other = self.met(last)
             if other is not None:

@@ -105,7 +105,8 @@ class TaskPlacement:
         if not self.by_statistics:
             numa.local = numa.remote = numa.failed = 0
             return
-        if numa.local + shared == 0 or numa.failed:
+        failed = numa.failed and self.knobs.slow_on_failure
+        if numa.local + shared == 0 or failed:
             numa.period = min(numa.period_max, numa.period * 2)
             mm.next_scan = self.ms() + numa.period
             return
