@@ -72,22 +72,28 @@ class Balancing(IntEnum):
 
 
 class Filter(IntEnum):
-    """What a hint fault must pass: nothing, ``last_nid`` of 3.8, or 6.12's rules."""
+    """What a hint fault must pass: nothing, ``last_nid`` of 3.8, or 6.12's rules.
+
+    ``active_nodes`` 3.15 to 4.5: groups keep their pages on the nodes that they run on.
+    """
 
     NONE = 0
     LAST_NID = 1
     LAST_CPUPID = 2
+    ACTIVE_NODES = 3
 
 
 class PeriodRule(IntEnum):
     """What makes a scan period longer or shorter.
 
-    ``every_fault`` balancenuma v4, ``unmoved_fault`` 3.8 to 3.12, ``statistics`` 3.13.
+    ``every_fault`` balancenuma v4, ``unmoved_fault`` 3.8 to 3.12, ``local_share`` 3.13
+    to 4.13, ``statistics`` 4.14: groups and private faults count, too.
     """
 
     EVERY_FAULT = 0
     UNMOVED_FAULT = 1
     STATISTICS = 2
+    LOCAL_SHARE = 3
 
 
 class ScanCounts(IntEnum):

@@ -81,7 +81,7 @@ class Balancing:
     )
     filter: str = knob(
         "last_cpupid",
-        "what a hint fault must pass (3.8: last_nid)",
+        "what a hint fault must pass (3.8: last_nid, 3.15: active_nodes)",
         choices=FILTERS,
         column="FILTER",
     )
@@ -109,7 +109,8 @@ class Balancing:
     # Rules of the scanner that kernels differ in; the defaults are those of 6.12.
     scan_period_rule: str = knob(
         "statistics",
-        "what changes a scan period (v4: every_fault, 3.8: unmoved_fault)",
+        "what changes a scan period (v4: every_fault, 3.8: unmoved_fault,"
+        " 3.13: local_share)",
         choices=PERIOD_RULES,
         column="PERIOD_RULE",
     )

@@ -102,12 +102,15 @@ _BALANCENUMA_V4 = replace(
 )
 
 #: 3.13 to 3.19: tasks form groups and move to their memory; periods follow statistics
-#: and the size of the memory (598f0ec0bc99); small VMAs and shared pages are scanned.
+#: and the size of the memory (598f0ec0bc99), not yet groups (4.14); small VMAs and
+#: shared pages are scanned; groups spread pages over active nodes (3.15 to 4.5).
 _LINUX_3_13 = replace(
     _LINUX_3_8,
     khugepaged=Khugepaged(target="majority_round_robin"),
     locks=Locks(),
     balancing=Balancing(
+        filter="active_nodes",
+        scan_period_rule="local_share",
         local_last_cpupid=True,
         vma_pids=False,
         migrate_rate_limit_mbps=1280,

@@ -8,9 +8,9 @@ from typing import Final
 
 from ..frames.last_cpupid import cpupid_cpu, cpupid_pid, pid_of, uses_access_time
 from ..jit.compile import called, inlined
-from ..state import Group, Info, Node, Numa, NumaFaults, Seen, Task, Vma
+from ..state import Group, Info, Node, Numa, Seen, Task, Vma
 from ..words import NONE
-from .should_numa_migrate_memory import FRACTION, group_faults
+from .should_numa_migrate_memory import numa_is_active_node
 
 _HASH: Final = 0x61C88647
 _LOW_32: Final = (1 << 32) - 1
@@ -64,14 +64,6 @@ def _task_numa_group(m, s, task, word):
     m.numa_met[s, task, other] = 1
     same = m.task[task, Task.MM] == m.task[other, Task.MM]
     return 1 if not same and group_joins(m, task, other) else 0
-
-
-@inlined
-def numa_is_active_node(m, group, n):
-    return (
-        group_faults(m, group, NumaFaults.CPU, n) * FRACTION
-        > m.group[group, Group.MAX_CPU]
-    )
 
 
 @inlined

@@ -64,7 +64,7 @@ def kernel_settings(profile: str, mode: str = "normal", **thp: bool) -> Settings
     )
 
 
-def _by_program(*seconds: float) -> dict[str, float]:
+def by_program(*seconds: float) -> dict[str, float]:
     """Return seconds of programs, in the order of the published tables."""
     names = ("numa01", "numa01_thread_alloc", "numa02", "numa02_smt")
     return dict(zip(names, seconds, strict=False))
@@ -78,14 +78,14 @@ _NOVEMBER_2012 = Table(
     kernels={
         "off": Kernel(
             kernel_settings("balancenuma-v4", "off"),
-            _by_program(1668.03, 1266.49, 175.75, 163.55),
-            _by_program(47.87, 43.52, 1.94),
+            by_program(1668.03, 1266.49, 175.75, 163.55),
+            by_program(47.87, 43.52, 1.94),
             94.93,
         ),
         "split": Kernel(
             kernel_settings("balancenuma-v4", unit_hinting=False),
-            _by_program(1575.52, 542.26, 68.64, 59.85),
-            _by_program(896.21, 593.89, 43.01),
+            by_program(1575.52, 542.26, 68.64, 59.85),
+            by_program(896.21, 593.89, 43.01),
             1565.05,
             {
                 "thp_splits": 7426,
@@ -97,8 +97,8 @@ _NOVEMBER_2012 = Table(
         ),
         "native": Kernel(
             kernel_settings("balancenuma-v4"),
-            _by_program(1066.67, 369.38, 49.42, 46.21),
-            _by_program(489.09, 144.30, 9.28),
+            by_program(1066.67, 369.38, 49.42, 46.21),
+            by_program(489.09, 144.30, 9.28),
             646.94,
             {
                 "thp_splits": 2,
@@ -120,7 +120,7 @@ _LINUX_3_9 = Table(
     kernels={
         "3.9": Kernel(
             kernel_settings("linux-3.9"),
-            _by_program(1201.52, 393.91, 50.30, 58.48),
+            by_program(1201.52, 393.91, 50.30, 58.48),
             system_total=532.89,
             counts={
                 "numa_pte_updates": 119_292_401,

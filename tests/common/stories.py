@@ -470,6 +470,8 @@ def scanning(options, seed):
         write_bit=rng.choice(["kept", "lost_at_mark", "lost_at_fault"]),
         group_if=rng.choice(["write_bit", "dirty", "vm_write", "writable"]),
     )
+    if rule == "statistics" and rng.random() < 0.5:
+        knobs = replace(knobs, scan_period_rule="local_share", filter="active_nodes")
     return replace(options, balancing=knobs)
 
 

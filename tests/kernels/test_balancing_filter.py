@@ -492,3 +492,54 @@ def test_pids_of_a_vma_by_hash_32():
         w.touch(region, task.id, by=task)
         expected |= 1 << bit
         assert int(w.memory.numab[row, st.Numab.PIDS]) == expected
+
+
+# --- active nodes (3.15 to 4.5) ----------------------------------------------------
+
+
+def of_2014(*args, **options):
+    return answer(*args, filter="active_nodes", **options)
+
+
+KEPT = (0, {"GROUP_WEIGHT": 1}, (ME, 2))
+
+
+@pytest.mark.parametrize(
+    ("old", "grown", "expected"),
+    [
+        # Never faulted before: it moves, early in life or not.
+        (None, False, MOVED),
+        (None, True, MOVED),
+        # Two stages are asked of private pages from the first pass on.
+        ((ME, 0), False, TWO_STAGE),
+        ((OTHER, 4), False, TWO_STAGE),
+        ((ME, 3), True, MOVED),
+        ((OTHER, 2), True, MOVED),
+    ],
+)
+def test_two_stages_and_private_pages_until_4_5(old, grown, expected):
+    assert of_2014(old, grown) == expected
+
+
+@pytest.mark.parametrize(
+    ("cpu", "mem", "moves"),
+    [
+        # The target is not active: 33 is no more than a third of 100.
+        ((100, 33), (100, 0), False),
+        ((100, 34), (100, 0), True),
+        # The source is not: whatever the memory.
+        ((33, 100), (0, 100), True),
+        # Both are: less than three quarters of the memory there.
+        ((100, 100), (100, 74), True),
+        ((100, 100), (100, 75), False),
+        ((100, 50), (101, 74), True),
+        # 101 * 3 // 4 is 75.
+        ((100, 50), (101, 75), False),
+        # Nothing is known of the group's CPUs yet.
+        ((0, 0), (100, 74), True),
+        ((0, 0), (100, 75), False),
+    ],
+)
+def test_a_group_keeps_pages_on_its_active_nodes(cpu, mem, moves):
+    expected = MOVED if moves else KEPT
+    assert of_2014((OTHER, 3), group=grouped(cpu, mem)) == expected

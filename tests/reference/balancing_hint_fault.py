@@ -74,6 +74,8 @@ class BalancingHintFaults:
         done.refusal = Refusal.TWO_STAGE
         if self.knobs.filter == "last_nid":
             return old is not None and not foreign
+        if self.knobs.filter == "active_nodes":
+            return self.filter_2014(n, d, foreign, mine, numa.group, done)
         if not self.tiering and self.below_cpus(n) and old is None:
             return False
         if (numa.preferred < 0 or numa.seq <= 4) and (old is None or mine):
@@ -88,6 +90,17 @@ class BalancingHintFaults:
         if there > 3 * here:
             return True
         return there * group.of_node(MEM, n) * 3 > here * group.of_node(MEM, d) * 4
+
+    def filter_2014(self, n, d, foreign, mine, group, done):
+        """should_numa_migrate_memory of 3.15 to 4.5."""
+        if foreign or mine or group is None:
+            return not foreign
+        done.refusal = Refusal.GROUP_WEIGHT
+        if group.max_cpu and not self.is_active(group, d):
+            return False
+        if group.max_cpu and not self.is_active(group, n):
+            return True
+        return group.of_node(MEM, d) < group.of_node(MEM, n) * 3 // 4
 
     def filter_slow(self, d, page, nr, done):
         node, tier = self.nodes[d], self.tiers[d]

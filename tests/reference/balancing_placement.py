@@ -27,7 +27,7 @@ class TaskPlacement:
     def grown(self, task, period):
         """Return a period for the share that the task's group shares."""
         group = self.numas[task.id].group
-        if group is None:
+        if group is None or self.by_local_share:
             return period
         shared, private = group.by_kind(0), group.by_kind(1)
         return period * group.tasks * (shared + 1) // (private + shared + 1)
@@ -114,7 +114,9 @@ class TaskPlacement:
         parts = numa.local + numa.remote
         lr = 10 * numa.local // parts if parts else 0
         ps = 10 * private // (private + shared) if private + shared else 0
-        if ps >= 7:
+        if self.by_local_share:
+            diff = self.local_change(lr, private, shared, slot)
+        elif ps >= 7:
             diff = max(1, ps - 7) * slot
         elif lr >= 7:
             diff = max(1, lr - 7) * slot
@@ -123,6 +125,14 @@ class TaskPlacement:
         least, most = self.scan_min(p), self.scan_max(p)
         numa.period = min(max(numa.period + diff, least), most)
         numa.local = numa.remote = numa.failed = 0
+
+    @staticmethod
+    def local_change(lr, private, shared, slot):
+        """update_task_scan_period of 3.13 to 4.13."""
+        if lr >= 7:
+            return max(1, lr - 7) * slot
+        ratio = -(-10 * private // (private + shared + 1))
+        return -((7 - lr) * slot * ratio // 10)
 
     def lengthens(self, moved, nr):
         """Tell whether a hint fault makes the period longer."""
