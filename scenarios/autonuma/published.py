@@ -41,6 +41,8 @@ class Table:
     kernels   by our name for each
     ratios    pairs of kernels whose elapsed times are compared
     change    what the first kernel of the first pair does that the second does not
+    more      what the first kernel of the first pair counts more than the second, all
+              programs together
     baseline  the kernel that costs are calibrated to, if it is in the table: its
               elapsed times are no prediction
     """
@@ -49,6 +51,7 @@ class Table:
     kernels: Mapping[str, Kernel]
     ratios: tuple[tuple[str, str], ...] = ()
     change: str = ""
+    more: Mapping[str, int] = field(default_factory=dict)
     baseline: str = ""
 
 
@@ -132,5 +135,5 @@ _LINUX_3_9 = Table(
     },
 )
 
-#: By the name that ``--set table`` takes.
+#: Those of the first kernels with NUMA balancing.
 TABLES = {"B": _NOVEMBER_2012, "D": _LINUX_3_9}

@@ -12,13 +12,21 @@ from ...engine.settings.settings import Settings
 from .published import Kernel, Table, by_program, kernel_settings
 
 
-def _rules(**balancing: object) -> Settings:
+def _rules(
+    write_bit: str = "kept", group_if: str = "write_bit", slow_on_failure: bool = False
+) -> Settings:
     """Return the rules of 3.19, except for some."""
     rules = kernel_settings("linux-3.19")
-    return replace(rules, balancing=replace(rules.balancing, **balancing))
+    balancing = replace(
+        rules.balancing,
+        write_bit=write_bit,
+        group_if=group_if,
+        slow_on_failure=slow_on_failure,
+    )
+    return replace(rules, balancing=balancing)
 
 
-LINUX_4_0_RC1 = Table(
+_LINUX_4_0_RC1 = Table(
     source=(
         "Gorman, linux-mm, 5 March 2015 (3.19, 4.0-rc1, noclear) and 7 March 2015"
         " (slowscan), autonumabench"
@@ -75,7 +83,7 @@ LINUX_4_0_RC1 = Table(
     change="To lose the write bit of entries that are marked",
 )
 
-LINUX_4_0_RC4 = Table(
+_LINUX_4_0_RC4 = Table(
     source="Gorman, b191f9b106ea, 25 March 2015, 4.0-rc4 (vmwrite) and preserve",
     kernels={
         "vmwrite": Kernel(
@@ -83,16 +91,18 @@ LINUX_4_0_RC4 = Table(
             by_program(515.78, 384.10, 48.86, 47.98),
             by_program(107.13, 131.87, 8.95, 4.57),
             252.61,
-            {"pgfault": 2_597_249},
         ),
         "preserve": Kernel(
             _rules(group_if="vm_write"),
             by_program(517.26, 384.31, 48.78, 48.12),
             by_program(103.13, 83.30, 10.72, 3.99),
             201.24,
-            {"pgfault": 1_981_230},
         ),
     },
     ratios=(("vmwrite", "preserve"),),
     change="To lose the write bit of entries that are marked",
+    # Of all that ran on the machine: 2,597,249 and 1,981,230.
+    more={"pgfault": 2_597_249 - 1_981_230},
 )
+
+TABLES = {"4.0-rc1": _LINUX_4_0_RC1, "4.0-rc4": _LINUX_4_0_RC4}
