@@ -94,8 +94,10 @@ class Vm(IntEnum):
     PGDEMOTE_KHUGEPAGED = 70
     PGLAZYFREE = 71
     PGLAZYFREED = 72
-    #: Rounds of interrupts that system calls and the scanner have paid for.
+    #: Rounds of interrupts that calls, the scanner and hint faults have paid for; the
+    #: CPUs that they interrupted.
     TLB_FLUSHES = 73, OURS
+    NR_TLB_REMOTE_FLUSH_RECEIVED = 74
 
 
 class Refusal(IntEnum):
@@ -174,6 +176,8 @@ class Op(IntEnum):
     READ_CALL_NS = 15
     WRITE_CALL = 16
     WRITE_CALL_NS = 17
+    #: Those of Op.FLUSH that are done while an rmap walk has the page's locks.
+    WALK_FLUSH = 18
 
 
 class ScanResult(IntEnum):

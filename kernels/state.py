@@ -93,6 +93,7 @@ class Info(Columns):
     WRITE_BIT = auto()  # WriteBit
     GROUP_IF = auto()  # GroupIf
     SLOW_ON_FAILURE = auto()  # 1: a failed migration makes the period longer
+    HINT_FLUSH = auto()  # 1: a small page that a hint fault moves costs a flush
     TOPOLOGY = auto()  # Topology
     MAX_DISTANCE = auto()  # SLIT, between nodes with CPUs
     NOW_MS = auto()  # at the quantum's start, or of the operation

@@ -259,5 +259,6 @@ _BEYOND = {
     "walk_ns": "not measured: needs performance counters",
     "tlb_flush_ns": "not measured: cannot be told from the call that flushes",
     "tlb_flush_cpu_ns": "not measured: cannot be told from the call that flushes",
+    "lru_drain_ns": "not measured: cannot be told from the call that drains",
     "reclaim_page_ns": "not measured: needs memory pressure",
 }

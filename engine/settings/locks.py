@@ -92,7 +92,9 @@ class Row:
 _PCP = 1 / 63
 #: Pages of a batch of the LRU (PAGEVEC_SIZE), slots of a cache (SWAP_SLOTS_CACHE_SIZE).
 _LRU, _SLOTS = 1 / 15, 1 / 64
-_WALK = Use(READ, 2, 600, 1)
+_WALK = Use(READ, 2, 600)
+#: A flush that lasts while whoever flushes holds the lock.
+_FLUSHED = Use(READ, 0, 0, 1)
 
 ROWS = (
     # A fault reads it while it is served; a call that changes the map has it alone.
@@ -106,7 +108,8 @@ ROWS = (
             Op.HUGE_FAULT: Use(READ, 1, 160_000),
             Op.HINT_FAULT: Use(READ, 1, 1900),
             Op.HUGE_HINT_FAULT: Use(READ, 1, 1900),
-            Op.SCAN: Use(READ, 1, 0),
+            # change_protection flushes before it returns.
+            Op.SCAN: Use(READ, 1, 0, 1),
             Op.MARK: Use(READ, 0, 100),
             Op.READ_CALL: Use(READ, 1, 0),
             Op.READ_CALL_NS: Use(READ, 0, 1),
@@ -121,6 +124,7 @@ ROWS = (
         {
             Op.MIGRATE: _WALK,
             Op.MIGRATE_HUGE: _WALK,
+            Op.WALK_FLUSH: _FLUSHED,
             Op.SWAP_OUT: Use(READ, 1, 300, 1),
         },
     ),
@@ -140,6 +144,7 @@ ROWS = (
             Op.SWAP_OUT: Use(WRITE, 1, 100),
             Op.MIGRATE: Use(WRITE, 2, 200),
             Op.MARK: Use(WRITE, 1 / 512, 20),
+            Op.WALK_FLUSH: _FLUSHED._replace(mode=WRITE),
         },
     ),
     Row(
@@ -189,11 +194,7 @@ ROWS = (
     Row(
         "tlb_flush",
         False,
-        {
-            Op.MIGRATE: Use(WRITE, 1, 200),
-            Op.MIGRATE_HUGE: Use(WRITE, 1, 200),
-            Op.FLUSH: Use(WRITE, 1, 200),
-        },
+        {Op.FLUSH: Use(WRITE, 1, 200)},
     ),
 )
 

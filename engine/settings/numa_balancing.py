@@ -175,6 +175,12 @@ class Balancing:
         "small pages of one table and node fault together (to 3.12, 0f19c17929c9)",
         column="PMD_NUMA",
     )
+    hint_flush: bool = knob(
+        False,
+        "hint faults map a page before it moves, so a flush each (to 5.12,"
+        " b99a342d4f11)",
+        column="HINT_FLUSH",
+    )
     limit_by_pages: bool = knob(
         True,
         "a huge page is 512 against the limit of migrations (3.9; before: 1)",

@@ -58,6 +58,7 @@ _BALANCING_2012 = Balancing(
     scan_shared_huge=False,
     count_marked=True,
     pmd_numa=True,
+    hint_flush=True,
 )
 
 #: 3.8: the first NUMA balancing, by the node of the last fault, at most 1280 MB/s to a
@@ -119,6 +120,7 @@ _LINUX_3_13 = replace(
         scan_local=True,
         slow_on_failure=False,
         group_if="write_bit",
+        hint_flush=True,
     ),
 )
 

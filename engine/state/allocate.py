@@ -125,9 +125,9 @@ def topology_type(machine: Machine) -> tuple[Topology, int]:
     return Topology.GLUELESS_MESH if near.any() else Topology.BACKPLANE, furthest
 
 
-def copy_costs(machine: Machine, costs: Costs) -> np.ndarray:
+def copy_costs(bandwidth: np.ndarray, costs: Costs) -> np.ndarray:
     """Return int64[nodes, nodes] ns: the copy of one page from node to node."""
-    rate = np.minimum(costs.copy_bandwidth, machine.bandwidth)
+    rate = np.minimum(costs.copy_bandwidth, bandwidth)
     return PAGE_SIZE * 1_000_000_000 // rate
 
 
@@ -193,7 +193,7 @@ def _machine_tables(machine: Machine, settings: Settings, costs: Costs) -> dict:
         cpu_node=np.ascontiguousarray(machine.cpu_node, np.int64),
         distance=np.ascontiguousarray(machine.distance, np.int64),
         latency=np.ascontiguousarray(machine.latency_ns, np.int64),
-        copy_ns=copy_costs(machine, costs),
+        copy_ns=copy_costs(machine.bandwidth, costs),
         cost=cost_columns(costs),
         node=_node_table(machine, settings, node_shift(managed_pages(machine))),
     )

@@ -175,20 +175,40 @@ def charge(
     world.fold()
 
 
-def flush_ns(world: World, process: Process) -> int:
-    """Return what one TLB flush of a process costs, ns."""
+def charge_drain(world: World, task: Task) -> None:
+    """Charge a task for lru_add_drain_all, which a call does before it takes locks."""
+    memory, ns = world.memory, world.costs.lru_drain_ns
+    memory.cause[memory.info[st.Info.SHARDS], task.id, Cause.SYSCALL] += ns
+    world.fold()
+
+
+def receivers(world: World, process: Process) -> int:
+    """Return how many CPUs a TLB flush of a process interrupts."""
     task = world.memory.task
     alive, owner = task[:, st.Task.ALIVE], task[:, st.Task.MM]
-    others = int(np.count_nonzero((owner == process.id) & (alive == 1))) - 1
-    return world.costs.tlb_flush_ns + world.costs.tlb_flush_cpu_ns * max(0, others)
+    return max(0, int(np.count_nonzero((owner == process.id) & (alive == 1))) - 1)
 
 
-def flushes_ns(world: World, task: Task, process: Process, flushes: int) -> int:
-    """Count flushes of a process's TLBs by a task; return what they cost it, ns."""
+def flush_ns(world: World, process: Process) -> int:
+    """Return what one TLB flush of a process costs, ns."""
+    others = receivers(world, process)
+    return world.costs.tlb_flush_ns + world.costs.tlb_flush_cpu_ns * others
+
+
+def flushes_ns(
+    world: World, task: Task, process: Process, flushes: int, walks: int = 0
+) -> int:
+    """Count flushes of a process's TLBs by a task; return what they cost it, ns.
+
+    walks  how many of them rmap walks do
+    """
     memory, cost = world.memory, flushes * flush_ns(world, process)
-    node = world.machine.cpu_node[task.cpu]
-    memory.vm[memory.info[st.Info.SHARDS], node, Vm.TLB_FLUSHES] += flushes
-    memory.ops[memory.info[st.Info.SHARDS], task.id, Op.FLUSH] += flushes
+    s, node = memory.info[st.Info.SHARDS], world.machine.cpu_node[task.cpu]
+    received = flushes * receivers(world, process)
+    memory.vm[s, node, Vm.TLB_FLUSHES] += flushes
+    memory.vm[s, node, Vm.NR_TLB_REMOTE_FLUSH_RECEIVED] += received
+    memory.ops[s, task.id, Op.FLUSH] += flushes
+    memory.ops[s, task.id, Op.WALK_FLUSH] += walks
     world.flushes[task.id] += (flushes, cost)
     return cost
 

@@ -196,11 +196,14 @@ def _scan_chunk(m, task, start, end, now):
     if marked == 0:
         return 0
     mm = m.task[task, Task.MM]
+    others = m.mm[mm, Mm.USERS] - 1
     ns = marked * m.cost[Cost.MARK_PTE] + m.cost[Cost.TLB_FLUSH]
-    ns += m.cost[Cost.TLB_FLUSH_CPU] * (m.mm[mm, Mm.USERS] - 1)
+    ns += m.cost[Cost.TLB_FLUSH_CPU] * others
     s = m.info[Info.SHARDS]
     m.cause[s, task, Cause.SCAN] += ns
-    m.vm[s, m.task[task, Task.NID], Vm.TLB_FLUSHES] += 1
+    nid = m.task[task, Task.NID]
+    m.vm[s, nid, Vm.TLB_FLUSHES] += 1
+    m.vm[s, nid, Vm.NR_TLB_REMOTE_FLUSH_RECEIVED] += others
     m.ops[s, task, Op.SCAN] += 1
     m.ops[s, task, Op.MARK] += marked
     m.ops[s, task, Op.FLUSH] += 1

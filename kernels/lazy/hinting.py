@@ -44,6 +44,7 @@ from .lazy_row import (
 )
 from .misplaced import (
     HintFault,
+    charge_hint_flushes,
     count_hint_faults,
     count_numa_migrations,
     decide,
@@ -217,6 +218,7 @@ def hint_faults(m, s, k, run):
         k += 1
     close_row(m, s, row.target, moved.frames)
     count_moves(m, s, row, moved, k - first)
+    charge_hint_flushes(m, s, task, k - first)
     count_numa_migrations(m, s, source, row.target, k - first)
     count_hint_faults(m, s, task, source, k - first, k - first, Op.HINT_FAULT)
     count_hits(run, row, k - first)

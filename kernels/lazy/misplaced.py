@@ -16,7 +16,7 @@ from ..balancing.should_numa_migrate_memory import (
 )
 from ..balancing.task_numa_fault import task_numa_fault, vma_set_access_pid_bit
 from ..counters import Cause, Op, Refusal, Vm
-from ..frames.account import charge, count_op
+from ..frames.account import charge, charge_walk_flushes, count_op
 from ..frames.folio import huge_mapcount, page_mapcount
 from ..frames.last_cpupid import folio_last_cpupid, uses_access_time
 from ..frames.page_alloc import node_of
@@ -162,6 +162,14 @@ def _migrate_page(m, s, fault, new):
     else:
         migrate_folio_move(m, s, old, new)
         note_move(m, s, task, at, fault.nid, new, ns)
+    charge_hint_flushes(m, s, task, 1)
+
+
+@inlined
+def charge_hint_flushes(m, s, task, pages):
+    """Charge the TLB flushes of small pages that hint faults mapped, then moved."""
+    if m.info[Info.HINT_FLUSH]:
+        charge_walk_flushes(m, s, task, pages)
 
 
 @inlined

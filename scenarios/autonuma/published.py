@@ -55,15 +55,18 @@ class Table:
     baseline: str = ""
 
 
-def kernel_settings(profile: str, mode: str = "normal", **thp: bool) -> Settings:
+def kernel_settings(
+    profile: str, mode: str = "normal", unit_hinting: bool = True
+) -> Settings:
     """Return the rules of a profile with huge pages always, and with its locks."""
     rules = PROFILES[profile]
     return replace(
         rules,
         epoch_ns=_EPOCH_NS,
         balancing=replace(rules.balancing, mode=mode),
-        thp=Thp(enabled="always", **thp),
+        thp=Thp(enabled="always", unit_hinting=unit_hinting),
         locks=replace(rules.locks, enabled=True),
+        loaded_copies=True,
     )
 
 

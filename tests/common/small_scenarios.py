@@ -9,15 +9,18 @@ from lazynuma.scenarios import (
     hpc_node,
     khugepaged_rate,
     mechanisms,
+    move_pages_rate,
     next_touch,
     penalties,
     perf_bench_numa,
     ping_pong,
     scan_cap,
+    scan_stall,
     swap_space,
     teardown,
     thp_unit,
     tiering,
+    tlb_shootdown,
 )
 
 MIB, GIB = 1 << 20, 1 << 30
@@ -54,6 +57,12 @@ SMALL = {
     "tiering": (
         tiering,
         {"memory": 256 * MIB, "tasks": 4, "accesses": 1_000_000, "adjust_ms": 500},
+    ),
+    "move_pages_rate": (move_pages_rate, {"counts": (1, 8), "whole": 4 * MIB}),
+    "tlb_shootdown": (tlb_shootdown, {"mapped": 8 * MIB, "threads": 4}),
+    "scan_stall": (
+        scan_stall,
+        {"sizes_mb": (4, 16), "threads": (2, 8), "seconds": 2},
     ),
     "ping_pong": (ping_pong, {"mapped": 32 * MIB, "touches": 80}),
     "perf_bench_numa": (

@@ -439,13 +439,16 @@ BUSY = Locks(
 def flushing(options, seed):
     """Return the settings; calls of every eighth story flush once a batch (6.3).
 
-    In a fifth of them tasks wait for locks, but for the first ones, which tests know.
+    In a third of all hint faults flush for what they move (to 5.12).  In a fifth of
+    the later ones tasks wait for locks: tests know the first ones.
     """
     locks = options.locks
     if seed >= 1000 and seed % 5 == 3:
         alone = seed % 32 < 16
         locks = replace(BUSY, anon_vma_alone=alone, mmap_lock_vma=not alone)
-    return replace(options, migrate_pages_batch=seed % 8 == 6, locks=locks)
+    knobs = replace(options.balancing, hint_flush=seed % 3 == 1)
+    batch = seed % 8 == 6
+    return replace(options, migrate_pages_batch=batch, locks=locks, balancing=knobs)
 
 
 def scanning(options, seed):

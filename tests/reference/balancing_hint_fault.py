@@ -216,6 +216,7 @@ class BalancingHintFaults:
             self.moved_folio(task, new, n, entry)
         else:
             self.migrate(task, entry.payload, new)
+            self.flush_hinted(task)
             self.moved_page(task, new, n, entry)
         t, nr = self.node_of(entry.payload), BLOCK if huge else 1
         self.add(t, Vm.NUMA_PAGES_MIGRATED, nr)

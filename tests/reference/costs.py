@@ -25,15 +25,27 @@ class Charges:
             clock.ns += clock.charged
             clock.charged = 0
 
-    def flush(self, process):
+    def receivers(self, process):
         live = sum(t.process is process and process.alive for t in self.tasks)
-        costs = self.costs
-        return costs.tlb_flush_ns + costs.tlb_flush_cpu_ns * max(0, live - 1)
+        return max(0, live - 1)
 
-    def flushes(self, task, process, count):
+    def flush(self, process):
+        costs = self.costs
+        return costs.tlb_flush_ns + costs.tlb_flush_cpu_ns * self.receivers(process)
+
+    def flushes(self, task, process, count, walks=0):
+        received = count * self.receivers(process)
         self.add(self.cpu(task), Vm.TLB_FLUSHES, count)
+        self.add(self.cpu(task), Vm.NR_TLB_REMOTE_FLUSH_RECEIVED, received)
         self.took(task, Op.FLUSH, count)
+        self.took(task, Op.WALK_FLUSH, walks)
         return count * self.flush(process)
+
+    def flush_hinted(self, task):
+        """Charge the flush of a small page that a hint fault maps, then moves."""
+        if self.settings.balancing.hint_flush:
+            ns = self.flushes(task, task.process, 1, 1)
+            self.charge(task, Cause.MIGRATION, ns)
 
     def syscall(self, task, ns, migration_ns=0, alone=False):
         self.charge(task, Cause.SYSCALL, ns + self.costs.syscall_ns)

@@ -81,6 +81,7 @@ class LazyHintFaults:
             try:
                 new = self.allocate_on(target, self.nodes[target].high + 1, c)
                 self.migrate(task, pte.payload, new)
+                self.flush_hinted(task)
                 self.moved_page(task, new, node, pte)
                 self.add(target, Vm.NUMA_PAGES_MIGRATED)
             except NoMemory:
