@@ -301,6 +301,7 @@ class Group(Columns):
     TOTAL = auto()
     MAX_CPU = auto()
     ACTIVE = auto()
+    NODES = auto()  # mask of the active nodes, with the filter active_nodes
 
 
 class Seen(Columns):

@@ -106,23 +106,20 @@ def group_faults(m, group, kind, n):
 
 @inlined
 def numa_is_active_node(m, group, n):
-    return (
-        group_faults(m, group, NumaFaults.CPU, n) * FRACTION
-        > m.group[group, Group.MAX_CPU]
-    )
+    """Tell whether a group runs on a node; until 4.5 that was remembered (10.7)."""
+    if m.info[Info.FILTER] == Filter.ACTIVE_NODES:
+        return m.group[group, Group.NODES] >> n & 1 == 1
+    used = group_faults(m, group, NumaFaults.CPU, n)
+    return used * FRACTION > m.group[group, Group.MAX_CPU]
 
 
 @inlined
 def _spreads(m, group, source, target):
-    """Tell whether a page of a group moves to where it runs, and has less memory.
-
-    3.15 to 4.5; as long as nothing is known of the group's CPUs it runs everywhere.
-    """
-    if m.group[group, Group.MAX_CPU] > 0:
-        if not numa_is_active_node(m, group, target):
-            return False
-        if not numa_is_active_node(m, group, source):
-            return True
+    """Tell whether a page of a group moves to where it runs, and has less memory."""
+    if not numa_is_active_node(m, group, target):
+        return False
+    if not numa_is_active_node(m, group, source):
+        return True
     there = group_faults(m, group, NumaFaults.MEM, source)
     return group_faults(m, group, NumaFaults.MEM, target) < there * 3 // 4
 

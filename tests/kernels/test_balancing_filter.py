@@ -522,24 +522,21 @@ def test_two_stages_and_private_pages_until_4_5(old, grown, expected):
 
 
 @pytest.mark.parametrize(
-    ("cpu", "mem", "moves"),
+    ("mask", "mem", "moves"),
     [
-        # The target is not active: 33 is no more than a third of 100.
-        ((100, 33), (100, 0), False),
-        ((100, 34), (100, 0), True),
+        # The target, node 1, is not active.
+        (0b001, (100, 0), False),
+        (0b000, (100, 0), False),
         # The source is not: whatever the memory.
-        ((33, 100), (0, 100), True),
+        (0b010, (0, 100), True),
         # Both are: less than three quarters of the memory there.
-        ((100, 100), (100, 74), True),
-        ((100, 100), (100, 75), False),
-        ((100, 50), (101, 74), True),
+        (0b011, (100, 74), True),
+        (0b011, (100, 75), False),
         # 101 * 3 // 4 is 75.
-        ((100, 50), (101, 75), False),
-        # Nothing is known of the group's CPUs yet.
-        ((0, 0), (100, 74), True),
-        ((0, 0), (100, 75), False),
+        (0b111, (101, 74), True),
+        (0b111, (101, 75), False),
     ],
 )
-def test_a_group_keeps_pages_on_its_active_nodes(cpu, mem, moves):
-    expected = MOVED if moves else KEPT
-    assert of_2014((OTHER, 3), group=grouped(cpu, mem)) == expected
+def test_a_group_keeps_pages_on_its_active_nodes(mask, mem, moves):
+    group = grouped((1, 1000), mem) | {"mask": mask}
+    assert of_2014((OTHER, 3), group=group) == (MOVED if moves else KEPT)

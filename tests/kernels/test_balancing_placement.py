@@ -796,3 +796,32 @@ def test_move_task_leaves_the_period_until_4_19():
     w.set(period=123, seq=0, preferred=2, counted=1)
     w.sim.move_task(w.task, 2)
     assert w.sim.numa(w.task).period_ms == 123
+
+
+@pytest.mark.parametrize(
+    ("before", "use", "after"),
+    [
+        # The most is 32,767, of node 3: from 12,288 on a node becomes active ...
+        (0b0000, (12_287, 12_288, 0), 0b1010),
+        # ... and stays to 6,143.
+        (0b0111, (6_142, 6_143, 6_144), 0b1110),
+        (0b0001, (6_143, 6_143, 12_287), 0b1001),
+    ],
+)
+def test_where_a_group_runs_was_remembered_until_4_5(before, use, after):
+    """update_numa_active_node_mask; one fault of a task on node 3 counts 65,534 / 2."""
+    w = World((6,), nodes=4, placement=False, filter="active_nodes")
+    w.group(0, w.tasks, cpu=[(2 * one, 0) for one in (*use, 0)], mask=before)
+    w.memory.numa_faults[0, st.NumaFaults.CPU] = w.memory.group_faults[0, 1]
+    placed({(0, 0): 1}, 1, w=w, group=0)
+    row = w.memory.group[0]
+    assert row[st.Group.MAX_CPU] == FIRST // 2
+    assert row[st.Group.NODES] == after
+    assert row[st.Group.ACTIVE] == bin(after).count("1")
+
+
+def test_a_new_group_runs_where_its_maker_is():
+    w = World((2, 3), placement=False, filter="active_nodes")
+    w.met(w.tasks[0], w.tasks[1])
+    w.end_quantum(10)
+    assert w.memory.group[0, st.Group.NODES] == 0b010

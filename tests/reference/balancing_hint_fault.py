@@ -96,9 +96,9 @@ class BalancingHintFaults:
         if foreign or mine or group is None:
             return not foreign
         done.refusal = Refusal.GROUP_WEIGHT
-        if group.max_cpu and not self.is_active(group, d):
+        if not self.is_active(group, d):
             return False
-        if group.max_cpu and not self.is_active(group, n):
+        if not self.is_active(group, n):
             return True
         return group.of_node(MEM, d) < group.of_node(MEM, n) * 3 // 4
 
@@ -258,6 +258,7 @@ class BalancingHintFaults:
             return size < theirs.tasks
         return number < theirs.number
 
-    @staticmethod
-    def is_active(group, n):
+    def is_active(self, group, n):
+        if self.knobs.filter == "active_nodes":
+            return n in group.nodes
         return group.of_node(CPU, n) * 3 > group.max_cpu

@@ -98,6 +98,11 @@ class TaskPlacement:
 
     def count_active_nodes(self, group):
         group.max_cpu = max(group.of_node(CPU, n) for n in self.cpu_nodes)
+        for n in filter(self.is_online, range(self.count)):
+            if group.of_node(CPU, n) > group.max_cpu * 6 // 16:
+                group.nodes.add(n)
+            elif group.of_node(CPU, n) < group.max_cpu * 3 // 16:
+                group.nodes.discard(n)
         group.active = sum(self.is_active(group, n) for n in self.cpu_nodes)
 
     def update_scan_period(self, p, shared, private):
