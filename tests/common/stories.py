@@ -496,6 +496,14 @@ def scanning(options, seed):
         scan_counts=rng.choice(["entries", "chunks"]),
         **{name: rng.random() < 0.5 for name in switches},
     )
+    knobs = replace(
+        knobs,
+        slow_on_failure=rng.random() < 0.5,
+        write_bit=rng.choice(["kept", "lost_at_mark", "lost_at_fault"]),
+        group_if=rng.choice(["write_bit", "dirty", "vm_write", "writable"]),
+    )
+    if rule == "statistics" and rng.random() < 0.5:
+        knobs = replace(knobs, scan_period_rule="local_share", filter="active_nodes")
     return replace(options, balancing=knobs)
 
 

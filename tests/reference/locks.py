@@ -340,7 +340,10 @@ class LockWaits:
         each = interrupts_ps(row, self.settings.locks)
         asked = {}
         for task in self.tasks:
-            mine, flush = [ops.get((task.id, op), 0) for op in Op], self.flush(task.process)
+            mine, flush = (
+                [ops.get((task.id, op), 0) for op in Op],
+                self.flush(task.process),
+            )
             asked[task.id] = self.customer(row, mine, task, flush).writes
         for task in self.tasks:
             near = [t for t in self.tasks if t.process is task.process and t != task]
