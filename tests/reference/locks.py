@@ -423,6 +423,7 @@ class LockWaits:
             longer = wait / alone if alone > 0 else 1.0
         awake = not sleeps(row, self.settings.locks)
         most = sum(kind.hold * kind.tasks for kind, _ in kinds)
+        workers, tasks = self.bounds(customers)
         for one in customers:
             if one.task is None:
                 continue
@@ -430,12 +431,28 @@ class LockWaits:
             if one.writes:
                 c = [i for i, (_, members) in enumerate(kinds) if one in members][0]
                 hold = kinds[c][0].hold
-                wait = min(stays[c] - hold, most - hold) * longer + drained
+                wait = min(stays[c] - hold, most - hold) * longer
+                if workers >= 0:
+                    wait = min(wait, workers / one.writes + tasks)
+                wait += drained
                 asleep[awake] += int(one.writes * wait)
             if one.reads and writers:
                 pause = think_of(one.read_ns, one.reads, time)
                 blocked, wait, *_ = one_reader(one.read_ns / one.reads, pause, seen)
-                asleep[awake] += int(one.reads * (blocked * wait))
+                wait = blocked * wait
+                if workers >= 0:
+                    wait = min(wait, workers / one.reads + tasks)
+                asleep[awake] += int(one.reads * wait)
+
+    def bounds(self, customers):
+        """Return (ns that Workers hold a lock alone, -1: none; a hold of each task)."""
+        workers, tasks = -1.0, 0.0
+        for one in customers:
+            if one.writes and one.task is None:
+                workers = max(workers, 0.0) + one.write_ns
+            elif one.writes:
+                tasks += one.write_ns / one.writes
+        return workers, tasks
 
 
 def kinds_of(writers, length):
