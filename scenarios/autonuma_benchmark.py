@@ -7,6 +7,9 @@ B  balancenuma v4, November 2012: the kernel that splits huge pages at hint faul
    (split), the one that migrates them whole (native), and the one without balancing
    (off).  These are the numbers to Van Riel's fifth point of July 2012.
 D  3.9, the second release with NUMA balancing
+4.0-rc1  3.19, 4.0-rc1, which lost the write bit of entries that balancing marks, and
+         two ways to mend it (March 2015)
+4.0-rc4  the same without and with the write bit, groups by VMA
 
 numa01                2 processes of 24 threads; all of a process clear the same 3 GiB
 numa01_thread_alloc   the same, but each thread clears its own 24th
@@ -34,7 +37,8 @@ from ..engine.study.verdict import SAME, sentences
 from ..kernels.words import HPAGE_PMD_NR
 from .autonuma import beside
 from .autonuma.programs import LOADS, STRIDE, Load, WhatIf, run
-from .autonuma.published import TABLES, Table
+from .autonuma.published import Table
+from .autonuma.tables import TABLES
 from .common.block import BLOCK
 from .common.claim import Claim, Why, Word, figure, reduced, times, wrong_signs
 from .common.opteron import NODES, opteron
@@ -45,6 +49,13 @@ COLUMNS = (
     Column("thp_splits", "THP splits", "event", "huge pages split (thp_split_page)"),
     Column("numa_pte_updates", "PTE updates", "page", "pages that the scanner marked"),
     Column("numa_hint_faults", "hint faults", "event", "faults on marked pages"),
+    Column(
+        "numa_huge_pte_updates",
+        "huge updates",
+        "event",
+        "huge pages that the scanner marked",
+        style="hidden",
+    ),
     Column(
         "numa_hint_faults_local",
         "local faults",
@@ -57,6 +68,13 @@ COLUMNS = (
         "migrated",
         "page",
         "pages that hint faults moved",
+        style="hidden",
+    ),
+    Column(
+        "pgfault",
+        "page faults",
+        "event",
+        "faults of all kinds, hint faults among them",
         style="hidden",
     ),
 )
@@ -215,15 +233,19 @@ def _ratios(published: Table, program: str, there: beside.Cells) -> list[Claim]:
     ran = beside.kernels_of(published, there)
     return [
         figure(
-            f"{program}, time {a} over {b}",
-            beside.published_ratio(published, program, a, b),
-            there[program, a]["run_time_ns"] / there[program, b]["run_time_ns"],
+            f"{program}, {what} {a} over {b}",
+            theirs[a][program] / theirs[b][program],
+            there[program, a][column] / there[program, b][column],
             show=times,
             none=1,
-            why=WHY.get((program, f"{a}/{b}")),
+            why=WHY.get((program, f"{a}/{b}" if what == "time" else f"System {a}/{b}")),
+        )
+        for what, theirs, column in (
+            ("time", {k: one.elapsed for k, one in ran.items()}, "run_time_ns"),
+            ("System", {k: one.system for k, one in ran.items()}, "system_time_ns"),
         )
         for a, b in published.ratios
-        if a in ran and b in ran
+        if a in ran and b in ran and program in theirs[a] and program in theirs[b]
     ]
 
 
@@ -263,17 +285,31 @@ def _together(published: Table, there: beside.Cells) -> list[Claim]:
         for name, kernel in beside.kernels_of(published, there).items()
         if kernel.system_total and name != published.baseline
     ]
-    return systems + [
-        figure(
-            f"{counter.replace('_', ' ')}, {name}",
-            theirs,
-            beside.total(there, list(LOADS), name, counter),
-            show=count,
-            why=WHY.get((counter, name)),
-        )
-        for name, kernel in beside.kernels_of(published, there).items()
-        for counter, theirs in kernel.counts.items()
-    ]
+    return (
+        systems
+        + [
+            figure(
+                f"{counter.replace('_', ' ')}, {name}",
+                theirs,
+                beside.total(there, list(LOADS), name, counter),
+                show=count,
+                why=WHY.get((counter, name)),
+            )
+            for name, kernel in beside.kernels_of(published, there).items()
+            for counter, theirs in kernel.counts.items()
+        ]
+        + [
+            figure(
+                f"{counter}, {' more than '.join(published.ratios[0])}",
+                theirs,
+                beside.excess(published, there, list(LOADS), counter),
+                show=count,
+                why=WHY.get((counter, "more")),
+            )
+            for counter, theirs in published.more.items()
+            if set(published.ratios[0]) <= set(beside.kernels_of(published, there))
+        ]
+    )
 
 
 _LAST = (
@@ -355,6 +391,7 @@ def _comparison(rows: list[Row], loads: dict[str, Load], parameters: Parameters)
         beside.elapsed(published, there, programs),
         beside.system(published, there, programs),
         beside.counts(published, there, programs) if whole else _ALL,
+        beside.more(published, there, programs) if whole else "",
         filled(_NOTE),
         "\n".join(wrong_signs(claims(parameters, rows))),
     ]

@@ -1,7 +1,7 @@
 """Moving a task to its memory, or swapping it with another (fair.c, 6.12).
 
-``docs/model/balancing.md`` 15.  Every running task has the same load and fills a CPU;
-there is no load balancer.  ``env`` is Linux's task_numa_env, int64[len(Env)].
+``docs/model/balancing.md`` 15.  Every running task has the same load and fills a CPU.
+``env`` is Linux's task_numa_env, int64[len(Env)].
 """
 
 from enum import auto
@@ -9,10 +9,10 @@ from typing import Final
 
 from ..counters import Vm
 from ..jit.compile import called, inlined
-from ..knobs import Topology
+from ..knobs import PeriodRule, Topology
 from ..state import Columns, Group, Info, Node, Numa, Task
 from ..words import NONE
-from .numa_scan_period import by_statistics, task_scan_start
+from .numa_scan_period import task_scan_min, task_scan_start
 from .numa_weight import group_weight, task_weight
 
 SMALLIMP: Final = 30
@@ -148,7 +148,7 @@ def _take_idle(env, cpu, imp):
 def _compare_swap(m, env, task, cpu, cur, move_imp):
     """Weigh a swap with the task of a CPU; return whether the search is over."""
     same = m.numa[task, Numa.GROUP] == m.numa[cur, Numa.GROUP]
-    if same and env[Env.DST_SPARE]:
+    if m.task[cur, Task.PINNED] or (same and env[Env.DST_SPARE]):
         return False
     imp = _swap_imp(m, env, task, cur)
     preferred = m.numa[cur, Numa.PREFERRED]
@@ -208,7 +208,9 @@ def _imbalance(m, env):
 
 @called
 def _task_numa_find_cpu(m, env, task):
-    """Look for a CPU of the target node."""
+    """Look for a CPU of the target node, unless the task may be on no other."""
+    if m.task[task, Task.PINNED]:
+        return
     env[Env.MAY_MOVE] = 0
     if env[Env.DST_SPARE]:
         if _imbalance(m, env) == 0:
@@ -262,7 +264,7 @@ def set_task_cpu(m, task, cpu):
     m.task[task, Task.NID] = target
     if m.numa.shape[0] == 0 or source == target or not m.numa[task, Numa.COUNTED]:
         return
-    if not by_statistics(m):
+    if m.info[Info.PERIOD_RULE] != PeriodRule.STATISTICS:
         return
     preferred = m.numa[task, Numa.PREFERRED]
     if m.numa[task, Numa.SEQ]:
@@ -277,6 +279,8 @@ def _move(m, env, task):
     cpu, other = env[Env.BEST_CPU], env[Env.BEST_TASK]
     s = m.info[Info.SHARDS]
     old = m.task[task, Task.CPU]
+    if m.info[Info.PERIOD_RULE] == PeriodRule.LOCAL_SHARE:
+        m.numa[task, Numa.PERIOD] = task_scan_min(m, task)
     set_task_cpu(m, task, cpu)
     if other == NONE:
         m.vm[s, env[Env.SRC], Vm.NUMA_TASK_MIGRATED] += 1

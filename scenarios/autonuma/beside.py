@@ -59,20 +59,48 @@ def system(table: Table, there: Cells, programs: list[str]) -> str:
     """Return the System seconds of each kernel, ticks and spinning on locks in them."""
     everything = set(programs) == set(LOADS)
     lines = [*programs, "together"] if everything else programs
+    figures = {
+        name: _system_of(kernel, name, there, programs, everything)
+        for name, kernel in kernels_of(table, there).items()
+    }
     shown = [("System", lines)]
-    for name, kernel in kernels_of(table, there).items():
-        ours = [system_ns(there[one, name]) / 1e9 for one in programs]
-        theirs = [kernel.system.get(one) for one in programs]
-        if everything:
-            ours, theirs = [*ours, sum(ours)], [*theirs, kernel.system_total]
+    for name, (ours, theirs) in figures.items():
         if any(theirs):
             shown += _beside(name, ours, theirs)
+    for above, below in table.ratios:
+        if not {above, below} <= set(figures):
+            continue
+        here, published = (_over(figures[above][i], figures[below][i]) for i in (0, 1))
+        if any(published):
+            shown += _beside(f"{above}/{below}", here, published, _times)
     return blocks(shown) if len(shown) > 1 else ""
 
 
 def system_ns(row: Row) -> float:
     """Return the System time of a row, and that of the ticks which the model lacks."""
     return row["system_time_ns"] + TICKS * row["user_time_ns"]
+
+
+def _system_of(
+    kernel: Kernel, name: str, there: Cells, programs: list[str], everything: bool
+) -> tuple[list[float], list[float | None]]:
+    """Return System seconds of each program and of all together: (ours, published)."""
+    ours = [system_ns(there[one, name]) / 1e9 for one in programs]
+    theirs = [kernel.system.get(one) for one in programs]
+    if everything:
+        ours, theirs = [*ours, sum(ours)], [*theirs, kernel.system_total]
+    return ours, theirs
+
+
+def _over(
+    above: Iterable[float | None], below: Iterable[float | None]
+) -> list[float | None]:
+    """Return ratios; None if one of the two is not known, or nothing."""
+    return [a / b if a and b else None for a, b in zip(above, below, strict=True)]
+
+
+def _times(one: float | None) -> str:
+    return "-" if one is None else f"{one:.2f}"
 
 
 def counts(table: Table, there: Cells, programs: list[str]) -> str:
@@ -86,7 +114,24 @@ def counts(table: Table, there: Cells, programs: list[str]) -> str:
         ours = [total(there, programs, name, counter) for counter in names]
         theirs = [kernel.counts.get(counter) for counter in names]
         shown += _beside(name, ours, theirs, count)
-    return blocks(shown)
+    return blocks(shown) if names else ""
+
+
+def more(table: Table, there: Cells, programs: list[str]) -> str:
+    """Return what the first kernel of the first pair has more of than the second."""
+    if not table.more or not set(table.ratios[0]) <= set(kernels_of(table, there)):
+        return ""
+    ours = [excess(table, there, programs, one) for one in table.more]
+    name = " less ".join(table.ratios[0])
+    shown = [("all programs", [_heading(one) for one in table.more])]
+    return blocks(shown + _beside(name, ours, list(table.more.values()), count))
+
+
+def excess(table: Table, there: Cells, programs: list[str], counter: str) -> int:
+    """Return a count of the first kernel of the first pair, less that of the second."""
+    above, below = table.ratios[0]
+    first = total(there, programs, above, counter)
+    return first - total(there, programs, below, counter)
 
 
 def total(there: Cells, programs: list[str], kernel: str, counter: str) -> int:
@@ -104,7 +149,7 @@ def _seconds(one: float) -> str:
 
 def _beside(
     name: str,
-    ours: Sequence[float],
+    ours: Sequence[float | None],
     theirs: Sequence[float | None],
     show: Callable[..., str] = _seconds,
 ) -> list[tuple[str, list[str]]]:
@@ -116,6 +161,6 @@ def _beside(
     ]
 
 
-def errors(here: Iterable[float], there: Iterable[float | None]) -> list[str]:
+def errors(here: Iterable[float | None], there: Iterable[float | None]) -> list[str]:
     """Return how far ours are from what was published."""
-    return [percent(a / b - 1) if b else "-" for a, b in zip(here, there, strict=True)]
+    return ["-" if one is None else percent(one - 1) for one in _over(here, there)]

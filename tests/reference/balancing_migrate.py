@@ -110,6 +110,8 @@ class TaskMigration:
     def go(self, env, p, source):
         """Move a task to the best CPU, or swap it with the best task."""
         other, cpu = env.best_task, p.cpu
+        if self.by_local_share:
+            self.numas[p.id].period = self.scan_min(p)
         p.cpu = env.best_cpu
         if other is None:
             self.add(source, Vm.NUMA_TASK_MIGRATED)
@@ -120,6 +122,8 @@ class TaskMigration:
         self.node_changed(p, source)
 
     def task_numa_find_cpu(self, env, taskimp, groupimp):
+        if env.task.id in self.pinned:
+            return
         src, dst = env.src, env.dst
         if dst.has_spare:
             to, left = dst.running + 1, src.running - 1
@@ -210,6 +214,8 @@ class TaskMigration:
         numa, dist = self.numas[env.task.id], env.distance
         gain = self.weight(other, env.source, dist)
         gain -= self.weight(other, env.target, dist)
+        if self.current(env.dst_cpu).id in self.pinned:
+            return None
         if other.group is numa.group:
             if env.dst.has_spare:
                 return None
