@@ -50,7 +50,7 @@ MADE_AGAIN = {
 }
 #: Arrays of the state that mean nothing after a quantum, and those of the machine.
 NOT_SAVED = {
-    *("freed", "zonelist", "cpu_node", "distance", "latency", "copy_ns", "cost"),
+    *("freed", "zonelist", "cpu_node", "distance", "latency", "cost"),
     *("reach", "line_ns"),
 }
 
