@@ -92,7 +92,6 @@ class Info(Columns):
     LIMIT_BY_PAGES = auto()  # 0: a huge page counts as 1 against the limit
     TOPOLOGY = auto()  # Topology
     # The load balancer (``docs/model/sched.md``).
-    LOAD_BALANCE = auto()
     BUSY_FACTOR = auto()
     IMBALANCE_PCT = auto()  # of domains of more than a node
     SMALL_IMBALANCE = auto()  # 1: fix_small_imbalance
