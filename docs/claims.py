@@ -5,14 +5,13 @@
 Everything is run at full size, which takes many minutes.  FOLDER may hold files of such
 runs, ``lazynuma run NAME -o FOLDER/NAME.h5``, which are read instead of running the
 scenario again.  What is not run with default parameters is run with ``CLAIMED`` of its
-file; ``mechanisms-each.h5`` and ``mechanisms-batched.h5`` are those without and with
-``migrate_pages_batch``.
+file.
 """
 
 import json
 import os
 import sys
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,11 +22,14 @@ from lazynuma.engine.study.study import named
 from lazynuma.scenarios import (
     autonuma_benchmark,
     khugepaged_rate,
-    mechanisms,
+    move_pages_rate,
     penalties,
     perf_bench_numa,
     scan_cap,
+    scan_stall,
     tiering,
+    tlb_shootdown,
+    will_it_scale,
 )
 from lazynuma.scenarios.common.claim import NEAR, Claim, Word
 
@@ -38,6 +40,10 @@ SCENARIOS = (
     penalties,
     scan_cap,
     khugepaged_rate,
+    move_pages_rate,
+    tlb_shootdown,
+    scan_stall,
+    will_it_scale,
 )
 HEAD = """\
 # Published figures
@@ -122,16 +128,7 @@ def sections(folder: Path | None) -> list[Section]:
         parameters = getattr(module, "CLAIMED", module.Parameters())
         rows = rows_of(module, parameters, path_of(name))
         found.append(Section(name, module.SOURCE, module.claims(parameters, rows)))
-    each, batched = (
-        rows_of(
-            mechanisms,
-            replace(mechanisms.CLAIMED, migrate_pages_batch=on),
-            path_of(f"mechanisms-{name}"),
-        )[0]
-        for name, on in (("each", False), ("batched", True))
-    )
-    claimed = mechanisms.batch_claims(each, batched)
-    return [*found, Section("mechanisms", mechanisms.SOURCE, claimed)]
+    return found
 
 
 def text_of(found: list[Section]) -> str:

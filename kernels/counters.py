@@ -94,10 +94,12 @@ class Vm(IntEnum):
     PGDEMOTE_KHUGEPAGED = 70
     PGLAZYFREE = 71
     PGLAZYFREED = 72
-    #: Rounds of interrupts that system calls and the scanner have paid for.
+    #: Rounds of interrupts that calls, the scanner and hint faults have paid for; the
+    #: CPUs that they interrupted.
     TLB_FLUSHES = 73, OURS
+    NR_TLB_REMOTE_FLUSH_RECEIVED = 74
     #: Accesses to pages that another node wrote lately.
-    LINE_TRANSFERS = 74, OURS
+    LINE_TRANSFERS = 75, OURS
 
 
 class Refusal(IntEnum):
@@ -176,6 +178,36 @@ class Op(IntEnum):
     READ_CALL_NS = 15
     WRITE_CALL = 16
     WRITE_CALL_NS = 17
+    #: Pages and huge pages that are freed when they are unmapped.
+    ZAP = 18
+    ZAP_HUGE = 19
+    #: munmap once the VMAs are detached: calls, their length from there on, ns.
+    UNMAP = 20
+    UNMAP_NS = 21
+    #: Those of Op.FLUSH that are done while an rmap walk has the page's locks.
+    WALK_FLUSH = 22
+    #: Entries of a fork; page tables that khugepaged reads; blocks that are collapsed.
+    FORK = 23
+    SCAN_PMD = 24
+    COLLAPSE = 25
+    #: ns that a Worker works.
+    WORK_NS = 26
+
+
+class Worker(IntEnum):
+    """Who takes locks and is no task; the first ones are there once for each node."""
+
+    KSWAPD = 0
+    KCOMPACTD = 1
+    #: Processes that end, on the node that gets their pages.
+    EXIT = 2
+    #: In a process: khugepaged, and its fork.
+    KHUGEPAGED = 3
+    FORK = 4
+
+
+#: Workers of a node, and of a process.
+NODE_WORKERS, MM_WORKERS = 3, 2
 
 
 class ScanResult(IntEnum):

@@ -31,7 +31,6 @@ from ..engine.settings.tlb_size import Tlb
 from ..engine.study.columns import SUMMARY, THP_SHARE, Column, hide
 from ..engine.study.study import Study
 from .common import mechanism
-from .common.claim import Claim, figure
 from .common.hangs_on import hangs_on
 from .common.moved_job import (
     CALL,
@@ -123,37 +122,6 @@ def build(parameters: Parameters) -> Study:
         report=partial(_report, parameters=parameters, pages=job.pages),
         varied=mechanism.VARIED,
     )
-
-
-#: The commit message of 7e12beb8ca2a (6.3) on pages migrated a second and on IPIs.
-SOURCE = (
-    "Huang Ying, migrate_pages: batch flushing TLB (6.3): pmbench on two sockets, its"
-    " pages moved to and fro by migratepages; here one of 32 threads moves 1 GiB"
-)
-PUBLISHED = {"pages moved a second": 1 + 2.917, "TLB flushes": 1 - 0.991}
-#: The size at which batched flushes are compared.
-CLAIMED = Parameters(memory=8 << 30, mechanisms=("eager",))
-
-
-def batch_claims(each: Row, batched: Row) -> list[Claim]:
-    """Return what batched flushes were said to change beside ours.
-
-    each, batched  the rows of eager with one flush a page, and with one a batch
-    """
-    ours = {
-        "pages moved a second": each["call_ns"] / batched["call_ns"],
-        "TLB flushes": batched["call_flushes"] / each["call_flushes"],
-    }
-    return [
-        figure(
-            f"{what}, batched over one a page",
-            published,
-            ours[what],
-            show=lambda number: f"x{number:.3g}",
-            none=1,
-        )
-        for what, published in PUBLISHED.items()
-    ]
 
 
 def _report(study: Study, rows: list[Row], parameters: Parameters, pages: int) -> str:

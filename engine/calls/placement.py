@@ -25,7 +25,13 @@ from ..state.process import (
 )
 from ..state.ranges import part_of, pieces
 from ..state.tables import mask
-from ..state.world import charge, flush_tlbs, flushes_ns, lru_add_drain
+from ..state.world import (
+    charge,
+    charge_drain,
+    flush_tlbs,
+    flushes_ns,
+    lru_add_drain,
+)
 from .cut import change_range
 from .marking import mark
 
@@ -163,6 +169,8 @@ def mbind(
         if _misplaced(simulation, task, start, start + pages, policy):
             charge(simulation, task)
             return EIO
+    if moving:
+        charge_drain(simulation, task)
     _set_shared_policy(process, start, pages, policy)
     change_range(simulation, process, start, pages, "policy", policy)
     moved = np.zeros(len(Moves), np.int64)
@@ -230,7 +238,8 @@ def _charge_moves(
     if moved[Moves.PAGES]:
         flush_tlbs(simulation, process)
     flushes = int(moved[Moves.FLUSHES])
-    flush = flushes_ns(simulation, task, process, flushes)
+    walks = int(moved[Moves.WALKS])
+    flush = flushes_ns(simulation, task, process, flushes, walks)
     charge(simulation, task, 0, flush, alone)
 
 
@@ -248,6 +257,7 @@ def move_pages(
     start, pages = part_of(region, first, pages)
     memory = simulation.memory
     lru_add_drain(simulation)
+    charge_drain(simulation, task)
     status = np.zeros(pages, np.int64)
     moved = np.zeros(len(Moves), np.int64)
     for at, count in pieces(start, start + pages):
@@ -273,6 +283,7 @@ def migrate_pages(
         _check_target(simulation, node)
     memory, process = simulation.memory, task.process
     lru_add_drain(simulation)
+    charge_drain(simulation, task)
     moved = np.zeros(len(Moves), np.int64)
     for source, target in remap(sorted(from_nodes), sorted(to_nodes)):
         moved[Moves.BATCH] = 0  # each pair is a list of its own

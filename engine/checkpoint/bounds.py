@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ...kernels import state as st
+from ...kernels.counters import MM_WORKERS, NODE_WORKERS
 from ...kernels.frames.line_transfer import WRITER_BITS, WRITER_NID
 from ...kernels.words import (
     FRAME_VPN,
@@ -136,6 +137,7 @@ def _check_shapes(memory: st.Memory, fresh: st.Memory) -> None:
         {
             "access_ns": rows,
             "walk_ns": rows,
+            "worker_ops": NODE_WORKERS * len(memory.node) + MM_WORKERS * processes,
             "numa_faults": scanned,
             "group": scanned,
             "group_faults": scanned,

@@ -85,6 +85,7 @@ MEANINGS: dict[Vm, tuple[str, str]] = {
     Vm.LINE_TRANSFERS: (EVENT, "accesses to pages that another node wrote lately"),
     Vm.TLB_FLUSHES: (
         EVENT,
-        "TLB flushes that system calls and the scanner paid for (model alone)",
+        "TLB flushes that calls, the scanner and hint faults paid for (model alone)",
     ),
+    Vm.NR_TLB_REMOTE_FLUSH_RECEIVED: (EVENT, "CPUs that these flushes interrupted"),
 }

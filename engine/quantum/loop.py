@@ -88,6 +88,7 @@ def idle(simulation: "Simulation", ns: int) -> None:
         raise BadInput(f"time must stay below 2^63 ns, 292 years, got {ns} ns more")
     simulation.locks.settle(simulation)
     _idle_until(simulation, simulation.now + ns)
+    simulation.locks.pass_time(simulation, ns)
 
 
 def _idle_until(simulation: "Simulation", end: int) -> None:
@@ -127,6 +128,7 @@ def _play_on(
 
 def _idle_on(simulation: "Simulation", where: Sequence[int], ns: int) -> None:
     _idle_until(simulation, where[0])
+    simulation.locks.pass_time(simulation, ns)
 
 
 #: How the calls go on that may be left at a quantum's end, by name: functions of the

@@ -29,16 +29,24 @@ _LINUX_6_1 = Settings(
     ),
 )
 
-#: 6.12: as 6.1, the scanner asks who used a VMA (6.4, reworked in 6.7), migrate_pages
-#: flushes TLBs once a batch (6.3); all calls.
-_LINUX_6_12 = replace(
+#: 6.4: as 6.1, the scanner asks who used a VMA (fc137c0ddab2), migrate_pages flushes
+#: TLBs once a batch (6.3), and faults on anonymous memory read a lock of their VMA.
+_LINUX_6_4 = replace(
     _LINUX_6_1,
     balancing=Balancing(),
-    calls=SystemCalls(),
     migrate_pages_batch=True,
     locks=Locks(mmap_lock_vma=True),
 )
 
+#: 6.12: as 6.4, batches of the LRU are twice as large; all calls.
+_LINUX_6_12 = replace(
+    _LINUX_6_4,
+    calls=SystemCalls(),
+    locks=replace(_LINUX_6_4.locks, lru_lock_batch=31),
+)
+
+#: Batches and munmap before 4.16, 4.19 and 4.20.
+_LOCKS_3_13 = Locks(lru_lock_batch=14, zone_lock_batch=31, mmap_lock_downgrade=False)
 #: The load balancer to 3.12, and of 3.13 to 4.1.
 _SCHED_2012 = Sched(
     busy_factor=32, imbalance_pct=125, small_imbalance=True, locality="none"
@@ -65,6 +73,7 @@ _BALANCING_2012 = Balancing(
     scan_shared_huge=False,
     count_marked=True,
     pmd_numa=True,
+    hint_flush=True,
 )
 
 #: 3.8: the first NUMA balancing, by the node of the last fault, at most 1280 MB/s to a
@@ -79,7 +88,7 @@ _LINUX_3_8 = replace(
     calls=SystemCalls(**{one.name: False for one in fields(SystemCalls)}),
     khugepaged=Khugepaged(target="first_page"),
     # Page tables of huge pages had no lock of their own before 3.13.
-    locks=Locks(pmd_lock_scope="mm"),
+    locks=replace(_LOCKS_3_13, pmd_lock_scope="mm"),
     sched=_SCHED_2012,
     balancing=replace(
         _BALANCING_2012,
@@ -109,21 +118,41 @@ _BALANCENUMA_V4 = replace(
     ),
 )
 
-#: 3.13 to 4.4: tasks form groups and move to their memory; periods follow statistics
-#: and the size of the memory (598f0ec0bc99); small VMAs and shared pages are scanned.
+#: 3.13 to 3.19: tasks form groups and move to their memory; periods follow statistics
+#: and the size of the memory (598f0ec0bc99), not yet groups (4.14); small VMAs and
+#: shared pages are scanned; groups spread pages over active nodes (3.15 to 4.5).
 _LINUX_3_13 = replace(
     _LINUX_3_8,
     khugepaged=Khugepaged(target="majority_round_robin"),
-    locks=Locks(),
+    locks=_LOCKS_3_13,
     sched=_SCHED_2013,
     balancing=Balancing(
+        filter="active_nodes",
+        scan_period_rule="local_share",
         local_last_cpupid=True,
         vma_pids=False,
         migrate_rate_limit_mbps=1280,
         scan_cost_cap=False,
         scan_stagger=False,
         scan_local=True,
+        slow_on_failure=False,
+        group_if="write_bit",
+        hint_flush=True,
     ),
+)
+
+#: 4.0-rc1 to rc3: marks are PROT_NONE (4d9424669946). An entry of a private mapping is
+#: made anew by mark and fault, without its write bit: no task joins a group any more,
+#: and each page that is written takes a second fault.
+_LINUX_4_0_RC1 = replace(
+    _LINUX_3_13, balancing=replace(_LINUX_3_13.balancing, write_bit="lost_at_mark")
+)
+
+#: 4.0 to 4.4: the write bit is kept (b191f9b106ea), groups go by the VMA (bea66fbd11af,
+#: until 4.9), failed migrations slow the scan (074c238177a7).
+_LINUX_4_0 = replace(
+    _LINUX_3_13,
+    balancing=replace(_LINUX_3_13.balancing, group_if="vm_write", slow_on_failure=True),
 )
 
 DEFAULT = "linux-6.1"
@@ -132,6 +161,10 @@ PROFILES = {
     "linux-3.8": _LINUX_3_8,
     "linux-3.9": _LINUX_3_9,
     "linux-3.13": _LINUX_3_13,
+    "linux-3.19": _LINUX_3_13,
+    "linux-4.0-rc1": _LINUX_4_0_RC1,
+    "linux-4.0": _LINUX_4_0,
     "linux-6.1": _LINUX_6_1,
+    "linux-6.4": _LINUX_6_4,
     "linux-6.12": _LINUX_6_12,
 }

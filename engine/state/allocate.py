@@ -3,7 +3,7 @@
 import numpy as np
 
 from ...kernels import state as st
-from ...kernels.counters import Cause, Lb, Op, Refusal, ScanSkip, Vm
+from ...kernels.counters import NODE_WORKERS, Cause, Lb, Op, Refusal, ScanSkip, Vm
 from ...kernels.frames.page_alloc import WORD_BITS
 from ...kernels.knobs import Topology
 from ...kernels.words import HPAGE_PMD_NR, HPAGE_PMD_ORDER, NONE, PAGE_SIZE
@@ -136,9 +136,9 @@ def domain_reach(machine: Machine) -> np.ndarray:
     return distances.astype(np.int64)
 
 
-def copy_costs(machine: Machine, costs: Costs) -> np.ndarray:
+def copy_costs(bandwidth: np.ndarray, costs: Costs) -> np.ndarray:
     """Return int64[nodes, nodes] ns: the copy of one page from node to node."""
-    rate = np.minimum(costs.copy_bandwidth, machine.bandwidth)
+    rate = np.minimum(costs.copy_bandwidth, bandwidth)
     return PAGE_SIZE * 1_000_000_000 // rate
 
 
@@ -213,7 +213,7 @@ def _machine_tables(machine: Machine, settings: Settings, costs: Costs) -> dict:
         distance=np.ascontiguousarray(machine.distance, np.int64),
         latency=np.ascontiguousarray(machine.latency_ns, np.int64),
         line_ns=machine.latency_ns * costs.line_transfer_permille // 1000,
-        copy_ns=copy_costs(machine, costs),
+        copy_ns=copy_costs(machine.bandwidth, costs),
         cost=cost_columns(costs),
         node=_node_table(machine, settings, node_shift(managed_pages(machine))),
     )
@@ -254,6 +254,7 @@ def _shard_tables(nodes: int, shards: int, accesses: int) -> dict:
         refused=np.zeros((shards + 1, len(Refusal)), np.int64),
         cause=np.zeros((shards + 1, 0, len(Cause)), np.int64),
         ops=np.zeros((shards + 1, 0, len(Op)), np.int64),
+        worker_ops=np.zeros((NODE_WORKERS * nodes, len(Op)), np.int64),
         mm_change=np.zeros((shards + 1, 0, len(st.Change)), np.int64),
         lru_change=np.zeros((shards + 1, nodes, 3), np.int64),
         traffic=np.zeros((shards + 1, nodes, nodes), np.int64),

@@ -3,11 +3,21 @@
 Functions of calls, daemons and quanta work on it; it knows none of them.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from ...kernels import state as st
 from ...kernels.calls.charge import charge_call
-from ...kernels.counters import Cause, Event, Op, Vm
+from ...kernels.counters import (
+    MM_WORKERS,
+    NODE_WORKERS,
+    Cause,
+    Event,
+    Op,
+    Vm,
+    Worker,
+)
 from ...kernels.quantum import fold
 from ..errors import BadInput
 from ..machines.machine import Machine
@@ -175,22 +185,51 @@ def charge(
     world.fold()
 
 
-def flush_ns(world: World, process: Process) -> int:
-    """Return what one TLB flush of a process costs, ns."""
+def charge_drain(world: World, task: Task) -> None:
+    """Charge a task for lru_add_drain_all, which a call does before it takes locks."""
+    memory, ns = world.memory, world.costs.lru_drain_ns
+    memory.cause[memory.info[st.Info.SHARDS], task.id, Cause.SYSCALL] += ns
+    world.fold()
+
+
+def receivers(world: World, process: Process) -> int:
+    """Return how many CPUs a TLB flush of a process interrupts."""
     task = world.memory.task
     alive, owner = task[:, st.Task.ALIVE], task[:, st.Task.MM]
-    others = int(np.count_nonzero((owner == process.id) & (alive == 1))) - 1
-    return world.costs.tlb_flush_ns + world.costs.tlb_flush_cpu_ns * max(0, others)
+    return max(0, int(np.count_nonzero((owner == process.id) & (alive == 1))) - 1)
 
 
-def flushes_ns(world: World, task: Task, process: Process, flushes: int) -> int:
-    """Count flushes of a process's TLBs by a task; return what they cost it, ns."""
+def flush_ns(world: World, process: Process) -> int:
+    """Return what one TLB flush of a process costs, ns."""
+    others = receivers(world, process)
+    return world.costs.tlb_flush_ns + world.costs.tlb_flush_cpu_ns * others
+
+
+def flushes_ns(
+    world: World, task: Task, process: Process, flushes: int, walks: int = 0
+) -> int:
+    """Count flushes of a process's TLBs by a task; return what they cost it, ns.
+
+    walks  how many of them rmap walks do
+    """
     memory, cost = world.memory, flushes * flush_ns(world, process)
-    node = world.machine.cpu_node[task.cpu]
-    memory.vm[memory.info[st.Info.SHARDS], node, Vm.TLB_FLUSHES] += flushes
-    memory.ops[memory.info[st.Info.SHARDS], task.id, Op.FLUSH] += flushes
+    s, node = memory.info[st.Info.SHARDS], world.machine.cpu_node[task.cpu]
+    received = flushes * receivers(world, process)
+    memory.vm[s, node, Vm.TLB_FLUSHES] += flushes
+    memory.vm[s, node, Vm.NR_TLB_REMOTE_FLUSH_RECEIVED] += received
+    memory.ops[s, task.id, Op.FLUSH] += flushes
+    memory.ops[s, task.id, Op.WALK_FLUSH] += walks
     world.flushes[task.id] += (flushes, cost)
     return cost
+
+
+def worked(world: World, who: Worker, of: int, ops: Mapping[Op, int]) -> None:
+    """Count what somebody did who is no task, for a node or a process ``of``."""
+    memory, row = world.memory, who * len(world.memory.node) + of
+    if who >= NODE_WORKERS:
+        row = NODE_WORKERS * len(memory.node) + MM_WORKERS * of + who - NODE_WORKERS
+    for op, times in ops.items():
+        memory.worker_ops[row, op] += times
 
 
 def flush_tlbs(world: World, process: Process) -> None:

@@ -40,6 +40,7 @@ class Moves(Columns):
     PAGES = auto()  # that have moved
     FAILED = auto()  # that could not be moved
     FLUSHES = auto()  # of the TLBs
+    WALKS = auto()  # of these, by rmap walks that have the page's locks
     # Where mbind's walk is; the number plus 1, 0 for none:
     QUEUED = auto()  # block of virtual space, a folio of which its PTEs have queued
     SPLIT = auto()  # pageblock of that folio, if it was split
@@ -175,12 +176,14 @@ def count_move(m, moves, pages):
     """Count pages that have moved together, and their TLB flush.
 
     Since 6.3 a call unmaps up to NR_MAX_BATCHED_MIGRATION pages, flushes once, and
-    copies (migrate_pages_batch).  A folio flushes by itself, and fills its batch.
+    copies (migrate_pages_batch).  A folio flushes by itself, and fills its batch.  The
+    walk that unmaps a page flushes, the one of a batch comes after all its walks.
     """
     moves[Moves.PAGES] += pages
     most = HPAGE_PMD_NR if m.info[Info.MIGRATE_PAGES_BATCH] else 1
     if pages >= most or moves[Moves.BATCH] == 0:
         moves[Moves.FLUSHES] += 1
+    moves[Moves.WALKS] += pages >= most
     moves[Moves.BATCH] += pages
     if moves[Moves.BATCH] >= most:
         end_batch(moves)

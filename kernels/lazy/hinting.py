@@ -10,6 +10,7 @@ from ..frames.page_alloc import node_of
 from ..frames.page_table import bits_of, change_bits, next_block
 from ..frames.vma import find_vma
 from ..jit.compile import called, inlined, kernel
+from ..knobs import WriteBit
 from ..placement.mempolicy import mpol_misplaced
 from ..placement.migrate import repointed, written_through
 from ..state import SERVED, Cost, Info, Node, Task, Vma
@@ -43,6 +44,7 @@ from .lazy_row import (
 )
 from .misplaced import (
     HintFault,
+    charge_hint_flushes,
     count_hint_faults,
     count_numa_migrations,
     decide,
@@ -123,7 +125,7 @@ def _do_numa_page_of_folio(m, s, fault):
     """Serve a hint fault on a part of a folio, which never moves (before 6.10)."""
     if mpol_misplaced(m, fault.task, fault.v, fault.vpn, fault.pfn) != NONE:
         m.refused[s, Refusal.PTE_MAPPED_THP] += 1
-    end_hint_fault(m, s, fault)
+    end_hint_fault(m, s, fault, False)
     return SERVED
 
 
@@ -180,6 +182,8 @@ def _begins_row(m, task, v, source):
     """Tell whether hint faults on pages of node ``source`` move them to the task's."""
     if v == NONE or m.info[Info.MIGRATE_LIMIT] or not m.vma[v, Vma.READ]:
         return False
+    if m.info[Info.WRITE_BIT] != WriteBit.KEPT:
+        return False
     return may_move(m, task, v, source, Node.HIGH, 1)
 
 
@@ -214,6 +218,7 @@ def hint_faults(m, s, k, run):
         k += 1
     close_row(m, s, row.target, moved.frames)
     count_moves(m, s, row, moved, k - first)
+    charge_hint_flushes(m, s, task, k - first)
     count_numa_migrations(m, s, source, row.target, k - first)
     count_hint_faults(m, s, task, source, k - first, k - first, Op.HINT_FAULT)
     count_hits(run, row, k - first)

@@ -9,15 +9,19 @@ from lazynuma.scenarios import (
     hpc_node,
     khugepaged_rate,
     mechanisms,
+    move_pages_rate,
     next_touch,
     penalties,
     perf_bench_numa,
     ping_pong,
     scan_cap,
+    scan_stall,
     swap_space,
     teardown,
     thp_unit,
     tiering,
+    tlb_shootdown,
+    will_it_scale,
 )
 
 MIB, GIB = 1 << 20, 1 << 30
@@ -49,11 +53,21 @@ SMALL = {
         {"memory": (64 * GIB, 1 << 40), "mapped": 64 * MIB, "thp": HUGE},
     ),
     "contention": (contention, {"memory": 2 * GIB, "threads": (2, 32)}),
+    "will_it_scale": (
+        will_it_scale,
+        {"mapped": 2 * MIB, "tasks": (1, 4, 32), "rounds": 2, "published": False},
+    ),
     "autonuma_benchmark": (autonuma_benchmark, {"shrink": 8, "memory": 6 * GIB}),
     "scan_cap": (scan_cap, {"sizes": (64 * MIB, 2 * GIB), "threads": (1, 2)}),
     "tiering": (
         tiering,
         {"memory": 256 * MIB, "tasks": 4, "accesses": 1_000_000, "adjust_ms": 500},
+    ),
+    "move_pages_rate": (move_pages_rate, {"counts": (1, 8), "whole": 4 * MIB}),
+    "tlb_shootdown": (tlb_shootdown, {"mapped": 8 * MIB, "threads": 4}),
+    "scan_stall": (
+        scan_stall,
+        {"sizes_mb": (4, 16), "threads": (2, 8), "seconds": 2},
     ),
     "ping_pong": (ping_pong, {"mapped": 32 * MIB, "touches": 80}),
     "perf_bench_numa": (

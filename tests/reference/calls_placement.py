@@ -5,7 +5,7 @@
 
 from lazynuma.engine.state.policies import checked
 from lazynuma.engine.state.process import Region, isolate, merge
-from lazynuma.kernels.counters import Refusal, Vm
+from lazynuma.kernels.counters import Cause, Refusal, Vm
 from lazynuma.kernels.knobs import Mode
 
 from .words import BLOCK, NoMemory, Pmd
@@ -16,12 +16,13 @@ class Batches:
 
     def __init__(self, settings):
         self.batched = settings.migrate_pages_batch
-        self.flushes = self.pages = 0
+        self.flushes = self.pages = self.walks = 0
 
     def add(self, folio):
         """Count a page or a folio that has moved."""
         if not self.batched or folio:
             self.flushes += 1
+            self.walks += 1
             self.end()
             return
         self.flushes += self.pages == 0
@@ -118,6 +119,8 @@ class PlacementCalls:
         def has_it(vma):
             return vma.policy == policy
 
+        if moving:
+            self.drain(task)
         self.set_shared_policy(process, start, start + pages, policy)
         parts = self.isolate(task, process, start, pages, has_it)
         for vma in parts:
@@ -135,11 +138,16 @@ class PlacementCalls:
         bare = vma.policy.mode in (Mode.DEFAULT, Mode.LOCAL)
         return bare or self.node_of(pfn) not in vma.policy.nodes
 
+    def drain(self, task):
+        """Charge lru_add_drain_all; no lock is held so long."""
+        self.charge(task, Cause.SYSCALL, self.costs.lru_drain_ns)
+        self.fold()
+
     def pay_moves(self, task, process, batches, alone=False):
         """Charge a call that moved pages, which flushed their TLBs."""
         if batches.flushes:
             self.flush_tlbs(process)
-        flush = self.flushes(task, process, batches.flushes)
+        flush = self.flushes(task, process, batches.flushes, batches.walks)
         self.syscall(task, 0, flush, alone)
 
     def move_range(self, task, region, parts, move_all, strict, batches):
@@ -252,6 +260,7 @@ class PlacementCalls:
 
     def move_pages(self, task, region, node, move_all=False, first=0, pages=None):
         start, pages = self.range(region, first, pages)
+        self.drain(task)
         status, batches = [], Batches(self.settings)
         while len(status) < pages:
             vpn, got, moves = start + len(status), -2, False
@@ -276,6 +285,7 @@ class PlacementCalls:
         """Move from one node to one other; return the pages left."""
         (source,), (target,), process = from_nodes, to_nodes, task.process
         left, batches = 0, Batches(self.settings)
+        self.drain(task)
         region = Region(process, 0, 0)
         for _, _, entry in self.present(region, process.vmas):
             if source != target and self.node_of(entry.payload) == source:

@@ -18,22 +18,44 @@ class Charges:
 
     def copy_ns(self, a, b):
         rate = min(self.costs.copy_bandwidth, int(self.machine.bandwidth[a][b]))
-        return 4096 * 10**9 // rate
+        alone = 4096 * 10**9 // rate
+        return max(alone, self.copy_queue[a][b])
+
+    def price_copies(self):
+        """A copy gets no more of the memory than a stream of a CPU of the target."""
+        if self.settings.loaded_copies:
+            every = range(self.count)
+            self.copy_queue = [
+                [self.streamed(64, b, a) + self.streamed(128, b, b) for b in every]
+                for a in every
+            ]
 
     def fold(self):
         for clock in self.clocks:
             clock.ns += clock.charged
             clock.charged = 0
 
-    def flush(self, process):
+    def receivers(self, process):
         live = sum(t.process is process and process.alive for t in self.tasks)
-        costs = self.costs
-        return costs.tlb_flush_ns + costs.tlb_flush_cpu_ns * max(0, live - 1)
+        return max(0, live - 1)
 
-    def flushes(self, task, process, count):
+    def flush(self, process):
+        costs = self.costs
+        return costs.tlb_flush_ns + costs.tlb_flush_cpu_ns * self.receivers(process)
+
+    def flushes(self, task, process, count, walks=0):
+        received = count * self.receivers(process)
         self.add(self.cpu(task), Vm.TLB_FLUSHES, count)
+        self.add(self.cpu(task), Vm.NR_TLB_REMOTE_FLUSH_RECEIVED, received)
         self.took(task, Op.FLUSH, count)
+        self.took(task, Op.WALK_FLUSH, walks)
         return count * self.flush(process)
+
+    def flush_hinted(self, task):
+        """Charge the flush of a small page that a hint fault maps, then moves."""
+        if self.settings.balancing.hint_flush:
+            ns = self.flushes(task, task.process, 1, 1)
+            self.charge(task, Cause.MIGRATION, ns)
 
     def syscall(self, task, ns, migration_ns=0, alone=False):
         self.charge(task, Cause.SYSCALL, ns + self.costs.syscall_ns)
@@ -51,13 +73,15 @@ class Charges:
     def access_ns(self, task, c, n):
         """Return what an access of a task on a CPU of node c to node n costs."""
         clock = self.clocks[task.id]
-        latency, width = self.machine.latency_ns, self.machine.bandwidth
         if clock.stream:
-            local = self.costs.core_bandwidth * int(latency[c][c])
-            b = min(int(width[c][n]), local // int(latency[c][n]))
-            cost = clock.refs * 64 * 10**9 // b * self.factor[c][n] // 1000
-            return max(1, cost)
+            return self.streamed(clock.refs, c, n)
         return clock.refs * self.loaded(c, n)
+
+    def streamed(self, refs, c, n):
+        latency, width = self.machine.latency_ns, self.machine.bandwidth
+        local = self.costs.core_bandwidth * int(latency[c][c])
+        b = min(int(width[c][n]), local // int(latency[c][n]))
+        return max(1, refs * 64 * 10**9 // b * self.factor[c][n] // 1000)
 
     def loaded(self, c, n):
         u, q = self.use[c][n], self.costs.queueing_permille

@@ -8,10 +8,12 @@ import pytest
 from lazynuma.engine.run import run_study
 from lazynuma.scenarios import (
     autonuma_benchmark,
-    mechanisms,
+    move_pages_rate,
     penalties,
     perf_bench_numa,
+    scan_stall,
     tiering,
+    tlb_shootdown,
 )
 from lazynuma.scenarios.common.claim import (
     Claim,
@@ -147,15 +149,19 @@ def claimed():
         (
             autonuma_benchmark,
             (),
-            {"run_time_ns": 1, **dict.fromkeys(autonuma_benchmark.PUBLISHED, 1)},
+            {
+                **dict.fromkeys(("run_time_ns", "system_time_ns", "user_time_ns"), 1),
+                **{column.name: 1 for column in autonuma_benchmark.COLUMNS},
+            },
         ),
         (tiering, ("access_rate", "promotion_mb_per_s"), {}),
         (penalties, ("remote_penalty", "small_page_penalty"), {}),
         (perf_bench_numa, ("tasks_converged_ns", "gigabytes_per_s"), {}),
+        (move_pages_rate, ("bytes_per_s",), {}),
+        (tlb_shootdown, ("pages_per_s", "time_ns", "interrupts"), {}),
+        (scan_stall, ("longest_ns",), {}),
     ):
         yield from module.claims(module.Parameters(), fake(module, columns, **fixed))
-    each = {"call_ns": 4, "call_flushes": 4}
-    yield from mechanisms.batch_claims(each, each)
 
 
 def test_the_page_lists_every_figure_as_the_scenarios_have_it():
