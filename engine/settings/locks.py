@@ -18,8 +18,10 @@ _LONGEST = 10_000_000_000
 SCOPES = tuple(scope.name.lower() for scope in Scope)
 
 
-def _scope(default: str, text: str) -> str:
-    return knob(default, text, choices=SCOPES)
+def _scope(default: str, text: str, *others: str) -> str:
+    """Return a knob: one lock of each ``default``, or of what else makes sense."""
+    allowed = {"none", "global", default, *others}
+    return knob(default, text, choices=tuple(s for s in SCOPES if s in allowed))
 
 
 def _hold(default: int, text: str) -> int:
@@ -38,7 +40,7 @@ class Locks:
     Raises BadInput if a value is not allowed.
     """
 
-    enabled: bool = knob(False, "tasks wait for locks that others hold")
+    enabled: bool = knob(True, "tasks wait for locks that others hold")
     mmap_lock_scope: str = _scope("mm", "one a process")
     mmap_lock_hold_ns: int = _hold(1013, "a fault, as long as minor_fault_ns")
     mmap_lock_vma: bool = knob(
@@ -53,16 +55,20 @@ class Locks:
     mmap_count_hold_ns: int = _hold(
         50, "assumption: a cache line goes from one core to another"
     )
-    anon_vma_scope: str = _scope("anon_vma", "one a process and its forked relatives")
+    anon_vma_scope: str = _scope(
+        "anon_vma", "one a process and its forked relatives", "mm"
+    )
     anon_vma_hold_ns: int = _hold(300, "assumption: an rmap walk that finds one entry")
     anon_vma_alone: bool = knob(
         False, "rmap walks hold it alone (before 3.8, 4fc3f1d66b1e)"
     )
-    folio_lock_scope: str = _scope("folio", "one a page or a huge page")
+    folio_lock_scope: str = _scope("folio", "one a page or a huge page", "mm")
     folio_lock_hold_ns: int = _hold(2000, "a migration without its copy, twice over")
-    pte_lock_scope: str = _scope("page_table", "one a page table")
+    pte_lock_scope: str = _scope("page_table", "one a page table", "mm")
     pte_lock_hold_ns: int = _hold(100, "assumption: one entry written, and its counts")
-    pmd_lock_scope: str = _scope("page_table", "one a page table (3.13, bf929152e9f6)")
+    pmd_lock_scope: str = _scope(
+        "page_table", "one a page table (3.13, bf929152e9f6)", "mm"
+    )
     pmd_lock_hold_ns: int = _hold(100, "assumption: as pte_lock")
     zone_lock_scope: str = _scope("node", "one a zone")
     zone_lock_hold_ns: int = _hold(
@@ -71,15 +77,20 @@ class Locks:
     zone_lock_batch: int = _batch(
         63, "pages of a batch (4.19, d8a759b57035; 31 before)"
     )
-    lru_lock_scope: str = _scope("node", "one a node (4.8), a memcg's (5.11)")
+    lru_lock_scope: str = _scope(
+        "node", "one a node (4.8); mm: a memcg for each process (5.11)", "mm"
+    )
     lru_lock_hold_ns: int = _hold(750, "assumption: a batch of 15 pages")
     lru_lock_batch: int = _batch(
         15, "pages of a batch, PAGEVEC_SIZE (14 before 4.16, 31 in 6.12)"
     )
-    swap_lock_scope: str = _scope("global", "one a swap device")
+    swap_lock_scope: str = _scope("global", "one a swap device", "node")
     swap_lock_hold_ns: int = _hold(3000, "assumption: a batch of 64 slots")
     tlb_flush_scope: str = _scope("mm", "interrupts of one process are served in turn")
     tlb_flush_hold_ns: int = _hold(200, "as tlb_flush_cpu_ns: what a receiver does")
+    tlb_flush_interrupts: bool = knob(
+        False, "a flush takes tlb_flush_hold_ns from each other task of the process"
+    )
 
     def __post_init__(self) -> None:
         check_knobs(self, "locks.")
@@ -305,6 +316,21 @@ def _in_batches(name: str, use: Use, locks: Locks) -> Use:
     return use._replace(times=use.times + batches, ns=use.ns + batches * hold, pages=0)
 
 
+def sleeps(row: Row, locks: Locks) -> bool:
+    """Tell whether who waits for a lock sleeps.
+
+    The mutex of anon_vma (3.7) is spun on while its owner runs
+    (CONFIG_MUTEX_SPIN_ON_OWNER, 0d66bf6d3514).
+    """
+    return row.sleeps and not (row.name == "anon_vma" and locks.anon_vma_alone)
+
+
+def interrupts_ps(row: Row, locks: Locks) -> int:
+    """Return the ps that an acquisition takes from each other task of the process."""
+    asks = row.name == "tlb_flush" and locks.tlb_flush_interrupts
+    return locks.tlb_flush_hold_ns * PS if asks else 0
+
+
 def tables(locks: Locks) -> dict[str, np.ndarray]:
     """Return what ``LockWork`` has of a kernel's locks, by field."""
     shape = len(ROWS), 2, len(Op)
@@ -320,5 +346,6 @@ def tables(locks: Locks) -> dict[str, np.ndarray]:
         hold=hold,
         flush=flush,
         scope=np.array(scopes, np.int64),
-        sleeps=np.array([row.sleeps for row in ROWS], np.int64),
+        sleeps=np.array([sleeps(row, locks) for row in ROWS], np.int64),
+        interrupts=np.array([interrupts_ps(row, locks) for row in ROWS], np.int64),
     )

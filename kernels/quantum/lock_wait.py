@@ -95,6 +95,10 @@ class LockWork(Arrays):
     some: np.ndarray
     #: float64[2, owners]: part of all mapped pages that a process and a family has.
     share: np.ndarray
+    #: int64[locks] ps: what an acquisition takes from each other task of the process.
+    interrupts: np.ndarray
+    #: float64[owners]: acquisitions of a process.
+    asked: np.ndarray
     #: int64[owners], int64[rows + workers]: chains of those that share a lock, Workers
     #: behind the tasks.
     head: np.ndarray
@@ -506,6 +510,25 @@ def _settle_lock(m, w, tasks, lock, length, workers):
 
 
 @inlined
+def _interrupt(m, w, tasks, lock):
+    """Let what tasks do interrupt the others of their process that work."""
+    if w.interrupts[lock] == 0:
+        return
+    for owner in range(w.asked.size):
+        w.asked[owner] = 0.0
+    for t in range(tasks):
+        _note_use(m, w, lock, t, m.ops[0, t], m.task[t, Task.MM], 1.0)
+        w.asked[m.task[t, Task.MM]] += w.taken[WRITE, t]
+    for t in range(tasks):
+        others = w.asked[m.task[t, Task.MM]] - w.taken[WRITE, t]
+        if others > 0 and m.task[t, Task.RUNTIME] > w.began[t]:
+            ns = int(others * w.interrupts[lock] / PS)
+            w.stats[lock, LockStat.WAIT] += ns
+            w.waited[t, lock] += ns
+            m.cause[0, t, Cause.LOCK_SPIN] += ns
+
+
+@inlined
 def _fold_ops(m, w, tasks):
     """Add up the operations of all shards; return whether there were any."""
     some = 0
@@ -551,6 +574,7 @@ def settle_waits(m, w, spent):
     if length > 0 and (some or workers > 0):
         for lock in range(w.scope.size):
             _settle_lock(m, w, tasks, lock, length, workers)
+            _interrupt(m, w, tasks, lock)
     for t in range(tasks):
         busy = m.task[t, Task.RUNTIME] - w.began[t]
         waited = _spend(m, t, spent)

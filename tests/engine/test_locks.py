@@ -33,6 +33,7 @@ from lazynuma.engine.settings.profiles import PROFILES
 from lazynuma.kernels.counters import Cause, Op
 from lazynuma.kernels.quantum import lock_wait as lw
 from lazynuma.kernels.state import Task
+from lazynuma.scenarios.cli import commands
 
 MIB = 1 << 20
 
@@ -103,6 +104,7 @@ def expected(customers, objects=1, length=1e9):
         worker=np.zeros(0, np.int64),
         some=np.zeros(n, np.int64),
         share=np.zeros((2, 1)),
+        asked=np.zeros(1),
         head=np.zeros(1, np.int64),
         next=np.array([*range(1, n), -1]),
         held=np.zeros((2, n)),
@@ -299,6 +301,43 @@ def test_calls_side_by_side_wait_for_each_other():
     assert (waited > alone).all()
 
 
+def test_a_flush_interrupts_who_works():
+    """One task of five flushes twice, three work, one and another process do not."""
+
+    def spun(interrupts):
+        locks = Locks(
+            enabled=True, tlb_flush_hold_ns=1500, tlb_flush_interrupts=interrupts
+        )
+        simulation = Simulation(uniform(1, 64 * MIB, 8), Settings(locks=locks))
+        process, other = simulation.spawn("job"), simulation.spawn("other")
+        tasks = [simulation.start_task(process, cpu) for cpu in range(5)]
+        tasks.append(simulation.start_task(other, 5))
+        region = simulation.mmap(process, MIB)
+        theirs = simulation.mmap(other, MIB)
+        for task in tasks[:4]:
+            simulation.populate(task, region)
+        simulation.populate(tasks[5], theirs)
+        simulation.synchronize()
+        before = simulation.spent[:, Cause.LOCK_SPIN].copy()
+        simulation.mprotect(tasks[0], region, "r")
+        simulation.mprotect(tasks[0], region, "rw")
+        for task in tasks[1:4]:
+            simulation.madvise(task, region, "populate_read")
+        simulation.synchronize()
+        return (simulation.spent[:, Cause.LOCK_SPIN] - before).tolist()
+
+    gained = [a - b for a, b in zip(spun(True), spun(False), strict=True)]
+    assert gained == [0, 3000, 3000, 3000, 0, 0]
+
+
+def test_the_mutex_of_3_7_is_spun_on():
+    names = [row.name for row in ROWS]
+    for alone in (False, True):
+        sleeps = tables(Locks(anon_vma_alone=alone))["sleeps"]
+        assert sleeps[names.index("anon_vma")] == (not alone)
+        assert sleeps[names.index("mmap_lock")] == 1
+
+
 def waits_after(act):
     """Return what tasks wait for each lock as they touch memory after ``act``."""
     simulation = toiled(Locks(enabled=True), quantum_ns=5_000_000)
@@ -478,3 +517,118 @@ def test_rmap_walks_hold_their_lock_alone_before_3_8():
         uses = used(row, Locks(anon_vma_alone=alone))
         assert {use.mode for op, use in uses.items() if op != Op.COLLAPSE} == {mode}
         assert uses[Op.COLLAPSE].mode == lw.WRITE
+
+
+@pytest.mark.parametrize(
+    ("lock", "batch", "default"), [("zone_lock", 63, 3000), ("lru_lock", 15, 750)]
+)
+def test_a_page_takes_its_part_of_a_batch(lock, batch, default):
+    row = {row.name: row for row in ROWS}[lock]
+    usual = used(row, Locks())[Op.FAULT]
+    assert usual.times == pytest.approx(1 / batch)
+    assert usual.ns == pytest.approx(default / batch)
+    assert used(row, Locks())[Op.SWAP_IN] == usual
+
+
+def test_batches_twice_as_large_are_taken_half_as_often_and_held_less_a_page():
+    row = {row.name: row for row in ROWS}["zone_lock"]
+    less, more = (used(row, Locks(zone_lock_batch=size))[Op.FAULT] for size in (31, 62))
+    assert less.times == 2 * more.times
+    # 300 ns of a batch of 63 that is held for 3000 ns do not hang on its size.
+    assert more.ns == pytest.approx((300 + 2700 * 62 / 63) / 62)
+    assert less.ns == pytest.approx((300 + 2700 * 31 / 63) / 31)
+
+
+def test_pages_that_migrate_take_two_of_the_zone():
+    row = {row.name: row for row in ROWS}["zone_lock"]
+    uses = used(row, Locks())
+    assert uses[Op.MIGRATE].ns == 2 * uses[Op.FAULT].ns
+    assert uses[Op.HUGE_FAULT] == uses[Op.ZAP_HUGE] == (lw.WRITE, 1, 300, 0, 0)
+
+
+def test_munmap_reads_its_lock_while_it_zaps_since_4_20():
+    row = {row.name: row for row in ROWS}["mmap_lock"]
+    new, old = (used(row, Locks(mmap_lock_downgrade=is_new)) for is_new in (1, 0))
+    assert new[Op.UNMAP_NS].mode == lw.READ and new[Op.UNMAP].times == 1
+    assert old[Op.UNMAP_NS].mode == lw.WRITE and Op.UNMAP not in old
+
+
+def test_faults_write_the_word_of_mmap_lock_until_they_read_that_of_a_vma():
+    row = {row.name: row for row in ROWS}["mmap_count"]
+    assert used(row, Locks())[Op.FAULT] == (lw.WRITE, 2, 100, 0, 0)
+    assert Op.FAULT not in used(row, Locks(mmap_lock_vma=True))
+    assert Op.SCAN in used(row, Locks(mmap_lock_vma=True))
+
+
+@pytest.mark.parametrize(
+    ("profile", "zone", "lru", "downgrade", "vma", "pmd", "alone"),
+    [
+        ("balancenuma-v4", 31, 14, False, False, "mm", True),
+        ("linux-3.8", 31, 14, False, False, "mm", False),
+        ("linux-3.13", 31, 14, False, False, "page_table", False),
+        ("linux-6.1", 63, 15, True, False, "page_table", False),
+        ("linux-6.4", 63, 15, True, True, "page_table", False),
+        ("linux-6.12", 63, 31, True, True, "page_table", False),
+    ],
+)
+def test_rows_by_release(profile, zone, lru, downgrade, vma, pmd, alone):
+    locks = PROFILES[profile].locks
+    assert (locks.zone_lock_batch, locks.lru_lock_batch) == (zone, lru)
+    assert (locks.mmap_lock_downgrade, locks.mmap_lock_vma) == (downgrade, vma)
+    assert (locks.pmd_lock_scope, locks.anon_vma_alone) == (pmd, alone)
+
+
+@pytest.mark.parametrize(
+    ("lock", "scope", "allowed"),
+    [
+        ("mmap_lock", "folio", "none, global, mm"),
+        ("mmap_lock", "page_table", "none, global, mm"),
+        ("anon_vma", "node", "none, global, mm, anon_vma"),
+        ("folio_lock", "node", "none, global, mm, folio"),
+        ("pte_lock", "folio", "none, global, mm, page_table"),
+        ("zone_lock", "mm", "none, global, node"),
+        ("lru_lock", "folio", "none, global, node, mm"),
+        ("swap_lock", "mm", "none, global, node"),
+        ("tlb_flush", "node", "none, global, mm"),
+    ],
+)
+def test_a_scope_that_makes_no_sense_for_a_lock_is_refused(lock, scope, allowed):
+    with pytest.raises(BadInput, match=f"locks.{lock}_scope must be one of {allowed},"):
+        Locks(**{f"{lock}_scope": scope})
+
+
+@pytest.mark.parametrize(
+    ("setting", "text"),
+    [
+        ("locks.mmap_lock.scope=folio", "mmap_lock_scope must be one of none, global"),
+        ("locks.mmap_lock_hold_ns=0", "locks.mmap_lock_hold_ns must be at least 1"),
+        ("locks.zone_lock_hold_ns=-5", "locks.zone_lock_hold_ns must be at least 1"),
+        ("locks.zone_lock_batch=0", "locks.zone_lock_batch must be from 1 to 512"),
+        ("locks.lru_lock_hold_ns=1.5", "lru_lock_hold_ns must be an integer"),
+        ("locks.page_table_lock_scope=mm", "page_table_lock_scope"),
+        ("locks.big_lock.scope=mm", "big_lock"),
+    ],
+)
+def test_the_command_line_refuses_locks_that_make_no_sense(setting, text, capsys):
+    assert commands.main(["run", "contention", "--set", setting]) == 2
+    said = capsys.readouterr().err
+    assert text in said and "Traceback" not in said
+    if "big_lock" in setting or "page_table_lock" in setting:
+        assert all(row.name in said for row in ROWS)
+
+
+def test_one_task_that_reads_and_writes_does_not_wait_for_itself():
+    machine = uniform(1, 64 << 20, cpus_per_node=2)
+    with Simulation(machine, Settings(locks=Locks(enabled=True))) as simulation:
+        process = simulation.spawn("job")
+        task = simulation.start_task(process, 0)
+        for _ in range(3):
+            region = simulation.mmap(process, 8 << 20, task=task)
+            simulation.run([Sweep(task=task, region=region, count=2048)])
+            simulation.munmap(task, region)
+        simulation.synchronize()
+        assert simulation.summary()["lock_wait_ns"] == 0
+        taken = dict(
+            zip([row.name for row in ROWS], simulation.locks.stats[:, 0], strict=True)
+        )
+    assert taken["mmap_lock"] > 0 and taken["zone_lock"] > 0 and taken["lru_lock"] > 0
