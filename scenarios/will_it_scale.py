@@ -13,6 +13,7 @@ Beside them are three machines whose curves were published, with as many tasks a
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import pairwise
 from typing import NamedTuple
 
 from ..engine.errors import BadInput
@@ -40,8 +41,8 @@ PAGES = {"4K": "never", "2M": "always"}
 #: Tasks do not unmap all at once: a quarter does, as a page costs about 1 us to fault
 #: and 0.3 us to unmap.
 _PHASES = 4
-#: Twice the tasks with less than this times the faults: it has stopped to scale.
-_STILL = 1.25
+#: Of what more tasks could gain; with less than this a curve has stopped to scale.
+_LITTLE = 0.25
 
 RATE = Column(
     *("faults_per_s", "faults/s", "1/s", "pages of 4 KiB that get memory in a second"),
@@ -152,7 +153,7 @@ def build(parameters: Parameters) -> Study:
         (RATE, SHARE, *WAITS, *hide(SUMMARY, "oom_kills", "converged_ns")),
         report=_report,
         verdict=_verdict,
-        group=lambda row: _case(row).tasks,
+        group=lambda row: str(_case(row).tasks),
         varied=("kernel", "thp.enabled"),
     )
 
@@ -378,11 +379,11 @@ def _millions(rate: float) -> str:
 
 
 def stopped(curve: dict[int, Row]) -> int | None:
-    """Return the first number of tasks of which twice as many gain little, or None."""
-    for tasks, row in curve.items():
-        more = curve.get(2 * tasks)
-        if more is not None and more[RATE.name] < _STILL * row[RATE.name]:
-            return tasks
+    """Return the first number of tasks after which more gain little, None if all do."""
+    for (few, row), (many, other) in pairwise(curve.items()):
+        gain = other[RATE.name] / row[RATE.name] - 1
+        if gain < _LITTLE * (many / few - 1):
+            return few
     return None
 
 
