@@ -248,7 +248,7 @@ def test_measured_holds_reach_a_run(folder):
     assert commands.main(args) == 0
     with h5py.File("out.h5") as file:
         settings = json.loads(file.attrs["settings"])
-    assert settings["common"]["locks"]["pte_lock_hold_ns"] == 77
+    assert settings["common"]["locks.pte_lock_hold_ns"] == 77
 
 
 def test_file_round_trips(tmp_path):
