@@ -255,13 +255,14 @@ class Lb(IntEnum):
     PUSHED = 4
     #: Nothing was moved: no task waits, or each is heavier than the imbalance ...
     FAILED = 5
-    #: ... or each that waits is cache-hot, or would lose its locality.
+    #: ... or the last that waits is cache-hot; or NUMA balancing is against its move.
     HOT = 6
+    LOCALITY = 7
     #: Of those moved: hot ones (lb_hot_gained), and those that came to another node.
-    MOVED_HOT = 7
-    MOVED_NODE = 8
+    MOVED_HOT = 8
+    MOVED_NODE = 9
     #: Disturbances that began.
-    DISTURBED = 9
+    DISTURBED = 10
 
 
 class Event(IntEnum):

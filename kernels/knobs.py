@@ -72,22 +72,28 @@ class Balancing(IntEnum):
 
 
 class Filter(IntEnum):
-    """What a hint fault must pass: nothing, ``last_nid`` of 3.8, or 6.12's rules."""
+    """What a hint fault must pass: nothing, ``last_nid`` of 3.8, or 6.12's rules.
+
+    ``active_nodes`` 3.15 to 4.5: groups keep their pages on the nodes that they run on.
+    """
 
     NONE = 0
     LAST_NID = 1
     LAST_CPUPID = 2
+    ACTIVE_NODES = 3
 
 
 class PeriodRule(IntEnum):
     """What makes a scan period longer or shorter.
 
-    ``every_fault`` balancenuma v4, ``unmoved_fault`` 3.8 to 3.12, ``statistics`` 3.13.
+    ``every_fault`` balancenuma v4, ``unmoved_fault`` 3.8 to 3.12, ``local_share`` 3.13
+    to 4.13, ``statistics`` 4.14: groups and private faults count, too.
     """
 
     EVERY_FAULT = 0
     UNMOVED_FAULT = 1
     STATISTICS = 2
+    LOCAL_SHARE = 3
 
 
 class ScanCounts(IntEnum):
@@ -110,6 +116,31 @@ class Locality(IntEnum):
     NONE = 0
     IMPROVES = 1
     DEGRADES = 2
+
+
+class WriteBit(IntEnum):
+    """What a hinting mark does to the write bit of an entry of a private mapping.
+
+    ``kept`` to 3.19 and since 4.0; ``lost_at_mark`` 4.0-rc1 (4d9424669946);
+    ``lost_at_fault`` Gorman's first mend of it, 5 March 2015.
+    """
+
+    KEPT = 0
+    LOST_AT_MARK = 1
+    LOST_AT_FAULT = 2
+
+
+class GroupIf(IntEnum):
+    """Of which entries a hint fault lets tasks form a group (no TNF_NO_GROUP).
+
+    ``write_bit`` 3.13 to 4.0-rc3 and 4.9 to 6.1, ``dirty`` 4.0-rc4, ``vm_write`` 4.0 to
+    4.8, ``writable`` 6.2: the bit, or the page is its process's alone.
+    """
+
+    WRITE_BIT = 0
+    DIRTY = 1
+    VM_WRITE = 2
+    WRITABLE = 3
 
 
 class Topology(IntEnum):

@@ -90,6 +90,11 @@ class Info(Columns):
     COUNT_MARKED = auto()  # 1: an update of a huge entry that is marked counts
     PMD_NUMA = auto()  # 1: a table is marked, too, and faults as one
     LIMIT_BY_PAGES = auto()  # 0: a huge page counts as 1 against the limit
+    SPLIT_MARKS = auto()  # 1: PTEs of a folio that a hint fault splits stay marked
+    SPLIT_LAST = auto()  # 1: and keep who took the last fault
+    WRITE_BIT = auto()  # WriteBit
+    GROUP_IF = auto()  # GroupIf
+    SLOW_ON_FAILURE = auto()  # 1: a failed migration makes the period longer
     HINT_FLUSH = auto()  # 1: a small page that a hint fault moves costs a flush
     TOPOLOGY = auto()  # Topology
     # The load balancer (``docs/model/sched.md``).
@@ -334,6 +339,7 @@ class Group(Columns):
     TOTAL = auto()
     MAX_CPU = auto()
     ACTIVE = auto()
+    NODES = auto()  # mask of the active nodes, with the filter active_nodes
 
 
 class Seen(Columns):

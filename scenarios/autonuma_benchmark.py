@@ -1,127 +1,80 @@
-"""autonuma-benchmark of 2012: what did it cost to split huge pages at hint faults?
+"""autonuma-benchmark: what does NUMA balancing gain, and what if it splits huge pages?
 
-Gorman's table of 21 November 2012 (balancenuma v4, 4 nodes, 48 CPUs) compares the
-kernel that splits huge pages at hint faults ("twostage") with the one that migrates
-them whole ("thpmigrate") and with the one without balancing ("stats").  These are the
-numbers to Van Riel's fifth point of July 2012.
+Published tables of the four programs, kernel by kernel, beside what the rules of each
+kernel give here (4 nodes, 48 CPUs).  ``table`` chooses one:
+
+B  balancenuma v4, November 2012: the kernel that splits huge pages at hint faults
+   (split), the one that migrates them whole (native), and the one without balancing
+   (off).  These are the numbers to Van Riel's fifth point of July 2012.
+D  3.9, the second release with NUMA balancing
+4.0-rc1  3.19, 4.0-rc1, which lost the write bit of entries that balancing marks, and
+         two ways to mend it (March 2015)
+4.0-rc4  the same without and with the write bit, groups by VMA
 
 numa01                2 processes of 24 threads; all of a process clear the same 3 GiB
 numa01_thread_alloc   the same, but each thread clears its own 24th
 numa02                48 threads, each with its own part of 1 GiB
 numa02_smt            24 threads, each with its own part of 1 GiB
 
-Threads first touch memory where they are created, on one node, before the scheduler has
-spread them over the CPUs: the benchmark binds the first touch to one node for this
-purpose, and the time that the kernel without balancing took fits the bandwidth of one
-node.  From then on each thread stays on its CPU.
-
-The cache lines per access are calibrated so that ``off`` takes as long as "stats" did;
-``split`` and ``native`` are predictions.  Threads that share memory start at places
-spread evenly over it: real threads get out of step at once.
+The cache lines per access are calibrated so that ``off`` of table B takes as long as
+was published; all else is predicted, of all tables with the same costs.  System seconds
+are those of all tasks: spinning on locks is in them, and what others' TLB flushes take,
+and for the ticks, which the model lacks, the share of ``off``: 0.07 % of User time.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
 from functools import partial
-
-import numpy as np
 
 from ..engine.errors import BadInput
 from ..engine.machines.machine import Machine
-from ..engine.settings.numa_balancing import Balancing
-from ..engine.settings.profiles import PROFILES
-from ..engine.settings.settings import Settings
 from ..engine.settings.sizes import format_size
-from ..engine.settings.thp import Thp
 from ..engine.simulation import Simulation
-from ..engine.state.process import Region, Task
 from ..engine.study.columns import SUMMARY, Column, hide
 from ..engine.study.figures import listed
 from ..engine.study.study import Study, Variant
 from ..engine.study.verdict import SAME, sentences
-from ..engine.workloads.kinds import Sweep
 from ..kernels.words import HPAGE_PMD_NR
+from .autonuma import beside
+from .autonuma.programs import LOADS, STRIDE, Load, WhatIf, run
+from .autonuma.published import Table
+from .autonuma.tables import TABLES
 from .common.block import BLOCK
 from .common.claim import Claim, Why, Word, figure, reduced, times, wrong_signs
-from .common.opteron import NODES, opteron, spread
+from .common.opteron import NODES, opteron
 from .common.question_columns import ONLY_LAZY
-from .common.table import Row, blocks, count, filled, percent, seconds, table
-from .common.tasks import start_tasks
-
-#: Pages that an access sweeps if nothing splits: several such accesses fit in a
-#: quantum.
-STRIDE = 32
-
-
-@dataclass(frozen=True)
-class Load:
-    """One of the four programs.
-
-    shared  whether the threads of a process share its memory
-    blocks  blocks of 2 MiB of each process if shared, otherwise of each thread
-    passes  passes of each thread over its memory: about half of the program's, with
-            twice the cache lines per access, to save events
-    lines   cache lines that an access to 4 KiB stands for, calibrated
-    stats   published elapsed seconds without balancing
-    split   published elapsed seconds of the kernel that split huge pages
-    native  published elapsed seconds of the kernel that moved them whole
-    """
-
-    processes: int
-    threads: int
-    shared: bool
-    blocks: int
-    passes: int
-    lines: int
-    stats: float
-    split: float
-    native: float
-
-    @property
-    def region_blocks(self) -> int:
-        """Blocks of 2 MiB of each process."""
-        return self.blocks if self.shared else self.blocks * self.threads
-
-    def shrunk(self, by: int) -> "Load":
-        """Return the load with less memory, fewer passes and shorter times."""
-        blocks, passes = max(1, self.blocks // by), max(1, self.passes // by)
-        part = blocks * passes / (self.blocks * self.passes)
-        times = {name: getattr(self, name) * part for name in TIMES}
-        return replace(self, blocks=blocks, passes=passes, **times)
-
-
-LOADS = {
-    "numa01": Load(2, 24, True, 1536, 25, 364, 1668.03, 1575.52, 1066.67),
-    "numa01_thread_alloc": Load(2, 24, False, 64, 500, 331, 1266.49, 542.26, 369.38),
-    "numa02": Load(1, 48, False, 11, 400, 334, 175.75, 68.64, 49.42),
-    "numa02_smt": Load(1, 24, False, 22, 400, 311, 163.55, 59.85, 46.21),
-}
-#: Fields of Load by variant.
-TIMES = {"stats": "off", "split": "split", "native": "native"}
-#: The rules of November 2012.
-RULES = replace(PROFILES["balancenuma-v4"].balancing, mode="normal")
-WHOLE = Thp(enabled="always")
-VARIANTS = {
-    "off": (Balancing(), WHOLE),
-    "split": (RULES, Thp(enabled="always", unit_hinting=False)),
-    "native": (RULES, WHOLE),
-}
-#: Published counts of all four programs together: (split, native).
-PUBLISHED = {
-    "thp_splits": (7426, 2),
-    "numa_hint_faults": (105_489_260, 1_431_976),
-    "numa_pte_updates": (221_698_496, 458_517_124),
-}
+from .common.table import Row, count, filled, seconds, table
 
 COLUMNS = (
     Column("thp_splits", "THP splits", "event", "huge pages split (thp_split_page)"),
     Column("numa_pte_updates", "PTE updates", "page", "pages that the scanner marked"),
     Column("numa_hint_faults", "hint faults", "event", "faults on marked pages"),
     Column(
+        "numa_huge_pte_updates",
+        "huge updates",
+        "event",
+        "huge pages that the scanner marked",
+        style="hidden",
+    ),
+    Column(
+        "numa_hint_faults_local",
+        "local faults",
+        "event",
+        "hint faults on local memory",
+        style="hidden",
+    ),
+    Column(
         "numa_pages_migrated",
         "migrated",
         "page",
         "pages that hint faults moved",
+        style="hidden",
+    ),
+    Column(
+        "pgfault",
+        "page faults",
+        "event",
+        "faults of all kinds, hint faults among them",
         style="hidden",
     ),
 )
@@ -147,30 +100,46 @@ class Parameters:
     workloads: tuple[str, ...] = field(
         default=tuple(LOADS), metadata={"help": "programs to run"}
     )
+    table: str = field(
+        default="B", metadata={"choices": tuple(TABLES), "help": "published table"}
+    )
+    kernels: tuple[str, ...] = field(
+        default=(), metadata={"help": "kernels of the table to run; none named: all"}
+    )
+    exchange_s: int = field(
+        default=0,
+        metadata={
+            "min": 0,
+            "help": "seconds after which each thread has changed its node once, in the"
+            " mean; 0: they stay",
+        },
+    )
+    stay_share: int = field(
+        default=0,
+        metadata={
+            "min": 0,
+            "max": 100,
+            "help": "percent of the memory that is bound to where it was first touched",
+        },
+    )
 
 
 def build(parameters: Parameters) -> Study:
-    """Return the study: each program with off, split and native."""
-    for name in parameters.workloads:
-        if name not in LOADS:
-            raise BadInput(
-                f"workloads must be some of {', '.join(LOADS)}, got {name!r}"
-            )
+    """Return the study: each program with each kernel of the table."""
+    _check_names("workloads", parameters.workloads, LOADS)
+    published = TABLES[parameters.table]
+    _check_names("kernels", parameters.kernels, published.kernels)
     machine = opteron(12, parameters.memory)
     loads = {
         name: LOADS[name].shrunk(parameters.shrink) for name in parameters.workloads
     }
-    most = max(one.processes * one.region_blocks for one in loads.values()) * BLOCK
-    if parameters.memory < 2 * NODES * most:
-        raise BadInput(
-            f"memory must be at least {format_size(2 * NODES * most)}, so that all"
-            " memory in use fits in half of a node, got"
-            f" {format_size(parameters.memory)}"
-        )
+    _check_memory(parameters.memory, loads)
+    kernels = parameters.kernels or tuple(published.kernels)
+    what = WhatIf(parameters.exchange_s, parameters.stay_share)
     variants = [
-        _variant(machine, (name, variant), loads[name])
+        _variant(machine, (name, kernel), loads[name], published, what)
         for name in parameters.workloads
-        for variant in VARIANTS
+        for kernel in kernels
     ]
     columns = (*COLUMNS, *hide(SUMMARY, *ONLY_LAZY, "faults"))
     return Study(
@@ -179,10 +148,26 @@ def build(parameters: Parameters) -> Study:
         tuple(variants),
         columns,
         report=partial(_report, loads=loads, parameters=parameters),
-        verdict=_verdict,
+        verdict=partial(_verdict, parameters=parameters),
         group=_workload,
         varied=("balancing.mode",),
     )
+
+
+def _check_names(what: str, names: Iterable[str], known: Collection[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise BadInput(f"{what} must be some of {', '.join(known)}, got {name!r}")
+
+
+def _check_memory(memory: int, loads: dict[str, Load]) -> None:
+    """Raise BadInput if what is in use does not fit in half of a node."""
+    most = max(one.processes * one.region_blocks for one in loads.values()) * BLOCK
+    if memory < 2 * NODES * most:
+        raise BadInput(
+            f"memory must be at least {format_size(2 * NODES * most)}, so that all"
+            f" memory in use fits in half of a node, got {format_size(memory)}"
+        )
 
 
 def _workload(row: Row) -> str:
@@ -190,118 +175,138 @@ def _workload(row: Row) -> str:
     return str(row["workload"])
 
 
-def _variant(machine: Machine, name: tuple[str, str], load: Load) -> Variant:
-    balancing, thp = VARIANTS[name[1]]
-    stride = STRIDE if thp.unit_hinting else 1
+def _variant(
+    machine: Machine,
+    name: tuple[str, str],
+    load: Load,
+    published: Table,
+    what: WhatIf,
+) -> Variant:
+    settings = published.kernels[name[1]].settings
+    stride = STRIDE if settings.thp.unit_hinting else 1
     pages = load.region_blocks * HPAGE_PMD_NR
     return Variant(
         name,
         machine,
-        Settings(balancing=balancing, thp=thp, epoch_ns=10_000_000_000),
-        partial(_steps, load=load, stride=stride),
-        accesses=load.processes * load.threads * _accesses(load, stride),
+        settings,
+        partial(_steps, load=load, stride=stride, what=what),
+        accesses=load.processes * load.threads * load.accesses(stride),
         mapped_pages=0 if stride > 1 else load.processes * pages,
     )
 
 
-def _accesses(load: Load, stride: int) -> int:
-    """Return the accesses of a thread, each to ``stride`` pages."""
-    return load.blocks * HPAGE_PMD_NR * load.passes // stride
-
-
-def _steps(simulation: Simulation, load: Load, stride: int) -> dict[str, int]:
-    cpus = spread(simulation, load.processes * load.threads)
-    loads = []
-    for number in range(load.processes):
-        own = cpus[number * load.threads : (number + 1) * load.threads]
-        loads += _process(simulation, load, stride, own)
-    simulation.synchronize()
-    simulation.run(loads)
+def _steps(
+    simulation: Simulation, load: Load, stride: int, what: WhatIf
+) -> dict[str, int]:
+    run(simulation, load, stride, what)
     return {
         column.name: simulation.total(_COUNTERS.get(column.name, column.name))
         for column in COLUMNS
     }
 
 
-def _process(
-    simulation: Simulation, load: Load, stride: int, cpus: list[int]
-) -> list[Sweep]:
-    """Start a process, touch its memory on node 0, spread it; return its workloads."""
-    process = simulation.spawn(nbytes=2 * load.region_blocks * BLOCK)
-    tasks = start_tasks(simulation, process, 0, len(cpus))
-    region = simulation.mmap(process, load.region_blocks * BLOCK, "data")
-    simulation.populate(tasks[0], region)
-    for task, cpu in zip(tasks, cpus, strict=True):
-        simulation.move_task(task, cpu)
-    return [_sweep(load, stride, i, task, region) for i, task in enumerate(tasks)]
-
-
-def _sweep(load: Load, stride: int, i: int, task: Task, region: Region) -> Sweep:
-    """Return the passes of thread ``i`` of a process."""
-    pages = load.blocks * HPAGE_PMD_NR
-    first, start = (0, i * pages // load.threads) if load.shared else (i * pages, 0)
-    return Sweep(
-        task=task,
-        region=region,
-        count=_accesses(load, stride),
-        refs=load.lines * stride,
-        first=first,
-        pages=pages,
-        start=start // STRIDE * STRIDE,
-        stride=stride,
-        streamed=True,
-    )
-
-
 # --- claims --------------------------------------------------------------------------
 
-SOURCE = (
-    "Gorman, balancenuma v4, 21 November 2012, kernels stats, twostage (split) and"
-    " thpmigrate (native); times over those without balancing"
-)
+SOURCE = "; ".join(f"table {name}: {one.source}" for name, one in TABLES.items())
 
 
 def claims(parameters: Parameters, rows: list[Row]) -> list[Claim]:
     """Return what was published beside ours; none at a reduced size."""
     if parameters.shrink > 1:
         return []
-    row = {(one["workload"], one["variant"]): one for one in rows}
-    names = [name for name in LOADS if (name, "off") in row]
-    found = [one for name in names for one in _times(name, row)]
-    return found + _count_claims(rows) if set(names) == set(LOADS) else found
+    published, there = TABLES[parameters.table], beside.cells(rows)
+    programs = [name for name in LOADS if name in {one for one, _ in there}]
+    found = [
+        one
+        for program in programs
+        for one in _ratios(published, program, there)
+        + _times(published, program, there)
+    ]
+    return found + _together(published, there) if len(programs) == len(LOADS) else found
 
 
-def _times(name: str, row: dict[tuple[str, str], Row]) -> list[Claim]:
-    """Return the claims on the times of a program, over each other."""
-    load = LOADS[name]
-    there = {"off": load.stats, "split": load.split, "native": load.native}
-    here = {variant: row[name, variant]["run_time_ns"] for variant in there}
+def _ratios(published: Table, program: str, there: beside.Cells) -> list[Claim]:
+    """Return the claims on the elapsed times of a program, over each other."""
+    ran = beside.kernels_of(published, there)
     return [
         figure(
-            f"{name}, time {a} over {b}",
-            there[a] / there[b],
-            here[a] / here[b],
+            f"{program}, {what} {a} over {b}",
+            theirs[a][program] / theirs[b][program],
+            there[program, a][column] / there[program, b][column],
             show=times,
             none=1,
-            why=WHY.get((name, f"{a}/{b}")),
+            why=WHY.get((program, f"{a}/{b}" if what == "time" else f"System {a}/{b}")),
         )
-        for a, b in (("native", "off"), ("split", "off"), ("split", "native"))
+        for what, theirs, column in (
+            ("time", {k: one.elapsed for k, one in ran.items()}, "run_time_ns"),
+            ("System", {k: one.system for k, one in ran.items()}, "system_time_ns"),
+        )
+        for a, b in published.ratios
+        if a in ran and b in ran and program in theirs[a] and program in theirs[b]
     ]
 
 
-def _count_claims(rows: list[Row]) -> list[Claim]:
-    """Return the claims on counts of all programs together."""
+def _times(published: Table, program: str, there: beside.Cells) -> list[Claim]:
+    """Return the claims on elapsed and System seconds of a program."""
     return [
         figure(
-            f"{counter.replace('_', ' ')}, {variant}",
-            published[i],
-            sum(int(one[counter]) for one in rows if one["variant"] == variant),
-            show=count,
-            why=WHY.get((counter, variant)),
+            f"{program}, {what} seconds, {name}",
+            1e9 * theirs[program],
+            ours(there[program, name]),
+            show=seconds,
+            why=WHY.get((program, f"{what}, {name}")),
         )
-        for counter, published in PUBLISHED.items()
-        for i, variant in enumerate(("split", "native"))
+        for name, kernel in beside.kernels_of(published, there).items()
+        for what, theirs, ours in (
+            ("elapsed", kernel.elapsed, _elapsed_ns),
+            ("System", kernel.system, beside.system_ns),
+        )
+        if program in theirs and name != published.baseline
     ]
+
+
+def _elapsed_ns(row: Row) -> float:
+    return float(row["run_time_ns"])
+
+
+def _together(published: Table, there: beside.Cells) -> list[Claim]:
+    """Return the claims on counts of all programs together."""
+    systems = [
+        figure(
+            f"all programs, System seconds, {name}",
+            1e9 * kernel.system_total,
+            sum(beside.system_ns(there[one, name]) for one in LOADS),
+            show=seconds,
+            why=WHY.get(("all programs", f"System, {name}")),
+        )
+        for name, kernel in beside.kernels_of(published, there).items()
+        if kernel.system_total and name != published.baseline
+    ]
+    return (
+        systems
+        + [
+            figure(
+                f"{counter.replace('_', ' ')}, {name}",
+                theirs,
+                beside.total(there, list(LOADS), name, counter),
+                show=count,
+                why=WHY.get((counter, name)),
+            )
+            for name, kernel in beside.kernels_of(published, there).items()
+            for counter, theirs in kernel.counts.items()
+        ]
+        + [
+            figure(
+                f"{counter}, {' more than '.join(published.ratios[0])}",
+                theirs,
+                beside.excess(published, there, list(LOADS), counter),
+                show=count,
+                why=WHY.get((counter, "more")),
+            )
+            for counter, theirs in published.more.items()
+            if set(published.ratios[0]) <= set(beside.kernels_of(published, there))
+        ]
+    )
 
 
 _LAST = (
@@ -341,91 +346,76 @@ WHY: dict[tuple[str, str], Why] = {
 def _report(
     study: Study, rows: list[Row], loads: dict[str, Load], parameters: Parameters
 ) -> str:
-    """Return the table, then times, ratios and counts beside those of 2012."""
+    """Return the table, then times, ratios and counts beside those published."""
     return f"{table(study, rows)}\n\n{_comparison(rows, loads, parameters)}"
 
 
 def _comparison(rows: list[Row], loads: dict[str, Load], parameters: Parameters) -> str:
-    """Return what stands beside the figures of 2012, or a note that nothing does."""
+    """Return what stands beside the published figures, or a note that nothing does."""
     small = reduced(parameters, Parameters(), ("shrink",))
     if small:
         return "\n".join(small)
-    row = {(one["workload"], one["variant"]): one for one in rows}
-    counts = _counts(rows) if set(loads) == set(LOADS) else _ALL
-    wrong = wrong_signs(claims(parameters, rows))
-    parts = [_elapsed(row, loads), counts, filled(_NOTE), "\n".join(wrong)]
+    there, programs = beside.cells(rows), list(loads)
+    published = TABLES[parameters.table]
+    whole = set(programs) == set(LOADS)
+    parts = [
+        beside.elapsed(published, there, programs),
+        beside.system(published, there, programs),
+        beside.counts(published, there, programs) if whole else _ALL,
+        beside.more(published, there, programs) if whole else "",
+        filled(_NOTE),
+        "\n".join(wrong_signs(claims(parameters, rows))),
+    ]
     return "\n\n".join(part for part in parts if part)
 
 
 #: Stands in for the counts.
 _ALL = "The published counts are of all four programs together."
+_NOTE = (
+    "off of table B is calibrated to the published times (stats); all else is"
+    " predicted."
+)
 
 
-def _verdict(study: Study, rows: list[Row]) -> str:
-    """Say in which programs it costs time to split huge pages, against whole ones."""
-    times = {(one["workload"], one["variant"]): one["run_time_ns"] for one in rows}
+def _verdict(study: Study, rows: list[Row], parameters: Parameters) -> str:
+    """Say in which programs the change that a table is about costs time."""
+    published, there = TABLES[parameters.table], beside.cells(rows)
     moved = {one["workload"] for one in rows if one["numa_pages_migrated"]}
-    ran = list(dict.fromkeys(name for name, _ in times))
+    ran = list(dict.fromkeys(program for program, _ in there))
     idle = [name for name in ran if name not in moved]
     none = f"Too short for a page to move, so without an answer: {listed(idle)}."
     names = [name for name in ran if name in moved]
     if not names:
         return none
-    gain = {name: times[name, "split"] / times[name, "native"] for name in names}
+    kernels = beside.kernels_of(published, there)
+    pair = next((one for one in published.ratios if set(one) <= set(kernels)), None)
+    said = _gains(there, names, pair, published.change) if pair else _took(there)
+    return sentences(said, none if idle else "")
+
+
+def _gains(
+    there: beside.Cells, names: list[str], pair: tuple[str, str], change: str
+) -> str:
+    """Say what the first kernel of a pair costs over the second."""
+    above, below = pair
+    took = {one: [there[one, k]["run_time_ns"] for k in pair] for one in names}
+    gain = {name: a / b for name, (a, b) in took.items()}
     said = [f"{name} x{gain[name]:.2f}" for name in names]
     costs = [name for name in names if gain[name] > 1 + SAME]
     pays = [name for name in names if gain[name] < 1 - SAME]
     same = len(names) - len(costs) - len(pays)
-    return sentences(
-        f"To split huge pages costs time in {len(costs)} of {len(names)} programs, and"
-        f" saves time in {len(pays)}; in {same} it makes no difference (time of split"
-        f" against native: {', '.join(said)}).",
-        none if idle else "",
+    return (
+        f"{change} costs time in {len(costs)} of {len(names)} programs, and"
+        f" saves time in {len(pays)}; in {same} it makes no difference (time of {above}"
+        f" against {below}: {', '.join(said)})."
     )
 
 
-_NOTE = (
-    "off is calibrated to the published times (stats); split and native are predicted."
-)
-
-
-def _elapsed(row: dict[tuple[str, str], Row], loads: dict[str, Load]) -> str:
-    """Return a table of elapsed times and their ratio."""
-    shown, here, there = [("elapsed", list(loads))], {}, {}
-    for published, variant in TIMES.items():
-        ours = np.array([row[name, variant]["run_time_ns"] for name in loads]) / 1e9
-        theirs = np.array([getattr(load, published) for load in loads.values()])
-        here[variant], there[variant] = ours, theirs
-        shown += [
-            (f"{variant} here", [seconds(1e9 * s) for s in ours]),
-            (f"{variant} 2012", [seconds(1e9 * s) for s in theirs]),
-            (f"{variant} error", _errors(ours, theirs)),
-        ]
-    ours, theirs = (times["split"] / times["native"] for times in (here, there))
-    shown += [
-        ("split/native here", [f"{ratio:.2f}" for ratio in ours]),
-        ("split/native 2012", [f"{ratio:.2f}" for ratio in theirs]),
-        ("ratio error", _errors(ours, theirs)),
+def _took(there: beside.Cells) -> str:
+    """Say how long each program took."""
+    said = [
+        f"{program} {seconds(row['run_time_ns'])}"
+        + (f" ({kernel})" if len({one for _, one in there}) > 1 else "")
+        for (program, kernel), row in there.items()
     ]
-    return blocks(shown)
-
-
-def _counts(rows: list[Row]) -> str:
-    """Return a table of counts, all programs together."""
-    shown = [("all programs", [name.replace("_", " ") for name in PUBLISHED])]
-    for i, variant in enumerate(("split", "native")):
-        here = [
-            sum(int(one[name]) for one in rows if one["variant"] == variant)
-            for name in PUBLISHED
-        ]
-        there = [figures[i] for figures in PUBLISHED.values()]
-        shown += [
-            (f"{variant} here", [count(n) for n in here]),
-            (f"{variant} 2012", [count(n) for n in there]),
-            (f"{variant} error", _errors(here, there)),
-        ]
-    return blocks(shown)
-
-
-def _errors(here: Iterable[float], there: Iterable[float]) -> list[str]:
-    return [percent(a / b - 1) for a, b in zip(here, there, strict=True)]
+    return f"Elapsed: {', '.join(said)}."

@@ -79,6 +79,7 @@ class LockWindows:
             worker=np.zeros(workers, np.int64),
             some=np.zeros(rows, np.int64),
             share=np.zeros((2, owners)),
+            asked=np.zeros(owners),
             head=np.zeros(owners, np.int64),
             next=np.zeros(rows + workers, np.int64),
             held=np.zeros((2, rows + workers)),

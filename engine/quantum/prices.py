@@ -8,6 +8,7 @@ from ...kernels.words import CACHE_LINE
 from ..machines.machine import Machine
 from ..settings.costs import Costs
 from ..settings.settings import Settings
+from ..state.allocate import copy_costs
 
 
 class Prices:
@@ -33,6 +34,15 @@ class Prices:
             costs.queueing_permille,
             costs.core_bandwidth,
         )
+        if settings.loaded_copies:
+            price.price_copies(
+                memory,
+                self._latency,
+                self._bandwidth,
+                self._factor,
+                copy_costs(self._bandwidth, costs),
+                costs.core_bandwidth,
+            )
         if settings.tlb.enabled:
             price.price_walks(
                 memory,

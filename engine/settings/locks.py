@@ -13,6 +13,8 @@ from ...kernels.counters import Op
 from ...kernels.quantum.lock_wait import PPM, PS, READ, WRITE, Scope
 from .knob import check_knobs, knob
 
+#: No kernel spins or sleeps longer for one hold: the watchdogs would bark.
+_LONGEST = 10_000_000_000
 SCOPES = tuple(scope.name.lower() for scope in Scope)
 
 
@@ -23,7 +25,7 @@ def _scope(default: str, text: str, *others: str) -> str:
 
 
 def _hold(default: int, text: str) -> int:
-    return knob(default, text, unit="ns", min=1)
+    return knob(default, text, unit="ns", min=1, max=_LONGEST)
 
 
 def _batch(default: int, text: str) -> int:
@@ -38,7 +40,7 @@ class Locks:
     Raises BadInput if a value is not allowed.
     """
 
-    enabled: bool = knob(False, "tasks wait for locks that others hold")
+    enabled: bool = knob(True, "tasks wait for locks that others hold")
     mmap_lock_scope: str = _scope("mm", "one a process")
     mmap_lock_hold_ns: int = _hold(1013, "a fault, as long as minor_fault_ns")
     mmap_lock_vma: bool = knob(
@@ -86,6 +88,9 @@ class Locks:
     swap_lock_hold_ns: int = _hold(3000, "assumption: a batch of 64 slots")
     tlb_flush_scope: str = _scope("mm", "interrupts of one process are served in turn")
     tlb_flush_hold_ns: int = _hold(200, "as tlb_flush_cpu_ns: what a receiver does")
+    tlb_flush_interrupts: bool = knob(
+        False, "a flush takes tlb_flush_hold_ns from each other task of the process"
+    )
 
     def __post_init__(self) -> None:
         check_knobs(self, "locks.")
@@ -311,6 +316,21 @@ def _in_batches(name: str, use: Use, locks: Locks) -> Use:
     return use._replace(times=use.times + batches, ns=use.ns + batches * hold, pages=0)
 
 
+def sleeps(row: Row, locks: Locks) -> bool:
+    """Tell whether who waits for a lock sleeps.
+
+    The mutex of anon_vma (3.7) is spun on while its owner runs
+    (CONFIG_MUTEX_SPIN_ON_OWNER, 0d66bf6d3514).
+    """
+    return row.sleeps and not (row.name == "anon_vma" and locks.anon_vma_alone)
+
+
+def interrupts_ps(row: Row, locks: Locks) -> int:
+    """Return the ps that an acquisition takes from each other task of the process."""
+    asks = row.name == "tlb_flush" and locks.tlb_flush_interrupts
+    return locks.tlb_flush_hold_ns * PS if asks else 0
+
+
 def tables(locks: Locks) -> dict[str, np.ndarray]:
     """Return what ``LockWork`` has of a kernel's locks, by field."""
     shape = len(ROWS), 2, len(Op)
@@ -326,5 +346,6 @@ def tables(locks: Locks) -> dict[str, np.ndarray]:
         hold=hold,
         flush=flush,
         scope=np.array(scopes, np.int64),
-        sleeps=np.array([row.sleeps for row in ROWS], np.int64),
+        sleeps=np.array([sleeps(row, locks) for row in ROWS], np.int64),
+        interrupts=np.array([interrupts_ps(row, locks) for row in ROWS], np.int64),
     )

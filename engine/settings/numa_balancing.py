@@ -3,13 +3,15 @@
 from dataclasses import dataclass
 
 from ...kernels.knobs import Balancing as Mode
-from ...kernels.knobs import Filter, PeriodRule, ScanCounts
+from ...kernels.knobs import Filter, GroupIf, PeriodRule, ScanCounts, WriteBit
 from .knob import check_knobs, knob
 
 MODES = tuple(one.name.lower() for one in Mode)
 FILTERS = tuple(one.name.lower() for one in Filter)
 PERIOD_RULES = tuple(one.name.lower() for one in PeriodRule)
 SCAN_COUNTS = tuple(one.name.lower() for one in ScanCounts)
+WRITE_BITS = tuple(one.name.lower() for one in WriteBit)
+GROUP_IFS = tuple(one.name.lower() for one in GroupIf)
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class Balancing:
     )
     filter: str = knob(
         "last_cpupid",
-        "what a hint fault must pass (3.8: last_nid)",
+        "what a hint fault must pass (3.8: last_nid, 3.15: active_nodes)",
         choices=FILTERS,
         column="FILTER",
     )
@@ -107,7 +109,8 @@ class Balancing:
     # Rules of the scanner that kernels differ in; the defaults are those of 6.12.
     scan_period_rule: str = knob(
         "statistics",
-        "what changes a scan period (v4: every_fault, 3.8: unmoved_fault)",
+        "what changes a scan period (v4: every_fault, 3.8: unmoved_fault,"
+        " 3.13: local_share)",
         choices=PERIOD_RULES,
         column="PERIOD_RULE",
     )
@@ -172,6 +175,16 @@ class Balancing:
         "small pages of one table and node fault together (to 3.12, 0f19c17929c9)",
         column="PMD_NUMA",
     )
+    split_marks: bool = knob(
+        True,
+        "a huge page that a hint fault splits leaves marked pages",
+        column="SPLIT_MARKS",
+    )
+    split_last: bool = knob(
+        True,
+        "and pages that know who took its last hint fault (57e0a0309160)",
+        column="SPLIT_LAST",
+    )
     hint_flush: bool = knob(
         False,
         "hint faults map a page before it moves, so a flush each (to 5.12,"
@@ -182,6 +195,25 @@ class Balancing:
         True,
         "a huge page is 512 against the limit of migrations (3.9; before: 1)",
         column="LIMIT_BY_PAGES",
+    )
+    slow_on_failure: bool = knob(
+        True,
+        "scan slower when migrations fail (4.0, 074c238177a7)",
+        column="SLOW_ON_FAILURE",
+    )
+
+    # What a mark does to an entry, and what a fault asks of it.
+    write_bit: str = knob(
+        "kept",
+        "what a mark does to the write bit (4.0-rc1: lost_at_mark)",
+        choices=WRITE_BITS,
+        column="WRITE_BIT",
+    )
+    group_if: str = knob(
+        "writable",
+        "of which entries a fault lets tasks form a group (3.13: write_bit)",
+        choices=GROUP_IFS,
+        column="GROUP_IF",
     )
 
     def __post_init__(self) -> None:

@@ -56,8 +56,8 @@ def split_settings(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the settings of ``parameters``, and those that only ``others`` has.
 
-    Both are dataclasses.  The latter go by their full name: ``thp.enabled``.  Raises
-    BadInput for what is not in a group that only the latter have.
+    Both are dataclasses.  The latter go by their full name: ``thp.enabled``.
+    Raises BadInput for a name that a group of ``others`` does not have.
     """
     own: dict[str, Any] = {}
     rest: dict[str, Any] = {}
@@ -71,20 +71,14 @@ def split_settings(
 
 
 def _check_group(key: str, parameters: type, others: type) -> None:
-    """Raise BadInput for a setting of a group that does not have it, and say which are.
-
-    It is one of the groups that ``others`` has and ``parameters`` has not.
-    """
+    """Raise BadInput if a key is of a group of ``others`` that does not have it."""
     group, _, inner = key.partition(".")
     hints = typing.get_type_hints(others)
-    if not inner or group in typing.get_type_hints(parameters):
-        return
-    if is_dataclass(hints.get(group)):
-        names = [one.name for one in fields(hints[group])]
-        near = did_you_mean(inner, names, f"{group}.")
-        raise BadInput(
-            f"setting of {group} must be one of {', '.join(names)}, got {inner!r}{near}"
-        )
+    mine = {field.name for field in fields(parameters)}
+    if inner and group not in mine and is_dataclass(hints.get(group)):
+        names = [f"{group}.{one.name}" for one in fields(hints[group])]
+        near = did_you_mean(key, names)
+        raise BadInput(f"setting must be one of {', '.join(names)}, got {key!r}{near}")
 
 
 def _known(key: str, parameters: type) -> str:

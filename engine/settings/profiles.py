@@ -118,22 +118,41 @@ _BALANCENUMA_V4 = replace(
     ),
 )
 
-#: 3.13 to 4.4: tasks form groups and move to their memory; periods follow statistics
-#: and the size of the memory (598f0ec0bc99); small VMAs and shared pages are scanned.
+#: 3.13 to 3.19: tasks form groups and move to their memory; periods follow statistics
+#: and the size of the memory (598f0ec0bc99), not yet groups (4.14); small VMAs and
+#: shared pages are scanned; groups spread pages over active nodes (3.15 to 4.5).
 _LINUX_3_13 = replace(
     _LINUX_3_8,
     khugepaged=Khugepaged(target="majority_round_robin"),
     locks=_LOCKS_3_13,
     sched=_SCHED_2013,
     balancing=Balancing(
+        filter="active_nodes",
+        scan_period_rule="local_share",
         local_last_cpupid=True,
         vma_pids=False,
         migrate_rate_limit_mbps=1280,
         scan_cost_cap=False,
         scan_stagger=False,
         scan_local=True,
+        slow_on_failure=False,
+        group_if="write_bit",
         hint_flush=True,
     ),
+)
+
+#: 4.0-rc1 to rc3: marks are PROT_NONE (4d9424669946). An entry of a private mapping is
+#: made anew by mark and fault, without its write bit: no task joins a group any more,
+#: and each page that is written takes a second fault.
+_LINUX_4_0_RC1 = replace(
+    _LINUX_3_13, balancing=replace(_LINUX_3_13.balancing, write_bit="lost_at_mark")
+)
+
+#: 4.0 to 4.4: the write bit is kept (b191f9b106ea), groups go by the VMA (bea66fbd11af,
+#: until 4.9), failed migrations slow the scan (074c238177a7).
+_LINUX_4_0 = replace(
+    _LINUX_3_13,
+    balancing=replace(_LINUX_3_13.balancing, group_if="vm_write", slow_on_failure=True),
 )
 
 DEFAULT = "linux-6.1"
@@ -142,6 +161,9 @@ PROFILES = {
     "linux-3.8": _LINUX_3_8,
     "linux-3.9": _LINUX_3_9,
     "linux-3.13": _LINUX_3_13,
+    "linux-3.19": _LINUX_3_13,
+    "linux-4.0-rc1": _LINUX_4_0_RC1,
+    "linux-4.0": _LINUX_4_0,
     "linux-6.1": _LINUX_6_1,
     "linux-6.4": _LINUX_6_4,
     "linux-6.12": _LINUX_6_12,

@@ -56,6 +56,10 @@ class Settings:
         "a call flushes TLBs once for up to 512 pages that it moves (6.3)",
         column="MIGRATE_PAGES_BATCH",
     )
+    loaded_copies: bool = knob(
+        False,
+        "a copy of a page gets no more bandwidth than a stream, as loaded as memory is",
+    )
     accumulated_node_load: bool = knob(
         True,
         "fallback lists add up who was first of equals (5.17, 54d032ced983)",

@@ -136,9 +136,9 @@ def domain_reach(machine: Machine) -> np.ndarray:
     return distances.astype(np.int64)
 
 
-def copy_costs(machine: Machine, costs: Costs) -> np.ndarray:
+def copy_costs(bandwidth: np.ndarray, costs: Costs) -> np.ndarray:
     """Return int64[nodes, nodes] ns: the copy of one page from node to node."""
-    rate = np.minimum(costs.copy_bandwidth, machine.bandwidth)
+    rate = np.minimum(costs.copy_bandwidth, bandwidth)
     return PAGE_SIZE * 1_000_000_000 // rate
 
 
@@ -213,7 +213,7 @@ def _machine_tables(machine: Machine, settings: Settings, costs: Costs) -> dict:
         distance=np.ascontiguousarray(machine.distance, np.int64),
         latency=np.ascontiguousarray(machine.latency_ns, np.int64),
         line_ns=machine.latency_ns * costs.line_transfer_permille // 1000,
-        copy_ns=copy_costs(machine, costs),
+        copy_ns=copy_costs(machine.bandwidth, costs),
         cost=cost_columns(costs),
         node=_node_table(machine, settings, node_shift(managed_pages(machine))),
     )

@@ -51,7 +51,7 @@ def numa(world: World, task: Task) -> NumaTask:
 def numa_group(world: World, number: int) -> NumaGroup:
     """Return a group of tasks by its number, that of the task which made it."""
     memory = world.memory
-    row = memory.group[number].tolist()
+    row = memory.group[number, : st.Group.ACTIVE + 1].tolist()
     return NumaGroup._make([*row, memory.group_faults[number].copy()])
 
 

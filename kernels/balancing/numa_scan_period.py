@@ -35,7 +35,7 @@ def _task_nr_scan_windows(m, task):
 @inlined
 def by_statistics(m):
     """Tell whether periods follow the statistics of faults (3.13)."""
-    return m.info[Info.PERIOD_RULE] == PeriodRule.STATISTICS
+    return m.info[Info.PERIOD_RULE] >= PeriodRule.STATISTICS
 
 
 @called
@@ -51,7 +51,7 @@ def task_scan_min(m, task):
 def _by_group(m, task, period):
     """Return a period for a task of a group: the more it shares, the longer."""
     group = m.numa[task, Numa.GROUP]
-    if group == NONE:
+    if group == NONE or m.info[Info.PERIOD_RULE] == PeriodRule.LOCAL_SHARE:
         return period
     shared = 0
     private = 0
@@ -88,7 +88,7 @@ def note_period(m, s, task, pages, moved):
     patch a huge page that does not stay is split, and its fault is not accounted.
     """
     rule = m.info[Info.PERIOD_RULE]
-    if rule == PeriodRule.STATISTICS:
+    if rule >= PeriodRule.STATISTICS:
         return
     whole = rule == PeriodRule.EVERY_FAULT and pages > 1 and m.info[Info.UNIT_HINTING]
     if rule == PeriodRule.UNMOVED_FAULT and moved or whole and not moved:
@@ -124,6 +124,17 @@ def _change(local_ratio, private_ratio, slot):
     return -(NUMA_PERIOD_THRESHOLD - max(local_ratio, private_ratio)) * slot
 
 
+@inlined
+def _local_change(local_ratio, private, shared, slot):
+    """Return the change of 3.13 to 4.13: the more is shared, the less is hurried."""
+    if local_ratio >= NUMA_PERIOD_THRESHOLD:
+        return max(1, local_ratio - NUMA_PERIOD_THRESHOLD) * slot
+    slower = (NUMA_PERIOD_THRESHOLD - local_ratio) * slot
+    total = private + shared + 1
+    ratio = (private * NUMA_PERIOD_SLOTS + total - 1) // total
+    return -(slower * ratio // NUMA_PERIOD_SLOTS)
+
+
 @called
 def update_task_scan_period(m, task, shared, private, now_ms):
     """Adapt a task's period to the faults since its last placement.
@@ -136,14 +147,18 @@ def update_task_scan_period(m, task, shared, private, now_ms):
         return
     period = numa[Numa.PERIOD]
     remote, local = numa[Numa.REMOTE], numa[Numa.LOCAL]
-    if local + shared == 0 or numa[Numa.FAILED] > 0:
+    failed = numa[Numa.FAILED] > 0 and m.info[Info.SLOW_ON_FAILURE] == 1
+    if local + shared == 0 or failed:
         # The counts stay: Linux returns before it clears them.
         period = min(numa[Numa.PERIOD_MAX], 2 * period)
         numa[Numa.PERIOD] = period
         m.mm[m.task[task, Task.MM], Mm.NEXT_SCAN] = now_ms + period
         return
     slot = (period + NUMA_PERIOD_SLOTS - 1) // NUMA_PERIOD_SLOTS
-    period += _change(_ratio(local, remote), _ratio(private, shared), slot)
+    if m.info[Info.PERIOD_RULE] == PeriodRule.LOCAL_SHARE:
+        period += _local_change(_ratio(local, remote), private, shared, slot)
+    else:
+        period += _change(_ratio(local, remote), _ratio(private, shared), slot)
     most, least = task_scan_max(m, task), task_scan_min(m, task)
     numa[Numa.PERIOD] = min(max(period, least), most)
     numa[Numa.REMOTE : Numa.FAILED + 1] = 0

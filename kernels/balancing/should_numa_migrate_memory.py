@@ -21,7 +21,7 @@ from ..frames.last_cpupid import (
 from ..jit.compile import called, inlined
 from ..knobs import Balancing, Filter, Mode
 from ..placement.mempolicy import in_mask, mpol_misplaced, policy_of
-from ..state import Info, Node, NodeSeen, Numa, NumaFaults, Task, Vma
+from ..state import Group, Info, Node, NodeSeen, Numa, NumaFaults, Task, Vma
 from ..words import NONE
 
 #: Answers: move it, move it because there is plenty of room, or a Refusal.
@@ -105,6 +105,26 @@ def group_faults(m, group, kind, n):
 
 
 @inlined
+def numa_is_active_node(m, group, n):
+    """Tell whether a group runs on a node; until 4.5 that was remembered (10.7)."""
+    if m.info[Info.FILTER] == Filter.ACTIVE_NODES:
+        return m.group[group, Group.NODES] >> n & 1 == 1
+    used = group_faults(m, group, NumaFaults.CPU, n)
+    return used * FRACTION > m.group[group, Group.MAX_CPU]
+
+
+@inlined
+def _spreads(m, group, source, target):
+    """Tell whether a page of a group moves to where it runs, and has less memory."""
+    if not numa_is_active_node(m, group, target):
+        return False
+    if not numa_is_active_node(m, group, source):
+        return True
+    there = group_faults(m, group, NumaFaults.MEM, source)
+    return group_faults(m, group, NumaFaults.MEM, target) < there * 3 // 4
+
+
+@inlined
 def _group_gains(m, group, source, target):
     """Compare the group's use of CPUs and memory on two nodes; 3/4 is hysteresis."""
     used_here = group_faults(m, group, NumaFaults.CPU, target)
@@ -117,12 +137,25 @@ def _group_gains(m, group, source, target):
 
 
 @inlined
+def _filtered_2014(m, task, n, last):
+    """Return the answer of 3.15 to 4.5 (filter ``active_nodes``)."""
+    d, group = m.task[task, Task.NID], m.numa[m.task[task, Task.OWNER], Numa.GROUP]
+    if last != 0 and cpupid_nid(m, last) != d:
+        return _TWO_STAGE
+    if group == NONE or last != 0 and cpupid_pid(last) == pid_of(m, task):
+        return MIGRATE
+    return MIGRATE if _spreads(m, group, n, d) else _GROUP_WEIGHT
+
+
+@inlined
 def _filtered(m, task, n, last):
     """Return the answer by the last fault on the page and by the task's group."""
     d = m.task[task, Task.NID]
     here = last != 0 and cpupid_nid(m, last) == d
     if m.info[Info.FILTER] == Filter.LAST_NID:
         return MIGRATE if here else _TWO_STAGE
+    if m.info[Info.FILTER] == Filter.ACTIVE_NODES:
+        return _filtered_2014(m, task, n, last)
     if m.info[Info.BALANCING] & _TIERING == 0 and m.node[n, Node.SLOW] and last == 0:
         return _TWO_STAGE
     private = last != 0 and cpupid_pid(last) == pid_of(m, task)

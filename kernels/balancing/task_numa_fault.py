@@ -8,9 +8,9 @@ from typing import Final
 
 from ..frames.last_cpupid import cpupid_cpu, cpupid_pid, pid_of, uses_access_time
 from ..jit.compile import called, inlined
-from ..state import Group, Info, Node, Numa, NumaFaults, Seen, Task, Vma
+from ..state import Group, Info, Node, Numa, Seen, Task, Vma
 from ..words import NONE
-from .should_numa_migrate_memory import FRACTION, group_faults
+from .should_numa_migrate_memory import numa_is_active_node
 
 _HASH: Final = 0x61C88647
 _LOW_32: Final = (1 << 32) - 1
@@ -67,14 +67,6 @@ def _task_numa_group(m, s, task, word):
 
 
 @inlined
-def numa_is_active_node(m, group, n):
-    return (
-        group_faults(m, group, NumaFaults.CPU, n) * FRACTION
-        > m.group[group, Group.MAX_CPU]
-    )
-
-
-@inlined
 def _shared_is_local(m, task, nid):
     """Tell whether a shared fault is within the active nodes of the task's group."""
     group = m.numa[m.task[task, Task.OWNER], Numa.GROUP]
@@ -85,12 +77,12 @@ def _shared_is_local(m, task, nid):
 
 
 @called
-def task_numa_fault(m, s, task, last, local, nid, pages, writable, failed):
+def task_numa_fault(m, s, task, last, local, nid, pages, groups, failed):
     """Note a hint fault on a page that is on ``nid`` now.
 
     last      word of the fault before; 0: unset, or the time of a mark
     local     whether the page was on the task's node
-    writable  whether the entry may be written, so that the task may join a group
+    groups    whether the entry lets the task join a group
     failed    whether a migration failed
     """
     if m.node[nid, Node.SLOW] and (uses_access_time(m, nid) or last == 0):
@@ -98,7 +90,7 @@ def task_numa_fault(m, s, task, last, local, nid, pages, writable, failed):
     private = 1
     if last != 0:
         private = 1 if cpupid_pid(last) == pid_of(m, task) else 0
-        if private == 0 and writable and m.info[Info.NUMA_GROUPS]:
+        if private == 0 and groups and m.info[Info.NUMA_GROUPS]:
             private = _task_numa_group(m, s, task, last)
     if private == 0 and not local:
         local = _shared_is_local(m, task, nid)

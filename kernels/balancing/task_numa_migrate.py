@@ -9,10 +9,10 @@ from typing import Final
 
 from ..counters import Vm
 from ..jit.compile import called, inlined
-from ..knobs import Topology
+from ..knobs import PeriodRule, Topology
 from ..state import Columns, Group, Info, Node, Numa, Task
 from ..words import NONE
-from .numa_scan_period import by_statistics, task_scan_start
+from .numa_scan_period import task_scan_min, task_scan_start
 from .numa_weight import group_weight, task_weight
 
 SMALLIMP: Final = 30
@@ -264,7 +264,7 @@ def set_task_cpu(m, task, cpu):
     m.task[task, Task.NID] = target
     if m.numa.shape[0] == 0 or source == target or not m.numa[task, Numa.COUNTED]:
         return
-    if not by_statistics(m):
+    if m.info[Info.PERIOD_RULE] != PeriodRule.STATISTICS:
         return
     preferred = m.numa[task, Numa.PREFERRED]
     if m.numa[task, Numa.SEQ]:
@@ -279,6 +279,8 @@ def _move(m, env, task):
     cpu, other = env[Env.BEST_CPU], env[Env.BEST_TASK]
     s = m.info[Info.SHARDS]
     old = m.task[task, Task.CPU]
+    if m.info[Info.PERIOD_RULE] == PeriodRule.LOCAL_SHARE:
+        m.numa[task, Numa.PERIOD] = task_scan_min(m, task)
     set_task_cpu(m, task, cpu)
     if other == NONE:
         m.vm[s, env[Env.SRC], Vm.NUMA_TASK_MIGRATED] += 1

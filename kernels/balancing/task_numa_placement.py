@@ -6,11 +6,12 @@
 from typing import Final
 
 from ..jit.compile import called, inlined
-from ..state import Group, Mm, Node, Numa, NumaFaults, Task
+from ..knobs import Filter
+from ..state import Group, Info, Mm, Node, Numa, NumaFaults, Task
 from ..words import NONE
 from .numa_scan_period import task_scan_max, update_task_scan_period
 from .numa_weight import node_online, preferred_group_nid
-from .should_numa_migrate_memory import FRACTION, group_faults
+from .should_numa_migrate_memory import group_faults, numa_is_active_node
 from .task_numa_fault import group_joins
 
 #: The scheduler's load of a task that always ran.
@@ -36,6 +37,7 @@ def make_numa_group(m, task):
         return
     m.group[task, :] = 0
     m.group[task, Group.ACTIVE] = 1
+    m.group[task, Group.NODES] = 1 << m.task[task, Task.NID]
     m.group_faults[task, :] = 0
     _add_to_group(m, task, task, 1)
     m.numa[task, Numa.GROUP] = task
@@ -106,18 +108,32 @@ def _decay(m, task, n, private, weight, total):
 
 
 @inlined
+def _update_numa_active_node_mask(m, group, most):
+    """Remember where a group runs: from 6/16 of the most on, until 3/16 (to 4.5)."""
+    nodes = m.group[group, Group.NODES]
+    for n in range(m.node.shape[0]):
+        if not node_online(m, n):
+            continue
+        used = group_faults(m, group, NumaFaults.CPU, n)
+        if used > most * 6 // 16:
+            nodes |= 1 << n
+        elif used < most * 3 // 16:
+            nodes &= ~(1 << n)
+    m.group[group, Group.NODES] = nodes
+
+
+@inlined
 def _count_active_nodes(m, group):
     most, active = 0, 0
     for n in range(m.node.shape[0]):
         if m.node[n, Node.CPUS]:
             most = max(most, group_faults(m, group, NumaFaults.CPU, n))
-    for n in range(m.node.shape[0]):
-        if (
-            m.node[n, Node.CPUS]
-            and group_faults(m, group, NumaFaults.CPU, n) * FRACTION > most
-        ):
-            active += 1
     m.group[group, Group.MAX_CPU] = most
+    if m.info[Info.FILTER] == Filter.ACTIVE_NODES:
+        _update_numa_active_node_mask(m, group, most)
+    for n in range(m.node.shape[0]):
+        if m.node[n, Node.CPUS] and numa_is_active_node(m, group, n):
+            active += 1
     m.group[group, Group.ACTIVE] = active
 
 

@@ -14,7 +14,7 @@ from ..frames.last_cpupid import TIME_MASK, set_last_cpupid, uses_access_time
 from ..frames.lru_batch import in_batch
 from ..frames.page_alloc import node_of
 from ..jit.compile import called, inlined
-from ..knobs import Balancing, ScanCounts
+from ..knobs import Balancing, ScanCounts, WriteBit
 from ..state import Columns, Cost, Info, Mm, Node, Numa, Numab, Task, Vma
 from ..words import (
     HPAGE_PMD_NR,
@@ -27,6 +27,7 @@ from ..words import (
     PTE_PAYLOAD,
     PTE_PRESENT,
     PTE_PROTNONE,
+    PTE_WRITE,
 )
 from .numa_scan_period import scan_size, task_scan_max, task_scan_start
 from .should_numa_migrate_memory import vma_policy_mof
@@ -67,6 +68,8 @@ def _mark(m, entries, at, pages, n, now):
     pfn = entries[at] & PTE_PAYLOAD
     if uses_access_time(m, n):
         set_last_cpupid(m, pfn, (now & TIME_MASK) + 1)
+    if m.info[Info.WRITE_BIT] == WriteBit.LOST_AT_MARK:
+        entries[at] &= ~PTE_WRITE
     entries[at] |= PTE_PROTNONE
     m.vm[s, n, Vm.NUMA_PTE_UPDATES] += pages
     return 1

@@ -10,6 +10,7 @@ from ..frames.page_alloc import node_of
 from ..frames.page_table import bits_of, change_bits, next_block
 from ..frames.vma import find_vma
 from ..jit.compile import called, inlined, kernel
+from ..knobs import WriteBit
 from ..placement.mempolicy import mpol_misplaced
 from ..placement.migrate import repointed, written_through
 from ..state import SERVED, Cost, Info, Node, Task, Vma
@@ -124,7 +125,7 @@ def _do_numa_page_of_folio(m, s, fault):
     """Serve a hint fault on a part of a folio, which never moves (before 6.10)."""
     if mpol_misplaced(m, fault.task, fault.v, fault.vpn, fault.pfn) != NONE:
         m.refused[s, Refusal.PTE_MAPPED_THP] += 1
-    end_hint_fault(m, s, fault)
+    end_hint_fault(m, s, fault, False)
     return SERVED
 
 
@@ -180,6 +181,8 @@ def do_numa_page(m, s, task, at, v, vpn):
 def _begins_row(m, task, v, source):
     """Tell whether hint faults on pages of node ``source`` move them to the task's."""
     if v == NONE or m.info[Info.MIGRATE_LIMIT] or not m.vma[v, Vma.READ]:
+        return False
+    if m.info[Info.WRITE_BIT] != WriteBit.KEPT:
         return False
     return may_move(m, task, v, source, Node.HIGH, 1)
 

@@ -22,7 +22,7 @@ from ..frames.last_cpupid import folio_last_cpupid, uses_access_time
 from ..frames.page_alloc import node_of
 from ..frames.rmap import mapcount
 from ..jit.compile import called, inlined
-from ..knobs import Balancing
+from ..knobs import Balancing, GroupIf, WriteBit
 from ..placement.mempolicy import alloc_on_node, mpol_misplaced
 from ..placement.migrate import migrate_folio_move, migrate_page_of, migration_cost
 from ..placement.migrate_huge import migrate_huge
@@ -33,6 +33,8 @@ from ..words import (
     FOLIO_COMPOUND,
     HPAGE_PMD_ORDER,
     NONE,
+    PTE_DIRTY,
+    PTE_PAYLOAD,
     PTE_PROTNONE,
     PTE_WRITE,
     PTE_YOUNG,
@@ -100,35 +102,47 @@ def _alloc_misplaced_dst_folio(m, s, fault, decision):
 
 
 @inlined
-def _mapping_is_writable(m, fault):
-    """Tell whether a fault says something about who shares the page (no NO_GROUP)."""
-    if not m.vma[fault.v, Vma.WRITE]:
-        return False
+def _maps_alone(m, fault):
+    """Tell whether nobody else maps the pages of a fault."""
     if fault.pages == 1:
-        entry, mappings = m.pte[fault.at], page_mapcount(m, fault.pfn)
-    else:
-        b = fault.pfn >> HPAGE_PMD_ORDER
-        entry = m.pmd[fault.at >> HPAGE_PMD_ORDER]
-        mappings = huge_mapcount(m, b) + (m.block_huge[b] & FOLIO_COMPOUND != 0)
-    return entry & PTE_WRITE != 0 or mappings == 1
+        return page_mapcount(m, fault.pfn) == 1
+    b = fault.pfn >> HPAGE_PMD_ORDER
+    return huge_mapcount(m, b) + (m.block_huge[b] & FOLIO_COMPOUND != 0) == 1
+
+
+@inlined
+def _may_group(m, fault):
+    """Tell whether a fault says something about who shares the page (no NO_GROUP)."""
+    rule, writes = m.info[Info.GROUP_IF], m.vma[fault.v, Vma.WRITE] == 1
+    if rule == GroupIf.VM_WRITE:
+        return writes
+    small = fault.pages == 1
+    entry = m.pte[fault.at] if small else m.pmd[fault.at >> HPAGE_PMD_ORDER]
+    if rule == GroupIf.DIRTY:
+        return entry & PTE_DIRTY != 0
+    bit = entry & PTE_WRITE != 0
+    if rule == GroupIf.WRITE_BIT:
+        # do_numa_page asks the entry that it has made anew, the huge one the old one.
+        return bit and not (small and _loses_write_bit(m, fault))
+    return writes and (bit or _maps_alone(m, fault))
 
 
 @inlined
 def _note_decision(m, s, fault, decision):
     """Do what the filter and the limit do, now that the fault will be served.
 
-    Return (who took the last fault, 0 for nobody known, whether the mapping is
-    writable), as they were before.
+    Return (who took the last fault, 0 for nobody known, whether the tasks may form a
+    group), as they were before.
     """
     if not m.info[Info.BALANCING]:
         return 0, False
     last = 0 if uses_access_time(m, fault.nid) else folio_last_cpupid(m, fault.pfn)
-    writable = _mapping_is_writable(m, fault)
+    may_group = _may_group(m, fault)
     if decision.asked:
         note_asked(m, s, fault, decision)
     if decision.target != NONE and not decision.limited:
         note_migration(m, s, decision.target, fault.pages)
-    return last, writable
+    return last, may_group
 
 
 @inlined
@@ -216,14 +230,35 @@ def unmarked(entry):
 
 
 @inlined
-def end_hint_fault(m, s, fault):
+def _loses_write_bit(m, fault):
+    """Tell whether an entry is made anew, of what a private mapping begins with."""
+    kept = m.info[Info.WRITE_BIT] == WriteBit.KEPT
+    return not kept and m.vma[fault.v, Vma.SHARED] == 0
+
+
+@inlined
+def _made_anew(m, fault, entry, moved):
+    """Return an entry after its hint fault; ``moved``: it maps other frames now."""
+    entry = unmarked(entry)
+    if not _loses_write_bit(m, fault):
+        return entry
+    # migrate_misplaced_transhuge_page: maybe_pmd_mkwrite, of a page with one mapping.
+    if moved and fault.pages > 1 and m.vma[fault.v, Vma.WRITE] == 1:
+        b = (entry & PTE_PAYLOAD) >> HPAGE_PMD_ORDER
+        if huge_mapcount(m, b) == 1 and m.block_huge[b] & FOLIO_COMPOUND == 0:
+            return entry | PTE_WRITE
+    return entry & ~PTE_WRITE
+
+
+@inlined
+def end_hint_fault(m, s, fault, moved):
     """Take the mark off the entry, and count and charge the fault."""
     if fault.pages == 1:
-        m.pte[fault.at] = unmarked(m.pte[fault.at])
+        m.pte[fault.at] = _made_anew(m, fault, m.pte[fault.at], moved)
         count_hint_faults(m, s, fault.task, fault.nid, 1, fault.traps, Op.HINT_FAULT)
     else:
         block = fault.at >> HPAGE_PMD_ORDER
-        m.pmd[block] = unmarked(m.pmd[block])
+        m.pmd[block] = _made_anew(m, fault, m.pmd[block], moved)
         count_hint_faults(m, s, fault.task, fault.nid, 1, 1, Op.HUGE_HINT_FAULT)
 
 
@@ -233,13 +268,13 @@ def serve_hint_fault(m, s, fault, decision):
     new = _alloc_misplaced_dst_folio(m, s, fault, decision)
     if new == PUT_ASIDE:
         return PUT_ASIDE
-    last, writable = _note_decision(m, s, fault, decision)
+    last, may_group = _note_decision(m, s, fault, decision)
     misplaced, moved = decision.target != NONE, new >= 0
     if moved:
         _migrate_misplaced_folio(m, s, fault, new)
     elif misplaced:
         _refuse_move(m, s, fault, decision)
-    end_hint_fault(m, s, fault)
+    end_hint_fault(m, s, fault, moved)
     if m.info[Info.BALANCING]:
         task, nid = fault.task, decision.target if moved else fault.nid
         local, failed = fault.nid == m.task[task, Task.NID], misplaced and not moved
@@ -247,5 +282,5 @@ def serve_hint_fault(m, s, fault, decision):
         if fault.traps or misplaced:
             # do_pmd_numa_page does not account pages that are not misplaced (3.8).
             note_period(m, s, task, fault.pages, moved)
-        task_numa_fault(m, s, task, last, local, nid, fault.pages, writable, failed)
+        task_numa_fault(m, s, task, last, local, nid, fault.pages, may_group, failed)
     return SERVED

@@ -95,6 +95,10 @@ class LockWork(Arrays):
     some: np.ndarray
     #: float64[2, owners]: part of all mapped pages that a process and a family has.
     share: np.ndarray
+    #: int64[locks] ps: what an acquisition takes from each other task of the process.
+    interrupts: np.ndarray
+    #: float64[owners]: acquisitions of a process.
+    asked: np.ndarray
     #: int64[owners], int64[rows + workers]: chains of those that share a lock, Workers
     #: behind the tasks.
     head: np.ndarray
@@ -213,11 +217,38 @@ def _charge_wait(m, w, lock, t, mode, wait, found):
 
 
 @inlined
-def _charge_readers(m, w, lock, first, time, seen):
+def _bounds(w, first):
+    """Return (ns that Workers hold a chain's lock alone, a hold of each task, ns).
+
+    What Workers do does not grow because others wait: so nobody waits longer for them
+    than they hold the lock.  -1: none does.
+    """
+    workers, tasks = -1.0, 0.0
+    t = first
+    while t != NONE:
+        if w.taken[WRITE, t] > 0 and t >= w.waited.shape[0]:
+            workers = max(workers, 0.0) + w.held[WRITE, t]
+        elif w.taken[WRITE, t] > 0:
+            tasks += w.held[WRITE, t] / w.taken[WRITE, t]
+        t = w.next[t]
+    return workers, tasks
+
+
+@inlined
+def _bounded(wait, taken, bounds):
+    """Return a wait in each of ``taken`` acquisitions, bounded by ``_bounds``."""
+    if bounds[0] < 0:
+        return wait
+    return min(wait, bounds[0] / taken + bounds[1])
+
+
+@inlined
+def _charge_readers(m, w, lock, first, time, seen, bounds):
     """Charge the readers of a chain.
 
-    time  of the window for each lock of those that they use, ns
-    seen  the writers, as of ``writers_queue``
+    time    of the window for each lock of those that they use, ns
+    seen    the writers, as of ``writers_queue``
+    bounds  as of ``_bounds``
     """
     t = first
     while t != NONE:
@@ -225,7 +256,8 @@ def _charge_readers(m, w, lock, first, time, seen):
             held, taken = w.held[READ, t], w.taken[READ, t]
             pause = think_of(held, taken, time)
             blocked, wait, _, _ = reader(held / taken, pause, seen)
-            _charge_wait(m, w, lock, t, READ, blocked * wait, blocked)
+            wait = _bounded(blocked * wait, taken, bounds)
+            _charge_wait(m, w, lock, t, READ, wait, blocked)
         t = w.next[t]
 
 
@@ -241,12 +273,13 @@ def _busy(w, count):
 
 
 @inlined
-def _charge_writers(m, w, lock, first, count, objects, longer, drained, free):
+def _charge_writers(m, w, lock, first, count, objects, longer, drained, free, bounds):
     """Charge the writers of a chain, whose queue is solved.
 
     longer   how much longer they wait for each other because of readers
     drained  ns that they wait for readers then
     free     chance that they find the lock free; less than 0: as the queue has it
+    bounds   as of ``_bounds``
     """
     most, busy = _busy(w, count)
     t = first
@@ -258,7 +291,8 @@ def _charge_writers(m, w, lock, first, count, objects, longer, drained, free):
             if free < 0:
                 mine = hold / (stay + w.classes[Of.THINK, c])
                 found = (busy - mine) / objects
-            wait = min(stay - hold, most - hold) * longer + drained
+            wait = min(stay - hold, most - hold) * longer
+            wait = _bounded(wait, w.taken[WRITE, t], bounds) + drained
             _charge_wait(m, w, lock, t, WRITE, wait, found)
         t = w.next[t]
 
@@ -284,9 +318,10 @@ def settle_chain(m, w, lock, first, length, objects):
         _settle_without_waits(m, w, lock, first)
         return
     solve_queue(w, count, objects)
+    bounds = _bounds(w, first)
     readers, read_held, read_taken, late = _sums(w, first, READ)
     if readers == 0:
-        _charge_writers(m, w, lock, first, count, objects, 1.0, 0.0, -1.0)
+        _charge_writers(m, w, lock, first, count, objects, 1.0, 0.0, -1.0, bounds)
         return
     writers, held, taken, rest = _sums(w, first, WRITE)
     hold, think = held / taken, think_of(held, taken, writers * time)
@@ -300,8 +335,8 @@ def settle_chain(m, w, lock, first, length, objects):
         writers, hold, rest, think, readers, read, late, pause
     )
     longer = wait / plain if plain > 0 else 1.0
-    _charge_writers(m, w, lock, first, count, objects, longer, drained, free)
-    _charge_readers(m, w, lock, first, time, seen)
+    _charge_writers(m, w, lock, first, count, objects, longer, drained, free, bounds)
+    _charge_readers(m, w, lock, first, time, seen, bounds)
 
 
 # --- what each did in the window ------------------------------------------------------
@@ -475,6 +510,25 @@ def _settle_lock(m, w, tasks, lock, length, workers):
 
 
 @inlined
+def _interrupt(m, w, tasks, lock):
+    """Let what tasks do interrupt the others of their process that work."""
+    if w.interrupts[lock] == 0:
+        return
+    for owner in range(w.asked.size):
+        w.asked[owner] = 0.0
+    for t in range(tasks):
+        _note_use(m, w, lock, t, m.ops[0, t], m.task[t, Task.MM], 1.0)
+        w.asked[m.task[t, Task.MM]] += w.taken[WRITE, t]
+    for t in range(tasks):
+        others = w.asked[m.task[t, Task.MM]] - w.taken[WRITE, t]
+        if others > 0 and m.task[t, Task.RUNTIME] > w.began[t]:
+            ns = int(others * w.interrupts[lock] / PS)
+            w.stats[lock, LockStat.WAIT] += ns
+            w.waited[t, lock] += ns
+            m.cause[0, t, Cause.LOCK_SPIN] += ns
+
+
+@inlined
 def _fold_ops(m, w, tasks):
     """Add up the operations of all shards; return whether there were any."""
     some = 0
@@ -520,6 +574,7 @@ def settle_waits(m, w, spent):
     if length > 0 and (some or workers > 0):
         for lock in range(w.scope.size):
             _settle_lock(m, w, tasks, lock, length, workers)
+            _interrupt(m, w, tasks, lock)
     for t in range(tasks):
         busy = m.task[t, Task.RUNTIME] - w.began[t]
         waited = _spend(m, t, spent)

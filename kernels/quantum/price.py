@@ -7,12 +7,14 @@ from typing import Final
 
 from ..jit.compile import inlined, kernel
 from ..state import Cost, Mm, Task
-from ..words import CACHE_LINE, HPAGE_PMD_NR
+from ..words import CACHE_LINE, HPAGE_PMD_NR, PAGE_SIZE
 
 SECOND: Final = 1_000_000_000
 UTILISATION_MAX: Final = 950
 STREAM_FACTOR_ONE: Final = 1000
 STREAM_FACTOR_MAX: Final = 1_000_000
+#: Cache lines of a page.
+CACHE_LINES: Final = PAGE_SIZE // CACHE_LINE
 
 
 @inlined
@@ -45,6 +47,25 @@ def price(m, latency, bandwidth, utilisation, factor, queueing, core_bandwidth):
                 )
             else:
                 m.access_ns[t, n] = refs * _loaded(latency, utilisation, queueing, c, n)
+
+
+@kernel
+def price_copies(m, latency, bandwidth, factor, alone, core_bandwidth):
+    """Set what copying a page costs in this quantum, ns.
+
+    alone  int64[nodes, nodes] ns: the copy while nobody else uses the memory
+    A CPU of the target reads the page; each line written is read before.
+    Writes ``m.copy_ns``.
+    """
+    nodes = m.node.shape[0]
+    for a in range(nodes):
+        for b in range(nodes):
+            ns = _streamed(
+                latency, bandwidth, factor, core_bandwidth, CACHE_LINES, b, a
+            ) + _streamed(
+                latency, bandwidth, factor, core_bandwidth, 2 * CACHE_LINES, b, b
+            )
+            m.copy_ns[a, b] = max(alone[a, b], ns)
 
 
 @inlined

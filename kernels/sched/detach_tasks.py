@@ -17,6 +17,8 @@ from .find_busiest_queue import LOAD, is_disturbed, running_on
 #: What NUMA balancing says of a move, beside 1: it is to be refused.
 _WANTED: Final = 0
 _SILENT: Final = -1
+#: Why a task stays.
+_FAILED, _HOT, _LOCALITY = int(Lb.FAILED), int(Lb.HOT), int(Lb.LOCALITY)
 
 
 @inlined
@@ -101,16 +103,17 @@ def _says_numa(m, task, node, idle, at):
 
 
 @inlined
-def _is_hot(m, task, cpu, idle, at):
-    """Tell whether a task that waits would rather stay (task_hot)."""
+def _why_stay(m, task, cpu, idle, at):
+    """Return _LOCALITY or _HOT (task_hot) if a task would rather stay, or NONE."""
     said = _says_numa(m, task, m.cpu_node[cpu], idle, at)
     if said != _SILENT:
-        return said == 1
+        return _LOCALITY if said == 1 else NONE
     source = m.task[task, Task.CPU]
+    # Who waits for another task's slice has waited longer than what makes it hot.
     if not is_disturbed(m, source, at):
-        # It waits for another task's slice, which is longer than what makes it hot.
-        return False
-    return at - m.cpu[source, Cpu.SINCE] < m.info[Info.MIGRATION_COST]
+        return NONE
+    waited = at - m.cpu[source, Cpu.SINCE]
+    return _HOT if waited < m.info[Info.MIGRATION_COST] else NONE
 
 
 @inlined
@@ -141,17 +144,18 @@ def detach_task(m, source, cpu, level, periodic, at):
     """
     failed = m.domain[cpu, level, Domain.FAILED]
     current = current_task(m, source, at)
-    refused = False
+    why = _FAILED
     for t in range(m.info[Info.TASKS]):
         if m.task[t, Task.CPU] != source or t == current or m.task[t, Task.PINNED]:
             continue
         if not is_running(m, t):
             continue
-        if not _is_hot(m, t, cpu, periodic, at):
+        stays = _why_stay(m, t, cpu, periodic, at)
+        if stays == NONE:
             return t
         if failed > cache_nice_tries(level):
             m.lb[Lb.MOVED_HOT] += 1
             return t
-        refused = True
-    m.lb[Lb.HOT if refused else Lb.FAILED] += 1
+        why = stays
+    m.lb[why] += 1
     return NONE

@@ -25,15 +25,18 @@ def _others_turns(m, task):
 
 @inlined
 def _wait(m, task):
-    """Let a task have waited for its CPU."""
+    """Let a task have waited for its CPU.
+
+    Turns make the mean cost of its accesses higher, so that it takes fewer of them in
+    the next quantum; what disturbs its CPU now is not taken to do so then, too.
+    """
     cpu = m.cpu[m.task[task, Task.CPU]]
-    ran, waited = _ran(m, task), cpu[Cpu.STOLEN]
-    if cpu[Cpu.SHARED] > 1:
-        waited += _others_turns(m, task)
+    turns = _others_turns(m, task) if cpu[Cpu.SHARED] > 1 else 0
+    waited = turns + cpu[Cpu.STOLEN]
     m.task[task, Task.CLOCK] += waited
     m.task[task, Task.RUN_DELAY] += waited
     mean = m.task[task, Task.MEAN]
-    m.task[task, Task.MEAN] = mean + mean * waited // ran
+    m.task[task, Task.MEAN] = mean + mean * turns // _ran(m, task)
 
 
 @kernel

@@ -220,7 +220,7 @@ class World:
         self.set(task, preferred=preferred, seq=seq)
         self.memory.mm[self.process.id, st.Mm.SCAN_SEQ] = seq
 
-    def group(self, number, tasks, mem=None, cpu=None, active=1):
+    def group(self, number, tasks, mem=None, cpu=None, active=1, mask=0):
         """Make tasks a group; mem and cpu: (shared, private) of each node."""
         memory, nodes = self.memory, len(self.sim.machine.memory)
         none = [(0, 0)] * nodes
@@ -229,6 +229,7 @@ class World:
         memory.group_faults[number, st.NumaFaults.CPU] = cpu
         row = memory.group[number]
         row[st.Group.TASKS], row[st.Group.ACTIVE] = len(tasks), active
+        row[st.Group.NODES] = mask
         row[st.Group.TOTAL] = int(np.sum(mem))
         row[st.Group.MAX_CPU] = max(sum(pair) for pair in cpu)
         for task in tasks:

@@ -15,7 +15,17 @@ import pytest
 
 from common.kernel_parts import from_python
 from common.studies import study_of
-from lazynuma.engine import BadInput, Costs, Locks, Settings, Simulation, Sweep, uniform
+from lazynuma.engine import (
+    BadInput,
+    Costs,
+    Khugepaged,
+    Locks,
+    Settings,
+    Simulation,
+    Sweep,
+    Thp,
+    uniform,
+)
 from lazynuma.engine.run import run_study
 from lazynuma.engine.settings.locks import ROWS, tables, used
 from lazynuma.engine.settings.parameters import override, split_settings
@@ -94,6 +104,7 @@ def expected(customers, objects=1, length=1e9):
         worker=np.zeros(0, np.int64),
         some=np.zeros(n, np.int64),
         share=np.zeros((2, 1)),
+        asked=np.zeros(1),
         head=np.zeros(1, np.int64),
         next=np.array([*range(1, n), -1]),
         held=np.zeros((2, n)),
@@ -230,14 +241,11 @@ def toiled(locks, tasks=8, threads=1, batch=1 << 20, quantum_ns=2_000_000, pause
 NOISY = Locks(enabled=True, pte_lock_scope="mm", pte_lock_hold_ns=500)
 
 
-@pytest.mark.parametrize("sleeps", [False, True])
 @pytest.mark.parametrize("hold_ns", [50, 500, 3000])
-def test_waits_of_a_steady_load_settle(sleeps, hold_ns):
+def test_waits_of_a_steady_load_settle(hold_ns):
     """They do at once, and the length of a quantum does not matter."""
     locks = Locks(enabled=True, pte_lock_scope="mm", pte_lock_hold_ns=hold_ns)
-    if sleeps:
-        locks = Locks(enabled=True, folio_lock_scope="none", anon_vma_scope="none")
-        locks = replace(locks, mmap_lock_hold_ns=hold_ns, mmap_lock_scope="global")
+    locks = replace(locks, mmap_count_scope="none")
     per_fault = []
     for quantum_ns in (400_000, 1_000_000, 4_000_000):
         seen = []
@@ -293,6 +301,142 @@ def test_calls_side_by_side_wait_for_each_other():
     assert (waited > alone).all()
 
 
+def test_a_flush_interrupts_who_works():
+    """One task of five flushes twice, three work, one and another process do not."""
+
+    def spun(interrupts):
+        locks = Locks(
+            enabled=True, tlb_flush_hold_ns=1500, tlb_flush_interrupts=interrupts
+        )
+        simulation = Simulation(uniform(1, 64 * MIB, 8), Settings(locks=locks))
+        process, other = simulation.spawn("job"), simulation.spawn("other")
+        tasks = [simulation.start_task(process, cpu) for cpu in range(5)]
+        tasks.append(simulation.start_task(other, 5))
+        region = simulation.mmap(process, MIB)
+        theirs = simulation.mmap(other, MIB)
+        for task in tasks[:4]:
+            simulation.populate(task, region)
+        simulation.populate(tasks[5], theirs)
+        simulation.synchronize()
+        before = simulation.spent[:, Cause.LOCK_SPIN].copy()
+        simulation.mprotect(tasks[0], region, "r")
+        simulation.mprotect(tasks[0], region, "rw")
+        for task in tasks[1:4]:
+            simulation.madvise(task, region, "populate_read")
+        simulation.synchronize()
+        return (simulation.spent[:, Cause.LOCK_SPIN] - before).tolist()
+
+    gained = [a - b for a, b in zip(spun(True), spun(False), strict=True)]
+    assert gained == [0, 3000, 3000, 3000, 0, 0]
+
+
+def test_the_mutex_of_3_7_is_spun_on():
+    names = [row.name for row in ROWS]
+    for alone in (False, True):
+        sleeps = tables(Locks(anon_vma_alone=alone))["sleeps"]
+        assert sleeps[names.index("anon_vma")] == (not alone)
+        assert sleeps[names.index("mmap_lock")] == 1
+
+
+def waits_after(act):
+    """Return what tasks wait for each lock as they touch memory after ``act``."""
+    simulation = toiled(Locks(enabled=True), quantum_ns=5_000_000)
+    act(simulation)
+    simulation.synchronize()
+    before = simulation.lock_waits()
+    touch_more(simulation)
+    return {name: ns - before[name] for name, ns in simulation.lock_waits().items()}
+
+
+def touch_more(simulation):
+    region = simulation.mmap(simulation.processes[0], 64 * MIB)
+    part = region.pages // 8
+    options = dict(region=region, pages=part, count=part, refs=1)
+    tasks = simulation.tasks[:8]
+    simulation.run(
+        [Sweep(task=task, first=i * part, **options) for i, task in enumerate(tasks)]
+    )
+
+
+def fork(simulation):
+    simulation.fork(simulation.processes[0])
+
+
+def leave_memory(simulation):
+    """Let a process that has 64 MiB of node 0 end."""
+    process = simulation.spawn("other")
+    task = simulation.start_task(process, 0)
+    simulation.populate(task, simulation.mmap(process, 64 * MIB))
+    simulation.synchronize()
+    simulation.exit(process)
+
+
+def test_a_fork_makes_faults_of_its_process_wait():
+    idle, forked = waits_after(lambda simulation: None), waits_after(fork)
+    copied = 64 * MIB // 4096 * Costs().fork_pte_ns + Costs().syscall_ns
+    # Eight tasks meet it, each at most once.
+    assert 2 * copied < forked["mmap_lock"] - idle["mmap_lock"] <= 8 * copied
+
+
+def test_an_exit_makes_those_wait_that_allocate_on_its_nodes():
+    idle, ended = waits_after(lambda simulation: None), waits_after(leave_memory)
+    assert ended["zone_lock"] > 1.1 * idle["zone_lock"]
+    assert ended["lru_lock"] > 1.1 * idle["lru_lock"]
+    assert ended["pte_lock"] == pytest.approx(idle["pte_lock"], rel=0.01)
+
+
+def test_nobody_waits_for_what_was_done_while_nobody_ran():
+    def fork_and_idle(simulation):
+        fork(simulation)
+        simulation.idle(1_000_000_000)
+
+    idle, forked = waits_after(lambda simulation: None), waits_after(fork_and_idle)
+    assert forked["mmap_lock"] == idle["mmap_lock"]
+
+
+def test_what_does_not_fit_in_a_window_is_done_in_the_next_ones():
+    simulation = toiled(Locks(enabled=True), quantum_ns=100_000)
+    simulation.fork(simulation.processes[0])
+    seen = []
+
+    def note(where):
+        seen.append(simulation.locks.backlog[:, Op.WORK_NS].sum())
+
+    simulation.pause = note
+    touch_more(simulation)
+    assert len(seen) > 20 and seen[3] > 100_000
+    assert all(b < a or a == 0 for a, b in zip(seen[1:], seen[2:], strict=False))
+    assert seen[-1] == 0
+
+
+@pytest.mark.parametrize("advice", ["none", "hugepage"])
+def test_khugepaged_makes_faults_wait(advice):
+    settings = Settings(
+        locks=Locks(enabled=True),
+        quantum_ns=2_000_000,
+        thp=Thp(enabled="madvise"),
+        khugepaged=Khugepaged(scan_sleep_millisecs=1, pages_to_scan=4096),
+    )
+    simulation = Simulation(uniform(2, 256 * MIB, 4), settings)
+    process = simulation.spawn("job")
+    for cpu in range(8):
+        simulation.start_task(process, cpu)
+    region = simulation.mmap(process, 16 * MIB)
+    simulation.populate(simulation.tasks[0], region)
+    simulation.advise(simulation.tasks[0], region, advice)
+    simulation.synchronize()
+    before = simulation.lock_waits()["mmap_lock"]
+    touch_more(simulation)
+    waited = simulation.lock_waits()["mmap_lock"] - before
+    assert simulation.pages_collapsed == (0 if advice == "none" else 8)
+    if advice == "none":
+        assert waited == 0
+    else:
+        assert waited > 8 * simulation.costs.collapse_ns
+        row = [row.name for row in ROWS].index("mmap_lock")
+        assert simulation.locks.stats[row, lw.LockStat.WORKERS_WAIT] > 0
+
+
 def test_time_is_user_system_or_idle():
     row = toiled(NOISY).summary()
     whole = row["run_time_ns"] * 8
@@ -338,8 +482,17 @@ def test_a_lock_is_set_by_its_name():
 def test_a_scope_that_there_is_not_is_refused_by_name():
     with pytest.raises(BadInput, match="zone_lock_scope must be one of none, global"):
         Locks(zone_lock_scope="socket")
-    with pytest.raises(BadInput, match="locks.zone_lock_hold_ns must be at least 1"):
-        Locks(zone_lock_hold_ns=0)
+    for hold in (0, 10**10 + 1):
+        with pytest.raises(BadInput, match="locks.zone_lock_hold_ns must be"):
+            Locks(zone_lock_hold_ns=hold)
+
+
+@pytest.mark.parametrize("name", ["locks.inode_lock.scope", "locks.zone_lock.held"])
+def test_a_lock_that_there_is_not_is_refused_with_those_that_there_are(name):
+    with pytest.raises(
+        BadInput, match=r"one of locks\.enabled, .*locks.zone_lock_scope"
+    ):
+        split_settings(Costs, Settings, {name: "mm"})
 
 
 def test_holds_scale_with_the_lock():

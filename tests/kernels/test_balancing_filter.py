@@ -358,6 +358,21 @@ def test_a_split_gives_every_page_the_last_fault():
     assert w.nodes(region).count(1) == 1 and w.page(region, 5).node == 1
 
 
+def test_a_split_may_lose_marks_or_the_last_fault():
+    """Candidates for what kernels of 2012 did; what is known keeps both."""
+    w, region = huge(unit_hinting=False, split_marks=False)
+    w.hint(region)
+    w.set_last(region, (OTHER, 3))
+    w.touch(region, 5, cpu=2)
+    # No page is marked, so that none takes a fault of its own.
+    assert w.nodes(region) == [0] * BLOCK
+    w, region = huge(unit_hinting=False, split_last=False)
+    w.hint(region)
+    w.set_last(region, (OTHER, 3))
+    w.touch(region, 5, cpu=2)
+    assert w.last(region, 4) in (0, None) and w.last(region, 5) == (ME, 2)
+
+
 @pytest.mark.parametrize("old", [(OTHER, 0), (ME, 0)])
 def test_a_folio_that_does_not_move_is_not_split(old):
     w, region = huge(unit_hinting=False)
@@ -492,3 +507,51 @@ def test_pids_of_a_vma_by_hash_32():
         w.touch(region, task.id, by=task)
         expected |= 1 << bit
         assert int(w.memory.numab[row, st.Numab.PIDS]) == expected
+
+
+# --- active nodes (3.15 to 4.5) ----------------------------------------------------
+
+
+def of_2014(*args, **options):
+    return answer(*args, filter="active_nodes", **options)
+
+
+KEPT = (0, {"GROUP_WEIGHT": 1}, (ME, 2))
+
+
+@pytest.mark.parametrize(
+    ("old", "grown", "expected"),
+    [
+        # Never faulted before: it moves, early in life or not.
+        (None, False, MOVED),
+        (None, True, MOVED),
+        # Two stages are asked of private pages from the first pass on.
+        ((ME, 0), False, TWO_STAGE),
+        ((OTHER, 4), False, TWO_STAGE),
+        ((ME, 3), True, MOVED),
+        ((OTHER, 2), True, MOVED),
+    ],
+)
+def test_two_stages_and_private_pages_until_4_5(old, grown, expected):
+    assert of_2014(old, grown) == expected
+
+
+@pytest.mark.parametrize(
+    ("mask", "mem", "moves"),
+    [
+        # The target, node 1, is not active.
+        (0b001, (100, 0), False),
+        (0b000, (100, 0), False),
+        # The source is not: whatever the memory.
+        (0b010, (0, 100), True),
+        # Both are: less than three quarters of the memory there.
+        (0b011, (100, 74), True),
+        (0b011, (100, 75), False),
+        # 101 * 3 // 4 is 75.
+        (0b111, (101, 74), True),
+        (0b111, (101, 75), False),
+    ],
+)
+def test_a_group_keeps_pages_on_its_active_nodes(mask, mem, moves):
+    group = grouped((1, 1000), mem) | {"mask": mask}
+    assert of_2014((OTHER, 3), group=group) == (MOVED if moves else KEPT)

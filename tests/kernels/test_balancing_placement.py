@@ -735,3 +735,93 @@ def test_a_group_on_one_node_goes_to_the_preferred_one():
     w.running(w.task)
     placed({(1, 1): 2}, w=w)
     assert (w.task.cpu, w.sim.numa(w.task).preferred) == (2, 1)
+
+
+# --- the period from 3.13 to 4.13 --------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("local", "shared", "private", "new"),
+    [
+        # Slots of 100.  Seven of ten local, or more: one slot longer, or lr - 7.
+        (7, 10, 0, 1100),
+        (8, 0, 10, 1100),
+        (10, 0, 10, 1300),
+        # 3 slots less, times ceil(10 * 4 / 11) = 4 tenths; all private, ten tenths.
+        (4, 6, 4, 880),
+        (4, 0, 10, 700),
+        # What is shared is no reason to hurry.
+        (4, 10, 0, 1000),
+        (0, 10, 0, 1000),
+        (0, 9, 1, 930),
+        # Nothing local, nothing shared: twice as long, as ever.
+        (0, 0, 10, 2000),
+    ],
+)
+def test_the_new_period_until_4_13(local, shared, private, new):
+    w = World(placement=False, scan_period_rule="local_share")
+    w = placed({(1, 0): shared, (1, 1): private}, local, w=w)
+    assert w.sim.numa(w.task).period_ms == new
+
+
+@pytest.mark.parametrize(
+    ("rule", "new"), [("local_share", 5000), ("statistics", 4900 + 3 * 490)]
+)
+def test_groups_do_not_stretch_the_limits_until_4_13(rule, new):
+    """60,000 ms for 12 windows; four tasks that share it all scan four times less."""
+    w = World((0, 1, 2, 3), placement=False, scan_period_rule=rule)
+    w.group(0, w.tasks, mem=[(0, 0), (100, 0), (0, 0)])
+    placed({(1, 0): 10}, 10, period=4900, w=w)
+    assert w.sim.numa(w.task).period_ms == new
+
+
+@pytest.mark.parametrize(
+    ("rule", "moved"), [("local_share", 1000), ("statistics", 2000)]
+)
+def test_who_moves_begins_at_the_shortest_period_until_4_18(rule, moved):
+    """Doubled, because nothing was local or shared; today that is kept at home."""
+    w = wanting((0,), (1,), scan_period_rule=rule)
+    w.sim.move_task(w.task, 0)
+    w.set(period=1000, period_max=60_000, retry=0)
+    w.memory.mm[0, st.Mm.SCAN_SEQ] = 4
+    w.memory.mm[0, st.Mm.RSS] = 1
+    w.saw(w.task, {(1, 1): 1})
+    w.end_quantum(200)
+    assert w.task.cpu == 2
+    assert w.sim.numa(w.task).period_ms == moved
+
+
+def test_move_task_leaves_the_period_until_4_19():
+    w = World(scan_period_rule="local_share")
+    w.set(period=123, seq=0, preferred=2, counted=1)
+    w.sim.move_task(w.task, 2)
+    assert w.sim.numa(w.task).period_ms == 123
+
+
+@pytest.mark.parametrize(
+    ("before", "use", "after"),
+    [
+        # The most is 32,767, of node 3: from 12,288 on a node becomes active ...
+        (0b0000, (12_287, 12_288, 0), 0b1010),
+        # ... and stays to 6,143.
+        (0b0111, (6_142, 6_143, 6_144), 0b1110),
+        (0b0001, (6_143, 6_143, 12_287), 0b1001),
+    ],
+)
+def test_where_a_group_runs_was_remembered_until_4_5(before, use, after):
+    """update_numa_active_node_mask; one fault of a task on node 3 counts 65,534 / 2."""
+    w = World((6,), nodes=4, placement=False, filter="active_nodes")
+    w.group(0, w.tasks, cpu=[(2 * one, 0) for one in (*use, 0)], mask=before)
+    w.memory.numa_faults[0, st.NumaFaults.CPU] = w.memory.group_faults[0, 1]
+    placed({(0, 0): 1}, 1, w=w, group=0)
+    row = w.memory.group[0]
+    assert row[st.Group.MAX_CPU] == FIRST // 2
+    assert row[st.Group.NODES] == after
+    assert row[st.Group.ACTIVE] == bin(after).count("1")
+
+
+def test_a_new_group_runs_where_its_maker_is():
+    w = World((2, 3), placement=False, filter="active_nodes")
+    w.met(w.tasks[0], w.tasks[1])
+    w.end_quantum(10)
+    assert w.memory.group[0, st.Group.NODES] == 0b010

@@ -432,7 +432,7 @@ def test_a_huge_page_against_the_limit(by_pages, moved):
         ("balancenuma-v4", "every_fault", 100, 1600, 0, False, True),
         ("linux-3.8", "unmoved_fault", 100, 5000, 60_000, True, True),
         ("linux-3.9", "unmoved_fault", 100, 5000, 60_000, True, False),
-        ("linux-3.13", "statistics", 1000, 60_000, 0, False, False),
+        ("linux-3.13", "local_share", 1000, 60_000, 0, False, False),
         ("linux-6.1", "statistics", 1000, 60_000, 0, False, False),
         ("linux-6.12", "statistics", 1000, 60_000, 0, False, False),
     ],
@@ -443,7 +443,7 @@ def test_profiles(profile, rule, least, most, reset, first, huge_is_one):
     assert (knobs.scan_period_min_ms, knobs.scan_period_max_ms) == (least, most)
     assert (knobs.scan_period_reset_ms, knobs.first_nid) == (reset, first)
     assert knobs.limit_by_pages != huge_is_one
-    before_3_13 = rule != "statistics"
+    before_3_13 = rule in ("every_fault", "unmoved_fault")
     assert knobs.pmd_numa == knobs.count_marked == before_3_13
     assert knobs.scan_turns != before_3_13
     assert knobs.scan_counts == ("entries" if before_3_13 else "chunks")

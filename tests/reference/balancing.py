@@ -29,7 +29,9 @@ class Balancing:
         """Set up what a machine without tasks has."""
         self.knobs = self.settings.balancing
         self.balances = self.knobs.mode != "off"
-        self.by_statistics = self.knobs.scan_period_rule == "statistics"
+        rule = self.knobs.scan_period_rule
+        self.by_statistics = rule in ("statistics", "local_share")
+        self.by_local_share = rule == "local_share"
         self.normal = self.knobs.mode in ("normal", "both")
         self.tiering = self.knobs.mode in ("tiering", "both")
         self.numas, self.groups, self.mms = {}, {}, {}
@@ -162,7 +164,7 @@ class Balancing:
         numa, target = self.numas.get(task.id), self.cpu(task)
         if numa is None or not numa.has_statistics or source == target:
             return
-        if not task.process.alive or not self.by_statistics:
+        if not task.process.alive or self.knobs.scan_period_rule != "statistics":
             return
         away = numa.preferred != -1 and source != numa.preferred
         if numa.seq == 0 or not (target == numa.preferred or away):

@@ -15,6 +15,7 @@ class Groups:
         if numa.group is None:
             faults = [[list(row) for row in numa.faults[kind]] for kind in (MEM, CPU)]
             numa.group = self.groups[p.id] = Group(p.id, faults, numa.total)
+            numa.group.nodes.add(self.cpu(p))
         for t in sorted(met, key=lambda one: one.id):
             if t is p or t.process is not p.process or not self.smaller(p, t):
                 continue

@@ -74,6 +74,8 @@ class BalancingHintFaults:
         done.refusal = Refusal.TWO_STAGE
         if self.knobs.filter == "last_nid":
             return old is not None and not foreign
+        if self.knobs.filter == "active_nodes":
+            return self.filter_2014(n, d, foreign, mine, numa.group, done)
         if not self.tiering and self.below_cpus(n) and old is None:
             return False
         if (numa.preferred < 0 or numa.seq <= 4) and (old is None or mine):
@@ -88,6 +90,17 @@ class BalancingHintFaults:
         if there > 3 * here:
             return True
         return there * group.of_node(MEM, n) * 3 > here * group.of_node(MEM, d) * 4
+
+    def filter_2014(self, n, d, foreign, mine, group, done):
+        """should_numa_migrate_memory of 3.15 to 4.5."""
+        if foreign or mine or group is None:
+            return not foreign
+        done.refusal = Refusal.GROUP_WEIGHT
+        if not self.is_active(group, d):
+            return False
+        if not self.is_active(group, n):
+            return True
+        return group.of_node(MEM, d) < group.of_node(MEM, n) * 3 // 4
 
     def filter_slow(self, d, page, nr, done):
         node, tier = self.nodes[d], self.tiers[d]
@@ -155,8 +168,7 @@ class BalancingHintFaults:
             limited = self.over_limit(t)
             if not limited:
                 new = self.find_target(task, t, huge)
-        alone = page.mapcount == 1 and not page.compound
-        writable = vma.write and (entry.write or alone)
+        groups = self.may_group(vma, entry, page, huge)
         last = self.last_of(page, n)
         self.carry_out(done, page, d, nr)
         failed = t is not None and new is None
@@ -168,13 +180,24 @@ class BalancingHintFaults:
         elif t is not None:
             self.move_hinted(task, entry, new, n, huge)
         self.count_hint_fault(task, n, traps, huge)
-        entry.protnone, entry.young = False, True
+        self.make_anew(vma, entry, t is not None and not failed)
         accounted = traps or t is not None
         if accounted and self.lengthens(t is not None and not failed, nr):
             self.notes.append(("longer", task, None))
         if isinstance(vma.numab, VmaState):
             self.notes.append(("pid", vma.numab, self.pid_bit(task)))
-        self.account(task, n, self.node_of(entry.payload), nr, last, writable, failed)
+        self.account(task, n, self.node_of(entry.payload), nr, last, groups, failed)
+
+    def may_group(self, vma, entry, page, huge):
+        """Tell whether a fault may make its tasks a group (no TNF_NO_GROUP)."""
+        if self.knobs.group_if == "vm_write":
+            return vma.write
+        if self.knobs.group_if == "dirty":
+            return entry.dirty
+        if self.knobs.group_if == "write_bit":
+            return entry.write and (huge or self.knobs.write_bit == "kept")
+        alone = page.mapcount == 1 and not page.compound
+        return vma.write and (entry.write or alone)
 
     @staticmethod
     def pid_bit(task):
@@ -200,12 +223,12 @@ class BalancingHintFaults:
         if self.slow(n):
             self.add(t, Vm.PGPROMOTE_SUCCESS, nr)
 
-    def account(self, task, n, m, nr, last, writable, failed):
+    def account(self, task, n, m, nr, last, groups, failed):
         """task_numa_fault: note a fault in the statistics."""
         if self.below_cpus(m) and (self.tiering or last is None):
             return
         priv = last is None or last[0] == self.pid(task) & 255
-        if not priv and writable and self.knobs.groups:
+        if not priv and groups and self.knobs.groups:
             self.notes.append(("met", task, task))
             other = self.met(last)
             if other is not None:
@@ -235,6 +258,7 @@ class BalancingHintFaults:
             return size < theirs.tasks
         return number < theirs.number
 
-    @staticmethod
-    def is_active(group, n):
+    def is_active(self, group, n):
+        if self.knobs.filter == "active_nodes":
+            return n in group.nodes
         return group.of_node(CPU, n) * 3 > group.max_cpu

@@ -110,6 +110,8 @@ class TaskMigration:
     def go(self, env, p, source):
         """Move a task to the best CPU, or swap it with the best task."""
         other, cpu = env.best_task, p.cpu
+        if self.by_local_share:
+            self.numas[p.id].period = self.scan_min(p)
         p.cpu = env.best_cpu
         if other is None:
             self.add(source, Vm.NUMA_TASK_MIGRATED)

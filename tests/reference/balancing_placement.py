@@ -27,7 +27,7 @@ class TaskPlacement:
     def grown(self, task, period):
         """Return a period for the share that the task's group shares."""
         group = self.numas[task.id].group
-        if group is None:
+        if group is None or self.by_local_share:
             return period
         shared, private = group.by_kind(0), group.by_kind(1)
         return period * group.tasks * (shared + 1) // (private + shared + 1)
@@ -98,6 +98,11 @@ class TaskPlacement:
 
     def count_active_nodes(self, group):
         group.max_cpu = max(group.of_node(CPU, n) for n in self.cpu_nodes)
+        for n in filter(self.is_online, range(self.count)):
+            if group.of_node(CPU, n) > group.max_cpu * 6 // 16:
+                group.nodes.add(n)
+            elif group.of_node(CPU, n) < group.max_cpu * 3 // 16:
+                group.nodes.discard(n)
         group.active = sum(self.is_active(group, n) for n in self.cpu_nodes)
 
     def update_scan_period(self, p, shared, private):
@@ -105,7 +110,8 @@ class TaskPlacement:
         if not self.by_statistics:
             numa.local = numa.remote = numa.failed = 0
             return
-        if numa.local + shared == 0 or numa.failed:
+        failed = numa.failed and self.knobs.slow_on_failure
+        if numa.local + shared == 0 or failed:
             numa.period = min(numa.period_max, numa.period * 2)
             mm.next_scan = self.ms() + numa.period
             return
@@ -113,7 +119,9 @@ class TaskPlacement:
         parts = numa.local + numa.remote
         lr = 10 * numa.local // parts if parts else 0
         ps = 10 * private // (private + shared) if private + shared else 0
-        if ps >= 7:
+        if self.by_local_share:
+            diff = self.local_change(lr, private, shared, slot)
+        elif ps >= 7:
             diff = max(1, ps - 7) * slot
         elif lr >= 7:
             diff = max(1, lr - 7) * slot
@@ -122,6 +130,14 @@ class TaskPlacement:
         least, most = self.scan_min(p), self.scan_max(p)
         numa.period = min(max(numa.period + diff, least), most)
         numa.local = numa.remote = numa.failed = 0
+
+    @staticmethod
+    def local_change(lr, private, shared, slot):
+        """update_task_scan_period of 3.13 to 4.13."""
+        if lr >= 7:
+            return max(1, lr - 7) * slot
+        ratio = -(-10 * private // (private + shared + 1))
+        return -((7 - lr) * slot * ratio // 10)
 
     def lengthens(self, moved, nr):
         """Tell whether a hint fault makes the period longer."""

@@ -214,6 +214,8 @@ class Scans:
 
     def mark_scanned(self, entry, now):
         entry.protnone = True
+        if self.knobs.write_bit == "lost_at_mark":
+            entry.write = False
         n, pfn = self.node_of(entry.payload), entry.payload
         self.count_update(entry)
         if self.slow(n):

@@ -47,6 +47,8 @@ class Group:
     tasks: int = 1
     max_cpu: int = 0
     active: int = 1
+    #: Active nodes, with the filter active_nodes.
+    nodes: set = field(default_factory=set)
 
     def of_node(self, kind, n):
         """Return a node's statistics, both kinds."""

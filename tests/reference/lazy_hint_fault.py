@@ -13,7 +13,7 @@ class LazyHintFaults:
 
     def huge_hint_fault(self, task, vma, vpn, pmd):
         c, node = self.cpu(task), self.node_of(pmd.payload)
-        target = self.misplaced(task, vma, vpn, pmd.payload)
+        target, moved = self.misplaced(task, vma, vpn, pmd.payload), False
         if target is not None and not self.settings.thp.unit_hinting:
             self.split_for_hint(task, pmd.payload // BLOCK)
             self.count_hint_fault(task, node, huge=True)
@@ -25,10 +25,21 @@ class LazyHintFaults:
                 self.migrate_huge(task, pmd.payload // BLOCK, new)
                 self.moved_folio(task, new, node, pmd)
                 self.add(target, Vm.NUMA_PAGES_MIGRATED, BLOCK)
+                moved = True
             except NoMemory:
                 self.refuse(Refusal.TARGET_FULL, BLOCK)
         self.count_hint_fault(task, node, huge=True)
-        pmd.protnone, pmd.young = False, True
+        self.make_anew(vma, pmd, moved)
+
+    def make_anew(self, vma, entry, moved=False):
+        """Take the mark off an entry, and perhaps its write bit."""
+        entry.protnone, entry.young = False, True
+        if self.knobs.write_bit == "kept" or vma.shmem:
+            return
+        entry.write = False
+        if moved and isinstance(entry, Pmd) and vma.write:
+            folio = self.folios[entry.payload // BLOCK]
+            entry.write = folio.mapcount == 1 and not folio.compound
 
     def split_for_hint(self, task, b):
         """Split a folio; what was marked in the PMD entries stays marked."""
@@ -36,8 +47,12 @@ class LazyHintFaults:
         for process, pmd in self.pmd_mappings(b):
             self.split_pmd(process, block, task, Cause.HUGE_FAULT)
             for vpn in range(block * BLOCK, (block + 1) * BLOCK):
-                self.tables[process.id][vpn].protnone = pmd.protnone
+                marked = pmd.protnone and self.knobs.split_marks
+                self.tables[process.id][vpn].protnone = marked
         self.split_folio(b)
+        for pfn in range(b * BLOCK, (b + 1) * BLOCK):
+            if not self.knobs.split_last:
+                self.frames[pfn].last = None
 
     def numa_fault(self, task, vma, vpn, pte):
         """Serve a hint fault on a small page, or on all those of its table."""
@@ -76,7 +91,7 @@ class LazyHintFaults:
             except NoMemory:
                 self.refused[Refusal.TARGET_FULL] += 1
         self.count_hint_fault(task, node, traps)
-        pte.protnone, pte.young = False, True
+        self.make_anew(vma, pte)
 
     def count_hint_fault(self, task, node, traps=1, huge=False):
         c = self.cpu(task)

@@ -5,7 +5,7 @@
 
 from typing import NamedTuple
 
-from lazynuma.engine.settings.locks import ROWS, used
+from lazynuma.engine.settings.locks import ROWS, interrupts_ps, sleeps, used
 from lazynuma.kernels.counters import MM_WORKERS, NODE_WORKERS, Cause, Op, Worker
 from lazynuma.kernels.quantum.lock_wait import READ, WRITE
 
@@ -301,6 +301,7 @@ class LockWaits:
                 scope = getattr(self.settings.locks, f"{row.name}_scope")
                 if scope != "none":
                     self.settle_lock(row, scope, ops, work, length, waits)
+                self.interrupt(row, ops, busy, waits)
         for task in self.tasks:
             slept, spun = waits[task.id]
             self.spent[task.id][Cause.LOCK_SLEEP] += slept
@@ -333,6 +334,22 @@ class LockWaits:
             objects = self.objects_of(scope, owner)
             if customers:
                 self.settle_group(row, customers, length, objects, waits)
+
+    def interrupt(self, row, ops, busy, waits):
+        """Let what tasks do take time of the others of their process that work."""
+        each = interrupts_ps(row, self.settings.locks)
+        asked = {}
+        for task in self.tasks:
+            mine, flush = (
+                [ops.get((task.id, op), 0) for op in Op],
+                self.flush(task.process),
+            )
+            asked[task.id] = self.customer(row, mine, task, flush).writes
+        for task in self.tasks:
+            near = [t for t in self.tasks if t.process is task.process and t != task]
+            others = sum(asked[one.id] for one in near)
+            if each and busy[task.id] > 0:
+                waits[task.id][1] += int(others * each / 1000)
 
     def customer(self, row, ops, task, flush):
         found = {}
@@ -404,7 +421,9 @@ class LockWaits:
             alone = writers_queue(*queue, nobody, nobody).wait
             seen, wait, drained = meeting(queue, side(readers, time))
             longer = wait / alone if alone > 0 else 1.0
+        awake = not sleeps(row, self.settings.locks)
         most = sum(kind.hold * kind.tasks for kind, _ in kinds)
+        workers, tasks = self.bounds(customers)
         for one in customers:
             if one.task is None:
                 continue
@@ -412,12 +431,28 @@ class LockWaits:
             if one.writes:
                 c = [i for i, (_, members) in enumerate(kinds) if one in members][0]
                 hold = kinds[c][0].hold
-                wait = min(stays[c] - hold, most - hold) * longer + drained
-                asleep[not row.sleeps] += int(one.writes * wait)
+                wait = min(stays[c] - hold, most - hold) * longer
+                if workers >= 0:
+                    wait = min(wait, workers / one.writes + tasks)
+                wait += drained
+                asleep[awake] += int(one.writes * wait)
             if one.reads and writers:
                 pause = think_of(one.read_ns, one.reads, time)
                 blocked, wait, *_ = one_reader(one.read_ns / one.reads, pause, seen)
-                asleep[not row.sleeps] += int(one.reads * (blocked * wait))
+                wait = blocked * wait
+                if workers >= 0:
+                    wait = min(wait, workers / one.reads + tasks)
+                asleep[awake] += int(one.reads * wait)
+
+    def bounds(self, customers):
+        """Return (ns that Workers hold a lock alone, -1: none; a hold of each task)."""
+        workers, tasks = -1.0, 0.0
+        for one in customers:
+            if one.writes and one.task is None:
+                workers = max(workers, 0.0) + one.write_ns
+            elif one.writes:
+                tasks += one.write_ns / one.writes
+        return workers, tasks
 
 
 def kinds_of(writers, length):

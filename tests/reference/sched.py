@@ -86,10 +86,11 @@ class Scheduler:
             if not ran[task]:
                 continue
             others = [ran[t] for t in self.tasks if t is not task and t.cpu == task.cpu]
-            waited = self.rqs[task.cpu].stolen + sum(min(ran[task], o) for o in others)
+            turns = sum(min(ran[task], other) for other in others)
+            waited = turns + self.rqs[task.cpu].stolen
             clock = self.clocks[task.id]
             clock.ns += waited
-            clock.mean += clock.mean * waited // ran[task]
+            clock.mean += clock.mean * turns // ran[task]
             self.run_delay[task.id] = self.run_delay.get(task.id, 0) + waited
         for task in self.tasks:
             self.shared_at[task.id] = self.runtime(task)
@@ -236,26 +237,26 @@ class Scheduler:
             heavy = LOAD // 2 > imbalance
         else:
             heavy = LOAD >> min(domain.failed, 10) > imbalance
-        current, hot = self.whose_turn(source, at), False
+        current, why = self.whose_turn(source, at), Lb.FAILED
         for task in [] if heavy else self.movable(source):
             if task is current:
                 continue
-            stays = self.would_stay(task, cpu, periodic, at)
-            if not stays or domain.failed > domain.nice_tries:
-                self.lb[Lb.MOVED_HOT] += stays
+            stays = self.why_stay(task, cpu, periodic, at)
+            if stays is None or domain.failed > domain.nice_tries:
+                self.lb[Lb.MOVED_HOT] += stays is not None
                 return task
-            hot = True
-        self.lb[Lb.HOT if hot else Lb.FAILED] += 1
+            why = stays
+        self.lb[why] += 1
         return None
 
-    def would_stay(self, task, cpu, periodic, at):
-        """Tell whether a task is hot, or NUMA balancing is against its move."""
+    def why_stay(self, task, cpu, periodic, at):
+        """Return why a task is not to move, or None."""
         said = self.says_numa(task, self.cpu_node[cpu], periodic, at)
         if said is not None:
-            return said
+            return Lb.LOCALITY if said else None
         other = self.rqs[task.cpu].other
         cost = self.settings.sched.migration_cost_ns
-        return other.until > at and at - other.since < cost
+        return Lb.HOT if other.until > at and at - other.since < cost else None
 
     def says_numa(self, task, target, periodic, at):
         """Return True if a move is to be refused, False if it is wanted, or None."""

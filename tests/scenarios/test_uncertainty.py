@@ -65,7 +65,7 @@ def test_ratios_are_within_the_same_work():
     assert ratios_of(study, [4, 2, 10, 30]) == [2, 1, 1, 3]
     assert ratios_of(study, [4, NAN, NAN, NAN])[0] == 1
     rate = perf_bench_numa.build(perf_bench_numa.Parameters(runs=("4x8",)))
-    assert ratios_of(rate, [5, 20]) == [0.25, 1]
+    assert ratios_of(rate, [5, 10, 20]) == [0.25, 0.5, 1]
 
 
 class Bare:
