@@ -229,7 +229,7 @@ def test_holds_have_a_table_of_their_own(tmp_path):
     ("text", "said"),
     [
         ("[locks]\nno_lock_hold_ns = 3\n", "no_lock_hold_ns"),
-        ("[locks]\npte_lock_hold_ns = 0\n", "must be at least 1"),
+        ("[locks]\npte_lock_hold_ns = 0\n", "must be from 1 to"),
         ("[locks]\nmmap_lock_scope = 'folio'\n", "must be one of none, global, mm"),
         ("[loks]\npte_lock_hold_ns = 1\n", "in a table \\[cost\\] or \\[locks\\]"),
     ],
