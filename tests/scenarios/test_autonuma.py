@@ -41,6 +41,7 @@ def test_kernels_of_one_table_differ_in_rules_alone():
             balancing=first.balancing,
             thp=first.thp,
             calls=first.calls,
+            sched=first.sched,
             khugepaged=first.khugepaged,
             locks=replace(one.settings.locks, anon_vma_alone=True),
         )
