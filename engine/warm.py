@@ -61,6 +61,7 @@ def _place() -> None:
         balancing=Balancing(mode="normal"),
         locks=Locks(enabled=True),
         sched=Sched(load_balance=True, time_sharing=True),
+        loaded_copies=True,
     )
     with closing(_machine(settings, threads=2)) as simulation:
         task, region = _start(simulation, 62 * _MIB)

@@ -42,6 +42,8 @@ from lazynuma.kernels.words import (
 
 #: Of each scenario the first and the last variant, and one more.
 CASES = [(name, which) for name in SMALL for which in (0, 0.4, 1)]
+#: Scenarios with variants in which no task works: a run goes on for a quantum at least.
+CALLS_ALONE = {"move_pages_rate", "tlb_shootdown"}
 
 
 @pytest.mark.parametrize(("name", "which"), CASES)
@@ -59,7 +61,7 @@ def test_a_scenario_ends_as_if_it_had_never_been_left(name, which, tmp_path):
         return drive(variant(), rows, keeper, threads=rng.choice([1, 2]))
 
     rows, found, stops = in_pieces(tmp_path / "x", rng, _polls(variant(), rng), run)
-    assert stops
+    assert stops or name in CALLS_ALONE
     assert not differences(expected, rows)
     assert not differences(result, found)
 
