@@ -93,6 +93,8 @@ class Info(Columns):
     WRITE_BIT = auto()  # WriteBit
     GROUP_IF = auto()  # GroupIf
     SLOW_ON_FAILURE = auto()  # 1: a failed migration makes the period longer
+    SPLIT_MARKS = auto()  # 1: PTEs of a folio that a hint fault splits stay marked
+    SPLIT_LAST = auto()  # 1: and keep who took the last fault
     HINT_FLUSH = auto()  # 1: a small page that a hint fault moves costs a flush
     TOPOLOGY = auto()  # Topology
     MAX_DISTANCE = auto()  # SLIT, between nodes with CPUs

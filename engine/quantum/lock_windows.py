@@ -58,6 +58,7 @@ class LockWindows:
             began=self._began,
             stats=self.stats,
             waited=self.waited,
+            asked=np.zeros(owners),
             head=np.zeros(owners, np.int64),
             next=np.zeros(rows, np.int64),
             held=np.zeros((2, rows)),

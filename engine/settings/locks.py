@@ -59,6 +59,9 @@ class Locks:
     swap_lock_hold_ns: int = _hold(3000, "assumption: a batch of 64 slots")
     tlb_flush_scope: str = _scope("mm", "interrupts of one process are served in turn")
     tlb_flush_hold_ns: int = _hold(200, "as tlb_flush_cpu_ns: what a receiver does")
+    tlb_flush_interrupts: bool = knob(
+        False, "a flush takes tlb_flush_hold_ns from each other task of the process"
+    )
 
     def __post_init__(self) -> None:
         check_knobs(self, "locks.")
@@ -213,6 +216,21 @@ def used(row: Row, locks: Locks) -> dict[Op, Use]:
     return uses
 
 
+def sleeps(row: Row, locks: Locks) -> bool:
+    """Tell whether who waits for a lock sleeps.
+
+    The mutex of anon_vma (3.7) is spun on while its owner runs
+    (CONFIG_MUTEX_SPIN_ON_OWNER, 0d66bf6d3514).
+    """
+    return row.sleeps and not (row.name == "anon_vma" and locks.anon_vma_alone)
+
+
+def interrupts_ps(row: Row, locks: Locks) -> int:
+    """Return the ps that an acquisition takes from each other task of the process."""
+    asks = row.name == "tlb_flush" and locks.tlb_flush_interrupts
+    return locks.tlb_flush_hold_ns * PS if asks else 0
+
+
 def tables(locks: Locks) -> dict[str, np.ndarray]:
     """Return what ``LockWork`` has of a kernel's locks, by field."""
     shape = len(ROWS), 2, len(Op)
@@ -228,5 +246,6 @@ def tables(locks: Locks) -> dict[str, np.ndarray]:
         hold=hold,
         flush=flush,
         scope=np.array(scopes, np.int64),
-        sleeps=np.array([row.sleeps for row in ROWS], np.int64),
+        sleeps=np.array([sleeps(row, locks) for row in ROWS], np.int64),
+        interrupts=np.array([interrupts_ps(row, locks) for row in ROWS], np.int64),
     )

@@ -175,6 +175,16 @@ class Balancing:
         "small pages of one table and node fault together (to 3.12, 0f19c17929c9)",
         column="PMD_NUMA",
     )
+    split_marks: bool = knob(
+        True,
+        "a huge page that a hint fault splits leaves marked pages",
+        column="SPLIT_MARKS",
+    )
+    split_last: bool = knob(
+        True,
+        "and pages that know who took its last hint fault (57e0a0309160)",
+        column="SPLIT_LAST",
+    )
     hint_flush: bool = knob(
         False,
         "hint faults map a page before it moves, so a flush each (to 5.12,"

@@ -13,6 +13,7 @@ from ..frames.folio import (
     split_huge_page,
     split_huge_pmd,
 )
+from ..frames.last_cpupid import reset_last_cpupids
 from ..frames.lru_batch import lru_add_drain
 from ..frames.page_alloc import node_of
 from ..frames.page_table import table_nid
@@ -257,7 +258,9 @@ def _do_huge_pmd_wp_page(m, s, task, at, v, vpn):
 def _split_for_hint(m, s, task, b):
     """Split a folio whose pages move one by one; they stay marked (AutoNUMA, 2012)."""
     splits = mapcount(m.block_huge[b])
-    split_huge_page(m, s, b, PTE_PROTNONE)
+    split_huge_page(m, s, b, PTE_PROTNONE if m.info[Info.SPLIT_MARKS] else 0)
+    if not m.info[Info.SPLIT_LAST]:
+        reset_last_cpupids(m, b << HPAGE_PMD_ORDER, HPAGE_PMD_NR)
     _charge_splits(m, s, task, splits)
 
 

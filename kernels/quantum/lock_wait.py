@@ -105,6 +105,10 @@ class LockWork(Arrays):
     #: float64[locks, len(LockStat)], int64[rows, locks] ns: so far.
     stats: np.ndarray
     waited: np.ndarray
+    #: int64[locks] ps: what an acquisition takes from each other task of the process.
+    interrupts: np.ndarray
+    #: Scratch: float64[owners]: acquisitions of a process.
+    asked: np.ndarray
     #: Scratch: int64[rows + 1], int64[rows]: chains of the tasks that share a lock.
     head: np.ndarray
     next: np.ndarray
@@ -456,6 +460,25 @@ def _settle_lock(m, w, tasks, lock, length):
 
 
 @inlined
+def _interrupt(m, w, tasks, lock):
+    """Let what tasks do interrupt the others of their process that work."""
+    if w.interrupts[lock] == 0:
+        return
+    for owner in range(w.asked.size):
+        w.asked[owner] = 0.0
+    for t in range(tasks):
+        _use(m, w, lock, t)
+        w.asked[m.task[t, Task.MM]] += w.taken[WRITE, t]
+    for t in range(tasks):
+        others = w.asked[m.task[t, Task.MM]] - w.taken[WRITE, t]
+        if others > 0 and m.task[t, Task.RUNTIME] > w.began[t]:
+            ns = int(others * w.interrupts[lock] / PS)
+            w.stats[lock, LockStat.WAIT] += ns
+            w.waited[t, lock] += ns
+            m.cause[0, t, Cause.LOCK_SPIN] += ns
+
+
+@inlined
 def _fold_ops(m, tasks):
     """Add up the operations of all shards; return whether there were any."""
     some = 0
@@ -495,6 +518,7 @@ def settle_waits(m, w, spent):
     if _fold_ops(m, tasks) and length > 0:
         for lock in range(w.scope.size):
             _settle_lock(m, w, tasks, lock, length)
+            _interrupt(m, w, tasks, lock)
     for t in range(tasks):
         busy = m.task[t, Task.RUNTIME] - w.began[t]
         waited = _spend(m, t, spent)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ..common.table import Row, blocks, count, percent, seconds
 from .programs import LOADS
-from .published import Kernel, Table
+from .published import TICKS, Kernel, Table
 
 #: Rows by (program, kernel).
 Cells = Mapping[tuple[str, str], Row]
@@ -56,7 +56,7 @@ def published_ratio(table: Table, program: str, above: str, below: str) -> float
 
 
 def system(table: Table, there: Cells, programs: list[str]) -> str:
-    """Return the System seconds of each kernel, spinning on locks among them."""
+    """Return the System seconds of each kernel, ticks and spinning on locks in them."""
     everything = set(programs) == set(LOADS)
     lines = [*programs, "together"] if everything else programs
     figures = {
@@ -80,7 +80,7 @@ def _system_of(
     kernel: Kernel, name: str, there: Cells, programs: list[str], everything: bool
 ) -> tuple[list[float], list[float | None]]:
     """Return System seconds of each program and of all together: (ours, published)."""
-    ours = [there[one, name]["system_time_ns"] / 1e9 for one in programs]
+    ours = [system_ns(there[one, name]) / 1e9 for one in programs]
     theirs = [kernel.system.get(one) for one in programs]
     if everything:
         ours, theirs = [*ours, sum(ours)], [*theirs, kernel.system_total]
@@ -96,6 +96,16 @@ def _over(
 
 def _times(one: float | None) -> str:
     return "-" if one is None else f"{one:.2f}"
+
+
+def elapsed_ns(row: Row) -> float:
+    """Return how long a row took."""
+    return float(row["run_time_ns"])
+
+
+def system_ns(row: Row) -> float:
+    """Return the System time of a row, and that of the ticks which the model lacks."""
+    return row["system_time_ns"] + TICKS * row["user_time_ns"]
 
 
 def counts(table: Table, there: Cells, programs: list[str]) -> str:

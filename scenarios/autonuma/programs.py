@@ -10,12 +10,15 @@ out of step at once.
 from dataclasses import dataclass, replace
 
 from ...engine.simulation import Simulation
+from ...engine.state.policies import Policy
 from ...engine.state.process import Region, Task
 from ...engine.workloads.kinds import Sweep
+from ...kernels.knobs import Mode
 from ...kernels.words import HPAGE_PMD_NR
 from ..common.block import BLOCK
 from ..common.opteron import spread
 from ..common.tasks import start_tasks
+from .thread_moves import Exchanges
 
 #: Pages that an access sweeps if nothing splits: several such accesses fit in a
 #: quantum.
@@ -64,16 +67,46 @@ LOADS = {
 }
 
 
-def run(simulation: Simulation, load: Load, stride: int) -> list[Task]:
-    """Run a program to its end; return its threads."""
+@dataclass(frozen=True)
+class WhatIf:
+    """What is supposed of a run beyond what was published; 0: nothing of the kind.
+
+    exchange_s  seconds after which each thread has changed its node once, in the mean
+    stay_share  share of each thread's memory, in percent, that no scan may mark
+    """
+
+    exchange_s: int = 0
+    stay_share: int = 0
+
+
+def run(simulation: Simulation, load: Load, stride: int, what: WhatIf) -> None:
+    """Run a program to its end."""
     cpus = spread(simulation, load.processes * load.threads)
     sweeps = []
     for number in range(load.processes):
         own = cpus[number * load.threads : (number + 1) * load.threads]
         sweeps += _process(simulation, load, stride, own)
+        _bind(simulation, sweeps[-1], load, what.stay_share)
     simulation.synchronize()
+    if what.exchange_s:
+        tasks = [sweep.task for sweep in sweeps]
+        every = what.exchange_s * 10**9
+        simulation.daemons.append(Exchanges(simulation.seed, tasks, every))
     simulation.run(sweeps)
-    return [sweep.task for sweep in sweeps]
+
+
+def _bind(simulation: Simulation, sweep: Sweep, load: Load, share: int) -> None:
+    """Bind a share of each thread's part of a process's memory to where it is."""
+    pages = load.region_blocks * HPAGE_PMD_NR
+    for i in range(load.threads if share else 0):
+        first, end = i * pages // load.threads, (i + 1) * pages // load.threads
+        simulation.mbind(
+            sweep.task,
+            sweep.region,
+            Policy(Mode.BIND, (0,)),
+            first=first,
+            pages=(end - first) * share // 100,
+        )
 
 
 def _process(

@@ -439,16 +439,18 @@ BUSY = Locks(
 def flushing(options, seed):
     """Return the settings; calls of every eighth story flush once a batch (6.3).
 
-    In a third of all hint faults flush for what they move (to 5.12).  In a fifth of
-    the later ones tasks wait for locks: tests know the first ones.
+    In a third of all hint faults flush for what they move (to 5.12), in a seventh
+    copies wait for memory.  In a fifth of the later ones tasks wait for locks: tests
+    know the first ones.
     """
     locks = options.locks
     if seed >= 1000 and seed % 5 == 3:
         alone = seed % 32 < 16
         locks = replace(BUSY, anon_vma_alone=alone, mmap_lock_vma=not alone)
+        locks = replace(locks, tlb_flush_interrupts=alone)
     knobs = replace(options.balancing, hint_flush=seed % 3 == 1)
-    batch = seed % 8 == 6
-    return replace(options, migrate_pages_batch=batch, locks=locks, balancing=knobs)
+    options = replace(options, migrate_pages_batch=seed % 8 == 6, locks=locks)
+    return replace(options, loaded_copies=seed % 7 == 5, balancing=knobs)
 
 
 def scanning(options, seed):
@@ -460,6 +462,7 @@ def scanning(options, seed):
     switches = ("first_nid", "scan_limited", "scan_small_vmas", "scan_turns")
     switches += ("scan_cost_cap", "scan_stagger", "scan_local", "scan_shared_huge")
     switches += ("count_marked", "pmd_numa", "limit_by_pages")
+    switches += ("split_marks", "split_last")
     knobs = replace(
         options.balancing,
         scan_period_rule=rule,

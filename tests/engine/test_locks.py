@@ -88,6 +88,7 @@ def expected(customers, objects=1, length=1e9):
         began=np.zeros(n, np.int64),
         stats=np.zeros((1, len(lw.LockStat))),
         waited=np.zeros((n, 1), np.int64),
+        asked=np.zeros(1),
         head=np.zeros(1, np.int64),
         next=np.array([*range(1, n), -1]),
         held=np.zeros((2, n)),
@@ -212,6 +213,43 @@ def test_calls_side_by_side_wait_for_each_other():
     waited = simulation.spent[:, Cause.LOCK_SLEEP] - before
     alone = simulation.costs.syscall_ns
     assert (waited > alone).all()
+
+
+def test_a_flush_interrupts_who_works():
+    """One task of five flushes twice, three work, one and another process do not."""
+
+    def spun(interrupts):
+        locks = Locks(
+            enabled=True, tlb_flush_hold_ns=1500, tlb_flush_interrupts=interrupts
+        )
+        simulation = Simulation(uniform(1, 64 * MIB, 8), Settings(locks=locks))
+        process, other = simulation.spawn("job"), simulation.spawn("other")
+        tasks = [simulation.start_task(process, cpu) for cpu in range(5)]
+        tasks.append(simulation.start_task(other, 5))
+        region = simulation.mmap(process, MIB)
+        theirs = simulation.mmap(other, MIB)
+        for task in tasks[:4]:
+            simulation.populate(task, region)
+        simulation.populate(tasks[5], theirs)
+        simulation.synchronize()
+        before = simulation.spent[:, Cause.LOCK_SPIN].copy()
+        simulation.mprotect(tasks[0], region, "r")
+        simulation.mprotect(tasks[0], region, "rw")
+        for task in tasks[1:4]:
+            simulation.madvise(task, region, "populate_read")
+        simulation.synchronize()
+        return (simulation.spent[:, Cause.LOCK_SPIN] - before).tolist()
+
+    gained = [a - b for a, b in zip(spun(True), spun(False), strict=True)]
+    assert gained == [0, 3000, 3000, 3000, 0, 0]
+
+
+def test_the_mutex_of_3_7_is_spun_on():
+    names = [row.name for row in ROWS]
+    for alone in (False, True):
+        sleeps = tables(Locks(anon_vma_alone=alone))["sleeps"]
+        assert sleeps[names.index("anon_vma")] == (not alone)
+        assert sleeps[names.index("mmap_lock")] == 1
 
 
 def test_time_is_user_system_or_idle():

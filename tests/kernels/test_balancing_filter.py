@@ -358,6 +358,21 @@ def test_a_split_gives_every_page_the_last_fault():
     assert w.nodes(region).count(1) == 1 and w.page(region, 5).node == 1
 
 
+def test_a_split_may_lose_marks_or_the_last_fault():
+    """Candidates for what kernels of 2012 did; what is known keeps both."""
+    w, region = huge(unit_hinting=False, split_marks=False)
+    w.hint(region)
+    w.set_last(region, (OTHER, 3))
+    w.touch(region, 5, cpu=2)
+    # No page is marked, so that none takes a fault of its own.
+    assert w.nodes(region) == [0] * BLOCK
+    w, region = huge(unit_hinting=False, split_last=False)
+    w.hint(region)
+    w.set_last(region, (OTHER, 3))
+    w.touch(region, 5, cpu=2)
+    assert w.last(region, 4) in (0, None) and w.last(region, 5) == (ME, 2)
+
+
 @pytest.mark.parametrize("old", [(OTHER, 0), (ME, 0)])
 def test_a_folio_that_does_not_move_is_not_split(old):
     w, region = huge(unit_hinting=False)

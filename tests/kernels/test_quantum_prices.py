@@ -115,6 +115,34 @@ def test_streams_pay_for_bytes(world, kind):
     assert spent == 30 * (4096 * 10**9 // rate)
 
 
+def test_copies_get_what_a_stream_gets(world):
+    """A page is read at the source; its lines are read and written at the target."""
+    simulation, _, _ = world
+    memory = simulation.memory
+    latency = np.array([[100, 200], [200, 100]], np.int64)
+    width, alone = np.full((2, 2), 10**10, np.int64), np.full((2, 2), 1286, np.int64)
+    factor = np.array([[30_000, 1000], [20_000, 1000]], np.int64)
+    price.price_copies(memory, latency, width, factor, alone, 8 * 10**9)
+    # Node 1 reads from node 0 at 4 GB/s / 20, and moves 8,192 bytes at 8 GB/s: 20,480
+    # + 1,024.  From node 1 to node 0: 1,024 + 30 x 1,024.  At home: 512 x 30 x 3.
+    assert memory.copy_ns.tolist() == [[46_080, 21_504], [31_744, 1536]]
+    price.price_copies(memory, latency, width, factor // 1000 + 999, alone, 10**12)
+    assert memory.copy_ns.min() == 1286  # never faster than alone
+
+
+@pytest.mark.parametrize("loaded", [False, True])
+def test_a_page_that_moves_while_memory_is_busy_takes_longer(loaded):
+    settings = Settings(loaded_copies=loaded)
+    simulation = Simulation(uniform(2, 64 << 20, 2), settings)
+    base = simulation.memory.copy_ns.copy()
+    task = simulation.start_task(simulation.spawn(), 0)
+    region = simulation.mmap(task.process, 4 << 20)
+    simulation.run([Sweep(task=task, region=region, count=10**6, streamed=True)])
+    copies, busy = simulation.memory.copy_ns, simulation.prices
+    assert (copies >= base).all() and ((copies != base).any() == loaded)
+    assert busy.bytes[0, 0] > 0
+
+
 def test_utilisation_is_the_larger_of_node_and_link(world):
     simulation, _, _ = world
     memory = simulation.memory

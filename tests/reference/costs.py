@@ -18,7 +18,17 @@ class Charges:
 
     def copy_ns(self, a, b):
         rate = min(self.costs.copy_bandwidth, int(self.machine.bandwidth[a][b]))
-        return 4096 * 10**9 // rate
+        alone = 4096 * 10**9 // rate
+        return max(alone, self.copy_queue[a][b])
+
+    def price_copies(self):
+        """A copy gets no more of the memory than a stream of a CPU of the target."""
+        if self.settings.loaded_copies:
+            every = range(self.count)
+            self.copy_queue = [
+                [self.streamed(64, b, a) + self.streamed(128, b, b) for b in every]
+                for a in every
+            ]
 
     def fold(self):
         for clock in self.clocks:
@@ -63,13 +73,15 @@ class Charges:
     def access_ns(self, task, c, n):
         """Return what an access of a task on a CPU of node c to node n costs."""
         clock = self.clocks[task.id]
-        latency, width = self.machine.latency_ns, self.machine.bandwidth
         if clock.stream:
-            local = self.costs.core_bandwidth * int(latency[c][c])
-            b = min(int(width[c][n]), local // int(latency[c][n]))
-            cost = clock.refs * 64 * 10**9 // b * self.factor[c][n] // 1000
-            return max(1, cost)
+            return self.streamed(clock.refs, c, n)
         return clock.refs * self.loaded(c, n)
+
+    def streamed(self, refs, c, n):
+        latency, width = self.machine.latency_ns, self.machine.bandwidth
+        local = self.costs.core_bandwidth * int(latency[c][c])
+        b = min(int(width[c][n]), local // int(latency[c][n]))
+        return max(1, refs * 64 * 10**9 // b * self.factor[c][n] // 1000)
 
     def loaded(self, c, n):
         u, q = self.use[c][n], self.costs.queueing_permille

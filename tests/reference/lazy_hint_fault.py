@@ -47,8 +47,12 @@ class LazyHintFaults:
         for process, pmd in self.pmd_mappings(b):
             self.split_pmd(process, block, task, Cause.HUGE_FAULT)
             for vpn in range(block * BLOCK, (block + 1) * BLOCK):
-                self.tables[process.id][vpn].protnone = pmd.protnone
+                marked = pmd.protnone and self.knobs.split_marks
+                self.tables[process.id][vpn].protnone = marked
         self.split_folio(b)
+        for pfn in range(b * BLOCK, (b + 1) * BLOCK):
+            if not self.knobs.split_last:
+                self.frames[pfn].last = None
 
     def numa_fault(self, task, vma, vpn, pte):
         """Serve a hint fault on a small page, or on all those of its table."""

@@ -5,7 +5,7 @@
 
 from typing import NamedTuple
 
-from lazynuma.engine.settings.locks import ROWS, used
+from lazynuma.engine.settings.locks import ROWS, interrupts_ps, sleeps, used
 from lazynuma.kernels.counters import Cause, Op
 from lazynuma.kernels.quantum.lock_wait import READ, WRITE
 
@@ -103,6 +103,7 @@ class LockWaits:
                 scope = getattr(self.settings.locks, f"{row.name}_scope")
                 if scope != "none":
                     self.settle_lock(row, scope, ops, max(busy.values()), waits)
+                self.interrupt(row, ops, busy, waits)
         for task in self.tasks:
             slept, spun = waits[task.id]
             self.spent[task.id][Cause.LOCK_SLEEP] += slept
@@ -125,6 +126,16 @@ class LockWaits:
             self.settle_group(
                 row, customers, length, self.objects_of(scope, process), waits
             )
+
+    def interrupt(self, row, ops, busy, waits):
+        """Let what tasks do take time of the others of their process that work."""
+        each = interrupts_ps(row, self.settings.locks)
+        asked = {task.id: self.customer(row, ops, task).writes for task in self.tasks}
+        for task in self.tasks:
+            near = [t for t in self.tasks if t.process is task.process and t != task]
+            others = sum(asked[one.id] for one in near)
+            if each and busy[task.id] > 0:
+                waits[task.id][1] += int(others * each / 1000)
 
     def customer(self, row, ops, task):
         flush, found = self.flush(task.process), {}
@@ -167,9 +178,13 @@ class LockWaits:
             most = sum(kind.hold * kind.tasks for kind, _ in kinds)
             kind = kinds[c][0]
             wait = min(stays[c] - kind.hold, most - kind.hold) + added
-            waits[one.task.id][not row.sleeps] += int(one.writes * wait)
+            waits[one.task.id][not sleeps(row, self.settings.locks)] += int(
+                one.writes * wait
+            )
         for one in readers:
-            waits[one.task.id][not row.sleeps] += int(one.reads * read_wait)
+            waits[one.task.id][not sleeps(row, self.settings.locks)] += int(
+                one.reads * read_wait
+            )
 
     def queue_of(self, readers, writers, length, objects):
         """Return (kinds with their members, queues, stays, drain, wait of readers)."""

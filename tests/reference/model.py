@@ -121,6 +121,7 @@ class Reference(
         self.holes = []
         self.use = [[0] * self.count for _ in range(self.count)]
         self.factor = [[1000] * self.count for _ in range(self.count)]
+        self.copy_queue = [[0] * self.count for _ in range(self.count)]
         self.traffic = [[0] * self.count for _ in range(self.count)]
         self.bytes = [[0] * self.count for _ in range(self.count)]
         self.shard = None

@@ -115,6 +115,7 @@ class Quanta:
     def serve(self, layout):
         """Serve the accesses of a quantum."""
         everywhere = [n for n in range(self.count) if n in self.cpu_node]
+        self.price_copies()
         self.prices = {
             task.id: {
                 c: [self.access_ns(task, c, n) for n in range(self.count)]
