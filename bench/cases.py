@@ -5,21 +5,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from lazynuma.engine import (
     Balancing,
     Khugepaged,
+    Locks,
     Mechanism,
     Settings,
     Simulation,
     Thp,
     Tlb,
     preset,
+    uniform,
 )
 from lazynuma.engine.workloads import kinds
 from lazynuma.engine.workloads.kinds import NextTouch, Sweep, Uniform, Workload, Zipf
+from lazynuma.kernels.counters import Op
 from lazynuma.kernels.frames.folio import split_huge_pmd
 from lazynuma.kernels.jit.compile import kernel
-from lazynuma.kernels.state import Info, Memory
+from lazynuma.kernels.state import Info, Memory, Task
 from lazynuma.kernels.words import PTE_YOUNG
 
 GIB = 1 << 30
@@ -225,6 +230,44 @@ def _reclaim(size: int, threads: int) -> Timing:
     return world.timed(lambda: world.sim.run(loads), count)
 
 
+def _hint_with_locks(enabled: bool) -> Run:
+    """Hint faults that migrate, with locks and without: what do locks cost?"""
+
+    def run(size: int, threads: int) -> Timing:
+        world = World(size, threads, settings=Settings(locks=Locks(enabled=enabled)))
+        world.sim.populate(world.tasks[0], world.region)
+        world.move()
+        world.sim.mark(world.tasks[0], world.region, Mechanism.HINTING)
+        count = min(ACCESSES, world.region.pages)
+        loads = world.loads(NextTouch, count, slabs=True)
+        return world.timed(lambda: world.sim.run(loads), count)
+
+    return run
+
+
+def _settle(size: int, threads: int) -> Timing:
+    """Windows in which 512 tasks of 16 nodes use all locks, each as it likes."""
+    sim = Simulation(
+        uniform(16, size // 16, cpus_per_node=32),
+        Settings(locks=Locks(enabled=True)),
+        threads=threads,
+    )
+    process = sim.spawn("bench", size)
+    tasks = [sim.start_task(process, cpu) for cpu in range(512)]
+    memory, rng = sim.memory, np.random.default_rng(1)
+    ops = rng.integers(0, 200, (len(tasks), memory.ops.shape[2]))
+    ops[:, [Op.READ_CALL_NS, Op.WRITE_CALL_NS, Op.UNMAP_NS]] *= 1000
+    seconds = float("inf")
+    for _ in range(REPEATS):
+        memory.ops[0, : len(tasks)] = ops
+        memory.task[: len(tasks), Task.RUNTIME] += 50_000_000
+        begin = time.perf_counter()
+        sim.locks.settle(sim)
+        seconds = min(seconds, time.perf_counter() - begin)
+    sim.close()
+    return Timing(1, seconds, 0, 0)
+
+
 # --- huge pages -----------------------------------------------------------------------
 
 ALWAYS = Thp(enabled="always")
@@ -340,6 +383,9 @@ CASES = (
     ),
     Case("hint_migrate_64GiB", 64 * GIB, _fault(Mechanism.HINTING), False, True),
     Case("hint_migrate_1TiB", TIB, _fault(Mechanism.HINTING), False, True),
+    Case("hint_locks_off_16GiB", 16 * GIB, _hint_with_locks(False), False, True),
+    Case("hint_locks_on_16GiB", 16 * GIB, _hint_with_locks(True), False, True),
+    Case("settle_locks_512_tasks", 16 * GIB, _settle, against=0),
     Case("swapcache_fault_64GiB", 64 * GIB, _fault(Mechanism.SWAPCACHE), False, True),
     Case("migcache_fault_64GiB", 64 * GIB, _fault(Mechanism.MIGCACHE), False, True),
     Case("balancing_64GiB", 64 * GIB, _balance),

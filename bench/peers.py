@@ -27,6 +27,7 @@ import lazynuma.engine.calibrate.probe as probe
 from lazynuma.engine.workloads.kinds import Recorded, Sweep, Uniform, Workload, Zipf
 
 from .cases import GIB, World
+from .faults_beside_linux import faults_beside, show_faults
 from .host import as_line, host
 
 PAGES = 1 << 20
@@ -93,9 +94,12 @@ def main(arguments: list[str]) -> int:
         results[title] = rates
         if not options.json:
             _show(title, rates)
+    faults = faults_beside()
     if options.json:
-        print(json.dumps({"machine": here} | _plain(results, missing)))
+        rates = {"page_fault1": [one._asdict() for one in faults]}
+        print(json.dumps({"machine": here} | _plain(results, missing) | rates))
     else:
+        show_faults(faults)
         print(f"\n{_LESS}")
     return 0
 

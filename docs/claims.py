@@ -29,6 +29,7 @@ from lazynuma.scenarios import (
     scan_stall,
     tiering,
     tlb_shootdown,
+    will_it_scale,
 )
 from lazynuma.scenarios.common.claim import NEAR, Claim, Word
 
@@ -42,6 +43,7 @@ SCENARIOS = (
     move_pages_rate,
     tlb_shootdown,
     scan_stall,
+    will_it_scale,
 )
 HEAD = """\
 # Published figures

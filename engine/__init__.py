@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .settings.costs import Costs as Costs
     from .settings.locks import Locks as Locks
     from .settings.numa_balancing import Balancing as Balancing
+    from .settings.sched import Sched as Sched
     from .settings.settings import Settings as Settings
     from .settings.sizes import format_size as format_size
     from .settings.sizes import parse_size as parse_size
@@ -80,6 +81,7 @@ _WHERE = {
     "Costs": ".settings.costs",
     "Locks": ".settings.locks",
     "Balancing": ".settings.numa_balancing",
+    "Sched": ".settings.sched",
     "Settings": ".settings.settings",
     "format_size": ".settings.sizes",
     "parse_size": ".settings.sizes",

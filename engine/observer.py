@@ -16,6 +16,11 @@ def cause_time(cause: Cause) -> str:
     return f"time_{cause.name.lower()}_ns"
 
 
+#: What user time is, and time that tasks sleep, by the names of causes.
+USER = ("ACCESS_LOCAL", "ACCESS_REMOTE", "PAGE_WALK")
+ASLEEP = ("LOCK_SLEEP", "SWAP_IN")
+
+
 class NodeUse(NamedTuple):
     """What N nodes hold at the end of an epoch, and the traffic in it.
 

@@ -12,7 +12,7 @@ from ..kernels.frames.resident import count_resident
 from ..kernels.quantum.lock_wait import LockStat
 from ..kernels.words import HPAGE_PMD_NR
 from .errors import BadInput
-from .observer import NodeUse, cause_time
+from .observer import ASLEEP, USER, NodeUse, cause_time
 from .settings.locks import ROWS
 from .state.process import Process, Task
 from .state.ranges import pieces
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 LOOKS_FREE = 1 << 24
 LOOKS_PER_ACCESS = 8
 #: Causes that are a program's own time, and those of a task that does not run.
-_USER = (Cause.ACCESS_LOCAL, Cause.ACCESS_REMOTE, Cause.PAGE_WALK)
+_USER = tuple(Cause[name] for name in USER)
 _LOCK_WAITS = (Cause.LOCK_SLEEP, Cause.LOCK_SPIN)
-_ASLEEP = (Cause.LOCK_SLEEP, Cause.SWAP_IN)
+_ASLEEP = tuple(Cause[name] for name in ASLEEP)
 
 
 # --- counters -------------------------------------------------------------------------
@@ -361,8 +361,11 @@ def _pages_if_cheap(simulation: "Simulation", process: Process) -> np.ndarray | 
 
 def _process_row(simulation: "Simulation", process: Process) -> dict[str, Any]:
     told = simulation.epochs.by_process
+    ids = [one.id for one in simulation.tasks if one.process is process]
+    waits = simulation.locks.waited
+    waited = waits[[number for number in ids if number < len(waits)]].sum(axis=0)
     totals = np.concatenate(
-        [simulation.touched[process.id], times(simulation, process)]
+        [simulation.touched[process.id], times(simulation, process), waited]
     )
     delta = totals - told.get(process.id, 0)
     told[process.id] = totals
@@ -376,7 +379,8 @@ def _process_row(simulation: "Simulation", process: Process) -> dict[str, Any]:
         "pages": _pages_if_cheap(simulation, process),
         "accesses_local": int(delta[0]),
         "accesses_remote": int(delta[1]),
-        "time_ns": delta[2:],
+        "time_ns": delta[2 : 2 + len(Cause)],
+        "lock_wait_ns": delta[2 + len(Cause) :],
     }
 
 

@@ -18,7 +18,7 @@ from .calls import (
     processes,
     unmap,
 )
-from .daemons import Daemon
+from .daemons import Daemon, rebalance
 from .daemons.khugepaged_do_scan import Khugepaged
 from .daemons.task_tick_numa import TaskTicks
 from .errors import BadInput
@@ -76,7 +76,12 @@ class Simulation(World):
         self.locks = LockWindows(settings)
         self.epochs = results.Epochs(nodes, settings.epoch_ns)
         self.task_ticks, self.khugepaged = TaskTicks(), Khugepaged(self)
-        self.daemons: list[Daemon] = [self.task_ticks, self.khugepaged]
+        self.load_ticks = rebalance.LoadTicks()
+        self.daemons: list[Daemon] = [
+            self.task_ticks,
+            self.load_ticks,
+            self.khugepaged,
+        ]
 
     def close(self) -> None:
         """Give the host its memory back; the simulation is over."""
@@ -130,6 +135,7 @@ class Simulation(World):
     fold_counters = results.fold_counters
     summary, record = results.summary, results.record
     lock_waits = results.lock_waits
+    load_balances, run_delays = rebalance.load_balances, rebalance.run_delays
     flush_epoch = results.flush_epoch
     scan_results = results.scan_results
     full_scans = property(results.full_scans)

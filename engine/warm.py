@@ -15,6 +15,7 @@ from .errors import SimulationError
 from .machines.presets import uniform
 from .settings.locks import Locks
 from .settings.numa_balancing import Balancing
+from .settings.sched import Sched
 from .settings.settings import Settings
 from .settings.thp import Khugepaged, Thp
 from .settings.tlb_size import Tlb
@@ -59,6 +60,7 @@ def _place() -> None:
         tlb=Tlb(enabled=True),
         balancing=Balancing(mode="normal"),
         locks=Locks(enabled=True),
+        sched=Sched(load_balance=True, time_sharing=True),
     )
     with closing(_machine(settings, threads=2)) as simulation:
         task, region = _start(simulation, 62 * _MIB)

@@ -9,6 +9,7 @@ A file imports only from its own folder and from what stands before it in this l
 ``frames``     what is known of a page: entries, frames, folios, slots, free blocks
 ``placement``  on which node it is allocated, and how it gets to another one
 ``balancing``  what hint faults teach about pages and tasks
+``sched``      which CPU a task runs on, and when it is its turn
 ``lazy``       how it is marked, and moves when it is next touched
 ``fault``      what happens when an access finds no usable entry
 ``reclaim``    how it leaves when memory runs out

@@ -18,12 +18,13 @@ class HitCount(Columns):
     CACHED = auto()
     CACHED_2M = auto()
     #: Hits by the page's node, then walks that went to memory, by size and by the
-    #: table's node (``walks_at``).
+    #: table's node (``walks_at``), then hits on pages whose lines another node's caches
+    #: hold, by that node (``lines_at``).
     NODES = auto()
 
 
-#: Parts of ``nodes`` columns from NODES on: hits, walks of 4 KiB, walks of 2 MiB.
-_PARTS: Final = 3
+#: Parts of ``nodes`` columns from NODES on: hits, walks of 4 KiB and 2 MiB, lines.
+_PARTS: Final = 4
 
 
 def hit_counts(nodes: int) -> int:
@@ -35,6 +36,12 @@ def hit_counts(nodes: int) -> int:
 def walks_at(size, nodes, nid):
     """Return the column of walks to a table on ``nid``; size 0: 4 KiB, 1: 2 MiB."""
     return HitCount.NODES + (1 + size) * nodes + nid
+
+
+@inlined
+def lines_at(nodes, nid):
+    """Return the column of hits on lines that caches of ``nid`` hold modified."""
+    return HitCount.NODES + 3 * nodes + nid
 
 
 class Run(NamedTuple):

@@ -98,6 +98,8 @@ class Vm(IntEnum):
     #: CPUs that they interrupted.
     TLB_FLUSHES = 73, OURS
     NR_TLB_REMOTE_FLUSH_RECEIVED = 74
+    #: Accesses to pages that another node wrote lately.
+    LINE_TRANSFERS = 75, OURS
 
 
 class Refusal(IntEnum):
@@ -176,8 +178,36 @@ class Op(IntEnum):
     READ_CALL_NS = 15
     WRITE_CALL = 16
     WRITE_CALL_NS = 17
+    #: Pages and huge pages that are freed when they are unmapped.
+    ZAP = 18
+    ZAP_HUGE = 19
+    #: munmap once the VMAs are detached: calls, their length from there on, ns.
+    UNMAP = 20
+    UNMAP_NS = 21
     #: Those of Op.FLUSH that are done while an rmap walk has the page's locks.
-    WALK_FLUSH = 18
+    WALK_FLUSH = 22
+    #: Entries of a fork; page tables that khugepaged reads; blocks that are collapsed.
+    FORK = 23
+    SCAN_PMD = 24
+    COLLAPSE = 25
+    #: ns that a Worker works.
+    WORK_NS = 26
+
+
+class Worker(IntEnum):
+    """Who takes locks and is no task; the first ones are there once for each node."""
+
+    KSWAPD = 0
+    KCOMPACTD = 1
+    #: Processes that end, on the node that gets their pages.
+    EXIT = 2
+    #: In a process: khugepaged, and its fork.
+    KHUGEPAGED = 3
+    FORK = 4
+
+
+#: Workers of a node, and of a process.
+NODE_WORKERS, MM_WORKERS = 3, 2
 
 
 class ScanResult(IntEnum):
@@ -207,6 +237,32 @@ class ScanSkip(IntEnum):
     PID_INACTIVE = 4
     #: Below 2 MiB (to 3.12; ours).
     SMALL = 5
+
+
+class Lb(IntEnum):
+    """What the load balancer did, each time that it looked (lb_* of /proc/schedstat).
+
+    CPUs look for a group that is busier, then for a task of its busiest CPU.
+    """
+
+    #: No group is too much busier, or none of its CPUs has a task that may move.
+    BALANCED = 0
+    #: A task that waited was moved to a CPU that is busy, idle, newly idle.
+    MOVED_BUSY = 1
+    MOVED_IDLE = 2
+    MOVED_NEWLY_IDLE = 3
+    #: A running task was pushed to the CPU, after too many failures (alb_pushed).
+    PUSHED = 4
+    #: Nothing was moved: no task waits, or each is heavier than the imbalance ...
+    FAILED = 5
+    #: ... or the last that waits is cache-hot; or NUMA balancing is against its move.
+    HOT = 6
+    LOCALITY = 7
+    #: Of those moved: hot ones (lb_hot_gained), and those that came to another node.
+    MOVED_HOT = 8
+    MOVED_NODE = 9
+    #: Disturbances that began.
+    DISTURBED = 10
 
 
 class Event(IntEnum):

@@ -106,6 +106,18 @@ class ScanCounts(IntEnum):
     CHUNKS = 1
 
 
+class Locality(IntEnum):
+    """What NUMA balancing says of a task that the load balancer would move.
+
+    ``none`` to 3.12; ``improves``: a move that improves locality is made even if the
+    task is hot, 3.13; ``degrades``: one that degrades it is not made, 4.2.
+    """
+
+    NONE = 0
+    IMPROVES = 1
+    DEGRADES = 2
+
+
 class WriteBit(IntEnum):
     """What a hinting mark does to the write bit of an entry of a private mapping.
 

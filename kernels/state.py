@@ -90,15 +90,26 @@ class Info(Columns):
     COUNT_MARKED = auto()  # 1: an update of a huge entry that is marked counts
     PMD_NUMA = auto()  # 1: a table is marked, too, and faults as one
     LIMIT_BY_PAGES = auto()  # 0: a huge page counts as 1 against the limit
+    SPLIT_MARKS = auto()  # 1: PTEs of a folio that a hint fault splits stay marked
+    SPLIT_LAST = auto()  # 1: and keep who took the last fault
     WRITE_BIT = auto()  # WriteBit
     GROUP_IF = auto()  # GroupIf
     SLOW_ON_FAILURE = auto()  # 1: a failed migration makes the period longer
-    SPLIT_MARKS = auto()  # 1: PTEs of a folio that a hint fault splits stay marked
-    SPLIT_LAST = auto()  # 1: and keep who took the last fault
     HINT_FLUSH = auto()  # 1: a small page that a hint fault moves costs a flush
     TOPOLOGY = auto()  # Topology
+    # The load balancer (``docs/model/sched.md``).
+    LOAD_BALANCE = auto()
+    BUSY_FACTOR = auto()
+    IMBALANCE_PCT = auto()  # of domains of more than a node
+    SMALL_IMBALANCE = auto()  # 1: fix_small_imbalance
+    MIGRATION_COST = auto()  # ns
+    LOCALITY = auto()  # Locality
+    DISTURB_PERIOD = auto()  # ns, as the next
+    DISTURB = auto()
     MAX_DISTANCE = auto()  # SLIT, between nodes with CPUs
     NOW_MS = auto()  # at the quantum's start, or of the operation
+    LINES = auto()  # 1: lines that other nodes' caches hold cost more
+    QUANTUM = auto()  # its number, from 1, modulo line_transfer.QUANTA
     LAZYFREE = auto()  # 1: some page may have been freed by advice
     LRU_BATCHES = auto()  # 1: new pages wait in batches
     MIGRATE_PAGES_BATCH = auto()  # 1: calls flush once for a batch of pages
@@ -259,12 +270,37 @@ class Task(Columns):
     RUNTIME = auto()  # ns, all that was charged
     BALANCING = auto()  # MPOL_F_NUMA_BALANCING
     RAN = auto()  # 1: had accesses in the last quantum
+    PINNED = auto()  # 1: sched_setaffinity to its CPU alone
+    SHARED_AT = auto()  # ns of runtime for which it has waited for others' turns
+    RUN_DELAY = auto()  # ns that it waited for its CPU (sched_info.run_delay)
     # A place is a row of its own for what a task of a recording does on another CPU in
     # a quantum (``docs/model/quantum.md`` 13).
     OWNER = auto()  # the task that a row belongs to, itself but for a place
     PLACE = auto()  # next row of the same task in this quantum, or 0
     LAST = auto()  # row of the task's last access in this quantum
     EXPECTED = auto()  # ns: when the next access of a recorded task may begin
+
+
+class Cpu(Columns):
+    """Columns of ``Memory.cpu``, int64[CPUs, len(Cpu)]."""
+
+    RUNNING = auto()  # tasks
+    BUSY = auto()  # 1: had something to run at the last tick
+    SINCE = auto()  # ns: when something else has last begun to run there, ...
+    UNTIL = auto()  # ... and when it is over
+    STOLEN = auto()  # ns that such took, for which its tasks have not waited yet
+    SHARED = auto()  # tasks that ran in the quantum
+
+
+class Domain(Columns):
+    """Columns of ``Memory.domain``, int64[CPUs, levels, len(Domain)]: sched_domain.
+
+    Level 0 is a CPU's node, level 1 all nodes of the least distance to it, and so on.
+    """
+
+    LAST = auto()  # ns: last_balance
+    INTERVAL = auto()  # ms: balance_interval; 0: the least
+    FAILED = auto()  # nr_balance_failed
 
 
 class Numa(Columns):
@@ -423,6 +459,9 @@ class Memory(Arrays):
     #: int32[frames], int32[blocks], sparse: pid and CPU of the last hint fault, or the
     #: time of the mark; touched only if NUMA balancing is on (4 bytes for a page).
     frame_cpupid: np.ndarray
+    #: int64[frames], sparse: who wrote a page lately (``frames/line_transfer.py``);
+    #: touched only if line transfers cost (8 bytes for a page).
+    frame_writers: np.ndarray
     block_cpupid: np.ndarray
     #: int16[slots], int64[slots]: PTEs that hold the slot; its frame, or NONE.
     slot_count: np.ndarray
@@ -447,8 +486,17 @@ class Memory(Arrays):
     cpu_node: np.ndarray
     #: int64[nodes, nodes]: SLIT.
     distance: np.ndarray
+    #: The load balancer: tables of CPUs and their domains; int64[levels]: the distance
+    #: to which each reaches; int64[len(Lb)]: what it did.
+    cpu: np.ndarray
+    domain: np.ndarray
+    reach: np.ndarray
+    lb: np.ndarray
     #: int64[nodes, nodes], ns: unloaded latency; row: node of the CPU.
     latency: np.ndarray
+    #: int64[nodes, nodes], ns: what a line costs more that caches of the node of the
+    #: column hold modified; row: node of the CPU.
+    line_ns: np.ndarray
     #: int64[nodes, nodes], ns: copying a page from node to node.
     copy_ns: np.ndarray
     #: int64[rows, nodes], ns: an access of the task to the node in this quantum.
@@ -478,6 +526,8 @@ class Memory(Arrays):
     cause: np.ndarray
     #: int64[S + 1, rows, len(Op)]: what takes locks, since they were last waited for.
     ops: np.ndarray
+    #: int64[NODE_WORKERS * nodes + MM_WORKERS * processes, len(Op)]: those of Workers.
+    worker_ops: np.ndarray
     #: int64[S + 1, processes, len(Change)]: changes of rss, swapents and huge pages,
     #: and numbers of local and of remote accesses.
     mm_change: np.ndarray

@@ -24,28 +24,25 @@ from ..engine.machines.choice import (
     with_memory,
 )
 from ..engine.machines.machine import Machine, cpus_of
-from ..engine.settings.locks import ROWS
 from ..engine.settings.profiles import DEFAULT, PROFILES
 from ..engine.settings.settings import Settings
 from ..engine.settings.sizes import format_size
 from ..engine.settings.thp import Thp
 from ..engine.simulation import Simulation
 from ..engine.state.process import Region, Task
-from ..engine.study.columns import SUMMARY, Column, hide
+from ..engine.study.columns import SUMMARY, hide
 from ..engine.study.figures import listed, percent
 from ..engine.study.study import Study, Variant
 from ..engine.study.verdict import fastest, sentences
 from ..engine.workloads.kinds import Sweep, Uniform
 from ..kernels.words import HPAGE_PMD_NR, PAGE_SIZE
 from .common import mechanism
+from .common.lock_columns import LEAST, SHARE, WAITS, bound, lock_figures
 from .common.table import Row, filled, table
 from .common.tasks import nodes_with_cpus
 
 #: Of a preset.
 RAM = 128 << 30
-#: A lock that takes less of the time than this binds nothing.
-_LEAST = 0.01
-_NAMES = tuple(row.name for row in ROWS)
 
 
 @dataclass(frozen=True)
@@ -69,26 +66,6 @@ class Parameters:
         default=3, metadata={"min": 1, "help": "accesses to each page after the move"}
     )
     thp: Thp = Thp()
-
-
-def _wait(name: str) -> str:
-    return f"wait_{name}_ns"
-
-
-#: What tasks waited for each lock, added up.
-WAITS = tuple(
-    Column(
-        *(_wait(name), name, "ns", f"time that all tasks waited for {name}"),
-        style="hidden",
-    )
-    for name in _NAMES
-)
-SHARE = Column(
-    *("lock_wait_share", "in locks", "1", "share of the tasks' time in lock waits"),
-    dtype="f8",
-    style="percent",
-    first=True,
-)
 
 
 def build(parameters: Parameters) -> Study:
@@ -197,11 +174,7 @@ def _steps(
             for i, task in enumerate(tasks)
         ]
     )
-    waits = simulation.lock_waits()
-    times = simulation.summary()
-    whole = times["user_time_ns"] + times["system_time_ns"] + times["idle_time_ns"]
-    share = sum(waits.values()) / max(1, whole)
-    return {_wait(lock): ns for lock, ns in waits.items()} | {SHARE.name: share}
+    return lock_figures(simulation)
 
 
 def _spread(machine: Machine, threads: int, ahead: int) -> list[int]:
@@ -231,13 +204,6 @@ def _repair(
         simulation.mark(task, region, how, first=first, pages=pages)
 
 
-def bound(row: Row) -> tuple[str, float]:
-    """Return the lock that a row waited for most, and its share of the lock waits."""
-    waits = {name: row[_wait(name)] for name in _NAMES}
-    most = max(waits, key=lambda name: waits[name])
-    return most, waits[most] / max(1, sum(waits.values()))
-
-
 def _report(study: Study, rows: list[Row]) -> str:
     """Return the table, and which lock each row waited for most."""
     lines = [
@@ -245,7 +211,7 @@ def _report(study: Study, rows: list[Row]) -> str:
         f" {percent(row[SHARE.name])} of its time, {percent(bound(row)[1])} of that for"
         f" {bound(row)[0]}."
         for row in rows
-        if row[SHARE.name] >= _LEAST
+        if row[SHARE.name] >= LEAST
     ]
     found = lines or ["Nothing waits a hundredth of its time for locks."]
     return "\n\n".join([table(study, rows), "\n".join(map(filled, found))])
@@ -253,7 +219,7 @@ def _report(study: Study, rows: list[Row]) -> str:
 
 def _verdict(study: Study, rows: Sequence[Row]) -> str:
     """Say which mechanism is fastest, and which locks bind any."""
-    locks = {bound(row)[0] for row in rows if row[SHARE.name] >= _LEAST}
+    locks = {bound(row)[0] for row in rows if row[SHARE.name] >= LEAST}
     if not locks:
         return sentences(fastest(study, rows), "No lock binds any of them.")
     return sentences(fastest(study, rows), f"What binds them: {listed(sorted(locks))}.")

@@ -11,28 +11,22 @@ import resource
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from statistics import median
 from typing import NamedTuple
 
-from ..errors import LazyNumaError
 from ..settings.cost_file import Finding
 from . import probe
+from .contended import BEYOND, HOLDS
+from .repeats import BLOCK, PAGE, REPEATS, Unmeasured, findings_of, new_memory
 
-PAGE, BLOCK = 4096, 2 << 20
 #: Huge pages' worth of memory that a measurement goes over: beyond most caches.
 BLOCKS = 32
 PAGES = BLOCKS * BLOCK // PAGE
-REPEATS = 9
 
 _READ_WRITE = mmap.PROT_READ | mmap.PROT_WRITE
 _NONE = 0
 #: Linux 6.1; Python's mmap has no name for it.
 _MADV_COLLAPSE = 25
 _NODES = Path("/sys/devices/system/node/has_normal_memory")
-
-
-class Unmeasured(LazyNumaError):
-    """A cost that this machine does not let us measure, and why."""
 
 
 class _Probe(NamedTuple):
@@ -43,15 +37,20 @@ class _Probe(NamedTuple):
 
 
 def measure_costs(check: Callable[[], None] = lambda: None) -> list[Finding]:
-    """Measure what can be measured; return a finding for every setting of ``Costs``.
+    """Measure what can be measured.
 
-    ``check`` is called between measurements and may raise to end them.  Takes about
-    192 MiB of memory and some seconds.
+    Return a finding for every setting of ``Costs``, and for every hold of ``Locks`` one
+    whose name begins with ``locks.``.  ``check`` is called between measurements and may
+    raise to end them.  Takes about 192 MiB of memory and some seconds.
     """
     findings = []
     for each in _PROBES:
-        findings += _findings(each, check)
-    return findings + [Finding(name, None, why) for name, why in _BEYOND.items()]
+        findings += findings_of(*each, check)
+    for name, (run, how) in HOLDS.items():
+        findings += findings_of(lambda: {name: run()}, {name: how}, check)  # noqa: B023
+    beyond = _BEYOND | BEYOND
+    costs_first = sorted(beyond, key=lambda name: name.startswith("locks."))
+    return findings + [Finding(name, None, beyond[name]) for name in costs_first]
 
 
 def source() -> str:
@@ -66,39 +65,8 @@ def source() -> str:
     )
 
 
-def _findings(each: _Probe, check: Callable[[], None]) -> list[Finding]:
-    """Return the medians of a probe's repeats, or for every setting why not."""
-    try:
-        each.run()  # a hypervisor backs memory at its first use
-        samples = []
-        for _ in range(REPEATS):
-            check()
-            samples.append(each.run())
-    except (OSError, Unmeasured) as error:
-        why = error.strerror if isinstance(error, OSError) else str(error)
-        return [Finding(name, None, f"not measured: {why}") for name in each.how]
-    return [
-        _finding(name, median(sample[name] for sample in samples), how)
-        for name, how in each.how.items()
-    ]
-
-
-def _finding(name: str, value: float, how: str) -> Finding:
-    if round(value) <= 0:
-        return Finding(name, None, f"not measured: {value:.2f} is lost in noise; {how}")
-    return Finding(name, round(value), how)
-
-
-def _memory(advice: int, blocks: int = BLOCKS) -> memoryview:
-    """Return new anonymous memory, aligned to huge pages, with madvise ``advice``."""
-    whole = mmap.mmap(
-        -1, (blocks + 1) * BLOCK, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
-    )
-    view = memoryview(whole)
-    first = -probe.address(view) % BLOCK
-    memory = view[first : first + blocks * BLOCK]
-    _advise(memory, advice)
-    return memory
+def _memory(advice: int) -> memoryview:
+    return new_memory(advice, BLOCKS)
 
 
 def _advise(memory: memoryview, advice: int) -> int:
@@ -257,8 +225,7 @@ _BEYOND = {
     "queueing_permille": "not measured: needs the latencies of a loaded machine",
     "park_page_ns": "not measured: no released Linux parks pages",
     "walk_ns": "not measured: needs performance counters",
-    "tlb_flush_ns": "not measured: cannot be told from the call that flushes",
-    "tlb_flush_cpu_ns": "not measured: cannot be told from the call that flushes",
+    "tlb_flush_cpu_ns": "not measured: needs a third CPU, to tell it from tlb_flush_ns",
     "lru_drain_ns": "not measured: cannot be told from the call that drains",
     "reclaim_page_ns": "not measured: needs memory pressure",
 }

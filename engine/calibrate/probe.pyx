@@ -1,7 +1,7 @@
 """Operations on this process's own memory, timed: the loops of ``engine.calibrate``.
 
 ``memory`` is anonymous and writable, from ``mmap.mmap``; offsets, steps and sizes are
-bytes.  Timed functions return ns that the calling thread spent on a CPU: what others on
+bytes.  ``words`` are shared with other threads, ``at`` is an index.  Timed functions return ns that the calling thread spent on a CPU: what others on
 a shared machine do in the meantime is not counted.  Raises OSError if Linux refuses.
 """
 
@@ -9,8 +9,24 @@ from libc.errno cimport errno
 from libc.stdint cimport int64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
-from posix.mman cimport madvise, mprotect
-from posix.time cimport CLOCK_THREAD_CPUTIME_ID, clock_gettime, timespec
+from posix.mman cimport (
+    MAP_ANONYMOUS,
+    MAP_FAILED,
+    MAP_PRIVATE,
+    PROT_READ,
+    PROT_WRITE,
+    madvise,
+    mmap,
+    mprotect,
+    munmap,
+)
+from posix.time cimport (
+    CLOCK_MONOTONIC,
+    CLOCK_THREAD_CPUTIME_ID,
+    clock_gettime,
+    clockid_t,
+    timespec,
+)
 from posix.unistd cimport _exit, fork
 
 import os
@@ -24,18 +40,26 @@ cdef extern from "<unistd.h>" nogil:
 cdef extern from "<sys/wait.h>" nogil:
     int waitpid(int pid, int* status, int options)
 
+cdef extern from * nogil:
+    int64_t __sync_fetch_and_add(volatile int64_t* word, int64_t by)
+
 #: madvise or mprotect.
 ctypedef int (*_Call)(void*, size_t, int) noexcept nogil
 
 cdef enum:
     PAGE = 4096
+    MADV_NOHUGEPAGE = 15
     MPOL_MF_MOVE = 2
 
 
-cdef inline int64_t _now() noexcept nogil:
+cdef inline int64_t _time(clockid_t clock) noexcept nogil:
     cdef timespec now
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now)
+    clock_gettime(clock, &now)
     return now.tv_sec * <int64_t>1000000000 + now.tv_nsec
+
+
+cdef inline int64_t _now() noexcept nogil:
+    return _time(CLOCK_THREAD_CPUTIME_ID)
 
 
 cdef int _refuse(int code) except -1:
@@ -145,6 +169,64 @@ def move(unsigned char[::1] memory, int node):
     finally:
         free(address)
         free(where)
+    if failed:
+        _refuse(failed)
+    return begin
+
+
+def add(int64_t[::1] words, Py_ssize_t at, Py_ssize_t times):
+    """Add 1 to a word so many times, as others may, too; return ns."""
+    cdef Py_ssize_t i
+    cdef int64_t begin
+    with nogil:
+        begin = _now()
+        for i in range(times):
+            __sync_fetch_and_add(<volatile int64_t*>&words[at], 1)
+        begin = _now() - begin
+    return begin
+
+
+def spin(int64_t[::1] words, Py_ssize_t at):
+    """Run until a word is not 0."""
+    with nogil:
+        while (<volatile int64_t*>&words[at])[0] == 0:
+            pass
+
+
+def fault_until(unsigned char[::1] memory, int advice, int64_t[::1] words):
+    """Write to each page and drop them with ``advice``, until a word is not 0."""
+    cdef Py_ssize_t i
+    with nogil:
+        while (<volatile int64_t*>&words[0])[0] == 0:
+            for i in range(memory.shape[0] // PAGE):
+                (<volatile unsigned char*>&memory[i * PAGE])[0] = 1
+            madvise(&memory[0], memory.shape[0], advice)
+
+
+def page_fault1(Py_ssize_t rounds, size_t size):
+    """Map memory, write to each page, unmap it, so many times; return ns of real time.
+
+    The loop of page_fault1 of Blanchard's will-it-scale, without huge pages.
+    """
+    cdef Py_ssize_t round
+    cdef size_t i
+    cdef int64_t begin
+    cdef void* memory
+    cdef int failed = 0
+    with nogil:
+        begin = _time(CLOCK_MONOTONIC)
+        for round in range(rounds):
+            memory = mmap(
+                NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0
+            )
+            if memory == MAP_FAILED:
+                failed = errno
+                break
+            madvise(memory, size, MADV_NOHUGEPAGE)
+            for i in range(size // PAGE):
+                (<volatile unsigned char*>memory)[i * PAGE] = 1
+            munmap(memory, size)
+        begin = _time(CLOCK_MONOTONIC) - begin
     if failed:
         _refuse(failed)
     return begin

@@ -112,7 +112,7 @@ def _madvise_piece(
     end, delta = first + pages, process.delta
     if advice == "dontneed":
         split_at(simulation, process, (first, end))
-        return zap(simulation, process, first, end, False, np.zeros(1, np.int64))
+        return zap(simulation, process, first, end, task, np.zeros(1, np.int64))
     memory = simulation.memory
     if advice == "populate_read":
         populate(memory, task.id, first, pages, False)

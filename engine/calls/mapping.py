@@ -54,12 +54,14 @@ def mmap(
     write: bool = True,
     shared: bool = False,
     offset: int = 0,
+    task: Task | None = None,
 ) -> Region:
     """Map anonymous memory above what is mapped, ``offset`` pages from alignment.
 
     It is aligned to 2 MiB if ``offset`` is 0.
 
     ``shared``: children have the same memory, not a copy of it (MAP_SHARED).
+    ``task``: who pays for the call and holds mmap_lock; None: it costs nothing.
     """
     process.check_alive()
     if shared:
@@ -83,6 +85,8 @@ def mmap(
     add(process, Vma(first, first + pages, write=write, shmem=made))
     order = HPAGE_PMD_ORDER
     simulation.set_family(first >> order, end >> order, process.family)
+    if task is not None:
+        charge(simulation, task, alone=True)
     return Region(process, first, pages, name)
 
 

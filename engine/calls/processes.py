@@ -7,7 +7,7 @@ import numpy as np
 from ...kernels import state as st
 from ...kernels.balancing import end_quantum
 from ...kernels.calls import fork as kernel
-from ...kernels.counters import Event
+from ...kernels.counters import Event, Op, Worker
 from ...kernels.words import (
     HPAGE_PMD_NR,
     HPAGE_PMD_ORDER,
@@ -21,7 +21,7 @@ from ..machines.cpu_numbers import ranges
 from ..state.host_memory import give_back, wipe
 from ..state.process import Process, Task
 from ..state.ranges import pieces
-from ..state.world import MS, flush_tlbs, lru_add_drain
+from ..state.world import MS, flush_tlbs, lru_add_drain, worked
 from .unmap import evict_unmapped, zap
 
 if TYPE_CHECKING:
@@ -44,8 +44,13 @@ def spawn(
     return process
 
 
-def start_task(simulation: "Simulation", process: Process, cpu: int) -> Task:
-    """Return a new task of a process, pinned to a CPU."""
+def start_task(
+    simulation: "Simulation", process: Process, cpu: int, pinned: bool = False
+) -> Task:
+    """Return a new task of a process on a CPU.
+
+    pinned  whether neither the load balancer nor NUMA balancing may move it
+    """
     process.check_alive()
     cpu = _checked_cpu(simulation, cpu)
     others = [one for one in simulation.tasks if one.process is process]
@@ -59,6 +64,7 @@ def start_task(simulation: "Simulation", process: Process, cpu: int) -> Task:
     row[st.Task.ALIVE], row[st.Task.REFS], row[st.Task.CLOCK] = 1, 1, simulation.now
     row[st.Task.IL_PREV] = len(machine.memory) - 1
     row[st.Task.NID], row[st.Task.CPU] = machine.cpu_node[cpu], cpu
+    row[st.Task.PINNED] = pinned
     if simulation.balances:
         parent = others[0].id if others else NONE
         end_quantum.init_numa_balancing(memory, task.id, parent, simulation.now // MS)
@@ -104,18 +110,27 @@ def fork(simulation: "Simulation", process: Process, name: str = "child") -> Pro
     simulation.processes.append(child)
     memory = simulation.memory
     memory.mm[child.id, st.Mm.FIRST_NID] = NUMA_PTE_SCAN_INIT
+    copied = 0
     for vma in process.vmas:
         if vma.shmem:
             # The child faults its pages in again (vma_needs_copy).
             continue
         for first, pages in pieces(vma.start, vma.end):
-            kernel.copy_page_range(
+            copied += kernel.copy_page_range(
                 memory, first + process.delta, first + child.delta, pages, child.id
             )
+    _count_fork(simulation, process, int(copied))
     flush_tlbs(simulation, process)
     simulation.fold()
     simulation.event(Event.FORK, -1, child, process.id)
     return child
+
+
+def _count_fork(simulation: "Simulation", process: Process, copied: int) -> None:
+    """Count that a process held its map alone while so many entries were copied."""
+    ns = copied * simulation.costs.fork_pte_ns + simulation.costs.syscall_ns
+    ops = {Op.WRITE_CALL: 1, Op.WRITE_CALL_NS: ns, Op.FORK: copied, Op.WORK_NS: ns}
+    worked(simulation, Worker.FORK, process.id, ops)
 
 
 def _family(simulation: "Simulation", process: Process) -> list[Process]:
@@ -136,7 +151,7 @@ def leave(simulation: "Simulation", process: Process) -> None:
         lru_add_drain(simulation, task)
     wedged = np.zeros(1, np.int64)
     for vma in process.vmas:
-        zap(simulation, process, vma.start, vma.end, True, wedged)
+        zap(simulation, process, vma.start, vma.end, None, wedged)
     memory = simulation.memory
     for task in tasks:
         memory.task[task.id, st.Task.ALIVE] = 0

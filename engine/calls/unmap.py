@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...kernels.calls.zap import zap_pte_range
+from ...kernels.counters import Op, Vm, Worker
 from ...kernels.fault.shmem import shmem_undo_range
+from ...kernels.state import Change
 from ...kernels.words import HPAGE_PMD_NR, HPAGE_PMD_ORDER
 from ..state.host_memory import give_back, wipe
 from ..state.process import Process, Region, Task, merge, remove
 from ..state.ranges import part_of, pieces
-from ..state.world import charge, flush_tlbs, flushes_ns, lru_add_drain
+from ..state.world import charge, flush_tlbs, flushes_ns, lru_add_drain, worked
 from .cut import isolate_range
 
 if TYPE_CHECKING:
@@ -29,16 +31,25 @@ def munmap(
     process, end = region.process, start + pages
     parts = isolate_range(simulation, process, start, pages)
     lru_add_drain(simulation, task)
-    zapped = zap(simulation, process, start, end, False, np.zeros(1, np.int64))
+    zapped = zap(simulation, process, start, end, task, np.zeros(1, np.int64))
     remove(process, parts)
     merge(process)
     evict_unmapped(simulation)
-    flush = flushes_ns(simulation, task, process, 1)
-    charge(simulation, task, zapped * simulation.costs.zap_pte_ns + flush, alone=True)
+    ns = zapped * simulation.costs.zap_pte_ns + flushes_ns(simulation, task, process, 1)
+    charge(simulation, task, ns, alone=True)
+    _count_unmap(simulation, task, ns)
     flush_tlbs(simulation, process)
     give_back(simulation.memory.pte, start + process.delta, pages)
     simulation.give_back_memory()
     _free_pgtables(simulation, process, start, end)
+
+
+def _count_unmap(simulation: "Simulation", task: Task, ns: int) -> None:
+    """Count how a munmap holds mmap_lock once its VMAs are detached: for ``ns``."""
+    ops = simulation.memory.ops[-1, task.id]
+    ops[Op.WRITE_CALL_NS] -= ns
+    ops[Op.UNMAP] += 1
+    ops[Op.UNMAP_NS] += ns
 
 
 def _free_pgtables(
@@ -61,18 +72,49 @@ def zap(
     process: Process,
     start: int,
     end: int,
-    exiting: bool,
+    task: Task | None,
     wedged: np.ndarray,
 ) -> int:
     """Unmap pages [start, end) of a process; return the entries that there were.
 
+    task    who does it, None: the process ends
     wedged  int64[1]: pages lost to the exit race; added to
     """
-    memory, zapped = simulation.memory, 0
+    memory, zapped, exiting = simulation.memory, 0, task is None
+    freed = memory.vm[-1, :, Vm.PGFREE].copy()
+    huge = int(memory.mm_change[-1, process.id, Change.HUGE])
     for first, pages in pieces(start, end):
         at = first + process.delta
         zapped += zap_pte_range(memory, at, first, pages, process.id, exiting, wedged)
+    freed = memory.vm[-1, :, Vm.PGFREE] - freed
+    huge -= int(memory.mm_change[-1, process.id, Change.HUGE])
+    _count_freed(simulation, task, freed.tolist(), huge, zapped)
     return zapped
+
+
+def _count_freed(
+    simulation: "Simulation",
+    task: Task | None,
+    freed: list[int],
+    huge: int,
+    zapped: int,
+) -> None:
+    """Count what frees pages takes locks for.
+
+    freed   pages that each node got
+    huge    small pages in the huge entries that were unmapped
+    zapped  entries that were unmapped
+    """
+    whole, memory = sum(freed), simulation.memory
+    for n, pages in enumerate(freed):
+        blocks = min(huge, whole) * pages // max(1, whole) // HPAGE_PMD_NR
+        small = pages - blocks * HPAGE_PMD_NR
+        if task is not None:
+            memory.ops[-1, task.id, [Op.ZAP, Op.ZAP_HUGE]] += small, blocks
+        elif pages:
+            ns = zapped * simulation.costs.zap_pte_ns * pages // whole
+            ops = {Op.ZAP: small, Op.ZAP_HUGE: blocks, Op.WORK_NS: ns}
+            worked(simulation, Worker.EXIT, n, ops)
 
 
 def evict_unmapped(simulation: "Simulation") -> None:

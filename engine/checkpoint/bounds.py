@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ...kernels import state as st
+from ...kernels.counters import MM_WORKERS, NODE_WORKERS
+from ...kernels.frames.line_transfer import WRITER_BITS, WRITER_NID
 from ...kernels.words import (
     FRAME_VPN,
     HPAGE_PMD_NR,
@@ -62,6 +64,9 @@ def check_block(name: str, block: np.ndarray, sizes: Sizes) -> None:
     if name in ("pte", "pmd"):
         _check_entries(name, block, sizes)
         return
+    if name == "frame_writers":
+        _check_writers(block, sizes)
+        return
     if name in ("frame", "block_huge"):
         block, low, end = block & FRAME_VPN, 0, sizes.pages
     else:
@@ -95,6 +100,12 @@ def _check_entries(name: str, block: np.ndarray, sizes: Sizes) -> None:
         raise ValueError(f"{name} leads outside")
 
 
+def _check_writers(block: np.ndarray, sizes: Sizes) -> None:
+    for node in (block & WRITER_NID, block >> WRITER_BITS & WRITER_NID):
+        if int(node.max()) >= sizes.nodes:
+            raise ValueError("frame_writers leads outside")
+
+
 def check_tables(simulation: "Simulation", fresh: st.Memory) -> None:
     """Raise ValueError unless the tables that were loaded fit each other.
 
@@ -126,6 +137,7 @@ def _check_shapes(memory: st.Memory, fresh: st.Memory) -> None:
         {
             "access_ns": rows,
             "walk_ns": rows,
+            "worker_ops": NODE_WORKERS * len(memory.node) + MM_WORKERS * processes,
             "numa_faults": scanned,
             "group": scanned,
             "group_faults": scanned,

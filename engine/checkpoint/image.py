@@ -32,6 +32,7 @@ MADE_AGAIN = {
         # Saved by themselves: objects, arrays, parts.
         *("processes", "tasks", "objects", "_memory", "tables", "_rows", "inodes"),
         *("prices", "locality", "locks", "epochs", "task_ticks", "khugepaged"),
+        "load_ticks",
     },
     "tables": set(),
     "_rows": {"nodes"},
@@ -41,6 +42,7 @@ MADE_AGAIN = {
     "locks": {"enabled", "_tables", "_work", "_owners"},
     "epochs": set(),
     "task_ticks": {"_scratch"},
+    "load_ticks": set(),
     "khugepaged": {
         *("_simulation", "knobs", "_enabled", "enabled", "_far", "_limits"),
         "_no_limits",
@@ -49,6 +51,7 @@ MADE_AGAIN = {
 #: Arrays of the state that mean nothing after a quantum, and those of the machine.
 NOT_SAVED = {
     *("freed", "zonelist", "cpu_node", "distance", "latency", "copy_ns", "cost"),
+    *("reach", "line_ns"),
 }
 
 

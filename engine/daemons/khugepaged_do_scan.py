@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...kernels import state as st
-from ...kernels.counters import ScanResult, Vm
+from ...kernels.counters import Op, ScanResult, Vm, Worker
 from ...kernels.draws import draw_of
 from ...kernels.knobs import Advice, TargetRule
 from ...kernels.thp import collapse
@@ -20,7 +20,7 @@ from ..settings.thp import TARGETS, eligible
 from ..state.host_memory import give_back
 from ..state.page import has_pages
 from ..state.process import Process, Task, Vma
-from ..state.world import MS, flush_tlbs, lru_add_drain
+from ..state.world import MS, flush_tlbs, lru_add_drain, worked
 from . import NEVER
 
 if TYPE_CHECKING:
@@ -123,6 +123,14 @@ class Khugepaged:
         if process is None:
             process = next(one for one in self._simulation.processes if one.alive)
             self._enter(process)
+        before = int(self.results[_READ].sum())
+        done = self._scan_vmas(process, budget)
+        tables = int(self.results[_READ].sum()) - before
+        worked(self._simulation, Worker.KHUGEPAGED, process.id, {Op.SCAN_PMD: tables})
+        return done
+
+    def _scan_vmas(self, process: Process, budget: int) -> tuple[int, ScanResult]:
+        """Do ``_scan_mm_slot`` in a process that has been entered."""
         progress = 1
         # A process that has died in the meantime has no VMAs.
         for vma in process.vmas:
@@ -167,10 +175,17 @@ class Khugepaged:
         result = self._collapse(process, vpn, None)
         if result == ScanResult.SUCCEED:
             self.pages_collapsed += 1
+            self._count_collapse(process)
         else:
             self.results[ScanResult.SUCCEED] -= 1
             self.results[result] += 1
         return result
+
+    def _count_collapse(self, process: Process) -> None:
+        """Count that khugepaged held a process's map alone for a collapse."""
+        ns = self._simulation.costs.collapse_ns
+        ops = {Op.WRITE_CALL: 1, Op.WRITE_CALL_NS: ns, Op.COLLAPSE: 1, Op.WORK_NS: ns}
+        worked(self._simulation, Worker.KHUGEPAGED, process.id, ops)
 
     # --- scan and collapse ------------------------------------------------------------
 
@@ -280,9 +295,12 @@ class Khugepaged:
     def _collapse_at(self, task: Task, process: Process, vpn: int) -> ScanResult:
         tally = np.zeros(len(ScanResult), np.int64)
         _, found = self._scan(process, vpn, HPAGE_PMD_NR, self._no_limits, tally)
-        if found:
-            return self._collapse(process, vpn, task)
-        return ScanResult(int(tally.argmax()))
+        if not found:
+            return ScanResult(int(tally.argmax()))
+        result = self._collapse(process, vpn, task)
+        done = result == ScanResult.SUCCEED
+        self._simulation.memory.ops[-1, task.id, Op.COLLAPSE] += done
+        return result
 
 
 _EXCEEDED = {
@@ -290,6 +308,12 @@ _EXCEEDED = {
     ScanResult.EXCEED_SWAP_PTE: Vm.THP_SCAN_EXCEED_SWAP_PTE,
     ScanResult.EXCEED_SHARED_PTE: Vm.THP_SCAN_EXCEED_SHARE_PTE,
 }
+#: Results for which a page table was read.
+_READ = [
+    one
+    for one in ScanResult
+    if one not in (ScanResult.PMD_NONE, ScanResult.PMD_MAPPED, ScanResult.VMA_CHECK)
+]
 _FIRST_EXCEEDED, _LAST_EXCEEDED = min(_EXCEEDED), max(_EXCEEDED)
 
 

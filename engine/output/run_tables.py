@@ -8,7 +8,8 @@ import numpy as np
 
 from ...kernels.counters import Cause, Event, ScanResult, Vm
 from ..errors import BadInput
-from ..observer import NodeUse, cause_time
+from ..observer import ASLEEP, USER, NodeUse, cause_time
+from ..settings.locks import ROWS as LOCKS
 from ..study.columns import Field, Records
 from .growing import ROWS, Table, dimension_scale, fill_value, name_scale
 from .node_axis import NodeAxis
@@ -18,6 +19,7 @@ from .schema import (
     KHUGEPAGED,
     KHUGEPAGED_RESULTS,
     LINK_USE,
+    LOCK_WAITS,
     NODE_USE,
     PAGES_BY_NODE,
     PROCESSES,
@@ -30,6 +32,7 @@ from .schema import (
 
 #: What khugepaged did in an epoch: scans by result, then the totals of ``KHUGEPAGED``.
 IDLE = np.zeros(len(ScanResult) + len(KHUGEPAGED), np.int64)
+_CPU_TIMES = USER, ASLEEP
 _EVENTS = {one.name.lower(): one for one in Event}
 
 
@@ -125,14 +128,22 @@ class ProcessTable(Table):
         node = _node_scale(group, "node", "NUMA node of the memory", axis)
         self._pages = np.empty((ROWS, len(axis.numbers)), np.int64)
         self.add(PAGES_BY_NODE, self._pages, node)
+        locks = [row.name for row in LOCKS]
+        lock = name_scale(group, "lock", locks, "lock of the kernel")
+        self._waits = np.empty((ROWS, len(locks)), np.int64)
+        self.add(LOCK_WAITS, self._waits, lock)
 
     def put_process(
         self, epoch: int, variant: int, time_ns: int, process: Mapping[str, Any]
     ) -> None:
         """Let a row wait; ``process`` is as ``RunWriter.epoch`` takes it."""
-        times = zip(Cause, process["time_ns"], strict=True)
-        named = {cause_time(cause): time for cause, time in times}
+        times = dict(zip(Cause, process["time_ns"], strict=True))
+        named = {cause_time(cause): time for cause, time in times.items()}
+        user, asleep = (sum(times[Cause[one]] for one in some) for some in _CPU_TIMES)
+        named["user_time_ns"] = user
+        named["system_time_ns"] = sum(times.values()) - user - asleep
         pages, row = process.get("pages"), self.waiting
+        self._waits[row] = process.get("lock_wait_ns", 0)
         self._pages[row] = fill_value(self._pages.dtype)
         if pages is not None:
             self._pages[row, self._axis.places(variant, len(pages))] = pages
@@ -142,7 +153,8 @@ class ProcessTable(Table):
 
 def check_process(process: Mapping[str, Any]) -> None:
     """Raise BadInput if a process lacks a value, or has too many or few times."""
-    ours = {"epoch", "variant", "time_ns", *(cause_time(cause) for cause in Cause)}
+    ours = {"epoch", "variant", "time_ns", "user_time_ns", "system_time_ns"}
+    ours |= {cause_time(cause) for cause in Cause}
     names = [one.name for one in (*TEXTS, *PROCESSES) if one.name not in ours]
     missing = [name for name in (*names, "time_ns") if name not in process]
     if missing:

@@ -110,6 +110,11 @@ PROCESSES = (
         )
         for cause in Cause
     ),
+    Variable("user_time_ns", "ns", "time of its tasks in user mode", "i8", DELTA),
+    Variable("system_time_ns", "ns", "time of its tasks in the kernel", "i8", DELTA),
+)
+LOCK_WAITS = Variable(
+    "lock_wait_ns", "ns", "time that its tasks waited for each lock", "i8", DELTA
 )
 PAGES_BY_NODE = Variable(
     "pages", "page", "4 KiB pages mapped at the end of the epoch, by their node"

@@ -4,13 +4,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...kernels.quantum.lock_wait import (
-    CLASSES,
-    LockStat,
-    LockWork,
-    Of,
-    settle_waits,
-)
+from ...kernels.counters import Op
+from ...kernels.quantum.lock_queue import CLASSES, Of
+from ...kernels.quantum.lock_wait import LockStat, LockWork, settle_waits
+from ...kernels.state import Memory
 from ..settings.locks import ROWS, tables
 from ..settings.settings import Settings
 
@@ -21,8 +18,9 @@ if TYPE_CHECKING:
 class LockWindows:
     """What is known of the use of locks, window by window.
 
-    stats   float64[locks, len(LockStat)]
-    waited  int64[tasks, locks] ns
+    stats    float64[locks, len(LockStat)]
+    waited   int64[tasks, locks] ns
+    backlog  float64[workers, len(Op)]: what Workers have still to do
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -30,6 +28,7 @@ class LockWindows:
         self._tables = tables(settings.locks)
         self.stats = np.zeros((len(ROWS), len(LockStat)))
         self.waited = np.zeros((0, len(ROWS)), np.int64)
+        self.backlog = np.zeros((0, len(Op)))
         self._began = np.zeros(0, np.int64)
         self._work: LockWork | None = None
         self._owners = 0
@@ -38,32 +37,54 @@ class LockWindows:
         """Let tasks wait for what they did since the last time."""
         if not self.enabled:
             return
-        memory = simulation.memory
+        self._fit(simulation.memory)
+        settle_waits(simulation.memory, self._work, simulation.spent)
+
+    def _fit(self, memory: Memory) -> None:
+        """Make room for all tasks, Workers and processes that there are."""
         owners = max(len(memory.mm), len(memory.node), 1)
+        rows, workers = len(memory.task), len(memory.worker_ops)
         if (
             self._work is None
-            or len(self._began) < len(memory.task)
-            or (owners > self._owners)
+            or len(self._began) < rows
+            or len(self.backlog) < workers
+            or owners > self._owners
         ):
-            self._enlarge(len(memory.task), owners)
-        settle_waits(memory, self._work, simulation.spent)
+            self._enlarge(rows, workers, owners)
 
-    def _enlarge(self, rows: int, owners: int) -> None:
-        """Make room for more tasks and processes."""
+    def pass_time(self, simulation: "Simulation", ns: int) -> None:
+        """Let Workers work for ``ns`` while nobody waits for them."""
+        if not self.enabled:
+            return
+        self._fit(simulation.memory)
+        ops = simulation.memory.worker_ops
+        left = self.backlog[: len(ops)]
+        left += ops
+        ops[:] = 0
+        busy = np.maximum(left[:, Op.WORK_NS], 1.0)
+        left -= left * np.minimum(1.0, ns / busy)[:, None]
+
+    def _enlarge(self, rows: int, workers: int, owners: int) -> None:
         self._began = _longer(self._began, rows)
         self.waited = _longer(self.waited, rows)
+        self.backlog = _longer(self.backlog, workers)
         self._owners = owners
         self._work = LockWork(
             **self._tables,
             began=self._began,
+            backlog=self.backlog,
             stats=self.stats,
             waited=self.waited,
+            work=np.zeros((workers, len(Op))),
+            worker=np.zeros(workers, np.int64),
+            some=np.zeros(rows, np.int64),
+            share=np.zeros((2, owners)),
             asked=np.zeros(owners),
             head=np.zeros(owners, np.int64),
-            next=np.zeros(rows, np.int64),
-            held=np.zeros((2, rows)),
-            taken=np.zeros((2, rows)),
-            of=np.zeros(rows, np.int64),
+            next=np.zeros(rows + workers, np.int64),
+            held=np.zeros((2, rows + workers)),
+            taken=np.zeros((2, rows + workers)),
+            of=np.zeros(rows + workers, np.int64),
             classes=np.zeros((len(Of), CLASSES)),
             loss=np.zeros((CLASSES, CLASSES)),
             less=np.zeros((CLASSES, CLASSES)),

@@ -15,6 +15,7 @@ from ...kernels.quantum import accesses, fold, plan
 from ...kernels.quantum.accesses import CHUNK
 from ...kernels.quantum.barrier import Stop, run_daemons, serve_one, serve_set_aside
 from ...kernels.quantum.jobs import Job
+from ...kernels.sched.run_delay import share_cpus
 from ...kernels.words import ACCESS_TASK_SHIFT, ACCESS_VPN, ACCESS_WRITE, NONE
 from ..daemons import next_wake, wake_due
 from ..errors import BadInput, Segfault
@@ -87,6 +88,7 @@ def idle(simulation: "Simulation", ns: int) -> None:
         raise BadInput(f"time must stay below 2^63 ns, 292 years, got {ns} ns more")
     simulation.locks.settle(simulation)
     _idle_until(simulation, simulation.now + ns)
+    simulation.locks.pass_time(simulation, ns)
 
 
 def _idle_until(simulation: "Simulation", end: int) -> None:
@@ -126,6 +128,7 @@ def _play_on(
 
 def _idle_on(simulation: "Simulation", where: Sequence[int], ns: int) -> None:
     _idle_until(simulation, where[0])
+    simulation.locks.pass_time(simulation, ns)
 
 
 #: How the calls go on that may be left at a quantum's end, by name: functions of the
@@ -160,6 +163,13 @@ class _Drawn:
         """Fold what a quantum did."""
         self._simulation.fold()
 
+    def schedule(self, span: Span) -> None:
+        """Let tasks have waited for their CPUs, and CPUs owe their ticks."""
+        simulation = self._simulation
+        if simulation.settings.sched.time_sharing:
+            share_cpus(simulation.memory)
+        simulation.load_ticks.owe(span.start)
+
     def where(self) -> list[int]:
         """Return where it is beside what the tasks' table says: nowhere."""
         return []
@@ -176,6 +186,7 @@ def _quantum(simulation: "Simulation", source: _Drawn | Playback) -> bool:
     _serve_barrier(simulation, span.accesses)
     source.fold(span)
     simulation.locks.settle(simulation)
+    source.schedule(span)
     _end(simulation, span)
     wake_due(simulation)
     tell_what_is_due(simulation)

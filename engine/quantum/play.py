@@ -81,6 +81,9 @@ class Playback:
         if self._timed:
             playback.compute_until(self._simulation.memory, now)
 
+    def schedule(self, _span: Span) -> None:
+        """Do nothing: a recording says where its tasks ran, and when."""
+
     def where(self) -> list[int]:
         """Return how far it is, and the CPUs that the tasks know of, for ``go_to``."""
         return [self._position, *self._waiting, *self._cpus.tolist()]

@@ -64,6 +64,13 @@ class Costs:
         unit="1e-3",
         uncertain=True,
     )
+    line_transfer_permille: int = knob(
+        0,
+        "a line that another node's cache holds modified costs so much more, of the"
+        " latency to that node; 0: nothing, as no source has it for whole pages",
+        unit="1e-3",
+        max=1_000_000,
+    )
     mark_pte_ns: int = knob(
         100, "mprotect(PROT_NONE) over 4 KiB PTEs: 60 to 270 ns measured", unit="ns"
     )

@@ -57,14 +57,28 @@ def split_settings(
     """Return the settings of ``parameters``, and those that only ``others`` has.
 
     Both are dataclasses.  The latter go by their full name: ``thp.enabled``.
+    Raises BadInput for a name that a group of ``others`` does not have.
     """
     own: dict[str, Any] = {}
     rest: dict[str, Any] = {}
     for key, value in settings.items():
         name = _known(key, parameters) or _known(our_name(key), parameters)
         full = name or _known(our_name(key), others)
+        if not full:
+            _check_group(our_name(key), parameters, others)
         (rest if full and not name else own)[full or key] = value
     return own, rest
+
+
+def _check_group(key: str, parameters: type, others: type) -> None:
+    """Raise BadInput if a key is of a group of ``others`` that does not have it."""
+    group, _, inner = key.partition(".")
+    hints = typing.get_type_hints(others)
+    mine = {field.name for field in fields(parameters)}
+    if inner and group not in mine and is_dataclass(hints.get(group)):
+        names = [f"{group}.{one.name}" for one in fields(hints[group])]
+        near = did_you_mean(key, names)
+        raise BadInput(f"setting must be one of {', '.join(names)}, got {key!r}{near}")
 
 
 def _known(key: str, parameters: type) -> str:

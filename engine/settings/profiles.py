@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 
 from .locks import Locks
 from .numa_balancing import Balancing
+from .sched import Sched
 from .settings import Settings
 from .system_calls import SystemCalls
 from .thp import Khugepaged, Thp
@@ -28,15 +29,29 @@ _LINUX_6_1 = Settings(
     ),
 )
 
-#: 6.12: as 6.1, the scanner asks who used a VMA (6.4, reworked in 6.7), migrate_pages
-#: flushes TLBs once a batch (6.3); all calls.
-_LINUX_6_12 = replace(
+#: 6.4: as 6.1, the scanner asks who used a VMA (fc137c0ddab2), migrate_pages flushes
+#: TLBs once a batch (6.3), and faults on anonymous memory read a lock of their VMA.
+_LINUX_6_4 = replace(
     _LINUX_6_1,
     balancing=Balancing(),
-    calls=SystemCalls(),
     migrate_pages_batch=True,
     locks=Locks(mmap_lock_vma=True),
 )
+
+#: 6.12: as 6.4, batches of the LRU are twice as large; all calls.
+_LINUX_6_12 = replace(
+    _LINUX_6_4,
+    calls=SystemCalls(),
+    locks=replace(_LINUX_6_4.locks, lru_lock_batch=31),
+)
+
+#: Batches and munmap before 4.16, 4.19 and 4.20.
+_LOCKS_3_13 = Locks(lru_lock_batch=14, zone_lock_batch=31, mmap_lock_downgrade=False)
+#: The load balancer to 3.12, and of 3.13 to 4.1.
+_SCHED_2012 = Sched(
+    busy_factor=32, imbalance_pct=125, small_imbalance=True, locality="none"
+)
+_SCHED_2013 = replace(_SCHED_2012, locality="improves")
 
 #: The scanner and the filter that v4 to 3.12 share.
 _BALANCING_2012 = Balancing(
@@ -73,7 +88,8 @@ _LINUX_3_8 = replace(
     calls=SystemCalls(**{one.name: False for one in fields(SystemCalls)}),
     khugepaged=Khugepaged(target="first_page"),
     # Page tables of huge pages had no lock of their own before 3.13.
-    locks=Locks(pmd_lock_scope="mm"),
+    locks=replace(_LOCKS_3_13, pmd_lock_scope="mm"),
+    sched=_SCHED_2012,
     balancing=replace(
         _BALANCING_2012,
         scan_period_rule="unmoved_fault",
@@ -108,7 +124,8 @@ _BALANCENUMA_V4 = replace(
 _LINUX_3_13 = replace(
     _LINUX_3_8,
     khugepaged=Khugepaged(target="majority_round_robin"),
-    locks=Locks(),
+    locks=_LOCKS_3_13,
+    sched=_SCHED_2013,
     balancing=Balancing(
         filter="active_nodes",
         scan_period_rule="local_share",
@@ -148,5 +165,6 @@ PROFILES = {
     "linux-4.0-rc1": _LINUX_4_0_RC1,
     "linux-4.0": _LINUX_4_0,
     "linux-6.1": _LINUX_6_1,
+    "linux-6.4": _LINUX_6_4,
     "linux-6.12": _LINUX_6_12,
 }

@@ -8,6 +8,7 @@ from ..errors import BadInput
 from .knob import check_knobs, knob
 from .locks import Locks
 from .numa_balancing import Balancing
+from .sched import Sched
 from .system_calls import SystemCalls
 from .thp import Khugepaged, Thp
 from .tlb_size import Tlb
@@ -76,6 +77,7 @@ class Settings:
     balancing: Balancing = Balancing()
     calls: SystemCalls = SystemCalls()
     locks: Locks = Locks()
+    sched: Sched = Sched()
 
     def __post_init__(self) -> None:
         check_knobs(self)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ...kernels import state as st
-from ...kernels.counters import Cause, Op, Refusal, ScanSkip, Vm
+from ...kernels.counters import NODE_WORKERS, Cause, Lb, Op, Refusal, ScanSkip, Vm
 from ...kernels.frames.page_alloc import WORD_BITS
 from ...kernels.knobs import Topology
 from ...kernels.words import HPAGE_PMD_NR, HPAGE_PMD_ORDER, NONE, PAGE_SIZE
@@ -125,6 +125,17 @@ def topology_type(machine: Machine) -> tuple[Topology, int]:
     return Topology.GLUELESS_MESH if near.any() else Topology.BACKPLANE, furthest
 
 
+def domain_reach(machine: Machine) -> np.ndarray:
+    """Return int64[levels]: the distances to which scheduling domains reach.
+
+    That of a node alone, then each that is between two nodes with CPUs
+    (sched_init_numa, kernel/sched/topology.c).
+    """
+    nodes = [nid for nid in range(machine.nodes) if machine.cpus[nid]]
+    distances = np.unique(machine.distance[np.ix_(nodes, nodes)])
+    return distances.astype(np.int64)
+
+
 def copy_costs(bandwidth: np.ndarray, costs: Costs) -> np.ndarray:
     """Return int64[nodes, nodes] ns: the copy of one page from node to node."""
     rate = np.minimum(costs.copy_bandwidth, bandwidth)
@@ -138,6 +149,7 @@ def allocate(
     nodes, shards = len(machine.memory), settings.shards
     pages = managed_pages(machine)
     info = _info(settings, seed, node_shift(pages), sum(pages))
+    info[st.Info.LINES] = costs.line_transfer_permille > 0
     info[st.Info.TOPOLOGY], info[st.Info.MAX_DISTANCE] = topology_type(machine)
     sets = int(info[st.Info.TLB_SETS_4K] + info[st.Info.TLB_SETS_2M])
     return st.Memory(
@@ -175,6 +187,7 @@ def _sparse_arrays(machine: Machine, settings: Settings, pages: list[int]) -> di
         block_prev=sparse(blocks, np.int32, False),
         block_owes=sparse(blocks, np.int32, False),
         frame_cpupid=sparse(frames, np.int32, False),
+        frame_writers=sparse(frames, np.int64, False),
         block_cpupid=sparse(blocks, np.int32, False),
         slot_count=sparse(slots, np.int16, False),
         slot_frame=sparse(slots, np.int64, False),
@@ -186,13 +199,20 @@ def _sparse_arrays(machine: Machine, settings: Settings, pages: list[int]) -> di
 
 def _machine_tables(machine: Machine, settings: Settings, costs: Costs) -> dict:
     """Return the tables of nodes, CPUs and costs."""
+    levels = domain_reach(machine)
+    cpus = machine.cpu_node.size
     return dict(
+        cpu=np.zeros((cpus, len(st.Cpu)), np.int64),
+        domain=np.zeros((cpus, len(levels), len(st.Domain)), np.int64),
+        reach=levels,
+        lb=np.zeros(len(Lb), np.int64),
         zonelist=np.ascontiguousarray(
             machine.zonelist(settings.accumulated_node_load), np.int64
         ),
         cpu_node=np.ascontiguousarray(machine.cpu_node, np.int64),
         distance=np.ascontiguousarray(machine.distance, np.int64),
         latency=np.ascontiguousarray(machine.latency_ns, np.int64),
+        line_ns=machine.latency_ns * costs.line_transfer_permille // 1000,
         copy_ns=copy_costs(machine.bandwidth, costs),
         cost=cost_columns(costs),
         node=_node_table(machine, settings, node_shift(managed_pages(machine))),
@@ -234,6 +254,7 @@ def _shard_tables(nodes: int, shards: int, accesses: int) -> dict:
         refused=np.zeros((shards + 1, len(Refusal)), np.int64),
         cause=np.zeros((shards + 1, 0, len(Cause)), np.int64),
         ops=np.zeros((shards + 1, 0, len(Op)), np.int64),
+        worker_ops=np.zeros((NODE_WORKERS * nodes, len(Op)), np.int64),
         mm_change=np.zeros((shards + 1, 0, len(st.Change)), np.int64),
         lru_change=np.zeros((shards + 1, nodes, 3), np.int64),
         traffic=np.zeros((shards + 1, nodes, nodes), np.int64),

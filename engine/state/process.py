@@ -50,7 +50,7 @@ class Process:
 
 @dataclass(eq=False)
 class Task:
-    """A thread, pinned to a CPU; ``policy`` is that of set_mempolicy."""
+    """A thread, on a CPU; ``policy`` is that of set_mempolicy."""
 
     id: int
     process: Process

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ...kernels import state as st
+from ...kernels.counters import MM_WORKERS, NODE_WORKERS
 from ...kernels.knobs import Mode
 from ...kernels.words import NONE
 from .policies import Policy
@@ -70,6 +71,7 @@ class Tables:
             row[st.Task.WEIGHTS] = _detail(one.policy, rows)
             row[st.Task.BALANCING] = one.policy.numa_balancing
         scanned = len(tasks) if self.balancing else 0
+        workers = NODE_WORKERS * self.nodes + MM_WORKERS * len(processes)
         return memory.replace(
             mm=mm,
             vma=vma,
@@ -81,6 +83,7 @@ class Tables:
             tlb=_grown(memory.tlb, len(tasks)),
             cause=_widened(memory.cause, count),
             ops=_widened(memory.ops, count),
+            worker_ops=_grown(memory.worker_ops, workers),
             mm_change=_widened(memory.mm_change, len(processes)),
             numab=_grown(memory.numab, self._numab),
             numa=_grown(memory.numa, scanned),

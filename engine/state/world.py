@@ -3,11 +3,21 @@
 Functions of calls, daemons and quanta work on it; it knows none of them.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from ...kernels import state as st
 from ...kernels.calls.charge import charge_call
-from ...kernels.counters import Cause, Event, Op, Vm
+from ...kernels.counters import (
+    MM_WORKERS,
+    NODE_WORKERS,
+    Cause,
+    Event,
+    Op,
+    Vm,
+    Worker,
+)
 from ...kernels.quantum import fold
 from ..errors import BadInput
 from ..machines.machine import Machine
@@ -211,6 +221,15 @@ def flushes_ns(
     memory.ops[s, task.id, Op.WALK_FLUSH] += walks
     world.flushes[task.id] += (flushes, cost)
     return cost
+
+
+def worked(world: World, who: Worker, of: int, ops: Mapping[Op, int]) -> None:
+    """Count what somebody did who is no task, for a node or a process ``of``."""
+    memory, row = world.memory, who * len(world.memory.node) + of
+    if who >= NODE_WORKERS:
+        row = NODE_WORKERS * len(memory.node) + MM_WORKERS * of + who - NODE_WORKERS
+    for op, times in ops.items():
+        memory.worker_ops[row, op] += times
 
 
 def flush_tlbs(world: World, process: Process) -> None:

@@ -21,8 +21,9 @@ LOCKS = Records(
         Field("lock", "1", "name of the lock", "S64"),
         Field("acquisitions", "event", "times that it was taken", "f8"),
         Field("waits", "event", "times that it was held by another", "f8"),
-        Field("hold_ns", "ns", "time that tasks held it, added up", "f8"),
+        Field("hold_ns", "ns", "time that it was held, added up", "f8"),
         Field("wait_ns", "ns", "time that tasks waited for it, added up", "f8"),
+        Field("worker_wait_ns", "ns", "the same of daemons, forks and exits", "f8"),
         Field("mean_wait_ns", "ns", "mean wait of an acquisition", "f8"),
         Field("longest_wait_ns", "ns", "longest mean wait of a task and window", "f8"),
         Field("share", "1", "share of the time of all tasks in waiting for it", "f8"),
@@ -45,6 +46,7 @@ def lock_rows(simulation: Simulation) -> list[dict[str, Any]]:
     rows = []
     for row, stats in zip(ROWS, simulation.locks.stats, strict=True):
         taken, wait = stats[LockStat.ACQUIRED], stats[LockStat.WAIT]
+        workers = stats[LockStat.WORKERS_WAIT]
         rows.append(
             {
                 "lock": row.name,
@@ -52,7 +54,8 @@ def lock_rows(simulation: Simulation) -> list[dict[str, Any]]:
                 "waits": float(stats[LockStat.WAITED]),
                 "hold_ns": float(stats[LockStat.HELD]),
                 "wait_ns": float(wait),
-                "mean_wait_ns": float(wait / taken) if taken else 0.0,
+                "worker_wait_ns": float(workers),
+                "mean_wait_ns": float((wait + workers) / taken) if taken else 0.0,
                 "longest_wait_ns": float(stats[LockStat.LONGEST]),
                 "share": float(wait / whole),
             }

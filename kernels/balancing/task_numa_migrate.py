@@ -1,7 +1,7 @@
 """Moving a task to its memory, or swapping it with another (fair.c, 6.12).
 
-``docs/model/balancing.md`` 15.  Every running task has the same load and fills a CPU;
-there is no load balancer.  ``env`` is Linux's task_numa_env, int64[len(Env)].
+``docs/model/balancing.md`` 15.  Every running task has the same load and fills a CPU.
+``env`` is Linux's task_numa_env, int64[len(Env)].
 """
 
 from enum import auto
@@ -148,7 +148,7 @@ def _take_idle(env, cpu, imp):
 def _compare_swap(m, env, task, cpu, cur, move_imp):
     """Weigh a swap with the task of a CPU; return whether the search is over."""
     same = m.numa[task, Numa.GROUP] == m.numa[cur, Numa.GROUP]
-    if same and env[Env.DST_SPARE]:
+    if m.task[cur, Task.PINNED] or (same and env[Env.DST_SPARE]):
         return False
     imp = _swap_imp(m, env, task, cur)
     preferred = m.numa[cur, Numa.PREFERRED]
@@ -208,7 +208,9 @@ def _imbalance(m, env):
 
 @called
 def _task_numa_find_cpu(m, env, task):
-    """Look for a CPU of the target node."""
+    """Look for a CPU of the target node, unless the task may be on no other."""
+    if m.task[task, Task.PINNED]:
+        return
     env[Env.MAY_MOVE] = 0
     if env[Env.DST_SPARE]:
         if _imbalance(m, env) == 0:

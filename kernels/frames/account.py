@@ -18,6 +18,12 @@ def count_op(m, s, task, op, times):
 
 
 @inlined
+def node_worker(m, who, n):
+    """Return the row of a node's Worker in ``Memory.worker_ops``."""
+    return who * m.node.shape[0] + n
+
+
+@inlined
 def charge_walk_flushes(m, s, task, flushes):
     """Charge a task for TLB flushes of its process, each within an rmap walk."""
     others = max(0, m.mm[m.task[task, Task.MM], Mm.USERS] - 1)

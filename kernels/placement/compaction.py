@@ -7,7 +7,8 @@ work.
 
 from typing import Final
 
-from ..counters import Cause, Vm
+from ..counters import Cause, Op, Vm, Worker
+from ..frames.account import node_worker
 from ..frames.page_alloc import rmqueue_block
 from ..jit.compile import called, inlined
 from ..state import BlockList, Cost, Info, Node
@@ -82,9 +83,14 @@ def _move_pages_up(m, n, source, target, task):
             m.vm[s, n, Vm.COMPACT_FREE_SCANNED] += HPAGE_PMD_NR
         m.vm[s, n, Vm.COMPACT_ISOLATED] += 1
         migrate_folio_move(m, s, pfn, rmqueue_block(m, n, target))
+        ns = m.cost[Cost.MIGRATE_PAGE] + m.copy_ns[n, n]
         if task != NONE:
-            ns = m.cost[Cost.MIGRATE_PAGE] + m.copy_ns[n, n]
             m.cause[s, task, Cause.COMPACTION] += ns
+            m.ops[s, task, Op.MIGRATE] += 1
+        else:
+            row = node_worker(m, Worker.KCOMPACTD, n)
+            m.worker_ops[row, Op.MIGRATE] += 1
+            m.worker_ops[row, Op.WORK_NS] += ns
     return target
 
 

@@ -4,8 +4,9 @@ from enum import IntEnum
 from typing import Final
 
 from ..access_run import HitCount, run_of
-from ..counters import Cause, Op
+from ..counters import Cause, Op, Worker
 from ..fault.memory import handle_mm_fault
+from ..frames.account import node_worker
 from ..frames.page_table import entry_of, is_hit
 from ..frames.vma import find_vma, pseudo_vma
 from ..jit.arrays import from_start
@@ -42,6 +43,24 @@ _OOM, _SEGV = int(Stop.OOM), int(Stop.SEGV)
 
 
 @inlined
+def _reclaim_ns(m):
+    """Return how long reclaim has worked, ns."""
+    ns = m.info[Info.SCANNED] * m.cost[Cost.RECLAIM_PAGE]
+    return ns + m.info[Info.WRITTEN] * m.cost[Cost.SWAP_OUT]
+
+
+@inlined
+def _count_kswapd(m, n):
+    """Count what kswapd of a node did, which costs no task anything but waiting."""
+    row = node_worker(m, Worker.KSWAPD, n)
+    m.worker_ops[row, Op.RECLAIM] += m.info[Info.SCANNED]
+    m.worker_ops[row, Op.SWAP_OUT] += m.info[Info.WRITTEN]
+    m.worker_ops[row, Op.WORK_NS] += _reclaim_ns(m)
+    m.info[Info.SCANNED] = 0
+    m.info[Info.WRITTEN] = 0
+
+
+@inlined
 def _reclaim(m, task, vpn):
     """Reclaim for an access that found no memory; return whether to try again."""
     v = find_vma(m, m.task[task, Task.MM], vpn)
@@ -52,9 +71,7 @@ def _reclaim(m, task, vpn):
     if mode == Mode.PREFERRED_MANY:
         mask = ALL_NODES
     reclaimed = try_to_free_pages(m, base, mask)
-    ns = m.info[Info.SCANNED] * m.cost[Cost.RECLAIM_PAGE]
-    ns += m.info[Info.WRITTEN] * m.cost[Cost.SWAP_OUT]
-    m.cause[m.info[Info.SHARDS], task, Cause.RECLAIM] += ns
+    m.cause[m.info[Info.SHARDS], task, Cause.RECLAIM] += _reclaim_ns(m)
     m.ops[m.info[Info.SHARDS], task, Op.RECLAIM] += m.info[Info.SCANNED]
     m.ops[m.info[Info.SHARDS], task, Op.SWAP_OUT] += m.info[Info.WRITTEN]
     m.info[Info.SCANNED] = 0
@@ -89,6 +106,7 @@ def _run_daemons(m):
         if m.node[n, Node.KSWAPD_WOKEN]:
             m.node[n, Node.KSWAPD_WOKEN] = 0
             balance_pgdat(m, n)
+            _count_kswapd(m, n)
         if m.node[n, Node.KCOMPACTD_WOKEN]:
             m.node[n, Node.KCOMPACTD_WOKEN] = 0
             compact_zone(m, n, NONE)

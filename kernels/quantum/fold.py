@@ -3,6 +3,7 @@
 ``docs/model/quantum.md`` 9.  Tables are those of ``kernels/state.py``.
 """
 
+from ..frames.line_transfer import QUANTA
 from ..jit.compile import inlined, kernel
 from ..state import Change, Ids, Info, Mm, Node, Shard, Task
 
@@ -13,6 +14,7 @@ def open_quantum(m):
     m.info[Info.SLOTS + Ids.IN_USE_AT_START] = m.info[Info.SLOTS + Ids.IN_USE]
     m.info[Info.ENTRIES + Ids.IN_USE_AT_START] = m.info[Info.ENTRIES + Ids.IN_USE]
     m.info[Info.POSITION] = 0
+    m.info[Info.QUANTUM] = (m.info[Info.QUANTUM] + 1) % QUANTA
     for s in range(m.shard.shape[0]):
         m.shard[s, Shard.SEEN] = 0
 

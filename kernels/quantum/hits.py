@@ -1,7 +1,8 @@
 """Accesses that hit: serve them in a loop, count them, and charge a run of them."""
 
-from ..access_run import HitCount, run_of, task_of, walks_at
+from ..access_run import HitCount, lines_at, run_of, task_of, walks_at
 from ..counters import Cause, Vm
+from ..frames.line_transfer import note_writer, other_writer
 from ..frames.look_ahead import DISTANCE
 from ..frames.page_table import is_hit
 from ..jit.arrays import from_start
@@ -15,6 +16,7 @@ from ..words import (
     ACCESS_WRITE_SHIFT,
     HPAGE_PMD_NR,
     HPAGE_PMD_ORDER,
+    NONE,
     PMD_LEAF,
     PMD_NID,
     PMD_NID_SHIFT,
@@ -51,6 +53,21 @@ def _settle_walks(m, s, task, counts):
 
 
 @inlined
+def _settle_lines(m, s, task, counts):
+    """Charge the lines of a run that came from other nodes' caches, and forget them.
+
+    Those of a stream are foreseen: they cost what its bandwidth allows.
+    """
+    cpu_nid, nodes = m.task[task, Task.NID], m.node.shape[0]
+    refs = 0 if m.task[task, Task.STREAM] else m.task[task, Task.REFS]
+    for nid in range(nodes):
+        hits = counts[lines_at(nodes, nid)]
+        counts[lines_at(nodes, nid)] = 0
+        m.vm[s, cpu_nid, Vm.LINE_TRANSFERS] += hits
+        m.cause[s, task, Cause.ACCESS_REMOTE] += hits * refs * m.line_ns[cpu_nid, nid]
+
+
+@inlined
 def settle_run(m, s, task, tail, counts):
     """Charge a run of one task's hits and empty ``counts`` (``access_run.py``)."""
     cpu_nid = m.task[task, Task.NID]
@@ -58,6 +75,8 @@ def settle_run(m, s, task, tail, counts):
     refs = m.task[task, Task.REFS]
     if m.info[Info.TLB_SETS_4K]:
         _settle_walks(m, s, task, counts)
+    if m.info[Info.LINES]:
+        _settle_lines(m, s, task, counts)
     m.vm[s, cpu_nid, Vm.PAGES_PAID] += counts[HitCount.PAID]
     counts[HitCount.PAID] = 0
     for nid in range(m.node.shape[0]):
@@ -100,6 +119,22 @@ def _pay_huge(entry, owes, here, counts):
 
 
 @inlined
+def take_lines(m, entry, at, leaf, nid, write, counts):
+    """Note whose caches have the lines of a page that a task of ``nid`` uses.
+
+    entry  the present one that maps it, of a PMD if ``leaf``
+    """
+    frame = entry & PTE_PAYLOAD
+    if leaf:
+        frame += at & HPAGE_PMD_NR - 1
+    other = other_writer(m, frame, nid)
+    if other != NONE:
+        counts[lines_at(m.node.shape[0], other)] += 1
+    if write:
+        note_writer(m, frame, nid)
+
+
+@inlined
 def hit_node(m, task, pte):
     """Return the node that a hit goes to; the zero page is always local."""
     if pte & PTE_ZERO:
@@ -115,6 +150,8 @@ def touch(m, task, at, write, counts):
     leaf = m.pmd[block] & PMD_LEAF
     entry = (m.pmd[block] if leaf else m.pte[at]) | bits
     here = hit_node(m, task, entry) == m.task[task, Task.NID]
+    if m.info[Info.LINES] and entry & PTE_PRESENT:
+        take_lines(m, entry, at, leaf != 0, m.task[task, Task.NID], write, counts)
     if leaf:
         m.pmd[block] = _pay_huge(entry, m.block_owes, here, counts)
     else:
@@ -152,10 +189,11 @@ def _ask_ahead(pte, pmd, task, ahead, delta, leaf, mapped):
 
 
 @inlined
-def _hit_loop(m, s, k, run, mapped):
+def _hit_loop(m, s, k, run, mapped, lines):
     """Serve accesses of a run from ``k`` while they hit; return where that ended.
 
     mapped  constant: whether blocks may be mapped whole, and whether there may be TLBs
+    lines   constant: whether it counts which caches have a page's lines
 
     The bits that a write adds are computed, not branched on: writes come at random.
     """
@@ -187,6 +225,8 @@ def _hit_loop(m, s, k, run, mapped):
                 break
         else:
             nid = (entry & PTE_PAYLOAD) >> shift
+            if lines:
+                take_lines(m, entry, at, leaf, cpu_nid, write == 1, counts)
         counts[HitCount.NODES + nid] += 1
         if leaf:
             if entry & (bits | PMD_OWES) != bits:
@@ -203,23 +243,30 @@ def _hit_loop(m, s, k, run, mapped):
     return k
 
 
-# Two functions of their own, so that the faults' code, and that of huge pages and TLBs,
-# does not cost the hits registers.
+# Functions of their own, so that the faults' code, and that of huge pages, TLBs and
+# lines, does not cost the hits registers.
 
 
 @called
 def _serve_hits(m, s, k, run):
-    return _hit_loop(m, s, k, run, False)
+    return _hit_loop(m, s, k, run, False, False)
 
 
 @called
 def _serve_hits_mapped(m, s, k, run):
-    return _hit_loop(m, s, k, run, True)
+    return _hit_loop(m, s, k, run, True, False)
+
+
+@called
+def _serve_hits_lines(m, s, k, run):
+    return _hit_loop(m, s, k, run, True, True)
 
 
 @inlined
 def is_plain(m):
-    """Tell whether there are neither huge pages nor TLBs."""
+    """Tell whether there are neither huge pages nor TLBs, nor lines to be followed."""
+    if m.info[Info.LINES]:
+        return False
     return not m.info[Info.MAY_BE_HUGE] and not m.info[Info.TLB_SETS_4K]
 
 
@@ -228,4 +275,6 @@ def hits_from(m, s, k, run):
     """Serve a run's hits from ``k``; return the first access that is not one."""
     if is_plain(m):
         return _serve_hits(m, s, k, run)
+    if m.info[Info.LINES]:
+        return _serve_hits_lines(m, s, k, run)
     return _serve_hits_mapped(m, s, k, run)

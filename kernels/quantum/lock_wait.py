@@ -3,8 +3,7 @@
 A window is what tasks did since their waits were last settled: a quantum, or the system
 calls between two runs.  In a window each lock is a closed queue: a task that holds it
 for ``hold`` ns of the window's length, in so many acquisitions, works for the rest of
-the time.  Mean values of such a queue are found by Chandy and Neuse's Linearizer
-(Communications of the ACM 25, 1982) for classes of tasks that use the lock alike.
+the time.  ``lock_queue.py`` solves it, with ``lock_readers.py`` if some only read.
 """
 
 from dataclasses import dataclass
@@ -13,11 +12,13 @@ from typing import Final
 
 import numpy as np
 
-from ..counters import Cause
+from ..counters import MM_WORKERS, NODE_WORKERS, Cause, Op, Worker
 from ..jit.arrays import Arrays
 from ..jit.compile import called, inlined, kernel
 from ..state import Columns, Cost, Mm, Task
 from ..words import HPAGE_PMD_NR, NONE
+from .lock_queue import CLASSES, Of, solve_queue
+from .lock_readers import drain, reader, solve_readers, writers_queue
 
 
 class Scope(IntEnum):
@@ -46,18 +47,12 @@ class LockStat(Columns):
     WAIT = auto()
     LONGEST = auto()
     HELD = auto()
+    #: ns, of Workers, whose clocks do not move.
+    WORKERS_WAIT = auto()
 
 
 #: How a lock is held: shared with other readers, or alone.
 READ, WRITE = 0, 1
-#: Most classes of tasks; in each the greatest use is less than twice the least.
-CLASSES: Final = 8
-#: Rounds of the Linearizer (Chandy and Neuse use three), and most steps of each.
-_ROUNDS: Final = 3
-_STEPS: Final = 2000
-_PRECISE: Final = 1e-7
-#: Rounds in which readers and writers of one lock get to know of each other.
-_READ_ROUNDS: Final = 6
 #: Millionths, and picoseconds in a ns.
 PPM: Final = 1_000_000
 PS: Final = 1000
@@ -69,20 +64,6 @@ _MOST: Final = 1 - 1e-6
 _NONE, _GLOBAL, _NODE = int(Scope.NONE), int(Scope.GLOBAL), int(Scope.NODE)
 _MM, _ANON_VMA = int(Scope.MM), int(Scope.ANON_VMA)
 _PAGE_TABLE, _FOLIO = int(Scope.PAGE_TABLE), int(Scope.FOLIO)
-
-
-class Of(Columns):
-    """Rows of ``LockWork.classes``, float64[len(Of), CLASSES]: a class of tasks."""
-
-    TASKS = auto()
-    HELD = auto()  # ns of the window, all its tasks
-    TAKEN = auto()  # acquisitions, all its tasks
-    HOLD = auto()  # ns of one
-    THINK = auto()  # ns between two
-    QUEUED = auto()  # mean number that wait or hold
-    FEWER = auto()  # the same with one task less
-    NEXT = auto()
-    RESIDENCE = auto()  # ns of waiting and holding
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -102,111 +83,46 @@ class LockWork(Arrays):
     sleeps: np.ndarray
     #: int64[rows]: runtime of each task at the window's start.
     began: np.ndarray
+    #: float64[rows of Memory.worker_ops, len(Op)]: what Workers have still to do.
+    backlog: np.ndarray
     #: float64[locks, len(LockStat)], int64[rows, locks] ns: so far.
     stats: np.ndarray
     waited: np.ndarray
+    #: Scratch: float64[workers, len(Op)], int64[workers]: what those Workers do in the
+    #: window that do something, and their rows; int64[rows]: not 0 if a task did.
+    work: np.ndarray
+    worker: np.ndarray
+    some: np.ndarray
+    #: float64[2, owners]: part of all mapped pages that a process and a family has.
+    share: np.ndarray
     #: int64[locks] ps: what an acquisition takes from each other task of the process.
     interrupts: np.ndarray
-    #: Scratch: float64[owners]: acquisitions of a process.
+    #: float64[owners]: acquisitions of a process.
     asked: np.ndarray
-    #: Scratch: int64[rows + 1], int64[rows]: chains of the tasks that share a lock.
+    #: int64[owners], int64[rows + workers]: chains of those that share a lock, Workers
+    #: behind the tasks.
     head: np.ndarray
     next: np.ndarray
-    #: float64[2, rows] by mode: ns held, acquisitions in the window.
+    #: float64[2, rows + workers] by mode: ns held, acquisitions in the window.
     held: np.ndarray
     taken: np.ndarray
-    #: int64[rows]: class of each task.  float64[len(Of), CLASSES], and for pairs of
-    #: classes what the one's share of the queue loses by a task less of the other.
+    #: int64[rows + workers]: class of each.  float64[len(Of), CLASSES], and for pairs
+    #: of classes what the one's share of the queue loses by a task less of the other.
     of: np.ndarray
     classes: np.ndarray
     loss: np.ndarray
     less: np.ndarray
 
 
-# --- a closed queue -------------------------------------------------------------------
+# --- who shares a lock ----------------------------------------------------------------
 
 
 @inlined
-def _seen(w, count, c, gone, objects):
-    """Return the work that a task of class ``c`` finds before it, ns.
-
-    gone  a class that has a task less, NONE: none has
-    """
-    found = 0.0
-    for g in range(count):
-        there = w.classes[Of.TASKS, g] - (g == gone)
-        others = there - (g == c)
-        if others > 0:
-            queued = w.classes[Of.FEWER, g] / there + w.loss[g, c]
-            queued = min(max(queued, 0.0), 1.0)
-            found += w.classes[Of.HOLD, g] * others * queued
-    return found / objects
-
-
-@inlined
-def _solve(w, count, gone, objects):
-    """Find Of.FEWER, the queue of each class, with a task less of class ``gone``."""
-    for g in range(count):
-        there = w.classes[Of.TASKS, g] - (g == gone)
-        w.classes[Of.FEWER, g] = there * w.classes[Of.QUEUED, g]
-        w.classes[Of.FEWER, g] /= w.classes[Of.TASKS, g]
-    for _ in range(_STEPS):
-        change = 0.0
-        for c in range(count):
-            there = w.classes[Of.TASKS, c] - (c == gone)
-            hold = w.classes[Of.HOLD, c]
-            stay = hold + _seen(w, count, c, gone, objects)
-            w.classes[Of.RESIDENCE, c] = stay
-            w.classes[Of.NEXT, c] = there * stay / (stay + w.classes[Of.THINK, c])
-        for c in range(count):
-            step = w.classes[Of.NEXT, c] - w.classes[Of.FEWER, c]
-            change = max(change, abs(step))
-            w.classes[Of.FEWER, c] += step / 2
-        if change < _PRECISE:
-            break
-
-
-@called
-def solve_queue(w, count, objects):
-    """Find Of.QUEUED and Of.RESIDENCE of ``count`` classes at one of ``objects`` locks.
-
-    Of.TASKS, Of.HOLD and Of.THINK are given.
-    """
-    for c in range(count):
-        hold = w.classes[Of.HOLD, c]
-        share = hold / (hold + w.classes[Of.THINK, c])
-        w.classes[Of.QUEUED, c] = w.classes[Of.TASKS, c] * share
-        for g in range(count):
-            w.loss[g, c] = 0.0
-    for i in range(_ROUNDS):
-        _solve(w, count, NONE, objects)
-        for c in range(count):
-            w.classes[Of.QUEUED, c] = w.classes[Of.FEWER, c]
-        if i == _ROUNDS - 1:
-            break
-        for c in range(count):
-            _solve(w, count, c, objects)
-            for g in range(count):
-                there = w.classes[Of.TASKS, g] - (g == c)
-                w.less[g, c] = 0.0
-                if there > 0:
-                    w.less[g, c] = w.classes[Of.FEWER, g] / there
-                    w.less[g, c] -= w.classes[Of.QUEUED, g] / w.classes[Of.TASKS, g]
-        for c in range(count):
-            for g in range(count):
-                w.loss[g, c] = w.less[g, c]
-
-
-# --- the tasks that share a lock ------------------------------------------------------
-
-
-@inlined
-def _classify(w, first, length, extra):
+def _classify(w, first, length):
     """Put the writers of a chain into classes; return how many there are.
 
     first   of the chain
     length  of the window, ns
-    extra   ns that each acquisition lasts longer: until the readers have gone
     """
     most = 0.0
     t = first
@@ -229,11 +145,11 @@ def _classify(w, first, length, extra):
             w.classes[Of.HELD, c] += held
             w.classes[Of.TAKEN, c] += w.taken[WRITE, t]
         t = w.next[t]
-    return _close_up(w, first, length, extra)
+    return _close_up(w, first, length)
 
 
 @inlined
-def _close_up(w, first, length, extra):
+def _close_up(w, first, length):
     """Drop empty classes and find what one acquisition of each is; return how many."""
     count = 0
     for c in range(CLASSES):
@@ -248,52 +164,51 @@ def _close_up(w, first, length, extra):
             t = w.next[t]
         w.classes[Of.TASKS, count] = tasks
         w.classes[Of.HELD, count], w.classes[Of.TAKEN, count] = held, taken
-        hold = held / taken
-        share = min(held / (tasks * length), _MOST)
-        w.classes[Of.HOLD, count] = hold + extra
-        w.classes[Of.THINK, count] = hold * (1 - share) / share
+        w.classes[Of.HOLD, count] = held / taken
+        w.classes[Of.THINK, count] = think_of(held, taken, tasks * length)
         count += 1
     return count
 
 
 @inlined
-def _readers(w, first, length, objects):
-    """Return (readers of a chain, share of the time that each is one, hold of one)."""
-    readers, held, taken = 0, 0.0, 0.0
+def think_of(held, taken, time):
+    """Return what is between two acquisitions of a lock that was held so long, ns."""
+    share = min(held / time, _MOST)
+    return held / taken * (1 - share) / share
+
+
+@inlined
+def _sums(w, first, mode):
+    """Return of a chain (who takes the lock in a mode, ns held, acquisitions, rest).
+
+    rest  ns: what is left of a hold at any time
+    """
+    count, held, taken, square = 0, 0.0, 0.0, 0.0
     t = first
     while t != NONE:
-        if w.taken[READ, t] > 0:
-            readers += 1
-            held += w.held[READ, t]
-            taken += w.taken[READ, t]
+        if w.taken[mode, t] > 0:
+            count += 1
+            held += w.held[mode, t]
+            taken += w.taken[mode, t]
+            square += w.held[mode, t] / w.taken[mode, t] * w.held[mode, t]
         t = w.next[t]
-    if readers == 0:
-        return 0, 0.0, 0.0
-    return readers, min(held / (readers * length * objects), 1.0), held / taken
+    return count, held, taken, square / held if count > 0 else 0.0
 
 
 @inlined
-def _drain(readers, share, hold):
-    """Return how long a writer waits until the readers that it meets have gone, ns.
+def _charge_wait(m, w, lock, t, mode, wait, found):
+    """Let somebody wait ``wait`` ns in each acquisition of the window.
 
-    The mean of the longest of n exponential times is the n-th harmonic number of them;
-    n is binomial.
+    found  share of these that find the lock held
     """
-    found, nobody = 0.0, 1.0
-    for k in range(1, readers + 1):
-        nobody *= 1 - share
-        found += (1 - nobody) / k
-    return hold * found
-
-
-@inlined
-def _charge_wait(m, w, lock, t, mode, wait, busy):
-    """Let a task wait ``wait`` ns in each of its acquisitions of the window."""
     stats, taken = w.stats[lock], w.taken[mode, t]
-    ns = int(taken * wait)
     stats[LockStat.HELD] += w.held[mode, t]
     stats[LockStat.ACQUIRED] += taken
-    stats[LockStat.WAITED] += taken * min(busy, 1.0)
+    stats[LockStat.WAITED] += taken * min(found, 1.0)
+    if t >= w.waited.shape[0]:
+        stats[LockStat.WORKERS_WAIT] += taken * wait
+        return
+    ns = int(taken * wait)
     stats[LockStat.WAIT] += ns
     stats[LockStat.LONGEST] = max(stats[LockStat.LONGEST], wait)
     w.waited[t, lock] += ns
@@ -302,114 +217,157 @@ def _charge_wait(m, w, lock, t, mode, wait, busy):
 
 
 @inlined
-def _solve_writers(w, first, length, objects, drain):
-    """Find how the writers of a chain queue; return how many classes there are.
+def _bounds(w, first):
+    """Return (ns that Workers hold a chain's lock alone, a hold of each task, ns).
 
-    drain  ns that each waits until readers have gone, as a part of its hold
+    What Workers do does not grow because others wait: so nobody waits longer for them
+    than they hold the lock.  -1: none does.
     """
-    count = _classify(w, first, length, drain)
-    if count > 0:
-        solve_queue(w, count, objects)
-    return count
-
-
-@inlined
-def _totals(w, count):
-    """Return sums over solved classes of writers.
-
-    (work of those that wait or hold, ns; work of all, ns; their number; acquisitions a
-    ns; share of the time that one holds the lock)
-    """
-    queued, most, tasks, rate, busy = 0.0, 0.0, 0.0, 0.0, 0.0
-    for c in range(count):
-        there, hold = w.classes[Of.TASKS, c], w.classes[Of.HOLD, c]
-        taken = there / (w.classes[Of.RESIDENCE, c] + w.classes[Of.THINK, c])
-        queued += hold * w.classes[Of.QUEUED, c]
-        most += hold * there
-        tasks += there
-        rate += taken
-        busy += hold * taken
-    return queued, most, tasks, rate, busy
-
-
-@inlined
-def _blocked(think, read, drain, hold):
-    """Return how long a reader waits while one writer waits and holds, mean ns.
-
-    Who thinks when the writer comes may arrive while it waits for readers, or while it
-    holds the lock; who reads comes back to it later.  Times are exponential.
-    """
-    late = hold * hold / (hold + think)
-    early = drain / (drain + think)
-    reads = read / (think + read)
-    return (1 - reads) * (early * (drain + hold) + (1 - early) * late) + reads * late
-
-
-@inlined
-def _settle_readers_alone(m, w, lock, first):
+    workers, tasks = -1.0, 0.0
     t = first
     while t != NONE:
-        _charge_wait(m, w, lock, t, READ, 0.0, 0.0)
+        if w.taken[WRITE, t] > 0 and t >= w.waited.shape[0]:
+            workers = max(workers, 0.0) + w.held[WRITE, t]
+        elif w.taken[WRITE, t] > 0:
+            tasks += w.held[WRITE, t] / w.taken[WRITE, t]
+        t = w.next[t]
+    return workers, tasks
+
+
+@inlined
+def _bounded(wait, taken, bounds):
+    """Return a wait in each of ``taken`` acquisitions, bounded by ``_bounds``."""
+    if bounds[0] < 0:
+        return wait
+    return min(wait, bounds[0] / taken + bounds[1])
+
+
+@inlined
+def _charge_readers(m, w, lock, first, time, seen, bounds):
+    """Charge the readers of a chain.
+
+    time    of the window for each lock of those that they use, ns
+    seen    the writers, as of ``writers_queue``
+    bounds  as of ``_bounds``
+    """
+    t = first
+    while t != NONE:
+        if w.taken[READ, t] > 0:
+            held, taken = w.held[READ, t], w.taken[READ, t]
+            pause = think_of(held, taken, time)
+            blocked, wait, _, _ = reader(held / taken, pause, seen)
+            wait = _bounded(blocked * wait, taken, bounds)
+            _charge_wait(m, w, lock, t, READ, wait, blocked)
+        t = w.next[t]
+
+
+@inlined
+def _busy(w, count):
+    """Return (work of all writers, ns, share of the time that one holds the lock)."""
+    most, busy = 0.0, 0.0
+    for c in range(count):
+        work = w.classes[Of.TASKS, c] * w.classes[Of.HOLD, c]
+        most += work
+        busy += work / (w.classes[Of.RESIDENCE, c] + w.classes[Of.THINK, c])
+    return most, busy
+
+
+@inlined
+def _charge_writers(m, w, lock, first, count, objects, longer, drained, free, bounds):
+    """Charge the writers of a chain, whose queue is solved.
+
+    longer   how much longer they wait for each other because of readers
+    drained  ns that they wait for readers then
+    free     chance that they find the lock free; less than 0: as the queue has it
+    bounds   as of ``_bounds``
+    """
+    most, busy = _busy(w, count)
+    t = first
+    while t != NONE:
+        c = w.of[t]
+        if c != NONE:
+            hold, stay = w.classes[Of.HOLD, c], w.classes[Of.RESIDENCE, c]
+            found = 1 - free
+            if free < 0:
+                mine = hold / (stay + w.classes[Of.THINK, c])
+                found = (busy - mine) / objects
+            wait = min(stay - hold, most - hold) * longer
+            wait = _bounded(wait, w.taken[WRITE, t], bounds) + drained
+            _charge_wait(m, w, lock, t, WRITE, wait, found)
+        t = w.next[t]
+
+
+@inlined
+def _settle_without_waits(m, w, lock, first):
+    t = first
+    while t != NONE:
+        for mode in range(2):
+            _charge_wait(m, w, lock, t, mode, 0.0, 0.0)
         t = w.next[t]
 
 
 @called
 def settle_chain(m, w, lock, first, length, objects):
     """Charge the waits of the tasks of a chain at a lock that they share."""
-    readers, share, read = _readers(w, first, length, objects)
-    free, read_wait = _drain(readers, share, read), 0.0
-    drain, queued, most, tasks, rate, busy = free, 0.0, 0.0, 0.0, 0.0, 0.0
-    for _ in range(_READ_ROUNDS if readers > 0 else 1):
-        count = _solve_writers(w, first, length, objects, drain)
-        if count == 0:
-            _settle_readers_alone(m, w, lock, first)
-            return
-        queued, most, tasks, rate, busy = _totals(w, count)
-        if readers == 0:
-            break
-        # A writer that finds another finds only the readers that came in between.
-        think, hold = read * (1 - share) / share, most / tasks - drain
-        block = _blocked(think, read, drain, hold)
-        found = (tasks - 1) / tasks * min(1.0, busy)
-        between = _drain(readers, min(1.0, block / (drain + hold) / 2), read)
-        block *= queued / (busy * (drain + hold))
-        drain = free * (1 - found) + between * found
-        apart = 1 / rate
-        wait = block * (think + read) / max(apart - block, apart / 20)
-        read_wait = min(wait, apart * max(1.0, queued * tasks / most)) / objects
-    t = first
-    while t != NONE:
-        c, mine = w.of[t], 0.0
-        if c != NONE:
-            hold, stay = w.classes[Of.HOLD, c], w.classes[Of.RESIDENCE, c]
-            mine = hold / (stay + w.classes[Of.THINK, c])
-            wait = min(stay - hold, most - hold) + (drain if readers > 0 else 0.0)
-            _charge_wait(m, w, lock, t, WRITE, wait, (busy - mine) / objects)
-        if w.taken[READ, t] > 0:
-            found = (busy - mine) / objects
-            _charge_wait(m, w, lock, t, READ, read_wait, found)
-        t = w.next[t]
+    if w.next[first] == NONE:
+        # It reads and writes, but not at the same time.
+        _settle_without_waits(m, w, lock, first)
+        return
+    count, time = _classify(w, first, length), length * objects
+    if count == 0:
+        _settle_without_waits(m, w, lock, first)
+        return
+    solve_queue(w, count, objects)
+    bounds = _bounds(w, first)
+    readers, read_held, read_taken, late = _sums(w, first, READ)
+    if readers == 0:
+        _charge_writers(m, w, lock, first, count, objects, 1.0, 0.0, -1.0, bounds)
+        return
+    writers, held, taken, rest = _sums(w, first, WRITE)
+    hold, think = held / taken, think_of(held, taken, writers * time)
+    read, pause = (
+        read_held / read_taken,
+        think_of(read_held, read_taken, readers * time),
+    )
+    nobody = drain(0, 0.0, 1.0)
+    _, plain, _, _ = writers_queue(writers, hold, rest, think, nobody, nobody)
+    seen, wait, drained, free = solve_readers(
+        writers, hold, rest, think, readers, read, late, pause
+    )
+    longer = wait / plain if plain > 0 else 1.0
+    _charge_writers(m, w, lock, first, count, objects, longer, drained, free, bounds)
+    _charge_readers(m, w, lock, first, time, seen, bounds)
+
+
+# --- what each did in the window ------------------------------------------------------
 
 
 @inlined
-def _use(m, w, lock, t):
-    """Note how long a task held a lock in the window, and how often it took it."""
-    mm = m.task[t, Task.MM]
+def _note_use(m, w, lock, t, ops, mm, part):
+    """Note how long somebody held a lock in the window, and how often it took it.
+
+    ops   its operations in the window, by Op
+    mm    whose TLBs it flushes, NONE: nobody's
+    part  of the operations that are done with this lock
+    """
     flush = m.cost[Cost.TLB_FLUSH]
-    flush += m.cost[Cost.TLB_FLUSH_CPU] * max(0, m.mm[mm, Mm.USERS] - 1)
+    if mm != NONE:
+        flush += m.cost[Cost.TLB_FLUSH_CPU] * max(0, m.mm[mm, Mm.USERS] - 1)
+    for mode in range(2):
+        w.taken[mode, t] = w.held[mode, t] = 0.0
+    for op in range(ops.size):
+        times = ops[op] * part
+        if times == 0:
+            continue
+        for mode in range(2):
+            w.taken[mode, t] += times * w.acquire[lock, mode, op]
+            w.held[mode, t] += times * w.hold[lock, mode, op]
+            w.held[mode, t] += times * w.flush[lock, mode, op] * flush / (PPM // PS)
     longest = 0.0
     for mode in range(2):
-        ps, ppm = 0.0, 0.0
-        for op in range(m.ops.shape[2]):
-            times = m.ops[0, t, op]
-            if times == 0:
-                continue
-            ppm += times * w.acquire[lock, mode, op]
-            ps += times * w.hold[lock, mode, op]
-            ps += times * w.flush[lock, mode, op] * flush / (PPM // PS)
-        w.taken[mode, t] = ppm / PPM
+        w.taken[mode, t] /= PPM
         # Whoever takes a lock holds it for a moment.
-        w.held[mode, t] = max(ps / PS, w.taken[mode, t] * _MOMENT)
+        w.held[mode, t] = max(w.held[mode, t] / PS, w.taken[mode, t] * _MOMENT)
         longest = max(longest, w.held[mode, t])
     return longest
 
@@ -437,8 +395,95 @@ def _objects(m, scope, owner):
     return 1
 
 
+# --- Workers --------------------------------------------------------------------------
+
+
 @inlined
-def _settle_lock(m, w, tasks, lock, length):
+def _share_pages(m, w):
+    """Find what part of all mapped pages each process has, and each family of them."""
+    pages = 0
+    for mm in range(m.mm.shape[0]):
+        pages += m.mm[mm, Mm.RSS]
+    for owner in range(w.head.size):
+        w.share[0, owner] = w.share[1, owner] = 0.0
+    for mm in range(m.mm.shape[0]):
+        w.share[0, mm] = m.mm[mm, Mm.RSS] / max(1, pages)
+        w.share[1, m.mm[mm, Mm.FAMILY]] += w.share[0, mm]
+
+
+@inlined
+def _part_of_node(w, scope, who, n, owner):
+    """Return what part of a node's Worker's work is done with a lock of an owner."""
+    if scope == _NODE:
+        return 1.0 if n == owner else 0.0
+    if who == Worker.EXIT:
+        return 0.0  # nobody else has the locks of a process that ends
+    return w.share[1 if scope == _ANON_VMA else 0, owner]
+
+
+@inlined
+def _part(m, w, scope, row, owner):
+    """Return what part of the work of a row of Workers is done with a lock."""
+    if scope == _GLOBAL:
+        return 1.0 if owner == 0 else 0.0
+    nodes = m.node.shape[0]
+    if row < NODE_WORKERS * nodes:
+        return _part_of_node(w, scope, row // nodes, row % nodes, owner)
+    mm = (row - NODE_WORKERS * nodes) // MM_WORKERS
+    if scope == _NODE:
+        mine = max(0, m.mm[mm, Mm.PGD_NID])
+    elif scope == _ANON_VMA:
+        mine = m.mm[mm, Mm.FAMILY]
+    else:
+        mine = mm
+    return 1.0 if mine == owner else 0.0
+
+
+@inlined
+def _join(m, w, lock, owner, first, workers):
+    """Put Workers that use a lock of an owner before its tasks; return the first."""
+    scope, mm, tasks = w.scope[lock], NONE, w.waited.shape[0]
+    if first != NONE:
+        mm = m.task[first, Task.MM]
+    for k in range(workers):
+        part = _part(m, w, scope, w.worker[k], owner)
+        if part == 0:
+            continue
+        t = tasks + k
+        _note_use(m, w, lock, t, w.work[k], mm, part)
+        if w.taken[READ, t] + w.taken[WRITE, t] > 0:
+            w.next[t], first = first, t
+    return first
+
+
+@inlined
+def _take_work(m, w, length):
+    """Let Workers do what can be done in the window; return how many do something."""
+    count = 0
+    for row in range(m.worker_ops.shape[0]):
+        some = 0.0
+        for k in range(m.worker_ops.shape[1]):
+            w.backlog[row, k] += m.worker_ops[row, k]
+            m.worker_ops[row, k] = 0
+            some += w.backlog[row, k]
+        if some == 0:
+            continue
+        part = min(1.0, length / max(1.0, w.backlog[row, Op.WORK_NS]))
+        for k in range(m.worker_ops.shape[1]):
+            w.work[count, k] = w.backlog[row, k] * part
+            w.backlog[row, k] -= w.work[count, k]
+        w.worker[count] = row
+        count += 1
+    if count > 0:
+        _share_pages(m, w)
+    return count
+
+
+# --- a window -------------------------------------------------------------------------
+
+
+@inlined
+def _settle_lock(m, w, tasks, lock, length, workers):
     """Charge the waits for the locks of one row."""
     scope = w.scope[lock]
     if scope == _NONE:
@@ -447,16 +492,21 @@ def _settle_lock(m, w, tasks, lock, length):
         w.head[owner] = NONE
     for i in range(tasks):
         t = tasks - 1 - i
-        longest = _use(m, w, lock, t)
+        if not w.some[t]:
+            continue
+        longest = _note_use(m, w, lock, t, m.ops[0, t], m.task[t, Task.MM], 1.0)
         if w.taken[READ, t] + w.taken[WRITE, t] == 0:
             continue
         length = max(length, longest)
         owner = _owner(m, scope, t)
         w.next[t], w.head[owner] = w.head[owner], t
     for owner in range(w.head.size):
-        if w.head[owner] != NONE:
+        first = w.head[owner]
+        if workers > 0:
+            first = _join(m, w, lock, owner, first, workers)
+        if first != NONE:
             objects = _objects(m, scope, owner)
-            settle_chain(m, w, lock, w.head[owner], length, objects)
+            settle_chain(m, w, lock, first, length, objects)
 
 
 @inlined
@@ -467,7 +517,7 @@ def _interrupt(m, w, tasks, lock):
     for owner in range(w.asked.size):
         w.asked[owner] = 0.0
     for t in range(tasks):
-        _use(m, w, lock, t)
+        _note_use(m, w, lock, t, m.ops[0, t], m.task[t, Task.MM], 1.0)
         w.asked[m.task[t, Task.MM]] += w.taken[WRITE, t]
     for t in range(tasks):
         others = w.asked[m.task[t, Task.MM]] - w.taken[WRITE, t]
@@ -479,17 +529,21 @@ def _interrupt(m, w, tasks, lock):
 
 
 @inlined
-def _fold_ops(m, tasks):
+def _fold_ops(m, w, tasks):
     """Add up the operations of all shards; return whether there were any."""
     some = 0
     for s in range(1, m.ops.shape[0]):
         for t in range(tasks):
             for k in range(m.ops.shape[2]):
-                m.ops[0, t, k] += m.ops[s, t, k]
-                m.ops[s, t, k] = 0
+                # Most are 0: to write them all takes longer than to look at them.
+                if m.ops[s, t, k] != 0:
+                    m.ops[0, t, k] += m.ops[s, t, k]
+                    m.ops[s, t, k] = 0
     for t in range(tasks):
+        w.some[t] = 0
         for k in range(m.ops.shape[2]):
-            some |= m.ops[0, t, k]
+            w.some[t] |= m.ops[0, t, k]
+        some |= w.some[t]
     return some != 0
 
 
@@ -515,9 +569,11 @@ def settle_waits(m, w, spent):
     length = 0
     for t in range(tasks):
         length = max(length, m.task[t, Task.RUNTIME] - w.began[t])
-    if _fold_ops(m, tasks) and length > 0:
+    some = _fold_ops(m, w, tasks)
+    workers = _take_work(m, w, length) if length > 0 else 0
+    if length > 0 and (some or workers > 0):
         for lock in range(w.scope.size):
-            _settle_lock(m, w, tasks, lock, length)
+            _settle_lock(m, w, tasks, lock, length, workers)
             _interrupt(m, w, tasks, lock)
     for t in range(tasks):
         busy = m.task[t, Task.RUNTIME] - w.began[t]

@@ -3,7 +3,8 @@
 ``docs/model/reclaim.md`` 12.
 """
 
-from ..counters import Vm
+from ..counters import Op, Vm, Worker
+from ..frames.account import node_worker
 from ..frames.page_alloc import rmqueue, rmqueue_huge
 from ..jit.compile import called, inlined
 from ..knobs import Mode
@@ -11,7 +12,7 @@ from ..placement.mempolicy import zone_statistics
 from ..placement.migrate import migrate_folio_move
 from ..placement.migrate_huge import move_folio
 from ..placement.vma_alloc_folio import has_room
-from ..state import Info, Node
+from ..state import Cost, Info, Node
 from ..words import HPAGE_PMD_NR, NONE
 
 
@@ -103,6 +104,11 @@ def _count(m, n, target, pages, steal):
     m.vm[s, target, Vm.PGALLOC_NORMAL] += pages - 1
     m.vm[s, n, Vm.PGDEMOTE_KSWAPD if kswapd else Vm.PGDEMOTE_DIRECT] += pages
     m.vm[s, n, steal] += pages
+    if kswapd:
+        row = node_worker(m, Worker.KSWAPD, n)
+        m.worker_ops[row, Op.MIGRATE if pages == 1 else Op.MIGRATE_HUGE] += 1
+        ns = m.cost[Cost.MIGRATE_PAGE] + m.copy_ns[n, target] * pages
+        m.worker_ops[row, Op.WORK_NS] += ns
 
 
 @called

@@ -463,7 +463,12 @@ def _shrink_node(m, n, priority, target, scan, steal):
 
 @inlined
 def balance_pgdat(m, n):
-    """Run kswapd of a node until it is above high, or with tiering above promo."""
+    """Run kswapd of a node until it is above high, or with tiering above promo.
+
+    SCANNED and WRITTEN are then what it did.
+    """
+    m.info[Info.SCANNED] = 0
+    m.info[Info.WRITTEN] = 0
     if m.node[n, Node.KSWAPD_FAILURES] >= MAX_RECLAIM_RETRIES:
         return
     m.vm[m.info[Info.SHARDS], n, Vm.PAGEOUTRUN] += 1
@@ -479,8 +484,6 @@ def balance_pgdat(m, n):
         priority -= 1
     if reclaimed == 0:
         m.node[n, Node.KSWAPD_FAILURES] += 1
-    m.info[Info.SCANNED] = 0
-    m.info[Info.WRITTEN] = 0
 
 
 @inlined

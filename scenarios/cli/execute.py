@@ -138,7 +138,7 @@ def prepare(
 ) -> Prepared:
     """Check all that can be before a run, and build its study."""
     from ...engine.run import check_output
-    from ...engine.settings.cost_file import read_costs
+    from ...engine.settings.cost_file import read_costs, with_holds
     from ...engine.settings.costs import Costs
     from ...engine.settings.parameters import fill
     from ..common.typed import built, typed
@@ -146,7 +146,7 @@ def prepare(
     begin = time.monotonic()
     # Before a build that may take long:
     check_output(options.output, options.force or options.resume)
-    given = _handed(typed, module, settings)
+    given = _handed(typed, module, with_holds(settings, options.costs))
     measured = read_costs(options.costs) if options.costs is not None else {}
     costs = fill(Costs, measured | given.costs, "cost.")
     study = _handed(built, module, given)
@@ -167,6 +167,7 @@ def run_scenario(
     options   those of ``add_run_options``, and ``line``: the command line
     """
     from ...engine.run import run_study
+    from ...engine.settings.cost_file import with_holds
     from ...kernels.jit.compiling import compiled
 
     given, costs, study = prepare(module, settings, options)
@@ -194,7 +195,7 @@ def run_scenario(
             opened=stop.opened,
             uncertainty=_more_runs(progress, study, options),
             jobs=executor or options.jobs,
-            make=partial(again, origin(module), settings),
+            make=partial(again, origin(module), with_holds(settings, options.costs)),
         )
     detail(
         f"compiled {compiled.kernels} kernels in {compiled.seconds:.2f} s;"

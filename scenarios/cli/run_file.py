@@ -209,12 +209,12 @@ def _text(
     settings: Mapping[str, Any],
     options: argparse.Namespace,
 ) -> str:
-    from ...engine.settings.cost_file import read_costs
+    from ...engine.settings.cost_file import read_costs, with_holds
 
     folder = path.absolute().parent
     costs = read_costs(options.costs) if options.costs is not None else {}
     table: dict[str, Any] = {f"cost.{name}": value for name, value in costs.items()}
-    table |= settings
+    table |= with_holds(settings, options.costs)
     top: dict[str, Any] = {"scenario": _scenario(module, options.scenario, folder)}
     top |= {"version": version("lazynuma")} | _changed(options)
     pairs = {key: _relative(key, value, folder) for key, value in table.items()}

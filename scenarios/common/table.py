@@ -6,11 +6,9 @@ screen: first the answer, then where the time went, then the rest.
 
 import textwrap
 from collections.abc import Sequence
-from dataclasses import fields
 from itertools import zip_longest
 
-from ...engine.settings.cost_file import Finding
-from ...engine.settings.costs import Costs
+from ...engine.settings.cost_file import Finding, setting_of
 from ...engine.study.figures import count as count
 from ...engine.study.figures import percent as percent
 from ...engine.study.figures import ratio as ratio
@@ -112,7 +110,7 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 def cost_table(findings: Sequence[Finding], source: str) -> str:
     """Return the table of all costs, with ``-`` for those that were not measured."""
-    known = {field.name: field for field in fields(Costs)}
+    known = {finding.name: setting_of(finding.name) for finding in findings}
     lines = aligned(
         [
             ("cost", [finding.name for finding in findings]),

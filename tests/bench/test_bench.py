@@ -10,7 +10,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SMALL = (
     "import sys, bench.peers as peers\n"
+    "import bench.faults_beside_linux as faults\n"
     "peers.FIRST_TOUCH = peers.LINUX_TOUCH = 64 << 20\n"
+    "faults.MAPPED, faults.ROUNDS = 4 << 20, 2\n"
 )
 BARE = "peers._version = lambda name: None\n"
 

@@ -21,6 +21,7 @@ from lazynuma.scenarios import (
     thp_unit,
     tiering,
     tlb_shootdown,
+    will_it_scale,
 )
 
 MIB, GIB = 1 << 20, 1 << 30
@@ -52,6 +53,10 @@ SMALL = {
         {"memory": (64 * GIB, 1 << 40), "mapped": 64 * MIB, "thp": HUGE},
     ),
     "contention": (contention, {"memory": 2 * GIB, "threads": (2, 32)}),
+    "will_it_scale": (
+        will_it_scale,
+        {"mapped": 2 * MIB, "tasks": (1, 4, 32), "rounds": 2, "published": False},
+    ),
     "autonuma_benchmark": (autonuma_benchmark, {"shrink": 8, "memory": 6 * GIB}),
     "scan_cap": (scan_cap, {"sizes": (64 * MIB, 2 * GIB), "threads": (1, 2)}),
     "tiering": (

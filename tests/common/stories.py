@@ -14,6 +14,7 @@ from lazynuma.engine import (
     Mode,
     NextTouch,
     Policy,
+    Sched,
     Settings,
     Stencil,
     Stream,
@@ -39,7 +40,10 @@ def start(pair, rng):
 
 
 def begin_task(pair, rng, process):
-    pair.tasks.append(pair.call("start_task", process, any_cpu(pair, rng)))
+    # No draw: a task more or less that is pinned must not change a story.
+    pinned = pair.sims[1].settings.sched.load_balance and len(pair.tasks) % 5 == 4
+    cpu = any_cpu(pair, rng)
+    pair.tasks.append(pair.call("start_task", process, cpu, pinned=pinned))
 
 
 def any_cpu(pair, rng):
@@ -453,6 +457,28 @@ def flushing(options, seed):
     return replace(options, loaded_copies=seed % 7 == 5, balancing=knobs)
 
 
+def scheduling(options, seed):
+    """Return the settings; in a third of the stories CPUs share their load."""
+    if seed < 1000 or seed % 3:
+        return options
+    rng = random.Random(seed + 2)
+    sched = Sched(
+        load_balance=True,
+        time_sharing=rng.random() < 0.6,
+        busy_factor=rng.choice([1, 2]),
+        imbalance_pct=rng.choice([110, 125]),
+        small_imbalance=rng.random() < 0.5,
+        migration_cost_ns=rng.choice([0, 500_000, 20_000_000]),
+        locality=rng.choice(["none", "improves", "degrades"]),
+        disturb_period_ns=rng.choice([3_000_000, 50_000_000]),
+        disturb_ns=rng.choice([0, 1_000_000, 10_000_000]),
+    )
+    knobs = options.balancing
+    if knobs.mode == "off":
+        knobs = replace(knobs, tick_ns=rng.choice([300_000, 1_000_000]))
+    return replace(options, sched=sched, balancing=knobs)
+
+
 def scanning(options, seed):
     """Return the settings; two of three stories have a scanner of another time."""
     rng = random.Random(seed + 1)
@@ -485,7 +511,7 @@ def balanced_story(seed, steps, huge=True, kind=Pair, shares=False):
     """The same with NUMA balancing: tasks that share memory and work for long."""
     rng = random.Random(seed)
     machine, options = balanced_world(rng, huge)
-    options = scanning(flushing(options, seed), seed)
+    options = scheduling(scanning(flushing(options, seed), seed), seed)
     pair = kind(machine, options, rng.randrange(1 << 62))
     pair.shares = shares
     start(pair, rng)
@@ -504,7 +530,7 @@ def story(seed, steps, huge=True, kind=Pair, shares=False):
     """Drive both with one random story and compare after every step."""
     rng = random.Random(seed)
     machine, options = world(rng, huge)
-    options = flushing(options, seed)
+    options = scheduling(flushing(options, seed), seed)
     pair = kind(machine, options, rng.randrange(1 << 62))
     pair.shares = shares
     nodes, pages = len(machine.memory), sum(machine.memory) >> 12

@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from common.pair import MIB, Engines, Pair, demand, job, toil
-from common.stories import balanced_story, crumble, story
+from common.stories import BUSY, balanced_story, crumble, story
 from lazynuma.engine import (
     Balancing,
     Khugepaged,
@@ -26,6 +26,7 @@ from lazynuma.engine.machines.machine import from_slit
 from lazynuma.engine.quantum import loop
 from lazynuma.kernels.counters import Refusal, ScanResult, ScanSkip, Vm
 from lazynuma.kernels.quantum.barrier import serve_set_aside
+from lazynuma.kernels.quantum.lock_wait import LockStat
 from reference import TOPOLOGIES
 
 
@@ -85,6 +86,26 @@ def test_they_agree_under_pressure(sequential):
     for name in ("pswpout", "pgmajfault", "pgactivate", "pgsteal_kswapd", "oom_kill"):
         assert engine.total(name) > 0, name
     pair.check()
+
+
+def test_they_agree_on_locks_under_pressure():
+    """kswapd, kcompactd, khugepaged, forks and exits, and tasks that wait for them."""
+    machine = uniform(2, 16 * MIB, cpus_per_node=2)
+    pair = huge_pair(machine, swap=9, locks=BUSY)
+    process, task, region = job(pair, 26)
+    toil(pair, Sweep, task, region, count=13, stride=512, write=1.0)
+    pair.processes.append(pair.call("fork", process, "child"))
+    _, other, more = job(pair, 20, 3)
+    pair.call("advise", other, more, "nohugepage")
+    for start in (0, 900, 1800, 2700):
+        new = [half._replace(first=half.first + start, pages=900) for half in more]
+        toil(pair, Sweep, other, new, count=900, write=1.0)
+        if start == 1800:
+            pair.call("exit", pair.processes[1])
+    demand(pair, "pgsteal_kswapd", "pswpout")
+    engine = pair.sims[0]
+    assert engine.locks.stats[:, LockStat.WORKERS_WAIT].sum() > 0
+    assert engine.total("pgsteal_kswapd") > 0
 
 
 @pytest.mark.parametrize("shards", [1, 3])

@@ -2,18 +2,28 @@
 
 import json
 import mmap
+import resource
 from dataclasses import asdict, fields
 
 import h5py
+import numpy as np
 import pytest
 
-from lazynuma.engine.calibrate import measure, probe
+from lazynuma.engine.calibrate import contended, measure, probe, repeats
 from lazynuma.engine.errors import BadInput
-from lazynuma.engine.settings.cost_file import Finding, cost_text, read_costs
+from lazynuma.engine.settings.cost_file import (
+    Finding,
+    cost_text,
+    read_costs,
+    with_holds,
+)
 from lazynuma.engine.settings.costs import Costs
+from lazynuma.engine.settings.locks import ROWS, Locks
 from lazynuma.scenarios.cli import commands
 
-NAMES = {field.name for field in fields(Costs)}
+NAMES = {field.name for field in fields(Costs)} | {
+    f"locks.{row.name}_hold_ns" for row in ROWS
+}
 SCENARIO = '''
 """Ask which costs a run has."""
 
@@ -60,7 +70,10 @@ def test_every_cost_is_measured_or_says_why_not():
             assert finding.how.startswith("not measured: ")
         else:
             assert isinstance(finding.value, int) and finding.value > 0
-    Costs(**{f.name: f.value for f in findings if f.value is not None})
+    measured = {f.name: f.value for f in findings if f.value is not None}
+    holds = {name for name in measured if name.startswith("locks.")}
+    Costs(**{name: measured[name] for name in measured.keys() - holds})
+    Locks(**{name.removeprefix("locks."): measured[name] for name in holds})
 
 
 def test_first_faults_and_marks_can_be_measured_anywhere():
@@ -84,7 +97,7 @@ def test_small_pages_are_not_taken_for_huge_ones(monkeypatch):
 
 
 def test_difference_that_is_lost_in_noise_is_left_out():
-    assert measure._finding("split_pmd_ns", -3.2, "so") == Finding(
+    assert repeats.finding_of("split_pmd_ns", -3.2, "so") == Finding(
         "split_pmd_ns", None, "not measured: -3.20 is lost in noise; so"
     )
 
@@ -124,7 +137,112 @@ def test_node_that_is_not_there_is_refused():
         probe.move(measure._touched(), 1000)
 
 
+# --- two threads ----------------------------------------------------------------------
+
+
+def test_one_cpu_is_said_to_be_too_few(monkeypatch):
+    monkeypatch.setattr(contended.os, "sched_getaffinity", lambda _: {3})
+    findings = {one.name: one for one in measure.measure_costs()}
+    for name in contended.HOLDS:
+        assert findings[name].value is None
+        assert findings[name].how == (
+            "not measured: needs two CPUs, this process may run on one"
+        )
+
+
+def test_two_threads_add_to_one_word_without_losing_any():
+    words = np.zeros(2, np.int64)
+    both = contended._together(
+        lambda: probe.add(words, 1, 50_000), lambda: probe.add(words, 1, 50_000)
+    )
+    assert words.tolist() == [0, 100_000] and len(both) == 2
+
+
+def test_the_other_thread_is_busy_until_the_work_ends():
+    seen = []
+
+    def busy(ended):
+        probe.spin(ended, 0)
+        seen.append(int(ended[0]))
+
+    assert contended._beside(busy, lambda: 7) == 7
+    assert seen == [1]
+
+
+def test_a_work_that_fails_ends_the_other_thread():
+    def fail():
+        raise OSError(12, "Cannot allocate memory")
+
+    with pytest.raises(OSError, match="Cannot allocate"):
+        contended._beside(contended._spinning, fail)
+
+
+def test_the_hold_of_a_table_is_that_of_two_customers(monkeypatch):
+    # 1100 ns a fault on one table, 1000 on two: 100 = hold^2 / 1100.
+    steps = []
+    monkeypatch.setattr(contended, "_together", lambda *works: [w() for w in works])
+    pages = 2 * contended._BLOCKS * 512
+
+    def touch(memory, step):
+        steps.append(step)
+        return (1100 if step == 8192 else 1000) * pages // 2
+
+    monkeypatch.setattr(probe, "touch", touch)
+    assert contended._faults_of_one_table() == pytest.approx((100 * 1100) ** 0.5)
+    assert steps == [8192, 8192, 4096, 4096]
+
+
+def test_page_fault1_maps_touches_and_unmaps():
+    before = resource.getrusage(resource.RUSAGE_THREAD).ru_minflt
+    assert probe.page_fault1(3, 2 << 20) > 0
+    faults = resource.getrusage(resource.RUSAGE_THREAD).ru_minflt - before
+    assert faults >= 3 * 512
+
+
 # --- files ----------------------------------------------------------------------------
+
+
+def test_holds_have_a_table_of_their_own(tmp_path):
+    path = tmp_path / "costs.toml"
+    findings = [
+        Finding("zap_pte_ns", 3, "so"),
+        Finding("locks.pte_lock_hold_ns", 70, "so"),
+        Finding("locks.zone_lock_hold_ns", None, "not measured: why"),
+    ]
+    path.write_text(cost_text(findings, "a machine"))
+    assert read_costs(path) == {"zap_pte_ns": 3}
+    assert with_holds({}, path) == {"locks.pte_lock_hold_ns": 70}
+    assert with_holds({"locks.pte_lock_hold_ns": 9}, path) == {
+        "locks.pte_lock_hold_ns": 9
+    }
+    assert with_holds({"a": 1}, None) == {"a": 1}
+    assert "# locks.zone_lock_hold_ns: not measured: why" in path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[locks]\nno_lock_hold_ns = 3\n", "no_lock_hold_ns"),
+        ("[locks]\npte_lock_hold_ns = 0\n", "must be at least 1"),
+        ("[locks]\nmmap_lock_scope = 'folio'\n", "must be one of none, global, mm"),
+        ("[loks]\npte_lock_hold_ns = 1\n", "in a table \\[cost\\] or \\[locks\\]"),
+    ],
+)
+def test_locks_that_there_are_not_are_refused_with_the_file(tmp_path, text, said):
+    path = tmp_path / "costs.toml"
+    path.write_text(text)
+    with pytest.raises(BadInput, match=said) as error:
+        with_holds({}, path)
+    assert str(path) in str(error.value)
+
+
+def test_measured_holds_reach_a_run(folder):
+    (folder / "costs.toml").write_text("[locks]\npte_lock_hold_ns = 77\n")
+    args = ["run", "./mine.py", "-o", "out.h5", "--costs", "costs.toml"]
+    assert commands.main(args) == 0
+    with h5py.File("out.h5") as file:
+        settings = json.loads(file["variants/settings"][0])
+    assert settings["locks"]["pte_lock_hold_ns"] == 77
 
 
 def test_file_round_trips(tmp_path):

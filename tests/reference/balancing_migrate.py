@@ -122,6 +122,8 @@ class TaskMigration:
         self.node_changed(p, source)
 
     def task_numa_find_cpu(self, env, taskimp, groupimp):
+        if env.task.id in self.pinned:
+            return
         src, dst = env.src, env.dst
         if dst.has_spare:
             to, left = dst.running + 1, src.running - 1
@@ -212,6 +214,8 @@ class TaskMigration:
         numa, dist = self.numas[env.task.id], env.distance
         gain = self.weight(other, env.source, dist)
         gain -= self.weight(other, env.target, dist)
+        if self.current(env.dst_cpu).id in self.pinned:
+            return None
         if other.group is numa.group:
             if env.dst.has_spare:
                 return None

@@ -13,7 +13,9 @@ from .words import BLOCK, NoMemory, Pmd
 class MappingCalls:
     """A part of ``Reference`` (``model.py``)."""
 
-    def mmap(self, process, nbytes, name="", write=True, shared=False, offset=0):
+    def mmap(
+        self, process, nbytes, name="", write=True, shared=False, offset=0, task=None
+    ):
         if shared:
             family = [p for p in self.processes if p.family == process.family]
             process.next_vpn = max(p.next_vpn for p in family)
@@ -21,6 +23,8 @@ class MappingCalls:
         process.next_vpn = -(-(first + pages) // BLOCK) * BLOCK
         held = self.new_object(process, first, pages) if shared else None
         process.vmas.append(Vma(first, first + pages, write=write, shmem=held))
+        if task is not None:
+            self.syscall(task, 0, alone=True)
         return Region(process, first, pages, name)
 
     def range(self, region, first, pages):

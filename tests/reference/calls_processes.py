@@ -4,7 +4,7 @@
 """
 
 from lazynuma.engine.state.process import Process, Task
-from lazynuma.kernels.counters import Cause
+from lazynuma.kernels.counters import Cause, Worker
 
 from .words import BLOCK, Clock, Pmd, Pte
 
@@ -37,8 +37,10 @@ class ProcessCalls:
         self.enter_mm(process)
         return process
 
-    def start_task(self, process, cpu):
+    def start_task(self, process, cpu, pinned=False):
         task = Task(len(self.tasks), process, cpu)
+        if pinned:
+            self.pinned.add(task.id)
         self.init_numa_balancing(task)
         self.tasks.append(task)
         self.clocks.append(Clock(ns=self.now, il_prev=self.count - 1))
@@ -53,7 +55,7 @@ class ProcessCalls:
 
     def exit(self, process, folding=True):
         for vma in process.vmas:
-            self.zap(process, vma.start, vma.end, True)
+            self.zap(process, vma.start, vma.end, None)
         process.alive, process.vmas = False, []
         self.evict_unmapped()
         for task in self.tasks:
@@ -106,6 +108,10 @@ class ProcessCalls:
                 self.folios[pmd.payload // BLOCK].mapcount += 1
                 self._rss[child.id] += BLOCK
             self.pmds[child.id][block] = copy
+        copied = len(self.tables[child.id]) + len(self.leaves(child))
+        ns = copied * self.costs.fork_pte_ns + self.costs.syscall_ns
+        calls = {"WRITE_CALL": 1, "WRITE_CALL_NS": ns}
+        self.worked(Worker.FORK, process.id, **calls, FORK=copied, WORK_NS=ns)
         self.flush_tlbs(process)
         self.fold()
         return child

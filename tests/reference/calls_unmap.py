@@ -4,6 +4,7 @@
 """
 
 from lazynuma.engine.state.process import merge
+from lazynuma.kernels.counters import Op, Vm, Worker
 
 from .draws import draw
 from .words import BLOCK, Pmd
@@ -16,7 +17,7 @@ class UnmapCalls:
         start, pages = self.range(region, first, pages)
         process = region.process
         parts = self.isolate(task, process, start, pages)
-        zapped = self.zap(process, start, start + pages, False)
+        zapped = self.zap(process, start, start + pages, task)
         process.vmas = [vma for vma in process.vmas if vma not in parts]
         for block in range(start // BLOCK, (start + pages - 1) // BLOCK + 1):
             first, end = block * BLOCK, (block + 1) * BLOCK
@@ -28,8 +29,35 @@ class UnmapCalls:
         flush = self.flushes(task, process, 1)
         cost = zapped * self.costs.zap_pte_ns + flush
         self.syscall(task, cost, alone=True)
+        self.took(task, Op.WRITE_CALL_NS, -cost)
+        self.took(task, Op.UNMAP)
+        self.took(task, Op.UNMAP_NS, cost)
 
-    def zap(self, process, start, end, exiting):
+    def zap(self, process, start, end, task):
+        """Unmap pages; ``task`` None: the process ends."""
+        before = [counted[Vm.PGFREE] for counted in self.vm]
+        huge = self.huge_pages(process)
+        zapped = self.zap_range(process, start, end, task is None)
+        after = [counted[Vm.PGFREE] for counted in self.vm]
+        freed = [b - a for a, b in zip(before, after, strict=True)]
+        self.count_freed(task, freed, huge - self.huge_pages(process), zapped)
+        return zapped
+
+    def count_freed(self, task, freed, huge, zapped):
+        whole = sum(freed)
+        for n, pages in enumerate(freed):
+            if not pages:
+                continue
+            blocks = min(huge, whole) * pages // whole // BLOCK
+            small = pages - blocks * BLOCK
+            if task:
+                self.took(task, Op.ZAP, small)
+                self.took(task, Op.ZAP_HUGE, blocks)
+            else:
+                ns = zapped * self.costs.zap_pte_ns * pages // whole
+                self.worked(Worker.EXIT, n, ZAP=small, ZAP_HUGE=blocks, WORK_NS=ns)
+
+    def zap_range(self, process, start, end, exiting):
         table = self.tables[process.id]
         mapped = [*table, *(block * BLOCK for block in self.leaves(process))]
         mapped = sorted(vpn for vpn in mapped if start <= vpn < end)

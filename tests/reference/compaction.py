@@ -3,7 +3,7 @@
 ``docs/model/placement.md`` and ``docs/model/thp.md`` state the rules.
 """
 
-from lazynuma.kernels.counters import Cause, Vm
+from lazynuma.kernels.counters import Cause, Op, Vm, Worker
 
 from .words import BLOCK
 
@@ -64,7 +64,10 @@ class Compaction:
                 node.partial.remove(target)
             node.free -= 1
             self.migrate(None, pfn, new)
+            cost = self.costs.migrate_page_ns + self.copy_ns(n, n)
             if task is not None:
-                cost = self.costs.migrate_page_ns + self.copy_ns(n, n)
                 self.charge(task, Cause.COMPACTION, cost)
+                self.took(task, Op.MIGRATE)
+            else:
+                self.worked(Worker.KCOMPACTD, n, MIGRATE=1, WORK_NS=cost)
         return target

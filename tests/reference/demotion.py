@@ -3,7 +3,7 @@
 ``docs/model/reclaim.md`` states the rules.
 """
 
-from lazynuma.kernels.counters import Vm
+from lazynuma.kernels.counters import Vm, Worker
 
 from .words import BLOCK
 
@@ -67,4 +67,8 @@ class Demotion:
         kswapd = steal == Vm.PGSTEAL_KSWAPD
         self.add(n, Vm.PGDEMOTE_KSWAPD if kswapd else Vm.PGDEMOTE_DIRECT, pages)
         self.add(n, steal, pages)
+        if kswapd:
+            ns = self.costs.migrate_page_ns + self.copy_ns(n, t) * pages
+            name = "MIGRATE_HUGE" if folio else "MIGRATE"
+            self.worked(Worker.KSWAPD, n, **{name: 1}, WORK_NS=ns)
         return pages

@@ -42,6 +42,7 @@ from .quantum import Quanta
 from .reclaim import Reclaim
 from .results import Results
 from .rmap import Rmap
+from .sched import Scheduler
 from .shmem import SharedMappings
 from .thp_khugepaged import Khugepaged
 from .tlb import Tlbs
@@ -85,6 +86,7 @@ class Reference(
     TaskMigration,
     Scans,
     LockWaits,
+    Scheduler,
 ):
     """The slow model; its operations are those of ``lazynuma.engine.Simulation``."""
 
@@ -129,3 +131,5 @@ class Reference(
         self.on_cpu = {}
         self.start_balancing()
         self.start_locks()
+        self.start_scheduler()
+        self.quanta, self.writers = 0, {}

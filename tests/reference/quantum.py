@@ -9,7 +9,7 @@ from lazynuma.kernels.counters import Cause, Vm
 
 from .accesses import access
 from .balancing_words import Noted
-from .words import NoMemory, SetAside, Shard
+from .words import BLOCK, NoMemory, Pmd, SetAside, Shard
 
 
 class Access(NamedTuple):
@@ -37,6 +37,29 @@ class Quanta:
         cause = Cause.ACCESS_LOCAL if local else Cause.ACCESS_REMOTE
         self.charge(task, cause, self.prices[task.id][c][n])
         self.traffic[c][n] += self.clocks[task.id].refs
+        if pte.kind == "present":
+            self.take_lines(task, self.frame_at(pte, vpn), write)
+
+    @staticmethod
+    def frame_at(entry, vpn):
+        return entry.payload + (vpn % BLOCK if isinstance(entry, Pmd) else 0)
+
+    def take_lines(self, task, frame, write):
+        """Pay for lines that another node wrote in this quantum or the last."""
+        c, clock = self.cpu(task), self.clocks[task.id]
+        if not self.costs.line_transfer_permille:
+            return
+        writers = self.writers.setdefault(frame, [])
+        for n, quantum in writers:
+            if n != c and self.quanta - quantum <= 1:
+                self.add(c, Vm.LINE_TRANSFERS)
+                more = int(self.machine.latency_ns[c][n])
+                more = more * self.costs.line_transfer_permille // 1000
+                refs = 0 if clock.stream else clock.refs
+                self.charge(task, Cause.ACCESS_REMOTE, refs * more)
+                break
+        if write:
+            writers[:] = [(c, self.quanta), *(w for w in writers if w[0] != c)][:2]
 
     def left(self, task):
         clock = self.clocks[task.id]
@@ -109,7 +132,10 @@ class Quanta:
         self.note_served()
         self.fold()
         self.settle_waits()
+        self.share_cpus()
+        start = self.now
         self.end_quantum(end)
+        self.rebalance(start)
         return True
 
     def serve(self, layout):
@@ -124,6 +150,7 @@ class Quanta:
             for task in self.tasks
         }
         self.measure_tables()
+        self.quanta += 1
         queues = self.serve_shards(layout)
         self.barrier(layout, queues)
         self.on_cpu = {}
@@ -245,3 +272,4 @@ class Quanta:
         self.settle_waits()
         self.now += ns
         self.run_khugepaged()
+        self.let_workers_work(ns)

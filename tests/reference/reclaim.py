@@ -5,7 +5,7 @@
 
 from math import isqrt
 
-from lazynuma.kernels.counters import Cause, Op, Refusal, Vm
+from lazynuma.kernels.counters import Cause, Op, Refusal, Vm, Worker
 
 from .words import BLOCK, Pmd, Pte
 
@@ -236,6 +236,10 @@ class Reclaim:
             reclaimed += self.shrink_node(n, priority, target, *steps)
         if reclaimed == 0:
             node.fruitless += 1
+        ns = self.scanned * self.costs.reclaim_page_ns
+        ns += self.written * self.costs.swap_out_ns
+        done = {"RECLAIM": self.scanned, "SWAP_OUT": self.written}
+        self.worked(Worker.KSWAPD, n, **done, WORK_NS=ns)
 
     def direct_reclaim(self, task, candidates):
         self.scanned = self.written = 0

@@ -3,7 +3,7 @@
 ``docs/model/thp.md`` states the rules.
 """
 
-from lazynuma.kernels.counters import Cause, ScanResult, Vm
+from lazynuma.kernels.counters import Cause, Op, ScanResult, Vm, Worker
 from lazynuma.kernels.knobs import Advice
 
 from .draws import draw, unit
@@ -92,7 +92,13 @@ class Khugepaged:
         if tried and not self.collapse_block(process, block, load, first, None):
             result = ScanResult.ALLOC_HUGE_PAGE_FAIL
         self.results[result] += 1
-        self.pages_collapsed += result == ScanResult.SUCCEED
+        if result not in (ScanResult.PMD_NONE, ScanResult.PMD_MAPPED):
+            self.worked(Worker.KHUGEPAGED, process.id, SCAN_PMD=1)
+        if result == ScanResult.SUCCEED:
+            self.pages_collapsed += 1
+            ns = self.costs.collapse_ns
+            calls = {"WRITE_CALL": 1, "WRITE_CALL_NS": ns}
+            self.worked(Worker.KHUGEPAGED, process.id, **calls, COLLAPSE=1, WORK_NS=ns)
         return result, tried
 
     def scan(self, process, block, limited):
@@ -227,6 +233,7 @@ class Khugepaged:
                 if not self.collapse_block(process, block, load, node, task):
                     return 12
                 self.charge(task, Cause.SYSCALL, self.costs.collapse_ns)
+                self.took(task, Op.COLLAPSE)
             elif result in GOES_ON:
                 error = 22
             elif result != ScanResult.PMD_MAPPED:

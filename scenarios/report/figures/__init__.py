@@ -12,6 +12,7 @@ from ..swept_points import Points
 from . import (
     block_strips,
     fault_counts,
+    fault_scaling,
     huge_pages,
     local_share,
     lock_waits,
@@ -42,6 +43,7 @@ PICTURES: tuple[Callable[[Story], Picture | None], ...] = (
     huge_pages.picture,
     huge_pages.khugepaged,
     lock_waits.picture,
+    fault_scaling.picture,
 )
 
 

@@ -15,9 +15,8 @@ from .lines import grid, key
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: The column of ``/summary``, and the table of the locks with the names in it.
+#: The column of ``/summary``, and the table of the locks.
 _COLUMN, _TABLE = "lock_wait_ns", "locks"
-_NAMES, _WAITS = ("lock", "class", "name"), ("wait_ns", "waits", "mean_wait_ns")
 #: Locks that have a part of their own.
 _MOST = 6
 
@@ -47,20 +46,13 @@ def picture(story: Story) -> Picture | None:
 
 def _by_lock(story: Story) -> Mapping[str, np.ndarray]:
     """Return ns of waiting by lock, [variants], the most first; empty: not known."""
-    table = story.found["tables"].get(_TABLE, {})
-    named = next((table[one] for one in _NAMES if one in table), None)
-    if named is None or "variant" not in table:
-        return {}
-    if _WAITS[0] in table:
-        waits = table[_WAITS[0]]
-    elif _WAITS[1] in table and _WAITS[2] in table:
-        waits = [a * b for a, b in zip(table[_WAITS[1]], table[_WAITS[2]], strict=True)]
-    else:
+    table = story.found["tables"].get(_TABLE)
+    if not table:
         return {}
     parts: dict[str, np.ndarray] = {}
-    for name, variant, wait in zip(named, table["variant"], waits, strict=True):
-        row = parts.setdefault(str(name), np.zeros(len(story.rows)))
-        row[variant] += max(wait, 0)
+    columns = table["lock"], table["variant"], table["wait_ns"]
+    for name, variant, wait in zip(*columns, strict=True):
+        parts.setdefault(str(name), np.zeros(len(story.rows)))[variant] += wait
     large = sorted((n for n in parts if parts[n].any()), key=lambda n: -parts[n].sum())
     found = {name: parts[name] for name in large[:_MOST]}
     if large[_MOST:]:
