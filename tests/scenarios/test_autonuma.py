@@ -9,7 +9,7 @@ from lazynuma.engine import BadInput, Simulation
 from lazynuma.engine.run import run_study
 from lazynuma.scenarios import autonuma_benchmark
 from lazynuma.scenarios.autonuma import beside, programs
-from lazynuma.scenarios.autonuma.tables import TABLES
+from lazynuma.scenarios.autonuma.all_tables import TABLES
 from lazynuma.scenarios.autonuma.thread_moves import Exchanges
 from lazynuma.scenarios.common.opteron import opteron, spread
 
