@@ -36,9 +36,9 @@ from ..engine.study.study import Study, Variant
 from ..engine.study.verdict import SAME, sentences
 from ..kernels.words import HPAGE_PMD_NR
 from .autonuma import beside
+from .autonuma.all_tables import TABLES
 from .autonuma.programs import LOADS, STRIDE, Load, WhatIf, run
 from .autonuma.published import Table
-from .autonuma.all_tables import TABLES
 from .common.block import BLOCK
 from .common.claim import Claim, Why, Word, figure, reduced, times, wrong_signs
 from .common.opteron import NODES, opteron
