@@ -96,8 +96,8 @@ def main(arguments: list[str]) -> int:
             _show(title, rates)
     faults = faults_beside()
     if options.json:
-        rates = {"page_fault1": [one._asdict() for one in faults]}
-        print(json.dumps({"machine": here} | _plain(results, missing) | rates))
+        beside = {"page_fault1": [one._asdict() for one in faults]}
+        print(json.dumps({"machine": here} | _plain(results, missing) | beside))
     else:
         show_faults(faults)
         print(f"\n{_LESS}")

@@ -98,7 +98,6 @@ class Info(Columns):
     HINT_FLUSH = auto()  # 1: a small page that a hint fault moves costs a flush
     TOPOLOGY = auto()  # Topology
     # The load balancer (``docs/model/sched.md``).
-    LOAD_BALANCE = auto()
     BUSY_FACTOR = auto()
     IMBALANCE_PCT = auto()  # of domains of more than a node
     SMALL_IMBALANCE = auto()  # 1: fix_small_imbalance

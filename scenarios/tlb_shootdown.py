@@ -25,14 +25,15 @@ from ..engine.settings.settings import Settings
 from ..engine.simulation import Simulation
 from ..engine.state.process import Region, Task
 from ..engine.study.columns import Column
-from ..engine.study.figures import count, ratio
+from ..engine.study.figures import count, percent, ratio
 from ..engine.study.study import Study, Variant
 from ..engine.workloads.kinds import Sweep
 from ..kernels.knobs import Mechanism
 from ..kernels.words import PAGE_SIZE
 from .common.claim import Claim, Why, Word, figure, times
 from .common.claim_table import claim_table
-from .common.table import Row, table
+from .common.lock_columns import LEAST, SHARE, WAITS, bound
+from .common.table import Row, filled, table
 from .common.tasks import ends, move_tasks, start_tasks
 
 WAYS = ("migratepages", "own parts", "hint faults")
@@ -56,12 +57,8 @@ COLUMNS = (
         *("interrupts", "interrupts", "event", "CPUs that flushes interrupted"),
         first=True,
     ),
-    Column(
-        *("lock_wait_share", "in locks", "1", "share of the tasks' time in lock waits"),
-        dtype="f8",
-        style="percent",
-        first=True,
-    ),
+    SHARE,
+    *WAITS,
 )
 
 
@@ -144,13 +141,15 @@ def _steps(
             _move_parts(simulation, tasks, region, way, away)
         simulation.synchronize()
     took = simulation.clock(tasks[0]) - begin
-    waited = sum(simulation.lock_waits().values())
+    # Nothing waits before: one thread alone touches the memory.
+    waits = simulation.lock_waits()
     return {
         "pages_per_s": rounds * region.pages * 1e9 / took,
         "time_ns": took,
         "tlb_flushes": simulation.total("tlb_flushes"),
         "interrupts": simulation.total("nr_tlb_remote_flush_received"),
-        "lock_wait_share": waited / (took * len(simulation.tasks)),
+        SHARE.name: sum(waits.values()) / (took * len(simulation.tasks)),
+        **{f"wait_{lock}_ns": ns for lock, ns in waits.items()},
     }
 
 
@@ -232,8 +231,16 @@ def _small(number: float) -> str:
 
 
 def _report(study: Study, rows: list[Row], parameters: Parameters) -> str:
+    waits = "\n".join(
+        filled(
+            f"{row['way']}, {row['kernel']}: {percent(bound(row)[1])} of the waits are"
+            f" for {bound(row)[0]}."
+        )
+        for row in rows
+        if row[SHARE.name] >= LEAST
+    )
     beside = claim_table(claims(parameters, rows), SOURCE)
-    return "\n\n".join(part for part in (table(study, rows), beside) if part)
+    return "\n\n".join(part for part in (table(study, rows), waits, beside) if part)
 
 
 def _verdict(study: Study, rows: Sequence[Row]) -> str:

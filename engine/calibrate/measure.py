@@ -227,5 +227,6 @@ _BEYOND = {
     "walk_ns": "not measured: needs performance counters",
     "tlb_flush_cpu_ns": "not measured: needs a third CPU, to tell it from tlb_flush_ns",
     "lru_drain_ns": "not measured: cannot be told from the call that drains",
+    "line_transfer_permille": "not measured: needs a second node",
     "reclaim_page_ns": "not measured: needs memory pressure",
 }

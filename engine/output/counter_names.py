@@ -82,10 +82,10 @@ MEANINGS: dict[Vm, tuple[str, str]] = {
     Vm.PGDEMOTE_KHUGEPAGED: (PAGE, "pages that khugepaged demoted"),
     Vm.PGLAZYFREE: (PAGE, "pages that MADV_FREE gave up"),
     Vm.PGLAZYFREED: (PAGE, "such pages that reclaim dropped"),
-    Vm.LINE_TRANSFERS: (EVENT, "accesses to pages that another node wrote lately"),
     Vm.TLB_FLUSHES: (
         EVENT,
         "TLB flushes that calls, the scanner and hint faults paid for (model alone)",
     ),
     Vm.NR_TLB_REMOTE_FLUSH_RECEIVED: (EVENT, "CPUs that these flushes interrupted"),
+    Vm.LINE_TRANSFERS: (EVENT, "accesses to pages that another node wrote lately"),
 }

@@ -6,7 +6,7 @@
 import os
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import Field
+from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,7 +39,7 @@ class Finding(NamedTuple):
 
 
 #: Tables of a file, with what their settings are of.
-_TABLES = {"cost": Costs, "locks": Locks}
+_TABLES: dict[str, type[Costs] | type[Locks]] = {"cost": Costs, "locks": Locks}
 
 
 def read_costs(path: str | os.PathLike) -> dict[str, int]:
@@ -92,7 +92,9 @@ def _toml(path: Path) -> dict:
 def setting_of(name: str) -> Field:
     """Return the field that a finding is of."""
     table, _, plain = name.rpartition(".")
-    return _TABLES[table or "cost"].__dataclass_fields__[plain]
+    of = _TABLES[table or "cost"]
+    (found,) = (one for one in fields(of) if one.name == plain)
+    return found
 
 
 def cost_text(findings: Iterable[Finding], source: str) -> str:

@@ -15,9 +15,7 @@ class Sched:
     The defaults are those of 6.12.  Raises BadInput if a value is not allowed.
     """
 
-    load_balance: bool = knob(
-        False, "tasks move to CPUs with less load", column="LOAD_BALANCE"
-    )
+    load_balance: bool = knob(False, "tasks move to CPUs with less load")
     time_sharing: bool = knob(
         False, "tasks of one CPU run in turns, and wait for each other"
     )

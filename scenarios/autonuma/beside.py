@@ -76,6 +76,11 @@ def system(table: Table, there: Cells, programs: list[str]) -> str:
     return blocks(shown) if len(shown) > 1 else ""
 
 
+def system_ns(row: Row) -> float:
+    """Return the System time of a row, and that of the ticks which the model lacks."""
+    return row["system_time_ns"] + TICKS * row["user_time_ns"]
+
+
 def _system_of(
     kernel: Kernel, name: str, there: Cells, programs: list[str], everything: bool
 ) -> tuple[list[float], list[float | None]]:
@@ -96,16 +101,6 @@ def _over(
 
 def _times(one: float | None) -> str:
     return "-" if one is None else f"{one:.2f}"
-
-
-def elapsed_ns(row: Row) -> float:
-    """Return how long a row took."""
-    return float(row["run_time_ns"])
-
-
-def system_ns(row: Row) -> float:
-    """Return the System time of a row, and that of the ticks which the model lacks."""
-    return row["system_time_ns"] + TICKS * row["user_time_ns"]
 
 
 def counts(table: Table, there: Cells, programs: list[str]) -> str:

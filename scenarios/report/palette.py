@@ -36,7 +36,8 @@ CAUSES = {
     "compaction": ("#b2abd2", "#b2abd3"),
     "page_walk": ("#cc79a7", "#cc79a8"),
     "scan": ("#8073ac", "#9488bd"),
-    "lock": ("#c51b7d", "#de4d9c"),
+    "lock_sleep": ("#c51b7d", "#de4d9c"),
+    "lock_spin": ("#e9a3c9", "#b8608f"),
     "others": ("#999998", "#77777a"),
     "idle": ("#d9d9d8", "#4c4f55"),
 }

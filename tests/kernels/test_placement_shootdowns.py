@@ -136,7 +136,9 @@ def test_locks_of_a_page_last_as_long_as_its_flush():
     assert table["hold"][anon, :, Op.MIGRATE].sum() == 600_000
     # A round of interrupts is one round, whoever asks for it.
     flush = names.index("tlb_flush")
-    assert table["acquire"][flush].sum() == 1_000_000
+    assert table["acquire"][flush, :, Op.FLUSH].sum() == 1_000_000
+    for op in (Op.MIGRATE, Op.MIGRATE_HUGE, Op.WALK_FLUSH):
+        assert table["acquire"][flush, :, op].sum() == 0
 
 
 CALLS = {

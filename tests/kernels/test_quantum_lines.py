@@ -4,7 +4,7 @@ import pytest
 
 from common.pair import MIB, Pair
 from lazynuma.engine import Costs, Settings, Simulation, Sweep, Thp, Uniform, uniform
-from lazynuma.kernels.counters import Cause
+from lazynuma.kernels.counters import Cause, Vm
 
 #: ns away; a line that a cache there holds costs 131 ns more.
 AWAY = 188
@@ -42,7 +42,7 @@ def test_who_comes_second_in_a_quantum_pays():
     """Four pages of 10 lines; the first of the layout finds nobody's."""
     sim, tasks, region = writers([0, 2])
     assert swept(sim, tasks, region, [1.0, 1.0]) == [0, 4 * 10 * REMOTE_NS]
-    assert sim.counters()[:, -1].tolist() == [0, 4, 0]
+    assert sim.counters()[:, Vm.LINE_TRANSFERS].tolist() == [0, 4, 0]
     assert swept(sim, tasks, region, [1.0, 1.0]) == [4 * 10 * REMOTE_NS] * 2
 
 

@@ -9,7 +9,7 @@ from lazynuma.engine import BadInput, Simulation
 from lazynuma.engine.run import run_study
 from lazynuma.scenarios import autonuma_benchmark
 from lazynuma.scenarios.autonuma import beside, programs
-from lazynuma.scenarios.autonuma.all_tables import TABLES
+from lazynuma.scenarios.autonuma.every_table import TABLES
 from lazynuma.scenarios.autonuma.thread_moves import Exchanges
 from lazynuma.scenarios.common.opteron import opteron, spread
 
@@ -41,6 +41,7 @@ def test_kernels_of_one_table_differ_in_rules_alone():
             balancing=first.balancing,
             thp=first.thp,
             calls=first.calls,
+            sched=first.sched,
             khugepaged=first.khugepaged,
             locks=replace(one.settings.locks, anon_vma_alone=True, pmd_lock_scope="mm"),
         )

@@ -14,6 +14,7 @@ from lazynuma.scenarios import (
     scan_stall,
     tiering,
     tlb_shootdown,
+    will_it_scale,
 )
 from lazynuma.scenarios.common.claim import (
     Claim,
@@ -160,6 +161,7 @@ def claimed():
         (move_pages_rate, ("bytes_per_s",), {}),
         (tlb_shootdown, ("pages_per_s", "time_ns", "interrupts"), {}),
         (scan_stall, ("longest_ns",), {}),
+        (will_it_scale, ("faults_per_s",), {}),
     ):
         yield from module.claims(module.Parameters(), fake(module, columns, **fixed))
 

@@ -1,8 +1,10 @@
 """move_pages by size, TLB flushes of pages that move, and scans that stop a thread."""
 
+from dataclasses import replace
+
 import pytest
 
-from lazynuma.engine import BadInput, Balancing, Costs
+from lazynuma.engine import BadInput, Balancing, Costs, Locks
 from lazynuma.engine.run import run_study
 from lazynuma.scenarios import move_pages_rate, scan_stall, tlb_shootdown
 from lazynuma.scenarios.common.claim import Claim, figure
@@ -55,6 +57,20 @@ def test_threads_side_by_side_are_no_published_figure():
     alone = rows_of(move_pages_rate, counts=(64,), whole=0)
     for name, row in rows.items():
         assert row["bytes_per_s"] > 2 * alone[name]["bytes_per_s"]
+
+
+def test_a_thread_alone_waits_for_no_lock():
+    study = move_pages_rate.build(move_pages_rate.Parameters(counts=(64,), whole=0))
+    calls = []
+    for locked in (False, True):
+        locks = Locks(enabled=locked)
+        variants = [
+            replace(one, settings=replace(one.settings, locks=locks))
+            for one in study.variants
+        ]
+        rows = run_study(replace(study, variants=tuple(variants)))
+        calls.append([row["call_ns"] for row in rows])
+    assert calls[0] == calls[1]
 
 
 def test_memory_that_is_no_huge_pages_is_refused():

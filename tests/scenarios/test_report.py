@@ -14,9 +14,9 @@ import xarray as xr
 from common.run_files import counters, process, writer
 from lazynuma.engine.output.reader import RunState
 from lazynuma.engine.study.columns import SUMMARY
-from lazynuma.kernels.counters import Refusal
+from lazynuma.kernels.counters import Cause, Refusal
 from lazynuma.scenarios.cli import commands
-from lazynuma.scenarios.report import figures, sheet
+from lazynuma.scenarios.report import figures, palette, sheet
 from lazynuma.scenarios.report.figures import lines, lock_waits, replica_spread
 from lazynuma.scenarios.report.gather import CELLS, POINTS, gather
 from lazynuma.scenarios.report.many_runs import comparison_of, listing, shown
@@ -293,6 +293,12 @@ def test_replicas_and_locks_are_drawn_if_they_are_there(done):
     )
     for picture in (found, replica_spread.picture(story)):
         assert "<svg" in sheet.for_page(picture, "here")
+
+
+def test_every_cause_has_a_colour_of_its_own():
+    assert {cause.name.lower() for cause in Cause} <= set(palette.CAUSES)
+    by_day, by_night = zip(*palette.CAUSES.values(), strict=True)
+    assert len({*by_day}) == len({*by_night}) == len(palette.CAUSES)
 
 
 def test_names_beside_lines_lie_apart():

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from .. import palette
 from ..sheet import Picture, Sheet
 from ..story import Story
@@ -52,16 +54,21 @@ def _curves(story: Story) -> dict[str, _Points]:
 
 
 def _draw(sheet: Sheet, curves: dict[str, _Points]) -> "Figure":
+    """Draw both axes as powers of two: what scales is a straight line."""
+    from matplotlib.ticker import MaxNLocator
+
     figure, (axes,) = sheet.figure(2.4 if sheet.is_paper else 3.4)
     colours = [light for light, _ in palette.VARIANTS]
     ends = []
     for number, (name, points) in enumerate(curves.items()):
         colour = colours[number % len(colours)]
-        tasks, rates = zip(*points, strict=True)
+        tasks, rates = (np.log2(values) for values in zip(*points, strict=True))
         axes.plot(tasks, rates, "o-", color=colour, markersize=3)
         ends.append((name, colour, tasks[-1], rates[-1]))
     axes.set_xlim(left=0, right=max(end[2] for end in ends))
-    axes.set_ylim(bottom=0)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(8, integer=True))
+        axis.set_major_formatter(lambda power, _: f"{2**power:g}")
     axes.set_xlabel("tasks")
     axes.set_ylabel("million pages a second")
     grid(axes)

@@ -74,7 +74,7 @@ def _draw(
         axes,
         [story.names[i] for i in variants],
         {name: row[variants] / unit.length for name, row in parts.items()},
-        colours if len(parts) > 1 else [palette.CAUSES["lock"][0]],
+        colours if len(parts) > 1 else [palette.CAUSES["lock_sleep"][0]],
         [seconds(value) for value in total],
     )
     axes.set_xlabel(f"time in waiting, {unit.unit}")
