@@ -9,7 +9,7 @@ from lazynuma.engine import BadInput, Simulation
 from lazynuma.engine.run import run_study
 from lazynuma.scenarios import autonuma_benchmark
 from lazynuma.scenarios.autonuma import beside, programs
-from lazynuma.scenarios.autonuma.published import TABLES
+from lazynuma.scenarios.autonuma.every_table import TABLES
 from lazynuma.scenarios.autonuma.thread_moves import Exchanges
 from lazynuma.scenarios.common.opteron import opteron, spread
 
@@ -43,7 +43,7 @@ def test_kernels_of_one_table_differ_in_rules_alone():
             calls=first.calls,
             sched=first.sched,
             khugepaged=first.khugepaged,
-            locks=replace(one.settings.locks, anon_vma_alone=True),
+            locks=replace(one.settings.locks, anon_vma_alone=True, pmd_lock_scope="mm"),
         )
         assert same == first
 
@@ -91,6 +91,59 @@ def test_each_figure_of_a_table_is_a_claim():
 def test_a_kernel_that_a_table_lacks_is_refused(parameters, message):
     with pytest.raises(BadInput, match=message):
         autonuma_benchmark.build(autonuma_benchmark.Parameters(**parameters))
+
+
+# --- the write bit (March 2015) -------------------------------------------------------
+
+
+def test_range_updates_are_those_of_huge_pages_and_few_more():
+    """Published: "page range updates" = base updates + 512 x huge updates."""
+    for name, ranges in (("3.19", 445_505_831), ("4.0-rc1", 608_880_276)):
+        counts = TABLES["4.0-rc1"].kernels[name].counts
+        huge = 512 * counts["numa_huge_pte_updates"]
+        assert counts["numa_pte_updates"] + huge == ranges
+
+
+def test_ratios_of_system_seconds_stand_beside_those_published():
+    rows = rows_of("4.0-rc1", user_time_ns=0)
+    seconds = {"3.19": 100, "4.0-rc1": 400, "noclear": 90, "slowscan": 110}
+    for row in rows:
+        row["system_time_ns"] = seconds[row["variant"]] * SECOND
+    table, there = TABLES["4.0-rc1"], beside.cells(rows)
+    shown = beside.system(table, there, list(programs.LOADS))
+    assert "4.00" in shown and "3.09" in shown  # numa01: 602.44 over 194.70
+    assert "0.94" in shown  # noclear over 3.19: 182.16 over 194.70
+    parameters = autonuma_benchmark.Parameters(table="4.0-rc1")
+    claims = {one.what: one for one in autonuma_benchmark.claims(parameters, rows)}
+    one = claims["numa01, System 4.0-rc1 over 3.19"]
+    assert (one.low, one.ours) == (602.44 / 194.70, 4.0)
+
+
+def test_what_one_kernel_counts_more():
+    rows = rows_of("4.0-rc4", system_time_ns=SECOND)
+    for row in rows:
+        row["pgfault"] = 1000 if row["variant"] == "vmwrite" else 400
+    table, there = TABLES["4.0-rc4"], beside.cells(rows)
+    assert "2,400" in beside.more(table, there, list(programs.LOADS))
+    parameters = autonuma_benchmark.Parameters(table="4.0-rc4")
+    claims = {one.what: one for one in autonuma_benchmark.claims(parameters, rows)}
+    one = claims["pgfault, vmwrite more than preserve"]
+    assert (one.low, one.ours) == (616_019, 2400)
+    alone = [row for row in rows if row["variant"] == "vmwrite"]
+    assert beside.more(table, beside.cells(alone), list(programs.LOADS)) == ""
+
+
+def test_each_page_that_is_written_faults_twice_without_its_write_bit():
+    """Each mark on a huge page is a hint fault; who stays home writes with a second."""
+    parameters = autonuma_benchmark.Parameters(
+        shrink=2, workloads=("numa02",), table="4.0-rc4"
+    )
+    lost, kept = run_study(autonuma_benchmark.build(parameters))
+    second = lost["pgfault"] - lost["numa_hint_faults"]
+    once = kept["pgfault"] - kept["numa_hint_faults"]
+    stayed = lost["numa_hint_faults"] - lost["numa_pages_migrated"] // 512
+    assert lost["numa_pages_migrated"] > 0 and stayed > 0
+    assert second - once == stayed
 
 
 # --- what if --------------------------------------------------------------------------
