@@ -209,7 +209,7 @@ def _steps(
 
 SOURCE = (
     f"{TABLES['B'].source}; times over each other, and seconds. How the seconds come"
-    " about, and those of 3.9, are in [time of 2012](time-of-2012.md)"
+    " about, and those of 3.9, are in [time of 2012](published/november_2012.md)"
 )
 
 

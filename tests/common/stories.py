@@ -444,10 +444,10 @@ def flushing(options, seed):
     """Return the settings; calls of every eighth story flush once a batch (6.3).
 
     In a third of all hint faults flush for what they move (to 5.12), in a seventh
-    copies wait for memory.  In a fifth of the later ones tasks wait for locks: tests
-    know the first ones.
+    copies wait for memory.  In two fifths of the later ones tasks wait for locks, in
+    one for those that are held long: tests know the first ones.
     """
-    locks = options.locks
+    locks = replace(options.locks, enabled=seed >= 1000 and seed % 5 == 1)
     if seed >= 1000 and seed % 5 == 3:
         alone = seed % 32 < 16
         locks = replace(BUSY, anon_vma_alone=alone, mmap_lock_vma=not alone)

@@ -250,7 +250,7 @@ class LockWaits:
     """A part of ``Reference`` (``model.py``)."""
 
     def start_locks(self):
-        self.ops, self.began = {}, {}
+        self.ops, self.began, self.uses = {}, {}, {}
         self.worker_ops, self.backlog = {}, {}
 
     def took(self, task, op, times=1):
@@ -338,28 +338,33 @@ class LockWaits:
     def interrupt(self, row, ops, busy, waits):
         """Let what tasks do take time of the others of their process that work."""
         each = interrupts_ps(row, self.settings.locks)
+        if not each:
+            return
         asked = {}
         for task in self.tasks:
-            mine, flush = (
-                [ops.get((task.id, op), 0) for op in Op],
-                self.flush(task.process),
-            )
+            mine = [ops.get((task.id, op), 0) for op in Op]
+            flush = self.flush(task.process)
             asked[task.id] = self.customer(row, mine, task, flush).writes
         for task in self.tasks:
             near = [t for t in self.tasks if t.process is task.process and t != task]
             others = sum(asked[one.id] for one in near)
-            if each and busy[task.id] > 0:
+            if busy[task.id] > 0:
                 waits[task.id][1] += int(others * each / 1000)
+
+    def uses_of(self, row):
+        """Return [(Op, how it takes a lock)] in the order of Op."""
+        if row.name not in self.uses:
+            uses = used(row, self.settings.locks)
+            self.uses[row.name] = sorted(uses.items())
+        return self.uses[row.name]
 
     def customer(self, row, ops, task, flush):
         found = {}
-        uses = used(row, self.settings.locks)
         for mode in (READ, WRITE):
             taken = ps = 0.0
-            for op in Op:
+            for op, use in self.uses_of(row):
                 times = ops[op]
-                if times and op in uses and uses[op].mode == mode:
-                    use = uses[op]
+                if times and use.mode == mode:
                     taken += times * round(use.times * 1e6)
                     ps += times * round(use.ns * 1000)
                     ps += times * round(use.flushes * 1e6) * flush / 1000
