@@ -31,9 +31,9 @@ from ..engine.settings.thp import Thp
 from ..engine.simulation import Simulation
 from ..engine.state.process import Region, Task
 from ..engine.study.columns import SUMMARY, hide
-from ..engine.study.figures import listed, percent
+from ..engine.study.figures import listed, percent, seconds
 from ..engine.study.study import Study, Variant
-from ..engine.study.verdict import fastest, sentences
+from ..engine.study.verdict import ranked, sentences
 from ..engine.workloads.kinds import Sweep, Uniform
 from ..kernels.words import HPAGE_PMD_NR, PAGE_SIZE
 from .common import mechanism
@@ -218,8 +218,35 @@ def _report(study: Study, rows: list[Row]) -> str:
 
 
 def _verdict(study: Study, rows: Sequence[Row]) -> str:
-    """Say which mechanism is fastest, and which locks bind any."""
-    locks = {bound(row)[0] for row in rows if row[SHARE.name] >= LEAST}
-    if not locks:
-        return sentences(fastest(study, rows), "No lock binds any of them.")
-    return sentences(fastest(study, rows), f"What binds them: {listed(sorted(locks))}.")
+    """Say what is fastest with each number of threads, and which locks bind whom."""
+    groups: dict[str, list[Row]] = {row["threads"]: [] for row in rows}
+    for row in rows:
+        groups[row["threads"]].append(row)
+    best = [_best(study, threads, group) for threads, group in groups.items()]
+    said = listed([one for one in best if one])
+    return sentences(f"{said[:1].upper()}{said[1:]}." if said else "", _binding(rows))
+
+
+def _best(study: Study, threads: str, rows: list[Row]) -> str:
+    """Return what is fastest of the rows with some threads, "" if all were killed."""
+    rank = ranked(study, rows).rows
+    if not rank:
+        return ""
+    took = seconds(rank[0]["run_time_ns"])
+    return f"with {threads} threads {rank[0]['mechanism']} is fastest ({took})"
+
+
+def _binding(rows: Sequence[Row]) -> str:
+    """Say for each lock that binds who waits most for locks, and how long."""
+    most: dict[str, Row] = {}
+    for row in sorted(rows, key=lambda one: -one[SHARE.name]):
+        if row[SHARE.name] >= LEAST:
+            most.setdefault(bound(row)[0], row)
+    if not most:
+        return "No lock binds any of them."
+    said = [
+        f"{lock} ({row['mechanism']}, {row['threads']} threads: waits"
+        f" {percent(row[SHARE.name])} of the time)"
+        for lock, row in most.items()
+    ]
+    return f"What binds: {listed(said)}."

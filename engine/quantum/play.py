@@ -157,6 +157,7 @@ class Playback:
             simulation.now = min(until, start + step)
             if self._timed:
                 playback.compute_until(simulation.memory, simulation.now)
+            simulation.locks.settle(simulation)
             simulation.prices.learn(simulation.memory, simulation.now - start)
             simulation.task_ticks.owe(start)
             wake_due(simulation)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...kernels.counters import Op
-from ...kernels.quantum.lock_wait import PPM, PS, READ, WRITE, Scope
+from ...kernels.quantum.lock_words import PPM, PS, READ, WRITE, Scope
 from .knob import check_knobs, knob
 
 #: No kernel spins or sleeps longer for one hold: the watchdogs would bark.

@@ -7,7 +7,7 @@ the time.  ``lock_queue.py`` solves it, with ``lock_readers.py`` if some only re
 """
 
 from dataclasses import dataclass
-from enum import IntEnum, auto
+from enum import auto
 from typing import Final
 
 import numpy as np
@@ -19,22 +19,7 @@ from ..state import Columns, Cost, Mm, Task
 from ..words import HPAGE_PMD_NR, NONE
 from .lock_queue import CLASSES, Of, solve_queue
 from .lock_readers import drain, reader, solve_readers, writers_queue
-
-
-class Scope(IntEnum):
-    """What there is one lock of: the machine, a node, a process, a page table ..."""
-
-    #: No lock at all.
-    NONE = 0
-    GLOBAL = 1
-    #: The node of the task's CPU.
-    NODE = 2
-    MM = 3
-    #: The root of anonymous memory: a process and its relatives by fork.
-    ANON_VMA = 4
-    #: A page table, and a page, that any task of the process is as likely to use.
-    PAGE_TABLE = 5
-    FOLIO = 6
+from .lock_words import PPM, PS, READ, WRITE, Scope
 
 
 class LockStat(Columns):
@@ -51,11 +36,6 @@ class LockStat(Columns):
     WORKERS_WAIT = auto()
 
 
-#: How a lock is held: shared with other readers, or alone.
-READ, WRITE = 0, 1
-#: Millionths, and picoseconds in a ns.
-PPM: Final = 1_000_000
-PS: Final = 1000
 #: The shortest hold, ns.
 _MOMENT: Final = 1e-3
 #: A class that holds its lock all the time still works a little.

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from lazynuma.engine.settings.locks import ROWS, interrupts_ps, sleeps, used
 from lazynuma.kernels.counters import MM_WORKERS, NODE_WORKERS, Cause, Op, Worker
-from lazynuma.kernels.quantum.lock_wait import READ, WRITE
+from lazynuma.kernels.quantum.lock_words import READ, WRITE
 
 from .words import BLOCK
 

@@ -134,6 +134,7 @@ class Playback:
             start, self.now = self.now, min(until, self.now + step)
             if timed:
                 self.compute_until(self.now)
+            self.settle_waits()
             self.utilise(self.now - start)
             self.balance(start)
             self.run_khugepaged()
