@@ -7,8 +7,9 @@ import numpy as np
 from ...kernels.counters import Op
 from ...kernels.quantum.lock_queue import CLASSES, Of
 from ...kernels.quantum.lock_wait import LockStat, LockWork, settle_waits
+from ...kernels.quantum.lock_words import PPM, PS
 from ...kernels.state import Memory
-from ..settings.locks import ROWS, tables
+from ..settings.locks import ROWS, SCOPES, Locks, interrupts_ps, sleeps, used
 from ..settings.settings import Settings
 
 if TYPE_CHECKING:
@@ -95,3 +96,23 @@ def _longer(table: np.ndarray, rows: int) -> np.ndarray:
     grown = np.zeros((rows, *table.shape[1:]), table.dtype)
     grown[: len(table)] = table
     return grown
+
+
+def tables(locks: Locks) -> dict[str, np.ndarray]:
+    """Return what ``LockWork`` has of a kernel's locks, by field."""
+    shape = len(ROWS), 2, len(Op)
+    acquire, hold, flush = (np.zeros(shape, np.int64) for _ in range(3))
+    for i, row in enumerate(ROWS):
+        for op, use in used(row, locks).items():
+            acquire[i, use.mode, op] = round(use.times * PPM)
+            hold[i, use.mode, op] = round(use.ns * PS)
+            flush[i, use.mode, op] = round(use.flushes * PPM)
+    scopes = [SCOPES.index(getattr(locks, f"{row.name}_scope")) for row in ROWS]
+    return dict(
+        acquire=acquire,
+        hold=hold,
+        flush=flush,
+        scope=np.array(scopes, np.int64),
+        sleeps=np.array([sleeps(row, locks) for row in ROWS], np.int64),
+        interrupts=np.array([interrupts_ps(row, locks) for row in ROWS], np.int64),
+    )

@@ -7,10 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
-
 from ...kernels.counters import Op
-from ...kernels.quantum.lock_words import PPM, PS, READ, WRITE, Scope
+from ...kernels.quantum.lock_words import PS, READ, WRITE, Scope
 from .knob import check_knobs, knob
 
 #: No kernel spins or sleeps longer for one hold: the watchdogs would bark.
@@ -329,23 +327,3 @@ def interrupts_ps(row: Row, locks: Locks) -> int:
     """Return the ps that an acquisition takes from each other task of the process."""
     asks = row.name == "tlb_flush" and locks.tlb_flush_interrupts
     return locks.tlb_flush_hold_ns * PS if asks else 0
-
-
-def tables(locks: Locks) -> dict[str, np.ndarray]:
-    """Return what ``LockWork`` has of a kernel's locks, by field."""
-    shape = len(ROWS), 2, len(Op)
-    acquire, hold, flush = (np.zeros(shape, np.int64) for _ in range(3))
-    for i, row in enumerate(ROWS):
-        for op, use in used(row, locks).items():
-            acquire[i, use.mode, op] = round(use.times * PPM)
-            hold[i, use.mode, op] = round(use.ns * PS)
-            flush[i, use.mode, op] = round(use.flushes * PPM)
-    scopes = [SCOPES.index(getattr(locks, f"{row.name}_scope")) for row in ROWS]
-    return dict(
-        acquire=acquire,
-        hold=hold,
-        flush=flush,
-        scope=np.array(scopes, np.int64),
-        sleeps=np.array([sleeps(row, locks) for row in ROWS], np.int64),
-        interrupts=np.array([interrupts_ps(row, locks) for row in ROWS], np.int64),
-    )

@@ -26,8 +26,9 @@ from lazynuma.engine import (
     Thp,
     uniform,
 )
+from lazynuma.engine.quantum.lock_windows import tables
 from lazynuma.engine.run import run_study
-from lazynuma.engine.settings.locks import ROWS, tables, used
+from lazynuma.engine.settings.locks import ROWS, used
 from lazynuma.engine.settings.parameters import override, split_settings
 from lazynuma.engine.settings.profiles import PROFILES
 from lazynuma.kernels.counters import Cause, Op

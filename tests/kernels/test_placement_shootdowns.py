@@ -16,7 +16,8 @@ from lazynuma.engine import (
     Thp,
     uniform,
 )
-from lazynuma.engine.settings.locks import ROWS, Locks, tables
+from lazynuma.engine.quantum.lock_windows import tables
+from lazynuma.engine.settings.locks import ROWS, Locks
 from lazynuma.engine.settings.profiles import PROFILES
 from lazynuma.kernels.counters import Cause, Op
 

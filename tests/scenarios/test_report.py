@@ -276,7 +276,12 @@ def test_numbers_are_those_of_the_file(done):
 
 def test_replicas_and_locks_are_drawn_if_they_are_there(done):
     story = Story(gather(done))
-    assert replica_spread.picture(story) is None and lock_waits.picture(story) is None
+    assert replica_spread.picture(story) is None and lock_waits.picture(story)
+    locks = story.found["tables"]["locks"]
+    locks["wait_ns"] = [0 for _ in locks["lock"]]
+    for row in story.rows:
+        row["lock_wait_ns"] = 0
+    assert lock_waits.picture(story) is None
     count = len(story.names)
     times = [[100.0 + i, 110.0 + i, 90.0 + i] for i in range(count)]
     story.found["replicas"] = {"seeds": [1, 2, 3], "values": {"run_time_ns": times}}
@@ -534,4 +539,4 @@ def test_the_page_of_reports_names_every_picture():
         path.read_text() for path in Path(figures.__file__).parent.glob("*.py")
     )
     named = re.findall(r'Picture\(\n +"(\w+)"', source)
-    assert sorted(listed) == sorted(named) and len(listed) == 12
+    assert sorted(listed) == sorted(named) and len(listed) == 13
