@@ -9,9 +9,9 @@ from ..frames.folio import defer, folio_nid, lru_add_huge, maps_folio, undefer
 from ..frames.last_cpupid import migrate_last_cpupid_huge
 from ..frames.page_alloc import put_huge
 from ..frames.rmap import first_mm, mapcount, maps_frame
-from ..frames.vma import vm_page_prot
+from ..frames.vma import next_vma, vm_page_prot
 from ..jit.compile import called, inlined
-from ..state import Cost, Mm
+from ..state import Cost, Mm, Vma
 from ..words import (
     FOLIO_COMPOUND,
     FOLIO_REMAPPED,
@@ -52,11 +52,11 @@ def _remove_migration_pmds(m, old, new, compound):
 
 
 @inlined
-def _maps_part(m, mm, vpn, pfn):
-    """Tell whether PTEs of a process map a page of the folio that begins at ``pfn``."""
-    first = vpn + m.mm[mm, Mm.DELTA]
-    for i in range(HPAGE_PMD_NR):
-        if maps_frame(m.pte[first + i], pfn + i):
+def _maps_part(m, v, mm, vpn, pfn):
+    """Tell whether PTEs of a VMA map a page of the folio that begins at ``pfn``."""
+    first = max(m.vma[v, Vma.START] - vpn, 0)
+    for i in range(first, min(m.vma[v, Vma.END] - vpn, HPAGE_PMD_NR)):
+        if maps_frame(m.pte[vpn + m.mm[mm, Mm.DELTA] + i], pfn + i):
             return True
     return False
 
@@ -65,21 +65,21 @@ def _maps_part(m, mm, vpn, pfn):
 def _unmapping_defers(m, b):
     """Tell whether unmapping a folio for its migration queues it to be split.
 
-    The rmap walk visits the processes, the oldest first.  While PMD entries are left,
-    PG_double_map counts as one more mapping of each page.  It goes with the last PMD
-    entry, and from then on a page that loses its last PTE queues the folio.
+    The rmap walk visits the VMAs.  While PMD entries are left, PG_double_map counts as
+    one more mapping of each page.  It goes with the last PMD entry, and from then on a
+    page that loses its last PTE queues the folio.
     """
     if m.block_huge[b] & FOLIO_REMAPPED:
         return True
     by_pte = False
     vpn = m.block_huge[b] & FRAME_VPN
-    mm = first_mm(m, vpn)
-    while mm != NONE:
+    v, mm = next_vma(m, vpn, HPAGE_PMD_NR, NONE)
+    while v != NONE:
         if maps_folio(m.pmd[(vpn + m.mm[mm, Mm.DELTA]) >> HPAGE_PMD_ORDER], b):
             by_pte = False
-        elif _maps_part(m, mm, vpn, b << HPAGE_PMD_ORDER):
+        elif _maps_part(m, v, mm, vpn, b << HPAGE_PMD_ORDER):
             by_pte = True
-        mm = m.mm[mm, Mm.NEXT]
+        v, mm = next_vma(m, vpn, HPAGE_PMD_NR, v)
     return by_pte
 
 

@@ -123,6 +123,7 @@ class Quanta:
         self.runs += 1
         while self.quantum():
             pass
+        self.prepare_neighbours()
 
     def quantum(self):
         end = self.plan()
