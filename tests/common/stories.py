@@ -521,11 +521,25 @@ DRAWN = {
     ),
 }
 DRAWN_ALONE = ("shards", "sequential", "swap_bytes", "quantum_ns", "tlb")
+#: Calls and modes that stories make: the reference has them under every profile.
+CALLED = (
+    *("mpol_f_numa_balancing", "mpol_preferred_many", "preferred_many_balancing"),
+    *("mpol_weighted_interleave", "set_mempolicy_home_node", "madv_collapse"),
+)
 
 
 def under(profile, options):
-    """Return the rules of a profile with the knobs of a story."""
-    rules = PROFILES[profile]
+    """Return the rules of a profile with the knobs of a story.
+
+    Without what the reference does not have: batches of the LRU, and min_free_kbytes as
+    huge pages raise it.
+    """
+    rules = replace(PROFILES[profile], lru_batches=False)
+    rules = replace(
+        rules,
+        thp=replace(rules.thp, min_free=False),
+        calls=replace(rules.calls, **dict.fromkeys(CALLED, True)),
+    )
     parts = {
         part: replace(
             getattr(rules, part),
@@ -547,7 +561,7 @@ def profile_story(profile, seed, steps, shares):
     begin_task(pair, rng, pair.processes[0])
     chosen = repertoire(rng)
     for _ in range(steps):
-        step(pair, rng, machine.nodes, chosen)
+        step(pair, rng, len(machine.memory), chosen)
         pair.compare()
     pair.check()
 
