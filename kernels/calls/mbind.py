@@ -147,7 +147,7 @@ def end_batch(moves):
 
 
 @inlined
-def _split_first(m, b):
+def _split_first(m, b, moves):
     """Split a folio that waits to be split, if that comes before its migration.
 
     Return whether it was split.  Pages that nobody maps count as moved: they are freed
@@ -159,6 +159,7 @@ def _split_first(m, b):
     m.vm[s, n, Vm.THP_MIGRATION_FAIL] += 1
     m.vm[s, n, Vm.THP_MIGRATION_SPLIT] += 1
     m.vm[s, n, Vm.PGMIGRATE_SUCCESS] += split_huge_page(m, s, b, 0)
+    end_batch(moves)  # its pages are another list (split_folios)
     return True
 
 
@@ -172,7 +173,7 @@ def _move_folio_by_policy(m, task, v, vpn, b, moves):
     if not m.info[Info.UNIT_MIGRATION]:
         _split_to_move(m, b, False)
         return MOVED_SPLIT
-    if _split_first(m, b):
+    if _split_first(m, b, moves):
         first, page = b << HPAGE_PMD_ORDER, vpn & ~(HPAGE_PMD_NR - 1)
         for i in range(HPAGE_PMD_NR):
             mapped = m.frame[first + i] != 0
@@ -205,7 +206,7 @@ def move_folio_to_node(m, task, b, nid, moves):
     if not m.info[Info.UNIT_MIGRATION]:
         _split_to_move(m, b, False)
         return MOVED_SPLIT
-    if _split_first(m, b):
+    if _split_first(m, b, moves):
         first = b << HPAGE_PMD_ORDER
         for pfn in range(first, first + HPAGE_PMD_NR):
             if m.frame[pfn] != 0 and move_page_to_node(m, task, pfn, nid):
@@ -275,7 +276,7 @@ def _mbind_huge_pmd(m, bind, vpn, moves):
     if not pmd & PTE_PRESENT or not _queue_pages_required(m, bind.v, pfn):
         return False
     b = pfn >> HPAGE_PMD_ORDER
-    return _mbind_folio(m, bind, vpn, b, HPAGE_PMD_NR, moves) == MOVED_SPLIT
+    return _mbind_folio(m, bind, vpn, b, HPAGE_PMD_NR, moves) >= MOVED_SPLIT
 
 
 @inlined
