@@ -114,6 +114,7 @@ class Simulation(World):
     advise, madvise, collapse = advice.advise, advice.madvise, advice.collapse
     has_advice = advice.has_advice
     swapon, swapoff = advice.swapon, advice.swapoff
+    drop_caches = advice.drop_caches
 
     # Where pages are to be
     set_mempolicy, mbind = placement.set_mempolicy, placement.mbind

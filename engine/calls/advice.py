@@ -9,6 +9,7 @@ from ...kernels.calls import madvise as kernel
 from ...kernels.calls.populate import populate
 from ...kernels.fault.shmem import shmem_unuse
 from ...kernels.knobs import Advice
+from ...kernels.reclaim.deferred_split import drop_slab
 from ...kernels.words import PAGE_SIZE
 from ..errors import BadInput, SimulationError
 from ..state.anon_vma import prepare
@@ -86,6 +87,15 @@ def madvise(
         flush_tlbs(simulation, process)
     charge(simulation, task, zapped * simulation.costs.zap_pte_ns)
     return failed
+
+
+def drop_caches(simulation: "Simulation") -> None:
+    """Let shrinkers free what they can, as a write to vm.drop_caches does.
+
+    Of these the model has the one that splits huge pages.  Nobody is charged.
+    """
+    lru_add_drain(simulation)
+    drop_slab(simulation.memory)
 
 
 def has_advice(simulation: "Simulation", advice: str) -> bool:

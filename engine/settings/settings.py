@@ -65,6 +65,11 @@ class Settings:
         False,
         "a copy of a page gets no more bandwidth than a stream, as loaded as memory is",
     )
+    swap_zeromap: bool = knob(
+        False,
+        "zero-filled pages are not written to swap (6.12, 0ca0c24e3211)",
+        column="SWAP_ZEROMAP",
+    )
     accumulated_node_load: bool = knob(
         True,
         "fallback lists add up who was first of equals (5.17, 54d032ced983)",

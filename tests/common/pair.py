@@ -6,6 +6,7 @@ from lazynuma.engine import Costs, Simulation
 from lazynuma.kernels.counters import Vm
 from lazynuma.kernels.words import (
     FOLIO_DEFERRED,
+    FOLIO_QUEUED,
     FOLIO_REMAPPED,
     FRAME_ACTIVE,
     FRAME_COMPOUND,
@@ -210,7 +211,7 @@ def frame_word(frame):
 def folio_word(folio):
     """Return the word of one of the reference's folios."""
     word = frame_word(folio) | folio.remapped * FOLIO_REMAPPED
-    return word | folio.deferred * FOLIO_DEFERRED
+    return word | folio.deferred * FOLIO_DEFERRED | folio.queued * FOLIO_QUEUED
 
 
 def words(memory, slow, model, vma):

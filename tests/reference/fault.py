@@ -74,6 +74,7 @@ class Faults:
         """Map a copy on a new frame in place of a frame."""
         frame = self.frames[old]
         self.map_page(task, vpn, new)
+        self.copy_content(old, new)
         frame.mapcount -= 1
         if frame.compound:
             self.page_unmapped(old)

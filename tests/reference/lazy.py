@@ -24,8 +24,10 @@ class Lazy:
         self.frames[pfn] = frame
         self.slots.frame[slot] = pfn
         self.add(self.cpu(task), Vm.PGMAJFAULT)
-        self.add(self.node_of(pfn), Vm.PSWPIN)
-        self.charge(task, Cause.SWAP_IN, self.costs.swap_in_ns)
+        read = self.swap_read(slot, pfn)
+        self.add(self.node_of(pfn), Vm.PSWPIN, read)
+        ns = self.costs.swap_in_ns if read else self.costs.minor_fault_ns
+        self.charge(task, Cause.SWAP_IN, ns)
         self.took(task, Op.SWAP_IN)
         return pfn
 

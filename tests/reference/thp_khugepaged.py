@@ -201,8 +201,14 @@ class Khugepaged:
             pte = self.tables[process.id].get(vpn)
             if pte is None:
                 continue
-            if pte.kind == "swap" and pte.payload not in self.slots.frame:
-                self.add(n, Vm.PSWPIN)
+            held = pte.payload
+            if pte.kind == "swap":
+                held = self.slots.frame.get(pte.payload)
+            if pte.kind in ("present", "swap") and held is not None:
+                self.copy_content(held, b * BLOCK + vpn % BLOCK)
+            if held is None:
+                read = self.swap_read(pte.payload, b * BLOCK + vpn % BLOCK)
+                self.add(n, Vm.PSWPIN, read)
                 self.add(n, Vm.PGMAJFAULT)
             self.zap_pte(process, vpn, False)
         self.map_huge(process, block, b, self.pmds[process.id][block].nid)
