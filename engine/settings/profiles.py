@@ -64,6 +64,7 @@ _LINUX_6_12 = replace(
 #: page, lazily freed huge pages go whole, a move forgets what waits to be split.
 _LINUX_6_16 = replace(
     _LINUX_6_12,
+    merge_into_unfaulted=True,
     thp=replace(
         _LINUX_6_12.thp,
         deferred_moves=False,

@@ -4,8 +4,8 @@
 """
 
 from lazynuma.engine.state.anon_vma import (
-    has_bare_neighbours,
     is_bare,
+    must_prepare,
     prepare_vmas,
 )
 
@@ -90,7 +90,7 @@ class Rmap:
 
     def prepare_neighbours(self):
         for process in self.processes:
-            if has_bare_neighbours(process):
+            if must_prepare(self, process):
                 self.prepare(process)
 
     def vmas_of(self, family, vpn, pages):
