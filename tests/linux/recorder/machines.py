@@ -86,6 +86,8 @@ def command(machine, kernel, archive, console):
     console  file that gets what the kernel says
     """
     words = [tool("qemu-system-x86_64"), "-accel", "tcg,thread=multi", "-cpu", "max"]
+    # Its state is written when it is stopped, and a copy runs at once.
+    words += ["-global", "migration.store-global-state=off"]
     words += ["-nodefaults", "-display", "none", "-no-reboot"]
     words += ["-machine", "hmat=on"] if machine.tiers else []
     words += ["-smp", str(sum(machine.cpus)), "-m", f"{sum(machine.memory)}M"]

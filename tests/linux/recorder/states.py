@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from images import is_kernel, ram_disk, unpacked
-from machines import command, machine
+from machines import Machine, command, machine
 from tools import Unrecorded, told, tool
 
 HERE = Path(__file__).parent
@@ -188,37 +188,57 @@ class Running:
 # --- states ---------------------------------------------------------------------------
 
 
-def state(script, guest, name, number):
-    """Return (file of a started machine's state, command that starts it, first record).
+class Place(NamedTuple):
+    """What a kept machine is, and where.
+
+    machine  a Machine
+    kernel   path of its image
+    file     its state; its first record is beside it
+    """
+
+    machine: Machine
+    kernel: Path
+    file: Path
+
+    @property
+    def first(self):
+        return self.file.with_suffix(".json")
+
+
+def place(script, guest, name, number):
+    """Return the place of the machine that a run goes on from.
 
     script  text of a script: its machine line counts
     name    of the script
     number  which of the machines that are started, one for each run of a script
     """
     packed = any(word in name for word in PACKED)
-    kernel = guest.kernel if packed else guest.unpacked
     asked = machine(script)
     key = hashlib.sha256(repr((guest.digest, asked, packed)).encode()).hexdigest()[:24]
-    file = guest.states / f"{key}-{number}"
-    first = file.with_suffix(".json")
-    with guest.locks.setdefault(file, threading.Lock()):
-        if not first.exists():
-            record = _started(asked, kernel, guest.archive, file)
+    kernel = guest.kernel if packed else guest.unpacked
+    return Place(asked, kernel, guest.states / f"{key}-{number}")
+
+
+def state(kept, guest):
+    """Start a machine and write its state, if it is not there; its first record."""
+    with guest.locks.setdefault(kept.file, threading.Lock()):
+        if not kept.first.exists():
+            record = _started(kept, guest)
             # Last: the state is whole then.
-            first.write_text(json.dumps(record))
-    return (asked, kernel, file), json.loads(first.read_text())
+            kept.first.write_text(json.dumps(record))
+        return json.loads(kept.first.read_text())
 
 
-def _started(asked, kernel, archive, file):
+def _started(kept, guest):
     """Start a machine, write its state once it waits for a script; its first record."""
     with tempfile.TemporaryDirectory(prefix="record-") as temporary:
         folder = Path(temporary)
         console, monitor = folder / "console", folder / "monitor"
-        words = command(asked, kernel, archive, console)
+        words = command(kept.machine, kept.kernel, guest.archive, console)
         words += ["-qmp", f"unix:{monitor},server=on,wait=off"]
         with Running(words, console) as running:
             record = next(running.records())
-            _keep(running, monitor, file)
+            _keep(running, monitor, kept.file)
     return record
 
 
@@ -230,6 +250,8 @@ def _keep(running, monitor, file):
         with connection.makefile("rw") as lines:
             lines.readline()
             _ask(running, lines, "qmp_capabilities")
+            # What runs while it is written may be written halfway.
+            _ask(running, lines, "stop")
             unlimited = {"max-bandwidth": 1 << 40}
             _ask(running, lines, "migrate-set-parameters", unlimited)
             uri = f"exec:cat > {shlex.quote(str(file))}"
@@ -256,11 +278,21 @@ def _ask(running, lines, what, arguments=None):
 
 def run(script, guest, name, number):
     """Run a script once, on a copy of a machine that has started; its records."""
-    (asked, kernel, file), first = state(script, guest, name, number)
+    kept = place(script, guest, name, number)
+    try:
+        return _went_on(script, kept, guest)
+    except Failed:
+        # It may be that machine's fault: the next one is started again.
+        kept.first.unlink(missing_ok=True)
+        raise
+
+
+def _went_on(script, kept, guest):
+    first = state(kept, guest)
     with tempfile.TemporaryDirectory(prefix="record-") as temporary:
         console = Path(temporary) / "console"
-        words = command(asked, kernel, guest.archive, console)
-        words += ["-incoming", f"exec:cat {shlex.quote(str(file))}"]
+        words = command(kept.machine, kept.kernel, guest.archive, console)
+        words += ["-incoming", f"exec:cat {shlex.quote(str(kept.file))}"]
         with Running(words, console) as running:
             running.send(script)
             records = [first]
