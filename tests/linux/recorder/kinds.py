@@ -1,7 +1,7 @@
-"""Kinds of difference between a record of Linux's and ours: what is different, not where.
+"""Kinds of difference between a record of Linux's and ours: what, not where.
 
-A kind is a few words: ``node``, ``present -> swap``, ``rss_kb``, ``result EIO -> none``,
-``thp_split_page fewer``; what is after an arrow, and how many there are, is ours.
+A kind is a few words: ``node``, ``present -> swap``, ``rss_kb``, ``result EIO -> none``
+or ``thp_split_page fewer``; what is after an arrow, and how many there are, is ours.
 """
 
 from compare import COUNTERS, kind
@@ -65,8 +65,3 @@ def _seen(one, other):
         return {f"{one[0]} -> {other[0]}"}
     found = {"node"} if one[1] != other[1] else set()
     return found | ({f"huge {one[2]} -> {other[2]}"} if one[2] != other[2] else set())
-
-
-def all_kinds(pairs):
-    """Return the kinds of all pairs of records."""
-    return set().union(*(kinds(*pair) for pair in pairs))

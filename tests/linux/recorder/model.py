@@ -18,10 +18,9 @@ def replay(text, profile):
     from lazynuma.scenarios.script.grammar import parse
     from lazynuma.scenarios.script.player import play
 
-    records = []
+    records, trouble = [], ""
     try:
-        for record in play(parse(text.splitlines()), profile):
-            records.append(json.loads(json.dumps(record)))
+        records.extend(play(parse(text.splitlines()), profile))
     except (BadInput, SimulationError) as error:
-        return records, str(error)
-    return records, ""
+        trouble = str(error)
+    return json.loads(json.dumps(records)), trouble

@@ -1,4 +1,4 @@
-"""Make a script small that shows a difference: shrink.py SCRIPT --kernel PATH --profile P
+"""Make a script that differs small: shrink.py SCRIPT --kernel PATH --profile P
 
 Drops lines, joins them, and writes rounder sizes and fewer nodes, as long as Linux,
 which is recorded anew for each try, and lazynuma still differ in the same kind
@@ -10,13 +10,12 @@ import sys
 from pathlib import Path
 
 import compare
-import kinds
+import differences
 import model
 import record
 import words
 
 MOST = 200
-TWO_NODES = "machine nodes=2 mem=512M distance=10,21/21,10"
 
 
 class Search:
@@ -106,7 +105,9 @@ def _rounder(search, lines):
     """Make each line's words simpler, the simplest that will do."""
     at = 0
     while at < len(lines):
-        rounder = ([*lines[:at], one, *lines[at + 1 :]] for one in words.simpler(lines[at]))
+        rounder = (
+            [*lines[:at], one, *lines[at + 1 :]] for one in words.simpler(lines[at])
+        )
         found = search.first(lines, rounder)
         at += found is lines
         lines = found
@@ -122,15 +123,22 @@ def shown(name, text, recorded, profile):
     recorded  function of (name, text): the case that Linux makes of it, or None
     """
     records, trouble = model.replay(text, profile)
-    if trouble:
-        return {}
-    case = recorded(name, text)
-    found = {}
-    for want, got in compare.differences(case, records) if case else ():
-        for kind in kinds.kinds(want, got):
-            line = (want or got)["line"]
-            found[kind] = min(line, found.get(kind, line))
-    return found
+    case = None if trouble else recorded(name, text)
+    pairs = compare.differences(case, records) if case else ()
+    return differences.first_lines(pairs)
+
+
+def recorder(made, runs=record.RUNS):
+    """Return a function of (name, text): what a kernel's guest makes of it, or None."""
+
+    def recorded(name, text):
+        try:
+            found = [record.run(text, made, name, number) for number in range(runs)]
+        except record.Unrecorded:
+            return None
+        return record.case(name, found)[0]
+
+    return recorded
 
 
 def main(arguments=None):
@@ -143,13 +151,29 @@ def main(arguments=None):
     record.add_arguments(parser)
     given = parser.parse_args(arguments)
     model.interpret()
-    script = given.script
-    output = given.output or script.with_name(f"{script.stem}-min.mm")
+    output = given.output or given.script.with_name(f"{given.script.stem}-min.mm")
     try:
-        with record.recording(given) as recorded:
-            return _shrunk(given, output, recorded)
-    except record.Unrecorded as error:
+        kernel = given.kernel or record.newest_kernel()
+        with record.guest(kernel, given.cache) as made:
+            print(_shrunk(given, output, made))
+    except (record.Unrecorded, ValueError) as error:
         sys.exit(f"shrink.py: {error}")
+
+
+def _shrunk(given, output, made):
+    """Write the smaller script and its record; return what there is to say of it."""
+    name, text = output.stem, given.script.read_text()
+    recorded = recorder(made)
+
+    def shows(text):
+        return shown(name, text, recorded, given.profile)
+
+    found = shows(text)
+    wanted = given.kind or min(found, key=found.get, default="a difference")
+    small = shrink(text, shows, wanted, given.most)
+    output.write_text(f"# {wanted}\n{small}")
+    told = record.record(output, made)
+    return f"{output}: {wanted!r} in {len(small.splitlines())} lines, {told}"
 
 
 if __name__ == "__main__":

@@ -39,7 +39,8 @@ def without_child(lines, name):
     return [
         line
         for line in lines
-        if verb(line)[0] != name and verb(line)[1] not in (["fork", name], ["exit", name])
+        if verb(line)[0] != name
+        and verb(line)[1] not in (["fork", name], ["exit", name])
     ]
 
 
@@ -73,7 +74,7 @@ def size(count):
 
 
 def joined(lines, at):
-    """Yield lines in which a later one that does the same goes, and both parts are one."""
+    """Yield lines without a later one that does the same, with both parts in one."""
     process, words = verb(lines[at])
     where = _part(words)
     if where is None:
@@ -111,8 +112,8 @@ def _simpler(words):
         yield from known[: known.index(words) if words in known else None]
         return
     for flag in FLAGS:
-        if flag in words:
-            yield [word for word in words if word != flag]
+        if flag in words[2:]:
+            yield [*words[:2], *(word for word in words[2:] if word != flag)]
     if "at" in words:
         yield words[: words.index("at")]
     if words[0] == "touch":
@@ -126,7 +127,9 @@ def _simpler(words):
 def _rounder(words, at):
     """Return what a word could be instead, the simplest first."""
     word = words[at]
-    if words[0] in ("policy", "taskpolicy", "move", "migrate") and _NODES.fullmatch(word):
+    if words[0] in ("policy", "taskpolicy", "move", "migrate") and _NODES.fullmatch(
+        word
+    ):
         if at == _part(words):
             return ROUND
         return SIMPLER_NODES
