@@ -508,3 +508,43 @@ def hints(story):
             story, ("rw", "move", "policy_move", "touch", "pageout", "collapse"), 1, 2
         )
         story.observe()
+
+
+# --- families: several things at once -------------------------------------------------
+
+
+@family
+def tangle(story):
+    """Everything about two regions, by up to three processes; most of it observed."""
+    machine(story, "always", "always", "madvise")
+    swapped = swap(story, 0.5)
+    mapping(story, huge=(2, 3))
+    mapping(story, "B", (1, 2), story.chance(0.3))
+    grow(story)
+    kinds = "touch touch touch read r none rw unmap policy policy_move move migrate"
+    kinds += " collapse hugepage nohugepage dontneed free home refill cpu"
+    kinds = (*kinds.split(), *POPULATES, *["pageout", "free", "cold"] * swapped)
+    for child in (None, "kid", "young")[: story.one(1, 2, 3)]:
+        if child:
+            birth(story, child)
+        steps(story, kinds, 3, 5, "AAB", looks=0.5)
+    story.observe()
+
+
+@family
+def kin(story):
+    """Children of different ages: who shares what when some of it moves or goes."""
+    machine(story, "always", "always", "never")
+    swapped = swap(story, 0.4)
+    mapping(story, huge=(1, 3))
+    grow(story)
+    for child in ("old", "kid", "young"):
+        birth(story, child)
+        call(story, story.one("touch", "touch", "dontneed", "r", "free"), "A")
+        reach(story, "A", child, "w")
+    kinds = "move policy_move migrate collapse touch touch dontneed unmap free rw"
+    kinds = (*kinds.split(), *["pageout", "pageout"] * swapped)
+    steps(story, kinds, 2, 4, looks=0.6)
+    story.exit(story.one("old", "kid", "young"))
+    steps(story, kinds, 2, 4, looks=0.6)
+    story.observe()

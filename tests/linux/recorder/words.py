@@ -11,7 +11,8 @@ _PAGES = {None: 0, "p": 1, "h": PAGES_PER_HUGE}
 ROUND = ("0", "1h", "2h", "1p", "10p", "100p", "200p", "300p", "600p", "3h")
 #: Words that a line does as well without.
 FLAGS = ("strict", "lazy", "move_all", "move", "balancing", "shared")
-SIMPLER_NODES = ("1", "0", "0,1")
+ONE_NODE = ("1", "0")
+SIMPLER_NODES = (*ONE_NODE, "0,1")
 MACHINES = (
     "machine nodes=2 mem=512M distance=10,21/21,10",
     "machine nodes=3 mem=512M distance=10,20,30/20,10,40/30,40,10",
@@ -117,6 +118,7 @@ def _simpler(words):
     if "at" in words:
         yield words[: words.index("at")]
     if words[0] == "touch":
+        yield from (words[:6] for _ in words[6:])
         yield from _each(words, 4, ("4K",))
     for at in range(2, len(words)):
         yield from _each(words, at, _rounder(words, at))
@@ -126,14 +128,16 @@ def _simpler(words):
 
 def _rounder(words, at):
     """Return what a word could be instead, the simplest first."""
-    word = words[at]
-    if words[0] in ("policy", "taskpolicy", "move", "migrate") and _NODES.fullmatch(
-        word
-    ):
-        if at == _part(words):
-            return ROUND
+    part = _part(words)
+    if part is not None and at in (part, part + 1):
+        return ROUND[at - part :]
+    if words[0] == "map":
+        return ROUND[1:] if at == 2 else ()
+    if words[0] in ("move", "home"):
+        return ONE_NODE if words[at].isdigit() else ()
+    if words[0] in ("policy", "taskpolicy", "migrate") and _NODES.fullmatch(words[at]):
         return SIMPLER_NODES
-    return ROUND if _SIZE.fullmatch(word) and words[0] not in ("set", "cpu") else ()
+    return ()
 
 
 def _each(words, at, choices):
