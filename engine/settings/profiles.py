@@ -45,6 +45,15 @@ _LINUX_6_12 = replace(
     locks=replace(_LINUX_6_4.locks, lru_lock_batch=31),
 )
 
+#: 6.16: as 6.12.
+_LINUX_6_16 = replace(_LINUX_6_12)
+
+#: 6.18: as 6.16.
+_LINUX_6_18 = replace(_LINUX_6_16)
+
+#: 7.3: as 6.18.
+_LINUX_7_3 = replace(_LINUX_6_18)
+
 #: Batches and munmap before 4.16, 4.19 and 4.20.
 _LOCKS_3_13 = Locks(lru_lock_batch=14, zone_lock_batch=31, mmap_lock_downgrade=False)
 #: The load balancer to 3.12, and of 3.13 to 4.1.
@@ -167,4 +176,7 @@ PROFILES = {
     "linux-6.1": _LINUX_6_1,
     "linux-6.4": _LINUX_6_4,
     "linux-6.12": _LINUX_6_12,
+    "linux-6.16": _LINUX_6_16,
+    "linux-6.18": _LINUX_6_18,
+    "linux-7.3": _LINUX_7_3,
 }
