@@ -303,6 +303,14 @@ def change(pair, rng, nodes, name, task, region):
         assert got[0] == got[1]
 
 
+def split_knobs(rng):
+    """Return the settings that say what becomes of partly mapped huge pages."""
+    names = ["split_to_zero_pages", "split_underused", "double_map", "split_at_once"]
+    names += ["zap_batches", "deferred_moves", "split_to_migrate", "swap_out_ptes"]
+    names += ["copy_huge_zero_page", "mm_ids"]
+    return {name: rng.random() < 0.5 for name in names}
+
+
 def huge_page_knobs(rng):
     """Return the settings of huge pages and TLBs of a story."""
     thp = Thp(
@@ -312,6 +320,7 @@ def huge_page_knobs(rng):
         unit_migration=rng.random() < 0.7,
         unit_hinting=rng.random() < 0.7,
         copy_on_write=rng.random() < 0.3,
+        **split_knobs(rng),
     )
     khugepaged = Khugepaged(
         pages_to_scan=rng.choice([3, 514, 1026, 4096]),
@@ -346,6 +355,7 @@ def world(rng, huge):
         quantum_ns=rng.choice([50_000, 1_000_000, 50_000_000]),
         quantum_accesses=rng.choice([100, 1 << 21]),
         wedge_ppm=rng.choice([0, 0, 300_000]),
+        swap_zeromap=rng.random() < 0.3,
         accumulated_node_load=rng.random() < 0.7,
         **(huge_page_knobs(rng) if huge else {}),
     )
@@ -521,11 +531,25 @@ DRAWN = {
     ),
 }
 DRAWN_ALONE = ("shards", "sequential", "swap_bytes", "quantum_ns", "tlb")
+#: Calls and modes that stories make: the reference has them under every profile.
+CALLED = (
+    *("mpol_f_numa_balancing", "mpol_preferred_many", "preferred_many_balancing"),
+    *("mpol_weighted_interleave", "set_mempolicy_home_node", "madv_collapse"),
+)
 
 
 def under(profile, options):
-    """Return the rules of a profile with the knobs of a story."""
-    rules = PROFILES[profile]
+    """Return the rules of a profile with the knobs of a story.
+
+    Without what the reference does not have: batches of the LRU, and min_free_kbytes as
+    huge pages raise it.
+    """
+    rules = replace(PROFILES[profile], lru_batches=False)
+    rules = replace(
+        rules,
+        thp=replace(rules.thp, min_free=False),
+        calls=replace(rules.calls, **dict.fromkeys(CALLED, True)),
+    )
     parts = {
         part: replace(
             getattr(rules, part),
@@ -547,7 +571,7 @@ def profile_story(profile, seed, steps, shares):
     begin_task(pair, rng, pair.processes[0])
     chosen = repertoire(rng)
     for _ in range(steps):
-        step(pair, rng, machine.nodes, chosen)
+        step(pair, rng, len(machine.memory), chosen)
         pair.compare()
     pair.check()
 
