@@ -23,7 +23,7 @@ def main(arguments=None):
     model.interpret()
     scripts = generate.write_all(given)
     try:
-        record.record_all(scripts, given.kernel, given.jobs, cache=given.cache)
+        record.record_all(scripts, given)
     except record.Unrecorded as error:
         sys.exit(f"fuzz.py: {error}")
     return differences.report(scripts, given.profile, given.table)

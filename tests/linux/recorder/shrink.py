@@ -153,8 +153,7 @@ def main(arguments=None):
     model.interpret()
     output = given.output or given.script.with_name(f"{given.script.stem}-min.mm")
     try:
-        kernel = given.kernel or record.newest_kernel()
-        with record.guest(kernel, given.cache) as made:
+        with record.recording(given) as made:
             print(_shrunk(given, output, made))
     except (record.Unrecorded, ValueError) as error:
         sys.exit(f"shrink.py: {error}")
