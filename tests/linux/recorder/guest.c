@@ -646,6 +646,9 @@ static int khugepaged_sleeps(void)
 		if (file)
 			fclose(file);
 	}
+	/* It ends when huge pages are set to never, and comes back as another. */
+	if (path[0] && access(path, R_OK))
+		path[0] = 0;
 	if (!path[0])
 		return 1;
 	get(path, text, sizeof text);
