@@ -24,7 +24,7 @@ def main(arguments=None):
     except record.Unrecorded as error:
         sys.exit(f"fuzz.py: {error}")
     cases = [script.with_suffix(".json") for script in scripts]
-    return compare.report_all([case for case in cases if case.exists()])
+    return compare.report_all([case for case in cases if case.exists()], "linux-6.1")
 
 
 if __name__ == "__main__":
