@@ -303,6 +303,14 @@ def change(pair, rng, nodes, name, task, region):
         assert got[0] == got[1]
 
 
+def split_knobs(rng):
+    """Return the settings that say what becomes of partly mapped huge pages."""
+    names = ["split_to_zero_pages", "split_underused", "double_map", "split_at_once"]
+    names += ["zap_batches", "deferred_moves", "split_to_migrate", "swap_out_ptes"]
+    names += ["copy_huge_zero_page", "mm_ids"]
+    return {name: rng.random() < 0.5 for name in names}
+
+
 def huge_page_knobs(rng):
     """Return the settings of huge pages and TLBs of a story."""
     thp = Thp(
@@ -312,6 +320,7 @@ def huge_page_knobs(rng):
         unit_migration=rng.random() < 0.7,
         unit_hinting=rng.random() < 0.7,
         copy_on_write=rng.random() < 0.3,
+        **split_knobs(rng),
     )
     khugepaged = Khugepaged(
         pages_to_scan=rng.choice([3, 514, 1026, 4096]),
@@ -346,6 +355,7 @@ def world(rng, huge):
         quantum_ns=rng.choice([50_000, 1_000_000, 50_000_000]),
         quantum_accesses=rng.choice([100, 1 << 21]),
         wedge_ppm=rng.choice([0, 0, 300_000]),
+        swap_zeromap=rng.random() < 0.3,
         accumulated_node_load=rng.random() < 0.7,
         **(huge_page_knobs(rng) if huge else {}),
     )
