@@ -70,7 +70,7 @@ def test_a_status_is_compared():
 
 
 def test_what_linux_did_not_have_is_a_difference():
-    """A call that fails, a process that is killed; not lines that Linux is not sure of."""
+    """A call that fails, a process that is killed; not where two runs differed."""
     want = {"line": 3, "result": "EIO"}
     failed, killed = {"line": 4, "result": "EIO"}, {"line": 5, "killed": "kid"}
     ours = [want, failed, killed, seen(6), {"line": 7, "status": [1]}]
