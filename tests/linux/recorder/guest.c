@@ -57,6 +57,7 @@
 #define THP_DIR "/sys/kernel/mm/transparent_hugepage/"
 #define KHUGEPAGED_DIR THP_DIR "khugepaged/"
 #define WEIGHTS_DIR "/sys/kernel/mm/mempolicy/weighted_interleave/"
+#define NUMA_DIR "/sys/kernel/mm/numa/"
 #define BALANCING_DIR "/sys/kernel/debug/sched/numa_balancing/"
 #define SWAP_DEVICE "/dev/ram0"
 
@@ -276,7 +277,8 @@ static void do_set(int count, char **word)
 		const char *prefix, *folder;
 	} groups[] = {{"thp.", THP_DIR},
 		      {"khugepaged.", KHUGEPAGED_DIR},
-		      {"balancing.", BALANCING_DIR}};
+		      {"balancing.", BALANCING_DIR},
+		      {"numa.", NUMA_DIR}};
 	char path[256];
 	int node;
 

@@ -19,8 +19,9 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from images import ram_disk, unpacked
-from machines import Unrecorded, command, machine
+from images import is_kernel, ram_disk, unpacked
+from machines import command, machine
+from tools import Unrecorded, told, tool
 
 HERE = Path(__file__).parent
 #: Seconds that one run may take, and starting a machine.
@@ -29,6 +30,8 @@ PATIENCE = 180
 PACKED = ("fallback", "oom")
 #: What goes before a script: the port drops what comes until its own state is back.
 LOST = b"\n" * 64
+#: What a shell adds to the signal that has killed a program.
+SIGNALLED = 128
 #: Bytes of the console's end that a failure tells.
 TAIL = 400
 
@@ -67,7 +70,10 @@ def guest(kernel, cache=None):
     """
     with tempfile.TemporaryDirectory(prefix="record-") as temporary:
         folder = Path(temporary)
+        tool("qemu-system-x86_64")
         image = kernel.read_bytes()
+        if not is_kernel(image):
+            raise Unrecorded(f"--kernel must be a kernel's image, got {kernel}")
         archived = _initramfs(kernel, folder / "root")
         (folder / "initrd").write_bytes(archived)
         found = unpacked(image)
@@ -88,17 +94,16 @@ def guest(kernel, cache=None):
 def _initramfs(kernel, root):
     for name in ("bin", "dev", "proc", "sys"):
         (root / name).mkdir(parents=True)
-    busybox = shutil.which("busybox")
-    if busybox is None:
-        raise Unrecorded("busybox must be installed, static, got none")
-    shutil.copy(busybox, root / "bin/busybox")
+    shutil.copy(tool("busybox"), root / "bin/busybox")
     shutil.copy(HERE / "init", root / "init")
     (root / "init").chmod(0o755)
     module = ram_disk(kernel)
     if module is not None:
         (root / "brd.ko").write_bytes(module)
-    flags = ["-O1", "-static", "-o", str(root / "bin/guest")]
-    subprocess.run(["gcc", *flags, str(HERE / "guest.c")], check=True)
+    source, program = str(HERE / "guest.c"), str(root / "bin/guest")
+    status, _, trouble = told("gcc", "-O1", "-static", "-o", program, source)
+    if status:
+        raise Unrecorded(f"gcc must link static programs (libc6-dev), got {trouble}")
     return archive(root)
 
 
@@ -107,20 +112,12 @@ def archive(root):
     paths = sorted(str(path.relative_to(root)) for path in root.rglob("*"))
     for path in paths:
         os.utime(root / path, (0, 0))
-    return subprocess.run(
-        [
-            "cpio",
-            "--create",
-            "--format=newc",
-            "--quiet",
-            "--owner=0:0",
-            "--reproducible",
-        ],
-        cwd=root,
-        input="\n".join(paths).encode(),
-        stdout=subprocess.PIPE,
-        check=True,
-    ).stdout
+    options = ["--create", "--format=newc", "--quiet", "--owner=0:0", "--reproducible"]
+    names = "\n".join(paths).encode()
+    status, output, trouble = told("cpio", *options, cwd=root, input=names)
+    if status:
+        raise Unrecorded(f"cpio must write an archive, got {trouble}")
+    return output
 
 
 # --- QEMU -----------------------------------------------------------------------------
@@ -272,5 +269,14 @@ def run(script, guest, name, number):
                 if "end" in record:
                     return records
                 if {"error", "exit"} & record.keys():
-                    raise Unrecorded(f"script must reach its end, got {record}")
+                    raise Unrecorded(_why(record))
     raise AssertionError
+
+
+def _why(record):
+    """Return why a script did not reach its end, by the guest's last record."""
+    if "error" in record:
+        return f"line {record['line']} failed in the guest: {record['error']}"
+    signal = record["exit"] - SIGNALLED
+    how = f"was killed by signal {signal}" if signal > 0 else "gave up"
+    return f"main must live to the script's end, got: it {how}"
