@@ -68,6 +68,16 @@ def test_a_status_is_compared():
     assert compare.differences({"expect": [want]}, [other]) == [(want, other)]
 
 
+def test_what_linux_did_not_have_is_a_difference():
+    """A call that fails, a process that is killed; not where two runs differed."""
+    want = {"line": 3, "result": "EIO"}
+    failed, killed = {"line": 4, "result": "EIO"}, {"line": 5, "killed": "kid"}
+    ours = [want, failed, killed, seen(6), {"line": 7, "status": [1]}]
+    case = {"expect": [want]}
+    assert compare.differences(case, ours) == [(None, failed), (None, killed)]
+    assert compare.differences(case | {"lost": [4]}, ours) == [(None, killed)]
+
+
 @pytest.mark.parametrize(
     "line",
     [

@@ -113,7 +113,8 @@ def case(name, runs):
         else:
             expect.append(record)
     kernel = kernel_name(runs[0][0])
-    return {"script": f"{name}.mm", "kernel": kernel, "expect": expect}, lost
+    found = {"script": f"{name}.mm", "kernel": kernel, "expect": expect}
+    return found | ({"lost": lost} if lost else {}), lost
 
 
 def kernel_name(record):
