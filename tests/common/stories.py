@@ -26,6 +26,7 @@ from lazynuma.engine import (
     uniform,
 )
 from lazynuma.engine.machines.machine import from_slit
+from lazynuma.engine.settings.profiles import PROFILES
 from lazynuma.engine.settings.thp import DEFRAG, TARGETS
 from reference import BLOCK
 
@@ -515,6 +516,64 @@ def scanning(options, seed):
     if rule == "statistics" and rng.random() < 0.5:
         knobs = replace(knobs, scan_period_rule="local_share", filter="active_nodes")
     return replace(options, balancing=knobs)
+
+
+#: What a story draws of the settings; the rest is its profile's.
+DRAWN = {
+    "thp": ("enabled", "defrag", "use_zero_page"),
+    "khugepaged": (
+        *("pages_to_scan", "scan_sleep_millisecs", "alloc_sleep_millisecs", "defrag"),
+        *("max_ptes_none", "max_ptes_swap", "max_ptes_shared"),
+    ),
+    "balancing": (
+        *("mode", "tick_ns", "scan_delay_ms", "scan_size_mb", "hot_threshold_ms"),
+        *("scan_period_min_ms", "scan_period_max_ms", "promote_rate_limit_mbps"),
+    ),
+}
+DRAWN_ALONE = ("shards", "sequential", "swap_bytes", "quantum_ns", "tlb")
+#: Calls and modes that stories make: the reference has them under every profile.
+CALLED = (
+    *("mpol_f_numa_balancing", "mpol_preferred_many", "preferred_many_balancing"),
+    *("mpol_weighted_interleave", "set_mempolicy_home_node", "madv_collapse"),
+)
+
+
+def under(profile, options):
+    """Return the rules of a profile with the knobs of a story.
+
+    Without what the reference does not have: batches of the LRU, and min_free_kbytes as
+    huge pages raise it.
+    """
+    rules = replace(PROFILES[profile], lru_batches=False)
+    rules = replace(
+        rules,
+        thp=replace(rules.thp, min_free=False),
+        calls=replace(rules.calls, **dict.fromkeys(CALLED, True)),
+    )
+    parts = {
+        part: replace(
+            getattr(rules, part),
+            **{name: getattr(getattr(options, part), name) for name in names},
+        )
+        for part, names in DRAWN.items()
+    }
+    alone = {name: getattr(options, name) for name in DRAWN_ALONE}
+    return replace(rules, **parts, **alone)
+
+
+def profile_story(profile, seed, steps, shares):
+    """A story by the rules of a kernel."""
+    rng = random.Random(seed)
+    machine, options = balanced_world(rng, huge=True)
+    pair = Pair(machine, under(profile, options), rng.randrange(1 << 62))
+    pair.shares = shares
+    start(pair, rng)
+    begin_task(pair, rng, pair.processes[0])
+    chosen = repertoire(rng)
+    for _ in range(steps):
+        step(pair, rng, len(machine.memory), chosen)
+        pair.compare()
+    pair.check()
 
 
 def balanced_story(seed, steps, huge=True, kind=Pair, shares=False):
