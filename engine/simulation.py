@@ -155,7 +155,7 @@ class Simulation(World):
     entries_peak = property(results.entries_peak)
 
     # A look inside
-    page, has_pages = pages.page, pages.has_pages
+    page = pages.page
     observe, nodes_of = observation.look, observation.nodes_of
     numa, numa_group = numa_tasks.numa, numa_tasks.numa_group
     scan_state, scan_skips = numa_tasks.scan_state, numa_tasks.scan_skips

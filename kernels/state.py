@@ -248,6 +248,7 @@ class Vma(Columns):
     NUMAB = auto()  # row of Memory.numab
     SHARED = auto()  # 1: MAP_SHARED
     INTERLEAVE = auto()  # of a shared VMA: interleaving goes by vpn + this
+    LINKED = auto()  # rmap walks go by START, then by this
 
 
 class Numab(Columns):

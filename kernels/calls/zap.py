@@ -16,7 +16,7 @@ from ..frames.folio import (
 )
 from ..frames.last_cpupid import reset_last_cpupids
 from ..frames.page_alloc import free_frames, node_of, put_page
-from ..frames.page_table import bits_of, maps_in_order
+from ..frames.page_table import bits_of, maps_in_order, next_block
 from ..frames.rmap import mapcount
 from ..frames.swap_state import drop_entry, migration_free_entry, swap_free_slot
 from ..frames.zero_filled import clear_pages
@@ -257,14 +257,31 @@ def zap_pte_range(m, first, vpn, pages, mm, exiting, wedged):
 _ZERO_PAGE = PTE_ZERO | PTE_YOUNG | PTE_PROTNONE
 
 
-@kernel
-def maps_pages(m, first, pages):
+@inlined
+def _maps_pages(m, first, end):
     """Tell whether a range maps anything but small zero pages."""
-    for at in range(first, first + pages):
+    at = first
+    while at < end:
+        stop = min(end, next_block(at))
         pmd = m.pmd[at >> HPAGE_PMD_ORDER]
-        if pmd & PMD_LEAF or (pmd and m.pte[at] & ~_ZERO_PAGE != 0):
+        if pmd & PMD_LEAF:
             return True
+        if pmd:
+            for i in range(at, stop):
+                if m.pte[i] & ~_ZERO_PAGE != 0:
+                    return True
+        at = stop
     return False
+
+
+@kernel
+def find_anon_pages(m, firsts, ends, found):
+    """Find which ranges of entries hold, or held, a page or the huge zero page.
+
+    found  bool[ranges], set
+    """
+    for i in range(firsts.size):
+        found[i] = _maps_pages(m, firsts[i], ends[i])
 
 
 @kernel

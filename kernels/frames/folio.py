@@ -6,7 +6,7 @@ the folio fills, ``block`` the index of a PMD entry.
 
 from ..counters import Vm
 from ..jit.compile import called, inlined, kernel
-from ..state import BlockList, Change, Info, Mm, Node
+from ..state import BlockList, Change, Info, Mm, Node, Vma
 from ..words import (
     FOLIO_COMPOUND,
     FOLIO_DEFERRED,
@@ -38,7 +38,7 @@ from .huge_memory_call import split_folio, split_pmd
 from .last_cpupid import split_last_cpupid
 from .page_alloc import node_of, put_huge, put_page, set_free
 from .rmap import first_mm, mapcount, maps_frame
-from .vma import vm_page_prot
+from .vma import next_vma, vm_page_prot
 from .zero_filled import is_zero_filled
 
 
@@ -195,7 +195,7 @@ def _mms_of_folio(m, b):
     while mm != NONE:
         if maps_folio(m.pmd[(vpn + m.mm[mm, Mm.DELTA]) >> HPAGE_PMD_ORDER], b):
             count += 1
-        elif _maps_part(m, mm, vpn, b << HPAGE_PMD_ORDER):
+        elif _maps_part(m, mm, vpn, b, 0, HPAGE_PMD_NR):
             count += 1
         mm = m.mm[mm, Mm.NEXT]
     return count
@@ -219,34 +219,40 @@ def folio_likely_mapped_shared(m, b):
 
 
 @inlined
-def _maps_part(m, mm, vpn, pfn):
-    """Tell whether PTEs of a process map a page of the folio that begins at ``pfn``."""
-    first = vpn + m.mm[mm, Mm.DELTA]
-    for i in range(HPAGE_PMD_NR):
+def _maps_part(m, mm, vpn, b, low, high):
+    """Tell whether PTEs of a process map a page of a folio, of [low, high) of them."""
+    first, pfn = vpn + m.mm[mm, Mm.DELTA], b << HPAGE_PMD_ORDER
+    for i in range(low, high):
         if maps_frame(m.pte[first + i], pfn + i):
             return True
     return False
 
 
 @inlined
+def _vma_maps_part(m, v, mm, vpn, b):
+    low = max(m.vma[v, Vma.START] - vpn, 0)
+    high = min(m.vma[v, Vma.END] - vpn, HPAGE_PMD_NR)
+    return _maps_part(m, mm, vpn, b, low, high)
+
+
+@inlined
 def unmapping_defers(m, b):
     """Tell whether unmapping a folio for migration or a split queues it to be split.
 
-    The rmap walk visits the processes, the oldest first.  While PMD entries are left,
-    no page has lost its last mapping.  From then on one that loses its last PTE queues
-    the folio.
+    The rmap walk visits the VMAs.  While PMD entries are left, no page has lost its
+    last mapping.  From then on one that loses its last PTE queues the folio.
     """
     if m.block_huge[b] & FOLIO_REMAPPED:
         return True
     by_pte = False
     vpn = m.block_huge[b] & FRAME_VPN
-    mm = first_mm(m, vpn)
-    while mm != NONE:
+    v, mm = next_vma(m, vpn, HPAGE_PMD_NR, NONE)
+    while v != NONE:
         if maps_folio(m.pmd[(vpn + m.mm[mm, Mm.DELTA]) >> HPAGE_PMD_ORDER], b):
             by_pte = False
-        elif _maps_part(m, mm, vpn, b << HPAGE_PMD_ORDER):
+        elif _vma_maps_part(m, v, mm, vpn, b):
             by_pte = True
-        mm = m.mm[mm, Mm.NEXT]
+        v, mm = next_vma(m, vpn, HPAGE_PMD_NR, v)
     return by_pte
 
 

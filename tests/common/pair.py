@@ -87,6 +87,7 @@ class Pair:
             by_node = list(engine.pages_by_node(fast))
             assert by_node == list(slow.pages_by_node(model)), fast.name
             self.compare_pages(fast, model)
+            assert vmas_of(fast) == vmas_of(model), fast.name
         for fast, model in self.tasks:
             assert engine.clock(fast) == slow.clock(model), fast.id
         assert np.array_equal(*map(moved_bytes, self.sims))
@@ -260,6 +261,12 @@ class Engines(Pair):
             one, other = (sim.memory for sim in self.sims)
             assert (one.pte[start:end] == other.pte[start:end]).all(), vma
             assert (one.pmd[blocks] == other.pmd[blocks]).all(), vma
+
+
+def vmas_of(process):
+    """Return what VMAs of a process are, without the objects that they map."""
+    names = "start end read write mof policy advice anon_vma chain linked".split()
+    return [[getattr(vma, name) for name in names] for vma in process.vmas]
 
 
 def pick(value, i):

@@ -4,7 +4,7 @@
 """
 
 from lazynuma.engine.state.policies import checked
-from lazynuma.engine.state.process import Region, isolate, merge
+from lazynuma.engine.state.process import Region
 from lazynuma.kernels.counters import Cause, Refusal, Vm
 from lazynuma.kernels.knobs import Mode
 
@@ -57,13 +57,7 @@ class PlacementCalls:
             at, to = max(vma.start, start), min(vma.end, end)
             policy, errno = vma.policy._replace(home=node), 0
             self.set_shared_policy(process, at, to, policy)
-
-            def has_it(one, policy=policy):
-                return one.policy == policy
-
-            for part in self.isolate(task, process, at, to - at, has_it):
-                part.policy = policy
-        merge(process)
+            self.change(task, process, at, to - at, policy=policy)
         self.syscall(task, 0, alone=True)
         return errno
 
@@ -100,7 +94,7 @@ class PlacementCalls:
         strict = strict and policy.mode != Mode.DEFAULT
         start, pages = self.range(region, first, pages)
         if strict and not moving:
-            parts = isolate(process, start, pages)
+            parts = self.parts(process, start, pages)
             held = [*parts, *(p for v in parts if v.shmem for p in v.shmem.vmas)]
             before = [vma.policy for vma in held]
             for vma in held:
@@ -111,25 +105,19 @@ class PlacementCalls:
             )
             for vma, old in zip(held, before, strict=True):
                 vma.policy = old
-            merge(process)
             if found:
                 self.syscall(task, 0)
                 return 5
 
-        def has_it(vma):
-            return vma.policy == policy
-
         if moving:
             self.drain(task)
         self.set_shared_policy(process, start, start + pages, policy)
-        parts = self.isolate(task, process, start, pages, has_it)
-        for vma in parts:
-            vma.policy = policy
+        self.change(task, process, start, pages, policy=policy)
+        parts = self.parts(process, start, pages)
         left, batches = False, Batches(self.settings)
         if moving:
             how = move_all, strict, batches
             left = self.move_range(task, region, parts, *how)
-        merge(process)
         self.pay_moves(task, process, batches, alone=True)
         return 5 if strict and left else 0
 

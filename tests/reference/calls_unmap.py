@@ -3,7 +3,7 @@
 ``docs/model/calls.md`` states the rules.
 """
 
-from lazynuma.engine.state.process import merge
+from lazynuma.engine.state.anon_vma import detach
 from lazynuma.kernels.counters import Op, Vm, Worker
 
 from .draws import draw
@@ -16,14 +16,14 @@ class UnmapCalls:
     def munmap(self, task, region, first=0, pages=None):
         start, pages = self.range(region, first, pages)
         process = region.process
-        parts = self.isolate(task, process, start, pages)
+        self.prepare(process)
+        self.split_cut(task, process, start, start + pages)
         zapped = self.zap(process, start, start + pages, task)
-        process.vmas = [vma for vma in process.vmas if vma not in parts]
+        detach(self, process, start, pages)
         for block in range(start // BLOCK, (start + pages - 1) // BLOCK + 1):
             first, end = block * BLOCK, (block + 1) * BLOCK
             if not any(vma.start < end and first < vma.end for vma in process.vmas):
                 self.pmds[process.id].pop(block, None)
-        merge(process)
         self.evict_unmapped()
         self.flush_tlbs(process)
         flush = self.flushes(task, process, 1)

@@ -56,6 +56,7 @@ class Faults:
         self.frames[pfn] = Frame(vpn, task.process.family, mapcount=1)
         fresh = Pte("present", pfn, write=True, young=True, dirty=True)
         self.tables[task.process.id][vpn] = fresh
+        self.note_anon_page(task.process, vpn)
 
     def wp_fault(self, task, vma, vpn, pte):
         old, frame = pte.payload, self.frames[pte.payload]

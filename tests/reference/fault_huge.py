@@ -32,6 +32,7 @@ class HugeFaults:
         if not write and self.settings.thp.use_zero_page:
             self.take_huge_zero_page(c)
             pmds[block] = Pmd("zero", young=True, nid=self.table_node(task))
+            self.note_anon_page(task.process, vpn)
             self.add(c, Vm.ZERO_PAGE_FAULTS)
             self.charge(task, Cause.MINOR_FAULT, self.costs.minor_fault_ns)
             self.took(task, Op.HUGE_FAULT)
@@ -60,6 +61,7 @@ class HugeFaults:
         self.folios[b].queued = self.settings.thp.split_underused
         bits = {"write": write, "exclusive": not write, "young": True, "dirty": True}
         self.pmds[process.id][block] = Pmd("present", b * BLOCK, nid=nid, **bits)
+        self.note_anon_page(process, block * BLOCK)
         self._rss[process.id] += BLOCK
 
     def pmd_fault(self, task, vma, vpn, pmd):

@@ -103,17 +103,21 @@ class Folios:
             self.add(self.node_of(b * BLOCK), Vm.THP_DEFERRED_SPLIT_PAGE)
 
     def unmapping_defers(self, b):
-        """Tell whether the last process that maps a folio does so by PTEs."""
+        """Tell whether the last VMA that maps a folio does so by PTEs."""
         folio, by_pte = self.folios[b], False
         whole = [process for process, _ in self.pmd_mappings(b)]
-        for process in self.family_of(folio):
-            table = self.tables[process.id]
-            ptes = [table.get(folio.vpn + i) for i in range(BLOCK)]
+        for process, vma in self.vmas_of(folio.family, folio.vpn, BLOCK):
             if process in whole:
                 by_pte = False
             elif any(
                 pte is not None and pte.kind == "present" and pte.payload == pfn
-                for pfn, pte in enumerate(ptes, b * BLOCK)
+                for pfn, pte in self.ptes_of(process, vma, folio.vpn, b)
             ):
                 by_pte = True
         return by_pte or folio.remapped
+
+    def ptes_of(self, process, vma, first, b):
+        """Yield (frame of a folio, PTE that may map it) of a VMA."""
+        for i in range(BLOCK):
+            if vma.start <= first + i < vma.end:
+                yield b * BLOCK + i, self.tables[process.id].get(first + i)

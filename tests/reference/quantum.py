@@ -125,6 +125,7 @@ class Quanta:
         self.runs += 1
         while self.quantum():
             pass
+        self.prepare_neighbours()
 
     def quantum(self):
         end = self.plan()
