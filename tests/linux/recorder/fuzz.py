@@ -20,7 +20,7 @@ def main(arguments=None):
     given = parser.parse_args(arguments)
     scripts = generate.write_all(given)
     try:
-        record.record_all(scripts, given.kernel, given.jobs)
+        record.record_all(scripts, given)
     except record.Unrecorded as error:
         sys.exit(f"fuzz.py: {error}")
     cases = [script.with_suffix(".json") for script in scripts]
