@@ -34,6 +34,8 @@ _LINUX_6_1 = Settings(
 _LINUX_6_4 = replace(
     _LINUX_6_1,
     balancing=Balancing(),
+    # PG_double_map went in 6.2.
+    thp=replace(_LINUX_6_1.thp, double_map=False),
     migrate_pages_batch=True,
     locks=Locks(mmap_lock_vma=True),
 )
@@ -48,7 +50,6 @@ _LINUX_6_12 = replace(
         _LINUX_6_4.thp,
         split_to_zero_pages=True,
         split_underused=True,
-        double_map=False,
         split_at_once=True,
         zap_batches=True,
         deferred_moves=True,
@@ -58,8 +59,8 @@ _LINUX_6_12 = replace(
     ),
 )
 
-#: 6.16 and 6.18: folios know who maps them, a write to the huge zero page maps a huge
-#: page, lazily freed huge pages go whole, a move forgets what waits to be split.
+#: 6.16: as 6.12, folios know who maps them (6.15), a write to the huge zero page maps a
+#: huge page, lazily freed huge pages go whole, and one that moves waits no more.
 _LINUX_6_16 = replace(
     _LINUX_6_12,
     thp=replace(
@@ -74,7 +75,8 @@ _LINUX_6_16 = replace(
 #: 6.18: as 6.16.
 _LINUX_6_18 = replace(_LINUX_6_16)
 
-#: 7.3: lazily freed huge pages are split again, and their PTEs go at once.
+#: 7.3: as 6.18, but huge pages that move still wait to be split, and lazily freed ones
+#: are split again, all their PTEs at once.
 _LINUX_7_3 = replace(
     _LINUX_6_18,
     thp=replace(

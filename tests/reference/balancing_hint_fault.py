@@ -159,6 +159,7 @@ class BalancingHintFaults:
         n, d = self.node_of(pfn), self.cpu(task)
         done = self.decide(task, vma, vpn, pfn, page, nr)
         if huge and done.target is not None and not self.settings.thp.unit_hinting:
+            self.set_split_aside()
             self.carry_out(done, page, d, nr)
             self.split_for_hint(task, pfn // BLOCK)
             self.count_hint_fault(task, n, huge=True)
