@@ -267,7 +267,7 @@ def _split_for_hint(m, s, task, b):
 @inlined
 def _do_huge_pmd_numa_page(m, s, task, at, v, vpn):
     pfn = m.pmd[at >> HPAGE_PMD_ORDER] & PTE_PAYLOAD
-    fault = HintFault(task, at, v, vpn, pfn, node_of(m, pfn), HPAGE_PMD_NR, 1)
+    fault = HintFault(task, at, v, vpn, pfn, node_of(m, pfn), HPAGE_PMD_NR, 1, False)
     decision = decide(m, s, fault)
     if decision.target == NONE or m.info[Info.UNIT_HINTING]:
         return serve_hint_fault(m, s, fault, decision)

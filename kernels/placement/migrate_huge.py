@@ -7,9 +7,9 @@ from ..counters import Cause, Op, Vm
 from ..frames.account import charge, count_op
 from ..frames.folio import defer, folio_nid, lru_add_huge, maps_folio, undefer
 from ..frames.last_cpupid import migrate_last_cpupid_huge
+from ..frames.mapped_shared import maps_part
 from ..frames.page_alloc import put_huge
-from ..frames.rmap import first_mm, mapcount, maps_frame
-from ..frames.vma import vm_page_prot
+from ..frames.rmap import first_mm, made_anew, mapcount, maps_frame
 from ..jit.compile import called, inlined
 from ..state import Cost, Mm
 from ..words import (
@@ -19,8 +19,9 @@ from ..words import (
     HPAGE_PMD_NR,
     HPAGE_PMD_ORDER,
     NONE,
+    PMD_EXCLUSIVE,
+    PTE_EXCLUSIVE,
     PTE_PAYLOAD,
-    PTE_PROTNONE,
 )
 
 
@@ -31,8 +32,8 @@ def _repoint_ptes(m, mm, vpn, old, new):
     for i in range(HPAGE_PMD_NR):
         pte = m.pte[first + i]
         if maps_frame(pte, old + i):
-            prot = vm_page_prot(m, mm, vpn + i, pte)
-            m.pte[first + i] = (pte & ~(PTE_PAYLOAD | PTE_PROTNONE)) | (new + i) | prot
+            pte = made_anew(m, mm, vpn + i, pte, PTE_EXCLUSIVE)
+            m.pte[first + i] = pte & ~PTE_PAYLOAD | (new + i)
 
 
 @inlined
@@ -44,21 +45,11 @@ def _remove_migration_pmds(m, old, new, compound):
         block = (vpn + m.mm[mm, Mm.DELTA]) >> HPAGE_PMD_ORDER
         pmd = m.pmd[block]
         if maps_folio(pmd, old):
-            prot = vm_page_prot(m, mm, vpn, pmd)
-            m.pmd[block] = (pmd & ~(PTE_PAYLOAD | PTE_PROTNONE)) | first | prot
+            pmd = made_anew(m, mm, vpn, pmd, PMD_EXCLUSIVE)
+            m.pmd[block] = pmd & ~PTE_PAYLOAD | first
         elif compound:
             _repoint_ptes(m, mm, vpn, old << HPAGE_PMD_ORDER, first)
         mm = m.mm[mm, Mm.NEXT]
-
-
-@inlined
-def _maps_part(m, mm, vpn, pfn):
-    """Tell whether PTEs of a process map a page of the folio that begins at ``pfn``."""
-    first = vpn + m.mm[mm, Mm.DELTA]
-    for i in range(HPAGE_PMD_NR):
-        if maps_frame(m.pte[first + i], pfn + i):
-            return True
-    return False
 
 
 @inlined
@@ -77,7 +68,7 @@ def _unmapping_defers(m, b):
     while mm != NONE:
         if maps_folio(m.pmd[(vpn + m.mm[mm, Mm.DELTA]) >> HPAGE_PMD_ORDER], b):
             by_pte = False
-        elif _maps_part(m, mm, vpn, b << HPAGE_PMD_ORDER):
+        elif maps_part(m, mm, vpn, b << HPAGE_PMD_ORDER):
             by_pte = True
         mm = m.mm[mm, Mm.NEXT]
     return by_pte
