@@ -136,15 +136,13 @@ class MarkUnless(IntEnum):
     """Which pages of private mappings the scanner leaves alone.
 
     ``page_mapcount``: two entries map the page, to 5.16; ``page_count``: anybody else
-    refers to it, or to another page of its folio, 5.17; ``mapped_shared``: its folio
-    looks shared (folio_likely_mapped_shared), 6.10; ``maybe_mapped_shared``: its folio
-    is mapped by two processes, 6.15.
+    refers to it, or to another page of its folio, 5.17; ``mapped_shared``: several
+    processes map the folio, as far as Linux knows, 6.10.
     """
 
     PAGE_MAPCOUNT = 0
     PAGE_COUNT = 1
     MAPPED_SHARED = 2
-    MAYBE_MAPPED_SHARED = 3
 
 
 class GroupIf(IntEnum):

@@ -185,8 +185,7 @@ class Balancing:
     )
     mark_unless: str = knob(
         "page_mapcount",
-        "which shared pages are not marked (5.17: page_count, 6.10: mapped_shared,"
-        " 6.15: maybe_mapped_shared)",
+        "which shared pages are not marked (5.17: page_count, 6.10: mapped_shared)",
         choices=MARK_UNLESS,
         column="MARK_UNLESS",
     )

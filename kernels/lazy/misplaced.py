@@ -26,12 +26,13 @@ from ..jit.compile import called, inlined
 from ..knobs import Balancing, GroupIf, WriteBit
 from ..placement.mempolicy import alloc_on_node, mpol_misplaced
 from ..placement.migrate import migrate_folio_move, migrate_page_of, migration_cost
-from ..placement.migrate_huge import migrate_huge
+from ..placement.migrate_huge import migrate_huge, split_to_migrate
 from ..placement.moves import note_move, note_move_huge, note_move_of
 from ..placement.vma_alloc_folio import alloc_huge_on_node
 from ..state import NO_MEMORY, PUT_ASIDE, SERVED, Cost, Info, Node, Task, Vma
 from ..words import (
     FOLIO_COMPOUND,
+    FOLIO_DEFERRED,
     HPAGE_PMD_NR,
     HPAGE_PMD_ORDER,
     NONE,
@@ -205,6 +206,35 @@ def _migrate_misplaced_folio(m, s, fault, new):
 
 
 @inlined
+def _move_page_of_split(m, s, fault, pfn, target):
+    """Move a page of a folio that a hint fault has split; return whether it moved."""
+    task, nid = fault.task, m.task[fault.task, Task.NID]
+    new = alloc_on_node(m, s, target, nid, Node.LOW, 0)
+    if new < 0:
+        m.refused[s, Refusal.TARGET_FULL] += 1
+        return False
+    ns = migration_cost(m, s, task, pfn, new)
+    migrate_folio_move(m, s, pfn, new)
+    note_move(m, s, task, NONE, fault.nid, new, ns)
+    return True
+
+
+@called
+def _move_split(m, s, fault, target):
+    """Move the pages of a folio that a hint fault has split; return if all moved."""
+    moved, stay = 0, 0
+    for pfn in range(fault.pfn, fault.pfn + HPAGE_PMD_NR):
+        if mapcount(m.frame[pfn]) == 0:
+            moved += 1
+        elif _move_page_of_split(m, s, fault, pfn, target):
+            moved += 1
+        else:
+            stay += 1
+    count_numa_migrations(m, s, fault.nid, target, moved)
+    return stay == 0
+
+
+@inlined
 def _refuse_move(m, s, fault, decision):
     """Count pages that should have moved; kswapd makes room on a machine of tiers."""
     if decision.limited:
@@ -320,9 +350,47 @@ def _is_shared(m, fault):
     return 1 if m.vma[fault.v, Vma.SHARED] and mapcount(m.frame[fault.pfn]) > 1 else 0
 
 
+@inlined
+def _waits_for_split(m, fault, decision):
+    """Tell whether a folio will be split, and its pages move (split_to_migrate)."""
+    if fault.pages == 1 or not fault.small or decision.target == NONE:
+        return False
+    if not m.info[Info.SPLIT_TO_MIGRATE] or decision.limited:
+        return False
+    if m.block_huge[fault.pfn >> HPAGE_PMD_ORDER] & FOLIO_DEFERRED == 0:
+        return False
+    node = m.node[decision.target]
+    return node[Node.ONLINE] == 1 and node[Node.FREE] > node[Node.HIGH] + fault.pages
+
+
+@called
+def _serve_split(m, s, fault, last, may_group, target):
+    """Serve a hint fault whose folio was split: its pages move one by one.
+
+    If one of them stays, Linux finds another entry than the one that faulted, and
+    accounts nothing.
+    """
+    all_moved = _move_split(m, s, fault, target)
+    m.pte[fault.at] = m.pte[fault.at] & ~PTE_PROTNONE | PTE_YOUNG
+    count_hint_faults(m, s, fault.task, fault.nid, 1, fault.traps, Op.HINT_FAULT)
+    if m.info[Info.BALANCING]:
+        vma_set_access_pid_bit(m, s, fault.v, fault.task)
+        if all_moved:
+            local, pages = fault.nid == m.task[fault.task, Task.NID], fault.pages
+            note_period(m, s, fault.task, pages, True)
+            task_numa_fault(
+                m, s, fault.task, last, local, target, pages, may_group, 0, False
+            )
+    return SERVED
+
+
 @called
 def serve_hint_fault(m, s, fault, decision):
     """Serve a hint fault that is decided: SERVED or PUT_ASIDE."""
+    if _waits_for_split(m, fault, decision):
+        last, may_group = _note_decision(m, s, fault, decision)
+        split_to_migrate(m, s, fault.pfn >> HPAGE_PMD_ORDER)
+        return _serve_split(m, s, fault, last, may_group, decision.target)
     new = _alloc_misplaced_dst_folio(m, s, fault, decision)
     if new == PUT_ASIDE:
         return PUT_ASIDE
