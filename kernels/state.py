@@ -133,6 +133,7 @@ class Info(Columns):
     LAZYFREE = auto()  # 1: some page may have been freed by advice
     LRU_BATCHES = auto()  # 1: new pages wait in batches
     MIGRATE_PAGES_BATCH = auto()  # 1: calls flush once for a batch of pages
+    FOLLOW_PROTNONE = auto()  # 1: move_pages sees pages behind PROT_NONE
     TASKS = auto()  # rows of Memory.task that are tasks; those behind are places
     PLACES = auto()  # places of this quantum
     DROPPED = auto()  # accesses of processes that were dead

@@ -26,6 +26,8 @@ _LINUX_6_1 = Settings(
         # 6.10 and 6.9.
         preferred_many_balancing=False,
         mpol_weighted_interleave=False,
+        # From 6.1 to 6.5.
+        follow_protnone=False,
     ),
 )
 
@@ -69,6 +71,7 @@ _LINUX_6_12 = replace(
 #: page, lazily freed huge pages go whole, a move forgets what waits to be split.
 _LINUX_6_16 = replace(
     _LINUX_6_12,
+    merge_into_unfaulted=True,
     thp=replace(
         _LINUX_6_12.thp,
         deferred_moves=False,
@@ -133,7 +136,9 @@ _LINUX_3_8 = replace(
     _LINUX_6_1,
     thp=replace(_LINUX_6_1.thp, unit_migration=False, copy_on_write=True),
     accumulated_node_load=False,
-    calls=SystemCalls(**{one.name: False for one in fields(SystemCalls)}),
+    calls=SystemCalls(
+        **{one.name: False for one in fields(SystemCalls)} | {"follow_protnone": True}
+    ),
     khugepaged=Khugepaged(target="first_page"),
     # Page tables of huge pages had no lock of their own before 3.13.
     locks=replace(_LOCKS_3_13, pmd_lock_scope="mm"),
