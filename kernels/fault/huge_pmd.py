@@ -239,7 +239,9 @@ def _do_huge_zero_wp_page(m, s, task, at, v, vpn):
 def _do_huge_pmd_wp_page(m, s, task, at, v, vpn):
     block = at >> HPAGE_PMD_ORDER
     word = m.block_huge[(m.pmd[block] & PTE_PAYLOAD) >> HPAGE_PMD_ORDER]
-    if mapcount(word) == 1 and not word & FOLIO_COMPOUND:
+    alone = mapcount(word) == 1 and not word & FOLIO_COMPOUND
+    if alone or m.pmd[block] & PMD_EXCLUSIVE:
+        m.pmd[block] &= ~PMD_EXCLUSIVE
         m.pmd[block] |= PTE_WRITE | PTE_YOUNG | PTE_DIRTY
         charge(m, s, task, Cause.MINOR_FAULT, m.cost[Cost.MINOR_FAULT])
         count_op(m, s, task, Op.HUGE_FAULT, 1)
