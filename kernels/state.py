@@ -113,6 +113,10 @@ class Info(Columns):
     GROUP_IF = auto()  # GroupIf
     SLOW_ON_FAILURE = auto()  # 1: a failed migration makes the period longer
     HINT_FLUSH = auto()  # 1: a small page that a hint fault moves costs a flush
+    MARK_UNLESS = auto()  # MarkUnless
+    SCAN_SHMEM = auto()  # 1: shared mappings without a policy are scanned
+    SCAN_LOCAL_HUGE = auto()  # 0: SCAN_LOCAL holds for huge entries, too
+    HINT_FOLIOS = auto()  # 1: a hint fault on a PTE of a folio serves all of them
     TOPOLOGY = auto()  # Topology
     # The load balancer (``docs/model/sched.md``).
     BUSY_FACTOR = auto()

@@ -21,7 +21,7 @@ _LINUX_6_1 = Settings(
     thp=Thp(enabled="always", defrag="always", min_free=True),
     khugepaged=Khugepaged(target="majority_mask"),
     # The scanner's memory of who used a VMA came in 6.4, tiering's knobs are off.
-    balancing=Balancing(vma_pids=False),
+    balancing=Balancing(vma_pids=False, mark_unless="page_count"),
     calls=SystemCalls(
         # 6.10 and 6.9.
         preferred_many_balancing=False,
@@ -35,16 +35,23 @@ _LINUX_6_1 = Settings(
 #: TLBs once a batch (6.3), and faults on anonymous memory read a lock of their VMA.
 _LINUX_6_4 = replace(
     _LINUX_6_1,
-    balancing=Balancing(),
+    balancing=Balancing(mark_unless="page_count", write_bit="lost_at_move"),
     # PG_double_map went in 6.2.
     thp=replace(_LINUX_6_1.thp, double_map=False),
     migrate_pages_batch=True,
     locks=Locks(mmap_lock_vma=True),
 )
 
-#: 6.12: as 6.4, batches of the LRU are twice as large; all calls.
+#: 6.12: as 6.4, batches of the LRU are twice as large; all calls; shared mappings are
+#: scanned (6.7), huge pages that small entries map move at hint faults (6.10).
 _LINUX_6_12 = replace(
     _LINUX_6_4,
+    balancing=replace(
+        _LINUX_6_4.balancing,
+        mark_unless="mapped_shared",
+        scan_shmem=True,
+        hint_folios=True,
+    ),
     calls=SystemCalls(),
     locks=replace(_LINUX_6_4.locks, lru_lock_batch=31),
     swap_zeromap=True,
@@ -79,9 +86,13 @@ _LINUX_6_16 = replace(
 _LINUX_6_18 = replace(_LINUX_6_16)
 
 #: 7.3: as 6.18, but huge pages that move still wait to be split, and lazily freed ones
-#: are split again, all their PTEs at once.
+#: are split again, all their PTEs at once; huge pages are marked as small ones are
+#: (6.19, folio_can_map_prot_numa).
 _LINUX_7_3 = replace(
     _LINUX_6_18,
+    balancing=replace(
+        _LINUX_6_18.balancing, scan_local_huge=False, scan_shared_huge=False
+    ),
     thp=replace(
         _LINUX_6_18.thp, deferred_moves=True, discard_whole=False, unmap_batches=True
     ),

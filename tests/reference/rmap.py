@@ -73,12 +73,12 @@ class Rmap:
     def note_anon_page(self, process, vpn):
         """Note that a VMA has had an anonymous page."""
         vma = self.vma_of(process, vpn)
-        if is_bare(vma) and all(vma is not one for one in self.faulted):
-            self.faulted.append(vma)
+        if is_bare(vma) and all(vma is not one for one in self.dirty_vmas):
+            self.dirty_vmas.append(vma)
 
     def prepare(self, process):
         """Give an anon_vma to each VMA that has its first page, by address."""
-        written = {id(vma) for vma in self.faulted}
+        written = {id(vma) for vma in self.dirty_vmas}
         rows = [
             i
             for i, vma in enumerate(process.vmas)
@@ -86,7 +86,7 @@ class Rmap:
         ]
         prepare_vmas(self, process, rows)
         mine = {id(vma) for vma in process.vmas}
-        self.faulted = [vma for vma in self.faulted if id(vma) not in mine]
+        self.dirty_vmas = [vma for vma in self.dirty_vmas if id(vma) not in mine]
 
     def prepare_neighbours(self):
         for process in self.processes:
