@@ -15,6 +15,9 @@ from .jit.arrays import Arrays
 
 #: New pages in a full batch (mm/pagevec.h, 6.1).
 PAGEVEC_SIZE: Final = 15
+#: Generations that a node has at least, and at most (include/linux/mmzone.h, 6.12).
+MIN_NR_GENS: Final = 2
+MAX_NR_GENS: Final = 4
 
 
 class Columns(IntEnum):
@@ -111,6 +114,9 @@ class Info(Columns):
     QUANTUM = auto()  # its number, from 1, modulo line_transfer.QUANTA
     LAZYFREE = auto()  # 1: some page may have been freed by advice
     LRU_BATCHES = auto()  # 1: new pages wait in batches
+    LRU_GEN = auto()  # 1: generations in place of two lists
+    LRU_GEN_SECOND = auto()  # 1: new pages are in the second youngest
+    LRU_GEN_SPREAD = auto()  # 1: aging waits until generations are uneven
     MIGRATE_PAGES_BATCH = auto()  # 1: calls flush once for a batch of pages
     TASKS = auto()  # rows of Memory.task that are tasks; those behind are places
     PLACES = auto()  # places of this quantum
@@ -141,6 +147,10 @@ class Node(Columns):
     ACTIVE = auto()
     HAND_INACTIVE = auto()  # offsets in frames
     HAND_ACTIVE = auto()
+    # Generations: their number; pages of the fourth, of the second at the last aging.
+    GENS = auto()
+    FOURTH = auto()
+    SECOND = auto()
     KSWAPD_FAILURES = auto()
     KSWAPD_WOKEN = auto()
     ONLINE = auto()

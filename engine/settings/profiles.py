@@ -7,6 +7,7 @@ the start; ``docs/model`` says what each switch means.
 from dataclasses import fields, replace
 
 from .locks import Locks
+from .lru_gen import LruGen
 from .numa_balancing import Balancing
 from .sched import Sched
 from .settings import Settings
@@ -43,6 +44,8 @@ _LINUX_6_12 = replace(
     _LINUX_6_4,
     calls=SystemCalls(),
     locks=replace(_LINUX_6_4.locks, lru_lock_batch=31),
+    # Built with CONFIG_LRU_GEN_ENABLED; 6.1 and 6.4 are not.
+    lru_gen=LruGen(enabled=True),
 )
 
 #: Batches and munmap before 4.16, 4.19 and 4.20.

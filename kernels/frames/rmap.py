@@ -13,6 +13,7 @@ from ..words import (
     FRAME_MAPCOUNT_SHIFT,
     FRAME_MIGCACHE,
     FRAME_VPN,
+    FRAME_WEDGED,
     HPAGE_PMD_ORDER,
     NONE,
     PTE_DIRTY,
@@ -34,6 +35,12 @@ def mapcount(word):
 def is_lazyfree(word):
     """Tell whether a frame is LAZYFREE; with MIGCACHE the same bit is WEDGED."""
     return word & (FRAME_LAZYFREE | FRAME_MIGCACHE) == FRAME_LAZYFREE
+
+
+@inlined
+def is_wedged(word):
+    """Tell whether a frame is WEDGED; without MIGCACHE the same bit is LAZYFREE."""
+    return word & FRAME_WEDGED != 0 and word & FRAME_MIGCACHE != 0
 
 
 @inlined

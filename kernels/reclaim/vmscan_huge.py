@@ -5,6 +5,7 @@
 
 from ..counters import Vm
 from ..frames.folio import lru_add_huge, maps_folio, split_huge_pmd, subpage_unmapped
+from ..frames.mm_inline import aged_word
 from ..frames.page_alloc import put_huge
 from ..frames.rmap import first_mm, maps_frame
 from ..jit.compile import called, inlined
@@ -58,7 +59,9 @@ def set_active_huge(m, n, b, active, event):
     s = m.info[Info.SHARDS]
     lru_add_huge(m, s, b, -1)
     m.block_huge[b] &= ~(FRAME_ACTIVE | FRAME_REFERENCED)
-    if active:
+    if m.info[Info.LRU_GEN]:
+        m.block_huge[b] = aged_word(m, m.block_huge[b], m.info[Info.LRU_GEN_SECOND])
+    elif active:
         m.block_huge[b] |= FRAME_ACTIVE
     lru_add_huge(m, s, b, 1)
     m.vm[s, n, event] += HPAGE_PMD_NR

@@ -56,6 +56,7 @@
 #define KHUGEPAGED_DIR THP_DIR "khugepaged/"
 #define WEIGHTS_DIR "/sys/kernel/mm/mempolicy/weighted_interleave/"
 #define BALANCING_DIR "/sys/kernel/debug/sched/numa_balancing/"
+#define LRU_GEN_DIR "/sys/kernel/mm/lru_gen/"
 #define SWAP_DEVICE "/dev/ram0"
 
 /* How long khugepaged may take: with nothing to scan, and in all. */
@@ -274,7 +275,8 @@ static void do_set(int count, char **word)
 		const char *prefix, *folder;
 	} groups[] = {{"thp.", THP_DIR},
 		      {"khugepaged.", KHUGEPAGED_DIR},
-		      {"balancing.", BALANCING_DIR}};
+		      {"balancing.", BALANCING_DIR},
+		      {"lru_gen.", LRU_GEN_DIR}};
 	char path[256];
 	int node;
 
