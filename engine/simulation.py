@@ -17,6 +17,7 @@ from .calls import (
     placement,
     populating,
     processes,
+    swapoff,
     unmap,
 )
 from .daemons import Daemon, rebalance
@@ -123,7 +124,7 @@ class Simulation(World):
     populate = populating.populate
     advise, madvise, collapse = advice.advise, advice.madvise, advice.collapse
     has_advice = advice.has_advice
-    swapon, swapoff = advice.swapon, advice.swapoff
+    swapon, swapoff = swapoff.swapon, swapoff.swapoff
 
     # Where pages are to be
     set_mempolicy, mbind = placement.set_mempolicy, placement.mbind

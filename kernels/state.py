@@ -116,6 +116,7 @@ class Info(Columns):
     LRU_BATCHES = auto()  # 1: new pages wait in batches
     LRU_GEN = auto()  # 1: generations in place of two lists
     LRU_GEN_SECOND = auto()  # 1: new pages are in the second youngest
+    MMLIST_JOINS = auto()  # processes that ever joined the list of swapoff
     LRU_GEN_SPREAD = auto()  # 1: aging waits until generations are uneven
     MIGRATE_PAGES_BATCH = auto()  # 1: calls flush once for a batch of pages
     TASKS = auto()  # rows of Memory.task that are tasks; those behind are places
@@ -213,6 +214,10 @@ class Mm(Columns):
     NEXT_SCAN = auto()  # ms
     NEXT_RESET = auto()  # ms
     FIRST_NID = auto()  # node on which it first asked for a scan, or NUMA_PTE_SCAN_*
+    # The list by which swapoff goes: the number of its joins so far, from 1; 0: not on
+    # it.  1 + the process that it joined behind; 0: it joined at the head.
+    MMLIST = auto()
+    MMLIST_AFTER = auto()
 
 
 class Family(Columns):

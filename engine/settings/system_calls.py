@@ -29,6 +29,11 @@ class SystemCalls:
         "migrate_pages passes over target nodes that do not exist"
         " (4.16, 0486a38bcc47); else EINVAL",
     )
+    fork_heads_mmlist: bool = knob(
+        False,
+        "a fork puts the child before all others for swapoff (7.3); else behind its"
+        " parent",
+    )
 
     def __post_init__(self) -> None:
         check_knobs(self, "calls.")

@@ -4,7 +4,7 @@
 """
 
 from ..jit.compile import inlined
-from ..state import Change, Family, Mm
+from ..state import Change, Family, Info, Mm
 from ..words import (
     FRAME_DIRTY,
     FRAME_LAZYFREE,
@@ -60,6 +60,29 @@ def cache_index(m, vpn):
 @inlined
 def maps_frame(pte, pfn):
     return pte & PTE_PRESENT != 0 and pte & PTE_PAYLOAD == pfn
+
+
+@inlined
+def join_mmlist(m, mm):
+    """Put a process at the head of the list of swapoff, unless it is on it.
+
+    try_to_unmap_one, mm_prepare_for_swap_entries (mm/internal.h, 7.3).
+    """
+    if m.mm[mm, Mm.MMLIST] == 0:
+        m.info[Info.MMLIST_JOINS] += 1
+        m.mm[mm, Mm.MMLIST] = m.info[Info.MMLIST_JOINS]
+        m.mm[mm, Mm.MMLIST_AFTER] = 0
+
+
+@inlined
+def prepare_for_swap_entries(m, pfn):
+    """Put the processes that map a page on the list of swapoff."""
+    vpn = m.frame[pfn] & FRAME_VPN
+    mm = first_mm(m, vpn)
+    while mm != NONE:
+        if maps_frame(m.pte[vpn + m.mm[mm, Mm.DELTA]], pfn):
+            join_mmlist(m, mm)
+        mm = m.mm[mm, Mm.NEXT]
 
 
 @inlined

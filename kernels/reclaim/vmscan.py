@@ -17,6 +17,7 @@ from ..frames.rmap import (
     entries_to_slots,
     is_lazyfree,
     mapcount,
+    prepare_for_swap_entries,
     try_to_discard,
     try_to_unmap,
     try_to_unmap_shmem,
@@ -165,6 +166,7 @@ def _reclaim_page(m, n, pfn, steal):
         _activate(m, n, pfn)
         return 0
     slot = int(m.frame_entry[pfn])
+    prepare_for_swap_entries(m, pfn)
     try_to_unmap(m, s, pfn, PTE_SWAP, slot, m.slot_count)
     if m.frame[pfn] & FRAME_DIRTY:
         m.vm[s, n, Vm.PSWPOUT] += 1

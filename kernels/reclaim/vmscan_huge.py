@@ -7,7 +7,7 @@ from ..counters import Vm
 from ..frames.folio import lru_add_huge, maps_folio, split_huge_pmd, subpage_unmapped
 from ..frames.mm_inline import aged_word
 from ..frames.page_alloc import put_huge
-from ..frames.rmap import first_mm, maps_frame
+from ..frames.rmap import first_mm, join_mmlist, maps_frame
 from ..jit.compile import called, inlined
 from ..state import Change, Ids, Info, Mm
 from ..words import (
@@ -87,6 +87,7 @@ def swap_out_whole(m, n, b, slot, steal):
         first = vpn + m.mm[mm, Mm.DELTA]
         pmd = m.pmd[first >> HPAGE_PMD_ORDER]
         if maps_folio(pmd, b):
+            join_mmlist(m, mm)
             m.pmd[first >> HPAGE_PMD_ORDER] = PMD_TABLE | (pmd & PMD_NID)
             m.vm[s, (pmd & PMD_NID) >> PMD_NID_SHIFT, Vm.THP_SPLIT_PMD] += 1
             for i in range(HPAGE_PMD_NR):
