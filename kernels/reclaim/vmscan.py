@@ -9,7 +9,7 @@ from typing import Final
 from ..counters import Refusal, Vm
 from ..fault.shmem import shmem_writepage
 from ..frames.folio import lru_add_huge, split_huge_page
-from ..frames.mm_inline import aged_word, clear_referenced
+from ..frames.mm_inline import age_of, aged_word, clear_referenced
 from ..frames.page_alloc import put_page
 from ..frames.rmap import (
     cache_index,
@@ -30,7 +30,7 @@ from ..frames.swap_state import (
 )
 from ..jit.compile import called, inlined
 from ..placement.migrate import lru_add
-from ..state import BlockList, Ids, Info, Node
+from ..state import MIN_NR_GENS, BlockList, Ids, Info, Node
 from ..words import (
     FOLIO_COMPOUND,
     FOLIO_DEFERRED,
@@ -226,12 +226,22 @@ def reclaim_page(m, n, pfn):
     return _reclaim_page(m, n, pfn, NONE)
 
 
+@inlined
+def _stays_oldest(m, n, word):
+    """Tell whether a cold page is in the oldest generation, and stays there (6.14)."""
+    if not m.info[Info.LRU_GEN_SECOND]:
+        return False
+    return age_of(m, word) >= max(m.node[n, Node.GENS], MIN_NR_GENS + 1) - 1
+
+
 @called
 def deactivate_folio(m, n, b):
     """Move an active folio to the inactive list (lru_deactivate).
 
     With generations to the second youngest.
     """
+    if _stays_oldest(m, n, m.block_huge[b]):
+        return
     set_active_huge(m, n, b, False, Vm.PGDEACTIVATE)
     if m.info[Info.LRU_GEN]:
         m.block_huge[b] = aged_word(m, m.block_huge[b], 1)
@@ -318,6 +328,8 @@ def deactivate_page(m, n, pfn):
 
     With generations to the second youngest.
     """
+    if _stays_oldest(m, n, m.frame[pfn]):
+        return
     s = m.info[Info.SHARDS]
     lru_add(m, s, pfn, -1)
     m.frame[pfn] &= ~FRAME_ACTIVE

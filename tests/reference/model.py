@@ -32,6 +32,7 @@ from .frames import Frames
 from .lazy import Lazy
 from .lazy_hint_fault import LazyHintFaults
 from .locks import LockWaits
+from .lru_gen import LruGen
 from .migrate import Migration
 from .moves import Moves
 from .oom import OutOfMemory
@@ -65,6 +66,7 @@ class Reference(
     Lazy,
     LazyHintFaults,
     Reclaim,
+    LruGen,
     Demotion,
     OutOfMemory,
     Charges,
