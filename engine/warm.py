@@ -15,7 +15,7 @@ from ..kernels.quantum.barrier import run_daemons
 from .errors import SimulationError
 from .machines.presets import uniform
 from .settings.locks import Locks
-from .settings.lru_gen import LruGen
+from .settings.multigen_lru import LruGen
 from .settings.numa_balancing import Balancing
 from .settings.sched import Sched
 from .settings.settings import Settings

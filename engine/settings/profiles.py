@@ -7,7 +7,7 @@ the start; ``docs/model`` says what each switch means.
 from dataclasses import fields, replace
 
 from .locks import Locks
-from .lru_gen import LruGen
+from .multigen_lru import LruGen
 from .numa_balancing import Balancing
 from .sched import Sched
 from .settings import Settings

@@ -7,7 +7,7 @@ from itertools import pairwise
 from ..errors import BadInput
 from .knob import check_knobs, knob
 from .locks import Locks
-from .lru_gen import LruGen
+from .multigen_lru import LruGen
 from .numa_balancing import Balancing
 from .sched import Sched
 from .system_calls import SystemCalls

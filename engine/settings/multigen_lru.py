@@ -13,9 +13,7 @@ class LruGen:
         False, "generations in place of two lists (on: 6.12)", column="LRU_GEN"
     )
     new_second: bool = knob(
-        False,
-        "new pages enter the second youngest generation (6.14)",
-        column="LRU_GEN_SECOND",
+        False, "new pages enter the second youngest generation (6.14)"
     )
     spread: bool = knob(
         True,
