@@ -137,5 +137,6 @@ def _script() -> None:
         simulation.migrate_pages(task, [0], [1])
         simulation.swapoff(task)
         simulation.configure(replace(settings, lru_gen=LruGen(enabled=True)))
+        simulation.drop_caches()
         simulation.munmap(task, shared)
         simulation.advise(task, region, "hugepage", first=512, pages=600)

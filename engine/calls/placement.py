@@ -20,7 +20,6 @@ from ..state.process import (
     Shmem,
     Task,
     change,
-    merge,
     overlapping,
 )
 from ..state.ranges import part_of, pieces
@@ -125,8 +124,7 @@ def set_mempolicy_home_node(
         at, policy, errno = max(vma.start, start), vma.policy._replace(home=node), 0
         count = min(vma.end, end) - at
         _set_shared_policy(process, at, count, policy)
-        change_range(simulation, process, at, count, "policy", policy)
-    merge(process)
+        change_range(simulation, process, at, count, policy=policy)
     charge(simulation, task, alone=True)
     return errno
 
@@ -172,7 +170,7 @@ def mbind(
     if moving:
         charge_drain(simulation, task)
     _set_shared_policy(process, start, pages, policy)
-    change_range(simulation, process, start, pages, "policy", policy)
+    change_range(simulation, process, start, pages, policy=policy)
     moved = np.zeros(len(Moves), np.int64)
     if moving:
         lru_add_drain(simulation)
@@ -181,7 +179,6 @@ def mbind(
             how = interleave, move_all, strict
             if not kernel.do_mbind(memory, task.id, *piece, *how, moved):
                 break
-    merge(process)
     _charge_moves(simulation, task, process, moved, alone=True)
     return EIO if strict and moved[Moves.FAILED] else 0
 

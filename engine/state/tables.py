@@ -119,6 +119,7 @@ def _row(vma: Vma, rows: Rows, first_vpn: int) -> tuple:
         *(policy.mode, mask(policy), _detail(policy, rows)),
         *(vma.advice, policy.numa_balancing, vma.numab),
         *(shmem is not None, shmem.interleave(first_vpn) if shmem else 0),
+        vma.linked,
     )
 
 

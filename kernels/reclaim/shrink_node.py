@@ -13,10 +13,10 @@ from ..knobs import Balancing
 from ..placement.mempolicy import first_candidate, in_mask
 from ..state import Info, Node
 from ..words import NONE
+from .deferred_split import deferred_split_scan
 from .lru_gen import lru_gen_shrink_node, set_initial_priority
 from .vmscan import (
     SWAP_CLUSTER_MAX,
-    deferred_split_scan,
     nowhere_to_go,
     shrink_active_list,
     shrink_inactive_list,
@@ -71,7 +71,7 @@ def _shrink_lruvec(m, n, priority, target, scan, steal):
 @inlined
 def _shrink_node(m, n, priority, target, scan, steal):
     """Scan a node's lists at a priority; return how many pages were freed."""
-    reclaimed = deferred_split_scan(m, n) if m.node[n, Node.DEFERRED] > 0 else 0
+    reclaimed = deferred_split_scan(m, n, SWAP_CLUSTER_MAX)
     if m.info[Info.LAZYFREE]:
         reclaimed += shrink_lazyfree(m, n, target, scan, steal)
     if reclaimed > 0:

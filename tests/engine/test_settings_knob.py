@@ -8,6 +8,7 @@ import pytest
 from lazynuma.engine.errors import BadInput
 from lazynuma.engine.settings.costs import Costs
 from lazynuma.engine.settings.knob_columns import cost_columns, set_knobs
+from lazynuma.engine.settings.multigen_lru import LruGen
 from lazynuma.engine.settings.settings import Settings
 from lazynuma.engine.settings.thp import Thp
 from lazynuma.kernels.state import INFO_WIDTH, Cost, Info

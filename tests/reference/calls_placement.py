@@ -4,7 +4,7 @@
 """
 
 from lazynuma.engine.state.policies import checked
-from lazynuma.engine.state.process import Region, isolate, merge
+from lazynuma.engine.state.process import Region
 from lazynuma.kernels.counters import Cause, Refusal, Vm
 from lazynuma.kernels.knobs import Mode
 
@@ -57,13 +57,7 @@ class PlacementCalls:
             at, to = max(vma.start, start), min(vma.end, end)
             policy, errno = vma.policy._replace(home=node), 0
             self.set_shared_policy(process, at, to, policy)
-
-            def has_it(one, policy=policy):
-                return one.policy == policy
-
-            for part in self.isolate(task, process, at, to - at, has_it):
-                part.policy = policy
-        merge(process)
+            self.change(task, process, at, to - at, policy=policy)
         self.syscall(task, 0, alone=True)
         return errno
 
@@ -100,7 +94,7 @@ class PlacementCalls:
         strict = strict and policy.mode != Mode.DEFAULT
         start, pages = self.range(region, first, pages)
         if strict and not moving:
-            parts = isolate(process, start, pages)
+            parts = self.parts(process, start, pages)
             held = [*parts, *(p for v in parts if v.shmem for p in v.shmem.vmas)]
             before = [vma.policy for vma in held]
             for vma in held:
@@ -111,25 +105,19 @@ class PlacementCalls:
             )
             for vma, old in zip(held, before, strict=True):
                 vma.policy = old
-            merge(process)
             if found:
                 self.syscall(task, 0)
                 return 5
 
-        def has_it(vma):
-            return vma.policy == policy
-
         if moving:
             self.drain(task)
         self.set_shared_policy(process, start, start + pages, policy)
-        parts = self.isolate(task, process, start, pages, has_it)
-        for vma in parts:
-            vma.policy = policy
+        self.change(task, process, start, pages, policy=policy)
+        parts = self.parts(process, start, pages)
         left, batches = False, Batches(self.settings)
         if moving:
             how = move_all, strict, batches
             left = self.move_range(task, region, parts, *how)
-        merge(process)
         self.pay_moves(task, process, batches, alone=True)
         return 5 if strict and left else 0
 
@@ -168,12 +156,12 @@ class PlacementCalls:
             if (again and part) or not self.wrong(place[0], entry.payload):
                 continue
             folio = self.is_huge(entry)
-            done = self.move_by_policy(task, vma, vpn, entry, move_all)
+            done = self.move_by_policy(task, vma, vpn, entry, move_all, batches)
             if done is False:
                 return True
             if done is True:
                 batches.add(folio)
-            if done is None:
+            if done in (None, "pages"):
                 batches.end()
             if part and done != "shared":
                 queued = block, vpn, None if done else b
@@ -182,6 +170,22 @@ class PlacementCalls:
     def is_huge(self, entry):
         """Tell whether an entry maps a folio or a page of one."""
         return entry.payload // BLOCK in self.folios
+
+    def move_split(self, task, b, batches, move):
+        """Split a folio that waits for it, and ``move`` all its pages."""
+        n = self.node_of(b * BLOCK)
+        self.add(n, Vm.THP_MIGRATION_FAIL)
+        self.add(n, Vm.THP_MIGRATION_SPLIT)
+        self.add(n, Vm.PGMIGRATE_SUCCESS, self.split_folio(b, task))
+        batches.end()
+        for pfn in self.frames_of(b):
+            if move(pfn):
+                batches.add(False)
+
+    def waits(self, b):
+        """Tell whether a folio is split before it is moved."""
+        thp, deferred = self.settings.thp, self.folios[b].deferred
+        return thp.unit_migration and thp.split_to_migrate and deferred
 
     def move_folio(self, task, b, allocate):
         """Move a folio to the block that ``allocate`` finds.
@@ -202,10 +206,10 @@ class PlacementCalls:
             return True
         return None
 
-    def move_by_policy(self, task, vma, vpn, entry, move_all):
+    def move_by_policy(self, task, vma, vpn, entry, move_all, batches):
         """Tell whether a page or a huge page moved; None: it was split, go on.
 
-        "shared": it was not tried.
+        "shared": it was not tried, "pages": it was split, and its pages moved.
         """
         pfn, huge = entry.payload, isinstance(entry, Pmd)
         pages = BLOCK if huge else 1
@@ -219,7 +223,19 @@ class PlacementCalls:
             def allocate():
                 return self.allocate_huge(task, vma, vpn, False, False)
 
-            return self.move_folio(task, pfn // BLOCK, allocate)
+            if not self.waits(pfn // BLOCK):
+                return self.move_folio(task, pfn // BLOCK, allocate)
+
+            def move(one):
+                page = vpn // BLOCK * BLOCK + one % BLOCK
+                return self.move_page_by_policy(task, vma, page, one)
+
+            self.move_split(task, pfn // BLOCK, batches, move)
+            return "pages"
+        return self.move_page_by_policy(task, vma, vpn, pfn)
+
+    def move_page_by_policy(self, task, vma, vpn, pfn):
+        """Tell whether a page moved."""
         try:
             place = self.place(task, vma, vpn, True)
             new = self.allocate(task, *place, wake=False)
@@ -230,7 +246,7 @@ class PlacementCalls:
             self.moved_page(task, new, self.node_of(pfn))
         return True
 
-    def move_to_node(self, task, entry, node, move_all):
+    def move_to_node(self, task, entry, node, move_all, batches):
         """Return the node, or -errno; None: a huge page was split, go on."""
         pfn, huge = entry.payload, isinstance(entry, Pmd)
         pages = BLOCK if huge else 1
@@ -248,15 +264,26 @@ class PlacementCalls:
                 except NoMemory:
                     return None
 
-            return node if self.move_folio(task, pfn // BLOCK, allocate) else None
+            if not self.waits(pfn // BLOCK):
+                moved = self.move_folio(task, pfn // BLOCK, allocate)
+                return node if moved else None
+
+            def move(one):
+                return self.move_page_to_node(task, one, node)
+
+            self.move_split(task, pfn // BLOCK, batches, move)
+            return None
+        return node if self.move_page_to_node(task, pfn, node) else -12
+
+    def move_page_to_node(self, task, pfn, node):
+        """Tell whether there was room for a page."""
         try:
             new = self.allocate_on(node, self.nodes[node].low, self.cpu(task))
         except NoMemory:
-            self.fail(pfn)
-            return -12
+            return self.fail(pfn)
         self.migrate(task, pfn, new)
         self.moved_page(task, new, self.node_of(pfn))
-        return node
+        return True
 
     def move_pages(self, task, region, node, move_all=False, first=0, pages=None):
         start, pages = self.range(region, first, pages)
@@ -269,7 +296,7 @@ class PlacementCalls:
                 got = -14
             elif pte is not None and pte.kind == "present":
                 before, folio = self.node_of(pte.payload), self.is_huge(pte)
-                got = self.move_to_node(task, pte, node, move_all)
+                got = self.move_to_node(task, pte, node, move_all, batches)
                 moves = got == node != before
             if moves:
                 batches.add(folio)
@@ -290,7 +317,7 @@ class PlacementCalls:
         for _, _, entry in self.present(region, process.vmas):
             if source != target and self.node_of(entry.payload) == source:
                 folio = self.is_huge(entry)
-                got = self.move_to_node(task, entry, target, move_all)
+                got = self.move_to_node(task, entry, target, move_all, batches)
                 if got == target:
                     batches.add(folio)
                 if got is None:
