@@ -7,6 +7,7 @@ the start; ``docs/model`` says what each switch means.
 from dataclasses import fields, replace
 
 from .locks import Locks
+from .multigen_lru import LruGen
 from .numa_balancing import Balancing
 from .sched import Sched
 from .settings import Settings
@@ -54,6 +55,8 @@ _LINUX_6_12 = replace(
     ),
     calls=SystemCalls(),
     locks=replace(_LINUX_6_4.locks, lru_lock_batch=31),
+    # Built with CONFIG_LRU_GEN_ENABLED; 6.1 and 6.4 are not.
+    lru_gen=LruGen(enabled=True),
     swap_zeromap=True,
     thp=replace(
         _LINUX_6_4.thp,
@@ -73,6 +76,8 @@ _LINUX_6_12 = replace(
 _LINUX_6_16 = replace(
     _LINUX_6_12,
     merge_into_unfaulted=True,
+    # 6.14.
+    lru_gen=LruGen(enabled=True, new_second=True, spread=False),
     thp=replace(
         _LINUX_6_12.thp,
         deferred_moves=False,
@@ -93,6 +98,7 @@ _LINUX_7_3 = replace(
     balancing=replace(
         _LINUX_6_18.balancing, scan_local_huge=False, scan_shared_huge=False
     ),
+    calls=replace(_LINUX_6_18.calls, fork_heads_mmlist=True),
     thp=replace(
         _LINUX_6_18.thp, deferred_moves=True, discard_whole=False, unmap_batches=True
     ),

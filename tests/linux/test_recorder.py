@@ -141,6 +141,25 @@ def test_filled_nodes_are_joined():
     assert not compare.same(want, seen(1, [12000, "present", 1, False]))
 
 
+def test_evicted_regions_are_joined():
+    """Of a shortage only regions stay that are kept or evicted but for a few pages."""
+    one = [
+        KERNEL,
+        seen(1, [100, "present", 1, False], [2, "swap", None, False]),
+        seen(2, [100, "swap", None, False]),
+        seen(3, [50, "present", 1, False], [50, "swap", None, False]),
+        {"line": 4, "counters": {"pswpout": 2}},
+    ]
+    found, lost = record.case("evict-1", [one, one])
+    assert [want.get("kept") for want in found["expect"]] == ["all", "none"]
+    assert lost == [3, 4]
+    assert compare.same(found["expect"][0], seen(1, [99, "present", 1, False]))
+    for page in ([99, "swap", None, False], [50, "none", None, False]):
+        assert not compare.same(found["expect"][0], seen(1, page))
+    half = seen(1, [50, "present", 1, False], [50, "swap", None, False])
+    assert not compare.same(found["expect"][0], half)
+
+
 def test_records_are_compared():
     """Ours must say what Linux's says, and may say more."""
     want = {"line": 1, "counters": {"pswpin": 1}, "unstable": ["pswpout"]}

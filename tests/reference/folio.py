@@ -61,6 +61,8 @@ class Folios:
         for pfn in range(b * BLOCK, (b + 1) * BLOCK):
             frame = self.frames[pfn]
             frame.compound, frame.active = False, folio.active
+            if folio.age is not None:
+                self.set_age(frame, folio.age)
             frame.moved_from, frame.last = folio.moved_from, folio.last
             if frame.mapcount == 0:
                 self.release(pfn)

@@ -61,6 +61,7 @@
 #define TIERS_DIR "/sys/devices/virtual/memory_tiering/"
 #define NUMA_DIR "/sys/kernel/mm/numa/"
 #define BALANCING_DIR "/sys/kernel/debug/sched/numa_balancing/"
+#define LRU_GEN_DIR "/sys/kernel/mm/lru_gen/"
 #define SWAP_DEVICE "/dev/ram0"
 
 /* How long khugepaged may take: with nothing to scan, and in all. */
@@ -297,7 +298,8 @@ static void do_set(int count, char **word)
 	} groups[] = {{"thp.", THP_DIR},
 		      {"khugepaged.", KHUGEPAGED_DIR},
 		      {"balancing.", BALANCING_DIR},
-		      {"numa.", NUMA_DIR}};
+		      {"numa.", NUMA_DIR},
+		      {"lru_gen.", LRU_GEN_DIR}};
 	char path[256];
 	int node;
 
