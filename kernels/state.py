@@ -111,6 +111,8 @@ class Info(Columns):
     QUANTUM = auto()  # its number, from 1, modulo line_transfer.QUANTA
     LAZYFREE = auto()  # 1: some page may have been freed by advice
     LRU_BATCHES = auto()  # 1: new pages wait in batches
+    MBIND_QUEUES_ONCE = auto()  # 1: mbind passes over what it has queued
+    MBIND_INTERLEAVE_BASE = auto()  # 1: mbind's first page says where counting begins
     MIGRATE_PAGES_BATCH = auto()  # 1: calls flush once for a batch of pages
     TASKS = auto()  # rows of Memory.task that are tasks; those behind are places
     PLACES = auto()  # places of this quantum
@@ -209,7 +211,6 @@ class Family(Columns):
     """Columns of ``Memory.family``, int64[families, len(Family)]."""
 
     HEAD = auto()  # oldest live process, or NONE
-    FIRST_VPN = auto()
     CACHE = auto()  # index of a page-cache entry minus its vpn, or NONE
     FIRST_VMA = auto()  # pseudo VMAs: the policies of its shared mappings
     END_VMA = auto()
@@ -230,7 +231,7 @@ class Vma(Columns):
     BALANCING = auto()  # MPOL_F_NUMA_BALANCING
     NUMAB = auto()  # row of Memory.numab
     SHARED = auto()  # 1: MAP_SHARED
-    INTERLEAVE = auto()  # of a shared VMA: interleaving goes by vpn + this
+    PGOFF = auto()  # vm_pgoff of a page, minus its vpn
 
 
 class Numab(Columns):
@@ -255,8 +256,6 @@ class Task(Columns):
     MODE = auto()
     MASK = auto()
     WEIGHTS = auto()
-    IL_PREV = auto()
-    IL_LEFT = auto()  # weighted interleave: pages left on il_prev
     CLOCK = auto()  # ns
     NUMBER = auto()  # accesses served of the current workload
     COUNT = auto()  # accesses of the current workload

@@ -23,9 +23,12 @@ _LINUX_6_1 = Settings(
     # The scanner's memory of who used a VMA came in 6.4, tiering's knobs are off.
     balancing=Balancing(vma_pids=False),
     calls=SystemCalls(
-        # 6.10 and 6.9.
+        # 6.10, 6.9, 6.7.
         preferred_many_balancing=False,
         mpol_weighted_interleave=False,
+        populate_stops_at_hole=False,
+        mbind_queues_once=False,
+        mbind_interleave_base=False,
     ),
 )
 

@@ -195,7 +195,7 @@ def numa_misplaced(m, s, task, v, vpn, pfn, n, pages):
         return NONE, MIGRATE, False
     if m.vma[v, Vma.MOF]:
         return mpol_misplaced(m, task, v, vpn, pfn), MIGRATE, False
-    mode, mask, _, _ = policy_of(m, task, v)
+    mode, mask, _ = policy_of(m, task, v)
     if mode == Mode.DEFAULT:
         if n == d and not m.info[Info.LOCAL_CPUPID]:
             return NONE, MIGRATE, False

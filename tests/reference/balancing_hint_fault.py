@@ -29,7 +29,7 @@ class BalancingHintFaults:
     """A part of ``Reference`` (``model.py``)."""
 
     def mof(self, task, vma):
-        policy, _ = self.policy_of(task, vma)
+        policy = self.policy_of(task, vma)
         if vma.shmem:
             return False
         return vma.mof or policy.mode == Mode.DEFAULT or policy.numa_balancing
@@ -43,7 +43,7 @@ class BalancingHintFaults:
             return Decision(self.misplaced(task, vma, vpn, pfn))
         if self.nodes[d].span == 0:
             return Decision()
-        policy, _ = self.policy_of(task, vma)
+        policy = self.policy_of(task, vma)
         if policy.mode == Mode.DEFAULT:
             if n == d:
                 done = Decision()
