@@ -1,9 +1,10 @@
 /*
- * Runs one memory script (.mm) and says what the kernel did: guest SCRIPT OUTPUT
+ * Runs one memory script (.mm) and says what the kernel did: guest TERMINAL
  *
- * OUTPUT gets a JSON record a line, from {"kernel": ..} to {"end": true}; without the
- * last one the script has failed, and the last line may say why ("error").  Runs as
- * root on a machine that does nothing else; see README.md.
+ * TERMINAL gets a JSON record a line, from {"kernel": ..} to {"end": true}; without the
+ * last one the script has failed, and the last line may say why ("error").  After the
+ * first record the script is read from it: the number of its bytes in a line, then
+ * these.  Runs as root on a machine that does nothing else; see README.md.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -39,6 +40,7 @@
 
 #define MAX_WORDS 16
 #define MAX_LINE 1024
+#define MAX_SCRIPT (1 << 16)
 #define MAX_REGIONS 64
 #define MAX_CHILDREN 16
 #define MAX_COUNTERS 400
@@ -929,23 +931,37 @@ static void run_line(char *text)
 	give_up("operation", word[0]);
 }
 
+/* Wait for a script, and return it. */
+static char *read_script(FILE *in)
+{
+	static char script[MAX_SCRIPT];
+	size_t length;
+
+	if (fscanf(in, "%zu", &length) != 1 || getc(in) != '\n')
+		give_up("read", "the script's length");
+	if (length >= sizeof script || fread(script, 1, length, in) != length)
+		give_up("read", "the script");
+	return script;
+}
+
 int main(int count, char **word)
 {
-	char text[MAX_LINE];
 	struct utsname kernel;
-	FILE *script;
+	char *script, *text;
+	FILE *in;
 
-	if (count < 3 || !(script = fopen(word[1], "re")) || !(out = fopen(word[2], "we"))) {
-		fprintf(stderr, "guest SCRIPT OUTPUT: %s\n", strerror(errno));
+	if (count < 2 || !(in = fopen(word[1], "re")) || !(out = fopen(word[1], "we"))) {
+		fprintf(stderr, "guest TERMINAL: %s\n", strerror(errno));
 		return 2;
 	}
 	signal(SIGPIPE, SIG_IGN);
 	uname(&kernel);
-	record("{\"kernel\":\"%s\",\"build\":\"%s\"}\n", kernel.release, kernel.version);
 	put_khugepaged_to_sleep();
 	pin(0);
+	record("{\"kernel\":\"%s\",\"build\":\"%s\"}\n", kernel.release, kernel.version);
+	script = read_script(in);
 	counter_count = read_counters(before);
-	while (fgets(text, sizeof text, script)) {
+	while ((text = strsep(&script, "\n"))) {
 		line++;
 		run_line(text);
 	}

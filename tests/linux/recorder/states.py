@@ -1,0 +1,276 @@
+"""Guests: machines that have started are kept, and scripts run on copies of these.
+
+A guest says a first record when it waits for its script.  The machine's state is
+written to a file then, by QEMU's own migration, and each run goes on from it.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import select
+import shlex
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from images import ram_disk, unpacked
+from machines import Unrecorded, command, machine
+
+HERE = Path(__file__).parent
+#: Seconds that one run may take, and starting a machine.
+PATIENCE = 180
+#: Scripts with these in their names need the kernel's image at a random place (KASLR).
+PACKED = ("fallback", "oom")
+#: What goes before a script: the port drops what comes until its own state is back.
+LOST = b"\n" * 64
+#: Bytes of the console's end that a failure tells.
+TAIL = 400
+
+
+class Failed(Unrecorded):
+    """QEMU or the guest ended early: once more may help."""
+
+
+# --- what every guest starts from -----------------------------------------------------
+
+
+class Guest(NamedTuple):
+    """What every machine of a kernel starts from, in a folder.
+
+    kernel    the image as it was given
+    unpacked  the same, unpacked; the packed one if it cannot be
+    archive   an initramfs with all but the script
+    states    folder of states of machines that have started
+    digest    of the kernel and the archive
+    locks     of each state that is being made
+    """
+
+    kernel: Path
+    unpacked: Path
+    archive: Path
+    states: Path
+    digest: str
+    locks: dict
+
+
+@contextlib.contextmanager
+def guest(kernel, cache=None):
+    """Build the guest of a kernel; what is kept of it goes at the end.
+
+    cache  folder in which states stay; None: they go, too
+    """
+    with tempfile.TemporaryDirectory(prefix="record-") as temporary:
+        folder = Path(temporary)
+        image = kernel.read_bytes()
+        archived = _initramfs(kernel, folder / "root")
+        (folder / "initrd").write_bytes(archived)
+        found = unpacked(image)
+        if found is not None:
+            (folder / "vmlinux").write_bytes(found)
+        states = cache or folder / "states"
+        states.mkdir(parents=True, exist_ok=True)
+        yield Guest(
+            kernel=kernel,
+            unpacked=folder / "vmlinux" if found is not None else kernel,
+            archive=folder / "initrd",
+            states=states,
+            digest=hashlib.sha256(image + archived).hexdigest()[:16],
+            locks={},
+        )
+
+
+def _initramfs(kernel, root):
+    for name in ("bin", "dev", "proc", "sys"):
+        (root / name).mkdir(parents=True)
+    busybox = shutil.which("busybox")
+    if busybox is None:
+        raise Unrecorded("busybox must be installed, static, got none")
+    shutil.copy(busybox, root / "bin/busybox")
+    shutil.copy(HERE / "init", root / "init")
+    (root / "init").chmod(0o755)
+    module = ram_disk(kernel)
+    if module is not None:
+        (root / "brd.ko").write_bytes(module)
+    flags = ["-O1", "-static", "-o", str(root / "bin/guest")]
+    subprocess.run(["gcc", *flags, str(HERE / "guest.c")], check=True)
+    return archive(root)
+
+
+def archive(root):
+    """Return a folder's files as a cpio archive, the same for the same files."""
+    paths = sorted(str(path.relative_to(root)) for path in root.rglob("*"))
+    for path in paths:
+        os.utime(root / path, (0, 0))
+    return subprocess.run(
+        [
+            "cpio",
+            "--create",
+            "--format=newc",
+            "--quiet",
+            "--owner=0:0",
+            "--reproducible",
+        ],
+        cwd=root,
+        input="\n".join(paths).encode(),
+        stdout=subprocess.PIPE,
+        check=True,
+    ).stdout
+
+
+# --- QEMU -----------------------------------------------------------------------------
+
+
+class Running:
+    """A machine in QEMU: takes a script, gives records."""
+
+    def __init__(self, words, console):
+        """Start it; console is the file that gets the kernel's messages."""
+        self.console = console
+        pipe = subprocess.PIPE
+        with (console.parent / "errors").open("w") as errors:
+            self.process = subprocess.Popen(
+                words, stdin=pipe, stdout=pipe, stderr=errors
+            )
+        self.end = time.monotonic() + PATIENCE
+        self.waiting = b""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()
+
+    def send(self, script):
+        """Give the guest its script."""
+        text = script.encode()
+        try:
+            self.process.stdin.write(LOST + b"%d\n%s" % (len(text), text))
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            raise self.failed("has ended") from None
+
+    def records(self):
+        """Yield records as they come, to the last one or the machine's end."""
+        while True:
+            *lines, self.waiting = self.waiting.split(b"\n")
+            for line in lines:
+                text = line.decode(errors="replace").strip()
+                if text.endswith("}"):
+                    yield json.loads(text)
+            self.waiting += self._more()
+
+    def _more(self):
+        left = self.end - time.monotonic()
+        output = self.process.stdout
+        if left <= 0 or not select.select([output], [], [], left)[0]:
+            raise self.failed(f"took more than {PATIENCE} s")
+        more = output.read1(1 << 16)
+        if not more:
+            raise self.failed(f"ended with status {self.process.wait()}")
+        return more
+
+    def failed(self, how):
+        """Return the error that says how QEMU failed, and its last words."""
+        last = [self.console.parent / "errors", self.console]
+        texts = [
+            path.read_text(errors="replace")[-TAIL:] for path in last if path.exists()
+        ]
+        words = " ".join(" ".join(texts).split())
+        return Failed(f"QEMU {how}: {words or 'it said nothing'}")
+
+
+# --- states ---------------------------------------------------------------------------
+
+
+def state(script, guest, name, number):
+    """Return (file of a started machine's state, command that starts it, first record).
+
+    script  text of a script: its machine line counts
+    name    of the script
+    number  which of the machines that are started, one for each run of a script
+    """
+    packed = any(word in name for word in PACKED)
+    kernel = guest.kernel if packed else guest.unpacked
+    asked = machine(script)
+    key = hashlib.sha256(repr((guest.digest, asked, packed)).encode()).hexdigest()[:24]
+    file = guest.states / f"{key}-{number}"
+    first = file.with_suffix(".json")
+    with guest.locks.setdefault(file, threading.Lock()):
+        if not first.exists():
+            record = _started(asked, kernel, guest.archive, file)
+            # Last: the state is whole then.
+            first.write_text(json.dumps(record))
+    return (asked, kernel, file), json.loads(first.read_text())
+
+
+def _started(asked, kernel, archive, file):
+    """Start a machine, write its state once it waits for a script; its first record."""
+    with tempfile.TemporaryDirectory(prefix="record-") as temporary:
+        folder = Path(temporary)
+        console, monitor = folder / "console", folder / "monitor"
+        words = command(asked, kernel, archive, console)
+        words += ["-qmp", f"unix:{monitor},server=on,wait=off"]
+        with Running(words, console) as running:
+            record = next(running.records())
+            _keep(running, monitor, file)
+    return record
+
+
+def _keep(running, monitor, file):
+    """Have QEMU write a machine's state to a file."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(PATIENCE)
+        connection.connect(str(monitor))
+        with connection.makefile("rw") as lines:
+            lines.readline()
+            _ask(running, lines, "qmp_capabilities")
+            unlimited = {"max-bandwidth": 1 << 40}
+            _ask(running, lines, "migrate-set-parameters", unlimited)
+            uri = f"exec:cat > {shlex.quote(str(file))}"
+            _ask(running, lines, "migrate", {"uri": uri})
+            told = {"status": "active"}
+            while told.get("status") not in ("completed", "failed"):
+                time.sleep(0.02)
+                told = _ask(running, lines, "query-migrate")
+    if told["status"] == "failed":
+        raise running.failed("kept no state")
+
+
+def _ask(running, lines, what, arguments=None):
+    lines.write(json.dumps({"execute": what, "arguments": arguments or {}}) + "\n")
+    lines.flush()
+    for line in lines:
+        answer = json.loads(line)
+        if "return" in answer:
+            return answer["return"]
+        if "error" in answer:
+            raise running.failed(f"says {answer['error']['desc']!r}")
+    raise running.failed("has ended")
+
+
+def run(script, guest, name, number):
+    """Run a script once, on a copy of a machine that has started; its records."""
+    (asked, kernel, file), first = state(script, guest, name, number)
+    with tempfile.TemporaryDirectory(prefix="record-") as temporary:
+        console = Path(temporary) / "console"
+        words = command(asked, kernel, guest.archive, console)
+        words += ["-incoming", f"exec:cat {shlex.quote(str(file))}"]
+        with Running(words, console) as running:
+            running.send(script)
+            records = [first]
+            for record in running.records():
+                records.append(record)
+                if "end" in record:
+                    return records
+                if {"error", "exit"} & record.keys():
+                    raise Unrecorded(f"script must reach its end, got {record}")
+    raise AssertionError
