@@ -65,6 +65,9 @@ def mmap(
     ``task``: who pays for the call and holds mmap_lock; None: it costs nothing.
     ``pgoff``: the number that private memory is interleaved by begins with this (on
     Linux it is the address); None: it counts the pages of the address space.
+
+    Raises BadInput if there is no room, and for a ``pgoff`` that is not aligned as
+    ``offset`` says.
     """
     process.check_alive()
     if shared:
@@ -75,6 +78,10 @@ def mmap(
     pages = -(-nbytes // PAGE_SIZE)
     if not 0 <= offset < HPAGE_PMD_NR:
         raise BadInput(f"offset must be from 0 to {HPAGE_PMD_NR - 1}, got {offset}")
+    if pgoff is not None and (pgoff - offset) % HPAGE_PMD_NR:
+        raise BadInput(
+            f"pgoff must be {offset} more than a multiple of {HPAGE_PMD_NR}, got {pgoff}"
+        )
     room = process.first_vpn + process.span - process.next_vpn - offset
     if not 0 < pages <= room:
         raise BadInput(
