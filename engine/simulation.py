@@ -114,6 +114,7 @@ class Simulation(World):
     advise, madvise, collapse = advice.advise, advice.madvise, advice.collapse
     has_advice = advice.has_advice
     swapon, swapoff = advice.swapon, advice.swapoff
+    drop_caches = advice.drop_caches
 
     # Where pages are to be
     set_mempolicy, mbind = placement.set_mempolicy, placement.mbind
@@ -154,7 +155,7 @@ class Simulation(World):
     entries_peak = property(results.entries_peak)
 
     # A look inside
-    page, has_pages = pages.page, pages.has_pages
+    page = pages.page
     observe, nodes_of = observation.look, observation.nodes_of
     numa, numa_group = numa_tasks.numa, numa_tasks.numa_group
     scan_state, scan_skips = numa_tasks.scan_state, numa_tasks.scan_skips

@@ -134,5 +134,6 @@ def _script() -> None:
         simulation.move_pages(task, region, 0, pages=16)
         simulation.migrate_pages(task, [0], [1])
         simulation.swapoff(task)
+        simulation.drop_caches()
         simulation.munmap(task, shared)
         simulation.advise(task, region, "hugepage", first=512, pages=600)

@@ -53,6 +53,23 @@ class Info(Columns):
     USE_ZERO_PAGE = auto()
     UNIT_MIGRATION = auto()
     COPY_HUGE = auto()  # 1: a write copies a huge page that others map
+    # What a kernel does with huge pages that are partly mapped (``docs/model/thp.md``).
+    SPLIT_TO_ZERO = auto()
+    SPLIT_UNDERUSED = auto()
+    MAX_PTES_NONE = auto()  # khugepaged's
+    DOUBLE_MAP = auto()
+    SPLIT_AT_ONCE = auto()
+    ZAP_BATCHES = auto()
+    UNMAP_BATCHES = auto()
+    DEFERRED_MOVES = auto()
+    SPLIT_TO_MIGRATE = auto()
+    SWAP_OUT_PTES = auto()
+    ADVISE_WHOLE = auto()
+    MM_IDS = auto()
+    COPY_HUGE_ZERO = auto()
+    DISCARD_WHOLE = auto()
+    SWAP_ZEROMAP = auto()
+    CONTENT = auto()  # 1: frame_written and slot_written are kept
     HUGE_ZERO = auto()  # 1: the huge zero page exists
     MAY_BE_HUGE = auto()  # 1: some PMD entry may map 2 MiB
     TLB_SETS_4K = auto()  # sets of a task's TLB in a shard; 0: no TLBs
@@ -232,6 +249,7 @@ class Vma(Columns):
     NUMAB = auto()  # row of Memory.numab
     SHARED = auto()  # 1: MAP_SHARED
     PGOFF = auto()  # vm_pgoff of a page, minus its vpn
+    LINKED = auto()  # rmap walks go by START, then by this
 
 
 class Numab(Columns):
@@ -461,6 +479,10 @@ class Memory(Arrays):
     #: touched only if line transfers cost (8 bytes for a page).
     frame_writers: np.ndarray
     block_cpupid: np.ndarray
+    #: int8[frames], int8[slots], sparse: what pages hold (``frames/zero_filled.py``);
+    #: touched only if a setting asks (1 byte for a page).
+    frame_written: np.ndarray
+    slot_written: np.ndarray
     #: int16[slots], int64[slots]: PTEs that hold the slot; its frame, or NONE.
     slot_count: np.ndarray
     slot_frame: np.ndarray

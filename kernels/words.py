@@ -86,6 +86,8 @@ FOLIO_REMAPPED: Final = 1 << 51
 #: Partly unmapped: waits to be split.
 FOLIO_DEFERRED: Final = 1 << 56
 FOLIO_LAZYFREE: Final = 1 << 52
+#: New: the shrinker asks once whether its pages are zero-filled.
+FOLIO_QUEUED: Final = 1 << 53
 
 ACCESS_VPN: Final = (1 << 36) - 1
 ACCESS_WRITE_SHIFT: Final = 36

@@ -9,9 +9,11 @@ from ...kernels.calls import madvise as kernel
 from ...kernels.calls.populate import populate
 from ...kernels.fault.shmem import shmem_unuse
 from ...kernels.knobs import Advice
+from ...kernels.reclaim.deferred_split import drop_slab
 from ...kernels.words import PAGE_SIZE
 from ..errors import BadInput, SimulationError
-from ..state.process import Process, Region, Task, merge, overlapping
+from ..state.anon_vma import prepare
+from ..state.process import Process, Region, Task, overlapping
 from ..state.ranges import part_of, pieces, rows_in
 from ..state.world import charge, flush_tlbs, lru_add_drain
 from .cut import change_range, split_at
@@ -42,8 +44,7 @@ def advise(
         raise BadInput(f"advice must be one of {', '.join(names)}, got {advice!r}")
     wanted = Advice(names.index(advice))
     start, pages = part_of(region, first, pages)
-    change_range(simulation, region.process, start, pages, "advice", wanted)
-    merge(region.process)
+    change_range(simulation, region.process, start, pages, advice=wanted)
     charge(simulation, task, alone=True)
 
 
@@ -69,7 +70,9 @@ def madvise(
     if not has_advice(simulation, advice):
         return EINVAL
     start, pages = part_of(region, first, pages)
-    process, memory = region.process, simulation.memory
+    process = region.process
+    prepare(simulation, process)
+    memory = simulation.memory
     if advice != "populate_read":
         lru_add_drain(simulation, task)
     zapped = failed = 0
@@ -84,6 +87,15 @@ def madvise(
         flush_tlbs(simulation, process)
     charge(simulation, task, zapped * simulation.costs.zap_pte_ns)
     return failed
+
+
+def drop_caches(simulation: "Simulation") -> None:
+    """Let shrinkers free what they can, as a write to vm.drop_caches does.
+
+    Of these the model has the one that splits huge pages.  Nobody is charged.
+    """
+    lru_add_drain(simulation)
+    drop_slab(simulation.memory)
 
 
 def has_advice(simulation: "Simulation", advice: str) -> bool:

@@ -5,24 +5,11 @@ from typing import TYPE_CHECKING
 
 from ...kernels.frames.folio import vma_adjust_trans_huge
 from ...kernels.words import HPAGE_PMD_NR, HPAGE_PMD_ORDER
-from ..state.process import Process, Vma, change, isolate, overlapping
+from ..state.anon_vma import differing, modify, prepare
+from ..state.process import Process, overlapping
 
 if TYPE_CHECKING:
     from ..simulation import Simulation
-
-
-def isolate_range(
-    simulation: "Simulation", process: Process, first: int, pages: int
-) -> list[Vma]:
-    """Cut the VMAs at the ends of a range, and huge entries there; return its VMAs."""
-    cuts = [
-        at
-        for at in (first, first + pages)
-        if any(vma.start < at < vma.end for vma in process.vmas)
-    ]
-    parts = isolate(process, first, pages)
-    split_at(simulation, process, cuts)
-    return parts
 
 
 def split_at(simulation: "Simulation", process: Process, cuts: Sequence[int]) -> None:
@@ -38,12 +25,24 @@ def change_range(
     process: Process,
     first: int,
     pages: int,
-    name: str,
-    value: object,
-) -> None:
-    """Set an attribute of the VMAs of a range; those that have it are not cut."""
-    for vma in overlapping(process, first, pages):
-        if getattr(vma, name) != value:
-            at, end = max(vma.start, first), min(vma.end, first + pages)
-            parts = isolate_range(simulation, process, at, end - at)
-            change(process, parts, **{name: value})
+    **values: object,
+) -> list[tuple[int, int]]:
+    """Set attributes of the VMAs of a range; those that have them are not cut.
+
+    Return the (first, end) of the others' pages.
+    Raises BadInput if a page of the range is not mapped.
+    """
+    overlapping(process, first, pages)
+    prepare(simulation, process)
+    changed = []
+    for start, end in differing(process, first, first + pages, values):
+        split_at(simulation, process, cuts_of(process, start, end))
+        modify(simulation, process, start, end, values)
+        changed.append((start, end))
+    return changed
+
+
+def cuts_of(process: Process, first: int, end: int) -> list[int]:
+    """Return which ends of a range lie inside a VMA."""
+    vmas = process.vmas
+    return [at for at in (first, end) if any(one.start < at < one.end for one in vmas)]

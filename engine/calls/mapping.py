@@ -12,13 +12,10 @@ from ..state.process import (
     Task,
     Vma,
     add,
-    change,
-    merge,
-    overlapping,
 )
 from ..state.ranges import part_of, pieces
 from ..state.world import charge, flush_tlbs, flushes_ns
-from .cut import isolate_range
+from .cut import change_range
 
 if TYPE_CHECKING:
     from ..simulation import Simulation
@@ -80,7 +77,8 @@ def mmap(
         raise BadInput(f"offset must be from 0 to {HPAGE_PMD_NR - 1}, got {offset}")
     if pgoff is not None and (pgoff - offset) % HPAGE_PMD_NR:
         raise BadInput(
-            f"pgoff must be {offset} more than a multiple of {HPAGE_PMD_NR}, got {pgoff}"
+            f"pgoff must be {offset} more than a multiple of {HPAGE_PMD_NR},"
+            f" got {pgoff}"
         )
     room = process.first_vpn + process.span - process.next_vpn - offset
     if not 0 < pages <= room:
@@ -132,17 +130,13 @@ def mprotect(
     start, pages = part_of(region, first, pages)
     read, write = prot != "none", prot == "rw"
     process, changed = region.process, 0
-    for vma in overlapping(process, start, pages):
-        if (vma.read, vma.write) == (read, write):
-            continue
-        at, end = max(vma.start, start), min(vma.end, start + pages)
-        parts = isolate_range(simulation, process, at, end - at)
+    for at, end in change_range(
+        simulation, process, start, pages, read=read, write=write
+    ):
         memory = simulation.memory
         for piece, count in pieces(at, end):
             piece += process.delta
             changed += change_protection(memory, piece, count, read, write)
-        change(process, parts, read=read, write=write)
-    merge(process)
     flush_tlbs(simulation, process)
     flush = flushes_ns(simulation, task, process, 1)
     charge(simulation, task, changed * simulation.costs.mark_pte_ns + flush, alone=True)

@@ -9,10 +9,10 @@ from ...kernels.lazy.mark import lazy_migcache, lazy_swapcache
 from ...kernels.words import HPAGE_PMD_NR
 from ..errors import BadInput
 from ..state.policies import Policy, checked_here
-from ..state.process import Region, Task, change, merge, overlapping
-from ..state.ranges import Piece, part_of, rows_of
+from ..state.process import Region, Task, overlapping
+from ..state.ranges import Piece, part_of, rows_in
 from ..state.world import charge, flush_tlbs, flushes_ns
-from .cut import isolate_range
+from .cut import change_range
 
 if TYPE_CHECKING:
     from ..simulation import Simulation
@@ -42,14 +42,12 @@ def mark(
     values: dict[str, object] = {"mof": True}
     if policy is not None:
         values["policy"] = checked_here(policy, simulation.machine.memory)
-    parts = isolate_range(simulation, process, start, pages)
-    change(process, parts, **values)
+    change_range(simulation, process, start, pages, **values)
     memory, entries, marked = simulation.memory, 0, 0
-    for piece in rows_of(memory, process, parts):
+    for piece in rows_in(memory, process, start, pages):
         how = mechanism, policy is not None, move_all
         done = _mark_piece(memory, task, piece, *how)
         entries, marked = entries + done[0], marked + done[1]
-    merge(process)
     flush_tlbs(simulation, process)
     batched = mechanism == Mechanism.HINTING or simulation.settings.migrate_pages_batch
     flushes = -(-entries // HPAGE_PMD_NR) if batched else entries

@@ -21,7 +21,6 @@ from ..state.process import (
     Shmem,
     Task,
     change,
-    merge,
     overlapping,
 )
 from ..state.ranges import part_of, pieces
@@ -123,8 +122,7 @@ def set_mempolicy_home_node(
         at, policy, errno = max(vma.start, start), vma.policy._replace(home=node), 0
         count = min(vma.end, end) - at
         _set_shared_policy(process, at, count, policy)
-        change_range(simulation, process, at, count, "policy", policy)
-    merge(process)
+        change_range(simulation, process, at, count, policy=policy)
     charge(simulation, task, alone=True)
     return errno
 
@@ -175,8 +173,7 @@ def mbind(
     how = (nodes, move_all, strict, *_huge_ends(simulation, task, start, start + pages))
     for at, end in parts:
         _set_shared_policy(process, at, end - at, policy)
-        change_range(simulation, process, at, end - at, "policy", policy)
-    merge(process)
+        change_range(simulation, process, at, end - at, policy=policy)
     moved = np.zeros(len(Moves), np.int64)
     if moving:
         lru_add_drain(simulation)
@@ -227,11 +224,12 @@ def _huge_ends(
 
     mbind queues pages before it cuts VMAs, and with them such entries.
     """
+    memory = simulation.memory
     head, tail = (
-        kernel.huge_entry_at(simulation.memory, task.id, at) if at % HPAGE_PMD_NR else NONE
+        int(kernel.huge_entry_at(memory, task.id, at)) if at % HPAGE_PMD_NR else NONE
         for at in (start, end)
     )
-    return int(head), int(tail)
+    return head, tail
 
 
 def _move_parts(

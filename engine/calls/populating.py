@@ -13,6 +13,7 @@ from ...kernels.words import (
     PMD_TABLE,
 )
 from ..settings.thp import eligible
+from ..state.anon_vma import prepare_neighbours
 from ..state.process import Region, Task
 from ..state.ranges import part_of, rows_in
 from ..state.world import MS, charge
@@ -44,6 +45,7 @@ def populate(
         done += got
         if got < count:
             break
+    prepare_neighbours(simulation)
     charge(simulation, task)
     return done
 

@@ -18,6 +18,7 @@ from ...kernels.words import (
 )
 from ..errors import BadInput
 from ..machines.cpu_numbers import ranges
+from ..state.anon_vma import fork_vmas, prepare
 from ..state.host_memory import give_back, wipe
 from ..state.process import Process, Task
 from ..state.ranges import pieces
@@ -92,6 +93,7 @@ def _checked_cpu(simulation: "Simulation", cpu: int) -> int:
 def fork(simulation: "Simulation", process: Process, name: str = "child") -> Process:
     """Return a copy-on-write copy of a process, without tasks."""
     process.check_alive()
+    prepare(simulation, process)
     if sum(one.alive for one in _family(simulation, process)) >= MAPCOUNT_MAX:
         raise BadInput(f"a fork family must have at most {MAPCOUNT_MAX} processes")
     base = simulation.reserve(process.span)
@@ -103,7 +105,7 @@ def fork(simulation: "Simulation", process: Process, name: str = "child") -> Pro
         process.span,
         base - process.first_vpn,
         process.next_vpn,
-        vmas=[vma.copy(vma.start, vma.end) for vma in process.vmas],
+        vmas=fork_vmas(simulation, process),
         tables=simulation.tables,
     )
     simulation.processes.append(child)
@@ -111,8 +113,8 @@ def fork(simulation: "Simulation", process: Process, name: str = "child") -> Pro
     memory.mm[child.id, st.Mm.FIRST_NID] = NUMA_PTE_SCAN_INIT
     copied = 0
     for vma in process.vmas:
-        if vma.shmem:
-            # The child faults its pages in again (vma_needs_copy).
+        if vma.anon_vma == NONE:
+            # The child faults its pages in again, zero pages too (vma_needs_copy).
             continue
         for first, pages in pieces(vma.start, vma.end):
             copied += kernel.copy_page_range(

@@ -9,11 +9,12 @@ from ...kernels.counters import Op, Vm, Worker
 from ...kernels.fault.shmem import shmem_undo_range
 from ...kernels.state import Change
 from ...kernels.words import HPAGE_PMD_NR, HPAGE_PMD_ORDER
+from ..state.anon_vma import detach, prepare
 from ..state.host_memory import give_back, wipe
-from ..state.process import Process, Region, Task, merge, remove
+from ..state.process import Process, Region, Task, overlapping
 from ..state.ranges import part_of, pieces
 from ..state.world import charge, flush_tlbs, flushes_ns, lru_add_drain, worked
-from .cut import isolate_range
+from .cut import cuts_of, split_at
 
 if TYPE_CHECKING:
     from ..simulation import Simulation
@@ -29,11 +30,12 @@ def munmap(
     """Unmap a part of a region; it must be mapped."""
     start, pages = part_of(region, first, pages)
     process, end = region.process, start + pages
-    parts = isolate_range(simulation, process, start, pages)
+    overlapping(process, start, pages)
+    prepare(simulation, process)
+    split_at(simulation, process, cuts_of(process, start, end))
     lru_add_drain(simulation, task)
     zapped = zap(simulation, process, start, end, task, np.zeros(1, np.int64))
-    remove(process, parts)
-    merge(process)
+    detach(simulation, process, start, pages)
     evict_unmapped(simulation)
     ns = zapped * simulation.costs.zap_pte_ns + flushes_ns(simulation, task, process, 1)
     charge(simulation, task, ns, alone=True)

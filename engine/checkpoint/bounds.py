@@ -86,6 +86,8 @@ def _ranges(sizes: Sizes) -> Mapping[str, tuple[int, int]]:
         "block_mapped": (0, HPAGE_PMD_NR + 1),
         "block_list": (0, len(st.BlockList)),
         "slot_frame": (-1, max(sizes.frames, sizes.slots)),
+        "frame_written": (0, 2),
+        "slot_written": (0, 3),
         "entry_frame": (-1, max(sizes.frames, sizes.entries)),
     }
 

@@ -17,8 +17,8 @@ from ...kernels.words import HPAGE_PMD_NR, HPAGE_PMD_ORDER, NONE
 from ..errors import BadInput
 from ..settings.settings import Settings
 from ..settings.thp import TARGETS, eligible
+from ..state.anon_vma import prepare
 from ..state.host_memory import give_back
-from ..state.page import has_pages
 from ..state.process import Process, Task, Vma
 from ..state.world import MS, flush_tlbs, lru_add_drain, worked
 from . import NEVER
@@ -132,13 +132,14 @@ class Khugepaged:
     def _scan_vmas(self, process: Process, budget: int) -> tuple[int, ScanResult]:
         """Do ``_scan_mm_slot`` in a process that has been entered."""
         progress = 1
+        prepare(self._simulation, process)
         # A process that has died in the meantime has no VMAs.
         for vma in process.vmas:
             if vma.end <= self._vpn:
                 continue
             first, end = _whole_blocks(vma)
             first = max(first, self._vpn)
-            allowed = vma.shmem is None and eligible(self._enabled, vma.advice)
+            allowed = vma.anon_vma != NONE and eligible(self._enabled, vma.advice)
             if not allowed or first >= end:
                 progress += 1
                 self.results[ScanResult.VMA_CHECK] += 1
@@ -280,7 +281,8 @@ class Khugepaged:
         first, last = _whole_blocks(vma.copy(first, last))
         if vma.shmem is not None and first < last:
             raise BadInput("memory must be private to be collapsed, got shared memory")
-        mapped = vma.shmem is not None or has_pages(self._simulation, process, vma)
+        prepare(self._simulation, process)
+        mapped = vma.shmem is not None or vma.anon_vma != NONE
         if first > last or not mapped:
             return EINVAL, 0
         for vpn in range(first, last, HPAGE_PMD_NR):

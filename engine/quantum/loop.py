@@ -20,6 +20,7 @@ from ...kernels.words import ACCESS_TASK_SHIFT, ACCESS_VPN, ACCESS_WRITE, NONE
 from ..daemons import next_wake, wake_due
 from ..errors import BadInput, Segfault
 from ..results import tell_what_is_due
+from ..state.anon_vma import prepare_neighbours
 from ..state.world import MS
 from ..workloads.kinds import Workload
 from ..workloads.recording import Recording
@@ -77,6 +78,7 @@ def _go_on(simulation: "Simulation", source: "_Drawn | Playback") -> None:
     while _quantum(simulation, source):
         if simulation.pause is not None:
             simulation.pause(source.where())
+    prepare_neighbours(simulation)
     simulation.give_back_memory()
 
 

@@ -20,6 +20,10 @@ _PAGES_PER_MB = (1 << 20) // PAGE_SIZE
 _OTHERWISE: dict[Info, Callable[[Settings], int]] = {
     # Quanta have no order in which a CPU's pages would wait in a batch.
     Info.LRU_BATCHES: lambda s: s.lru_batches and s.sequential,
+    # Who asks whether a page is zero-filled.
+    Info.CONTENT: lambda s: (
+        s.thp.split_to_zero_pages or s.thp.split_underused or s.swap_zeromap
+    ),
     # Kernels count pages: a second for promotions, in 100 ms for migrations.
     Info.PROMOTE_LIMIT: lambda s: s.balancing.promote_rate_limit_mbps * _PAGES_PER_MB,
     Info.MIGRATE_LIMIT: lambda s: (

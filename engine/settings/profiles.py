@@ -46,6 +46,43 @@ _LINUX_6_12 = replace(
     _LINUX_6_4,
     calls=SystemCalls(),
     locks=replace(_LINUX_6_4.locks, lru_lock_batch=31),
+    swap_zeromap=True,
+    thp=replace(
+        _LINUX_6_4.thp,
+        split_to_zero_pages=True,
+        split_underused=True,
+        double_map=False,
+        split_at_once=True,
+        zap_batches=True,
+        deferred_moves=True,
+        split_to_migrate=True,
+        swap_out_ptes=True,
+        advise_whole=True,
+    ),
+)
+
+#: 6.16 and 6.18: folios know who maps them, a write to the huge zero page maps a huge
+#: page, lazily freed huge pages go whole, a move forgets what waits to be split.
+_LINUX_6_16 = replace(
+    _LINUX_6_12,
+    thp=replace(
+        _LINUX_6_12.thp,
+        deferred_moves=False,
+        mm_ids=True,
+        copy_huge_zero_page=True,
+        discard_whole=True,
+    ),
+)
+
+#: 6.18: as 6.16.
+_LINUX_6_18 = replace(_LINUX_6_16)
+
+#: 7.3: lazily freed huge pages are split again, and their PTEs go at once.
+_LINUX_7_3 = replace(
+    _LINUX_6_18,
+    thp=replace(
+        _LINUX_6_18.thp, deferred_moves=True, discard_whole=False, unmap_batches=True
+    ),
 )
 
 #: Batches and munmap before 4.16, 4.19 and 4.20.
@@ -170,4 +207,7 @@ PROFILES = {
     "linux-6.1": _LINUX_6_1,
     "linux-6.4": _LINUX_6_4,
     "linux-6.12": _LINUX_6_12,
+    "linux-6.16": _LINUX_6_16,
+    "linux-6.18": _LINUX_6_18,
+    "linux-7.3": _LINUX_7_3,
 }

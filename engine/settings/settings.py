@@ -56,9 +56,19 @@ class Settings:
         "a call flushes TLBs once for up to 512 pages that it moves (6.3)",
         column="MIGRATE_PAGES_BATCH",
     )
+    merge_into_unfaulted: bool = knob(
+        False,
+        "a VMA that was written merges with one before its first fault"
+        " (by 6.16, mm/vma: fix incorrectly disallowed anonymous VMA merges)",
+    )
     loaded_copies: bool = knob(
         False,
         "a copy of a page gets no more bandwidth than a stream, as loaded as memory is",
+    )
+    swap_zeromap: bool = knob(
+        False,
+        "zero-filled pages are not written to swap (6.12, 0ca0c24e3211)",
+        column="SWAP_ZEROMAP",
     )
     accumulated_node_load: bool = knob(
         True,

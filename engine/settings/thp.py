@@ -42,6 +42,79 @@ class Thp:
         "a write to a shared huge page copies all of it (before 5.8)",
         column="COPY_HUGE",
     )
+    split_to_zero_pages: bool = knob(
+        False,
+        "a split maps its zero-filled pages to the zero page (6.12, b1f202060afe)",
+        column="SPLIT_TO_ZERO",
+    )
+    split_underused: bool = knob(
+        False,
+        "the shrinker splits huge pages with more than max_ptes_none zero-filled"
+        " pages (6.12, dafff3f4c850)",
+        column="SPLIT_UNDERUSED",
+    )
+    double_map: bool = knob(
+        True,
+        "one that is mapped both ways counts that as a mapping of each page"
+        " (PG_double_map, to 6.1)",
+        column="DOUBLE_MAP",
+    )
+    split_at_once: bool = knob(
+        False,
+        "a folio's split takes a huge entry at once, not page by page"
+        " (6.8, 91b2978a3480)",
+        column="SPLIT_AT_ONCE",
+    )
+    zap_batches: bool = knob(
+        False,
+        "zap takes PTEs of a huge page in a row at once (6.9, 10ebac4f95e7)",
+        column="ZAP_BATCHES",
+    )
+    unmap_batches: bool = knob(
+        False,
+        "reclaim takes PTEs of a lazily freed huge page in a row at once (6.16)",
+        column="UNMAP_BATCHES",
+    )
+    deferred_moves: bool = knob(
+        False,
+        "a folio that waits to be split still does after its migration"
+        " (7.1; 6.12.y since 6.12.70)",
+        column="DEFERRED_MOVES",
+    )
+    split_to_migrate: bool = knob(
+        False,
+        "a folio that waits to be split is split to be moved (6.10, 7262f208ca68)",
+        column="SPLIT_TO_MIGRATE",
+    )
+    swap_out_ptes: bool = knob(
+        False,
+        "reclaim splits only what waits to be split, else what no huge entry maps"
+        " (6.10, 5ed890ce5147)",
+        column="SWAP_OUT_PTES",
+    )
+    advise_whole: bool = knob(
+        False,
+        "advice keeps a huge page whole whose 512 PTEs are in the range (6.10,"
+        " 3931b871c494; free dce7d10be4bb)",
+        column="ADVISE_WHOLE",
+    )
+    mm_ids: bool = knob(
+        False,
+        "a huge page knows whether more than one process maps it, else it guesses"
+        " (folio_maybe_mapped_shared, 6.15)",
+        column="MM_IDS",
+    )
+    copy_huge_zero_page: bool = knob(
+        False,
+        "a write to the huge zero page maps a huge page (6.13, 1ced09e0331f)",
+        column="COPY_HUGE_ZERO",
+    )
+    discard_whole: bool = knob(
+        False,
+        "reclaim drops a lazily freed huge page without a split"
+        " (6.13 to 6.18, 735ecdfaf4e8)",
+        column="DISCARD_WHOLE",
+    )
     min_free: bool = knob(
         False, "they raise min_free_kbytes (set_recommended_min_free_kbytes)"
     )
@@ -76,6 +149,7 @@ class Khugepaged:
         unit="page",
         min=0,
         max=HPAGE_PMD_NR - 1,
+        column="MAX_PTES_NONE",
     )
     max_ptes_swap: int = knob(
         HPAGE_PMD_NR // 8,

@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 from ...kernels import state as st
-from ...kernels.calls.zap import maps_pages
 from ...kernels.words import (
     FOLIO_COMPOUND,
     FRAME_MAPCOUNT,
@@ -24,7 +23,7 @@ from ...kernels.words import (
     PTE_YOUNG,
     PTE_ZERO,
 )
-from .process import Process, Vma
+from .process import Process
 from .world import World
 
 
@@ -104,9 +103,3 @@ def _framed(kind: str, memory: st.Memory, pfn: int) -> Page:
     counts = memory.slot_count if swap else memory.entry_count
     cache = "swap" if swap else "mig"
     return found._replace(entry=entry, count=int(counts[entry]), cache=cache)
-
-
-def has_pages(world: World, process: Process, vma: Vma) -> bool:
-    """Tell whether pages of a VMA were ever faulted in and any are left."""
-    first = vma.start + process.delta
-    return bool(maps_pages(world.memory, first, vma.end - vma.start))

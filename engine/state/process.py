@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from ...kernels.knobs import Advice
+from ...kernels.words import NONE
 from ..errors import BadInput
 from .policies import DEFAULT, Policy
 
@@ -45,7 +46,7 @@ class Process:
     def end(self) -> None:
         """Mark the process as dead: it has no VMAs any more."""
         self.alive = False
-        _set_vmas(self, [])
+        set_vmas(self, [])
 
 
 @dataclass(eq=False)
@@ -127,6 +128,12 @@ class Vma:
     pgoff: int = 0
     #: Row of what the scanner of NUMA balancing knows of it; -1: none yet.
     numab: int = field(default=-1, compare=False)
+    #: What its anonymous pages belong to (anon_vma.py), or NONE before the first; with
+    #: all that it has from its parents: (anon_vma, parent of that), the oldest first.
+    anon_vma: int = field(default=NONE, compare=False)
+    chain: tuple[tuple[int, int], ...] = field(default=(), compare=False)
+    #: When it was put into the trees of these: rmap walks go by (start, linked).
+    linked: int = field(default=0, compare=False)
 
     def copy(self, start: int, end: int) -> "Vma":
         """Return the part [start, end) of this VMA, which the scanner never saw."""
@@ -150,7 +157,8 @@ def overlapping(process: Process | Shmem, first: int, pages: int) -> list[Vma]:
     return found
 
 
-def _set_vmas(owner: Process | Shmem, vmas: list[Vma]) -> None:
+def set_vmas(owner: Process | Shmem, vmas: list[Vma]) -> None:
+    """Give an owner other VMAs."""
     owner.vmas = vmas
     owner.tables.stale = True
 
@@ -161,12 +169,6 @@ def add(process: Process, vma: Vma) -> None:
     process.tables.stale = True
 
 
-def remove(process: Process, parts: list[Vma]) -> None:
-    """Take VMAs away from a process."""
-    gone = {id(vma) for vma in parts}
-    _set_vmas(process, [vma for vma in process.vmas if id(vma) not in gone])
-
-
 def change(owner: Process | Shmem, parts: list[Vma], **values: object) -> None:
     """Set attributes, by name, of some of the VMAs of a process or an object."""
     for vma in parts:
@@ -175,32 +177,31 @@ def change(owner: Process | Shmem, parts: list[Vma], **values: object) -> None:
     owner.tables.stale = True
 
 
-def isolate(process: Process | Shmem, first: int, pages: int) -> list[Vma]:
-    """Split the VMAs at the ends of a range and return those that lie in it.
+def isolate(owner: Shmem, first: int, pages: int) -> list[Vma]:
+    """Split the policies at the ends of a range and return those that lie in it.
 
     Raises BadInput if a page of the range is not mapped.
     """
-    overlapping(process, first, pages)
+    overlapping(owner, first, pages)
     end, inside, out = first + pages, [], []
-    for vma in process.vmas:
+    for vma in owner.vmas:
         cuts = [vma.start, *(at for at in (first, end) if vma.start < at < vma.end)]
         parts = [
             vma.copy(a, b) for a, b in zip(cuts, [*cuts[1:], vma.end], strict=True)
         ]
-        parts[0].numab = vma.numab
         out += parts
         inside += [part for part in parts if first <= part.start and part.end <= end]
-    _set_vmas(process, out)
+    set_vmas(owner, out)
     return inside
 
 
-def merge(process: Process | Shmem) -> None:
-    """Join adjacent VMAs that are alike in all but range (vma_merge)."""
+def merge(owner: Shmem) -> None:
+    """Join adjacent policies that are alike in all but range."""
     merged: list[Vma] = []
-    for vma in process.vmas:
+    for vma in owner.vmas:
         last = merged[-1] if merged else None
         if last and last.end == vma.start and last == vma.copy(last.start, last.end):
             last.end = vma.end
         else:
             merged.append(vma)
-    _set_vmas(process, merged)
+    set_vmas(owner, merged)

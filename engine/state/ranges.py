@@ -1,10 +1,10 @@
 """Ranges of pages: parts of regions, and the pieces that kernels walk."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from ...kernels import state as st
 from ..errors import BadInput
-from .process import Process, Region, Vma, overlapping
+from .process import Process, Region, overlapping
 
 #: Most pages that one call of a kernel walks.
 RANGE_LIMIT = 1 << 20
@@ -51,14 +51,3 @@ def rows_in(
         start, end = max(vma.start, first), min(vma.end, first + pages)
         for at, count in pieces(start, end):
             yield row + i, at, count
-
-
-def rows_of(
-    memory: st.Memory, process: Process, parts: Sequence[Vma]
-) -> Iterator[Piece]:
-    """Yield the pieces of some of a process's VMAs."""
-    row = int(memory.mm[process.id, st.Mm.FIRST_VMA])
-    at = {id(vma): row + i for i, vma in enumerate(process.vmas)}
-    for vma in parts:
-        for first, pages in pieces(vma.start, vma.end):
-            yield at[id(vma)], first, pages

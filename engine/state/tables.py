@@ -118,7 +118,7 @@ def _row(vma: Vma, rows: Rows) -> tuple:
         *(vma.start, vma.end, vma.read, vma.write, vma.mof),
         *(policy.mode, mask(policy), _detail(policy, rows)),
         *(vma.advice, policy.numa_balancing, vma.numab),
-        *(vma.shmem is not None, vma.pgoff),
+        *(vma.shmem is not None, vma.pgoff, vma.linked),
     )
 
 

@@ -46,6 +46,7 @@ class World:
     flushes  int64[tasks, 2]: TLB flushes of its system calls, and what they cost, ns
     touched  int64[processes, 2]: accesses served by local and by remote memory
     totals   int64[nodes, len(Vm)]: the events that ``fold_counters`` has taken over
+    links    anon_vmas made, and VMAs put into their trees, so far (anon_vma.py)
     places   rows of the tasks' table for what recorded tasks do on other CPUs
     """
 
@@ -78,6 +79,7 @@ class World:
         self.tables = TableState()
         self._rows = Tables(nodes, self.balances)
         self._memory = allocate(machine, settings, costs, seed)
+        self.links = 0
         self._next_vpn = 0
         self._given_back = 0
 

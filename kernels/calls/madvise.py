@@ -7,11 +7,20 @@ one VMA.  All of it is serial work.
 from enum import IntEnum
 
 from ..counters import Vm
-from ..frames.folio import folio_nid, huge_mapcount, page_mapcount, split_huge_page
+from ..frames.folio import (
+    folio_likely_mapped_shared,
+    folio_mapcount,
+    folio_nid,
+    huge_mapcount,
+    page_mapcount,
+    ptes_in_a_row,
+    split_huge_page,
+)
 from ..frames.lru_batch import in_batch
 from ..frames.page_alloc import node_of
 from ..frames.rmap import mapcount
 from ..frames.swap_state import drop_slot
+from ..frames.zero_filled import swap_read_folio
 from ..jit.compile import inlined, kernel
 from ..placement.mempolicy import alloc_page_vma
 from ..placement.migrate import lru_add
@@ -118,8 +127,10 @@ def _advise_page(m, at, pfn, kind):
 def _shared(m, b, kind):
     """Tell whether a folio that a huge entry maps is too shared for an advice.
 
-    FREE looks at all entries, the others at those of the first page.
+    FREE looks at all entries, the others at those of the first page (6.1).
     """
+    if m.info[Info.ADVISE_WHOLE]:
+        return folio_likely_mapped_shared(m, b)
     if kind == PageAdvice.FREE:
         return mapcount(m.block_huge[b]) != 1 or m.block_huge[b] & FOLIO_COMPOUND != 0
     return huge_mapcount(m, b) != 1
@@ -144,10 +155,51 @@ def _splits(m, at, whole, kind):
 
 
 @inlined
+def _advise_whole(m, at, b, kind):
+    """Apply an advice to a folio that 512 PTEs from ``at`` map; they stay its own.
+
+    Nobody else may map the folio, unless it is clean and FREE.
+    """
+    word, n = m.block_huge[b], folio_nid(m, b)
+    clean = kind == PageAdvice.FREE and word & FOLIO_LAZYFREE != 0
+    if folio_mapcount(m, b) != HPAGE_PMD_NR and not clean:
+        return
+    bits = PTE_YOUNG | PTE_DIRTY if kind == PageAdvice.FREE else PTE_YOUNG
+    for i in range(at, at + HPAGE_PMD_NR):
+        m.pte[i] &= ~bits
+    if kind == PageAdvice.FREE:
+        if not word & FOLIO_LAZYFREE:
+            lazyfree_folio(m, n, b)
+        return
+    m.block_huge[b] &= ~FRAME_REFERENCED
+    if kind == PageAdvice.PAGEOUT:
+        reclaim_folio(m, n, b)
+    elif word & FRAME_ACTIVE:
+        deactivate_folio(m, n, b)
+
+
+@inlined
+def _advise_folio_ptes(m, at, stop, b, kind):
+    """Apply an advice to PTEs from ``at`` that map a folio (6.10).
+
+    Return how many are done; 0: the folio was split, and they are looked at again.
+    """
+    ptes = ptes_in_a_row(m, at, stop)
+    if ptes == HPAGE_PMD_NR:
+        _advise_whole(m, at, b, kind)
+    elif not folio_likely_mapped_shared(m, b):
+        split_huge_page(m, m.info[Info.SHARDS], b, 0)
+        return 0
+    return ptes
+
+
+@inlined
 def _advise_ptes(m, mm, delta, at, stop, kind):
-    """Walk PTEs; the first page of a shared folio ends the walk of the block."""
-    s = m.info[Info.SHARDS]
-    for i in range(at, stop):
+    """Walk PTEs; the first page of a shared folio ends the walk of the block (6.1)."""
+    s, i, after = m.info[Info.SHARDS], at, at
+    while after < stop:
+        i = after
+        after += 1
         pte = m.pte[i]
         if pte & PTE_SWAP and kind == PageAdvice.FREE:
             m.pte[i] = 0
@@ -157,6 +209,10 @@ def _advise_ptes(m, mm, delta, at, stop, kind):
         pfn = pte & PTE_PAYLOAD
         count = page_mapcount(m, pfn)
         if m.frame[pfn] & FRAME_COMPOUND:
+            if m.info[Info.ADVISE_WHOLE]:
+                b = pfn >> HPAGE_PMD_ORDER
+                after = i + _advise_folio_ptes(m, i, stop, b, kind)
+                continue
             if count != 1:
                 return
             split_huge_page(m, s, pfn >> HPAGE_PMD_ORDER, 0)
@@ -203,7 +259,8 @@ def _swap_in(m, task, v, vpn, slot):
     m.frame_entry[pfn] = slot
     m.slot_frame[slot] = pfn
     lru_add(m, m.info[Info.SHARDS], pfn, 1)
-    m.vm[m.info[Info.SHARDS], node_of(m, pfn), Vm.PSWPIN] += 1
+    read = swap_read_folio(m, pfn, slot)
+    m.vm[m.info[Info.SHARDS], node_of(m, pfn), Vm.PSWPIN] += read
     return pfn
 
 

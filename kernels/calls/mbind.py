@@ -15,6 +15,7 @@ from ..frames.page_table import next_block
 from ..frames.rmap import mapcount
 from ..jit.compile import called, inlined, kernel
 from ..placement.mempolicy import (
+    alloc_on_node,
     alloc_serial,
     in_mask,
     interleave_index,
@@ -28,6 +29,7 @@ from ..placement.moves import note_move, note_move_huge
 from ..placement.vma_alloc_folio import alloc_huge_from, alloc_huge_on_node
 from ..state import Columns, Info, Node, Task, Vma
 from ..words import (
+    FOLIO_DEFERRED,
     FRAME_COMPOUND,
     HPAGE_PMD_NR,
     HPAGE_PMD_ORDER,
@@ -166,49 +168,6 @@ def _split_to_move(m, b, failed):
     split_huge_page(m, m.info[Info.SHARDS], b, 0)
 
 
-#: What became of a folio that an operation wants to move.
-MOVED_WHOLE, NOT_MOVED, MOVED_SPLIT = 0, 1, 2
-
-
-@called
-def _move_folio_by_policy(m, bind, vpn, b, moves):
-    """Move a folio to where its policy puts it: MOVED_WHOLE or MOVED_SPLIT."""
-    if not m.info[Info.UNIT_MIGRATION]:
-        _split_to_move(m, b, False)
-        return MOVED_SPLIT
-    mode, base, mask = _zonelist_of(m, bind, vpn, HPAGE_PMD_ORDER, moves)
-    new = alloc_huge_from(m, bind.task, base, mask, mode, False, False)
-    if new < 0:
-        _split_to_move(m, b, True)
-        return MOVED_SPLIT
-    _move_folio_and_judge(m, bind.task, b, new)
-    return MOVED_WHOLE
-
-
-@called
-def move_folio_to_node(m, task, b, nid):
-    """Move a folio to a node: MOVED_WHOLE or MOVED_SPLIT."""
-    if not m.info[Info.UNIT_MIGRATION]:
-        _split_to_move(m, b, False)
-        return MOVED_SPLIT
-    s = m.info[Info.SHARDS]
-    new = alloc_huge_on_node(m, s, nid, m.task[task, Task.NID], Node.LOW, 0)
-    if new < 0:
-        _split_to_move(m, b, True)
-        return MOVED_SPLIT
-    _move_folio_and_judge(m, task, b, new)
-    return MOVED_WHOLE
-
-
-@inlined
-def _queue_pages_required(m, nodes, pfn):
-    """Tell whether a page is off the nodes that mbind was asked for (6.1).
-
-    The nodemask of default and local is empty: no page is on one of its nodes.
-    """
-    return not in_mask(nodes, node_of(m, pfn))
-
-
 @inlined
 def count_move(m, moves, pages):
     """Count pages that have moved together, and their TLB flush.
@@ -234,6 +193,91 @@ def end_batch(moves):
 
 
 @inlined
+def _split_first(m, b, moves):
+    """Split a folio that waits to be split, if that comes before its migration.
+
+    Return whether it was split.  Pages that nobody maps count as moved: they are freed
+    while they are on the list (migrate_pages_batch, mm/migrate.c, 6.12).
+    """
+    if not m.info[Info.SPLIT_TO_MIGRATE] or not m.block_huge[b] & FOLIO_DEFERRED:
+        return False
+    s, n = m.info[Info.SHARDS], folio_nid(m, b)
+    m.vm[s, n, Vm.THP_MIGRATION_FAIL] += 1
+    m.vm[s, n, Vm.THP_MIGRATION_SPLIT] += 1
+    m.vm[s, n, Vm.PGMIGRATE_SUCCESS] += split_huge_page(m, s, b, 0)
+    end_batch(moves)  # its pages are another list (split_folios)
+    return True
+
+
+#: What became of a folio that an operation wants to move.
+MOVED_WHOLE, NOT_MOVED, MOVED_SPLIT, MOVED_PAGES = 0, 1, 2, 3
+
+
+@called
+def _move_folio_by_policy(m, bind, vpn, b, moves):
+    """Move a folio to where its policy puts it; return what became of it."""
+    if not m.info[Info.UNIT_MIGRATION]:
+        _split_to_move(m, b, False)
+        return MOVED_SPLIT
+    if _split_first(m, b, moves):
+        first, page = b << HPAGE_PMD_ORDER, vpn & ~(HPAGE_PMD_NR - 1)
+        for i in range(HPAGE_PMD_NR):
+            mapped = m.frame[first + i] != 0
+            if mapped and _move_by_policy(m, bind, page + i, first + i, moves):
+                count_move(m, moves, 1)
+        return MOVED_PAGES
+    mode, base, mask = _zonelist_of(m, bind, vpn, HPAGE_PMD_ORDER, moves)
+    new = alloc_huge_from(m, bind.task, base, mask, mode, False, False)
+    if new < 0:
+        _split_to_move(m, b, True)
+        return MOVED_SPLIT
+    _move_folio_and_judge(m, bind.task, b, new)
+    return MOVED_WHOLE
+
+
+@called
+def move_page_to_node(m, task, pfn, nid):
+    """Move a page to a node; return whether there was room."""
+    new = alloc_on_node(
+        m, m.info[Info.SHARDS], nid, m.task[task, Task.NID], Node.LOW, 0
+    )
+    if new < 0:
+        return count_failure(m, pfn)
+    move_and_judge(m, task, pfn, new)
+    return True
+
+
+@called
+def move_folio_to_node(m, task, b, nid, moves):
+    """Move a folio to a node; return what became of it."""
+    if not m.info[Info.UNIT_MIGRATION]:
+        _split_to_move(m, b, False)
+        return MOVED_SPLIT
+    if _split_first(m, b, moves):
+        first = b << HPAGE_PMD_ORDER
+        for pfn in range(first, first + HPAGE_PMD_NR):
+            if m.frame[pfn] != 0 and move_page_to_node(m, task, pfn, nid):
+                count_move(m, moves, 1)
+        return MOVED_PAGES
+    s = m.info[Info.SHARDS]
+    new = alloc_huge_on_node(m, s, nid, m.task[task, Task.NID], Node.LOW, 0)
+    if new < 0:
+        _split_to_move(m, b, True)
+        return MOVED_SPLIT
+    _move_folio_and_judge(m, task, b, new)
+    return MOVED_WHOLE
+
+
+@inlined
+def _queue_pages_required(m, nodes, pfn):
+    """Tell whether a page is off the nodes that mbind was asked for (6.1).
+
+    The nodemask of default and local is empty: no page is on one of its nodes.
+    """
+    return not in_mask(nodes, node_of(m, pfn))
+
+
+@inlined
 def _mbind_folio(m, bind, vpn, b, pages, moves):
     """Move a folio, of which the entry maps ``pages``; return its fate."""
     if not bind.move_all and huge_mapcount(m, b) != 1:
@@ -242,7 +286,7 @@ def _mbind_folio(m, bind, vpn, b, pages, moves):
     became = _move_folio_by_policy(m, bind, vpn, b, moves)
     if became == MOVED_WHOLE:
         count_move(m, moves, HPAGE_PMD_NR)
-    if became == MOVED_SPLIT:  # its pages are another list (split_folios)
+    if became >= MOVED_SPLIT:  # its pages are another list (split_folios)
         end_batch(moves)
     return became
 
@@ -273,7 +317,7 @@ def _mbind_huge_pmd(m, bind, vpn, moves):
     if not entry & PTE_PRESENT or not _queue_pages_required(m, bind.nodes, pfn):
         return False
     b = pfn >> HPAGE_PMD_ORDER
-    return _mbind_folio(m, bind, vpn, b, HPAGE_PMD_NR, moves) == MOVED_SPLIT
+    return _mbind_folio(m, bind, vpn, b, HPAGE_PMD_NR, moves) >= MOVED_SPLIT
 
 
 @inlined
@@ -316,6 +360,8 @@ def _mbind_ptes(m, bind, vpn, end, moves):
             if became != MOVED_SPLIT:
                 continue
         # A page of its own, or the one that has queued a folio that was split.
+        if not m.pte[page + delta] & PTE_PRESENT:
+            continue
         if not _mbind_pte(m, bind, page, pfn, moves):
             return False
     return True

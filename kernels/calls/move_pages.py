@@ -7,8 +7,7 @@ from ..frames.page_alloc import node_of
 from ..frames.page_table import next_block
 from ..frames.rmap import mapcount
 from ..jit.compile import inlined, kernel
-from ..placement.mempolicy import alloc_on_node
-from ..state import Info, Node, Task
+from ..state import Info, Task
 from ..words import (
     HPAGE_PMD_NR,
     HPAGE_PMD_ORDER,
@@ -25,12 +24,11 @@ from .mbind import (
     ENOMEM,
     MOVED_WHOLE,
     Moves,
-    count_failure,
     count_move,
     end_batch,
     folio_of,
-    move_and_judge,
     move_folio_to_node,
+    move_page_to_node,
 )
 
 
@@ -39,16 +37,10 @@ def _move_to_node(m, task, pfn, nid, move_all):
     """Move one page to a node; return the node it is on then, or -errno."""
     if node_of(m, pfn) == nid:
         return nid
-    s = m.info[Info.SHARDS]
     if not move_all and mapcount(m.frame[pfn]) > 1:
         refuse(m, Refusal.SHARED)
         return -EACCES
-    new = alloc_on_node(m, s, nid, m.task[task, Task.NID], Node.LOW, 0)
-    if new < 0:
-        count_failure(m, pfn)
-        return -ENOMEM
-    move_and_judge(m, task, pfn, new)
-    return nid
+    return nid if move_page_to_node(m, task, pfn, nid) else -ENOMEM
 
 
 @inlined
@@ -63,7 +55,7 @@ def _move_folio(m, task, b, pfn, pages, nid, move_all, moves):
     if not move_all and count > 1:
         m.refused[m.info[Info.SHARDS], Refusal.SHARED] += pages
         return -EACCES
-    became = move_folio_to_node(m, task, b, nid)
+    became = move_folio_to_node(m, task, b, nid, moves)
     if became != MOVED_WHOLE:
         end_batch(moves)  # its pages are another list (split_folios)
         return NONE

@@ -8,13 +8,19 @@ import numpy as np
 from ..counters import Vm
 from ..draws import draw, stream_key
 from ..fault.shmem import shmem_unmapped
-from ..frames.folio import folio_unmapped, subpage_unmapped
+from ..frames.folio import (
+    folio_unmapped,
+    ptes_in_a_row,
+    subpage_unmapped,
+    subpages_unmapped,
+)
 from ..frames.last_cpupid import reset_last_cpupids
 from ..frames.page_alloc import free_frames, node_of, put_page
-from ..frames.page_table import bits_of, maps_in_order
+from ..frames.page_table import bits_of, maps_in_order, next_block
 from ..frames.rmap import mapcount
 from ..frames.swap_state import drop_entry, migration_free_entry, swap_free_slot
-from ..jit.compile import inlined, kernel
+from ..frames.zero_filled import clear_pages
+from ..jit.compile import called, inlined, kernel
 from ..placement.migrate import lru_add
 from ..state import Change, Info, Node
 from ..words import (
@@ -147,6 +153,7 @@ def _free_alike(m, s, frames, pfn, active):
     m.vm[s, n, Vm.PGFREE] += frames.size
     frames[:] = 0
     reset_last_cpupids(m, pfn, frames.size)
+    clear_pages(m, pfn, frames.size)
     free_frames(m, pfn, frames.size)
 
 
@@ -179,19 +186,45 @@ def _zap_alike(m, s, ptes, mm):
     return True
 
 
+@called
+def _zap_folio_ptes(m, s, at, stop, mm):
+    """Unmap the PTEs from ``at`` that map a huge page in a row; return how many.
+
+    zap_present_folio_ptes (mm/memory.c, 6.9): the folio is told once, afterwards.
+    """
+    first, ptes, last = m.pte[at] & PTE_PAYLOAD, ptes_in_a_row(m, at, stop), 0
+    for i in range(ptes):
+        m.pte[at + i] = 0
+        m.frame[first + i] -= FRAME_MAPCOUNT_ONE
+        last += mapcount(m.frame[first + i]) == 0
+    m.mm_change[s, mm, Change.RSS] -= ptes
+    if last > 0:
+        subpages_unmapped(m, s, first >> HPAGE_PMD_ORDER, last)
+    return ptes
+
+
+@inlined
+def _maps_part(m, pte):
+    """Tell whether a PTE maps a page of a folio."""
+    return pte & PTE_PRESENT != 0 and m.frame[pte & PTE_PAYLOAD] & FRAME_COMPOUND != 0
+
+
 @inlined
 def _zap_ptes(m, s, at, stop, vpn, mm, exiting, wedged):
     """Unmap the PTEs of a table; return how many there were."""
     if _zap_alike(m, s, m.pte[at:stop], mm):
         return stop - at
-    zapped = 0
-    for i in range(at, stop):
-        pte = m.pte[i]
-        if pte == 0:
-            continue
-        zapped += 1
-        m.pte[i] = 0
-        wedged[0] += zap_pte(m, s, pte, vpn + i - at, mm, exiting)
+    zapped, i = 0, at
+    while i < stop:
+        pte, ptes = m.pte[i], 1
+        if pte != 0 and m.info[Info.ZAP_BATCHES] and _maps_part(m, pte):
+            ptes = _zap_folio_ptes(m, s, i, stop, mm)
+            zapped += ptes
+        elif pte != 0:
+            zapped += 1
+            m.pte[i] = 0
+            wedged[0] += zap_pte(m, s, pte, vpn + i - at, mm, exiting)
+        i += ptes
     return zapped
 
 
@@ -224,14 +257,31 @@ def zap_pte_range(m, first, vpn, pages, mm, exiting, wedged):
 _ZERO_PAGE = PTE_ZERO | PTE_YOUNG | PTE_PROTNONE
 
 
-@kernel
-def maps_pages(m, first, pages):
+@inlined
+def _maps_pages(m, first, end):
     """Tell whether a range maps anything but small zero pages."""
-    for at in range(first, first + pages):
+    at = first
+    while at < end:
+        stop = min(end, next_block(at))
         pmd = m.pmd[at >> HPAGE_PMD_ORDER]
-        if pmd & PMD_LEAF or (pmd and m.pte[at] & ~_ZERO_PAGE != 0):
+        if pmd & PMD_LEAF:
             return True
+        if pmd:
+            for i in range(at, stop):
+                if m.pte[i] & ~_ZERO_PAGE != 0:
+                    return True
+        at = stop
     return False
+
+
+@kernel
+def find_anon_pages(m, firsts, ends, found):
+    """Find which ranges of entries hold, or held, a page or the huge zero page.
+
+    found  bool[ranges], set
+    """
+    for i in range(firsts.size):
+        found[i] = _maps_pages(m, firsts[i], ends[i])
 
 
 @kernel

@@ -10,6 +10,7 @@ from ..frames.folio import count_lru, subpage_unmapped
 from ..frames.look_ahead import look_ahead_new
 from ..frames.lru_batch import folio_add_lru
 from ..frames.page_alloc import node_of
+from ..frames.zero_filled import copy_page
 from ..jit.compile import called, inlined
 from ..lazy.lazy_row import is_of, private_vma
 from ..placement.mempolicy import (
@@ -75,6 +76,7 @@ def map_copied_page(m, s, task, at, vpn, old, pfn):
     """Map a copy in place of a page that others may still need (wp_page_copy)."""
     m.frame[old] -= FRAME_MAPCOUNT_ONE
     map_page(m, s, task, at, vpn, pfn)
+    copy_page(m, old, pfn)
     m.vm[s, m.task[task, Task.NID], Vm.COW_FAULTS] += 1
     ns = m.cost[Cost.MINOR_FAULT] + m.copy_ns[node_of(m, old), node_of(m, pfn)]
     charge(m, s, task, Cause.COW, ns)

@@ -18,6 +18,7 @@ from ..frames.lru_batch import lru_add_drain
 from ..frames.page_alloc import node_of
 from ..frames.page_table import table_nid
 from ..frames.rmap import mapcount
+from ..frames.zero_filled import copy_folio, copy_page
 from ..jit.compile import called, inlined
 from ..knobs import Advice, ThpEnabled
 from ..lazy.misplaced import (
@@ -165,6 +166,7 @@ def _copy_huge_page(m, s, task, block, v, vpn):
         return b
     old = m.pmd[block]
     _map_copy(m, s, task, block, vpn, b)
+    copy_folio(m, (old & PTE_PAYLOAD) >> HPAGE_PMD_ORDER, b)
     _unmap_old(m, s, task, old)
     m.vm[s, m.task[task, Task.NID], Vm.COW_FAULTS] += 1
     copied = m.copy_ns[node_of(m, old & PTE_PAYLOAD), folio_nid(m, b)]
@@ -192,6 +194,7 @@ def _copy_small_pages(m, s, task, block, v, vpn):
     for i in range(HPAGE_PMD_NR):
         pfn = alloc_page_vma_node(m, task, v, vpn, nid)
         map_page(m, s, task, first + i, base + i, pfn)
+        copy_page(m, (old & PTE_PAYLOAD) + i, pfn)
         ns += m.copy_ns[nid, node_of(m, pfn)]
     _unmap_old(m, s, task, old)
     m.vm[s, m.task[task, Task.NID], Vm.THP_FAULT_FALLBACK] += 1
@@ -218,7 +221,7 @@ def _replace_huge_zero_page(m, s, task, block, v, vpn):
 
 @inlined
 def _do_huge_zero_wp_page(m, s, task, at, v, vpn):
-    if m.info[Info.COPY_HUGE]:
+    if m.info[Info.COPY_HUGE] or m.info[Info.COPY_HUGE_ZERO]:
         status = _replace_huge_zero_page(m, s, task, at >> HPAGE_PMD_ORDER, v, vpn)
         if status != FALLBACK:
             return status

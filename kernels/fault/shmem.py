@@ -14,6 +14,7 @@ from ..frames.page_table import table_nid
 from ..frames.rmap import cache_index
 from ..frames.swap_state import get_id, swap_free_slot
 from ..frames.vma import pseudo_vma
+from ..frames.zero_filled import swap_read_folio, swap_writepage
 from ..jit.compile import called, inlined, kernel
 from ..placement.mempolicy import alloc_page_vma
 from ..placement.migrate import lru_add
@@ -53,10 +54,11 @@ def _add_to_page_cache(m, s, vpn, pfn, dirty):
 @inlined
 def _swapin_folio(m, s, vpn, pfn, slot):
     """Read a page from its slot, which is free then: no one else holds it."""
+    read = swap_read_folio(m, pfn, slot)
     m.slot_count[slot] = 0
     swap_free_slot(m, s, slot)
     _add_to_page_cache(m, s, vpn, pfn, FRAME_DIRTY)
-    m.vm[s, node_of(m, pfn), Vm.PSWPIN] += 1
+    m.vm[s, node_of(m, pfn), Vm.PSWPIN] += read
 
 
 @inlined
@@ -160,7 +162,7 @@ def shmem_unmapped(m, s, pte):
 
 
 @inlined
-def shmem_writepage(m, n, vpn):
+def shmem_writepage(m, n, pfn, vpn):
     """Let a slot take a page's place in the page cache; False: none was free."""
     s = m.info[Info.SHARDS]
     slot = get_id(m.info, Info.SLOTS, m.slot_frame)
@@ -170,8 +172,9 @@ def shmem_writepage(m, n, vpn):
     m.slot_count[slot] = 1
     m.slot_frame[slot] = NONE
     m.pte[cache_index(m, vpn)] = PTE_SWAP | slot
-    m.vm[s, n, Vm.PSWPOUT] += 1
-    m.info[Info.WRITTEN] += 1
+    written = swap_writepage(m, pfn, slot)
+    m.vm[s, n, Vm.PSWPOUT] += written
+    m.info[Info.WRITTEN] += written
     return True
 
 

@@ -6,11 +6,12 @@ the folio fills, ``block`` the index of a PMD entry.
 
 from ..counters import Vm
 from ..jit.compile import called, inlined, kernel
-from ..state import BlockList, Change, Info, Mm, Node
+from ..state import BlockList, Change, Info, Mm, Node, Vma
 from ..words import (
     FOLIO_COMPOUND,
     FOLIO_DEFERRED,
     FOLIO_LAZYFREE,
+    FOLIO_QUEUED,
     FOLIO_REMAPPED,
     FRAME_ACTIVE,
     FRAME_COMPOUND,
@@ -29,13 +30,16 @@ from ..words import (
     PTE_DIRTY,
     PTE_PAYLOAD,
     PTE_PRESENT,
+    PTE_PROTNONE,
     PTE_YOUNG,
+    PTE_ZERO,
 )
 from .huge_memory_call import split_folio, split_pmd
 from .last_cpupid import split_last_cpupid
 from .page_alloc import node_of, put_huge, put_page, set_free
 from .rmap import first_mm, mapcount, maps_frame
-from .vma import vm_page_prot
+from .vma import next_vma, vm_page_prot
+from .zero_filled import is_zero_filled
 
 
 @inlined
@@ -62,6 +66,36 @@ def huge_mapcount(m, b):
     if word & FOLIO_COMPOUND:
         count += mapcount(m.frame[b << HPAGE_PMD_ORDER])
     return count
+
+
+@inlined
+def folio_mapcount(m, b):
+    """Return how many PTEs and PMD entries map parts of a folio or all of it."""
+    word = m.block_huge[b]
+    count = mapcount(word)
+    if word & FOLIO_COMPOUND:
+        first = b << HPAGE_PMD_ORDER
+        for pfn in range(first, first + HPAGE_PMD_NR):
+            count += mapcount(m.frame[pfn])
+    return count
+
+
+@called
+def ptes_in_a_row(m, at, stop):
+    """Return how many PTEs from ``at`` on map pages of a folio in a row.
+
+    folio_pte_batch, 6.12: marks end it.  ``at`` maps a page of a folio.
+    """
+    pte = m.pte[at]
+    left = HPAGE_PMD_NR - (pte & PTE_PAYLOAD & HPAGE_PMD_NR - 1)
+    want = pte & (PTE_PAYLOAD | PTE_PRESENT | PTE_PROTNONE)
+    ptes = 1
+    while ptes < left and at + ptes < stop:
+        got = m.pte[at + ptes] & (PTE_PAYLOAD | PTE_PRESENT | PTE_PROTNONE)
+        if got != want + ptes:
+            break
+        ptes += 1
+    return ptes
 
 
 @inlined
@@ -132,10 +166,14 @@ def folio_unmapped(m, s, b):
 @inlined
 def subpage_unmapped(m, s, pfn):
     """Update a folio after a frame of it has lost a PTE, and its word a mapcount."""
-    if mapcount(m.frame[pfn]) > 0:
-        return
-    b = pfn >> HPAGE_PMD_ORDER
-    m.block_mapped[b] -= 1
+    if mapcount(m.frame[pfn]) == 0:
+        subpages_unmapped(m, s, pfn >> HPAGE_PMD_ORDER, 1)
+
+
+@called
+def subpages_unmapped(m, s, b, last):
+    """Update a folio after ``last`` frames of it have lost their last PTE at once."""
+    m.block_mapped[b] -= last
     if m.block_huge[b] & FOLIO_REMAPPED:
         # Without PG_double_map the page counts as unmapped, even if PMD entries map it.
         defer(m, s, b)
@@ -146,6 +184,76 @@ def subpage_unmapped(m, s, pfn):
         m.frame[first : first + HPAGE_PMD_NR] = 0
         return
     folio_unmapped(m, s, b)
+
+
+@called
+def _mms_of_folio(m, b):
+    """Return how many processes map parts of a folio or all of it."""
+    count = 0
+    vpn = m.block_huge[b] & FRAME_VPN
+    mm = first_mm(m, vpn)
+    while mm != NONE:
+        if maps_folio(m.pmd[(vpn + m.mm[mm, Mm.DELTA]) >> HPAGE_PMD_ORDER], b):
+            count += 1
+        elif _maps_part(m, mm, vpn, b, 0, HPAGE_PMD_NR):
+            count += 1
+        mm = m.mm[mm, Mm.NEXT]
+    return count
+
+
+@called
+def folio_likely_mapped_shared(m, b):
+    """Tell whether more than one process maps a folio, as far as Linux knows.
+
+    6.12 guesses by the first page, if no page is mapped twice; later kernels remember
+    who maps it (folio_maybe_mapped_shared).
+    """
+    if m.info[Info.MM_IDS]:
+        return _mms_of_folio(m, b) > 1
+    count = folio_mapcount(m, b)
+    if count <= 1:
+        return False
+    if mapcount(m.block_huge[b]) > 0 or count > HPAGE_PMD_NR:
+        return True
+    return mapcount(m.frame[b << HPAGE_PMD_ORDER]) > 1
+
+
+@inlined
+def _maps_part(m, mm, vpn, b, low, high):
+    """Tell whether PTEs of a process map a page of a folio, of [low, high) of them."""
+    first, pfn = vpn + m.mm[mm, Mm.DELTA], b << HPAGE_PMD_ORDER
+    for i in range(low, high):
+        if maps_frame(m.pte[first + i], pfn + i):
+            return True
+    return False
+
+
+@inlined
+def _vma_maps_part(m, v, mm, vpn, b):
+    low = max(m.vma[v, Vma.START] - vpn, 0)
+    high = min(m.vma[v, Vma.END] - vpn, HPAGE_PMD_NR)
+    return _maps_part(m, mm, vpn, b, low, high)
+
+
+@inlined
+def unmapping_defers(m, b):
+    """Tell whether unmapping a folio for migration or a split queues it to be split.
+
+    The rmap walk visits the VMAs.  While PMD entries are left, no page has lost its
+    last mapping.  From then on one that loses its last PTE queues the folio.
+    """
+    if m.block_huge[b] & FOLIO_REMAPPED:
+        return True
+    by_pte = False
+    vpn = m.block_huge[b] & FRAME_VPN
+    v, mm = next_vma(m, vpn, HPAGE_PMD_NR, NONE)
+    while v != NONE:
+        if maps_folio(m.pmd[(vpn + m.mm[mm, Mm.DELTA]) >> HPAGE_PMD_ORDER], b):
+            by_pte = False
+        elif _vma_maps_part(m, v, mm, vpn, b):
+            by_pte = True
+        v, mm = next_vma(m, vpn, HPAGE_PMD_NR, v)
+    return by_pte
 
 
 @inlined
@@ -234,15 +342,39 @@ def _take_over_lazyfree(m, b, dirty):
 
 
 @called
+def _map_unused_to_zeropage(m, s, b):
+    """Map the zero page where PTEs map zero-filled pages of a folio that is split.
+
+    try_to_map_unused_to_zeropage, mm/migrate.c, 6.12.
+    """
+    first = b << HPAGE_PMD_ORDER
+    vpn = m.block_huge[b] & FRAME_VPN
+    mm = first_mm(m, vpn)
+    while mm != NONE:
+        at = vpn + m.mm[mm, Mm.DELTA]
+        for i in range(HPAGE_PMD_NR):
+            pte = m.pte[at + i]
+            if maps_frame(pte, first + i) and is_zero_filled(m, first + i):
+                prot = vm_page_prot(m, mm, vpn + i, pte)
+                m.pte[at + i] = PTE_ZERO | PTE_YOUNG | prot
+                m.frame[first + i] -= FRAME_MAPCOUNT_ONE
+                m.mm_change[s, mm, Change.RSS] -= 1
+        mm = m.mm[mm, Mm.NEXT]
+
+
+@called
 def split_huge_page(m, s, b, prot):
     """Split a folio into ordinary pages; return how many of them were freed.
 
     prot  PROTNONE if hinting marks outlive the split, otherwise 0
     """
+    # Migration entries replace the PTEs one by one, which queues it (unmap_folio).
+    if not m.info[Info.SPLIT_AT_ONCE] or unmapping_defers(m, b):
+        defer(m, s, b)
     _unmap_folio(m, s, b, prot)
-    # Migration entries replace the PTEs one by one, which queues it (before 6.8).
-    defer(m, s, b)
     undefer(m, s, b)
+    if m.info[Info.SPLIT_TO_ZERO]:
+        _map_unused_to_zeropage(m, s, b)
     n = folio_nid(m, b)
     active = 1 if m.block_huge[b] & FRAME_ACTIVE else 0
     moved = m.block_huge[b] & FRAME_FROM
@@ -273,6 +405,8 @@ def map_folio(m, s, mm, block, vpn, b, bits):
     bits  WRITE if the VMA has it, and the node of the page table
     """
     m.block_huge[b] = vpn & ~(HPAGE_PMD_NR - 1) | FRAME_MAPCOUNT_ONE | FRAME_IN_USE
+    if m.info[Info.SPLIT_UNDERUSED]:
+        m.block_huge[b] |= FOLIO_QUEUED
     lru_add_huge(m, s, b, 1)
     bits |= PTE_PRESENT | PTE_YOUNG | PTE_DIRTY
     m.pmd[block] = b << HPAGE_PMD_ORDER | bits

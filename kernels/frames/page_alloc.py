@@ -13,6 +13,7 @@ from ..jit.compile import inlined
 from ..state import FREED_PARTS, BlockList, Info, Node, Pool, Shard
 from ..words import FOLIO_COMPOUND, HPAGE_PMD_NR, HPAGE_PMD_ORDER, NONE
 from .last_cpupid import reset_last_cpupid, reset_last_cpupid_huge
+from .zero_filled import clear_pages
 
 #: A block has FREE_WORDS words of ``block_free``, ALL_FREE if it is wholly free.
 WORD_BITS: Final = 64
@@ -161,6 +162,7 @@ def count_freed(m, s, nid, pages):
 def put_page(m, s, pfn):
     """Free a frame: at once, or at the barrier if a shard frees it."""
     reset_last_cpupid(m, pfn)
+    clear_pages(m, pfn, 1)
     m.frame[pfn] = 0
     if s == m.info[Info.SHARDS]:
         m.vm[s, node_of(m, pfn), Vm.PGFREE] += 1
@@ -214,6 +216,7 @@ def put_huge(m, s, b):
         m.frame[first : first + HPAGE_PMD_NR] = 0
     m.block_huge[b] = 0
     reset_last_cpupid_huge(m, b)
+    clear_pages(m, b << HPAGE_PMD_ORDER, HPAGE_PMD_NR)
     if s == m.info[Info.SHARDS]:
         free_huge(m, b)
         return

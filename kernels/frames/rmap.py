@@ -22,7 +22,7 @@ from ..words import (
     PTE_SWAP,
     PTE_YOUNG,
 )
-from .vma import vm_page_prot
+from .vma import next_vma, vm_page_prot
 
 
 @inlined
@@ -83,8 +83,8 @@ def try_to_discard(m, s, pfn):
     The first dirty one stays, and the page is then an ordinary one again.
     """
     vpn = m.frame[pfn] & FRAME_VPN
-    mm = first_mm(m, vpn)
-    while mm != NONE:
+    v, mm = next_vma(m, vpn, 1, NONE)
+    while v != NONE:
         at = vpn + m.mm[mm, Mm.DELTA]
         pte = m.pte[at]
         if maps_frame(pte, pfn):
@@ -96,7 +96,7 @@ def try_to_discard(m, s, pfn):
             m.pte[at] = 0
             m.frame[pfn] -= FRAME_MAPCOUNT_ONE
             m.mm_change[s, mm, Change.RSS] -= 1
-        mm = m.mm[mm, Mm.NEXT]
+        v, mm = next_vma(m, vpn, 1, v)
 
 
 @inlined

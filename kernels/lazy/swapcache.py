@@ -5,6 +5,7 @@ from ..frames.account import charge, count_op, refuse
 from ..frames.lru_batch import folio_add_lru
 from ..frames.page_alloc import node_of
 from ..frames.swap_state import add_to_swap, drop_slot, get_id
+from ..frames.zero_filled import swap_read_folio
 from ..jit.compile import inlined
 from ..placement.mempolicy import alloc_page_vma
 from ..placement.migrate import lru_add
@@ -66,8 +67,10 @@ def _swapin_page(m, s, task, v, vpn, slot):
     lru_add(m, s, pfn, 1)
     folio_add_lru(m, m.task[task, Task.NID], pfn)
     m.vm[s, m.task[task, Task.NID], Vm.PGMAJFAULT] += 1
-    m.vm[s, node_of(m, pfn), Vm.PSWPIN] += 1
-    charge(m, s, task, Cause.SWAP_IN, m.cost[Cost.SWAP_IN])
+    read = swap_read_folio(m, pfn, slot)
+    m.vm[s, node_of(m, pfn), Vm.PSWPIN] += read
+    cost = Cost.SWAP_IN if read else Cost.MINOR_FAULT
+    charge(m, s, task, Cause.SWAP_IN, m.cost[cost])
     count_op(m, s, task, Op.SWAP_IN, 1)
     return pfn
 

@@ -8,6 +8,7 @@ from ..frames.folio import count_lru
 from ..frames.last_cpupid import migrate_last_cpupid
 from ..frames.page_alloc import node_of, put_page
 from ..frames.rmap import cache_index, mapcount, remove_migration_ptes
+from ..frames.zero_filled import copy_page
 from ..jit.compile import called, inlined
 from ..state import Cost
 from ..words import (
@@ -82,6 +83,7 @@ def migrate_page_of(m, s, at, old, new):
 def _migrate_frame(m, s, old, new):
     """Move all that is known of a page, except its PTEs."""
     migrate_last_cpupid(m, old, new, node_of(m, old), node_of(m, new))
+    copy_page(m, old, new)
     lru_add(m, s, old, -1)
     word = m.frame[old]
     m.frame[new] = word

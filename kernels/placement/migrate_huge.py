@@ -5,15 +5,25 @@
 
 from ..counters import Cause, Op, Vm
 from ..frames.account import charge, count_op
-from ..frames.folio import defer, folio_nid, lru_add_huge, maps_folio, undefer
+from ..frames.folio import (
+    defer,
+    folio_nid,
+    lru_add_huge,
+    maps_folio,
+    undefer,
+    unmapping_defers,
+)
 from ..frames.last_cpupid import migrate_last_cpupid_huge
 from ..frames.page_alloc import put_huge
 from ..frames.rmap import first_mm, mapcount, maps_frame
 from ..frames.vma import vm_page_prot
+from ..frames.zero_filled import copy_folio
 from ..jit.compile import called, inlined
-from ..state import Cost, Mm
+from ..state import Cost, Info, Mm
 from ..words import (
     FOLIO_COMPOUND,
+    FOLIO_DEFERRED,
+    FOLIO_QUEUED,
     FOLIO_REMAPPED,
     FRAME_VPN,
     HPAGE_PMD_NR,
@@ -51,38 +61,6 @@ def _remove_migration_pmds(m, old, new, compound):
         mm = m.mm[mm, Mm.NEXT]
 
 
-@inlined
-def _maps_part(m, mm, vpn, pfn):
-    """Tell whether PTEs of a process map a page of the folio that begins at ``pfn``."""
-    first = vpn + m.mm[mm, Mm.DELTA]
-    for i in range(HPAGE_PMD_NR):
-        if maps_frame(m.pte[first + i], pfn + i):
-            return True
-    return False
-
-
-@inlined
-def _unmapping_defers(m, b):
-    """Tell whether unmapping a folio for its migration queues it to be split.
-
-    The rmap walk visits the processes, the oldest first.  While PMD entries are left,
-    PG_double_map counts as one more mapping of each page.  It goes with the last PMD
-    entry, and from then on a page that loses its last PTE queues the folio.
-    """
-    if m.block_huge[b] & FOLIO_REMAPPED:
-        return True
-    by_pte = False
-    vpn = m.block_huge[b] & FRAME_VPN
-    mm = first_mm(m, vpn)
-    while mm != NONE:
-        if maps_folio(m.pmd[(vpn + m.mm[mm, Mm.DELTA]) >> HPAGE_PMD_ORDER], b):
-            by_pte = False
-        elif _maps_part(m, mm, vpn, b << HPAGE_PMD_ORDER):
-            by_pte = True
-        mm = m.mm[mm, Mm.NEXT]
-    return by_pte
-
-
 @called
 def migrate_huge(m, s, task, old, new):
     """Let the folio of block ``new`` take the place of that of ``old``.
@@ -102,13 +80,19 @@ def move_folio(m, s, old, new):
     """Let the folio of block ``new`` take the place of that of ``old``."""
     source, target = folio_nid(m, old), folio_nid(m, new)
     migrate_last_cpupid_huge(m, old, new, source, target)
+    copy_folio(m, old, new)
     compound = m.block_huge[old] & FOLIO_COMPOUND != 0
-    if compound and _unmapping_defers(m, old):
+    if compound and unmapping_defers(m, old):
         defer(m, s, old)
+    deferred = m.block_huge[old] & FOLIO_DEFERRED != 0
     undefer(m, s, old)
     lru_add_huge(m, s, old, -1)
     m.block_huge[new] = m.block_huge[old]
-    if compound and mapcount(m.block_huge[new]) > 0:
+    if not m.info[Info.DEFERRED_MOVES]:
+        m.block_huge[new] &= ~FOLIO_QUEUED
+    elif deferred:
+        defer(m, s, new)
+    if compound and m.info[Info.DOUBLE_MAP] and mapcount(m.block_huge[new]) > 0:
         m.block_huge[new] |= FOLIO_REMAPPED
     lru_add_huge(m, s, new, 1)
     if compound:

@@ -5,6 +5,7 @@ from ..counters import Cause, Vm
 from ..frames.line_transfer import note_writer, other_writer
 from ..frames.look_ahead import DISTANCE
 from ..frames.page_table import is_hit
+from ..frames.zero_filled import note_written
 from ..jit.arrays import from_start
 from ..jit.compile import called, inlined
 from ..jit.prefetch import prefetch, prefetchw
@@ -119,14 +120,20 @@ def _pay_huge(entry, owes, here, counts):
 
 
 @inlined
+def _frame_of(entry, at, leaf):
+    """Return the frame of a page, ``entry`` the one of a PMD if ``leaf``."""
+    if leaf:
+        return (entry & PTE_PAYLOAD) + (at & HPAGE_PMD_NR - 1)
+    return entry & PTE_PAYLOAD
+
+
+@inlined
 def take_lines(m, entry, at, leaf, nid, write, counts):
     """Note whose caches have the lines of a page that a task of ``nid`` uses.
 
     entry  the present one that maps it, of a PMD if ``leaf``
     """
-    frame = entry & PTE_PAYLOAD
-    if leaf:
-        frame += at & HPAGE_PMD_NR - 1
+    frame = _frame_of(entry, at, leaf)
     other = other_writer(m, frame, nid)
     if other != NONE:
         counts[lines_at(m.node.shape[0], other)] += 1
@@ -152,6 +159,8 @@ def touch(m, task, at, write, counts):
     here = hit_node(m, task, entry) == m.task[task, Task.NID]
     if m.info[Info.LINES] and entry & PTE_PRESENT:
         take_lines(m, entry, at, leaf != 0, m.task[task, Task.NID], write, counts)
+    if m.info[Info.CONTENT] and write:
+        note_written(m, _frame_of(entry, at, leaf != 0))
     if leaf:
         m.pmd[block] = _pay_huge(entry, m.block_owes, here, counts)
     else:
@@ -189,11 +198,12 @@ def _ask_ahead(pte, pmd, task, ahead, delta, leaf, mapped):
 
 
 @inlined
-def _hit_loop(m, s, k, run, mapped, lines):
+def _hit_loop(m, s, k, run, mapped, lines, content):
     """Serve accesses of a run from ``k`` while they hit; return where that ended.
 
     mapped  constant: whether blocks may be mapped whole, and whether there may be TLBs
     lines   constant: whether it counts which caches have a page's lines
+    content constant: whether it notes which pages are written
 
     The bits that a write adds are computed, not branched on: writes come at random.
     """
@@ -227,6 +237,8 @@ def _hit_loop(m, s, k, run, mapped, lines):
             nid = (entry & PTE_PAYLOAD) >> shift
             if lines:
                 take_lines(m, entry, at, leaf, cpu_nid, write == 1, counts)
+            if content and write:
+                note_written(m, _frame_of(entry, at, leaf))
         counts[HitCount.NODES + nid] += 1
         if leaf:
             if entry & (bits | PMD_OWES) != bits:
@@ -249,23 +261,33 @@ def _hit_loop(m, s, k, run, mapped, lines):
 
 @called
 def _serve_hits(m, s, k, run):
-    return _hit_loop(m, s, k, run, False, False)
+    return _hit_loop(m, s, k, run, False, False, False)
 
 
 @called
 def _serve_hits_mapped(m, s, k, run):
-    return _hit_loop(m, s, k, run, True, False)
+    return _hit_loop(m, s, k, run, True, False, False)
 
 
 @called
 def _serve_hits_lines(m, s, k, run):
-    return _hit_loop(m, s, k, run, True, True)
+    return _hit_loop(m, s, k, run, True, True, False)
+
+
+@called
+def _serve_hits_content(m, s, k, run):
+    return _hit_loop(m, s, k, run, True, False, True)
+
+
+@called
+def _serve_hits_all(m, s, k, run):
+    return _hit_loop(m, s, k, run, True, True, True)
 
 
 @inlined
 def is_plain(m):
-    """Tell whether there are neither huge pages nor TLBs, nor lines to be followed."""
-    if m.info[Info.LINES]:
+    """Tell whether there are neither huge pages nor TLBs, nor more to be noted."""
+    if m.info[Info.LINES] or m.info[Info.CONTENT]:
         return False
     return not m.info[Info.MAY_BE_HUGE] and not m.info[Info.TLB_SETS_4K]
 
@@ -275,6 +297,10 @@ def hits_from(m, s, k, run):
     """Serve a run's hits from ``k``; return the first access that is not one."""
     if is_plain(m):
         return _serve_hits(m, s, k, run)
+    if m.info[Info.CONTENT]:
+        if m.info[Info.LINES]:
+            return _serve_hits_all(m, s, k, run)
+        return _serve_hits_content(m, s, k, run)
     if m.info[Info.LINES]:
         return _serve_hits_lines(m, s, k, run)
     return _serve_hits_mapped(m, s, k, run)

@@ -28,13 +28,13 @@ from ..frames.swap_state import (
     migration_free_entry,
     swap_free_slot,
 )
+from ..frames.zero_filled import swap_writepage
 from ..jit.compile import called, inlined
 from ..knobs import Balancing
 from ..placement.mempolicy import first_candidate, in_mask
 from ..placement.migrate import lru_add
 from ..state import BlockList, Ids, Info, Node
 from ..words import (
-    FOLIO_COMPOUND,
     FOLIO_DEFERRED,
     FOLIO_LAZYFREE,
     FRAME_ACTIVE,
@@ -53,6 +53,7 @@ from ..words import (
     PTE_PARKED,
     PTE_SWAP,
 )
+from .deferred_split import deferred_split_scan
 from .demotion import can_demote, demote_folio, demote_page
 from .vmscan_huge import clear_young_huge, discard_huge, set_active_huge, swap_out_whole
 
@@ -140,7 +141,7 @@ def _reclaim_shmem(m, n, pfn, steal):
     try_to_unmap_shmem(m, s, pfn)
     if not m.frame[pfn] & FRAME_DIRTY:
         m.pte[cache_index(m, vpn)] = 0
-    elif not shmem_writepage(m, n, vpn):
+    elif not shmem_writepage(m, n, pfn, vpn):
         _activate(m, n, pfn)
         return 0
     lru_add(m, s, pfn, -1)
@@ -170,8 +171,9 @@ def _reclaim_page(m, n, pfn, steal):
     slot = int(m.frame_entry[pfn])
     try_to_unmap(m, s, pfn, PTE_SWAP, slot, m.slot_count)
     if m.frame[pfn] & FRAME_DIRTY:
-        m.vm[s, n, Vm.PSWPOUT] += 1
-        m.info[Info.WRITTEN] += 1
+        written = swap_writepage(m, pfn, slot)
+        m.vm[s, n, Vm.PSWPOUT] += written
+        m.info[Info.WRITTEN] += written
     lru_add(m, s, pfn, -1)
     put_page(m, s, pfn)
     m.slot_frame[slot] = NONE
@@ -180,6 +182,15 @@ def _reclaim_page(m, n, pfn, steal):
     if steal != NONE:
         m.vm[s, n, steal] += 1
     return 1
+
+
+@inlined
+def _must_split(m, b):
+    """Tell whether reclaim splits a folio before it asks for slots."""
+    word = m.block_huge[b]
+    if m.info[Info.SWAP_OUT_PTES]:
+        return word & FOLIO_DEFERRED != 0
+    return mapcount(word) == 0
 
 
 @inlined
@@ -192,7 +203,7 @@ def _reclaim_huge(m, n, b, steal):
             return demoted
     if m.block_huge[b] & FOLIO_LAZYFREE:
         return discard_huge(m, n, b, steal)
-    if not m.block_huge[b] & FOLIO_COMPOUND:
+    if not _must_split(m, b):
         slot = m.info[Info.SLOTS + Ids.VIRGIN_ID]
         if slot + HPAGE_PMD_NR <= m.info[Info.SLOTS + Ids.TOTAL]:
             return swap_out_whole(m, n, b, slot, steal)
@@ -266,20 +277,6 @@ def _deactivate_huge(m, n, b):
     clear_young_huge(m, b)
     set_active_huge(m, n, b, False, Vm.PGDEACTIVATE)
     m.vm[m.info[Info.SHARDS], n, Vm.PGREFILL] += HPAGE_PMD_NR
-
-
-@called
-def deferred_split_scan(m, n):
-    """Split up to 32 deferred folios of a node; return how many pages were freed."""
-    freed = 0
-    done = 0
-    b = n << (m.info[Info.NODE_SHIFT] - HPAGE_PMD_ORDER)
-    while done < SWAP_CLUSTER_MAX and m.node[n, Node.DEFERRED] > 0:
-        if m.block_huge[b] & FOLIO_DEFERRED:
-            freed += split_huge_page(m, m.info[Info.SHARDS], b, 0)
-            done += 1
-        b += 1
-    return freed
 
 
 @inlined
@@ -435,7 +432,7 @@ def _inactive_is_low(m, n):
 @inlined
 def _shrink_node(m, n, priority, target, scan, steal):
     """Scan a node's lists at a priority; return how many pages were freed."""
-    reclaimed = deferred_split_scan(m, n) if m.node[n, Node.DEFERRED] > 0 else 0
+    reclaimed = deferred_split_scan(m, n, SWAP_CLUSTER_MAX)
     if m.info[Info.LAZYFREE]:
         reclaimed += _shrink_lazyfree(m, n, target, scan, steal)
     if reclaimed > 0:

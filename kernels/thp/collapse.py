@@ -9,6 +9,12 @@ from ..calls.zap import zap_pte
 from ..counters import Vm
 from ..frames.folio import map_folio
 from ..frames.page_alloc import free_huge, node_of, rmqueue_huge
+from ..frames.zero_filled import (
+    clear_pages,
+    copy_page,
+    swap_pages_read,
+    swap_read_folio,
+)
 from ..jit.compile import inlined, kernel
 from ..knobs import Mode
 from ..placement.compaction import compact_zone
@@ -21,6 +27,7 @@ from ..words import (
     NONE,
     PMD_NID,
     PTE_PAYLOAD,
+    PTE_PRESENT,
     PTE_SWAP,
     PTE_WRITE,
     PTE_ZERO,
@@ -83,6 +90,7 @@ def _free_whole(m, mm, b, active):
     if m.info[Info.BALANCING]:
         first = b << HPAGE_PMD_ORDER
         m.frame_cpupid[first : first + HPAGE_PMD_NR] = 0
+    clear_pages(m, b << HPAGE_PMD_ORDER, HPAGE_PMD_NR)
     free_huge(m, b)
 
 
@@ -94,9 +102,26 @@ def _zap_taken(m, mm, vpn, nid, taken):
         if pte == 0 or pte & PTE_ZERO:
             continue
         if pte & PTE_SWAP and m.slot_frame[pte & PTE_PAYLOAD] == NONE:
-            m.vm[s, nid, Vm.PSWPIN] += 1
+            m.vm[s, nid, Vm.PSWPIN] += swap_pages_read(m, pte & PTE_PAYLOAD)
             m.vm[s, nid, Vm.PGMAJFAULT] += 1
         zap_pte(m, s, pte, vpn + i, mm, False)
+
+
+@inlined
+def _collapse_huge_page_copy(m, b, taken):
+    """Let the new block hold what the PTEs mapped; holes become zeros."""
+    if not m.info[Info.CONTENT]:
+        return
+    first = b << HPAGE_PMD_ORDER
+    for i in range(HPAGE_PMD_NR):
+        pte = taken[i]
+        given = pte & PTE_PAYLOAD
+        if pte & PTE_PRESENT:
+            copy_page(m, given, first + i)
+        elif pte & PTE_SWAP and m.slot_frame[given] != NONE:
+            copy_page(m, m.slot_frame[given], first + i)
+        elif pte & PTE_SWAP:
+            swap_read_folio(m, first + i, given)
 
 
 @kernel
@@ -109,6 +134,7 @@ def collapse_huge_page(m, mm, block, vpn, b, nid, taken, whole, active):
     taken, whole, active  what ``khugepaged.collapse_ptes`` found
     """
     s = m.info[Info.SHARDS]
+    _collapse_huge_page_copy(m, b, taken)
     if whole != NONE:
         _free_whole(m, mm, whole, active)
     else:

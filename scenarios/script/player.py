@@ -461,8 +461,8 @@ class Player:
             done += 1
 
     def _drop(self, process: str) -> None:
-        """Drain the batches, as compaction does first; there are no caches to drop."""
-        self._sim.lru_add_drain()
+        """Split what waits to be split; compaction drains, and moves nothing here."""
+        self._sim.drop_caches()
 
     def _sleep(self, process: str, milliseconds: int) -> None:
         self._sim.idle(milliseconds * NS_PER_MS)

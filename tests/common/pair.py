@@ -6,6 +6,7 @@ from lazynuma.engine import Costs, Simulation
 from lazynuma.kernels.counters import Vm
 from lazynuma.kernels.words import (
     FOLIO_DEFERRED,
+    FOLIO_QUEUED,
     FOLIO_REMAPPED,
     FRAME_ACTIVE,
     FRAME_COMPOUND,
@@ -86,6 +87,7 @@ class Pair:
             by_node = list(engine.pages_by_node(fast))
             assert by_node == list(slow.pages_by_node(model)), fast.name
             self.compare_pages(fast, model)
+            assert vmas_of(fast) == vmas_of(model), fast.name
         for fast, model in self.tasks:
             assert engine.clock(fast) == slow.clock(model), fast.id
         assert np.array_equal(*map(moved_bytes, self.sims))
@@ -209,7 +211,7 @@ def frame_word(frame):
 def folio_word(folio):
     """Return the word of one of the reference's folios."""
     word = frame_word(folio) | folio.remapped * FOLIO_REMAPPED
-    return word | folio.deferred * FOLIO_DEFERRED
+    return word | folio.deferred * FOLIO_DEFERRED | folio.queued * FOLIO_QUEUED
 
 
 def words(memory, slow, model, vma):
@@ -259,6 +261,12 @@ class Engines(Pair):
             one, other = (sim.memory for sim in self.sims)
             assert (one.pte[start:end] == other.pte[start:end]).all(), vma
             assert (one.pmd[blocks] == other.pmd[blocks]).all(), vma
+
+
+def vmas_of(process):
+    """Return what VMAs of a process are, without the objects that they map."""
+    names = "start end read write mof policy advice anon_vma chain linked".split()
+    return [[getattr(vma, name) for name in names] for vma in process.vmas]
 
 
 def pick(value, i):

@@ -26,6 +26,7 @@ from lazynuma.engine import (
     uniform,
 )
 from lazynuma.engine.machines.machine import from_slit
+from lazynuma.engine.settings.profiles import PROFILES
 from lazynuma.engine.settings.thp import DEFRAG, TARGETS
 from reference import BLOCK
 
@@ -320,6 +321,14 @@ def change(pair, rng, nodes, name, task, region):
         assert got[0] == got[1]
 
 
+def split_knobs(rng):
+    """Return the settings that say what becomes of partly mapped huge pages."""
+    names = ["split_to_zero_pages", "split_underused", "double_map", "split_at_once"]
+    names += ["zap_batches", "deferred_moves", "split_to_migrate", "swap_out_ptes"]
+    names += ["copy_huge_zero_page", "mm_ids"]
+    return {name: rng.random() < 0.5 for name in names}
+
+
 def huge_page_knobs(rng):
     """Return the settings of huge pages and TLBs of a story."""
     thp = Thp(
@@ -329,6 +338,7 @@ def huge_page_knobs(rng):
         unit_migration=rng.random() < 0.7,
         unit_hinting=rng.random() < 0.7,
         copy_on_write=rng.random() < 0.3,
+        **split_knobs(rng),
     )
     khugepaged = Khugepaged(
         pages_to_scan=rng.choice([3, 514, 1026, 4096]),
@@ -363,6 +373,7 @@ def world(rng, huge):
         quantum_ns=rng.choice([50_000, 1_000_000, 50_000_000]),
         quantum_accesses=rng.choice([100, 1 << 21]),
         wedge_ppm=rng.choice([0, 0, 300_000]),
+        swap_zeromap=rng.random() < 0.3,
         accumulated_node_load=rng.random() < 0.7,
         **(huge_page_knobs(rng) if huge else {}),
     )
@@ -529,6 +540,64 @@ def scanning(options, seed):
     if rule == "statistics" and rng.random() < 0.5:
         knobs = replace(knobs, scan_period_rule="local_share", filter="active_nodes")
     return replace(options, balancing=knobs)
+
+
+#: What a story draws of the settings; the rest is its profile's.
+DRAWN = {
+    "thp": ("enabled", "defrag", "use_zero_page"),
+    "khugepaged": (
+        *("pages_to_scan", "scan_sleep_millisecs", "alloc_sleep_millisecs", "defrag"),
+        *("max_ptes_none", "max_ptes_swap", "max_ptes_shared"),
+    ),
+    "balancing": (
+        *("mode", "tick_ns", "scan_delay_ms", "scan_size_mb", "hot_threshold_ms"),
+        *("scan_period_min_ms", "scan_period_max_ms", "promote_rate_limit_mbps"),
+    ),
+}
+DRAWN_ALONE = ("shards", "sequential", "swap_bytes", "quantum_ns", "tlb")
+#: Calls and modes that stories make: the reference has them under every profile.
+CALLED = (
+    *("mpol_f_numa_balancing", "mpol_preferred_many", "preferred_many_balancing"),
+    *("mpol_weighted_interleave", "set_mempolicy_home_node", "madv_collapse"),
+)
+
+
+def under(profile, options):
+    """Return the rules of a profile with the knobs of a story.
+
+    Without what the reference does not have: batches of the LRU, and min_free_kbytes as
+    huge pages raise it.
+    """
+    rules = replace(PROFILES[profile], lru_batches=False)
+    rules = replace(
+        rules,
+        thp=replace(rules.thp, min_free=False),
+        calls=replace(rules.calls, **dict.fromkeys(CALLED, True)),
+    )
+    parts = {
+        part: replace(
+            getattr(rules, part),
+            **{name: getattr(getattr(options, part), name) for name in names},
+        )
+        for part, names in DRAWN.items()
+    }
+    alone = {name: getattr(options, name) for name in DRAWN_ALONE}
+    return replace(rules, **parts, **alone)
+
+
+def profile_story(profile, seed, steps, shares):
+    """A story by the rules of a kernel."""
+    rng = random.Random(seed)
+    machine, options = balanced_world(rng, huge=True)
+    pair = Pair(machine, under(profile, options), rng.randrange(1 << 62))
+    pair.shares = shares
+    start(pair, rng)
+    begin_task(pair, rng, pair.processes[0])
+    chosen = repertoire(rng)
+    for _ in range(steps):
+        step(pair, rng, len(machine.memory), chosen)
+        pair.compare()
+    pair.check()
 
 
 def balanced_story(seed, steps, huge=True, kind=Pair, shares=False):

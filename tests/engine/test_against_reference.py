@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from common.pair import MIB, Engines, Pair, demand, job, toil
-from common.stories import BUSY, balanced_story, crumble, story
+from common.stories import BUSY, balanced_story, crumble, profile_story, story
 from lazynuma.engine import (
     Balancing,
     Khugepaged,
@@ -24,6 +24,7 @@ from lazynuma.engine import (
 )
 from lazynuma.engine.machines.machine import from_slit
 from lazynuma.engine.quantum import loop
+from lazynuma.engine.settings.profiles import PROFILES
 from lazynuma.kernels.counters import Refusal, ScanResult, ScanSkip, Vm
 from lazynuma.kernels.quantum.barrier import serve_set_aside
 from lazynuma.kernels.quantum.lock_wait import LockStat
@@ -62,6 +63,13 @@ def test_shared_mappings_never_depend_on_batch_or_threads(seed):
 @settings(max_examples=60, derandomize=True)
 def test_they_agree_on_balancing(huge, seed):
     balanced_story(seed, 14, huge)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@given(st.integers(0, 1 << 32))
+@settings(max_examples=4, derandomize=True)
+def test_they_agree_under_every_profile(profile, seed):
+    profile_story(profile, seed, 14, shares=seed % 2 == 1)
 
 
 @pytest.mark.parametrize("sequential", [False, True])

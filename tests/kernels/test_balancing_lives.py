@@ -54,8 +54,8 @@ def state_of(w, vma):
     return w.memory.numab[vma.numab].tolist()
 
 
-def test_the_first_part_of_a_vma_keeps_what_the_scanner_knows():
-    """split_vma: the new part has no numab_state."""
+def test_the_part_that_changes_keeps_what_the_scanner_knows():
+    """vma_modify: the parts before and behind it are new, without a numab_state."""
     w = scanning()
     region = w.map(64)
     w.place(region, 1)
@@ -68,7 +68,7 @@ def test_the_first_part_of_a_vma_keeps_what_the_scanner_knows():
     assert [part.end - part.start for part in parts] == [16, 16, 32]
     w.sim.scan_state(w.process)  # the new parts get rows
     states = [state_of(w, part) for part in parts]
-    assert states == [known, [0] * 7, [0] * 7]
+    assert states == [[0] * 7, known, [0] * 7]
 
 
 def test_new_parts_wait_for_the_delay():
@@ -82,7 +82,7 @@ def test_new_parts_wait_for_the_delay():
     first = region.first + region.process.delta
     w.memory.pte[first : first + 64] &= ~PTE_PROTNONE
     work(w, 24)
-    assert (w.marked(region, 0, 16), w.marked(region, 16, 48)) == (16, 0)
+    assert (w.marked(region, 0, 16), w.marked(region, 16, 48)) == (0, 48)
     work(w, 12)
     assert w.marked(region) == 64
 

@@ -9,18 +9,11 @@ from collections import Counter
 from pathlib import Path
 from textwrap import fill
 
-from records import compare, differences, names, recorded
+from records import compare, differences, known, names, recorded
 
 PAGE = Path(__file__).parents[2] / "docs" / "fidelity.md"
-#: Cases that the model does not reach, and why.
-DIFFERENT = {
-    "walk-117": "the script does not say on which CPU it starts, so the scheduler"
-    " decides",
-    "fuzz-fork_migrate-201": "the rmap walk of Linux goes by VMAs, and one that was cut"
-    " comes after those of a child that was forked before; the model goes by processes",
-    "fuzz-walk-341": "fork copies the zero pages of a mapping that was never written;"
-    " Linux finds no anon_vma there and copies nothing",
-}
+#: The kernel whose cases are also played in quanta.
+QUANTA = "linux-6.1"
 #: What may differ in quanta and by several threads, and why.
 PARALLEL = {
     "fill order": "shards take frames from allotments of the quantum's start, so the"
@@ -56,7 +49,7 @@ def pages(observation):
 
 def waiting(want, got):
     """Tell whether observations differ in no more small pages than a batch holds."""
-    if not got or "runs" not in want or "fill_order" in want:
+    if not want or not got or "runs" not in want or "fill_order" in want:
         return False
     pairs = zip(pages(want), pages(got), strict=True)
     differ = [one for one, other in pairs if one != other]
@@ -66,31 +59,33 @@ def waiting(want, got):
 
 def rule(want, got):
     """Return what kind of difference two records are."""
-    if "fill_order" in want:
+    if want and "fill_order" in want:
         return "fill order"
-    return "batches" if waiting(want, got) else compare.kind(want)
+    return "batches" if waiting(want, got) else compare.kind(want or got)
 
 
 def differing(name):
     """Return the rules by which quanta and threads differ from the script's order."""
-    known = [want for want, _ in differences(name)]
-    found = differences(name, threads=2)
-    return {rule(want, got) for want, got in found if want not in known}
+    known = [(want or got)["line"] for want, got in differences(QUANTA, name)]
+    found = differences(QUANTA, name, threads=2)
+    return {
+        rule(want, got) for want, got in found if (want or got)["line"] not in known
+    }
 
 
 def tallied():
     """Return ({family: (cases, observations, equal, equal in quanta)}, parallel)."""
     rows, parallel = {}, {}
-    for name in names():
-        total = len(recorded(name))
+    for name in names(QUANTA):
+        total = len(recorded(QUANTA, name)["expect"])
         rules = differing(name)
         if rules:
             parallel[name] = rules
         counts = Counter(
             cases=1,
             observations=total,
-            equal=total - len(differences(name)),
-            quanta=total - len(differences(name, threads=2)),
+            equal=total - len(differences(QUANTA, name)),
+            quanta=total - len(differences(QUANTA, name, threads=2)),
         )
         rows[family(name)] = rows.get(family(name), Counter()) + counts
     return rows, parallel
@@ -110,7 +105,7 @@ def page():
         "",
         "How often does the model do what Linux 6.1 did? Memory scripts were played on",
         "machines of 2 to 4 nodes, and on the model under the profile `linux-6.1`. The",
-        "cases are in `tests/linux/cases`, and each is a test.",
+        "cases are in `tests/linux/linux-6.1`, and each is a test.",
         "`python tests/linux/fidelity.py` writes this page.",
         "",
         "*Equal*: observations that are equal in all they say, if accesses are served",
@@ -125,7 +120,7 @@ def page():
     total = sum(rows.values(), Counter())
     cells = (f"**{total[column]}**" for column in columns)
     lines += [f"| **all** | {' | '.join(cells)} |", "", "## What differs", ""]
-    lines += [_item(f"`{name}`: {reason}") for name, reason in DIFFERENT.items()]
+    lines += [_item(f"`{name}`: {reason}") for name, reason in known()[QUANTA].items()]
     lines += ["", "## What differs in quanta", ""]
     for one, reason in PARALLEL.items():
         where = [name for name, rules in parallel.items() if one in rules]

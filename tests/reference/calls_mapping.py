@@ -3,7 +3,8 @@
 ``docs/model/calls.md`` states the rules.
 """
 
-from lazynuma.engine.state.process import Region, Vma, isolate, merge
+from lazynuma.engine.state.anon_vma import differing, modify
+from lazynuma.engine.state.process import Region, Vma
 from lazynuma.kernels.counters import Cause
 from lazynuma.kernels.knobs import Advice
 
@@ -42,18 +43,31 @@ class MappingCalls:
     def range(self, region, first, pages):
         return region.first + first, region.pages - first if pages is None else pages
 
-    def isolate(self, task, process, start, pages, same=None):
-        """Cut VMAs at the ends of a range and split what is cut; return the parts.
+    def change(self, task, process, start, pages, **values):
+        """Give VMAs of a range other values; return what they were, in their places.
 
-        ``same`` tells which VMAs need no cut.
+        Huge entries that a cut goes through are split.
         """
-        before = process.vmas
-        parts = isolate(process, start, pages)
-        for at in (start, start + pages):
-            cut = [v for v in before if v.start < at < v.end and not (same and same(v))]
+        self.prepare(process)
+        changed = []
+        for at, end in differing(process, start, start + pages, values):
+            changed += self.parts(process, at, end - at)
+            self.split_cut(task, process, at, end)
+            modify(self, process, at, end, values)
+        return changed
+
+    def parts(self, process, start, pages):
+        """Return copies of the parts of VMAs that lie in a range."""
+        ends = [(max(v.start, start), min(v.end, start + pages)) for v in process.vmas]
+        pairs = zip(process.vmas, ends, strict=True)
+        return [vma.copy(at, end) for vma, (at, end) in pairs if at < end]
+
+    def split_cut(self, task, process, start, end):
+        """Split the huge entries that the ends of a range go through."""
+        for at in (start, end):
+            cut = any(v.start < at < v.end for v in process.vmas)
             if cut and at % BLOCK and at // BLOCK in self.leaves(process):
                 self.split_pmd(process, at // BLOCK, task, Cause.SYSCALL)
-        return parts
 
     def walk(self, process, parts):
         """Yield (VMA, page, entry) of what is mapped, a huge entry at its first page.
@@ -83,6 +97,7 @@ class MappingCalls:
                 done += 1
         except NoMemory:
             pass
+        self.prepare_neighbours()
         self.syscall(task, 0)
         return done
 
@@ -90,20 +105,14 @@ class MappingCalls:
         start, pages = self.range(region, first, pages)
         bits = prot != "none", prot == "rw"
 
-        def has_it(vma):
-            return (vma.read, vma.write) == bits
-
-        parts = self.isolate(task, region.process, start, pages, has_it)
-        parts = [vma for vma in parts if not has_it(vma)]
-        for vma in parts:
-            vma.read, vma.write = bits
+        values = {"read": bits[0], "write": bits[1]}
+        parts = self.change(task, region.process, start, pages, **values)
         changed = 0
         for _, _, pte in self.walk(region.process, parts):
             if pte.kind in ("present", "zero"):
                 before = dict(vars(pte))
                 self.protect(pte, prot)
                 changed += vars(pte) != before
-        merge(region.process)
         self.flush_tlbs(region.process)
         flush = self.flushes(task, region.process, 1)
         cost = changed * self.costs.mark_pte_ns + flush
@@ -129,11 +138,5 @@ class MappingCalls:
     def advise(self, task, region, advice, first=0, pages=None):
         start, pages = self.range(region, first, pages)
         wanted = Advice[advice.upper()]
-
-        def has_it(vma):
-            return vma.advice == wanted
-
-        for vma in self.isolate(task, region.process, start, pages, has_it):
-            vma.advice = wanted
-        merge(region.process)
+        self.change(task, region.process, start, pages, advice=wanted)
         self.syscall(task, 0, alone=True)

@@ -4,7 +4,7 @@
 """
 
 from lazynuma.engine.state.policies import checked
-from lazynuma.engine.state.process import Region, isolate, merge
+from lazynuma.engine.state.process import Region
 from lazynuma.kernels.counters import Cause, Refusal, Vm
 from lazynuma.kernels.knobs import Mode
 
@@ -56,13 +56,7 @@ class PlacementCalls:
             at, to = max(vma.start, start), min(vma.end, end)
             policy, errno = vma.policy._replace(home=node), 0
             self.set_shared_policy(process, at, to, policy)
-
-            def has_it(one, policy=policy):
-                return one.policy == policy
-
-            for part in self.isolate(task, process, at, to - at, has_it):
-                part.policy = policy
-        merge(process)
+            self.change(task, process, at, to - at, policy=policy)
         self.syscall(task, 0, alone=True)
         return errno
 
@@ -112,9 +106,9 @@ class PlacementCalls:
             self.syscall(task, 0)
             return errno
         whole = self.leaves(process)
-        for part in parts:
-            self.set_policy(task, process, part, policy)
-        merge(process)
+        for at, end in parts:
+            self.set_shared_policy(process, at, end, policy)
+            self.change(task, process, at, end - at, policy=policy)
         left, batches = False, Batches(self.settings)
         if moving:
             left = self.move_range(
@@ -157,9 +151,7 @@ class PlacementCalls:
         flush = self.flushes(task, process, batches.flushes, batches.walks)
         self.syscall(task, 0, flush, alone)
 
-    def move_range(
-        self, task, process, here, nodes, whole, move_all, strict, batches
-    ):
+    def move_range(self, task, process, here, nodes, whole, move_all, strict, batches):
         """Move what is off ``nodes`` for mbind; tell whether some is left.
 
         here   the pages of the range
@@ -167,46 +159,44 @@ class PlacementCalls:
         A folio that PTEs map is queued at its first page, and is missed at the others.
         """
         queued, split, left, self.based = set(), set(), False, None
+        missed = strict and not self.settings.calls.mbind_queues_once
         for vpn in here:
             entry, block = self.entry(process, vpn), vpn // BLOCK
             if entry is None or entry.kind != "present":
                 continue
             b = entry.payload // BLOCK
-            part, huge = b in self.folios, isinstance(entry, Pmd)
-            at_once = part and (huge or block in whole)
-            if at_once:
-                if block in queued:
-                    continue
-                queued.add(block)
-            elif block in queued and (part or b in split):
-                left |= (
-                    strict
-                    and block not in whole
-                    and not self.settings.calls.mbind_queues_once
-                )
+            part = b in self.folios
+            at_once = part and (isinstance(entry, Pmd) or block in whole)
+            if block in queued and (part or b in split):
+                left |= missed and block not in whole
                 if part:
                     continue
+            if at_once:
+                queued.add(block)
             if self.node_of(entry.payload) in nodes:
                 continue
             vma = next(v for v in process.vmas if v.start <= vpn < v.end)
-            count = BLOCK if at_once else 1
-            done = self.move_by_policy(task, vma, vpn, entry, move_all, count)
+            how = move_all, batches, BLOCK if at_once else 1
+            done = self.move_by_policy(task, vma, vpn, entry, *how)
+            if part and done != "shared":
+                queued.add(block)
+            if done in (None, "pages"):
+                batches.end()
+            if done is None:
+                split.add(b)
+            again = self.entry(process, vpn)
+            if again is None or again.kind != "present":
+                continue
+            if done is None or (done == "pages" and at_once):
+                # Its pages are looked at one by one, this one again.
+                part = False
+                if self.node_of(again.payload) not in nodes:
+                    how = move_all, batches, 1
+                    done = self.move_by_policy(task, vma, vpn, again, *how)
             if done is False:
                 return True
             if done is True:
                 batches.add(part)
-            if done is None:
-                # Its pages are looked at one by one, this one again.
-                batches.end()
-                split.add(b)
-                again = self.entry(process, vpn)
-                done = self.move_by_policy(task, vma, vpn, again, move_all, 1)
-                if done is False:
-                    return True
-                if done is True:
-                    batches.add(False)
-            if part and not at_once and done != "shared":
-                queued.add(block)
         return left
 
     def index_of_move(self, vma, vpn, order):
@@ -225,6 +215,22 @@ class PlacementCalls:
     def is_huge(self, entry):
         """Tell whether an entry maps a folio or a page of one."""
         return entry.payload // BLOCK in self.folios
+
+    def move_split(self, task, b, batches, move):
+        """Split a folio that waits for it, and ``move`` all its pages."""
+        n = self.node_of(b * BLOCK)
+        self.add(n, Vm.THP_MIGRATION_FAIL)
+        self.add(n, Vm.THP_MIGRATION_SPLIT)
+        self.add(n, Vm.PGMIGRATE_SUCCESS, self.split_folio(b, task))
+        batches.end()
+        for pfn in self.frames_of(b):
+            if move(pfn):
+                batches.add(False)
+
+    def waits(self, b):
+        """Tell whether a folio is split before it is moved."""
+        thp, deferred = self.settings.thp, self.folios[b].deferred
+        return thp.unit_migration and thp.split_to_migrate and deferred
 
     def move_folio(self, task, b, allocate):
         """Move a folio to the block that ``allocate`` finds.
@@ -245,10 +251,11 @@ class PlacementCalls:
             return True
         return None
 
-    def move_by_policy(self, task, vma, vpn, entry, move_all, pages):
+    def move_by_policy(self, task, vma, vpn, entry, move_all, batches, pages):
         """Tell whether a page or a huge page moved; None: it was split, go on.
 
-        "shared": it was not tried, nor were ``pages``.
+        "shared": it was not tried, nor were ``pages``; "pages": it was split, and its
+        pages moved.
         """
         pfn = entry.payload
         folio = pfn // BLOCK in self.folios
@@ -262,7 +269,19 @@ class PlacementCalls:
                 ilx = self.index_of_move(vma, vpn, 9)
                 return self.allocate_huge(task, vma, vpn, False, False, ilx)
 
-            return self.move_folio(task, pfn // BLOCK, allocate)
+            if not self.waits(pfn // BLOCK):
+                return self.move_folio(task, pfn // BLOCK, allocate)
+
+            def move(one):
+                page = vpn // BLOCK * BLOCK + one % BLOCK
+                return self.move_page_by_policy(task, vma, page, one)
+
+            self.move_split(task, pfn // BLOCK, batches, move)
+            return "pages"
+        return self.move_page_by_policy(task, vma, vpn, pfn)
+
+    def move_page_by_policy(self, task, vma, vpn, pfn):
+        """Tell whether a page moved."""
         try:
             part, ilx = self.place(vma, vpn), self.index_of_move(vma, vpn, 0)
             new = self.allocate(task, part, vpn, wake=False, ilx=ilx)
@@ -273,7 +292,7 @@ class PlacementCalls:
             self.moved_page(task, new, self.node_of(pfn))
         return True
 
-    def move_to_node(self, task, entry, node, move_all):
+    def move_to_node(self, task, entry, node, move_all, batches):
         """Return the node, or -errno; None: a huge page was split, go on."""
         pfn, huge = entry.payload, isinstance(entry, Pmd)
         pages = BLOCK if huge else 1
@@ -291,15 +310,26 @@ class PlacementCalls:
                 except NoMemory:
                     return None
 
-            return node if self.move_folio(task, pfn // BLOCK, allocate) else None
+            if not self.waits(pfn // BLOCK):
+                moved = self.move_folio(task, pfn // BLOCK, allocate)
+                return node if moved else None
+
+            def move(one):
+                return self.move_page_to_node(task, one, node)
+
+            self.move_split(task, pfn // BLOCK, batches, move)
+            return None
+        return node if self.move_page_to_node(task, pfn, node) else -12
+
+    def move_page_to_node(self, task, pfn, node):
+        """Tell whether there was room for a page."""
         try:
             new = self.allocate_on(node, self.nodes[node].low, self.cpu(task))
         except NoMemory:
-            self.fail(pfn)
-            return -12
+            return self.fail(pfn)
         self.migrate(task, pfn, new)
         self.moved_page(task, new, self.node_of(pfn))
-        return node
+        return True
 
     def move_pages(self, task, region, node, move_all=False, first=0, pages=None):
         start, pages = self.range(region, first, pages)
@@ -312,7 +342,7 @@ class PlacementCalls:
                 got = -14
             elif pte is not None and pte.kind == "present":
                 before, folio = self.node_of(pte.payload), self.is_huge(pte)
-                got = self.move_to_node(task, pte, node, move_all)
+                got = self.move_to_node(task, pte, node, move_all, batches)
                 moves = got == node != before
             if moves:
                 batches.add(folio)
@@ -333,7 +363,7 @@ class PlacementCalls:
         for _, _, entry in self.present(region, process.vmas):
             if source != target and self.node_of(entry.payload) == source:
                 folio = self.is_huge(entry)
-                got = self.move_to_node(task, entry, target, move_all)
+                got = self.move_to_node(task, entry, target, move_all, batches)
                 if got == target:
                     batches.add(folio)
                 if got is None:

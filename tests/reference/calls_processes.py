@@ -3,6 +3,7 @@
 ``docs/model/calls.md`` states the rules.
 """
 
+from lazynuma.engine.state.anon_vma import fork_vmas
 from lazynuma.engine.state.process import Process, Task
 from lazynuma.kernels.counters import Cause, Worker
 
@@ -75,11 +76,12 @@ class ProcessCalls:
         delta = self.reserve(process.span) - process.first_vpn
         same = process.first_vpn, process.span, delta, process.next_vpn
         child = Process(len(self.processes), name, process.family, *same)
-        child.vmas = [vma.copy(vma.start, vma.end) for vma in process.vmas]
+        self.prepare(process)
+        child.vmas = fork_vmas(self, process)
         self.enter(child)
         self.mms[child.id].first_nid = None
         for vpn, pte in self.tables[process.id].items():
-            if self.vma_of(process, vpn).shmem:
+            if self.vma_of(process, vpn).anon_vma < 0:
                 continue
             copy = Pte(**vars(pte))
             copy.owes = 0
@@ -94,8 +96,9 @@ class ProcessCalls:
                 self._swapents[child.id] += 1
             self.tables[child.id][vpn] = copy
         for block, pmd in self.pmds[process.id].items():
-            if any(
-                v.shmem
+            # A table is there if a VMA of the block has pages to copy.
+            if all(
+                v.anon_vma < 0
                 for v in process.vmas
                 if v.start // BLOCK <= block < v.end / BLOCK
             ):

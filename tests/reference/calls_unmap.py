@@ -3,7 +3,7 @@
 ``docs/model/calls.md`` states the rules.
 """
 
-from lazynuma.engine.state.process import merge
+from lazynuma.engine.state.anon_vma import detach
 from lazynuma.kernels.counters import Op, Vm, Worker
 
 from .draws import draw
@@ -16,14 +16,14 @@ class UnmapCalls:
     def munmap(self, task, region, first=0, pages=None):
         start, pages = self.range(region, first, pages)
         process = region.process
-        parts = self.isolate(task, process, start, pages)
+        self.prepare(process)
+        self.split_cut(task, process, start, start + pages)
         zapped = self.zap(process, start, start + pages, task)
-        process.vmas = [vma for vma in process.vmas if vma not in parts]
+        detach(self, process, start, pages)
         for block in range(start // BLOCK, (start + pages - 1) // BLOCK + 1):
             first, end = block * BLOCK, (block + 1) * BLOCK
             if not any(vma.start < end and first < vma.end for vma in process.vmas):
                 self.pmds[process.id].pop(block, None)
-        merge(process)
         self.evict_unmapped()
         self.flush_tlbs(process)
         flush = self.flushes(task, process, 1)
@@ -61,14 +61,37 @@ class UnmapCalls:
         table = self.tables[process.id]
         mapped = [*table, *(block * BLOCK for block in self.leaves(process))]
         mapped = sorted(vpn for vpn in mapped if start <= vpn < end)
+        batches = self.settings.thp.zap_batches
         for vpn in mapped:
             pmd = self.entry(process, vpn)
+            if pmd is None:
+                continue  # taken with the one before it
+            if batches and not isinstance(pmd, Pmd) and self.in_folio(pmd):
+                self.zap_row(process, vpn, end)
+                continue
             if isinstance(pmd, Pmd):
                 del self.pmds[process.id][vpn // BLOCK]
                 self.zap_huge(process, pmd)
             else:
                 self.zap_pte(process, vpn, exiting)
         return len(mapped)
+
+    def zap_row(self, process, vpn, end):
+        """Unmap PTEs in a row that map a folio in a row; it is told once."""
+        table, last = self.tables[process.id], 0
+        pfn, mark = table[vpn].payload, table[vpn].protnone
+        b, end = pfn // BLOCK, min(end, (vpn // BLOCK + 1) * BLOCK)
+        while vpn < end and pfn // BLOCK == b:
+            pte = table.get(vpn)
+            if not self.in_folio(pte) or (pte.payload, pte.protnone) != (pfn, mark):
+                break
+            del table[vpn]
+            self._rss[process.id] -= 1
+            self.frames[pfn].mapcount -= 1
+            last += self.frames[pfn].mapcount == 0
+            vpn, pfn = vpn + 1, pfn + 1
+        if last:
+            self.pages_unmapped(b, last)
 
     def zap_pte(self, process, vpn, exiting):
         pte = self.tables[process.id].pop(vpn)

@@ -56,6 +56,7 @@ class Faults:
         self.frames[pfn] = Frame(vpn, task.process.family, mapcount=1)
         fresh = Pte("present", pfn, write=True, young=True, dirty=True)
         self.tables[task.process.id][vpn] = fresh
+        self.note_anon_page(task.process, vpn)
 
     def wp_fault(self, task, vma, vpn, pte):
         old, frame = pte.payload, self.frames[pte.payload]
@@ -73,6 +74,7 @@ class Faults:
         """Map a copy on a new frame in place of a frame."""
         frame = self.frames[old]
         self.map_page(task, vpn, new)
+        self.copy_content(old, new)
         frame.mapcount -= 1
         if frame.compound:
             self.page_unmapped(old)

@@ -32,6 +32,7 @@ class HugeFaults:
         if not write and self.settings.thp.use_zero_page:
             self.take_huge_zero_page(c)
             pmds[block] = Pmd("zero", young=True, nid=self.table_node(task))
+            self.note_anon_page(task.process, vpn)
             self.add(c, Vm.ZERO_PAGE_FAULTS)
             self.charge(task, Cause.MINOR_FAULT, self.costs.minor_fault_ns)
             self.took(task, Op.HUGE_FAULT)
@@ -57,14 +58,17 @@ class HugeFaults:
     def map_huge(self, process, block, b, nid, write=True):
         """Map a new folio."""
         self.folios[b] = Folio(block * BLOCK, process.family, mapcount=1)
+        self.folios[b].queued = self.settings.thp.split_underused
         bits = {"write": write, "exclusive": not write, "young": True, "dirty": True}
         self.pmds[process.id][block] = Pmd("present", b * BLOCK, nid=nid, **bits)
+        self.note_anon_page(process, block * BLOCK)
         self._rss[process.id] += BLOCK
 
     def pmd_fault(self, task, vma, vpn, pmd):
         """Serve a fault on a huge entry."""
         if pmd.kind == "zero":
-            if self.settings.thp.copy_on_write:
+            thp = self.settings.thp
+            if thp.copy_on_write or thp.copy_huge_zero_page:
                 if self.copy_whole(task, vma, vpn, pmd):
                     return
             pfn = self.allocate(task, vma, vpn)
@@ -113,6 +117,7 @@ class HugeFaults:
             self.took(task, Op.HUGE_FAULT)
             return True
         copy = BLOCK * self.copy_ns(self.node_of(old.payload), self.node_of(b * BLOCK))
+        self.copy_contents(old.payload // BLOCK, b)
         self.zap_huge(process, old)
         self.add(c, Vm.COW_FAULTS)
         self.charge(task, Cause.COW, self.costs.minor_fault_ns + copy)
@@ -138,6 +143,7 @@ class HugeFaults:
         for i in range(BLOCK):
             pfn = self.allocate(task, vma, vpn, near=n)
             self.map_page(task, first + i, pfn)
+            self.copy_content(old.payload + i, pfn)
             ns += self.copy_ns(n, self.node_of(pfn))
         self._rss[process.id] += BLOCK
         self.zap_huge(process, old)

@@ -43,10 +43,13 @@ class Folios:
 
     def split_folio(self, b, task=None):
         """Make small pages of a folio; return how many frames that freed."""
-        folio = self.folios[b]
+        folio, thp = self.folios[b], self.settings.thp
+        if not thp.split_at_once or self.unmapping_defers(b):
+            self.defer(b)
         for process, _ in self.pmd_mappings(b):
             self.split_pmd(process, folio.vpn // BLOCK, task, Cause.SYSCALL)
-        self.defer(b)
+        if thp.split_to_zero_pages:
+            self.map_unused_to_zeropage(b)
         self.add(self.node_of(b * BLOCK), Vm.THP_SPLIT_PAGE)
         del self.folios[b]
         self.blocks[b] = Block(free=0, used=BLOCK)
@@ -62,17 +65,21 @@ class Folios:
 
     def page_unmapped(self, pfn):
         """A PTE of a folio's frame is gone."""
-        folio = self.folios[pfn // BLOCK]
         if self.frames[pfn].mapcount == 0:
-            folio.ptes -= 1
-            if folio.remapped:
-                self.defer(pfn // BLOCK)
-            if folio.ptes == 0 and folio.mapcount:
-                folio.compound = folio.remapped = False
-                for one in self.frames_of(pfn // BLOCK):
-                    del self.frames[one]
-                return
-            self.folio_unmapped(pfn // BLOCK)
+            self.pages_unmapped(pfn // BLOCK, 1)
+
+    def pages_unmapped(self, b, last):
+        """So many frames of a folio have lost their last PTE at once."""
+        folio = self.folios[b]
+        folio.ptes -= last
+        if folio.remapped:
+            self.defer(b)
+        if folio.ptes == 0 and folio.mapcount:
+            folio.compound = folio.remapped = False
+            for one in self.frames_of(b):
+                del self.frames[one]
+            return
+        self.folio_unmapped(b)
 
     def folio_unmapped(self, b):
         """The last PTE of a frame or a PMD entry of a folio is gone: defer a split."""
@@ -92,17 +99,21 @@ class Folios:
             self.add(self.node_of(b * BLOCK), Vm.THP_DEFERRED_SPLIT_PAGE)
 
     def unmapping_defers(self, b):
-        """Tell whether the last process that maps a folio does so by PTEs."""
+        """Tell whether the last VMA that maps a folio does so by PTEs."""
         folio, by_pte = self.folios[b], False
         whole = [process for process, _ in self.pmd_mappings(b)]
-        for process in self.family_of(folio):
-            table = self.tables[process.id]
-            ptes = [table.get(folio.vpn + i) for i in range(BLOCK)]
+        for process, vma in self.vmas_of(folio.family, folio.vpn, BLOCK):
             if process in whole:
                 by_pte = False
             elif any(
                 pte is not None and pte.kind == "present" and pte.payload == pfn
-                for pfn, pte in enumerate(ptes, b * BLOCK)
+                for pfn, pte in self.ptes_of(process, vma, folio.vpn, b)
             ):
                 by_pte = True
         return by_pte or folio.remapped
+
+    def ptes_of(self, process, vma, first, b):
+        """Yield (frame of a folio, PTE that may map it) of a VMA."""
+        for i in range(BLOCK):
+            if vma.start <= first + i < vma.end:
+                yield b * BLOCK + i, self.tables[process.id].get(first + i)

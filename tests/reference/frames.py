@@ -80,6 +80,7 @@ class Frames:
     def release(self, pfn):
         """Free a frame; a shard does it at the barrier."""
         del self.frames[pfn]
+        self.written.discard(pfn)
         self.add(self.node_of(pfn), Vm.PGFREE)
         if self.shard is None:
             self.put_frame(pfn)
@@ -116,6 +117,7 @@ class Frames:
         if self.folios.pop(b).compound:
             for pfn in range(b * BLOCK, (b + 1) * BLOCK):
                 del self.frames[pfn]
+        self.forget_contents(b)
         self.release_huge(b)
 
     def frames_of(self, b):

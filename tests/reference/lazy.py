@@ -5,7 +5,6 @@ cache, and the faults that take them out.
 """
 
 from lazynuma.engine.state.policies import checked
-from lazynuma.engine.state.process import merge
 from lazynuma.kernels.counters import Cause, Op, Refusal, Vm
 from lazynuma.kernels.knobs import Mechanism
 
@@ -25,8 +24,10 @@ class Lazy:
         self.frames[pfn] = frame
         self.slots.frame[slot] = pfn
         self.add(self.cpu(task), Vm.PGMAJFAULT)
-        self.add(self.node_of(pfn), Vm.PSWPIN)
-        self.charge(task, Cause.SWAP_IN, self.costs.swap_in_ns)
+        read = self.swap_read(slot, pfn)
+        self.add(self.node_of(pfn), Vm.PSWPIN, read)
+        ns = self.costs.swap_in_ns if read else self.costs.minor_fault_ns
+        self.charge(task, Cause.SWAP_IN, ns)
         self.took(task, Op.SWAP_IN)
         return pfn
 
@@ -92,11 +93,11 @@ class Lazy:
         pages=None,
     ):
         start, pages = self.range(region, first, pages)
-        parts = self.isolate(task, region.process, start, pages)
-        for vma in parts:
-            vma.mof = True
-            if policy is not None:
-                vma.policy = self.with_memory(checked(policy, self.count))
+        values = {"mof": True}
+        if policy is not None:
+            values["policy"] = self.with_memory(checked(policy, self.count))
+        self.change(task, region.process, start, pages, **values)
+        parts = self.parts(region.process, start, pages)
         marked = entries = 0
         for vma, vpn, pte in self.present(region, parts):
             if mechanism == Mechanism.HINTING:
@@ -107,7 +108,6 @@ class Lazy:
             if found is not None:
                 cache = ("swap", "mig")[mechanism]
                 marked += self.mark_to_cache(task, pte, cache, move_all)
-        merge(region.process)
         self.flush_tlbs(region.process)
         each, batch = self.costs.mark_pte_ns, BLOCK
         if mechanism != Mechanism.HINTING:

@@ -16,6 +16,7 @@ class Migration:
         for process, pte in self.mappings(old):
             self.remake(process, frame.vpn, pte, new)
         self.frames[new] = frame
+        self.copy_content(old, new)
         self.take_over(frame, self.node_of(old), self.node_of(new))
         if frame.cache:
             self.cache(frame.cache).frame[frame.entry] = new
@@ -42,8 +43,11 @@ class Migration:
         n, target = self.node_of(was), self.node_of(now)
         if folio.compound and self.unmapping_defers(old):
             self.defer(old)
-        folio.deferred = False
-        folio.remapped = folio.compound and folio.mapcount > 0
+        thp, deferred, folio.deferred = self.settings.thp, folio.deferred, False
+        folio.remapped = thp.double_map and folio.compound and folio.mapcount > 0
+        folio.queued &= thp.deferred_moves
+        self.copy_contents(old, new)
+        self.forget_contents(old)
         for process, pmd in self.pmd_mappings(old):
             self.remake(process, folio.vpn, pmd, now)
         if folio.compound:
@@ -52,6 +56,8 @@ class Migration:
                     self.remake(process, folio.vpn + i, pte, now + i)
                 self.frames[now + i] = self.frames.pop(was + i)
         self.folios[new] = self.folios.pop(old)
+        if deferred and thp.deferred_moves:
+            self.defer(new)
         self.add(target, Vm.PGMIGRATE_SUCCESS, BLOCK)
         self.add(target, Vm.THP_MIGRATION_SUCCESS)
         self.take_over(folio, n, target)

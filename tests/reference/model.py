@@ -23,6 +23,7 @@ from .calls_processes import ProcessCalls
 from .calls_unmap import UnmapCalls
 from .check import Checks
 from .compaction import Compaction
+from .content import Content
 from .costs import Charges
 from .demotion import Demotion
 from .fault import Faults
@@ -53,6 +54,7 @@ class Reference(
     Frames,
     Rmap,
     Folios,
+    Content,
     Allotments,
     Placement,
     HugePlacement,
@@ -112,8 +114,10 @@ class Reference(
         self.entries = Ids(sum(pages))
         self.processes, self.tasks, self.clocks = [], [], []
         self.tables, self._rss, self._swapents = {}, {}, {}
+        self.links, self.written = 0, []
         self.pmds, self.folios, self.tlbs, self.pgd_nid = {}, {}, {}, {}
         self.huge_zero_page, self.used_whole, self.wanted = False, {}, {}
+        self.start_content()
         self.start_khugepaged()
         self.start_shmem()
         self.vm = [[0] * len(Vm) for _ in range(self.count)]

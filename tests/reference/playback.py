@@ -39,6 +39,7 @@ class Playback:
         self.settle_waits()
         while rows:
             rows = self.play_on(rows, timed)
+        self.prepare_neighbours()
 
     @staticmethod
     def recorded_rows(recording):

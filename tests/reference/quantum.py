@@ -39,6 +39,8 @@ class Quanta:
         self.traffic[c][n] += self.clocks[task.id].refs
         if pte.kind == "present":
             self.take_lines(task, self.frame_at(pte, vpn), write)
+            if write and self.follows:
+                self.written.add(self.frame_at(pte, vpn))
 
     @staticmethod
     def frame_at(entry, vpn):
@@ -123,6 +125,7 @@ class Quanta:
         self.runs += 1
         while self.quantum():
             pass
+        self.prepare_neighbours()
 
     def quantum(self):
         end = self.plan()

@@ -94,8 +94,9 @@ class Reclaim:
         slot = frame.entry
         self.unmap(pfn, "swap", slot)
         if frame.dirty:
-            self.add(n, Vm.PSWPOUT)
-            self.written += 1
+            pages = self.swap_write([pfn], slot)
+            self.add(n, Vm.PSWPOUT, pages)
+            self.written_out += pages
         self.release(pfn)
         del self.slots.frame[slot]
         if self.slots.count[slot] == 0:
@@ -119,9 +120,12 @@ class Reclaim:
         if self.demote(n, b, folio, steal):
             return BLOCK
         whole = self.slots.virgin + BLOCK <= self.slots.total
-        if not folio.compound and whole:
+        must = folio.mapcount == 0
+        if self.settings.thp.swap_out_ptes:
+            must = folio.deferred
+        if not must and whole:
             return self.swap_out_folio(n, b, steal)
-        if not folio.compound:
+        if not must:
             self.add(n, Vm.THP_SWPOUT_FALLBACK)
         self.split_folio(b)
         return sum(self.reclaim(n, pfn, steal) for pfn in self.frames_of(b))
@@ -133,7 +137,8 @@ class Reclaim:
         slots.used += BLOCK
         slots.peak = max(slots.peak, slots.used)
         for i in range(BLOCK):
-            slots.count[first + i] = folio.mapcount
+            slots.count[first + i] = self.page_mapcount(b * BLOCK + i)
+        self.unmap_ptes(b, first)
         for process, pmd in self.pmd_mappings(b):
             block = folio.vpn // BLOCK
             self.pmds[process.id][block] = Pmd("table", nid=pmd.nid)
@@ -142,12 +147,25 @@ class Reclaim:
                 self.tables[process.id][folio.vpn + i] = Pte("swap", first + i)
             self._rss[process.id] -= BLOCK
             self._swapents[process.id] += BLOCK
-        self.add(n, Vm.PSWPOUT, BLOCK)
-        self.add(n, Vm.THP_SWPOUT)
-        self.written += BLOCK
+        pages = self.swap_write(range(b * BLOCK, (b + 1) * BLOCK), first)
+        self.add(n, Vm.PSWPOUT, pages)
+        self.add(n, Vm.THP_SWPOUT, pages > 0)
+        self.written_out += pages
         self.release_folio(b)
+        for slot in range(first, first + BLOCK):
+            if slots.count[slot] == 0:
+                slots.give(slot)
         self.add(n, steal, BLOCK)
         return BLOCK
+
+    def unmap_ptes(self, b, first):
+        """Let the PTEs that map a folio hold slots from ``first`` on."""
+        for i in range(BLOCK if self.folios[b].compound else 0):
+            for process, _ in self.mappings(b * BLOCK + i):
+                vpn = self.folios[b].vpn + i
+                self.tables[process.id][vpn] = Pte("swap", first + i)
+                self._rss[process.id] -= 1
+                self._swapents[process.id] += 1
 
     def shrink_inactive(self, n, k, scan, steal):
         reclaimed = passed = done = 0
@@ -196,7 +214,23 @@ class Reclaim:
             for b, folio in self.folios.items()
             if folio.deferred and self.node_of(b * BLOCK) == n
         )
-        return sum(self.split_folio(b) for b in waiting[:32])
+        freed = sum(self.split_folio(b) for b in waiting[:32])
+        thp, most = self.settings.thp, self.settings.khugepaged.max_ptes_none
+        if thp.split_underused and most < BLOCK - 1:
+            freed += self.split_underused(n, 32 - len(waiting[:32]))
+        return freed
+
+    def split_underused(self, n, most):
+        """Split new folios that hold too many zeros; each is asked once."""
+        freed = done = 0
+        for b in sorted(self.folios):
+            if done == most:
+                break
+            mine = self.node_of(b * BLOCK) == n and self.folios[b].queued
+            if mine and self.underused(b):
+                freed += self.split_folio(b)
+                done += 1
+        return freed
 
     def inactive_is_low(self, n):
         inactive, active = self.lists(n)
@@ -223,7 +257,7 @@ class Reclaim:
 
     def kswapd(self, n):
         node = self.nodes[n]
-        self.scanned = self.written = 0
+        self.scanned = self.written_out = 0
         if node.fruitless >= 16:
             return
         self.add(n, Vm.PAGEOUTRUN)
@@ -237,12 +271,12 @@ class Reclaim:
         if reclaimed == 0:
             node.fruitless += 1
         ns = self.scanned * self.costs.reclaim_page_ns
-        ns += self.written * self.costs.swap_out_ns
-        done = {"RECLAIM": self.scanned, "SWAP_OUT": self.written}
+        ns += self.written_out * self.costs.swap_out_ns
+        done = {"RECLAIM": self.scanned, "SWAP_OUT": self.written_out}
         self.worked(Worker.KSWAPD, n, **done, WORK_NS=ns)
 
     def direct_reclaim(self, task, candidates):
-        self.scanned = self.written = 0
+        self.scanned = self.written_out = 0
         if not candidates:
             return 0
         self.add(candidates[0], Vm.ALLOCSTALL_NORMAL)
@@ -254,8 +288,8 @@ class Reclaim:
                     left = 32 - reclaimed
                     reclaimed += self.shrink_node(n, priority, left, *steps)
         cost = self.scanned * self.costs.reclaim_page_ns
-        cost += self.written * self.costs.swap_out_ns
+        cost += self.written_out * self.costs.swap_out_ns
         self.charge(task, Cause.RECLAIM, cost)
         self.took(task, Op.RECLAIM, self.scanned)
-        self.took(task, Op.SWAP_OUT, self.written)
+        self.took(task, Op.SWAP_OUT, self.written_out)
         return reclaimed

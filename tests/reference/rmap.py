@@ -3,6 +3,12 @@
 ``docs/model/page.md`` states the rules.
 """
 
+from lazynuma.engine.state.anon_vma import (
+    has_bare_neighbours,
+    is_bare,
+    prepare_vmas,
+)
+
 from .words import BLOCK, Pmd, Pte
 
 
@@ -63,6 +69,39 @@ class Rmap:
             for p, pmd in found
             if pmd is not None and pmd.kind == "present" and pmd.payload == b * BLOCK
         ]
+
+    def note_anon_page(self, process, vpn):
+        """Note that a VMA has had an anonymous page."""
+        vma = self.vma_of(process, vpn)
+        if is_bare(vma) and all(vma is not one for one in self.written):
+            self.written.append(vma)
+
+    def prepare(self, process):
+        """Give an anon_vma to each VMA that has its first page, by address."""
+        written = {id(vma) for vma in self.written}
+        rows = [
+            i
+            for i, vma in enumerate(process.vmas)
+            if is_bare(vma) and id(vma) in written
+        ]
+        prepare_vmas(self, process, rows)
+        mine = {id(vma) for vma in process.vmas}
+        self.written = [vma for vma in self.written if id(vma) not in mine]
+
+    def prepare_neighbours(self):
+        for process in self.processes:
+            if has_bare_neighbours(process):
+                self.prepare(process)
+
+    def vmas_of(self, family, vpn, pages):
+        """Return (process, VMA) in the order of a rmap walk."""
+        found = [
+            (process, vma)
+            for process in self.relatives(family)
+            for vma in process.vmas
+            if vma.start < vpn + pages and vpn < vma.end
+        ]
+        return sorted(found, key=lambda one: (one[1].start, one[1].linked))
 
     def hit(self, pte, write):
         if pte is None or pte.protnone:

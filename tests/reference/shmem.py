@@ -70,7 +70,8 @@ class SharedMappings:
             self.slots.count[slot] = 0
             self.free_id(self.slots, slot)
             self.frames[pfn].dirty = True
-            self.add(self.node_of(pfn), Vm.PSWPIN)
+            read = self.swap_read(slot, pfn)
+            self.add(self.node_of(pfn), Vm.PSWPIN, read)
             self.add(self.cpu(task), Vm.PGMAJFAULT)
             self.charge(task, Cause.SWAP_IN, self.costs.swap_in_ns)
             self.took(task, Op.SWAP_IN)
@@ -105,8 +106,9 @@ class SharedMappings:
                 return 0
             self.slots.count[slot] = 1
             self.page_cache[key] = "swap", slot
-            self.add(n, Vm.PSWPOUT)
-            self.written += 1
+            pages = self.swap_write([pfn], slot)
+            self.add(n, Vm.PSWPOUT, pages)
+            self.written_out += pages
         self.release(pfn)
         self.add(n, steal)
         return 1

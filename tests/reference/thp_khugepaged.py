@@ -61,12 +61,14 @@ class Khugepaged:
             self.scanned_process = next(p for p in self.processes if p.alive)
             self.scan_address = 0
         process, progress = self.scanned_process, 1
+        self.prepare(process)
         for vma in process.vmas:
             if vma.end <= self.scan_address:
                 continue
             first = max(-(-vma.start // BLOCK) * BLOCK, self.scan_address)
             last = vma.end // BLOCK * BLOCK
-            if not self.eligible(vma) or first >= last:
+            bare = vma.anon_vma < 0
+            if bare or not self.eligible(vma) or first >= last:
                 progress += 1
                 self.results[ScanResult.VMA_CHECK] += 1
                 continue
@@ -199,8 +201,14 @@ class Khugepaged:
             pte = self.tables[process.id].get(vpn)
             if pte is None:
                 continue
-            if pte.kind == "swap" and pte.payload not in self.slots.frame:
-                self.add(n, Vm.PSWPIN)
+            held = pte.payload
+            if pte.kind == "swap":
+                held = self.slots.frame.get(pte.payload)
+            if pte.kind in ("present", "swap") and held is not None:
+                self.copy_content(held, b * BLOCK + vpn % BLOCK)
+            if held is None:
+                read = self.swap_read(pte.payload, b * BLOCK + vpn % BLOCK)
+                self.add(n, Vm.PSWPIN, read)
                 self.add(n, Vm.PGMAJFAULT)
             self.zap_pte(process, vpn, False)
         self.map_huge(process, block, b, self.pmds[process.id][block].nid)
@@ -224,7 +232,8 @@ class Khugepaged:
         first, last = -(-start // BLOCK), end // BLOCK
         if vma.advice == Advice.NOHUGEPAGE or not whole or first > last:
             return 22
-        if not self.has_pages(process, vma):
+        self.prepare(process)
+        if vma.anon_vma < 0:
             return 22
         error = 0
         for block in range(first, last):
@@ -239,11 +248,3 @@ class Khugepaged:
             elif result != ScanResult.PMD_MAPPED:
                 return 22
         return error
-
-    def has_pages(self, process, vma):
-        """Tell whether a VMA maps anything but small zero pages."""
-        table, pmds = self.tables[process.id], self.pmds[process.id]
-        kinds = [table[vpn].kind for vpn in range(vma.start, vma.end) if vpn in table]
-        blocks = range(vma.start // BLOCK, -(-vma.end // BLOCK))
-        kinds += [pmds[b].kind + " pmd" for b in blocks if b in pmds]
-        return bool({"present", "swap", "parked", "present pmd", "zero pmd"} & {*kinds})

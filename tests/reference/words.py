@@ -78,6 +78,7 @@ class Folio:
     compound: bool = False
     deferred: bool = False
     remapped: bool = False
+    queued: bool = False
     ptes: int = 0
     owes: int = 0
     moved_from: int = 0

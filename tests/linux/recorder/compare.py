@@ -1,6 +1,8 @@
 """Compare records: what Linux did with a memory script, and what lazynuma does.
 
-compare.py DIR [NAME ...] runs `lazynuma replay` on the cases and prints what differs.
+compare.py DIR [NAME ...] runs `lazynuma replay` on the cases and prints what differs:
+what Linux said and lazynuma does not say, and calls that fail and processes that are
+killed in lazynuma alone.
 """
 
 import argparse
@@ -18,6 +20,8 @@ COUNTERS = (
 ).split()
 #: What a record is about: the first of these keys that it has.
 KINDS = ("region", "counters", "result", "killed", "status")
+#: Of these, what Linux did not have is a difference, too.
+FAILURES = ("result", "killed")
 #: Equal pages in a row that say that their node was being filled.
 FILLED = 2048
 #: Seconds that a replay may take.
@@ -71,16 +75,35 @@ def _same_filling(want, got):
     return named and near and order[: len(want["fill_order"])] == want["fill_order"]
 
 
-def differences(expect, records):
-    """Return [(Linux's record, ours or None)] of those that are not the same."""
+def extras(expect, records, lost=()):
+    """Return our failed calls and killed processes that Linux did not have.
+
+    lost  lines at which Linux itself did different things in two runs
+    """
+    theirs = {place(want) for want in expect}
+    return [
+        record
+        for record in records
+        if kind(record) in FAILURES
+        and place(record) not in theirs
+        and record["line"] not in lost
+    ]
+
+
+def differences(case, records):
+    """Return [(Linux's record or None, ours or None)] of those that are not the same.
+
+    case  a recorded case: its ``expect``, and ``lost`` if it has lost lines
+    """
     ours = {place(record): record for record in records if kind(record)}
-    pairs = [(want, ours.get(place(want))) for want in expect]
-    return [pair for pair in pairs if not same(*pair)]
+    pairs = [(want, ours.get(place(want))) for want in case["expect"]]
+    more = extras(case["expect"], records, case.get("lost", ()))
+    return [pair for pair in pairs if not same(*pair)] + [(None, got) for got in more]
 
 
-def replay(script):
+def replay(script, profile):
     """Return (lazynuma's records of a script, what went wrong or "")."""
-    command = ["lazynuma", "replay", str(script), "--json"]
+    command = ["lazynuma", "replay", str(script), "--json", "--profile", profile]
     try:
         run = subprocess.run(
             command, capture_output=True, text=True, timeout=PATIENCE, check=False
@@ -92,25 +115,27 @@ def replay(script):
     return records, f"exit {run.returncode}: {trouble}" if run.returncode else ""
 
 
-def report(case):
+def report(path, profile):
     """Print where lazynuma differs from a case; return (same, all) observations."""
-    expect = json.loads(case.read_text())["expect"]
-    script = case.with_suffix(".mm")
-    records, trouble = replay(script)
+    case = json.loads(path.read_text())
+    script = path.with_suffix(".mm")
+    records, trouble = replay(script, profile)
     text = script.read_text().splitlines()
-    found = differences(expect, records)
+    found = differences(case, records)
     for want, got in found:
-        print(f"{case.stem}:{want['line']}  {text[want['line'] - 1]}")
+        line = (want or got)["line"]
+        print(f"{path.stem}:{line}  {text[line - 1]}")
         print(f"    linux {json.dumps(want)[:SHOWN]}")
         print(f"    ours  {json.dumps(got)[:SHOWN]}")
     if trouble:
-        print(f"{case.stem}: {trouble}")
-    return len(expect) - len(found), len(expect)
+        print(f"{path.stem}: {trouble}")
+    everything = len(case["expect"]) + sum(want is None for want, _ in found)
+    return everything - len(found), everything
 
 
-def report_all(cases):
+def report_all(cases, profile):
     """Print where lazynuma differs from cases; return whether it does."""
-    tallies = [report(case) for case in cases]
+    tallies = [report(case, profile) for case in cases]
     equal, everything = (sum(column) for column in zip((0, 0), *tallies, strict=True))
     print(f"{equal} of {everything} observations are the same")
     return equal != everything
@@ -120,9 +145,11 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="where NAME.mm and NAME.json are")
     parser.add_argument("names", nargs="*", help="only these cases")
+    parser.add_argument("--profile", help="rules to play by; as the folder is named")
     given = parser.parse_args(arguments)
     cases = [given.folder / f"{name}.json" for name in given.names]
-    return report_all(cases or sorted(given.folder.glob("*.json")))
+    profile = given.profile or given.folder.resolve().name
+    return report_all(cases or sorted(given.folder.glob("*.json")), profile)
 
 
 if __name__ == "__main__":
