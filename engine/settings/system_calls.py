@@ -46,6 +46,17 @@ class SystemCalls:
         " from their inode's number on (6.7, ddc1a5cbc05d); else each by its VMA",
         column="MBIND_INTERLEAVE_BASE",
     )
+    fork_heads_mmlist: bool = knob(
+        False,
+        "a fork puts the child before all others for swapoff (7.3); else behind its"
+        " parent",
+    )
+    follow_protnone: bool = knob(
+        True,
+        "move_pages and smaps see pages behind PROT_NONE, marked ones too"
+        " (not from 6.1, 474098edac26, to 6.5)",
+        column="FOLLOW_PROTNONE",
+    )
 
     def __post_init__(self) -> None:
         check_knobs(self, "calls.")
