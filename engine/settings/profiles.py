@@ -53,6 +53,8 @@ _LINUX_6_12 = replace(
     calls=SystemCalls(),
     locks=replace(_LINUX_6_4.locks, lru_lock_batch=31),
     swap_zeromap=True,
+    swap_in_writable=True,
+    khugepaged=replace(_LINUX_6_4.khugepaged, shared_folios=True),
     thp=replace(
         _LINUX_6_4.thp,
         split_to_zero_pages=True,
@@ -81,8 +83,11 @@ _LINUX_6_16 = replace(
     ),
 )
 
-#: 6.18: as 6.16.
-_LINUX_6_18 = replace(_LINUX_6_16)
+#: 6.18: as 6.16; a block is collapsed without a writable page.
+_LINUX_6_18 = replace(
+    _LINUX_6_16,
+    khugepaged=replace(_LINUX_6_16.khugepaged, needs_writable=False),
+)
 
 #: 7.3: lazily freed huge pages are split again, and their PTEs go at once; huge pages
 #: are marked as small ones are (6.19, folio_can_map_prot_numa).
