@@ -7,6 +7,7 @@ the start; ``docs/model`` says what each switch means.
 from dataclasses import fields, replace
 
 from .locks import Locks
+from .multigen_lru import LruGen
 from .numa_balancing import Balancing
 from .sched import Sched
 from .settings import Settings
@@ -36,6 +37,8 @@ _LINUX_6_1 = Settings(
 _LINUX_6_4 = replace(
     _LINUX_6_1,
     balancing=Balancing(mark_unless="page_count", write_bit="lost_at_move"),
+    # PG_double_map went in 6.2.
+    thp=replace(_LINUX_6_1.thp, double_map=False),
     migrate_pages_batch=True,
     locks=Locks(mmap_lock_vma=True),
 )
@@ -52,6 +55,8 @@ _LINUX_6_12 = replace(
     ),
     calls=SystemCalls(),
     locks=replace(_LINUX_6_4.locks, lru_lock_batch=31),
+    # Built with CONFIG_LRU_GEN_ENABLED; 6.1 and 6.4 are not.
+    lru_gen=LruGen(enabled=True),
     swap_zeromap=True,
     swap_in_writable=True,
     khugepaged=replace(_LINUX_6_4.khugepaged, shared_folios=True),
@@ -59,7 +64,6 @@ _LINUX_6_12 = replace(
         _LINUX_6_4.thp,
         split_to_zero_pages=True,
         split_underused=True,
-        double_map=False,
         split_at_once=True,
         zap_batches=True,
         deferred_moves=True,
@@ -69,11 +73,13 @@ _LINUX_6_12 = replace(
     ),
 )
 
-#: 6.16 and 6.18: folios know who maps them, a write to the huge zero page maps a huge
-#: page, lazily freed huge pages go whole, a move forgets what waits to be split.
+#: 6.16: as 6.12, folios know who maps them (6.15), a write to the huge zero page maps a
+#: huge page, lazily freed huge pages go whole, and one that moves waits no more.
 _LINUX_6_16 = replace(
     _LINUX_6_12,
     merge_into_unfaulted=True,
+    # 6.14.
+    lru_gen=LruGen(enabled=True, new_second=True, spread=False),
     thp=replace(
         _LINUX_6_12.thp,
         deferred_moves=False,
@@ -89,13 +95,15 @@ _LINUX_6_18 = replace(
     khugepaged=replace(_LINUX_6_16.khugepaged, needs_writable=False),
 )
 
-#: 7.3: lazily freed huge pages are split again, and their PTEs go at once; huge pages
-#: are marked as small ones are (6.19, folio_can_map_prot_numa).
+#: 7.3: as 6.18, but huge pages that move still wait to be split, and lazily freed ones
+#: are split again, all their PTEs at once; huge pages are marked as small ones are
+#: (6.19, folio_can_map_prot_numa).
 _LINUX_7_3 = replace(
     _LINUX_6_18,
     balancing=replace(
         _LINUX_6_18.balancing, scan_local_huge=False, scan_shared_huge=False
     ),
+    calls=replace(_LINUX_6_18.calls, fork_heads_mmlist=True),
     thp=replace(
         _LINUX_6_18.thp, deferred_moves=True, discard_whole=False, unmap_batches=True
     ),

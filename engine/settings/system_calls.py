@@ -29,6 +29,11 @@ class SystemCalls:
         "migrate_pages passes over target nodes that do not exist"
         " (4.16, 0486a38bcc47); else EINVAL",
     )
+    fork_heads_mmlist: bool = knob(
+        False,
+        "a fork puts the child before all others for swapoff (7.3); else behind its"
+        " parent",
+    )
 
     follow_protnone: bool = knob(
         True,

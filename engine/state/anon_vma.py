@@ -1,6 +1,6 @@
 """VMAs are cut and merged, and what decides it: whose pages they hold (anon_vma).
 
-``docs/model/page.md`` 14.  mm/mmap.c and mm/rmap.c, 6.1; mm/vma.c, 6.12.
+``docs/model/page.md`` 15.  mm/mmap.c and mm/rmap.c, 6.1; mm/vma.c, 6.12.
 """
 
 from collections import Counter

@@ -145,8 +145,13 @@ def shmem_fault(m, s, task, at, v, vpn, write):
 
 @inlined
 def _mark_page_accessed(m, s, pfn):
-    """Note a use that a PTE remembered: at the second the page becomes active."""
+    """Note a use that a PTE remembered: at the second the page becomes active.
+
+    Generations know only uses that reclaim finds itself.
+    """
     word = m.frame[pfn]
+    if m.info[Info.LRU_GEN]:
+        return
     if not word & FRAME_REFERENCED:
         m.frame[pfn] = word | FRAME_REFERENCED
     elif not word & FRAME_ACTIVE:

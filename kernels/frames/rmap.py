@@ -15,6 +15,7 @@ from ..words import (
     FRAME_MIGCACHE,
     FRAME_SHMEM,
     FRAME_VPN,
+    FRAME_WEDGED,
     HPAGE_PMD_ORDER,
     NONE,
     PTE_DIRTY,
@@ -41,6 +42,12 @@ def is_lazyfree(word):
 
 
 @inlined
+def is_wedged(word):
+    """Tell whether a frame is WEDGED; without MIGCACHE the same bit is LAZYFREE."""
+    return word & FRAME_WEDGED != 0 and word & FRAME_MIGCACHE != 0
+
+
+@inlined
 def first_mm(m, vpn):
     """Return the oldest live process of the family that owns a page."""
     family = int(m.vpn_family[vpn >> HPAGE_PMD_ORDER]) - 1
@@ -57,6 +64,29 @@ def cache_index(m, vpn):
 @inlined
 def maps_frame(pte, pfn):
     return pte & PTE_PRESENT != 0 and pte & PTE_PAYLOAD == pfn
+
+
+@inlined
+def join_mmlist(m, mm):
+    """Put a process at the head of the list of swapoff, unless it is on it.
+
+    try_to_unmap_one, mm_prepare_for_swap_entries (mm/internal.h, 7.3).
+    """
+    if m.mm[mm, Mm.MMLIST] == 0:
+        m.info[Info.MMLIST_JOINS] += 1
+        m.mm[mm, Mm.MMLIST] = m.info[Info.MMLIST_JOINS]
+        m.mm[mm, Mm.MMLIST_AFTER] = 0
+
+
+@inlined
+def prepare_for_swap_entries(m, pfn):
+    """Put the processes that map a page on the list of swapoff."""
+    vpn = m.frame[pfn] & FRAME_VPN
+    mm = first_mm(m, vpn)
+    while mm != NONE:
+        if maps_frame(m.pte[vpn + m.mm[mm, Mm.DELTA]], pfn):
+            join_mmlist(m, mm)
+        mm = m.mm[mm, Mm.NEXT]
 
 
 @inlined

@@ -163,6 +163,7 @@ class BalancingHintFaults:
         done = self.decide(task, vma, vpn, pfn, page, nr)
         leaf = self.is_leaf(entry)
         if leaf and done.target is not None and not self.settings.thp.unit_hinting:
+            self.set_split_aside()
             self.carry_out(done, page, d, nr)
             self.split_for_hint(task, pfn // BLOCK)
             self.count_hint_fault(task, n, huge=True)

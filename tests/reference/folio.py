@@ -41,10 +41,14 @@ class Folios:
             self.frames[b * BLOCK + i].mapcount += 1
         folio.compound, folio.ptes, folio.remapped = True, BLOCK, False
 
-    def split_folio(self, b, task=None):
+    def split_defers(self, b):
+        """Tell whether a split queues a folio as it unmaps it."""
+        return not self.settings.thp.split_at_once or self.unmapping_defers(b)
+
+    def split_folio(self, b, task=None, defers=None):
         """Make small pages of a folio; return how many frames that freed."""
         folio, thp = self.folios[b], self.settings.thp
-        if not thp.split_at_once or self.unmapping_defers(b):
+        if self.split_defers(b) if defers is None else defers:
             self.defer(b)
         for process, _ in self.pmd_mappings(b):
             self.split_pmd(process, folio.vpn // BLOCK, task, Cause.SYSCALL)
@@ -57,6 +61,8 @@ class Folios:
         for pfn in range(b * BLOCK, (b + 1) * BLOCK):
             frame = self.frames[pfn]
             frame.compound, frame.active = False, folio.active
+            if folio.age is not None:
+                self.set_age(frame, folio.age)
             frame.moved_from, frame.last = folio.moved_from, folio.last
             if frame.mapcount == 0:
                 self.release(pfn)

@@ -5,7 +5,7 @@
 
 from lazynuma.kernels.counters import Cause, Op, Refusal, Vm
 
-from .words import BLOCK, NoMemory, Pmd
+from .words import BLOCK, NoMemory, Pmd, SetAside
 
 
 class LazyHintFaults:
@@ -15,6 +15,7 @@ class LazyHintFaults:
         c, node = self.cpu(task), self.node_of(pmd.payload)
         target, moved = self.misplaced(task, vma, vpn, pmd.payload), False
         if target is not None and not self.settings.thp.unit_hinting:
+            self.set_split_aside()
             self.split_for_hint(task, pmd.payload // BLOCK)
             self.count_hint_fault(task, node, huge=True)
             return
@@ -47,15 +48,20 @@ class LazyHintFaults:
             folio = self.folios[entry.payload // BLOCK]
             entry.write = folio.mapcount == 1 and not folio.compound
 
+    def set_split_aside(self):
+        """A split that may free many frames waits for the barrier."""
+        if self.shard is not None and self.settings.thp.split_to_zero_pages:
+            raise SetAside
+
     def split_for_hint(self, task, b):
         """Split a folio; what was marked in the PMD entries stays marked."""
-        block = self.folios[b].vpn // BLOCK
+        block, defers = self.folios[b].vpn // BLOCK, self.split_defers(b)
         for process, pmd in self.pmd_mappings(b):
             self.split_pmd(process, block, task, Cause.HUGE_FAULT)
             for vpn in range(block * BLOCK, (block + 1) * BLOCK):
                 marked = pmd.protnone and self.knobs.split_marks
                 self.tables[process.id][vpn].protnone = marked
-        self.split_folio(b)
+        self.split_folio(b, defers=defers)
         for pfn in range(b * BLOCK, (b + 1) * BLOCK):
             if not self.knobs.split_last:
                 self.frames[pfn].last = None

@@ -33,6 +33,7 @@ from .frames import Frames
 from .lazy import Lazy
 from .lazy_hint_fault import LazyHintFaults
 from .locks import LockWaits
+from .lru_gen import LruGen
 from .migrate import Migration
 from .moves import Moves
 from .oom import OutOfMemory
@@ -67,6 +68,7 @@ class Reference(
     Lazy,
     LazyHintFaults,
     Reclaim,
+    LruGen,
     Demotion,
     OutOfMemory,
     Charges,

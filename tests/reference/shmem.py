@@ -89,6 +89,8 @@ class SharedMappings:
         frame = self.frames[pte.payload]
         frame.mapcount -= 1
         frame.dirty |= pte.dirty
+        if self.settings.lru_gen.enabled:
+            return
         if pte.young and not frame.referenced:
             frame.referenced = True
         elif pte.young and not frame.active:
