@@ -14,7 +14,7 @@ import numpy as np
 from .jit.arrays import Arrays
 
 #: New pages in a full batch (mm/pagevec.h, 6.1).
-PAGEVEC_SIZE: Final = 15
+PAGEVEC_SIZE: Final = 31
 
 
 class Columns(IntEnum):
@@ -127,7 +127,8 @@ class Info(Columns):
     LINES = auto()  # 1: lines that other nodes' caches hold cost more
     QUANTUM = auto()  # its number, from 1, modulo line_transfer.QUANTA
     LAZYFREE = auto()  # 1: some page may have been freed by advice
-    LRU_BATCHES = auto()  # 1: new pages wait in batches
+    LRU_BATCHES = auto()  # new pages wait in batches of so many, 0: they do not
+    LRU_DRAIN_AT_MOVE = auto()  # 1: a hint fault that moves a page empties a batch
     MIGRATE_PAGES_BATCH = auto()  # 1: calls flush once for a batch of pages
     TASKS = auto()  # rows of Memory.task that are tasks; those behind are places
     PLACES = auto()  # places of this quantum
@@ -186,7 +187,7 @@ class Node(Columns):
     MIGRATE_PAGES = auto()
     LIMITED_UNTIL = auto()  # ms: no scan from this node before
     BATCHED = auto()  # new pages that are not on the LRU yet, ...
-    BATCH = auto()  # ... and which (15 columns)
+    BATCH = auto()  # ... and which (31 columns, PAGEVEC_SIZE of 6.12)
 
 
 NODE_WIDTH: Final = Node.BATCH + PAGEVEC_SIZE
