@@ -13,8 +13,8 @@ import numpy as np
 
 from .jit.arrays import Arrays
 
-#: New pages in a full batch (mm/pagevec.h, 6.1).
-PAGEVEC_SIZE: Final = 15
+#: New pages in a full batch at most (include/linux/pagevec.h, 6.12).
+PAGEVEC_SIZE: Final = 31
 #: Generations that a node has at least, and at most (include/linux/mmzone.h, 6.12).
 MIN_NR_GENS: Final = 2
 MAX_NR_GENS: Final = 4
@@ -134,7 +134,8 @@ class Info(Columns):
     LINES = auto()  # 1: lines that other nodes' caches hold cost more
     QUANTUM = auto()  # its number, from 1, modulo line_transfer.QUANTA
     LAZYFREE = auto()  # 1: some page may have been freed by advice
-    LRU_BATCHES = auto()  # 1: new pages wait in batches
+    LRU_BATCHES = auto()  # new pages wait in batches of so many, 0: they do not
+    LRU_DRAIN_AT_MOVE = auto()  # 1: a hint fault that moves a page empties a batch
     LRU_GEN = auto()  # 1: generations in place of two lists
     LRU_GEN_SECOND = auto()  # 1: new pages are in the second youngest
     MMLIST_JOINS = auto()  # processes that ever joined the list of swapoff
@@ -202,7 +203,7 @@ class Node(Columns):
     MIGRATE_PAGES = auto()
     LIMITED_UNTIL = auto()  # ms: no scan from this node before
     BATCHED = auto()  # new pages that are not on the LRU yet, ...
-    BATCH = auto()  # ... and which (15 columns)
+    BATCH = auto()  # ... and which (31 columns, PAGEVEC_SIZE of 6.12)
 
 
 NODE_WIDTH: Final = Node.BATCH + PAGEVEC_SIZE

@@ -19,6 +19,7 @@ _LINUX_6_1 = Settings(
     # mbind(2) refuses MPOL_MF_LAZY with EINVAL: hidden from users since 3.8.
     mpol_mf_lazy=False,
     lru_batches=True,
+    lru_drain_at_move=True,
     thp=Thp(enabled="always", defrag="always", min_free=True),
     khugepaged=Khugepaged(target="majority_mask"),
     # The scanner's memory of who used a VMA came in 6.4, tiering's knobs are off.
@@ -40,6 +41,7 @@ _LINUX_6_4 = replace(
     # PG_double_map went in 6.2.
     thp=replace(_LINUX_6_1.thp, double_map=False),
     migrate_pages_batch=True,
+    lru_drain_at_move=False,
     locks=Locks(mmap_lock_vma=True),
 )
 
@@ -143,6 +145,7 @@ _BALANCING_2012 = Balancing(
 _LINUX_3_8 = replace(
     _LINUX_6_1,
     thp=replace(_LINUX_6_1.thp, unit_migration=False, copy_on_write=True),
+    lru_drain_at_move=False,
     accumulated_node_load=False,
     calls=SystemCalls(
         **{one.name: False for one in fields(SystemCalls)} | {"follow_protnone": True}
