@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .settings.cost_file import read_costs as read_costs
     from .settings.costs import Costs as Costs
     from .settings.locks import Locks as Locks
+    from .settings.multigen_lru import LruGen as LruGen
     from .settings.numa_balancing import Balancing as Balancing
     from .settings.sched import Sched as Sched
     from .settings.settings import Settings as Settings
@@ -80,6 +81,7 @@ _WHERE = {
     "read_costs": ".settings.cost_file",
     "Costs": ".settings.costs",
     "Locks": ".settings.locks",
+    "LruGen": ".settings.multigen_lru",
     "Balancing": ".settings.numa_balancing",
     "Sched": ".settings.sched",
     "Settings": ".settings.settings",

@@ -7,6 +7,7 @@ Find a call by reading: each is a function in ``engine/calls``, ``engine/quantum
 from collections.abc import Callable
 
 from ..kernels.balancing.end_quantum import init_numa_balancing
+from ..kernels.reclaim.lru_gen import lru_gen_change_state
 from ..kernels.words import NONE
 from . import results
 from .calls import (
@@ -16,6 +17,7 @@ from .calls import (
     placement,
     populating,
     processes,
+    swapoff,
     unmap,
 )
 from .daemons import Daemon, rebalance
@@ -89,10 +91,12 @@ class Simulation(World):
         self.forget()
 
     def configure(self, settings: Settings) -> None:
-        """Change the knobs of huge pages, khugepaged and NUMA balancing from now on.
+        """Change knobs of huge pages, khugepaged, NUMA balancing, lru_gen from now on.
 
         All other settings must be unchanged.
         """
+        if settings.lru_gen.enabled != self.settings.lru_gen.enabled:
+            self._change_lru_gen(settings)
         self.settings = settings
         set_knobs(self.memory.info, settings)
         set_watermarks(self.memory.node, self.machine, settings)
@@ -102,6 +106,13 @@ class Simulation(World):
             for task in self.tasks:
                 if task.process.alive:
                     init_numa_balancing(self.memory, task.id, NONE, self.now // MS)
+
+    def _change_lru_gen(self, settings: Settings) -> None:
+        """Turn lists into generations, whose words the new settings define, or back."""
+        on = settings.lru_gen.enabled
+        if on:
+            set_knobs(self.memory.info, settings)
+        lru_gen_change_state(self.memory, on)
 
     # Processes and tasks
     spawn, fork, exit = processes.spawn, processes.fork, processes.exit
@@ -113,7 +124,7 @@ class Simulation(World):
     populate = populating.populate
     advise, madvise, collapse = advice.advise, advice.madvise, advice.collapse
     has_advice = advice.has_advice
-    swapon, swapoff = advice.swapon, advice.swapoff
+    swapon, swapoff = swapoff.swapon, swapoff.swapoff
     drop_caches = advice.drop_caches
 
     # Where pages are to be

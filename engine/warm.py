@@ -5,6 +5,7 @@ machine makes every call that there is; what it computes is thrown away.
 """
 
 from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from ..kernels.quantum.barrier import run_daemons
 from .errors import SimulationError
 from .machines.presets import uniform
 from .settings.locks import Locks
+from .settings.multigen_lru import LruGen
 from .settings.numa_balancing import Balancing
 from .settings.sched import Sched
 from .settings.settings import Settings
@@ -134,6 +136,7 @@ def _script() -> None:
         simulation.move_pages(task, region, 0, pages=16)
         simulation.migrate_pages(task, [0], [1])
         simulation.swapoff(task)
+        simulation.configure(replace(settings, lru_gen=LruGen(enabled=True)))
         simulation.drop_caches()
         simulation.munmap(task, shared)
         simulation.advise(task, region, "hugepage", first=512, pages=600)

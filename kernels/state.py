@@ -15,6 +15,9 @@ from .jit.arrays import Arrays
 
 #: New pages in a full batch (mm/pagevec.h, 6.1).
 PAGEVEC_SIZE: Final = 15
+#: Generations that a node has at least, and at most (include/linux/mmzone.h, 6.12).
+MIN_NR_GENS: Final = 2
+MAX_NR_GENS: Final = 4
 
 
 class Columns(IntEnum):
@@ -113,6 +116,10 @@ class Info(Columns):
     GROUP_IF = auto()  # GroupIf
     SLOW_ON_FAILURE = auto()  # 1: a failed migration makes the period longer
     HINT_FLUSH = auto()  # 1: a small page that a hint fault moves costs a flush
+    MARK_UNLESS = auto()  # MarkUnless
+    SCAN_SHMEM = auto()  # 1: shared mappings without a policy are scanned
+    SCAN_LOCAL_HUGE = auto()  # 0: SCAN_LOCAL holds for huge entries, too
+    HINT_FOLIOS = auto()  # 1: a hint fault on a PTE of a folio serves all of them
     TOPOLOGY = auto()  # Topology
     # The load balancer (``docs/model/sched.md``).
     BUSY_FACTOR = auto()
@@ -128,7 +135,12 @@ class Info(Columns):
     QUANTUM = auto()  # its number, from 1, modulo line_transfer.QUANTA
     LAZYFREE = auto()  # 1: some page may have been freed by advice
     LRU_BATCHES = auto()  # 1: new pages wait in batches
+    LRU_GEN = auto()  # 1: generations in place of two lists
+    LRU_GEN_SECOND = auto()  # 1: new pages are in the second youngest
+    MMLIST_JOINS = auto()  # processes that ever joined the list of swapoff
+    LRU_GEN_SPREAD = auto()  # 1: aging waits until generations are uneven
     MIGRATE_PAGES_BATCH = auto()  # 1: calls flush once for a batch of pages
+    FOLLOW_PROTNONE = auto()  # 1: move_pages sees pages behind PROT_NONE
     TASKS = auto()  # rows of Memory.task that are tasks; those behind are places
     PLACES = auto()  # places of this quantum
     DROPPED = auto()  # accesses of processes that were dead
@@ -158,6 +170,10 @@ class Node(Columns):
     ACTIVE = auto()
     HAND_INACTIVE = auto()  # offsets in frames
     HAND_ACTIVE = auto()
+    # Generations: their number; pages of the fourth, of the second at the last aging.
+    GENS = auto()
+    FOURTH = auto()
+    SECOND = auto()
     KSWAPD_FAILURES = auto()
     KSWAPD_WOKEN = auto()
     ONLINE = auto()
@@ -220,6 +236,10 @@ class Mm(Columns):
     NEXT_SCAN = auto()  # ms
     NEXT_RESET = auto()  # ms
     FIRST_NID = auto()  # node on which it first asked for a scan, or NUMA_PTE_SCAN_*
+    # The list by which swapoff goes: the number of its joins so far, from 1; 0: not on
+    # it.  1 + the process that it joined behind; 0: it joined at the head.
+    MMLIST = auto()
+    MMLIST_AFTER = auto()
 
 
 class Family(Columns):

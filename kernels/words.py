@@ -48,6 +48,8 @@ MAPCOUNT_MAX: Final = 0xFFF
 FRAME_IN_USE: Final = 1 << 48
 FRAME_ACTIVE: Final = 1 << 49
 FRAME_REFERENCED: Final = 1 << 50
+#: With ``lru_gen`` both say how old a page is (``frames/mm_inline.py``); folios' too.
+FRAME_GEN: Final = FRAME_ACTIVE | FRAME_REFERENCED
 FRAME_DIRTY: Final = 1 << 51
 FRAME_SWAPCACHE: Final = 1 << 52
 FRAME_MIGCACHE: Final = 1 << 53

@@ -7,14 +7,12 @@ import numpy as np
 from ...kernels import state as st
 from ...kernels.calls import madvise as kernel
 from ...kernels.calls.populate import populate
-from ...kernels.fault.shmem import shmem_unuse
 from ...kernels.knobs import Advice
 from ...kernels.reclaim.deferred_split import drop_slab
-from ...kernels.words import PAGE_SIZE
-from ..errors import BadInput, SimulationError
+from ..errors import BadInput
 from ..state.anon_vma import prepare
 from ..state.process import Process, Region, Task, overlapping
-from ..state.ranges import part_of, pieces, rows_in
+from ..state.ranges import part_of, rows_in
 from ..state.world import charge, flush_tlbs, lru_add_drain
 from .cut import change_range, split_at
 from .unmap import zap
@@ -133,49 +131,6 @@ def _madvise_piece(
         at, kind = first + delta, _ACTIONS[advice]
         kernel.madvise_range(memory, process.id, delta, at, pages, kind)
     return 0
-
-
-def swapon(simulation: "Simulation") -> None:
-    """Make the swap space of the settings usable."""
-    slots = simulation.settings.swap_bytes // PAGE_SIZE
-    simulation.memory.info[st.Info.SLOTS + st.Ids.TOTAL] = slots
-
-
-def swapoff(simulation: "Simulation", task: Task) -> None:
-    """Bring back all that is swapped out, by the caller's policy, then end swap.
-
-    Raises SimulationError if there is not enough memory for it.
-    """
-    memory = simulation.memory
-    _unuse_objects(simulation, memory, task)
-    for process in simulation.processes:
-        row, delta = int(memory.mm[process.id, st.Mm.FIRST_VMA]), process.delta
-        for i, vma in enumerate(process.vmas):
-            for at, pages in pieces(vma.start, vma.end):
-                _check_found(
-                    kernel.unuse_pte_range(
-                        memory, task.id, process.id, row + i, delta, at + delta, pages
-                    )
-                )
-    kernel.swapoff(memory)
-    charge(simulation, task)
-
-
-def _unuse_objects(simulation: "Simulation", memory: st.Memory, task: Task) -> None:
-    """Bring back what the objects of shared mappings have in swap."""
-    for one in simulation.objects:
-        first_vpn = int(memory.family[one.family, st.Family.FIRST_VPN])
-        interleave = one.interleave(first_vpn)
-        for i, vma in enumerate(one.vmas):
-            for at, pages in pieces(vma.start, vma.end):
-                _check_found(
-                    shmem_unuse(memory, task.id, one.row + i, at, pages, interleave)
-                )
-
-
-def _check_found(found: bool) -> None:
-    if not found:
-        raise SimulationError("swapoff must find memory, got none left")
 
 
 def collapse(

@@ -23,6 +23,7 @@ from ..state.host_memory import give_back, wipe
 from ..state.process import Process, Task
 from ..state.ranges import pieces
 from ..state.world import MS, flush_tlbs, lru_add_drain, worked
+from .swapoff import join_at_fork
 from .unmap import evict_unmapped, zap
 
 if TYPE_CHECKING:
@@ -124,6 +125,8 @@ def fork(simulation: "Simulation", process: Process, name: str = "child") -> Pro
     _count_fork(simulation, process, int(copied))
     flush_tlbs(simulation, process)
     simulation.fold()
+    if memory.mm[child.id, st.Mm.SWAPENTS]:
+        join_at_fork(simulation, process, child)
     simulation.event(Event.FORK, -1, child, process.id)
     return child
 

@@ -7,6 +7,7 @@ the start; ``docs/model`` says what each switch means.
 from dataclasses import fields, replace
 
 from .locks import Locks
+from .multigen_lru import LruGen
 from .numa_balancing import Balancing
 from .sched import Sched
 from .settings import Settings
@@ -21,11 +22,13 @@ _LINUX_6_1 = Settings(
     thp=Thp(enabled="always", defrag="always", min_free=True),
     khugepaged=Khugepaged(target="majority_mask"),
     # The scanner's memory of who used a VMA came in 6.4, tiering's knobs are off.
-    balancing=Balancing(vma_pids=False),
+    balancing=Balancing(vma_pids=False, mark_unless="page_count"),
     calls=SystemCalls(
         # 6.10 and 6.9.
         preferred_many_balancing=False,
         mpol_weighted_interleave=False,
+        # From 6.1 to 6.5.
+        follow_protnone=False,
     ),
 )
 
@@ -33,18 +36,27 @@ _LINUX_6_1 = Settings(
 #: TLBs once a batch (6.3), and faults on anonymous memory read a lock of their VMA.
 _LINUX_6_4 = replace(
     _LINUX_6_1,
-    balancing=Balancing(),
+    balancing=Balancing(mark_unless="page_count", write_bit="lost_at_move"),
     # PG_double_map went in 6.2.
     thp=replace(_LINUX_6_1.thp, double_map=False),
     migrate_pages_batch=True,
     locks=Locks(mmap_lock_vma=True),
 )
 
-#: 6.12: as 6.4, batches of the LRU are twice as large; all calls.
+#: 6.12: as 6.4, batches of the LRU are twice as large; all calls; shared mappings are
+#: scanned (6.7), huge pages that small entries map move at hint faults (6.10).
 _LINUX_6_12 = replace(
     _LINUX_6_4,
+    balancing=replace(
+        _LINUX_6_4.balancing,
+        mark_unless="mapped_shared",
+        scan_shmem=True,
+        hint_folios=True,
+    ),
     calls=SystemCalls(),
     locks=replace(_LINUX_6_4.locks, lru_lock_batch=31),
+    # Built with CONFIG_LRU_GEN_ENABLED; 6.1 and 6.4 are not.
+    lru_gen=LruGen(enabled=True),
     swap_zeromap=True,
     thp=replace(
         _LINUX_6_4.thp,
@@ -63,6 +75,9 @@ _LINUX_6_12 = replace(
 #: huge page, lazily freed huge pages go whole, and one that moves waits no more.
 _LINUX_6_16 = replace(
     _LINUX_6_12,
+    merge_into_unfaulted=True,
+    # 6.14.
+    lru_gen=LruGen(enabled=True, new_second=True, spread=False),
     thp=replace(
         _LINUX_6_12.thp,
         deferred_moves=False,
@@ -76,9 +91,14 @@ _LINUX_6_16 = replace(
 _LINUX_6_18 = replace(_LINUX_6_16)
 
 #: 7.3: as 6.18, but huge pages that move still wait to be split, and lazily freed ones
-#: are split again, all their PTEs at once.
+#: are split again, all their PTEs at once; huge pages are marked as small ones are
+#: (6.19, folio_can_map_prot_numa).
 _LINUX_7_3 = replace(
     _LINUX_6_18,
+    balancing=replace(
+        _LINUX_6_18.balancing, scan_local_huge=False, scan_shared_huge=False
+    ),
+    calls=replace(_LINUX_6_18.calls, fork_heads_mmlist=True),
     thp=replace(
         _LINUX_6_18.thp, deferred_moves=True, discard_whole=False, unmap_batches=True
     ),
@@ -124,7 +144,9 @@ _LINUX_3_8 = replace(
     _LINUX_6_1,
     thp=replace(_LINUX_6_1.thp, unit_migration=False, copy_on_write=True),
     accumulated_node_load=False,
-    calls=SystemCalls(**{one.name: False for one in fields(SystemCalls)}),
+    calls=SystemCalls(
+        **{one.name: False for one in fields(SystemCalls)} | {"follow_protnone": True}
+    ),
     khugepaged=Khugepaged(target="first_page"),
     # Page tables of huge pages had no lock of their own before 3.13.
     locks=replace(_LOCKS_3_13, pmd_lock_scope="mm"),

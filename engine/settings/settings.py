@@ -7,6 +7,7 @@ from itertools import pairwise
 from ..errors import BadInput
 from .knob import check_knobs, knob
 from .locks import Locks
+from .multigen_lru import LruGen
 from .numa_balancing import Balancing
 from .sched import Sched
 from .system_calls import SystemCalls
@@ -83,6 +84,7 @@ class Settings:
 
     thp: Thp = Thp()
     khugepaged: Khugepaged = Khugepaged()
+    lru_gen: LruGen = LruGen()
     tlb: Tlb = Tlb()
     balancing: Balancing = Balancing()
     calls: SystemCalls = SystemCalls()

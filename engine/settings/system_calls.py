@@ -29,6 +29,18 @@ class SystemCalls:
         "migrate_pages passes over target nodes that do not exist"
         " (4.16, 0486a38bcc47); else EINVAL",
     )
+    fork_heads_mmlist: bool = knob(
+        False,
+        "a fork puts the child before all others for swapoff (7.3); else behind its"
+        " parent",
+    )
+
+    follow_protnone: bool = knob(
+        True,
+        "move_pages and smaps see pages behind PROT_NONE, marked ones too"
+        " (not from 6.1, 474098edac26, to 6.5)",
+        column="FOLLOW_PROTNONE",
+    )
 
     def __post_init__(self) -> None:
         check_knobs(self, "calls.")

@@ -73,6 +73,7 @@ def _node_table(machine: Machine, settings: Settings, shift: int) -> np.ndarray:
         row = table[nid]
         row[st.Node.FREE] = row[st.Node.SPAN] = usable
         row[st.Node.VIRGIN] = first
+        row[st.Node.GENS] = st.MIN_NR_GENS
         row[st.Node.END_BLOCK] = first + usable // HPAGE_PMD_NR
         row[st.Node.PARTIAL_HEAD] = row[st.Node.RETURNED_HEAD] = NONE
         # A node without memory takes part as one whose memory was removed.

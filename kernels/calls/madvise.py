@@ -17,6 +17,7 @@ from ..frames.folio import (
     split_huge_page,
 )
 from ..frames.lru_batch import in_batch
+from ..frames.mm_inline import clear_referenced
 from ..frames.page_alloc import node_of
 from ..frames.rmap import mapcount
 from ..frames.swap_state import drop_slot
@@ -43,7 +44,6 @@ from ..words import (
     FRAME_LAZYFREE,
     FRAME_MAPCOUNT_ONE,
     FRAME_MIGCACHE,
-    FRAME_REFERENCED,
     FRAME_SWAPCACHE,
     HPAGE_PMD_NR,
     HPAGE_PMD_ORDER,
@@ -76,10 +76,10 @@ def _advise_folio(m, block, b, kind):
             lazyfree_folio(m, folio_nid(m, b), b)
         return
     m.pmd[block] &= ~PTE_YOUNG
-    m.block_huge[b] &= ~FRAME_REFERENCED
+    m.block_huge[b] = clear_referenced(m, m.block_huge[b])
     if kind == PageAdvice.PAGEOUT:
         reclaim_folio(m, folio_nid(m, b), b)
-    elif m.block_huge[b] & FRAME_ACTIVE:
+    elif m.block_huge[b] & FRAME_ACTIVE or m.info[Info.LRU_GEN]:
         deactivate_folio(m, folio_nid(m, b), b)
 
 
@@ -116,10 +116,10 @@ def _free_page(m, at, pfn):
 def _advise_page(m, at, pfn, kind):
     """Apply COLD or PAGEOUT to a page that only one PTE maps."""
     m.pte[at] &= ~PTE_YOUNG
-    m.frame[pfn] &= ~FRAME_REFERENCED
+    m.frame[pfn] = clear_referenced(m, m.frame[pfn])
     if kind == PageAdvice.PAGEOUT:
         reclaim_page(m, node_of(m, pfn), pfn)
-    elif m.frame[pfn] & FRAME_ACTIVE:
+    elif m.frame[pfn] & FRAME_ACTIVE or m.info[Info.LRU_GEN]:
         deactivate_page(m, node_of(m, pfn), pfn)
 
 
@@ -171,10 +171,10 @@ def _advise_whole(m, at, b, kind):
         if not word & FOLIO_LAZYFREE:
             lazyfree_folio(m, n, b)
         return
-    m.block_huge[b] &= ~FRAME_REFERENCED
+    m.block_huge[b] = clear_referenced(m, m.block_huge[b])
     if kind == PageAdvice.PAGEOUT:
         reclaim_folio(m, n, b)
-    elif word & FRAME_ACTIVE:
+    elif word & FRAME_ACTIVE or m.info[Info.LRU_GEN]:
         deactivate_folio(m, n, b)
 
 

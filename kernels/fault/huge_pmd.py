@@ -243,7 +243,9 @@ def _do_huge_zero_wp_page(m, s, task, at, v, vpn):
 def _do_huge_pmd_wp_page(m, s, task, at, v, vpn):
     block = at >> HPAGE_PMD_ORDER
     word = m.block_huge[(m.pmd[block] & PTE_PAYLOAD) >> HPAGE_PMD_ORDER]
-    if mapcount(word) == 1 and not word & FOLIO_COMPOUND:
+    alone = mapcount(word) == 1 and not word & FOLIO_COMPOUND
+    if alone or m.pmd[block] & PMD_EXCLUSIVE:
+        m.pmd[block] &= ~PMD_EXCLUSIVE
         m.pmd[block] |= PTE_WRITE | PTE_YOUNG | PTE_DIRTY
         charge(m, s, task, Cause.MINOR_FAULT, m.cost[Cost.MINOR_FAULT])
         count_op(m, s, task, Op.HUGE_FAULT, 1)
@@ -274,7 +276,7 @@ def _split_for_hint(m, s, task, b):
 @inlined
 def _do_huge_pmd_numa_page(m, s, task, at, v, vpn):
     pfn = m.pmd[at >> HPAGE_PMD_ORDER] & PTE_PAYLOAD
-    fault = HintFault(task, at, v, vpn, pfn, node_of(m, pfn), HPAGE_PMD_NR, 1)
+    fault = HintFault(task, at, v, vpn, pfn, node_of(m, pfn), HPAGE_PMD_NR, 1, False)
     decision = decide(m, s, fault)
     if decision.target == NONE or m.info[Info.UNIT_HINTING]:
         return serve_hint_fault(m, s, fault, decision)

@@ -17,6 +17,7 @@ from ..words import (
     FRAME_COMPOUND,
     FRAME_DIRTY,
     FRAME_FROM,
+    FRAME_GEN,
     FRAME_IN_USE,
     FRAME_LAZYFREE,
     FRAME_MAPCOUNT_ONE,
@@ -307,12 +308,12 @@ def _unmap_folio(m, s, b, prot):
 
 
 @called
-def _take_over_from(m, b, moved):
-    """Give the pages of a split folio its FROM, the node that it left last."""
+def _take_over(m, b, bits):
+    """Give the pages of a split folio bits: FROM, the node it left last; its age."""
     first = b << HPAGE_PMD_ORDER
     for pfn in range(first, first + HPAGE_PMD_NR):
         if m.frame[pfn] != 0:
-            m.frame[pfn] |= moved
+            m.frame[pfn] |= bits
 
 
 @called
@@ -377,14 +378,17 @@ def split_huge_page(m, s, b, prot):
         _map_unused_to_zeropage(m, s, b)
     n = folio_nid(m, b)
     active = 1 if m.block_huge[b] & FRAME_ACTIVE else 0
+    generation = m.block_huge[b] & FRAME_GEN if m.info[Info.LRU_GEN] else 0
     moved = m.block_huge[b] & FRAME_FROM
     lazyfree = m.block_huge[b] & FOLIO_LAZYFREE != 0
     dirty = lazyfree and _any_dirty(m, b)
     freed = split_folio(m.frame, m.block_huge, b)
     if lazyfree:
         _take_over_lazyfree(m, b, dirty)
+    if generation:
+        _take_over(m, b, generation)
     if moved:
-        _take_over_from(m, b, moved)
+        _take_over(m, b, moved)
     split_last_cpupid(m, b)
     m.block_list[b] = BlockList.UNLISTED
     set_free(m, b, 0)

@@ -4,7 +4,8 @@
 """
 
 from ..jit.compile import inlined
-from ..state import Change, Family, Mm
+from ..knobs import WriteBit
+from ..state import Change, Family, Info, Mm
 from ..words import (
     FRAME_DIRTY,
     FRAME_LAZYFREE,
@@ -12,14 +13,18 @@ from ..words import (
     FRAME_MAPCOUNT_ONE,
     FRAME_MAPCOUNT_SHIFT,
     FRAME_MIGCACHE,
+    FRAME_SHMEM,
     FRAME_VPN,
+    FRAME_WEDGED,
     HPAGE_PMD_ORDER,
     NONE,
     PTE_DIRTY,
+    PTE_EXCLUSIVE,
     PTE_PAYLOAD,
     PTE_PRESENT,
     PTE_PROTNONE,
     PTE_SWAP,
+    PTE_WRITE,
     PTE_YOUNG,
 )
 from .vma import next_vma, vm_page_prot
@@ -34,6 +39,12 @@ def mapcount(word):
 def is_lazyfree(word):
     """Tell whether a frame is LAZYFREE; with MIGCACHE the same bit is WEDGED."""
     return word & (FRAME_LAZYFREE | FRAME_MIGCACHE) == FRAME_LAZYFREE
+
+
+@inlined
+def is_wedged(word):
+    """Tell whether a frame is WEDGED; without MIGCACHE the same bit is LAZYFREE."""
+    return word & FRAME_WEDGED != 0 and word & FRAME_MIGCACHE != 0
 
 
 @inlined
@@ -53,6 +64,29 @@ def cache_index(m, vpn):
 @inlined
 def maps_frame(pte, pfn):
     return pte & PTE_PRESENT != 0 and pte & PTE_PAYLOAD == pfn
+
+
+@inlined
+def join_mmlist(m, mm):
+    """Put a process at the head of the list of swapoff, unless it is on it.
+
+    try_to_unmap_one, mm_prepare_for_swap_entries (mm/internal.h, 7.3).
+    """
+    if m.mm[mm, Mm.MMLIST] == 0:
+        m.info[Info.MMLIST_JOINS] += 1
+        m.mm[mm, Mm.MMLIST] = m.info[Info.MMLIST_JOINS]
+        m.mm[mm, Mm.MMLIST_AFTER] = 0
+
+
+@inlined
+def prepare_for_swap_entries(m, pfn):
+    """Put the processes that map a page on the list of swapoff."""
+    vpn = m.frame[pfn] & FRAME_VPN
+    mm = first_mm(m, vpn)
+    while mm != NONE:
+        if maps_frame(m.pte[vpn + m.mm[mm, Mm.DELTA]], pfn):
+            join_mmlist(m, mm)
+        mm = m.mm[mm, Mm.NEXT]
 
 
 @inlined
@@ -100,6 +134,24 @@ def try_to_discard(m, s, pfn):
 
 
 @inlined
+def read_only(entry, exclusive):
+    """Return an entry without WRITE that remembers that its page is nobody else's."""
+    return entry & ~PTE_WRITE | exclusive if entry & PTE_WRITE else entry
+
+
+@inlined
+def made_anew(m, mm, vpn, entry, exclusive):
+    """Return an entry of a private mapping whose page has moved: unmarked.
+
+    exclusive  PTE_EXCLUSIVE or PMD_EXCLUSIVE
+    """
+    prot = vm_page_prot(m, mm, vpn, entry)
+    if entry & PTE_PROTNONE and m.info[Info.WRITE_BIT] == WriteBit.LOST_AT_MOVE:
+        entry = read_only(entry, exclusive)
+    return entry & ~PTE_PROTNONE | prot
+
+
+@inlined
 def remove_migration_ptes(m, old, new):
     """Point every PTE of frame ``old`` at ``new``; hinting marks are lost.
 
@@ -111,8 +163,11 @@ def remove_migration_ptes(m, old, new):
         at = vpn + m.mm[mm, Mm.DELTA]
         pte = m.pte[at]
         if maps_frame(pte, old):
-            prot = vm_page_prot(m, mm, vpn, pte)
-            m.pte[at] = (pte & ~(PTE_PAYLOAD | PTE_PROTNONE)) | new | prot
+            if m.frame[new] & FRAME_SHMEM:
+                anew = pte & ~PTE_PROTNONE | vm_page_prot(m, mm, vpn, pte)
+            else:
+                anew = made_anew(m, mm, vpn, pte, PTE_EXCLUSIVE)
+            m.pte[at] = anew & ~PTE_PAYLOAD | new
             if pte & PTE_DIRTY:
                 m.frame[new] |= FRAME_DIRTY
         mm = m.mm[mm, Mm.NEXT]

@@ -15,7 +15,7 @@ from ..jit.prefetch import prefetchw
 from ..knobs import Mode
 from ..placement.compaction import compact_zone
 from ..placement.mempolicy import ALL_NODES, policy_of, zonelist_of
-from ..reclaim.vmscan import MAX_RECLAIM_RETRIES, balance_pgdat, try_to_free_pages
+from ..reclaim.shrink_node import MAX_RECLAIM_RETRIES, balance_pgdat, try_to_free_pages
 from ..state import NO_MEMORY, SERVED, Cost, Info, Node, Shard, Task, Vma
 from ..words import ACCESS_TAIL, ACCESS_TASK_SHIFT, ACCESS_VPN, ACCESS_WRITE, NONE
 from .accesses import shard_of

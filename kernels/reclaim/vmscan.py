@@ -1,16 +1,15 @@
-"""Reclaim (mm/vmscan.c): two clock hands for each node, kswapd and direct reclaim.
+"""Reclaim (mm/vmscan.c): two clock hands for each node, and what they do with a page.
 
 ``docs/model/reclaim.md``.  The LRU lists of Linux are bits of the frame words here, and
 the hands visit frames in frame order.  All of it is serial work.
 """
 
-from math import sqrt
 from typing import Final
 
 from ..counters import Refusal, Vm
 from ..fault.shmem import shmem_writepage
 from ..frames.folio import lru_add_huge, split_huge_page
-from ..frames.lru_batch import lru_add_drain
+from ..frames.mm_inline import age_of, aged_word, clear_referenced
 from ..frames.page_alloc import put_page
 from ..frames.rmap import (
     cache_index,
@@ -18,6 +17,7 @@ from ..frames.rmap import (
     entries_to_slots,
     is_lazyfree,
     mapcount,
+    prepare_for_swap_entries,
     try_to_discard,
     try_to_unmap,
     try_to_unmap_shmem,
@@ -30,10 +30,8 @@ from ..frames.swap_state import (
 )
 from ..frames.zero_filled import swap_writepage
 from ..jit.compile import called, inlined
-from ..knobs import Balancing
-from ..placement.mempolicy import first_candidate, in_mask
 from ..placement.migrate import lru_add
-from ..state import BlockList, Ids, Info, Node
+from ..state import MIN_NR_GENS, BlockList, Ids, Info, Node
 from ..words import (
     FOLIO_DEFERRED,
     FOLIO_LAZYFREE,
@@ -53,18 +51,14 @@ from ..words import (
     PTE_PARKED,
     PTE_SWAP,
 )
-from .deferred_split import deferred_split_scan
 from .demotion import can_demote, demote_folio, demote_page
 from .vmscan_huge import clear_young_huge, discard_huge, set_active_huge, swap_out_whole
 
 SWAP_CLUSTER_MAX: Final = 32
-DEF_PRIORITY: Final = 12
-_TIERING: Final = int(Balancing.TIERING)
-MAX_RECLAIM_RETRIES: Final = 16
 
 
 @inlined
-def _nowhere_to_go(m, n):
+def nowhere_to_go(m, n):
     """Tell whether pages of a node can neither be swapped out nor demoted."""
     if m.info[Info.SLOTS + Ids.IN_USE] < m.info[Info.SLOTS + Ids.TOTAL]:
         return False
@@ -75,7 +69,10 @@ def _nowhere_to_go(m, n):
 def _activate(m, n, pfn):
     s = m.info[Info.SHARDS]
     lru_add(m, s, pfn, -1)
-    m.frame[pfn] = (m.frame[pfn] | FRAME_ACTIVE) & ~FRAME_REFERENCED
+    if m.info[Info.LRU_GEN]:
+        m.frame[pfn] = aged_word(m, m.frame[pfn], m.info[Info.LRU_GEN_SECOND])
+    else:
+        m.frame[pfn] = (m.frame[pfn] | FRAME_ACTIVE) & ~FRAME_REFERENCED
     lru_add(m, s, pfn, 1)
     m.vm[s, n, Vm.PGACTIVATE] += 1
 
@@ -158,7 +155,7 @@ def _reclaim_page(m, n, pfn, steal):
     steal  the counter, a Vm; NONE for MADV_PAGEOUT, which neither counts nor demotes
     """
     s = m.info[Info.SHARDS]
-    m.frame[pfn] &= ~FRAME_REFERENCED
+    m.frame[pfn] = clear_referenced(m, m.frame[pfn])
     if steal != NONE and demote_page(m, n, pfn, steal):
         return 1
     if is_lazyfree(m.frame[pfn]):
@@ -169,6 +166,7 @@ def _reclaim_page(m, n, pfn, steal):
         _activate(m, n, pfn)
         return 0
     slot = int(m.frame_entry[pfn])
+    prepare_for_swap_entries(m, pfn)
     try_to_unmap(m, s, pfn, PTE_SWAP, slot, m.slot_count)
     if m.frame[pfn] & FRAME_DIRTY:
         written = swap_writepage(m, pfn, slot)
@@ -196,7 +194,7 @@ def _must_split(m, b):
 @inlined
 def _reclaim_huge(m, n, b, steal):
     """Swap a folio out, whole if possible; return how many pages were freed."""
-    m.block_huge[b] &= ~FRAME_REFERENCED
+    m.block_huge[b] = clear_referenced(m, m.block_huge[b])
     if steal != NONE:
         demoted = demote_folio(m, n, b, steal)
         if demoted > 0:
@@ -218,6 +216,15 @@ def _reclaim_huge(m, n, b, steal):
 
 
 @called
+def reclaim_one(m, n, pfn, steal):
+    """Reclaim a page or a folio by its first frame; return the pages freed."""
+    b = pfn >> HPAGE_PMD_ORDER
+    if m.block_list[b] == BlockList.HUGE:
+        return _reclaim_huge(m, n, b, steal)
+    return _reclaim_page(m, n, pfn, steal)
+
+
+@called
 def reclaim_folio(m, n, b):
     """Swap a folio out for MADV_PAGEOUT, unless other entries have used it."""
     return _shrink_huge(m, n, b, NONE)
@@ -229,10 +236,25 @@ def reclaim_page(m, n, pfn):
     return _reclaim_page(m, n, pfn, NONE)
 
 
+@inlined
+def _stays_oldest(m, n, word):
+    """Tell whether a cold page is in the oldest generation, and stays there (6.14)."""
+    if not m.info[Info.LRU_GEN_SECOND]:
+        return False
+    return age_of(m, word) >= max(m.node[n, Node.GENS], MIN_NR_GENS + 1) - 1
+
+
 @called
 def deactivate_folio(m, n, b):
-    """Move an active folio to the inactive list (lru_deactivate)."""
+    """Move an active folio to the inactive list (lru_deactivate).
+
+    With generations to the second youngest.
+    """
+    if _stays_oldest(m, n, m.block_huge[b]):
+        return
     set_active_huge(m, n, b, False, Vm.PGDEACTIVATE)
+    if m.info[Info.LRU_GEN]:
+        m.block_huge[b] = aged_word(m, m.block_huge[b], 1)
 
 
 @called
@@ -265,6 +287,8 @@ def _shrink_huge(m, n, b, steal):
     young = clear_young_huge(m, b)
     if young == 0:
         return _reclaim_huge(m, n, b, steal)
+    if m.info[Info.LRU_GEN]:
+        return 0
     if young > 1 or m.block_huge[b] & FRAME_REFERENCED:
         set_active_huge(m, n, b, True, Vm.PGACTIVATE)
     else:
@@ -285,6 +309,8 @@ def _shrink_folio(m, n, pfn, steal):
     young = clear_young(m, pfn)
     if young == 0:
         return _reclaim_page(m, n, pfn, steal)
+    if m.info[Info.LRU_GEN]:
+        return 0
     if young > 1 or m.frame[pfn] & FRAME_REFERENCED:
         _activate(m, n, pfn)
     else:
@@ -294,10 +320,17 @@ def _shrink_folio(m, n, pfn, steal):
 
 @inlined
 def deactivate_page(m, n, pfn):
-    """Move an active page to the inactive list (lru_deactivate)."""
+    """Move an active page to the inactive list (lru_deactivate).
+
+    With generations to the second youngest.
+    """
+    if _stays_oldest(m, n, m.frame[pfn]):
+        return
     s = m.info[Info.SHARDS]
     lru_add(m, s, pfn, -1)
     m.frame[pfn] &= ~FRAME_ACTIVE
+    if m.info[Info.LRU_GEN]:
+        m.frame[pfn] = aged_word(m, m.frame[pfn], 1)
     lru_add(m, s, pfn, 1)
     m.vm[s, n, Vm.PGDEACTIVATE] += 1
 
@@ -310,7 +343,7 @@ def _deactivate(m, n, pfn):
 
 
 @inlined
-def _next_on_list(m, n, hand, active, budget):
+def next_on_list(m, n, hand, active, budget):
     """Advance a hand to the next page or folio of a list.
 
     Return (its first frame or NONE, the hand after it, frames passed).
@@ -341,11 +374,11 @@ def _next_on_list(m, n, hand, active, budget):
 
 
 @inlined
-def _shrink_inactive_list(m, n, count, scan, steal):
+def shrink_inactive_list(m, n, count, scan, steal):
     reclaimed = 0
     passed = 0
     for _ in range(count):
-        pfn, hand, step = _next_on_list(
+        pfn, hand, step = next_on_list(
             m, n, m.node[n, Node.HAND_INACTIVE], False, m.node[n, Node.SPAN] - passed
         )
         m.node[n, Node.HAND_INACTIVE] = hand
@@ -363,7 +396,7 @@ def _shrink_inactive_list(m, n, count, scan, steal):
 
 
 @called
-def _shrink_lazyfree(m, n, target, scan, steal):
+def shrink_lazyfree(m, n, target, scan, steal):
     """Scan pages that were freed by advice, from the node's first frame on.
 
     In Linux they are on the list of file pages, which is scanned before the anonymous
@@ -391,10 +424,10 @@ def _shrink_lazyfree(m, n, target, scan, steal):
 
 
 @inlined
-def _shrink_active_list(m, n, count):
+def shrink_active_list(m, n, count):
     passed = 0
     for _ in range(count):
-        pfn, hand, step = _next_on_list(
+        pfn, hand, step = next_on_list(
             m, n, m.node[n, Node.HAND_ACTIVE], True, m.node[n, Node.SPAN] - passed
         )
         m.node[n, Node.HAND_ACTIVE] = hand
@@ -408,105 +441,3 @@ def _shrink_active_list(m, n, count):
             break
         m.info[Info.SCANNED] += 1
         _deactivate(m, n, pfn)
-
-
-@inlined
-def _isqrt(x):
-    root = int(sqrt(float(x)))
-    while root * root > x:
-        root -= 1
-    while (root + 1) * (root + 1) <= x:
-        root += 1
-    return root
-
-
-@inlined
-def _inactive_is_low(m, n):
-    inactive = m.node[n, Node.INACTIVE]
-    active = m.node[n, Node.ACTIVE]
-    gb = (inactive + active) >> 18
-    ratio = _isqrt(10 * gb) if gb else 1
-    return inactive * ratio < active
-
-
-@inlined
-def _shrink_node(m, n, priority, target, scan, steal):
-    """Scan a node's lists at a priority; return how many pages were freed."""
-    reclaimed = deferred_split_scan(m, n, SWAP_CLUSTER_MAX)
-    if m.info[Info.LAZYFREE]:
-        reclaimed += _shrink_lazyfree(m, n, target, scan, steal)
-    if reclaimed > 0:
-        m.node[n, Node.KSWAPD_FAILURES] = 0
-    if _nowhere_to_go(m, n) or (m.info[Info.LAZYFREE] and reclaimed >= target):
-        return reclaimed
-    active = m.node[n, Node.ACTIVE] >> priority
-    inactive = m.node[n, Node.INACTIVE] >> priority
-    while active > 0 or inactive > 0:
-        if active > 0:
-            count = min(SWAP_CLUSTER_MAX, active)
-            if _inactive_is_low(m, n):
-                _shrink_active_list(m, n, count)
-            active -= count
-        if inactive > 0:
-            count = min(SWAP_CLUSTER_MAX, inactive)
-            reclaimed += _shrink_inactive_list(m, n, count, scan, steal)
-            inactive -= count
-        if reclaimed >= target or _nowhere_to_go(m, n):
-            break
-    if reclaimed > 0:
-        m.node[n, Node.KSWAPD_FAILURES] = 0
-    return reclaimed
-
-
-@inlined
-def balance_pgdat(m, n):
-    """Run kswapd of a node until it is above high, or with tiering above promo.
-
-    SCANNED and WRITTEN are then what it did.
-    """
-    m.info[Info.SCANNED] = 0
-    m.info[Info.WRITTEN] = 0
-    if m.node[n, Node.KSWAPD_FAILURES] >= MAX_RECLAIM_RETRIES:
-        return
-    m.vm[m.info[Info.SHARDS], n, Vm.PAGEOUTRUN] += 1
-    reclaimed = 0
-    priority = DEF_PRIORITY
-    mark = Node.PROMO if m.info[Info.BALANCING] & _TIERING else Node.HIGH
-    lru_add_drain(m, n)
-    while priority >= 1 and m.node[n, Node.FREE] <= m.node[n, mark]:
-        target = max(m.node[n, Node.HIGH], SWAP_CLUSTER_MAX)
-        reclaimed += _shrink_node(
-            m, n, priority, target, Vm.PGSCAN_KSWAPD, Vm.PGSTEAL_KSWAPD
-        )
-        priority -= 1
-    if reclaimed == 0:
-        m.node[n, Node.KSWAPD_FAILURES] += 1
-
-
-@inlined
-def try_to_free_pages(m, base, mask):
-    """Reclaim from the candidates of an allocation; return the pages freed."""
-    s = m.info[Info.SHARDS]
-    first = first_candidate(m, base, mask)
-    if first == NONE:
-        return 0
-    m.vm[s, first, Vm.ALLOCSTALL_NORMAL] += 1
-    reclaimed = 0
-    priority = DEF_PRIORITY
-    while priority >= 0:
-        for j in range(m.node.shape[0]):
-            n = m.zonelist[base, j]
-            if not in_mask(mask, n) or not m.node[n, Node.ONLINE]:
-                continue
-            reclaimed += _shrink_node(
-                m,
-                n,
-                priority,
-                SWAP_CLUSTER_MAX - reclaimed,
-                Vm.PGSCAN_DIRECT,
-                Vm.PGSTEAL_DIRECT,
-            )
-            if reclaimed >= SWAP_CLUSTER_MAX:
-                return reclaimed
-        priority -= 1
-    return reclaimed

@@ -13,8 +13,9 @@ from ..frames.folio import (
     subpages_unmapped,
     undefer,
 )
+from ..frames.mm_inline import aged_word
 from ..frames.page_alloc import put_huge
-from ..frames.rmap import first_mm, mapcount, maps_frame
+from ..frames.rmap import first_mm, join_mmlist, mapcount, maps_frame
 from ..frames.swap_state import swap_free_slot
 from ..frames.zero_filled import swap_write_folio
 from ..jit.compile import called, inlined
@@ -68,7 +69,9 @@ def set_active_huge(m, n, b, active, event):
     s = m.info[Info.SHARDS]
     lru_add_huge(m, s, b, -1)
     m.block_huge[b] &= ~(FRAME_ACTIVE | FRAME_REFERENCED)
-    if active:
+    if m.info[Info.LRU_GEN]:
+        m.block_huge[b] = aged_word(m, m.block_huge[b], m.info[Info.LRU_GEN_SECOND])
+    elif active:
         m.block_huge[b] |= FRAME_ACTIVE
     lru_add_huge(m, s, b, 1)
     m.vm[s, n, event] += HPAGE_PMD_NR
@@ -86,6 +89,8 @@ def _unmap_to_slots(m, s, mm, b, first, slot):
             m.pte[first + i] = PTE_SWAP | (slot + i)
             m.slot_count[slot + i] += 1
             unmapped += 1
+    if unmapped > 0:
+        join_mmlist(m, mm)
     m.mm_change[s, mm, Change.RSS] -= unmapped
     m.mm_change[s, mm, Change.SWAPENTS] += unmapped
 
@@ -121,6 +126,7 @@ def swap_out_whole(m, n, b, slot, steal):
         if compound and not maps_folio(pmd, b):
             _unmap_to_slots(m, s, mm, b, first, slot)
         if maps_folio(pmd, b):
+            join_mmlist(m, mm)
             m.pmd[first >> HPAGE_PMD_ORDER] = PMD_TABLE | (pmd & PMD_NID)
             m.vm[s, (pmd & PMD_NID) >> PMD_NID_SHIFT, Vm.THP_SPLIT_PMD] += 1
             for i in range(HPAGE_PMD_NR):

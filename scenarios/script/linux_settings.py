@@ -12,7 +12,7 @@ from ...engine.settings.linux_names import our_name
 from ...engine.settings.numa_balancing import MODES as BALANCING_MODES
 from ...engine.settings.settings import Settings
 
-_GROUPS = ("thp", "khugepaged", "balancing")
+_GROUPS = ("thp", "khugepaged", "balancing", "lru_gen")
 #: Settings that only have the name of their sysctl.
 _SYSCTLS = {
     "balancing.mode": "kernel.numa_balancing",
@@ -35,7 +35,7 @@ _NOT_MODELLED = frozenset(
     " khugepaged.full_scans khugepaged.pages_collapsed"
     " thp.debug_cow thp.hpage_pmd_size thp.shmem_enabled thp.shrink_underused"
     " thp.split_underused_thp swap.vma_ra_enabled"
-    " lru_gen.enabled lru_gen.min_ttl_ms"
+    " lru_gen.min_ttl_ms"
     " ksm.run ksm.merge_across_nodes ksm.pages_to_scan ksm.sleep_millisecs"
     " zswap.enabled"
     " vm.admin_reserve_kbytes vm.block_dump vm.compact_memory"

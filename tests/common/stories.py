@@ -10,6 +10,7 @@ from lazynuma.engine import (
     HotCold,
     Khugepaged,
     Locks,
+    LruGen,
     Mechanism,
     Mode,
     NextTouch,
@@ -456,7 +457,8 @@ def flushing(options, seed):
 
     In a third of all hint faults flush for what they move (to 5.12), in a seventh
     copies wait for memory.  In two fifths of the later ones tasks wait for locks, in
-    one for those that are held long: tests know the first ones.
+    one for those that are held long: tests know the first ones.  In half of these pages
+    are in generations.
     """
     locks = replace(options.locks, enabled=seed >= 1000 and seed % 5 == 1)
     if seed >= 1000 and seed % 5 == 3:
@@ -465,6 +467,8 @@ def flushing(options, seed):
         locks = replace(locks, tlb_flush_interrupts=alone)
     knobs = replace(options.balancing, hint_flush=seed % 3 == 1)
     options = replace(options, migrate_pages_batch=seed % 8 == 6, locks=locks)
+    lru_gen = LruGen(seed >= 1000 and seed % 4 < 2, seed % 4 == 1, seed % 16 < 8)
+    options = replace(options, lru_gen=lru_gen)
     return replace(options, loaded_copies=seed % 7 == 5, balancing=knobs)
 
 

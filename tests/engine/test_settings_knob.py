@@ -8,6 +8,7 @@ import pytest
 from lazynuma.engine.errors import BadInput
 from lazynuma.engine.settings.costs import Costs
 from lazynuma.engine.settings.knob_columns import cost_columns, set_knobs
+from lazynuma.engine.settings.multigen_lru import LruGen
 from lazynuma.engine.settings.settings import Settings
 from lazynuma.engine.settings.thp import Thp
 from lazynuma.kernels.state import INFO_WIDTH, Cost, Info
@@ -117,3 +118,9 @@ def test_each_column_of_costs_has_its_cost():
 def test_settings_made_in_python_are_checked_the_same(make, message):
     with pytest.raises(BadInput, match=message):
         make()
+
+
+def test_new_pages_enter_the_second_generation_if_there_are_generations():
+    for enabled in (False, True):
+        knobs = LruGen(enabled, new_second=True)
+        assert written(Settings(lru_gen=knobs))[Info.LRU_GEN_SECOND] == enabled

@@ -68,6 +68,16 @@ def test_a_status_is_compared():
     assert compare.differences({"expect": [want]}, [other]) == [(want, other)]
 
 
+def test_what_linux_did_not_have_is_a_difference():
+    """A call that fails, a process that is killed; not where two runs differed."""
+    want = {"line": 3, "result": "EIO"}
+    failed, killed = {"line": 4, "result": "EIO"}, {"line": 5, "killed": "kid"}
+    ours = [want, failed, killed, seen(6), {"line": 7, "status": [1]}]
+    case = {"expect": [want]}
+    assert compare.differences(case, ours) == [(None, failed), (None, killed)]
+    assert compare.differences(case | {"lost": [4]}, ours) == [(None, killed)]
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -129,6 +139,25 @@ def test_filled_nodes_are_joined():
     assert want["node_pages"] == {"1": 29000}
     assert compare.same(want, one[1])
     assert not compare.same(want, seen(1, [12000, "present", 1, False]))
+
+
+def test_evicted_regions_are_joined():
+    """Of a shortage only regions stay that are kept or evicted but for a few pages."""
+    one = [
+        KERNEL,
+        seen(1, [100, "present", 1, False], [2, "swap", None, False]),
+        seen(2, [100, "swap", None, False]),
+        seen(3, [50, "present", 1, False], [50, "swap", None, False]),
+        {"line": 4, "counters": {"pswpout": 2}},
+    ]
+    found, lost = record.case("evict-1", [one, one])
+    assert [want.get("kept") for want in found["expect"]] == ["all", "none"]
+    assert lost == [3, 4]
+    assert compare.same(found["expect"][0], seen(1, [99, "present", 1, False]))
+    for page in ([99, "swap", None, False], [50, "none", None, False]):
+        assert not compare.same(found["expect"][0], seen(1, page))
+    half = seen(1, [50, "present", 1, False], [50, "swap", None, False])
+    assert not compare.same(found["expect"][0], half)
 
 
 def test_records_are_compared():

@@ -88,7 +88,8 @@ class HugeFaults:
 
     def huge_wp_fault(self, task, vma, vpn, pmd):
         folio = self.folios[pmd.payload // BLOCK]
-        if folio.mapcount == 1 and not folio.compound:
+        if folio.mapcount == 1 and not folio.compound or pmd.exclusive:
+            pmd.exclusive = False
             pmd.write = pmd.young = pmd.dirty = True
             self.charge(task, Cause.MINOR_FAULT, self.costs.minor_fault_ns)
             self.took(task, Op.HUGE_FAULT)

@@ -61,6 +61,8 @@ class Folios:
         for pfn in range(b * BLOCK, (b + 1) * BLOCK):
             frame = self.frames[pfn]
             frame.compound, frame.active = False, folio.active
+            if folio.age is not None:
+                self.set_age(frame, folio.age)
             frame.moved_from, frame.last = folio.moved_from, folio.last
             if frame.mapcount == 0:
                 self.release(pfn)
@@ -101,6 +103,21 @@ class Folios:
         if not self.folios[b].deferred:
             self.folios[b].deferred = True
             self.add(self.node_of(b * BLOCK), Vm.THP_DEFERRED_SPLIT_PAGE)
+
+    def likely_mapped_shared(self, b):
+        """Tell whether a folio counts as mapped by several processes (6.10)."""
+        folio = self.folios[b]
+        parts = [self.frames[one] for one in self.frames_of(b)]
+        if self.settings.thp.mm_ids:
+            users = {process.id for process, _ in self.pmd_mappings(b)}
+            for pfn in self.frames_of(b):
+                users |= {process.id for process, _ in self.mappings(pfn)}
+            return len(users) > 1
+        count = folio.mapcount + sum(one.mapcount for one in parts)
+        if count <= 1:
+            return False
+        first = self.frames.get(b * BLOCK) if folio.compound else None
+        return folio.mapcount > 0 or count > BLOCK or bool(first and first.mapcount > 1)
 
     def unmapping_defers(self, b):
         """Tell whether the last VMA that maps a folio does so by PTEs."""

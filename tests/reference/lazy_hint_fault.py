@@ -37,6 +37,12 @@ class LazyHintFaults:
         entry.protnone, entry.young = False, True
         if self.knobs.write_bit == "kept" or vma.shmem:
             return
+        if self.knobs.write_bit == "lost_at_move":
+            if moved and entry.write:
+                entry.write, entry.exclusive = False, True
+            elif not moved and entry.exclusive and vma.write:
+                entry.write, entry.exclusive = True, False
+            return
         entry.write = False
         if moved and isinstance(entry, Pmd) and vma.write:
             folio = self.folios[entry.payload // BLOCK]
@@ -83,6 +89,9 @@ class LazyHintFaults:
         if self.balances and not compound:
             self.balanced_fault(task, vma, vpn, pte, False, traps)
             return
+        if compound and self.knobs.hint_folios:
+            self.folio_hint_fault(task, vma, vpn, pte, traps)
+            return
         node, c = self.node_of(pte.payload), self.cpu(task)
         target = self.misplaced(task, vma, vpn, pte.payload)
         if target is not None and compound:
@@ -98,6 +107,23 @@ class LazyHintFaults:
                 self.refused[Refusal.TARGET_FULL] += 1
         self.count_hint_fault(task, node, traps)
         self.make_anew(vma, pte)
+
+    def folio_hint_fault(self, task, vma, vpn, pte, traps):
+        """Serve a hint fault on a PTE of a folio, which moves as a whole (6.10)."""
+        if self.balances:
+            self.balanced_fault(task, vma, vpn, pte, True, traps)
+            return
+        n, moved = self.node_of(pte.payload), False
+        target = self.misplaced(task, vma, vpn, pte.payload)
+        if target is not None:
+            new = self.find_target(task, target, True, pte)
+            moved = new is not None
+            if moved:
+                self.move_hinted(task, pte, new, n, True, target)
+            else:
+                self.refuse(Refusal.TARGET_FULL, BLOCK)
+        self.count_hint_fault(task, n, traps)
+        self.end_fault(task, vma, vpn, pte, True, moved)
 
     def count_hint_fault(self, task, node, traps=1, huge=False):
         c = self.cpu(task)

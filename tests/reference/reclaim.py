@@ -66,7 +66,10 @@ class Reclaim:
 
     def activate(self, n, one, pages=1):
         """Put a frame or a folio on the active list."""
-        one.active, one.referenced = True, False
+        if self.settings.lru_gen.enabled:
+            self.set_age(one, self.new_age())
+        else:
+            one.active, one.referenced = True, False
         self.add(n, Vm.PGACTIVATE, pages)
 
     def no_slot(self):
@@ -74,7 +77,7 @@ class Reclaim:
 
     def reclaim(self, n, pfn, steal):
         frame = self.frames[pfn]
-        frame.referenced = False
+        self.unreferenced(frame)
         if self.demote(n, pfn, None, steal):
             return 1
         if frame.shmem:
@@ -116,7 +119,7 @@ class Reclaim:
     def reclaim_folio(self, n, b, steal):
         """Demote or swap a folio out, whole if possible; return how many pages went."""
         folio = self.folios[b]
-        folio.referenced = False
+        self.unreferenced(folio)
         if self.demote(n, b, folio, steal):
             return BLOCK
         whole = self.slots.virgin + BLOCK <= self.slots.total
@@ -239,6 +242,16 @@ class Reclaim:
 
     def shrink_node(self, n, priority, target, scan, steal):
         reclaimed = self.split_deferred(n)
+        shrink = self.shrink_lists
+        if self.settings.lru_gen.enabled:
+            shrink = self.shrink_generations
+        reclaimed += shrink(n, priority, target - reclaimed, scan, steal)
+        if reclaimed:
+            self.nodes[n].fruitless = 0
+        return reclaimed
+
+    def shrink_lists(self, n, priority, target, scan, steal):
+        reclaimed = 0
         inactive, active = (size >> priority for size in self.lists(n))
         demotes = bool(self.demotion_targets(n))
         while (active or inactive) and (demotes or not self.no_slot()):
@@ -251,8 +264,6 @@ class Reclaim:
                 inactive -= min(32, inactive)
             if reclaimed >= target:
                 break
-        if reclaimed:
-            self.nodes[n].fruitless = 0
         return reclaimed
 
     def kswapd(self, n):
@@ -262,10 +273,10 @@ class Reclaim:
             return
         self.add(n, Vm.PAGEOUTRUN)
         reclaimed = 0
-        for priority in range(12, 0, -1):
+        target = max(node.high, 32)
+        for priority in range(self.first_priority(n, target), 0, -1):
             if node.free > self.kswapd_mark(node):
                 break
-            target = max(node.high, 32)
             steps = Vm.PGSCAN_KSWAPD, Vm.PGSTEAL_KSWAPD
             reclaimed += self.shrink_node(n, priority, target, *steps)
         if reclaimed == 0:

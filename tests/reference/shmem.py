@@ -42,6 +42,9 @@ class SharedMappings:
 
     def shared_fault(self, task, vma, vpn, write):
         process, table = task.process, self.tables[task.process.id]
+        if vpn in table and table[vpn].protnone:
+            self.numa_fault(task, vma, vpn, table[vpn])
+            return
         if vpn in table:
             table[vpn].write = table[vpn].young = table[vpn].dirty = True
             self.charge(task, Cause.MINOR_FAULT, self.costs.minor_fault_ns)
@@ -86,6 +89,8 @@ class SharedMappings:
         frame = self.frames[pte.payload]
         frame.mapcount -= 1
         frame.dirty |= pte.dirty
+        if self.settings.lru_gen.enabled:
+            return
         if pte.young and not frame.referenced:
             frame.referenced = True
         elif pte.young and not frame.active:

@@ -75,6 +75,7 @@ class Folio:
     mapcount: int = 0
     active: bool = False
     referenced: bool = False
+    age: int | None = None
     compound: bool = False
     deferred: bool = False
     remapped: bool = False
@@ -98,6 +99,7 @@ class Frame:
     mapcount: int = 0
     active: bool = False
     referenced: bool = False
+    age: int | None = None
     dirty: bool = False
     cache: str = ""
     entry: int = -1
@@ -131,6 +133,9 @@ class Node:
     free: int = 0
     hands: list = field(default_factory=lambda: [0, 0])
     fruitless: int = 0
+    gens: int = 2
+    second: int = 0
+    fourth: int = 0
     woken: bool = False
     kcompactd: bool = False
     online: bool = True

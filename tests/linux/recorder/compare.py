@@ -25,6 +25,8 @@ KINDS = ("region", "counters", "result", "killed", "status")
 FAILURES = ("result", "killed")
 #: Equal pages in a row that say that their node was being filled.
 FILLED = 2048
+#: One page of so many that is in memory, or is not, says nothing of its region.
+STRAY = 16
 #: Seconds that a replay may take.
 PATIENCE = 300
 #: Characters of a record that are shown.
@@ -53,6 +55,15 @@ def filling(runs):
     return order, pages
 
 
+def kept(runs):
+    """Return whether "all" or "none" of a region's pages are in memory, else None."""
+    pages = sum(run[0] for run in runs)
+    present = sum(run[0] for run in runs if run[1] in ("present", "marked"))
+    if present * STRAY < pages:
+        return "none"
+    return "all" if (pages - present) * STRAY < pages else None
+
+
 def same(want, got):
     """Return whether a record of ours, or None, says what Linux's record says."""
     if got is None or place(want) != place(got):
@@ -63,6 +74,8 @@ def same(want, got):
         return all(theirs.get(name, 0) == ours.get(name, 0) for name in owned)
     if "fill_order" in want:
         return _same_filling(want, got)
+    if "kept" in want:
+        got = got | {"kept": kept(got["runs"])}
     return {key: got.get(key) for key in want} == want
 
 

@@ -61,6 +61,7 @@
 #define TIERS_DIR "/sys/devices/virtual/memory_tiering/"
 #define NUMA_DIR "/sys/kernel/mm/numa/"
 #define BALANCING_DIR "/sys/kernel/debug/sched/numa_balancing/"
+#define LRU_GEN_DIR "/sys/kernel/mm/lru_gen/"
 #define SWAP_DEVICE "/dev/ram0"
 
 /* How long khugepaged may take: with nothing to scan, and in all. */
@@ -297,7 +298,8 @@ static void do_set(int count, char **word)
 	} groups[] = {{"thp.", THP_DIR},
 		      {"khugepaged.", KHUGEPAGED_DIR},
 		      {"balancing.", BALANCING_DIR},
-		      {"numa.", NUMA_DIR}};
+		      {"numa.", NUMA_DIR},
+		      {"lru_gen.", LRU_GEN_DIR}};
 	char path[256];
 	int node;
 
@@ -646,6 +648,9 @@ static int khugepaged_sleeps(void)
 		if (file)
 			fclose(file);
 	}
+	/* It ends when huge pages are set to never, and comes back as another. */
+	if (path[0] && access(path, R_OK))
+		path[0] = 0;
 	if (!path[0])
 		return 1;
 	get(path, text, sizeof text);

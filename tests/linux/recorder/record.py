@@ -13,7 +13,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from compare import COUNTERS, FILLED, filling, kind, place
+from compare import COUNTERS, FILLED, filling, kept, kind, place
 from images import newest_kernel
 from machines import machine
 from packages import VERSION, fetched, from_file
@@ -29,6 +29,9 @@ _PACKAGE = b"!<arch>"
 IMAGE = 10240
 #: Pages by which runs may differ that fill nodes, and by which a model may differ.
 AGREED, TOLERANCE = IMAGE + FILLED // 2, IMAGE + FILLED
+#: Words in the names of scripts of which no two runs are the same to the page: how
+#: nodes are filled, which pages are evicted.
+SUBJECTS = ("fallback", "evict")
 
 # --- from runs to a case --------------------------------------------------------------
 
@@ -46,16 +49,18 @@ def cleaned(records):
     return found
 
 
-def joined(one, other, fills):
+def joined(one, other, about):
     """Return what two runs' records of one place agree on; None: nothing.
 
-    fills  whether the script is about how nodes are filled
+    about  of SUBJECTS, what the script is about; None: neither
     """
+    if about == "evict":
+        return _joined_kept(one, other)
     if one == other:
         return one
     if "counters" in one:
         return _joined_counters(one, other)
-    if "runs" in one and fills:
+    if "runs" in one and about == "fallback":
         return _joined_filling(one, other)
     return None
 
@@ -100,20 +105,29 @@ def _joined_filling(one, other):
     }
 
 
+def _joined_kept(one, other):
+    found = {kept(record["runs"]) for record in (one, other) if "runs" in record}
+    if len(found) != 1 or None in found:
+        return None
+    told = {key: one[key] for key in ("line", "proc", "region")}
+    return told | {"kept": found.pop()}
+
+
 def case(name, runs):
     """Return (a case from two runs' records, lines at which these did not agree)."""
     one, other = (cleaned(records) for records in runs)
-    fills = "fallback" in name
+    about = next((one for one in SUBJECTS if one in name), None)
     expect, lost = [], []
     for where in sorted({*one, *other}, key=lambda where: where[0]):
         both = where in one and where in other
-        record = joined(one[where], other[where], fills) if both else None
+        record = joined(one[where], other[where], about) if both else None
         if record is None:
             lost.append(where[0])
         else:
             expect.append(record)
     kernel = kernel_name(runs[0][0])
-    return {"script": f"{name}.mm", "kernel": kernel, "expect": expect}, lost
+    found = {"script": f"{name}.mm", "kernel": kernel, "expect": expect}
+    return found | ({"lost": lost} if lost else {}), lost
 
 
 def kernel_name(record):
