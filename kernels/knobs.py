@@ -122,12 +122,27 @@ class WriteBit(IntEnum):
     """What a hinting mark does to the write bit of an entry of a private mapping.
 
     ``kept`` to 3.19 and since 4.0; ``lost_at_mark`` 4.0-rc1 (4d9424669946);
-    ``lost_at_fault`` Gorman's first mend of it, 5 March 2015.
+    ``lost_at_fault`` Gorman's first mend of it, 5 March 2015; ``lost_at_move`` 6.2: a
+    page that a hint fault moves is mapped read-only, one that stays is not.
     """
 
     KEPT = 0
     LOST_AT_MARK = 1
     LOST_AT_FAULT = 2
+    LOST_AT_MOVE = 3
+
+
+class MarkUnless(IntEnum):
+    """Which pages of private mappings the scanner leaves alone.
+
+    ``page_mapcount``: two entries map the page, to 5.16; ``page_count``: anybody else
+    refers to it, or to another page of its folio, 5.17; ``mapped_shared``: several
+    processes map the folio, as far as Linux knows, 6.10.
+    """
+
+    PAGE_MAPCOUNT = 0
+    PAGE_COUNT = 1
+    MAPPED_SHARED = 2
 
 
 class GroupIf(IntEnum):

@@ -116,6 +116,10 @@ class Info(Columns):
     GROUP_IF = auto()  # GroupIf
     SLOW_ON_FAILURE = auto()  # 1: a failed migration makes the period longer
     HINT_FLUSH = auto()  # 1: a small page that a hint fault moves costs a flush
+    MARK_UNLESS = auto()  # MarkUnless
+    SCAN_SHMEM = auto()  # 1: shared mappings without a policy are scanned
+    SCAN_LOCAL_HUGE = auto()  # 0: SCAN_LOCAL holds for huge entries, too
+    HINT_FOLIOS = auto()  # 1: a hint fault on a PTE of a folio serves all of them
     TOPOLOGY = auto()  # Topology
     # The load balancer (``docs/model/sched.md``).
     BUSY_FACTOR = auto()
@@ -136,6 +140,7 @@ class Info(Columns):
     MMLIST_JOINS = auto()  # processes that ever joined the list of swapoff
     LRU_GEN_SPREAD = auto()  # 1: aging waits until generations are uneven
     MIGRATE_PAGES_BATCH = auto()  # 1: calls flush once for a batch of pages
+    FOLLOW_PROTNONE = auto()  # 1: move_pages sees pages behind PROT_NONE
     TASKS = auto()  # rows of Memory.task that are tasks; those behind are places
     PLACES = auto()  # places of this quantum
     DROPPED = auto()  # accesses of processes that were dead

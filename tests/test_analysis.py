@@ -41,7 +41,7 @@ def folder(tmp_path_factory) -> Path:
         run = "run mechanisms --set memory=128MiB --set mechanisms=none,hinting"
         for line in (
             f"{run} --set thp=always --set snapshots=0.001 -o snapshots.h5",
-            f"replay {ROOT}/tests/linux/cases/basic-thp-fault.mm -o runs.h5",
+            f"replay {ROOT}/tests/linux/linux-6.1/basic-thp-fault.mm -o runs.h5",
         ):
             assert commands.main(shlex.split(line)) == 0, line
     return path

@@ -94,6 +94,7 @@ def drop_caches(simulation: "Simulation") -> None:
     """
     lru_add_drain(simulation)
     drop_slab(simulation.memory)
+    simulation.fold()
 
 
 def has_advice(simulation: "Simulation", advice: str) -> bool:

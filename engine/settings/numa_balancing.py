@@ -3,7 +3,14 @@
 from dataclasses import dataclass
 
 from ...kernels.knobs import Balancing as Mode
-from ...kernels.knobs import Filter, GroupIf, PeriodRule, ScanCounts, WriteBit
+from ...kernels.knobs import (
+    Filter,
+    GroupIf,
+    MarkUnless,
+    PeriodRule,
+    ScanCounts,
+    WriteBit,
+)
 from .knob import check_knobs, knob
 
 MODES = tuple(one.name.lower() for one in Mode)
@@ -11,6 +18,7 @@ FILTERS = tuple(one.name.lower() for one in Filter)
 PERIOD_RULES = tuple(one.name.lower() for one in PeriodRule)
 SCAN_COUNTS = tuple(one.name.lower() for one in ScanCounts)
 WRITE_BITS = tuple(one.name.lower() for one in WriteBit)
+MARK_UNLESS = tuple(one.name.lower() for one in MarkUnless)
 GROUP_IFS = tuple(one.name.lower() for one in GroupIf)
 
 
@@ -165,6 +173,22 @@ class Balancing:
         "mark huge pages that several processes map (3.13)",
         column="SCAN_SHARED_HUGE",
     )
+    scan_local_huge: bool = knob(
+        True,
+        "mark huge pages on the node of a process's only task (before 6.19)",
+        column="SCAN_LOCAL_HUGE",
+    )
+    scan_shmem: bool = knob(
+        False,
+        "scan shared mappings without a policy (6.7, ddc1a5cbc05d)",
+        column="SCAN_SHMEM",
+    )
+    mark_unless: str = knob(
+        "page_mapcount",
+        "which shared pages are not marked (5.17: page_count, 6.10: mapped_shared)",
+        choices=MARK_UNLESS,
+        column="MARK_UNLESS",
+    )
     count_marked: bool = knob(
         False,
         "a huge page that was marked before counts again (to 3.12, f123d74abf91)",
@@ -184,6 +208,11 @@ class Balancing:
         True,
         "and pages that know who took its last hint fault (57e0a0309160)",
         column="SPLIT_LAST",
+    )
+    hint_folios: bool = knob(
+        False,
+        "a hint fault moves huge pages that small entries map (6.10, d2136d749d76)",
+        column="HINT_FOLIOS",
     )
     hint_flush: bool = knob(
         False,
@@ -205,7 +234,7 @@ class Balancing:
     # What a mark does to an entry, and what a fault asks of it.
     write_bit: str = knob(
         "kept",
-        "what a mark does to the write bit (4.0-rc1: lost_at_mark)",
+        "what a mark does to the write bit (4.0-rc1: lost_at_mark, 6.2: lost_at_move)",
         choices=WRITE_BITS,
         column="WRITE_BIT",
     )

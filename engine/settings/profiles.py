@@ -22,11 +22,13 @@ _LINUX_6_1 = Settings(
     thp=Thp(enabled="always", defrag="always", min_free=True),
     khugepaged=Khugepaged(target="majority_mask"),
     # The scanner's memory of who used a VMA came in 6.4, tiering's knobs are off.
-    balancing=Balancing(vma_pids=False),
+    balancing=Balancing(vma_pids=False, mark_unless="page_count"),
     calls=SystemCalls(
         # 6.10 and 6.9.
         preferred_many_balancing=False,
         mpol_weighted_interleave=False,
+        # From 6.1 to 6.5.
+        follow_protnone=False,
     ),
 )
 
@@ -34,14 +36,23 @@ _LINUX_6_1 = Settings(
 #: TLBs once a batch (6.3), and faults on anonymous memory read a lock of their VMA.
 _LINUX_6_4 = replace(
     _LINUX_6_1,
-    balancing=Balancing(),
+    balancing=Balancing(mark_unless="page_count", write_bit="lost_at_move"),
+    # PG_double_map went in 6.2.
+    thp=replace(_LINUX_6_1.thp, double_map=False),
     migrate_pages_batch=True,
     locks=Locks(mmap_lock_vma=True),
 )
 
-#: 6.12: as 6.4, batches of the LRU are twice as large; all calls.
+#: 6.12: as 6.4, batches of the LRU are twice as large; all calls; shared mappings are
+#: scanned (6.7), huge pages that small entries map move at hint faults (6.10).
 _LINUX_6_12 = replace(
     _LINUX_6_4,
+    balancing=replace(
+        _LINUX_6_4.balancing,
+        mark_unless="mapped_shared",
+        scan_shmem=True,
+        hint_folios=True,
+    ),
     calls=SystemCalls(),
     locks=replace(_LINUX_6_4.locks, lru_lock_batch=31),
     # Built with CONFIG_LRU_GEN_ENABLED; 6.1 and 6.4 are not.
@@ -51,7 +62,6 @@ _LINUX_6_12 = replace(
         _LINUX_6_4.thp,
         split_to_zero_pages=True,
         split_underused=True,
-        double_map=False,
         split_at_once=True,
         zap_batches=True,
         deferred_moves=True,
@@ -61,10 +71,11 @@ _LINUX_6_12 = replace(
     ),
 )
 
-#: 6.16 and 6.18: folios know who maps them, a write to the huge zero page maps a huge
-#: page, lazily freed huge pages go whole, a move forgets what waits to be split.
+#: 6.16: as 6.12, folios know who maps them (6.15), a write to the huge zero page maps a
+#: huge page, lazily freed huge pages go whole, and one that moves waits no more.
 _LINUX_6_16 = replace(
     _LINUX_6_12,
+    merge_into_unfaulted=True,
     # 6.14.
     lru_gen=LruGen(enabled=True, new_second=True, spread=False),
     thp=replace(
@@ -79,9 +90,14 @@ _LINUX_6_16 = replace(
 #: 6.18: as 6.16.
 _LINUX_6_18 = replace(_LINUX_6_16)
 
-#: 7.3: lazily freed huge pages are split again, and their PTEs go at once.
+#: 7.3: as 6.18, but huge pages that move still wait to be split, and lazily freed ones
+#: are split again, all their PTEs at once; huge pages are marked as small ones are
+#: (6.19, folio_can_map_prot_numa).
 _LINUX_7_3 = replace(
     _LINUX_6_18,
+    balancing=replace(
+        _LINUX_6_18.balancing, scan_local_huge=False, scan_shared_huge=False
+    ),
     calls=replace(_LINUX_6_18.calls, fork_heads_mmlist=True),
     thp=replace(
         _LINUX_6_18.thp, deferred_moves=True, discard_whole=False, unmap_batches=True
@@ -128,7 +144,9 @@ _LINUX_3_8 = replace(
     _LINUX_6_1,
     thp=replace(_LINUX_6_1.thp, unit_migration=False, copy_on_write=True),
     accumulated_node_load=False,
-    calls=SystemCalls(**{one.name: False for one in fields(SystemCalls)}),
+    calls=SystemCalls(
+        **{one.name: False for one in fields(SystemCalls)} | {"follow_protnone": True}
+    ),
     khugepaged=Khugepaged(target="first_page"),
     # Page tables of huge pages had no lock of their own before 3.13.
     locks=replace(_LOCKS_3_13, pmd_lock_scope="mm"),

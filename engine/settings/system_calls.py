@@ -35,5 +35,12 @@ class SystemCalls:
         " parent",
     )
 
+    follow_protnone: bool = knob(
+        True,
+        "move_pages and smaps see pages behind PROT_NONE, marked ones too"
+        " (not from 6.1, 474098edac26, to 6.5)",
+        column="FOLLOW_PROTNONE",
+    )
+
     def __post_init__(self) -> None:
         check_knobs(self, "calls.")

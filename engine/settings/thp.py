@@ -72,13 +72,13 @@ class Thp:
     )
     unmap_batches: bool = knob(
         False,
-        "reclaim takes PTEs of a lazily freed huge page in a row at once (6.16)",
+        "reclaim takes all PTEs of a lazily freed huge page at once (7.3)",
         column="UNMAP_BATCHES",
     )
     deferred_moves: bool = knob(
         False,
-        "a folio that waits to be split still does after its migration"
-        " (7.1; 6.12.y since 6.12.70)",
+        "one that waits to be split still does after its migration"
+        " (6.12.117 and 7.3, not 6.16.12 and 6.18.15)",
         column="DEFERRED_MOVES",
     )
     split_to_migrate: bool = knob(
@@ -112,7 +112,7 @@ class Thp:
     discard_whole: bool = knob(
         False,
         "reclaim drops a lazily freed huge page without a split"
-        " (6.13 to 6.18, 735ecdfaf4e8)",
+        " (unmap_huge_pmd_locked: 6.16 and 6.18, not 7.3)",
         column="DISCARD_WHOLE",
     )
     min_free: bool = knob(

@@ -1,6 +1,6 @@
 """VMAs are cut and merged, and what decides it: whose pages they hold (anon_vma).
 
-``docs/model/page.md`` 8.  mm/mmap.c and mm/rmap.c, 6.1; mm/vma.c, 6.12.
+``docs/model/page.md`` 15.  mm/mmap.c and mm/rmap.c, 6.1; mm/vma.c, 6.12.
 """
 
 from collections import Counter
@@ -61,17 +61,19 @@ def prepare(world: World, process: Process) -> None:
 
 
 def prepare_neighbours(world: World) -> None:
-    """Note what a run has faulted in, if it matters which VMA was the first.
-
-    It does between neighbours of which the next run may fault in others.
-    """
+    """Note what a run has faulted in, if it must be known before the next."""
     for process in world.processes:
-        if has_bare_neighbours(process):
+        if must_prepare(world, process):
             prepare(world, process)
 
 
-def has_bare_neighbours(process: Process) -> bool:
-    """Tell whether two VMAs without an anon_vma may come to have the same."""
+def must_prepare(owner: Owner, process: Process) -> bool:
+    """Tell whether it matters later that a VMA has had its first page by now.
+
+    The next run may fault in a neighbour's, or split a page that holds only zeros.
+    """
+    if owner.settings.thp.split_to_zero_pages:
+        return any(map(is_bare, process.vmas))
     return any(
         is_bare(a) and is_bare(b) and _compatible(a, b)
         for a, b in pairwise(process.vmas)

@@ -314,6 +314,7 @@ def _check_cpupids(memory: st.Memory) -> None:
     frames = _small(memory)
     free = frames[(memory.frame[frames] & FRAME_IN_USE) == 0]
     assert not memory.frame_cpupid[free].any(), "a free frame remembers a fault"
+    assert not memory.frame_written[free].any(), "a free frame remembers a write"
     blocks = np.unique(frames >> HPAGE_PMD_ORDER)
     assert not memory.block_cpupid[blocks].any(), "a block of no folio remembers one"
 

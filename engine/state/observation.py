@@ -31,8 +31,9 @@ class Observation(NamedTuple):
           cannot be seen; huge: part of a huge page, whatever maps it
     huge_pages, present, swapped  pages mapped by PMD entries, mapped, in swap
 
-    A huge entry behind PROT_NONE is one that smaps cannot follow (6.1): its pages are
-    in no size, and are present on no node that could be seen.
+    Pages behind PROT_NONE are "present" if the kernel follows their entries.  If not,
+    a huge entry is one that smaps cannot follow: its pages are in no size, and are
+    present on no node that could be seen.
     """
 
     runs: list[tuple[int, str, int | None, bool]]
@@ -64,6 +65,8 @@ def _observe_part(memory: st.Memory, region: Region) -> Observation:
     pfn = np.where(mapped, entry & PTE_PAYLOAD, 0)
     huge = mapped & (memory.block_huge[pfn >> HPAGE_PMD_ORDER] != 0)
     state = _states(entry)
+    if memory.info[st.Info.FOLLOW_PROTNONE]:
+        state[state == _MARKED] = _PRESENT
     hidden = leaf & (state == _MARKED)
     state[hidden] = _PRESENT
     seen = (state == _PRESENT) & ~hidden

@@ -77,25 +77,29 @@ def _fold_pids(m):
 
 @inlined
 def _has_met(m, task, other):
-    """Tell whether a task met another in any shard, and clear the note."""
+    """Return how a task met another in any shard, and clear the note.
+
+    0: it did not, 1: on a private page, 2 or 3: on a shared mapping's
+    """
     met = 0
     for s in range(m.numa_met.shape[0]):
         met |= m.numa_met[s, task, other]
         m.numa_met[s, task, other] = 0
-    return met != 0
+    return met
 
 
 @called
 def _task_numa_group(m, task):
     """Let a task make a group, and join the groups of tasks that it met."""
-    if not _has_met(m, task, task):
+    if _has_met(m, task, task) == 0:
         return
     alive = m.task[task, Task.ALIVE] == 1
     if alive:
         make_numa_group(m, task)
     for other in range(m.info[Info.TASKS]):
-        if _has_met(m, task, other) and alive:
-            join_numa_group(m, task, other)
+        met = _has_met(m, task, other)
+        if met and alive:
+            join_numa_group(m, task, other, met > 1)
 
 
 @inlined

@@ -18,6 +18,7 @@ from ..frames.last_cpupid import (
     set_last_cpupid,
     uses_access_time,
 )
+from ..frames.vma import pseudo_vma
 from ..jit.compile import called, inlined
 from ..knobs import Balancing, Filter, Mode
 from ..placement.mempolicy import in_mask, mpol_misplaced, policy_of
@@ -38,15 +39,22 @@ _GIB_PAGES: Final = 1 << 18
 
 
 @inlined
-def vma_policy_mof(m, task, v):
-    """Tell whether pages of a VMA may migrate on fault (vma_policy_mof)."""
-    if m.vma[v, Vma.SHARED]:
-        # Its object has no policy with the flag (shmem_get_policy).
+def _policy_row(m, v, vpn):
+    """Return the row that has a page's policy: its VMA, or a part of its object."""
+    return pseudo_vma(m, v, vpn)[0] if m.vma[v, Vma.SHARED] else v
+
+
+@inlined
+def vma_policy_mof(m, task, v, vpn):
+    """Tell whether a page of a VMA may migrate on fault (vma_policy_mof)."""
+    if m.vma[v, Vma.SHARED] and not m.info[Info.SCAN_SHMEM]:
+        # No policy of its object has the flag (shmem_get_policy, before 6.7).
         return False
-    if m.vma[v, Vma.MOF]:
+    row = _policy_row(m, v, vpn)
+    if m.vma[row, Vma.MOF]:
         return True
-    if m.vma[v, Vma.MODE] != Mode.DEFAULT:
-        return m.vma[v, Vma.BALANCING] == 1
+    if m.vma[row, Vma.MODE] != Mode.DEFAULT:
+        return m.vma[row, Vma.BALANCING] == 1
     return m.task[task, Task.MODE] == Mode.DEFAULT or m.task[task, Task.BALANCING] == 1
 
 
@@ -191,11 +199,11 @@ def numa_misplaced(m, s, task, v, vpn, pfn, n, pages):
     is there already, the answer matters only to the count of promotion candidates.
     """
     d = m.task[task, Task.NID]
-    if not vma_policy_mof(m, task, v):
+    if not vma_policy_mof(m, task, v, vpn):
         return NONE, MIGRATE, False
     if m.vma[v, Vma.MOF]:
         return mpol_misplaced(m, task, v, vpn, pfn), MIGRATE, False
-    mode, mask, _, _ = policy_of(m, task, v)
+    mode, mask, _, _ = policy_of(m, task, _policy_row(m, v, vpn))
     if mode == Mode.DEFAULT:
         if n == d and not m.info[Info.LOCAL_CPUPID]:
             return NONE, MIGRATE, False

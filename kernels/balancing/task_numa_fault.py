@@ -54,15 +54,18 @@ def group_joins(m, task, other):
 
 
 @inlined
-def _task_numa_group(m, s, task, word):
-    """Note that a task makes a group, and the task that it met; return private."""
+def _task_numa_group(m, s, task, word, shared):
+    """Note that a task makes a group, and the task that it met; return private.
+
+    shared  whether the page is of a shared mapping, and mapped by several processes
+    """
     task = m.task[task, Task.OWNER]
     m.numa_met[s, task, task] = 1
     other = _task_on(m, word)
     if other == NONE or other == task:
         return 0
-    m.numa_met[s, task, other] = 1
-    same = m.task[task, Task.MM] == m.task[other, Task.MM]
+    m.numa_met[s, task, other] |= 1 + shared
+    same = m.task[task, Task.MM] == m.task[other, Task.MM] or shared == 1
     return 1 if not same and group_joins(m, task, other) else 0
 
 
@@ -77,12 +80,13 @@ def _shared_is_local(m, task, nid):
 
 
 @called
-def task_numa_fault(m, s, task, last, local, nid, pages, groups, failed):
+def task_numa_fault(m, s, task, last, local, nid, pages, groups, shared, failed):
     """Note a hint fault on a page that is on ``nid`` now.
 
     last      word of the fault before; 0: unset, or the time of a mark
     local     whether the page was on the task's node
     groups    whether the entry lets the task join a group
+    shared    1: that of a task of another process, too (TNF_SHARED), 0: not
     failed    whether a migration failed
     """
     if m.node[nid, Node.SLOW] and (uses_access_time(m, nid) or last == 0):
@@ -91,7 +95,7 @@ def task_numa_fault(m, s, task, last, local, nid, pages, groups, failed):
     if last != 0:
         private = 1 if cpupid_pid(last) == pid_of(m, task) else 0
         if private == 0 and groups and m.info[Info.NUMA_GROUPS]:
-            private = _task_numa_group(m, s, task, last)
+            private = _task_numa_group(m, s, task, last, shared)
     if private == 0 and not local:
         local = _shared_is_local(m, task, nid)
     seen = m.numa_seen[s, task]

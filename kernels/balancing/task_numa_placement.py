@@ -44,9 +44,12 @@ def make_numa_group(m, task):
 
 
 @called
-def join_numa_group(m, task, other):
-    """Let a task join the larger group of another task of its process."""
-    if m.task[task, Task.MM] != m.task[other, Task.MM]:
+def join_numa_group(m, task, other, shared):
+    """Let a task join the larger group of another task of its process, or ``shared``.
+
+    shared  whether they met on a page of a shared mapping
+    """
+    if not shared and m.task[task, Task.MM] != m.task[other, Task.MM]:
         return
     if not group_joins(m, task, other):
         return

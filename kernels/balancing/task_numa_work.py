@@ -9,9 +9,9 @@ from enum import auto
 from typing import Final
 
 from ..counters import Cause, Op, ScanSkip, Vm
-from ..frames.folio import huge_mapcount, page_mapcount, split_huge_pmd
+from ..frames.folio import split_huge_pmd
 from ..frames.last_cpupid import TIME_MASK, set_last_cpupid, uses_access_time
-from ..frames.lru_batch import in_batch
+from ..frames.mapped_shared import others_have_folio, others_have_page
 from ..frames.page_alloc import node_of
 from ..jit.compile import called, inlined
 from ..knobs import Balancing, ScanCounts, WriteBit
@@ -76,10 +76,11 @@ def _mark(m, entries, at, pages, n, now):
 
 
 @inlined
-def _change_ptes(m, at, end, local, now):
+def _change_ptes(m, at, end, local, shared, now):
     """Mark the PTEs of a part of a block; return how many.
 
-    local  node whose pages are left alone, or NONE
+    local   node whose pages are left alone, or NONE
+    shared  whether the mapping is a shared one
     """
     marked = 0
     for i in range(at, end):
@@ -88,10 +89,7 @@ def _change_ptes(m, at, end, local, now):
             continue
         pfn = pte & PTE_PAYLOAD
         n = node_of(m, pfn)
-        if n == local or _exempt(m, n) or page_mapcount(m, pfn) > 1:
-            continue
-        # Its page_count is not 1: a page of a private mapping may be shared then.
-        if in_batch(m, pfn):
+        if n == local or _exempt(m, n) or not shared and others_have_page(m, pfn):
             continue
         marked += _mark(m, m.pte, i, 1, n, now)
     return marked
@@ -104,15 +102,17 @@ def _stays(m, block):
         return True
     if m.info[Info.SCAN_SHARED_HUGE]:
         return False
-    return huge_mapcount(m, (m.pmd[block] & PTE_PAYLOAD) >> HPAGE_PMD_ORDER) > 1
+    return others_have_folio(m, (m.pmd[block] & PTE_PAYLOAD) >> HPAGE_PMD_ORDER)
 
 
 @inlined
-def _change_huge_pmd(m, block, now):
+def _change_huge_pmd(m, block, local, now):
     """Mark an entry that maps 2 MiB; return 1 if it counts as an update."""
     if m.pmd[block] & PTE_PRESENT == 0:
         return 0
     n = node_of(m, m.pmd[block] & PTE_PAYLOAD)
+    if n == local and not m.info[Info.SCAN_LOCAL_HUGE]:
+        return 0
     stays = _stays(m, block)
     if _exempt(m, n) or stays and not m.info[Info.COUNT_MARKED]:
         return 0
@@ -139,32 +139,33 @@ def _all_same_node(m, at, end):
 
 
 @inlined
-def _change_table(m, at, end, local, now):
+def _change_table(m, at, end, local, shared, now):
     """Mark the PTEs of a part of a block, and the table, if it is of one node."""
-    marked = _change_ptes(m, at, end, local, now)
+    marked = _change_ptes(m, at, end, local, shared, now)
     if m.info[Info.PMD_NUMA] and _all_same_node(m, at, end):
         m.pmd[at >> HPAGE_PMD_ORDER] |= PMD_NUMA
     return marked
 
 
 @inlined
-def _left_alone(m, task, mm):
-    """Return the node whose small pages are not marked, or NONE."""
-    if m.info[Info.SCAN_LOCAL] or m.mm[mm, Mm.USERS] != 1:
+def _left_alone(m, task, mm, shared):
+    """Return the node whose pages are not marked, or NONE."""
+    if shared or m.info[Info.SCAN_LOCAL] or m.mm[mm, Mm.USERS] != 1:
         return NONE
     return m.task[task, Task.NID]
 
 
 @called
-def change_prot_numa(m, task, start, end, now):
-    """Mark the entries of a range of vpns for hint faults.
+def change_prot_numa(m, task, v, start, end, now):
+    """Mark the entries of a range of vpns of VMA ``v`` for hint faults.
 
     The rules are those of change_pte_range and change_huge_pmd (6.12).  Return
     (entries marked, pages that they map).
     """
     mm = m.task[task, Task.MM]
     delta = m.mm[mm, Mm.DELTA]
-    local = _left_alone(m, task, mm)
+    shared = m.vma[v, Vma.SHARED] == 1
+    local = _left_alone(m, task, mm, shared)
     small, huge = 0, 0
     at, end = start + delta, end + delta
     while at < end:
@@ -174,9 +175,9 @@ def change_prot_numa(m, task, start, end, now):
             split_huge_pmd(m, m.info[Info.SHARDS], mm, block)
             m.info[Info.SPLITS] = 0
         if m.pmd[block] & PMD_LEAF:
-            huge += _change_huge_pmd(m, block, now)
+            huge += _change_huge_pmd(m, block, local, now)
         elif m.pmd[block]:
-            small += _change_table(m, at, stop, local, now)
+            small += _change_table(m, at, stop, local, shared, now)
         at = stop
     return small + huge, small + huge * HPAGE_PMD_NR
 
@@ -190,9 +191,9 @@ def _flush_tlb(m, mm):
 
 
 @called
-def _scan_chunk(m, task, start, end, now):
+def _scan_chunk(m, task, v, start, end, now):
     """Mark one chunk and charge it; return what counts against the scan's size."""
-    marked, pages = change_prot_numa(m, task, start, end, now)
+    marked, pages = change_prot_numa(m, task, v, start, end, now)
     if marked == 0:
         return 0
     mm = m.task[task, Task.MM]
@@ -264,7 +265,7 @@ def _skips_state(m, mm, v, task, now, forced):
 @inlined
 def _skips(m, mm, v, task, now, forced):
     """Return why the scan skips a VMA (numa_vmaskip_reason), or _SCANNED."""
-    if not vma_policy_mof(m, task, v):
+    if not vma_policy_mof(m, task, v, m.vma[v, Vma.START]):
         return _UNSUITABLE
     if not m.vma[v, Vma.READ]:
         return _INACCESSIBLE
@@ -301,7 +302,7 @@ def _scan_vma(m, task, v, start, now, left):
     while start < last and left[Left.STOPPED] == 0:
         end = start + left[Left.PAGES] + HPAGE_PMD_NR - 1 & ~(HPAGE_PMD_NR - 1)
         end = min(end, last)
-        left[Left.PAGES] -= _scan_chunk(m, task, start, end, now)
+        left[Left.PAGES] -= _scan_chunk(m, task, v, start, end, now)
         left[Left.VIRTUAL] -= end - start if limited else 0
         start = end
         if left[Left.PAGES] <= 0 or left[Left.VIRTUAL] <= 0:

@@ -17,12 +17,11 @@ from ..jit.compile import called, inlined, kernel
 from ..knobs import Mode
 from ..placement.mempolicy import alloc_on_node, alloc_page_vma, in_mask
 from ..placement.migrate import migrate_folio_move, migration_cost
-from ..placement.migrate_huge import migrate_huge
+from ..placement.migrate_huge import migrate_huge, split_to_migrate
 from ..placement.moves import note_move, note_move_huge
 from ..placement.vma_alloc_folio import alloc_huge_on_node, alloc_huge_serial
 from ..state import Columns, Info, Node, Task, Vma
 from ..words import (
-    FOLIO_DEFERRED,
     FRAME_COMPOUND,
     HPAGE_PMD_NR,
     HPAGE_PMD_ORDER,
@@ -148,17 +147,9 @@ def end_batch(moves):
 
 @inlined
 def _split_first(m, b, moves):
-    """Split a folio that waits to be split, if that comes before its migration.
-
-    Return whether it was split.  Pages that nobody maps count as moved: they are freed
-    while they are on the list (migrate_pages_batch, mm/migrate.c, 6.12).
-    """
-    if not m.info[Info.SPLIT_TO_MIGRATE] or not m.block_huge[b] & FOLIO_DEFERRED:
+    """Split a folio before its migration, if that is to be; return whether it was."""
+    if not split_to_migrate(m, m.info[Info.SHARDS], b):
         return False
-    s, n = m.info[Info.SHARDS], folio_nid(m, b)
-    m.vm[s, n, Vm.THP_MIGRATION_FAIL] += 1
-    m.vm[s, n, Vm.THP_MIGRATION_SPLIT] += 1
-    m.vm[s, n, Vm.PGMIGRATE_SUCCESS] += split_huge_page(m, s, b, 0)
     end_batch(moves)  # its pages are another list (split_folios)
     return True
 

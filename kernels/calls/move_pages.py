@@ -15,6 +15,7 @@ from ..words import (
     PMD_LEAF,
     PTE_PAYLOAD,
     PTE_PRESENT,
+    PTE_PROTNONE,
     PTE_ZERO,
 )
 from .mbind import (
@@ -64,6 +65,12 @@ def _move_folio(m, task, b, pfn, pages, nid, move_all, moves):
 
 
 @inlined
+def _is_hidden(m, entry):
+    """Tell whether move_pages does not see a page (gup_can_follow_protnone, 6.1)."""
+    return entry & PTE_PROTNONE != 0 and m.info[Info.FOLLOW_PROTNONE] == 0
+
+
+@inlined
 def _move_page(m, task, at, nid, move_all, moves):
     """Move the page of a PTE; return the node it is on then, or -errno."""
     pte = m.pte[at]
@@ -94,7 +101,9 @@ def move_pages(m, task, first, nid, move_all, status, moves):
         pmd = m.pmd[at >> HPAGE_PMD_ORDER]
         step = min(status.size - i, next_block(at) - at) if pmd & PMD_LEAF else 1
         b, before = folio_of(m, at), moves[Moves.PAGES]
-        if b != NONE:
+        if _is_hidden(m, pmd if pmd & PMD_LEAF else m.pte[at]):
+            status[i : i + step] = -EFAULT if pmd & PMD_LEAF else -ENOENT
+        elif b != NONE:
             pfn = (b << HPAGE_PMD_ORDER) + at % HPAGE_PMD_NR
             mapped = HPAGE_PMD_NR if pmd & PMD_LEAF else 1
             got = _move_folio(m, task, b, pfn, mapped, nid, move_all, moves)

@@ -206,8 +206,11 @@ def _copy_small_pages(m, s, task, block, v, vpn):
 
 @called
 def _replace_huge_zero_page(m, s, task, block, v, vpn):
-    """Map a new huge page in place of the huge zero page (before 5.8)."""
-    if not thp_vma_allowable(m, v, vpn):
+    """Map a new huge page in place of the huge zero page (before 5.8, since 6.13).
+
+    do_huge_zero_wp_pmd (6.13) does not ask again whether the VMA may have one.
+    """
+    if not m.info[Info.COPY_HUGE_ZERO] and not thp_vma_allowable(m, v, vpn):
         return FALLBACK
     b = vma_alloc_folio(m, s, task, v, vpn)
     if b < 0:
@@ -221,7 +224,8 @@ def _replace_huge_zero_page(m, s, task, block, v, vpn):
 
 @inlined
 def _do_huge_zero_wp_page(m, s, task, at, v, vpn):
-    if m.info[Info.COPY_HUGE] or m.info[Info.COPY_HUGE_ZERO]:
+    copies = m.info[Info.COPY_HUGE] or m.info[Info.COPY_HUGE_ZERO]
+    if copies:
         status = _replace_huge_zero_page(m, s, task, at >> HPAGE_PMD_ORDER, v, vpn)
         if status != FALLBACK:
             return status
@@ -230,7 +234,7 @@ def _do_huge_zero_wp_page(m, s, task, at, v, vpn):
         return new
     _split_for_fault(m, s, task, at >> HPAGE_PMD_ORDER)
     map_new_page(m, s, task, at, vpn, new)
-    if m.info[Info.COPY_HUGE]:
+    if copies:
         m.vm[s, m.task[task, Task.NID], Vm.THP_FAULT_FALLBACK] += 1
     return SERVED
 
@@ -239,7 +243,9 @@ def _do_huge_zero_wp_page(m, s, task, at, v, vpn):
 def _do_huge_pmd_wp_page(m, s, task, at, v, vpn):
     block = at >> HPAGE_PMD_ORDER
     word = m.block_huge[(m.pmd[block] & PTE_PAYLOAD) >> HPAGE_PMD_ORDER]
-    if mapcount(word) == 1 and not word & FOLIO_COMPOUND:
+    alone = mapcount(word) == 1 and not word & FOLIO_COMPOUND
+    if alone or m.pmd[block] & PMD_EXCLUSIVE:
+        m.pmd[block] &= ~PMD_EXCLUSIVE
         m.pmd[block] |= PTE_WRITE | PTE_YOUNG | PTE_DIRTY
         charge(m, s, task, Cause.MINOR_FAULT, m.cost[Cost.MINOR_FAULT])
         count_op(m, s, task, Op.HUGE_FAULT, 1)
@@ -270,10 +276,12 @@ def _split_for_hint(m, s, task, b):
 @inlined
 def _do_huge_pmd_numa_page(m, s, task, at, v, vpn):
     pfn = m.pmd[at >> HPAGE_PMD_ORDER] & PTE_PAYLOAD
-    fault = HintFault(task, at, v, vpn, pfn, node_of(m, pfn), HPAGE_PMD_NR, 1)
+    fault = HintFault(task, at, v, vpn, pfn, node_of(m, pfn), HPAGE_PMD_NR, 1, False)
     decision = decide(m, s, fault)
     if decision.target == NONE or m.info[Info.UNIT_HINTING]:
         return serve_hint_fault(m, s, fault, decision)
+    if s != m.info[Info.SHARDS] and m.info[Info.SPLIT_TO_ZERO]:
+        return PUT_ASIDE  # a split may free many frames
     if decision.asked:
         note_asked(m, s, fault, decision)
     _split_for_hint(m, s, task, pfn >> HPAGE_PMD_ORDER)

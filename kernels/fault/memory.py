@@ -27,6 +27,7 @@ from ..words import (
     PMD_NID_SHIFT,
     PMD_TABLE,
     PTE_DIRTY,
+    PTE_EXCLUSIVE,
     PTE_PARKED,
     PTE_PAYLOAD,
     PTE_PROTNONE,
@@ -70,8 +71,11 @@ def _do_anonymous_page(m, s, task, at, v, vpn):
 
 
 @inlined
-def _reusable(m, pfn):
+def _reusable(m, pte):
     """Tell whether a write may keep the page: nobody else can ever map it."""
+    if pte & PTE_EXCLUSIVE:
+        return True
+    pfn = pte & PTE_PAYLOAD
     word = m.frame[pfn]
     if mapcount(word) != 1 or word & (FRAME_MIGCACHE | FRAME_COMPOUND):
         return False
@@ -82,10 +86,10 @@ def _reusable(m, pfn):
 def _do_wp_page(m, s, task, at, v, vpn):
     pte = m.pte[at]
     old = pte & PTE_PAYLOAD
-    if _reusable(m, old):
+    if _reusable(m, pte):
         if m.frame[old] & FRAME_SWAPCACHE:
             drop_slot(m, s, old)
-        m.pte[at] = pte | PTE_WRITE | PTE_YOUNG | PTE_DIRTY
+        m.pte[at] = pte & ~PTE_EXCLUSIVE | PTE_WRITE | PTE_YOUNG | PTE_DIRTY
         charge(m, s, task, Cause.MINOR_FAULT, m.cost[Cost.MINOR_FAULT])
         count_op(m, s, task, Op.FAULT, 1)
         return SERVED

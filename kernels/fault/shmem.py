@@ -16,6 +16,7 @@ from ..frames.swap_state import get_id, swap_free_slot
 from ..frames.vma import pseudo_vma
 from ..frames.zero_filled import swap_read_folio, swap_writepage
 from ..jit.compile import called, inlined, kernel
+from ..lazy.hinting import do_numa_page
 from ..placement.mempolicy import alloc_page_vma
 from ..placement.migrate import lru_add
 from ..state import SERVED, Cost, Info, Task, Vma
@@ -34,6 +35,7 @@ from ..words import (
     PTE_DIRTY,
     PTE_PAYLOAD,
     PTE_PRESENT,
+    PTE_PROTNONE,
     PTE_SWAP,
     PTE_WRITE,
     PTE_YOUNG,
@@ -121,6 +123,8 @@ def _fault_around(m, s, task, at, v, vpn):
 @called
 def shmem_fault(m, s, task, at, v, vpn, write):
     """Serve a fault in a shared VMA (do_fault): SERVED, NO_MEMORY or PUT_ASIDE."""
+    if m.pte[at] & PTE_PROTNONE:
+        return do_numa_page(m, s, task, at, v, vpn)
     if m.pte[at] & PTE_PRESENT:
         # wp_page_shared: there is never a copy.
         m.pte[at] |= PTE_WRITE | PTE_YOUNG | PTE_DIRTY

@@ -4,6 +4,7 @@
 """
 
 from ..jit.compile import inlined
+from ..knobs import WriteBit
 from ..state import Change, Family, Info, Mm
 from ..words import (
     FRAME_DIRTY,
@@ -12,15 +13,18 @@ from ..words import (
     FRAME_MAPCOUNT_ONE,
     FRAME_MAPCOUNT_SHIFT,
     FRAME_MIGCACHE,
+    FRAME_SHMEM,
     FRAME_VPN,
     FRAME_WEDGED,
     HPAGE_PMD_ORDER,
     NONE,
     PTE_DIRTY,
+    PTE_EXCLUSIVE,
     PTE_PAYLOAD,
     PTE_PRESENT,
     PTE_PROTNONE,
     PTE_SWAP,
+    PTE_WRITE,
     PTE_YOUNG,
 )
 from .vma import next_vma, vm_page_prot
@@ -130,6 +134,24 @@ def try_to_discard(m, s, pfn):
 
 
 @inlined
+def read_only(entry, exclusive):
+    """Return an entry without WRITE that remembers that its page is nobody else's."""
+    return entry & ~PTE_WRITE | exclusive if entry & PTE_WRITE else entry
+
+
+@inlined
+def made_anew(m, mm, vpn, entry, exclusive):
+    """Return an entry of a private mapping whose page has moved: unmarked.
+
+    exclusive  PTE_EXCLUSIVE or PMD_EXCLUSIVE
+    """
+    prot = vm_page_prot(m, mm, vpn, entry)
+    if entry & PTE_PROTNONE and m.info[Info.WRITE_BIT] == WriteBit.LOST_AT_MOVE:
+        entry = read_only(entry, exclusive)
+    return entry & ~PTE_PROTNONE | prot
+
+
+@inlined
 def remove_migration_ptes(m, old, new):
     """Point every PTE of frame ``old`` at ``new``; hinting marks are lost.
 
@@ -141,8 +163,11 @@ def remove_migration_ptes(m, old, new):
         at = vpn + m.mm[mm, Mm.DELTA]
         pte = m.pte[at]
         if maps_frame(pte, old):
-            prot = vm_page_prot(m, mm, vpn, pte)
-            m.pte[at] = (pte & ~(PTE_PAYLOAD | PTE_PROTNONE)) | new | prot
+            if m.frame[new] & FRAME_SHMEM:
+                anew = pte & ~PTE_PROTNONE | vm_page_prot(m, mm, vpn, pte)
+            else:
+                anew = made_anew(m, mm, vpn, pte, PTE_EXCLUSIVE)
+            m.pte[at] = anew & ~PTE_PAYLOAD | new
             if pte & PTE_DIRTY:
                 m.frame[new] |= FRAME_DIRTY
         mm = m.mm[mm, Mm.NEXT]

@@ -1,6 +1,6 @@
 """Which pages hold something else than zeros (pages_identical, is_folio_zero_filled).
 
-``docs/model/page.md`` 13.  One byte for each frame, one for each swap slot, touched
+``docs/model/page.md`` 14.  One byte for each frame, one for each swap slot, touched
 only if a setting asks what pages hold.  A byte and not a bit: shards write pages of
 the same pageblock side by side.  The bytes of free frames are 0.
 """

@@ -122,7 +122,12 @@ def change_prot_numa(m, task, first, pages):
 
 @inlined
 def _do_numa_page_of_folio(m, s, fault):
-    """Serve a hint fault on a part of a folio, which never moves (before 6.10)."""
+    """Serve a hint fault on a part of a folio, which never moves before 6.10."""
+    if m.info[Info.HINT_FOLIOS]:
+        task, at, v, vpn, pfn, nid, _, traps, _ = fault
+        first = pfn & ~(HPAGE_PMD_NR - 1)
+        whole = HintFault(task, at, v, vpn, first, nid, HPAGE_PMD_NR, traps, True)
+        return serve_hint_fault(m, s, whole, decide(m, s, whole))
     if mpol_misplaced(m, fault.task, fault.v, fault.vpn, fault.pfn) != NONE:
         m.refused[s, Refusal.PTE_MAPPED_THP] += 1
     end_hint_fault(m, s, fault, False)
@@ -133,7 +138,7 @@ def _do_numa_page_of_folio(m, s, fault):
 def _do_numa_page(m, s, task, at, v, vpn, traps):
     """Serve a hint fault on one page: SERVED or PUT_ASIDE."""
     pfn = m.pte[at] & PTE_PAYLOAD
-    fault = HintFault(task, at, v, vpn, pfn, node_of(m, pfn), 1, traps)
+    fault = HintFault(task, at, v, vpn, pfn, node_of(m, pfn), 1, traps, True)
     if m.frame[pfn] & FRAME_COMPOUND:
         return _do_numa_page_of_folio(m, s, fault)
     return serve_hint_fault(m, s, fault, decide(m, s, fault))

@@ -19,22 +19,28 @@ from ..counters import Cause, Op, Refusal, Vm
 from ..frames.account import charge, charge_walk_flushes, count_op
 from ..frames.folio import huge_mapcount, page_mapcount
 from ..frames.last_cpupid import folio_last_cpupid, uses_access_time
+from ..frames.lru_batch import in_batch
 from ..frames.page_alloc import node_of
-from ..frames.rmap import mapcount
+from ..frames.rmap import mapcount, read_only
 from ..jit.compile import called, inlined
 from ..knobs import Balancing, GroupIf, WriteBit
 from ..placement.mempolicy import alloc_on_node, mpol_misplaced
 from ..placement.migrate import migrate_folio_move, migrate_page_of, migration_cost
-from ..placement.migrate_huge import migrate_huge
+from ..placement.migrate_huge import migrate_huge, split_to_migrate
 from ..placement.moves import note_move, note_move_huge, note_move_of
 from ..placement.vma_alloc_folio import alloc_huge_on_node
 from ..state import NO_MEMORY, PUT_ASIDE, SERVED, Cost, Info, Node, Task, Vma
 from ..words import (
     FOLIO_COMPOUND,
+    FOLIO_DEFERRED,
+    HPAGE_PMD_NR,
     HPAGE_PMD_ORDER,
     NONE,
+    PMD_EXCLUSIVE,
     PTE_DIRTY,
+    PTE_EXCLUSIVE,
     PTE_PAYLOAD,
+    PTE_PRESENT,
     PTE_PROTNONE,
     PTE_WRITE,
     PTE_YOUNG,
@@ -44,7 +50,7 @@ _TIERING: Final = int(Balancing.TIERING)
 
 
 class HintFault(NamedTuple):
-    """A hint fault on a page, or on a folio that one PMD entry maps."""
+    """A hint fault on a page, or on a folio."""
 
     task: int
     #: Index of the PTE of the page that was touched, and the row of its VMA.
@@ -57,6 +63,8 @@ class HintFault(NamedTuple):
     pages: int
     #: How many traps it took: 0 if it is served with the others of its table.
     traps: int
+    #: Whether a PTE maps what was touched: a page, or a part of a folio.
+    small: bool
 
 
 class Decision(NamedTuple):
@@ -95,6 +103,9 @@ def _alloc_misplaced_dst_folio(m, s, fault, decision):
     if decision.target == NONE or decision.limited:
         return NO_MEMORY
     cpu_nid, pages = m.task[fault.task, Task.NID], fault.pages
+    if pages == 1 and in_batch(m, fault.pfn):
+        # It is not on the LRU: folio_isolate_lru fails.
+        return NO_MEMORY
     if pages == 1:
         return alloc_on_node(m, s, decision.target, cpu_nid, Node.HIGH, 1)
     b = alloc_huge_on_node(m, s, decision.target, cpu_nid, Node.HIGH, pages)
@@ -106,6 +117,8 @@ def _maps_alone(m, fault):
     """Tell whether nobody else maps the pages of a fault."""
     if fault.pages == 1:
         return page_mapcount(m, fault.pfn) == 1
+    if fault.small:
+        return m.pte[fault.at] & PTE_EXCLUSIVE != 0
     b = fault.pfn >> HPAGE_PMD_ORDER
     return huge_mapcount(m, b) + (m.block_huge[b] & FOLIO_COMPOUND != 0) == 1
 
@@ -116,7 +129,7 @@ def _may_group(m, fault):
     rule, writes = m.info[Info.GROUP_IF], m.vma[fault.v, Vma.WRITE] == 1
     if rule == GroupIf.VM_WRITE:
         return writes
-    small = fault.pages == 1
+    small = fault.small
     entry = m.pte[fault.at] if small else m.pmd[fault.at >> HPAGE_PMD_ORDER]
     if rule == GroupIf.DIRTY:
         return entry & PTE_DIRTY != 0
@@ -177,6 +190,8 @@ def _migrate_folio(m, s, fault, new):
     task, block = fault.task, fault.at >> HPAGE_PMD_ORDER
     b = new >> HPAGE_PMD_ORDER
     ns = migrate_huge(m, s, task, fault.pfn >> HPAGE_PMD_ORDER, b)
+    # Without a PMD entry nothing counts how often a folio is used.
+    block = NONE if fault.small else block
     note_move_huge(m, s, task, block, fault.nid, b, ns)
 
 
@@ -191,10 +206,42 @@ def _migrate_misplaced_folio(m, s, fault, new):
 
 
 @inlined
+def _move_page_of_split(m, s, fault, pfn, target):
+    """Move a page of a folio that a hint fault has split; return whether it moved."""
+    task, nid = fault.task, m.task[fault.task, Task.NID]
+    new = alloc_on_node(m, s, target, nid, Node.LOW, 0)
+    if new < 0:
+        m.refused[s, Refusal.TARGET_FULL] += 1
+        return False
+    ns = migration_cost(m, s, task, pfn, new)
+    migrate_folio_move(m, s, pfn, new)
+    note_move(m, s, task, NONE, fault.nid, new, ns)
+    return True
+
+
+@called
+def _move_split(m, s, fault, target):
+    """Move the pages of a folio that a hint fault has split; return if all moved."""
+    moved, stay = 0, 0
+    for pfn in range(fault.pfn, fault.pfn + HPAGE_PMD_NR):
+        if mapcount(m.frame[pfn]) == 0:
+            moved += 1
+        elif _move_page_of_split(m, s, fault, pfn, target):
+            moved += 1
+        else:
+            stay += 1
+    count_numa_migrations(m, s, fault.nid, target, moved)
+    return stay == 0
+
+
+@inlined
 def _refuse_move(m, s, fault, decision):
     """Count pages that should have moved; kswapd makes room on a machine of tiers."""
     if decision.limited:
         m.refused[s, Refusal.RATE_LIMIT] += fault.pages
+        return
+    if fault.pages == 1 and in_batch(m, fault.pfn):
+        m.refused[s, Refusal.BUSY] += 1
         return
     m.refused[s, Refusal.TARGET_FULL] += fault.pages
     if m.info[Info.BALANCING] & _TIERING:
@@ -232,14 +279,31 @@ def unmarked(entry):
 @inlined
 def _loses_write_bit(m, fault):
     """Tell whether an entry is made anew, of what a private mapping begins with."""
-    kept = m.info[Info.WRITE_BIT] == WriteBit.KEPT
-    return not kept and m.vma[fault.v, Vma.SHARED] == 0
+    rule = m.info[Info.WRITE_BIT]
+    lost = rule == WriteBit.LOST_AT_MARK or rule == WriteBit.LOST_AT_FAULT
+    return lost and m.vma[fault.v, Vma.SHARED] == 0
+
+
+@inlined
+def _upgraded(m, fault, entry, moved, exclusive):
+    """Return an entry with the WRITE that it has since 6.2 (can_change_pte_writable).
+
+    exclusive  PTE_EXCLUSIVE or PMD_EXCLUSIVE
+    """
+    if m.info[Info.WRITE_BIT] != WriteBit.LOST_AT_MOVE or m.vma[fault.v, Vma.SHARED]:
+        return entry
+    if moved:
+        return read_only(entry, exclusive)
+    if entry & exclusive and m.vma[fault.v, Vma.WRITE]:
+        return entry & ~exclusive | PTE_WRITE
+    return entry
 
 
 @inlined
 def _made_anew(m, fault, entry, moved):
     """Return an entry after its hint fault; ``moved``: it maps other frames now."""
-    entry = unmarked(entry)
+    exclusive = PTE_EXCLUSIVE if fault.small else PMD_EXCLUSIVE
+    entry = _upgraded(m, fault, unmarked(entry), moved, exclusive)
     if not _loses_write_bit(m, fault):
         return entry
     # migrate_misplaced_transhuge_page: maybe_pmd_mkwrite, of a page with one mapping.
@@ -251,9 +315,27 @@ def _made_anew(m, fault, entry, moved):
 
 
 @inlined
+def _numa_rebuild_large_mapping(m, fault):
+    """Take the marks off all PTEs of a folio that stays, within VMA and page table."""
+    start = max(fault.vpn & ~(HPAGE_PMD_NR - 1), m.vma[fault.v, Vma.START])
+    end = min((fault.vpn | HPAGE_PMD_NR - 1) + 1, m.vma[fault.v, Vma.END])
+    for vpn in range(start, end):
+        at = fault.at + vpn - fault.vpn
+        marked = m.pte[at] & (PTE_PRESENT | PTE_PROTNONE) == PTE_PRESENT | PTE_PROTNONE
+        if (
+            marked
+            and (m.pte[at] & PTE_PAYLOAD) >> HPAGE_PMD_ORDER
+            == fault.pfn >> HPAGE_PMD_ORDER
+        ):
+            m.pte[at] = _made_anew(m, fault, m.pte[at], False)
+
+
+@inlined
 def end_hint_fault(m, s, fault, moved):
     """Take the mark off the entry, and count and charge the fault."""
-    if fault.pages == 1:
+    if fault.small:
+        if fault.pages > 1 and not moved:
+            _numa_rebuild_large_mapping(m, fault)
         m.pte[fault.at] = _made_anew(m, fault, m.pte[fault.at], moved)
         count_hint_faults(m, s, fault.task, fault.nid, 1, fault.traps, Op.HINT_FAULT)
     else:
@@ -262,13 +344,58 @@ def end_hint_fault(m, s, fault, moved):
         count_hint_faults(m, s, fault.task, fault.nid, 1, 1, Op.HUGE_HINT_FAULT)
 
 
+@inlined
+def _is_shared(m, fault):
+    """Return 1 if several processes map a page of a shared mapping (TNF_SHARED)."""
+    return 1 if m.vma[fault.v, Vma.SHARED] and mapcount(m.frame[fault.pfn]) > 1 else 0
+
+
+@inlined
+def _waits_for_split(m, fault, decision):
+    """Tell whether a folio will be split, and its pages move (split_to_migrate)."""
+    if fault.pages == 1 or not fault.small or decision.target == NONE:
+        return False
+    if not m.info[Info.SPLIT_TO_MIGRATE] or decision.limited:
+        return False
+    if m.block_huge[fault.pfn >> HPAGE_PMD_ORDER] & FOLIO_DEFERRED == 0:
+        return False
+    node = m.node[decision.target]
+    return node[Node.ONLINE] == 1 and node[Node.FREE] > node[Node.HIGH] + fault.pages
+
+
+@called
+def _serve_split(m, s, fault, last, may_group, target):
+    """Serve a hint fault whose folio was split: its pages move one by one.
+
+    If one of them stays, Linux finds another entry than the one that faulted, and
+    accounts nothing.
+    """
+    all_moved = _move_split(m, s, fault, target)
+    m.pte[fault.at] = m.pte[fault.at] & ~PTE_PROTNONE | PTE_YOUNG
+    count_hint_faults(m, s, fault.task, fault.nid, 1, fault.traps, Op.HINT_FAULT)
+    if m.info[Info.BALANCING]:
+        vma_set_access_pid_bit(m, s, fault.v, fault.task)
+        if all_moved:
+            local, pages = fault.nid == m.task[fault.task, Task.NID], fault.pages
+            note_period(m, s, fault.task, pages, True)
+            task_numa_fault(
+                m, s, fault.task, last, local, target, pages, may_group, 0, False
+            )
+    return SERVED
+
+
 @called
 def serve_hint_fault(m, s, fault, decision):
     """Serve a hint fault that is decided: SERVED or PUT_ASIDE."""
+    if _waits_for_split(m, fault, decision):
+        last, may_group = _note_decision(m, s, fault, decision)
+        split_to_migrate(m, s, fault.pfn >> HPAGE_PMD_ORDER)
+        return _serve_split(m, s, fault, last, may_group, decision.target)
     new = _alloc_misplaced_dst_folio(m, s, fault, decision)
     if new == PUT_ASIDE:
         return PUT_ASIDE
     last, may_group = _note_decision(m, s, fault, decision)
+    shared = _is_shared(m, fault)
     misplaced, moved = decision.target != NONE, new >= 0
     if moved:
         _migrate_misplaced_folio(m, s, fault, new)
@@ -282,5 +409,7 @@ def serve_hint_fault(m, s, fault, decision):
         if fault.traps or misplaced:
             # do_pmd_numa_page does not account pages that are not misplaced (3.8).
             note_period(m, s, task, fault.pages, moved)
-        task_numa_fault(m, s, task, last, local, nid, fault.pages, may_group, failed)
+        task_numa_fault(
+            m, s, task, last, local, nid, fault.pages, may_group, shared, failed
+        )
     return SERVED

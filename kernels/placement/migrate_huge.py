@@ -10,13 +10,13 @@ from ..frames.folio import (
     folio_nid,
     lru_add_huge,
     maps_folio,
+    split_huge_page,
     undefer,
     unmapping_defers,
 )
 from ..frames.last_cpupid import migrate_last_cpupid_huge
 from ..frames.page_alloc import put_huge
-from ..frames.rmap import first_mm, mapcount, maps_frame
-from ..frames.vma import vm_page_prot
+from ..frames.rmap import first_mm, made_anew, mapcount, maps_frame
 from ..frames.zero_filled import copy_folio
 from ..jit.compile import called, inlined
 from ..state import Cost, Info, Mm
@@ -29,8 +29,9 @@ from ..words import (
     HPAGE_PMD_NR,
     HPAGE_PMD_ORDER,
     NONE,
+    PMD_EXCLUSIVE,
+    PTE_EXCLUSIVE,
     PTE_PAYLOAD,
-    PTE_PROTNONE,
 )
 
 
@@ -41,8 +42,8 @@ def _repoint_ptes(m, mm, vpn, old, new):
     for i in range(HPAGE_PMD_NR):
         pte = m.pte[first + i]
         if maps_frame(pte, old + i):
-            prot = vm_page_prot(m, mm, vpn + i, pte)
-            m.pte[first + i] = (pte & ~(PTE_PAYLOAD | PTE_PROTNONE)) | (new + i) | prot
+            pte = made_anew(m, mm, vpn + i, pte, PTE_EXCLUSIVE)
+            m.pte[first + i] = pte & ~PTE_PAYLOAD | (new + i)
 
 
 @inlined
@@ -54,8 +55,8 @@ def _remove_migration_pmds(m, old, new, compound):
         block = (vpn + m.mm[mm, Mm.DELTA]) >> HPAGE_PMD_ORDER
         pmd = m.pmd[block]
         if maps_folio(pmd, old):
-            prot = vm_page_prot(m, mm, vpn, pmd)
-            m.pmd[block] = (pmd & ~(PTE_PAYLOAD | PTE_PROTNONE)) | first | prot
+            pmd = made_anew(m, mm, vpn, pmd, PMD_EXCLUSIVE)
+            m.pmd[block] = pmd & ~PTE_PAYLOAD | first
         elif compound:
             _repoint_ptes(m, mm, vpn, old << HPAGE_PMD_ORDER, first)
         mm = m.mm[mm, Mm.NEXT]
@@ -73,6 +74,22 @@ def migrate_huge(m, s, task, old, new):
     count_op(m, s, task, Op.MIGRATE_HUGE, 1)
     move_folio(m, s, old, new)
     return ns
+
+
+@called
+def split_to_migrate(m, s, b):
+    """Split a folio that waits to be split, if that comes before its migration.
+
+    Return whether it was split.  Pages that nobody maps count as moved: they are freed
+    while they are on the list (migrate_pages_batch, mm/migrate.c, 6.12).
+    """
+    if not m.info[Info.SPLIT_TO_MIGRATE] or not m.block_huge[b] & FOLIO_DEFERRED:
+        return False
+    n = folio_nid(m, b)
+    m.vm[s, n, Vm.THP_MIGRATION_FAIL] += 1
+    m.vm[s, n, Vm.THP_MIGRATION_SPLIT] += 1
+    m.vm[s, n, Vm.PGMIGRATE_SUCCESS] += split_huge_page(m, s, b, 0)
+    return True
 
 
 @called

@@ -1,6 +1,6 @@
 """The shrinker of huge pages that wait to be split (mm/huge_memory.c).
 
-``docs/model/thp.md`` 6.
+``docs/model/thp.md`` 6 and 12.
 """
 
 from ..frames.folio import split_huge_page

@@ -173,6 +173,7 @@ _MACHINE = {
     "nodes": "nodes=N",
     "mem": "mem=SIZE[,..]",
     "cpus": "cpus=N[,..]",
+    "tier": "tier=N[,..]",
     "distance": "distance=ROW/..",
 }
 
@@ -191,7 +192,12 @@ def _machine(words: _Words) -> Arguments:
         raise _Bad(f"nodes from 1 to 62, got {nodes}")
     memory = _each(_size, "mem", found.get("mem", "512M"), nodes)
     cpus = _each(_number, "cpus", found.get("cpus", "1"), nodes)
-    return {"memory": memory, "distance": _distance(found, nodes), "cpus": cpus}
+    tier = _each(_number, "tier", found.get("tier", "0"), nodes)
+    for node in range(nodes):
+        if tier[node] and cpus[node]:
+            raise _Bad(f"tier 0 of node {node}, which has CPUs, got {tier[node]}")
+    distance = _distance(found, nodes)
+    return {"memory": memory, "distance": distance, "cpus": cpus, "tier": tier}
 
 
 def _each(

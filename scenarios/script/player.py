@@ -173,6 +173,7 @@ class Player:
         memory: tuple[int, ...],
         distance: tuple[tuple[int, ...], ...],
         cpus: tuple[int, ...],
+        tier: tuple[int, ...],
     ) -> None:
         """Start ``main`` on the first CPU; the simulation has the machine already."""
         founder = self._sim.spawn(MAIN)
@@ -485,11 +486,12 @@ def script_machine(operation: Operation) -> Machine:
 
     Raises BadInput with the line if there is no such machine.
     """
-    memory, distance, cpus = (
-        operation.arguments[name] for name in ("memory", "distance", "cpus")
+    memory, distance, cpus, tier = (
+        operation.arguments[name] for name in ("memory", "distance", "cpus", "tier")
     )
     try:
-        return from_slit("script", memory, cpus, distance, _system(memory))
+        found = from_slit("script", memory, cpus, distance, _system(memory))
+        return replace(found, tier=tier)
     except BadInput as error:
         raise refusal(operation.line, operation.text, str(error)) from None
 

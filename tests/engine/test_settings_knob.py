@@ -14,6 +14,8 @@ from lazynuma.engine.settings.thp import Thp
 from lazynuma.kernels.state import INFO_WIDTH, Cost, Info
 
 PAGES_PER_MB = 256
+#: Columns that follow from knobs which have columns of their own.
+FOLLOW = {Info.MAY_BE_HUGE, Info.CONTENT}
 
 
 def written(settings):
@@ -46,15 +48,25 @@ def test_a_knob_sets_its_column_alone(group, knob, column):
     elif isinstance(knob.default, bool):
         number, other = int(not knob.default), not knob.default
     else:
-        number = other = knob.default + 1
+        step = -1 if knob.default == knob.metadata.get("max") else 1
+        number = other = knob.default + step
     settings = Settings()
     change = {knob.name: other}
     if group:
         change = {group: replace(getattr(settings, group), **change)}
     old, new = written(settings), written(replace(settings, **change))
     assert new[Info[column]] == number
-    changed = {Info(at) for at in np.flatnonzero(old != new)} - {Info.MAY_BE_HUGE}
+    changed = {Info(at) for at in np.flatnonzero(old != new)} - FOLLOW
     assert changed == {Info[column]}
+
+
+@pytest.mark.parametrize("asks", ["split_to_zero_pages", "split_underused", None])
+def test_what_pages_hold_is_known_if_somebody_asks(asks):
+    assert written(Settings())[Info.CONTENT] == 0
+    asking = Settings(swap_zeromap=True)
+    if asks:
+        asking = Settings(thp=Thp(**{asks: True}))
+    assert written(asking)[Info.CONTENT] == 1
 
 
 def test_no_two_knobs_have_one_column():

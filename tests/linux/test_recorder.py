@@ -56,21 +56,37 @@ def test_machine_of_a_script():
     assert machine.memory == (1024, 256)
     assert machine.distance == (("10", "21"), ("21", "10"))
     assert record.machine("map A 4K\n").memory == (512,) * 4
-    for script in ("machine nodes=2 cpus=2,0\n", "map A 4K\nin kid thread T\n"):
-        with pytest.raises(record.Unrecorded, match="not recorded yet"):
-            record.machine(script)
+    with pytest.raises(record.Unrecorded, match="not recorded yet"):
+        record.machine("map A 4K\nin kid thread T\n")
 
 
 def test_a_status_is_compared():
     """Of each page that a script moved."""
     want = {"line": 3, "status": [1, -2]}
-    assert compare.differences([want], [want]) == []
+    assert compare.differences({"expect": [want]}, [want]) == []
     other = {"line": 3, "status": [0, -2]}
-    assert compare.differences([want], [other]) == [(want, other)]
+    assert compare.differences({"expect": [want]}, [other]) == [(want, other)]
+
+
+def test_what_linux_did_not_have_is_a_difference():
+    """A call that fails, a process that is killed; not where two runs differed."""
+    want = {"line": 3, "result": "EIO"}
+    failed, killed = {"line": 4, "result": "EIO"}, {"line": 5, "killed": "kid"}
+    ours = [want, failed, killed, seen(6), {"line": 7, "status": [1]}]
+    case = {"expect": [want]}
+    assert compare.differences(case, ours) == [(None, failed), (None, killed)]
+    assert compare.differences(case | {"lost": [4]}, ours) == [(None, killed)]
 
 
 @pytest.mark.parametrize(
-    "line", ["nodes=3 mem=1G,1G", "nodes=2 distance=10,20", "nodes=1 mem=4096"]
+    "line",
+    [
+        "nodes=3 mem=1G,1G",
+        "nodes=2 distance=10,20",
+        "nodes=1 mem=4096",
+        "nodes=2 cpus=1,1,1",
+        "nodes=2 cpus=1,0 mem=0,512M",
+    ],
 )
 def test_machines_that_cannot_be(line):
     """A machine line that contradicts itself is refused."""

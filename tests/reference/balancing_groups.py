@@ -16,8 +16,11 @@ class Groups:
             faults = [[list(row) for row in numa.faults[kind]] for kind in (MEM, CPU)]
             numa.group = self.groups[p.id] = Group(p.id, faults, numa.total)
             numa.group.nodes.add(self.cpu(p))
-        for t in sorted(met, key=lambda one: one.id):
-            if t is p or t.process is not p.process or not self.smaller(p, t):
+        shared = {t.id for t, on_shared in met if on_shared}
+        for t in sorted({t for t, _ in met}, key=lambda one: one.id):
+            if t is p or not self.smaller(p, t):
+                continue
+            if t.process is not p.process and t.id not in shared:
                 continue
             mine, theirs = numa.group, self.numas[t.id].group
             self.take_from(mine, numa)

@@ -28,22 +28,22 @@ class Decision:
 class BalancingHintFaults:
     """A part of ``Reference`` (``model.py``)."""
 
-    def mof(self, task, vma):
-        policy, _ = self.policy_of(task, vma)
-        if vma.shmem:
+    def mof(self, task, vma, vpn):
+        if vma.shmem and not self.knobs.scan_shmem:
             return False
+        policy, _ = self.policy_of(task, self.place(task, vma, vpn)[0])
         return vma.mof or policy.mode == Mode.DEFAULT or policy.numa_balancing
 
     def decide(self, task, vma, vpn, pfn, page, nr):
         """Return the Decision of a hint fault."""
         n, d = self.node_of(pfn), self.cpu(task)
-        if not self.mof(task, vma):
+        if not self.mof(task, vma, vpn):
             return Decision()
         if vma.mof:
             return Decision(self.misplaced(task, vma, vpn, pfn))
         if self.nodes[d].span == 0:
             return Decision()
-        policy, _ = self.policy_of(task, vma)
+        policy, _ = self.policy_of(task, self.place(task, vma, vpn)[0])
         if policy.mode == Mode.DEFAULT:
             if n == d:
                 done = Decision()
@@ -153,12 +153,17 @@ class BalancingHintFaults:
         return self.migrate_limit > 0 and used > self.migrate_limit
 
     def balanced_fault(self, task, vma, vpn, entry, huge, traps=1):
-        """Serve a hint fault; set aside, it must have changed nothing."""
+        """Serve a hint fault; set aside, it must have changed nothing.
+
+        huge  whether it is of a folio: by its PMD entry, or by a PTE of it
+        """
         pfn, nr = entry.payload, BLOCK if huge else 1
         page = self.folios[pfn // BLOCK] if huge else self.frames[pfn]
         n, d = self.node_of(pfn), self.cpu(task)
         done = self.decide(task, vma, vpn, pfn, page, nr)
-        if huge and done.target is not None and not self.settings.thp.unit_hinting:
+        leaf = self.is_leaf(entry)
+        if leaf and done.target is not None and not self.settings.thp.unit_hinting:
+            self.set_split_aside()
             self.carry_out(done, page, d, nr)
             self.split_for_hint(task, pfn // BLOCK)
             self.count_hint_fault(task, n, huge=True)
@@ -167,26 +172,54 @@ class BalancingHintFaults:
         if t is not None:
             limited = self.over_limit(t)
             if not limited:
-                new = self.find_target(task, t, huge)
-        groups = self.may_group(vma, entry, page, huge)
+                new = self.find_target(task, t, huge, entry)
+        groups = self.may_group(vma, entry, page, leaf)
         last = self.last_of(page, n)
+        shared = bool(vma.shmem) and page.mapcount > 1
         self.carry_out(done, page, d, nr)
         failed = t is not None and new is None
         if t is not None and not limited and self.migrate_limit:
             self.note("migrated", t, nr if self.knobs.limit_by_pages else 1)
+        m = n
         if failed:
             self.refuse(Refusal.RATE_LIMIT if limited else Refusal.TARGET_FULL, nr)
             self.nodes[t].woken |= self.tiering and not limited
         elif t is not None:
-            self.move_hinted(task, entry, new, n, huge)
-        self.count_hint_fault(task, n, traps, huge)
-        self.make_anew(vma, entry, t is not None and not failed)
+            all_moved = self.move_hinted(task, entry, new, n, huge, t)
+            m = t
+        self.count_hint_fault(task, n, traps, leaf)
+        self.end_fault(task, vma, vpn, entry, huge, t is not None and not failed)
+        if isinstance(vma.numab, VmaState):
+            self.notes.append(("pid", vma.numab, self.pid_bit(task)))
+        if t is not None and not failed and not all_moved:
+            return
         accounted = traps or t is not None
         if accounted and self.lengthens(t is not None and not failed, nr):
             self.notes.append(("longer", task, None))
-        if isinstance(vma.numab, VmaState):
-            self.notes.append(("pid", vma.numab, self.pid_bit(task)))
-        self.account(task, n, self.node_of(entry.payload), nr, last, groups, failed)
+        self.account(task, n, m, nr, last, (groups, shared), failed)
+
+    def end_fault(self, task, vma, vpn, entry, huge, moved):
+        """Take the mark off the entry that faulted, and off others of a folio."""
+        entries = [entry]
+        if huge and not self.is_leaf(entry) and not moved:
+            entries = self.marked_with(task, vma, vpn, entry.payload // BLOCK)
+        for one in entries:
+            if one.kind == "present":
+                self.make_anew(vma, one, moved)
+
+    def marked_with(self, task, vma, vpn, b):
+        """Return the marked PTEs of a folio in a VMA and a page table."""
+        first = vpn // BLOCK * BLOCK
+        pages = range(max(first, vma.start), min(first + BLOCK, vma.end))
+        ptes = [self.tables[task.process.id].get(one) for one in pages]
+        return [
+            pte
+            for pte in ptes
+            if pte is not None
+            and pte.kind == "present"
+            and pte.protnone
+            and pte.payload // BLOCK == b
+        ]
 
     def may_group(self, vma, entry, page, huge):
         """Tell whether a fault may make its tasks a group (no TNF_NO_GROUP)."""
@@ -197,43 +230,71 @@ class BalancingHintFaults:
         if self.knobs.group_if == "write_bit":
             return entry.write and (huge or self.knobs.write_bit == "kept")
         alone = page.mapcount == 1 and not page.compound
+        if not huge and entry.payload // BLOCK in self.folios:
+            alone = entry.exclusive
         return vma.write and (entry.write or alone)
 
     @staticmethod
     def pid_bit(task):
         return ((task.id + 1) * 0x61C88647 % (1 << 32)) >> 26
 
-    def find_target(self, task, t, huge):
-        """Return a frame or a block on a node, or None."""
+    def find_target(self, task, t, huge, entry):
+        """Return a frame or a block on a node, None; "split": the folio is, first."""
         high = self.nodes[t].high
+        if huge and not self.is_leaf(entry) and self.waits(entry.payload // BLOCK):
+            node = self.nodes[t]
+            return "split" if node.online and node.free > high + BLOCK else None
         find = self.allocate_huge_on if huge else self.allocate_on
         mark = high + BLOCK if huge else high + 1
         return self.unless_full(find, t, mark, self.cpu(task))
 
-    def move_hinted(self, task, entry, new, n, huge):
-        if huge:
+    def move_hinted(self, task, entry, new, n, huge, t):
+        """Move what a hint fault found; tell whether all of it moved."""
+        nr, stay = BLOCK if huge else 1, 0
+        if new == "split":
+            stay = self.move_parts(task, entry.payload // BLOCK, t)
+        elif huge:
             self.migrate_huge(task, entry.payload // BLOCK, new)
-            self.moved_folio(task, new, n, entry)
+            through = entry if self.is_leaf(entry) else None
+            self.moved_folio(task, new, n, through)
         else:
             self.migrate(task, entry.payload, new)
             self.flush_hinted(task)
             self.moved_page(task, new, n, entry)
-        t, nr = self.node_of(entry.payload), BLOCK if huge else 1
-        self.add(t, Vm.NUMA_PAGES_MIGRATED, nr)
+        self.add(t, Vm.NUMA_PAGES_MIGRATED, nr - stay)
         if self.slow(n):
-            self.add(t, Vm.PGPROMOTE_SUCCESS, nr)
+            self.add(t, Vm.PGPROMOTE_SUCCESS, nr - stay)
+        return stay == 0
+
+    def move_parts(self, task, b, t):
+        """Split a folio and move its pages; return how many stay."""
+        n, stay = self.node_of(b * BLOCK), 0
+        self.add(n, Vm.THP_MIGRATION_FAIL)
+        self.add(n, Vm.THP_MIGRATION_SPLIT)
+        self.add(n, Vm.PGMIGRATE_SUCCESS, self.split_folio(b))
+        for pfn in self.frames_of(b):
+            low = self.nodes[t].low
+            new = self.unless_full(self.allocate_on, t, low, self.cpu(task))
+            if new is None:
+                self.refuse(Refusal.TARGET_FULL)
+                stay += 1
+                continue
+            self.migrate(task, pfn, new)
+            self.moved_page(task, new, n)
+        return stay
 
     def account(self, task, n, m, nr, last, groups, failed):
         """task_numa_fault: note a fault in the statistics."""
         if self.below_cpus(m) and (self.tiering or last is None):
             return
         priv = last is None or last[0] == self.pid(task) & 255
+        groups, shared = groups
         if not priv and groups and self.knobs.groups:
-            self.notes.append(("met", task, task))
+            self.notes.append(("met", task, (task, False)))
             other = self.met(last)
             if other is not None:
-                self.notes.append(("met", task, other))
-                same = other.process is task.process
+                self.notes.append(("met", task, (other, shared)))
+                same = other.process is task.process or shared
                 priv = not same and self.smaller(task, other)
         d, group = self.cpu(task), self.numas[task.id].group
         local = n == d

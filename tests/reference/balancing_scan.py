@@ -88,7 +88,7 @@ class Scans:
             while start < vma.end:
                 end = -(-(start + left[0]) // BLOCK) * BLOCK
                 end = min(end, vma.end)
-                marked = self.scan_chunk(p, process, start, end, now)
+                marked = self.scan_chunk(p, vma, start, end, now)
                 if self.knobs.scan_counts == "entries":
                     left[0] -= marked
                 else:
@@ -112,7 +112,7 @@ class Scans:
     def skip_reason(self, p, vma, now, forced):
         """Tell why a scan passes over a VMA; None: it does not."""
         mm, delay = self.mms[p.process.id], self.knobs.scan_delay_ms
-        if not self.mof(p, vma):
+        if not self.mof(p, vma, vma.start):
             return ScanSkip.UNSUITABLE
         if not vma.read:
             return ScanSkip.INACCESSIBLE
@@ -147,8 +147,9 @@ class Scans:
             return True
         return mm.seq > state.prev_seq + self.users(p.process)
 
-    def scan_chunk(self, p, process, start, end, now):
+    def scan_chunk(self, p, vma, start, end, now):
         """Mark a chunk; return how many pages the marked entries map."""
+        process = p.process
         marked, counted, vpn = 0, 0, start
         while vpn < end:
             block, pages = vpn // BLOCK, 1
@@ -159,7 +160,7 @@ class Scans:
                 else:
                     pages = BLOCK
             entry = self.entry(process, vpn)
-            if entry is not None and self.may_mark(p, entry):
+            if entry is not None and self.may_mark(p, vma, entry):
                 self.mark_scanned(entry, now)
                 marked, counted = marked + 1, counted + pages
             elif entry is not None and pages == BLOCK and self.counts_again(entry):
@@ -198,19 +199,38 @@ class Scans:
             if len({self.node_of(pte.payload) for pte in there}) <= 1:
                 pmd.numa = True
 
-    def may_mark(self, p, entry):
+    def may_mark(self, p, vma, entry):
         if entry.kind != "present" or entry.protnone:
             return False
-        n = self.node_of(entry.payload)
+        n, knobs = self.node_of(entry.payload), self.knobs
         if not self.normal and not self.below_cpus(n):
             return False
+        alone = self.users(p.process) == 1 and not knobs.scan_local and not vma.shmem
+        local = alone and n == self.cpu(p)
         if self.is_leaf(entry):
-            shared = self.page_mapcount(entry.payload) > 1
-            return self.knobs.scan_shared_huge or not shared
-        if self.page_mapcount(entry.payload) > 1:
+            if local and not knobs.scan_local_huge:
+                return False
+            return knobs.scan_shared_huge or not self.others_have(entry, True)
+        if local:
             return False
-        alone = self.users(p.process) == 1 and not self.knobs.scan_local
-        return not (alone and n == self.cpu(p))
+        return bool(vma.shmem) or not self.others_have(entry, False)
+
+    def others_have(self, entry, whole):
+        """Tell whether a page of a private mapping counts as shared."""
+        pfn, rule = entry.payload, self.knobs.mark_unless
+        if rule == "mapped_shared" and pfn // BLOCK in self.folios:
+            return self.likely_mapped_shared(pfn // BLOCK)
+        if rule == "page_count" and not whole:
+            return self.page_count(pfn) != 1
+        return self.page_mapcount(pfn) > 1
+
+    def page_count(self, pfn):
+        """Return how often a page is referred to, or a folio of which it is part."""
+        frame, folio = self.frames[pfn], self.folios.get(pfn // BLOCK)
+        if folio is None:
+            return frame.mapcount + bool(frame.cache)
+        parts = [self.frames[one].mapcount for one in self.frames_of(pfn // BLOCK)]
+        return folio.mapcount + sum(parts)
 
     def mark_scanned(self, entry, now):
         entry.protnone = True

@@ -292,7 +292,9 @@ class PlacementCalls:
         while len(status) < pages:
             vpn, got, moves = start + len(status), -2, False
             pte = self.entry(task.process, vpn)
-            if pte is not None and pte.kind == "zero":
+            if pte is not None and self.is_hidden(pte):
+                got = -14 if isinstance(pte, Pmd) else -2
+            elif pte is not None and pte.kind == "zero":
                 got = -14
             elif pte is not None and pte.kind == "present":
                 before, folio = self.node_of(pte.payload), self.is_huge(pte)
@@ -307,6 +309,9 @@ class PlacementCalls:
                 status += [got] * min(alike, start + pages - vpn)
         self.pay_moves(task, region.process, batches)
         return status
+
+    def is_hidden(self, entry):
+        return entry.protnone and not self.settings.calls.follow_protnone
 
     def migrate_pages(self, task, from_nodes, to_nodes, move_all=False):
         """Move from one node to one other; return the pages left."""

@@ -14,11 +14,11 @@ class Content:
         self.follows = self.settings.swap_zeromap or thp.split_to_zero_pages
         self.follows |= thp.split_underused
         # Frames and slots that hold something else, slots of which nothing is on disk.
-        self.written, self.written_slots, self.zeromap = set(), set(), set()
+        self.filled, self.written_slots, self.zeromap = set(), set(), set()
 
     def copy_content(self, old, new):
-        if old in self.written:
-            self.written.add(new)
+        if old in self.filled:
+            self.filled.add(new)
 
     def copy_contents(self, old, new):
         """Do ``copy_content`` for the frames of two blocks."""
@@ -26,14 +26,14 @@ class Content:
             self.copy_content(old * BLOCK + i, new * BLOCK + i)
 
     def forget_contents(self, b):
-        self.written -= set(range(b * BLOCK, (b + 1) * BLOCK))
+        self.filled -= set(range(b * BLOCK, (b + 1) * BLOCK))
 
     def swap_write(self, pfns, first):
         """Put frames into slots in a row; return the pages that go to disk."""
         slots = range(first, first + len(pfns))
         self.written_slots -= {*slots}
         self.zeromap -= {*slots}
-        written = [pfn in self.written for pfn in pfns]
+        written = [pfn in self.filled for pfn in pfns]
         self.written_slots |= {s for s, w in zip(slots, written, strict=True) if w}
         if self.settings.swap_zeromap and not any(written):
             self.zeromap |= {*slots}
@@ -43,7 +43,7 @@ class Content:
     def swap_read(self, slot, pfn):
         """Let a frame hold what a slot does; return the pages read: 1 or 0."""
         if slot in self.written_slots:
-            self.written.add(pfn)
+            self.filled.add(pfn)
         return self.pages_read(slot)
 
     def pages_read(self, slot):
@@ -52,7 +52,7 @@ class Content:
     def map_unused_to_zeropage(self, b):
         """Map the zero page in place of zero-filled pages of a folio that is split."""
         for pfn in range(b * BLOCK, (b + 1) * BLOCK):
-            if pfn in self.written:
+            if pfn in self.filled:
                 continue
             frame = self.frames[pfn]
             for process, pte in self.mappings(pfn):
@@ -64,7 +64,7 @@ class Content:
 
     def underused(self, b):
         """Tell whether a folio holds more zeros than khugepaged puts up with."""
-        held = sum(pfn in self.written for pfn in range(b * BLOCK, (b + 1) * BLOCK))
+        held = sum(pfn in self.filled for pfn in range(b * BLOCK, (b + 1) * BLOCK))
         most = self.settings.khugepaged.max_ptes_none
         if BLOCK - held > most:
             return True

@@ -61,9 +61,11 @@ class Faults:
     def wp_fault(self, task, vma, vpn, pte):
         old, frame = pte.payload, self.frames[pte.payload]
         alone = frame.mapcount == 1 and frame.cache != "mig" and not frame.compound
-        if alone and not (frame.cache == "swap" and self.slots.count[frame.entry]):
+        alone = alone and not (frame.cache == "swap" and self.slots.count[frame.entry])
+        if alone or pte.exclusive:
             if frame.cache:
                 self.drop_cache(frame)
+            pte.exclusive = False
             pte.write = pte.young = pte.dirty = True
             self.charge(task, Cause.MINOR_FAULT, self.costs.minor_fault_ns)
             self.took(task, Op.FAULT)

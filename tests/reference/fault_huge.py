@@ -72,7 +72,7 @@ class HugeFaults:
                 if self.copy_whole(task, vma, vpn, pmd):
                     return
             pfn = self.allocate(task, vma, vpn)
-            if self.settings.thp.copy_on_write:
+            if thp.copy_on_write or thp.copy_huge_zero_page:
                 self.add(self.cpu(task), Vm.THP_FAULT_FALLBACK)
             self.split_pmd(task.process, vpn // BLOCK, task, Cause.HUGE_FAULT)
             self.map_page(task, vpn, pfn)
@@ -88,7 +88,8 @@ class HugeFaults:
 
     def huge_wp_fault(self, task, vma, vpn, pmd):
         folio = self.folios[pmd.payload // BLOCK]
-        if folio.mapcount == 1 and not folio.compound:
+        if folio.mapcount == 1 and not folio.compound or pmd.exclusive:
+            pmd.exclusive = False
             pmd.write = pmd.young = pmd.dirty = True
             self.charge(task, Cause.MINOR_FAULT, self.costs.minor_fault_ns)
             self.took(task, Op.HUGE_FAULT)
@@ -104,7 +105,8 @@ class HugeFaults:
     def copy_whole(self, task, vma, vpn, old):
         """Put a new folio in place of what others map; False if there is none."""
         c, block, process = self.cpu(task), vpn // BLOCK, task.process
-        if not self.suits(vma, block):
+        asks = old.kind != "zero" or not self.settings.thp.copy_huge_zero_page
+        if asks and not self.suits(vma, block):
             return False
         direct = self.direct(vma)
         b = self.allocate_huge(task, vma, vpn, direct, self.wakes(direct))

@@ -41,10 +41,14 @@ class Folios:
             self.frames[b * BLOCK + i].mapcount += 1
         folio.compound, folio.ptes, folio.remapped = True, BLOCK, False
 
-    def split_folio(self, b, task=None):
+    def split_defers(self, b):
+        """Tell whether a split queues a folio as it unmaps it."""
+        return not self.settings.thp.split_at_once or self.unmapping_defers(b)
+
+    def split_folio(self, b, task=None, defers=None):
         """Make small pages of a folio; return how many frames that freed."""
         folio, thp = self.folios[b], self.settings.thp
-        if not thp.split_at_once or self.unmapping_defers(b):
+        if self.split_defers(b) if defers is None else defers:
             self.defer(b)
         for process, _ in self.pmd_mappings(b):
             self.split_pmd(process, folio.vpn // BLOCK, task, Cause.SYSCALL)
@@ -99,6 +103,21 @@ class Folios:
         if not self.folios[b].deferred:
             self.folios[b].deferred = True
             self.add(self.node_of(b * BLOCK), Vm.THP_DEFERRED_SPLIT_PAGE)
+
+    def likely_mapped_shared(self, b):
+        """Tell whether a folio counts as mapped by several processes (6.10)."""
+        folio = self.folios[b]
+        parts = [self.frames[one] for one in self.frames_of(b)]
+        if self.settings.thp.mm_ids:
+            users = {process.id for process, _ in self.pmd_mappings(b)}
+            for pfn in self.frames_of(b):
+                users |= {process.id for process, _ in self.mappings(pfn)}
+            return len(users) > 1
+        count = folio.mapcount + sum(one.mapcount for one in parts)
+        if count <= 1:
+            return False
+        first = self.frames.get(b * BLOCK) if folio.compound else None
+        return folio.mapcount > 0 or count > BLOCK or bool(first and first.mapcount > 1)
 
     def unmapping_defers(self, b):
         """Tell whether the last VMA that maps a folio does so by PTEs."""

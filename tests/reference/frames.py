@@ -80,7 +80,7 @@ class Frames:
     def release(self, pfn):
         """Free a frame; a shard does it at the barrier."""
         del self.frames[pfn]
-        self.written.discard(pfn)
+        self.filled.discard(pfn)
         self.add(self.node_of(pfn), Vm.PGFREE)
         if self.shard is None:
             self.put_frame(pfn)

@@ -5,7 +5,7 @@
 
 from lazynuma.kernels.counters import Cause, Op, Refusal, Vm
 
-from .words import BLOCK, NoMemory, Pmd
+from .words import BLOCK, NoMemory, Pmd, SetAside
 
 
 class LazyHintFaults:
@@ -15,6 +15,7 @@ class LazyHintFaults:
         c, node = self.cpu(task), self.node_of(pmd.payload)
         target, moved = self.misplaced(task, vma, vpn, pmd.payload), False
         if target is not None and not self.settings.thp.unit_hinting:
+            self.set_split_aside()
             self.split_for_hint(task, pmd.payload // BLOCK)
             self.count_hint_fault(task, node, huge=True)
             return
@@ -36,20 +37,31 @@ class LazyHintFaults:
         entry.protnone, entry.young = False, True
         if self.knobs.write_bit == "kept" or vma.shmem:
             return
+        if self.knobs.write_bit == "lost_at_move":
+            if moved and entry.write:
+                entry.write, entry.exclusive = False, True
+            elif not moved and entry.exclusive and vma.write:
+                entry.write, entry.exclusive = True, False
+            return
         entry.write = False
         if moved and isinstance(entry, Pmd) and vma.write:
             folio = self.folios[entry.payload // BLOCK]
             entry.write = folio.mapcount == 1 and not folio.compound
 
+    def set_split_aside(self):
+        """A split that may free many frames waits for the barrier."""
+        if self.shard is not None and self.settings.thp.split_to_zero_pages:
+            raise SetAside
+
     def split_for_hint(self, task, b):
         """Split a folio; what was marked in the PMD entries stays marked."""
-        block = self.folios[b].vpn // BLOCK
+        block, defers = self.folios[b].vpn // BLOCK, self.split_defers(b)
         for process, pmd in self.pmd_mappings(b):
             self.split_pmd(process, block, task, Cause.HUGE_FAULT)
             for vpn in range(block * BLOCK, (block + 1) * BLOCK):
                 marked = pmd.protnone and self.knobs.split_marks
                 self.tables[process.id][vpn].protnone = marked
-        self.split_folio(b)
+        self.split_folio(b, defers=defers)
         for pfn in range(b * BLOCK, (b + 1) * BLOCK):
             if not self.knobs.split_last:
                 self.frames[pfn].last = None
@@ -77,6 +89,9 @@ class LazyHintFaults:
         if self.balances and not compound:
             self.balanced_fault(task, vma, vpn, pte, False, traps)
             return
+        if compound and self.knobs.hint_folios:
+            self.folio_hint_fault(task, vma, vpn, pte, traps)
+            return
         node, c = self.node_of(pte.payload), self.cpu(task)
         target = self.misplaced(task, vma, vpn, pte.payload)
         if target is not None and compound:
@@ -92,6 +107,23 @@ class LazyHintFaults:
                 self.refused[Refusal.TARGET_FULL] += 1
         self.count_hint_fault(task, node, traps)
         self.make_anew(vma, pte)
+
+    def folio_hint_fault(self, task, vma, vpn, pte, traps):
+        """Serve a hint fault on a PTE of a folio, which moves as a whole (6.10)."""
+        if self.balances:
+            self.balanced_fault(task, vma, vpn, pte, True, traps)
+            return
+        n, moved = self.node_of(pte.payload), False
+        target = self.misplaced(task, vma, vpn, pte.payload)
+        if target is not None:
+            new = self.find_target(task, target, True, pte)
+            moved = new is not None
+            if moved:
+                self.move_hinted(task, pte, new, n, True, target)
+            else:
+                self.refuse(Refusal.TARGET_FULL, BLOCK)
+        self.count_hint_fault(task, n, traps)
+        self.end_fault(task, vma, vpn, pte, True, moved)
 
     def count_hint_fault(self, task, node, traps=1, huge=False):
         c = self.cpu(task)

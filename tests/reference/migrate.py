@@ -12,10 +12,10 @@ class Migration:
     """A part of ``Reference`` (``model.py``)."""
 
     def migrate(self, task, old, new):
-        frame = self.frames[old]
-        for process, pte in self.mappings(old):
-            self.remake(process, frame.vpn, pte, new)
+        frame, mappings = self.frames[old], self.mappings(old)
         self.frames[new] = frame
+        for process, pte in mappings:
+            self.remake(process, frame.vpn, pte, new)
         self.copy_content(old, new)
         self.take_over(frame, self.node_of(old), self.node_of(new))
         if frame.cache:
@@ -31,7 +31,12 @@ class Migration:
 
     def remake(self, process, vpn, entry, pfn):
         """Let an entry map another frame; a hinting mark is lost."""
-        entry.payload, entry.protnone = pfn, self.stays(process, vpn, entry)
+        stays = self.stays(process, vpn, entry)
+        shared = pfn in self.frames and self.frames[pfn].shmem
+        if entry.protnone and self.knobs.write_bit == "lost_at_move" and not shared:
+            entry.exclusive |= entry.write
+            entry.write = False
+        entry.payload, entry.protnone = pfn, stays
 
     def stays(self, process, vpn, entry):
         """Tell whether an entry has PROTNONE and keeps it: its VMA's protection."""

@@ -116,7 +116,7 @@ class Reference(
         self.entries = Ids(sum(pages))
         self.processes, self.tasks, self.clocks = [], [], []
         self.tables, self._rss, self._swapents = {}, {}, {}
-        self.links, self.written = 0, []
+        self.links, self.dirty_vmas = 0, []
         self.pmds, self.folios, self.tlbs, self.pgd_nid = {}, {}, {}, {}
         self.huge_zero_page, self.used_whole, self.wanted = False, {}, {}
         self.start_content()

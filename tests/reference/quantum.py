@@ -40,7 +40,7 @@ class Quanta:
         if pte.kind == "present":
             self.take_lines(task, self.frame_at(pte, vpn), write)
             if write and self.follows:
-                self.written.add(self.frame_at(pte, vpn))
+                self.filled.add(self.frame_at(pte, vpn))
 
     @staticmethod
     def frame_at(entry, vpn):

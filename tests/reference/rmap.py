@@ -4,8 +4,8 @@
 """
 
 from lazynuma.engine.state.anon_vma import (
-    has_bare_neighbours,
     is_bare,
+    must_prepare,
     prepare_vmas,
 )
 
@@ -73,12 +73,12 @@ class Rmap:
     def note_anon_page(self, process, vpn):
         """Note that a VMA has had an anonymous page."""
         vma = self.vma_of(process, vpn)
-        if is_bare(vma) and all(vma is not one for one in self.written):
-            self.written.append(vma)
+        if is_bare(vma) and all(vma is not one for one in self.dirty_vmas):
+            self.dirty_vmas.append(vma)
 
     def prepare(self, process):
         """Give an anon_vma to each VMA that has its first page, by address."""
-        written = {id(vma) for vma in self.written}
+        written = {id(vma) for vma in self.dirty_vmas}
         rows = [
             i
             for i, vma in enumerate(process.vmas)
@@ -86,11 +86,11 @@ class Rmap:
         ]
         prepare_vmas(self, process, rows)
         mine = {id(vma) for vma in process.vmas}
-        self.written = [vma for vma in self.written if id(vma) not in mine]
+        self.dirty_vmas = [vma for vma in self.dirty_vmas if id(vma) not in mine]
 
     def prepare_neighbours(self):
         for process in self.processes:
-            if has_bare_neighbours(process):
+            if must_prepare(self, process):
                 self.prepare(process)
 
     def vmas_of(self, family, vpn, pages):

@@ -42,6 +42,9 @@ class SharedMappings:
 
     def shared_fault(self, task, vma, vpn, write):
         process, table = task.process, self.tables[task.process.id]
+        if vpn in table and table[vpn].protnone:
+            self.numa_fault(task, vma, vpn, table[vpn])
+            return
         if vpn in table:
             table[vpn].write = table[vpn].young = table[vpn].dirty = True
             self.charge(task, Cause.MINOR_FAULT, self.costs.minor_fault_ns)

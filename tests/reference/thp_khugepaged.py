@@ -230,10 +230,10 @@ class Khugepaged:
         """Collapse the blocks of a part of a VMA; return 0 or an errno."""
         whole = -(-vma.start // BLOCK) < vma.end // BLOCK
         first, last = -(-start // BLOCK), end // BLOCK
-        if vma.advice == Advice.NOHUGEPAGE or not whole or first > last:
+        if vma.advice == Advice.NOHUGEPAGE or not whole:
             return 22
         self.prepare(process)
-        if vma.anon_vma < 0:
+        if first > last or vma.anon_vma < 0:
             return 22
         error = 0
         for block in range(first, last):

@@ -181,5 +181,6 @@ def test_profiles_differ_in_their_rules(tmp_path, capsys):
         assert record["runs"] == [[512, "present", 1, huge]], profile
     assert commands.main(["replay", str(path), "--profile", "linux-2.6"]) == 2
     profiles = "balancenuma-v4, linux-3.8, linux-3.9, linux-3.13, linux-3.19,"
-    profiles += " linux-4.0-rc1, linux-4.0, linux-6.1, linux-6.4, linux-6.12"
+    profiles += " linux-4.0-rc1, linux-4.0, linux-6.1, linux-6.4, linux-6.12,"
+    profiles += " linux-6.16, linux-6.18, linux-7.3"
     assert profiles in capsys.readouterr().err

@@ -264,6 +264,20 @@ def test_a_machine_has_the_cpus_of_each_node():
     assert script_machine(first).cpus == (3, 3)
 
 
+def test_a_machine_has_the_tier_of_each_node():
+    """What reclaim takes goes to the slower tier, and what is hot comes back."""
+    (first, *_) = parse(["machine nodes=3 cpus=1,0,0 tier=0,0,2"])
+    assert script_machine(first).tier == (0, 0, 2)
+    text = (
+        "machine nodes=2 mem=256M cpus=1,0 tier=0,1\nset thp.enabled never\n"
+        "map A 1M\npolicy A bind 1\ntouch A 0 1M 4K w\npolicy A default\n"
+        "set kernel.numa_balancing 2\n"
+    )
+    assert nodes(text + "settle A 0 1M 4K w 4\n") == [0] * 256
+    without = text.replace(" tier=0,1", "")
+    assert nodes(without + "settle A 0 1M 4K w 4\n") == [1] * 256
+
+
 def test_a_mapping_may_begin_off_alignment():
     """numactl#177: 14 of 16 MiB are huge."""
     text = TWO + "set thp.enabled always\nmap A 16M at 1M\ntouch A 0 16M 4K w\n"
@@ -342,6 +356,8 @@ LONG = "9" * 5000
     [
         ("machine nodes=2 nodes=3 mem=64M", "each of its words once, got nodes="),
         ("machine nodes=2 cpus=1,2,3", "cpus of 2 nodes, got '1,2,3'"),
+        ("machine nodes=2 cpus=1,0 tier=0,1,2", "tier of 2 nodes, got '0,1,2'"),
+        ("machine nodes=2 tier=0,1", "tier 0 of node 1, which has CPUs, got 1"),
         (f"machine nodes={LONG}", "nodes=N as a number"),
         ("map A ٨M", "a length as a size"),
         (f"map A {LONG}", "a length below 256T"),

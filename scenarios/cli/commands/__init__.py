@@ -32,6 +32,7 @@ from . import (
     run_scenario,
     shell_completion,
     show_info,
+    show_kernels,
     sweep_points,
     warm_cache,
 )
@@ -45,6 +46,7 @@ COMMANDS = (
     ("collect", collect_runs, "put many runs into one dataset"),
     ("compare", compare_runs, "say what differs between two runs"),
     ("info", show_info, "show what the file of a run holds"),
+    ("kernels", show_kernels, "list kernels, or say in what two of them differ"),
     ("report", make_report, "draw what runs came to on one page of HTML"),
     ("warm", warm_cache, "compile all kernels ahead, once for a kind of node"),
     ("calibrate", measure_costs, "measure what memory operations cost on this machine"),

@@ -17,6 +17,7 @@ COUNTERS = (
     " thp_split_page thp_split_page_failed thp_deferred_split_page thp_split_pmd"
     " thp_migration_success thp_migration_fail thp_migration_split thp_swpout"
     " thp_swpout_fallback pswpin pswpout oom_kill pgmigrate_fail"
+    " pgpromote_success pgdemote_kswapd pgdemote_direct"
 ).split()
 #: What a record is about: the first of these keys that it has.
 KINDS = ("region", "counters", "result", "killed", "status")

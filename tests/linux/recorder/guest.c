@@ -7,6 +7,7 @@
  * these.  Runs as root on a machine that does nothing else; see README.md.
  */
 #define _GNU_SOURCE
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -57,6 +58,8 @@
 #define THP_DIR "/sys/kernel/mm/transparent_hugepage/"
 #define KHUGEPAGED_DIR THP_DIR "khugepaged/"
 #define WEIGHTS_DIR "/sys/kernel/mm/mempolicy/weighted_interleave/"
+#define TIERS_DIR "/sys/devices/virtual/memory_tiering/"
+#define NUMA_DIR "/sys/kernel/mm/numa/"
 #define BALANCING_DIR "/sys/kernel/debug/sched/numa_balancing/"
 #define LRU_GEN_DIR "/sys/kernel/mm/lru_gen/"
 #define SWAP_DEVICE "/dev/ram0"
@@ -265,10 +268,27 @@ static void *scratch(size_t bytes)
 
 /* --- settings, mappings, policies ---------------------------------------------- */
 
+/* record.py has started the machine; whether it has tiers is the kernel's affair. */
 static void do_machine(int count, char **word)
 {
-	/* record.py has started the machine. */
-	(void)count, (void)word;
+	DIR *folder = NULL;
+	struct dirent *entry;
+	int tiers = 0;
+
+	for (int at = 1; at < count; at++)
+		if (!strncmp(word[at], "tier=", 5) && strpbrk(word[at], "123456789"))
+			folder = opendir(TIERS_DIR);
+		else
+			continue;
+	if (!folder)
+		return;
+	while ((entry = readdir(folder)))
+		tiers += !strncmp(entry->d_name, "memory_tier", 11) &&
+			 isdigit((unsigned char)entry->d_name[11]);
+	closedir(folder);
+	errno = 0;
+	if (tiers < 2)
+		give_up("tier=", "this kernel makes one tier of all memory");
 }
 
 static void do_set(int count, char **word)
@@ -278,6 +298,7 @@ static void do_set(int count, char **word)
 	} groups[] = {{"thp.", THP_DIR},
 		      {"khugepaged.", KHUGEPAGED_DIR},
 		      {"balancing.", BALANCING_DIR},
+		      {"numa.", NUMA_DIR},
 		      {"lru_gen.", LRU_GEN_DIR}};
 	char path[256];
 	int node;
@@ -627,6 +648,9 @@ static int khugepaged_sleeps(void)
 		if (file)
 			fclose(file);
 	}
+	/* It ends when huge pages are set to never, and comes back as another. */
+	if (path[0] && access(path, R_OK))
+		path[0] = 0;
 	if (!path[0])
 		return 1;
 	get(path, text, sizeof text);

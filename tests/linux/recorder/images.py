@@ -3,15 +3,13 @@
 import gzip
 import lzma
 import re
-import shutil
 import struct
-import subprocess
 from pathlib import Path
 
-from machines import Unrecorded
+from tools import Unrecorded, told
 
 #: Of a bzImage (Documentation/arch/x86/boot.rst): where its header has what.
-SETUP_SECTORS, PAYLOAD = 0x1F1, 0x248
+SETUP_SECTORS, MAGIC, PAYLOAD = 0x1F1, 0x202, 0x248
 _ELF, _XZ, _GZIP, _ZSTD = b"\x7fELF", b"\xfd7zXZ\0", b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 #: After a payload packed by zstd: the size of what it unpacks to.
 _SIZE = 4
@@ -77,7 +75,10 @@ def _payload(image):
 
 
 def _from_zstd(packed):
-    if shutil.which("zstd") is None:
-        raise Unrecorded("zstd must be installed (apt-get install zstd), got none")
-    done = subprocess.run(["zstd", "-dc"], input=packed, stdout=subprocess.PIPE)
-    return done.stdout if done.returncode == 0 else None
+    status, output, _ = told("zstd", "-dc", input=packed)
+    return None if status else output
+
+
+def is_kernel(image):
+    """Return whether bytes are a kernel's image."""
+    return image.startswith(_ELF) or image[MAGIC : MAGIC + 4] == b"HdrS"

@@ -5,20 +5,26 @@ writes what both runs agree on as DIR/NAME.json.  README.md says what it takes.
 """
 
 import argparse
+import contextlib
 import json
 import re
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from compare import COUNTERS, FILLED, filling, kept, kind, place
 from images import newest_kernel
-from machines import Unrecorded, machine
-from states import guest, run
+from machines import machine
+from packages import VERSION, fetched, from_file
+from states import Failed, guest, run
+from tools import Unrecorded
 
-__all__ = ["Unrecorded", "machine"]
+__all__ = ["Unrecorded", "guest", "machine", "newest_kernel", "run"]
 
 RUNS = 2
+#: How a package begins.
+_PACKAGE = b"!<arch>"
 #: Pages of the kernel's image, which is on another node each time.
 IMAGE = 10240
 #: Pages by which runs may differ that fill nodes, and by which a model may differ.
@@ -120,7 +126,8 @@ def case(name, runs):
         else:
             expect.append(record)
     kernel = kernel_name(runs[0][0])
-    return {"script": f"{name}.mm", "kernel": kernel, "expect": expect}, lost
+    found = {"script": f"{name}.mm", "kernel": kernel, "expect": expect}
+    return found | ({"lost": lost} if lost else {}), lost
 
 
 def kernel_name(record):
@@ -130,11 +137,19 @@ def kernel_name(record):
     return f"Linux {debian[1]} (Debian {release})" if debian else f"Linux {release}"
 
 
+def tried(script, guest, name, number):
+    """Run a script; once more if it is the machine that failed."""
+    try:
+        return run(script, guest, name, number)
+    except Failed:
+        return run(script, guest, name, number)
+
+
 def record(path, guest):
     """Record one script; return what there is to say of it."""
+    script = path.read_text()
     try:
-        script = path.read_text()
-        runs = [run(script, guest, path.stem, number) for number in range(RUNS)]
+        runs = [tried(script, guest, path.stem, number) for number in range(RUNS)]
     except Unrecorded as error:
         return f"not recorded: {error}"
     found, lost = case(path.stem, runs)
@@ -144,27 +159,59 @@ def record(path, guest):
     return f"{told}, not stable at lines {lost}" if lost else told
 
 
-def record_all(scripts, kernel=None, jobs=1, again=False, cache=None):
-    """Record the scripts that are not yet, and print how it went."""
+def image(kernel, suites, folder):
+    """Return the image of a kernel that is given as one, as a package or a version."""
+    if kernel is None:
+        return newest_kernel()
+    path = Path(kernel)
+    if path.is_file():
+        with path.open("rb") as file:
+            packed = file.read(len(_PACKAGE)) == _PACKAGE
+        is_package = packed or path.suffix == ".deb"
+        return from_file(path, folder / "given") if is_package else path
+    if not VERSION.fullmatch(kernel):
+        raise Unrecorded(
+            f"--kernel must be an image, a package or a version, got {kernel!r}"
+        )
+    return fetched(kernel, suites, folder / "kernels")
+
+
+def record_all(scripts, given, again=False):
+    """Record the scripts that are not yet, and print how it went.
+
+    given  what ``add_arguments`` has read
+    """
     scripts = [one for one in scripts if again or not one.with_suffix(".json").exists()]
     if not scripts:
         return
-    with (
-        guest(kernel or newest_kernel(), cache) as made,
-        ThreadPoolExecutor(jobs) as pool,
-    ):
+    with recording(given) as made, ThreadPoolExecutor(given.jobs) as pool:
         results = pool.map(lambda script: record(script, made), scripts)
         for script, result in zip(scripts, results, strict=True):
             print(f"{script.stem}: {result}", flush=True)
 
 
+@contextlib.contextmanager
+def recording(given):
+    """Have the guest that runs start from, by what ``add_arguments`` has read."""
+    with tempfile.TemporaryDirectory(prefix="record-") as temporary:
+        kernel = image(given.kernel, given.suite, given.cache or Path(temporary))
+        with guest(kernel, given.cache) as made:
+            yield made
+
+
 def add_arguments(parser):
     """Add the arguments that say how to record."""
-    parser.add_argument("--kernel", type=Path, help="image of a kernel; /boot's newest")
-    parser.add_argument(
-        "--cache", type=Path, help="folder for started machines to stay"
-    )
-    parser.add_argument("--jobs", type=int, default=1, help="machines at a time")
+    add = parser.add_argument
+    add("--kernel", help="an image, a package, or a version as 6.12; /boot's newest")
+    add("--suite", action="append", default=[], help="one more suite to fetch it from")
+    add("--cache", type=Path, help="folder in which kernels and machines stay")
+    add("--jobs", type=_jobs, default=1, help="machines at a time")
+
+
+def _jobs(word):
+    if not word.isdecimal() or not int(word):
+        raise argparse.ArgumentTypeError(f"must be from 1 on, got {word!r}")
+    return int(word)
 
 
 def main(arguments=None):
@@ -175,7 +222,7 @@ def main(arguments=None):
     given = parser.parse_args(arguments)
     try:
         scripts = sorted(given.folder.glob("*.mm"))
-        record_all(scripts, given.kernel, given.jobs, given.again, given.cache)
+        record_all(scripts, given, given.again)
     except Unrecorded as error:
         sys.exit(f"record.py: {error}")
 

@@ -19,8 +19,9 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from images import ram_disk, unpacked
-from machines import Unrecorded, command, machine
+from images import is_kernel, ram_disk, unpacked
+from machines import Machine, command, machine
+from tools import Unrecorded, told, tool
 
 HERE = Path(__file__).parent
 #: Seconds that one run may take, and starting a machine.
@@ -29,6 +30,8 @@ PATIENCE = 180
 PACKED = ("fallback", "oom")
 #: What goes before a script: the port drops what comes until its own state is back.
 LOST = b"\n" * 64
+#: What a shell adds to the signal that has killed a program.
+SIGNALLED = 128
 #: Bytes of the console's end that a failure tells.
 TAIL = 400
 
@@ -67,7 +70,10 @@ def guest(kernel, cache=None):
     """
     with tempfile.TemporaryDirectory(prefix="record-") as temporary:
         folder = Path(temporary)
+        tool("qemu-system-x86_64")
         image = kernel.read_bytes()
+        if not is_kernel(image):
+            raise Unrecorded(f"--kernel must be a kernel's image, got {kernel}")
         archived = _initramfs(kernel, folder / "root")
         (folder / "initrd").write_bytes(archived)
         found = unpacked(image)
@@ -88,17 +94,16 @@ def guest(kernel, cache=None):
 def _initramfs(kernel, root):
     for name in ("bin", "dev", "proc", "sys"):
         (root / name).mkdir(parents=True)
-    busybox = shutil.which("busybox")
-    if busybox is None:
-        raise Unrecorded("busybox must be installed, static, got none")
-    shutil.copy(busybox, root / "bin/busybox")
+    shutil.copy(tool("busybox"), root / "bin/busybox")
     shutil.copy(HERE / "init", root / "init")
     (root / "init").chmod(0o755)
     module = ram_disk(kernel)
     if module is not None:
         (root / "brd.ko").write_bytes(module)
-    flags = ["-O1", "-static", "-o", str(root / "bin/guest")]
-    subprocess.run(["gcc", *flags, str(HERE / "guest.c")], check=True)
+    source, program = str(HERE / "guest.c"), str(root / "bin/guest")
+    status, _, trouble = told("gcc", "-O1", "-static", "-o", program, source)
+    if status:
+        raise Unrecorded(f"gcc must link static programs (libc6-dev), got {trouble}")
     return archive(root)
 
 
@@ -107,20 +112,12 @@ def archive(root):
     paths = sorted(str(path.relative_to(root)) for path in root.rglob("*"))
     for path in paths:
         os.utime(root / path, (0, 0))
-    return subprocess.run(
-        [
-            "cpio",
-            "--create",
-            "--format=newc",
-            "--quiet",
-            "--owner=0:0",
-            "--reproducible",
-        ],
-        cwd=root,
-        input="\n".join(paths).encode(),
-        stdout=subprocess.PIPE,
-        check=True,
-    ).stdout
+    options = ["--create", "--format=newc", "--quiet", "--owner=0:0", "--reproducible"]
+    names = "\n".join(paths).encode()
+    status, output, trouble = told("cpio", *options, cwd=root, input=names)
+    if status:
+        raise Unrecorded(f"cpio must write an archive, got {trouble}")
+    return output
 
 
 # --- QEMU -----------------------------------------------------------------------------
@@ -191,37 +188,57 @@ class Running:
 # --- states ---------------------------------------------------------------------------
 
 
-def state(script, guest, name, number):
-    """Return (file of a started machine's state, command that starts it, first record).
+class Place(NamedTuple):
+    """What a kept machine is, and where.
+
+    machine  a Machine
+    kernel   path of its image
+    file     its state; its first record is beside it
+    """
+
+    machine: Machine
+    kernel: Path
+    file: Path
+
+    @property
+    def first(self):
+        return self.file.with_suffix(".json")
+
+
+def place(script, guest, name, number):
+    """Return the place of the machine that a run goes on from.
 
     script  text of a script: its machine line counts
     name    of the script
     number  which of the machines that are started, one for each run of a script
     """
     packed = any(word in name for word in PACKED)
-    kernel = guest.kernel if packed else guest.unpacked
     asked = machine(script)
     key = hashlib.sha256(repr((guest.digest, asked, packed)).encode()).hexdigest()[:24]
-    file = guest.states / f"{key}-{number}"
-    first = file.with_suffix(".json")
-    with guest.locks.setdefault(file, threading.Lock()):
-        if not first.exists():
-            record = _started(asked, kernel, guest.archive, file)
+    kernel = guest.kernel if packed else guest.unpacked
+    return Place(asked, kernel, guest.states / f"{key}-{number}")
+
+
+def state(kept, guest):
+    """Start a machine and write its state, if it is not there; its first record."""
+    with guest.locks.setdefault(kept.file, threading.Lock()):
+        if not kept.first.exists():
+            record = _started(kept, guest)
             # Last: the state is whole then.
-            first.write_text(json.dumps(record))
-    return (asked, kernel, file), json.loads(first.read_text())
+            kept.first.write_text(json.dumps(record))
+        return json.loads(kept.first.read_text())
 
 
-def _started(asked, kernel, archive, file):
+def _started(kept, guest):
     """Start a machine, write its state once it waits for a script; its first record."""
     with tempfile.TemporaryDirectory(prefix="record-") as temporary:
         folder = Path(temporary)
         console, monitor = folder / "console", folder / "monitor"
-        words = command(asked, kernel, archive, console)
+        words = command(kept.machine, kept.kernel, guest.archive, console)
         words += ["-qmp", f"unix:{monitor},server=on,wait=off"]
         with Running(words, console) as running:
             record = next(running.records())
-            _keep(running, monitor, file)
+            _keep(running, monitor, kept.file)
     return record
 
 
@@ -233,6 +250,8 @@ def _keep(running, monitor, file):
         with connection.makefile("rw") as lines:
             lines.readline()
             _ask(running, lines, "qmp_capabilities")
+            # What runs while it is written may be written halfway.
+            _ask(running, lines, "stop")
             unlimited = {"max-bandwidth": 1 << 40}
             _ask(running, lines, "migrate-set-parameters", unlimited)
             uri = f"exec:cat > {shlex.quote(str(file))}"
@@ -259,11 +278,21 @@ def _ask(running, lines, what, arguments=None):
 
 def run(script, guest, name, number):
     """Run a script once, on a copy of a machine that has started; its records."""
-    (asked, kernel, file), first = state(script, guest, name, number)
+    kept = place(script, guest, name, number)
+    try:
+        return _went_on(script, kept, guest)
+    except Failed:
+        # It may be that machine's fault: the next one is started again.
+        kept.first.unlink(missing_ok=True)
+        raise
+
+
+def _went_on(script, kept, guest):
+    first = state(kept, guest)
     with tempfile.TemporaryDirectory(prefix="record-") as temporary:
         console = Path(temporary) / "console"
-        words = command(asked, kernel, guest.archive, console)
-        words += ["-incoming", f"exec:cat {shlex.quote(str(file))}"]
+        words = command(kept.machine, kept.kernel, guest.archive, console)
+        words += ["-incoming", f"exec:cat {shlex.quote(str(kept.file))}"]
         with Running(words, console) as running:
             running.send(script)
             records = [first]
@@ -272,5 +301,14 @@ def run(script, guest, name, number):
                 if "end" in record:
                     return records
                 if {"error", "exit"} & record.keys():
-                    raise Unrecorded(f"script must reach its end, got {record}")
+                    raise Unrecorded(_why(record))
     raise AssertionError
+
+
+def _why(record):
+    """Return why a script did not reach its end, by the guest's last record."""
+    if "error" in record:
+        return f"line {record['line']} failed in the guest: {record['error']}"
+    signal = record["exit"] - SIGNALLED
+    how = f"was killed by signal {signal}" if signal > 0 else "gave up"
+    return f"main must live to the script's end, got: it {how}"

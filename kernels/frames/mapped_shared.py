@@ -1,0 +1,51 @@
+"""Whether others have a page, too: what the scanner asks before it marks a page.
+
+``docs/model/balancing.md`` 18.  A kernel asks the page, all references to its folio,
+or the folio (``knobs.MarkUnless``).
+"""
+
+from ..jit.compile import inlined
+from ..knobs import MarkUnless
+from ..state import Info
+from ..words import (
+    FRAME_COMPOUND,
+    FRAME_MIGCACHE,
+    FRAME_SWAPCACHE,
+    HPAGE_PMD_ORDER,
+)
+from .folio import folio_likely_mapped_shared, huge_mapcount, page_mapcount
+from .lru_batch import in_batch
+from .rmap import mapcount
+
+
+@inlined
+def _refers_alone(m, pfn):
+    """Tell whether one entry alone refers to a page, or to its folio (page_count)."""
+    word = m.frame[pfn]
+    if mapcount(word) != 1:
+        return False
+    if word & FRAME_COMPOUND:
+        b = pfn >> HPAGE_PMD_ORDER
+        return m.block_mapped[b] == 1 and mapcount(m.block_huge[b]) == 0
+    return not word & (FRAME_SWAPCACHE | FRAME_MIGCACHE) and not in_batch(m, pfn)
+
+
+@inlined
+def others_have_page(m, pfn):
+    """Tell whether a page that a PTE of a private mapping maps is left alone."""
+    rule = m.info[Info.MARK_UNLESS]
+    if rule == MarkUnless.PAGE_MAPCOUNT:
+        return page_mapcount(m, pfn) > 1 or in_batch(m, pfn)
+    if rule == MarkUnless.PAGE_COUNT:
+        return not _refers_alone(m, pfn)
+    if m.frame[pfn] & FRAME_COMPOUND:
+        return folio_likely_mapped_shared(m, pfn >> HPAGE_PMD_ORDER)
+    return mapcount(m.frame[pfn]) > 1
+
+
+@inlined
+def others_have_folio(m, b):
+    """Tell whether a folio that a PMD entry maps counts as shared."""
+    if m.info[Info.MARK_UNLESS] == MarkUnless.MAPPED_SHARED:
+        return folio_likely_mapped_shared(m, b)
+    return huge_mapcount(m, b) > 1
