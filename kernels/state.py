@@ -135,6 +135,7 @@ class Info(Columns):
     QUANTUM = auto()  # its number, from 1, modulo line_transfer.QUANTA
     LAZYFREE = auto()  # 1: some page may have been freed by advice
     LRU_BATCHES = auto()  # 1: new pages wait in batches
+    WP_SEES_BATCHES = auto()  # 1: a write copies a page that one of them holds
     LRU_GEN = auto()  # 1: generations in place of two lists
     LRU_GEN_SECOND = auto()  # 1: new pages are in the second youngest
     MMLIST_JOINS = auto()  # processes that ever joined the list of swapoff

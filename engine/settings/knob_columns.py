@@ -20,6 +20,7 @@ _PAGES_PER_MB = (1 << 20) // PAGE_SIZE
 _OTHERWISE: dict[Info, Callable[[Settings], int]] = {
     # Quanta have no order in which a CPU's pages would wait in a batch.
     Info.LRU_BATCHES: lambda s: s.lru_batches and s.sequential,
+    Info.WP_SEES_BATCHES: lambda s: s.lru_batches and s.wp_sees_batches,
     # A knob of what a new page's word means counts while there are generations only.
     Info.LRU_GEN_SECOND: lambda s: s.lru_gen.enabled and s.lru_gen.new_second,
     # Who asks whether a page is zero-filled.

@@ -52,6 +52,11 @@ class Settings:
     lru_batches: bool = knob(
         False, "new pages reach the LRU in batches (sequential alone)"
     )
+    wp_sees_batches: bool = knob(
+        False,
+        "a write copies a page that a fork shared while another CPU's batch holds it"
+        " (5.9, 09854ba94c6a)",
+    )
     migrate_pages_batch: bool = knob(
         False,
         "a call flushes TLBs once for up to 512 pages that it moves (6.3)",
