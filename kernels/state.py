@@ -119,6 +119,7 @@ class Info(Columns):
     MARK_UNLESS = auto()  # MarkUnless
     SCAN_SHMEM = auto()  # 1: shared mappings without a policy are scanned
     SCAN_LOCAL_HUGE = auto()  # 0: SCAN_LOCAL holds for huge entries, too
+    SWAP_IN_WRITABLE = auto()
     HINT_FOLIOS = auto()  # 1: a hint fault on a PTE of a folio serves all of them
     TOPOLOGY = auto()  # Topology
     # The load balancer (``docs/model/sched.md``).

@@ -59,6 +59,8 @@ _LINUX_6_12 = replace(
     # Built with CONFIG_LRU_GEN_ENABLED; 6.1 and 6.4 are not.
     lru_gen=LruGen(enabled=True),
     swap_zeromap=True,
+    swap_in_writable=True,
+    khugepaged=replace(_LINUX_6_4.khugepaged, shared_folios=True),
     thp=replace(
         _LINUX_6_4.thp,
         split_to_zero_pages=True,
@@ -88,8 +90,11 @@ _LINUX_6_16 = replace(
     ),
 )
 
-#: 6.18: as 6.16.
-_LINUX_6_18 = replace(_LINUX_6_16)
+#: 6.18: as 6.16; a block is collapsed without a writable page.
+_LINUX_6_18 = replace(
+    _LINUX_6_16,
+    khugepaged=replace(_LINUX_6_16.khugepaged, needs_writable=False),
+)
 
 #: 7.3: as 6.18, but huge pages that move still wait to be split, and lazily freed ones
 #: are split again, all their PTEs at once; huge pages are marked as small ones are

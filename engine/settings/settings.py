@@ -71,6 +71,11 @@ class Settings:
         False,
         "a copy of a page gets no more bandwidth than a stream, as loaded as memory is",
     )
+    swap_in_writable: bool = knob(
+        False,
+        "a read that swaps a page in maps it writable, if it is nobody else's (6.11)",
+        column="SWAP_IN_WRITABLE",
+    )
     swap_zeromap: bool = knob(
         False,
         "zero-filled pages are not written to swap (6.12, 0ca0c24e3211)",
