@@ -139,6 +139,7 @@ class Info(Columns):
     LRU_DRAIN_AT_MOVE = auto()  # 1: a hint fault that moves a page empties a batch
     MBIND_QUEUES_ONCE = auto()  # 1: mbind passes over what it has queued
     MBIND_INTERLEAVE_BASE = auto()  # 1: mbind's first page says where counting begins
+    WP_SEES_BATCHES = auto()  # 1: a write copies a page that one of them holds
     LRU_GEN = auto()  # 1: generations in place of two lists
     LRU_GEN_SECOND = auto()  # 1: new pages are in the second youngest
     MMLIST_JOINS = auto()  # processes that ever joined the list of swapoff

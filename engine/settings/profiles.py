@@ -20,6 +20,7 @@ _LINUX_6_1 = Settings(
     mpol_mf_lazy=False,
     lru_batches=True,
     lru_drain_at_move=True,
+    wp_sees_batches=True,
     thp=Thp(enabled="always", defrag="always", min_free=True),
     khugepaged=Khugepaged(target="majority_mask"),
     # The scanner's memory of who used a VMA came in 6.4, tiering's knobs are off.
@@ -152,6 +153,7 @@ _BALANCING_2012 = Balancing(
 #: nothing of what came after 3.8 exists.
 _LINUX_3_8 = replace(
     _LINUX_6_1,
+    wp_sees_batches=False,
     thp=replace(_LINUX_6_1.thp, unit_migration=False, copy_on_write=True),
     lru_drain_at_move=False,
     accumulated_node_load=False,
