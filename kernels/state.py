@@ -13,8 +13,8 @@ import numpy as np
 
 from .jit.arrays import Arrays
 
-#: New pages in a full batch (mm/pagevec.h, 6.1).
-PAGEVEC_SIZE: Final = 15
+#: New pages in a full batch at most (include/linux/pagevec.h, 6.12).
+PAGEVEC_SIZE: Final = 31
 #: Generations that a node has at least, and at most (include/linux/mmzone.h, 6.12).
 MIN_NR_GENS: Final = 2
 MAX_NR_GENS: Final = 4
@@ -119,6 +119,7 @@ class Info(Columns):
     MARK_UNLESS = auto()  # MarkUnless
     SCAN_SHMEM = auto()  # 1: shared mappings without a policy are scanned
     SCAN_LOCAL_HUGE = auto()  # 0: SCAN_LOCAL holds for huge entries, too
+    SWAP_IN_WRITABLE = auto()
     HINT_FOLIOS = auto()  # 1: a hint fault on a PTE of a folio serves all of them
     TOPOLOGY = auto()  # Topology
     # The load balancer (``docs/model/sched.md``).
@@ -134,9 +135,11 @@ class Info(Columns):
     LINES = auto()  # 1: lines that other nodes' caches hold cost more
     QUANTUM = auto()  # its number, from 1, modulo line_transfer.QUANTA
     LAZYFREE = auto()  # 1: some page may have been freed by advice
-    LRU_BATCHES = auto()  # 1: new pages wait in batches
+    LRU_BATCHES = auto()  # new pages wait in batches of so many, 0: they do not
+    LRU_DRAIN_AT_MOVE = auto()  # 1: a hint fault that moves a page empties a batch
     MBIND_QUEUES_ONCE = auto()  # 1: mbind passes over what it has queued
     MBIND_INTERLEAVE_BASE = auto()  # 1: mbind's first page says where counting begins
+    WP_SEES_BATCHES = auto()  # 1: a write copies a page that one of them holds
     LRU_GEN = auto()  # 1: generations in place of two lists
     LRU_GEN_SECOND = auto()  # 1: new pages are in the second youngest
     MMLIST_JOINS = auto()  # processes that ever joined the list of swapoff
@@ -204,7 +207,7 @@ class Node(Columns):
     MIGRATE_PAGES = auto()
     LIMITED_UNTIL = auto()  # ms: no scan from this node before
     BATCHED = auto()  # new pages that are not on the LRU yet, ...
-    BATCH = auto()  # ... and which (15 columns)
+    BATCH = auto()  # ... and which (31 columns, PAGEVEC_SIZE of 6.12)
 
 
 NODE_WIDTH: Final = Node.BATCH + PAGEVEC_SIZE

@@ -38,7 +38,7 @@ from ..words import (
     PTE_PRESENT,
 )
 
-ENOENT, ENOMEM, EACCES, EFAULT = 2, 12, 13, 14
+ENOENT, ENOMEM, EACCES, EFAULT, EBUSY = 2, 12, 13, 14, 16
 
 
 class Moves(Columns):

@@ -334,7 +334,7 @@ class PlacementCalls:
     def move_pages(self, task, region, node, move_all=False, first=0, pages=None):
         start, pages = self.range(region, first, pages)
         self.drain(task)
-        status, batches = [], Batches(self.settings)
+        status, batches, waits = [], Batches(self.settings), None
         while len(status) < pages:
             vpn, got, moves = start + len(status), -2, False
             pte = self.entry(task.process, vpn)
@@ -344,14 +344,19 @@ class PlacementCalls:
                 got = -14
             elif pte is not None and pte.kind == "present":
                 before, folio = self.node_of(pte.payload), self.is_huge(pte)
-                got = self.move_to_node(task, pte, node, move_all, batches)
+                got = -16
+                if not folio or pte.payload // BLOCK != waits:
+                    got = self.move_to_node(task, pte, node, move_all, batches)
                 moves = got == node != before
             if moves:
                 batches.add(folio)
+                waits = pte.payload // BLOCK if folio else waits
             else:
                 batches.end()
+                waits = None
             if got is not None:
-                alike = BLOCK - vpn % BLOCK if isinstance(pte, Pmd) else 1
+                whole = isinstance(pte, Pmd) and not moves and got != -16
+                alike = BLOCK - vpn % BLOCK if whole else 1
                 status += [got] * min(alike, start + pages - vpn)
         self.pay_moves(task, region.process, batches)
         return status
