@@ -487,8 +487,9 @@ static void do_touch(int count, char **word)
 {
 	int times = count > 6 ? atoi(word[6]) : 1;
 
-	for (int i = 1; i <= times; i++)
-		sweep(word, i);
+	/* Never zero: a page of zeros is another thing to a split. */
+	for (int i = 0; i < times; i++)
+		sweep(word, i % 255 + 1);
 }
 
 static void do_settle(int count, char **word)
