@@ -6,7 +6,7 @@ batches in sequential mode only (``info[LRU_BATCHES]``).
 """
 
 from ..jit.compile import called, inlined
-from ..state import PAGEVEC_SIZE, Info, Node
+from ..state import Info, Node
 
 
 @inlined
@@ -15,7 +15,7 @@ def folio_add_lru(m, nid, pfn):
     if m.info[Info.LRU_BATCHES]:
         count = m.node[nid, Node.BATCHED]
         m.node[nid, Node.BATCH + count] = pfn
-        m.node[nid, Node.BATCHED] = (count + 1) % PAGEVEC_SIZE
+        m.node[nid, Node.BATCHED] = (count + 1) % m.info[Info.LRU_BATCHES]
 
 
 @inlined
@@ -23,6 +23,17 @@ def lru_add_drain(m, nid):
     """Put all pages of a batch on the LRU."""
     if m.info[Info.LRU_BATCHES]:
         m.node[nid, Node.BATCHED] = 0
+
+
+@inlined
+def folio_putback_lru(m, nid, pfn):
+    """Put a page that a CPU of a node has moved into their batch.
+
+    From 5.18 to 6.2 a mapped one empties it (__unmap_and_move, c3096e6782b7).
+    """
+    folio_add_lru(m, nid, pfn)
+    if m.info[Info.LRU_DRAIN_AT_MOVE]:
+        lru_add_drain(m, nid)
 
 
 @called
