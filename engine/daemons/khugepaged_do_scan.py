@@ -10,6 +10,7 @@ import numpy as np
 from ...kernels import state as st
 from ...kernels.counters import Op, ScanResult, Vm, Worker
 from ...kernels.draws import draw_of
+from ...kernels.frames.mapped_shared import mark_shared_folios
 from ...kernels.knobs import Advice, TargetRule
 from ...kernels.thp import collapse
 from ...kernels.thp.khugepaged import collapse_ptes, find_target_node, scan_blocks
@@ -63,7 +64,7 @@ class Khugepaged:
         self._by_table = np.zeros((len(ScanResult), nodes), np.int64)
         # MADV_COLLAPSE knows no limits and does not ask for use.
         no_limits = 3 * (HPAGE_PMD_NR,)
-        self._no_limits = np.array([*no_limits, 0, self._limits[-1]], np.int64)
+        self._no_limits = np.array([*no_limits, 0, *self._limits[-2:]], np.int64)
 
     def configure(self, settings: Settings) -> None:
         """Take over the knobs of a simulation's settings."""
@@ -75,7 +76,8 @@ class Khugepaged:
         self._far = np.ascontiguousarray(far > RECLAIM_DISTANCE, np.uint8)
         limits = knobs.max_ptes_none, knobs.max_ptes_swap, knobs.max_ptes_shared
         shift = int(self._simulation.memory.info[st.Info.NODE_SHIFT])
-        self._limits = np.array([*limits, 1, shift], np.int64)
+        rules = 1, shift, int(knobs.needs_writable)
+        self._limits = np.array([*limits, *rules], np.int64)
 
     # --- the daemon -------------------------------------------------------------------
 
@@ -204,15 +206,20 @@ class Khugepaged:
         """
         memory = self._simulation.memory
         before = tally[ScanResult.SUCCEED]
+        first, blocks = (
+            (vpn + process.delta) >> HPAGE_PMD_ORDER,
+            pages >> HPAGE_PMD_ORDER,
+        )
         blocks = scan_blocks(
             memory.pmd,
             memory.pte,
             memory.frame,
             memory.block_huge,
+            self._shared_folios(first, blocks),
             self._far,
             limits,
-            (vpn + process.delta) >> HPAGE_PMD_ORDER,
-            pages >> HPAGE_PMD_ORDER,
+            first,
+            blocks,
             tally,
             self._by_table,
             self._load,
@@ -220,6 +227,18 @@ class Khugepaged:
         self._count_exceeded(memory)
         found = tally[ScanResult.SUCCEED] > before
         return blocks << HPAGE_PMD_ORDER, bool(found)
+
+    def _shared_folios(self, first: int, blocks: int) -> np.ndarray:
+        """Return uint8[pageblocks] that says which folios are shared.
+
+        [0] if it does not matter: no PTE of the blocks maps a part of a folio.
+        """
+        memory = self._simulation.memory
+        if not self.knobs.shared_folios or not memory.block_mapped.any():
+            return _NO_FOLIOS
+        shared = np.zeros(len(memory.block_huge), np.uint8)
+        found = mark_shared_folios(memory, first, blocks, shared)
+        return shared if found else _NO_FOLIOS
 
     def _count_exceeded(self, memory: st.Memory) -> None:
         if not self._by_table[_FIRST_EXCEEDED : _LAST_EXCEEDED + 1].any():
@@ -305,6 +324,7 @@ class Khugepaged:
         return result
 
 
+_NO_FOLIOS = np.zeros(0, np.uint8)
 _EXCEEDED = {
     ScanResult.EXCEED_NONE_PTE: Vm.THP_SCAN_EXCEED_NONE_PTE,
     ScanResult.EXCEED_SWAP_PTE: Vm.THP_SCAN_EXCEED_SWAP_PTE,

@@ -22,6 +22,7 @@ _OTHERWISE: dict[Info, Callable[[Settings], int]] = {
     Info.LRU_BATCHES: lambda s: (
         min(s.locks.lru_lock_batch, PAGEVEC_SIZE) * (s.lru_batches and s.sequential)
     ),
+    Info.WP_SEES_BATCHES: lambda s: s.lru_batches and s.wp_sees_batches,
     # A knob of what a new page's word means counts while there are generations only.
     Info.LRU_GEN_SECOND: lambda s: s.lru_gen.enabled and s.lru_gen.new_second,
     # Who asks whether a page is zero-filled.

@@ -20,14 +20,18 @@ _LINUX_6_1 = Settings(
     mpol_mf_lazy=False,
     lru_batches=True,
     lru_drain_at_move=True,
+    wp_sees_batches=True,
     thp=Thp(enabled="always", defrag="always", min_free=True),
     khugepaged=Khugepaged(target="majority_mask"),
     # The scanner's memory of who used a VMA came in 6.4, tiering's knobs are off.
     balancing=Balancing(vma_pids=False, mark_unless="page_count"),
     calls=SystemCalls(
-        # 6.10 and 6.9.
+        # 6.10, 6.9, 6.7.
         preferred_many_balancing=False,
         mpol_weighted_interleave=False,
+        populate_stops_at_hole=False,
+        mbind_queues_once=False,
+        mbind_interleave_base=False,
         # From 6.1 to 6.5.
         follow_protnone=False,
     ),
@@ -60,6 +64,8 @@ _LINUX_6_12 = replace(
     # Built with CONFIG_LRU_GEN_ENABLED; 6.1 and 6.4 are not.
     lru_gen=LruGen(enabled=True),
     swap_zeromap=True,
+    swap_in_writable=True,
+    khugepaged=replace(_LINUX_6_4.khugepaged, shared_folios=True),
     thp=replace(
         _LINUX_6_4.thp,
         split_to_zero_pages=True,
@@ -89,8 +95,11 @@ _LINUX_6_16 = replace(
     ),
 )
 
-#: 6.18: as 6.16.
-_LINUX_6_18 = replace(_LINUX_6_16)
+#: 6.18: as 6.16; a block is collapsed without a writable page.
+_LINUX_6_18 = replace(
+    _LINUX_6_16,
+    khugepaged=replace(_LINUX_6_16.khugepaged, needs_writable=False),
+)
 
 #: 7.3: as 6.18, but huge pages that move still wait to be split, and lazily freed ones
 #: are split again, all their PTEs at once; huge pages are marked as small ones are
@@ -144,6 +153,7 @@ _BALANCING_2012 = Balancing(
 #: nothing of what came after 3.8 exists.
 _LINUX_3_8 = replace(
     _LINUX_6_1,
+    wp_sees_batches=False,
     thp=replace(_LINUX_6_1.thp, unit_migration=False, copy_on_write=True),
     lru_drain_at_move=False,
     accumulated_node_load=False,

@@ -57,6 +57,11 @@ class Settings:
         "a hint fault that moves a page empties its CPU's batch (5.18 to 6.2)",
         column="LRU_DRAIN_AT_MOVE",
     )
+    wp_sees_batches: bool = knob(
+        False,
+        "a write copies a page that a fork shared while another CPU's batch holds it"
+        " (5.9, 09854ba94c6a)",
+    )
     migrate_pages_batch: bool = knob(
         False,
         "a call flushes TLBs once for up to 512 pages that it moves (6.3)",
@@ -70,6 +75,11 @@ class Settings:
     loaded_copies: bool = knob(
         False,
         "a copy of a page gets no more bandwidth than a stream, as loaded as memory is",
+    )
+    swap_in_writable: bool = knob(
+        False,
+        "a read that swaps a page in maps it writable, if it is nobody else's (6.11)",
+        column="SWAP_IN_WRITABLE",
     )
     swap_zeromap: bool = knob(
         False,

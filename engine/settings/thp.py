@@ -163,6 +163,14 @@ class Khugepaged:
     )
     defrag: bool = knob(True, "compact where no huge page is free")
     target: str = knob("majority_mask", "rule for the node", choices=TARGETS)
+    needs_writable: bool = knob(
+        True, "a block is collapsed only if one of its pages is writable (before 6.18)"
+    )
+    shared_folios: bool = knob(
+        False,
+        "a page is shared if any page of its huge page is (6.10,"
+        " folio_likely_mapped_shared)",
+    )
     node_reclaim: bool = knob(False, "vm.zone_reclaim_mode: far nodes do not mix")
 
     def __post_init__(self) -> None:

@@ -49,3 +49,12 @@ def _in_any_batch(m, pfn):
 def in_batch(m, pfn):
     """Tell whether a page is not on the LRU yet."""
     return m.info[Info.LRU_BATCHES] != 0 and _in_any_batch(m, pfn)
+
+
+@inlined
+def held_by_batch(m, nid, pfn):
+    """Drain a node's batch if a page is not on the LRU; tell whether another has it."""
+    if not in_batch(m, pfn):
+        return False
+    lru_add_drain(m, nid)
+    return in_batch(m, pfn)

@@ -4,7 +4,7 @@
 or the folio (``knobs.MarkUnless``).
 """
 
-from ..jit.compile import inlined
+from ..jit.compile import inlined, kernel
 from ..knobs import MarkUnless
 from ..state import Info
 from ..words import (
@@ -12,6 +12,10 @@ from ..words import (
     FRAME_MIGCACHE,
     FRAME_SWAPCACHE,
     HPAGE_PMD_ORDER,
+    NONE,
+    PMD_LEAF,
+    PTE_PAYLOAD,
+    PTE_PRESENT,
 )
 from .folio import folio_likely_mapped_shared, huge_mapcount, page_mapcount
 from .lru_batch import in_batch
@@ -49,3 +53,23 @@ def others_have_folio(m, b):
     if m.info[Info.MARK_UNLESS] == MarkUnless.MAPPED_SHARED:
         return folio_likely_mapped_shared(m, b)
     return huge_mapcount(m, b) > 1
+
+
+@kernel
+def mark_shared_folios(m, first, blocks, shared):
+    """Note which folios, of which PTEs of some blocks map parts, are shared.
+
+    first   index of the first block's entry in ``pmd``
+    shared  uint8[pageblocks], changed in place
+    Return how many such folios there are, shared or not.
+    """
+    found, last = 0, NONE
+    for at in range(first << HPAGE_PMD_ORDER, (first + blocks) << HPAGE_PMD_ORDER):
+        if not m.pte[at] & PTE_PRESENT or m.pmd[at >> HPAGE_PMD_ORDER] & PMD_LEAF:
+            continue
+        pfn = m.pte[at] & PTE_PAYLOAD
+        b = pfn >> HPAGE_PMD_ORDER
+        if b != last and m.frame[pfn] & FRAME_COMPOUND:
+            shared[b] = 1 if folio_likely_mapped_shared(m, b) else 0
+            found, last = found + 1, b
+    return found

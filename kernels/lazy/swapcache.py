@@ -9,7 +9,7 @@ from ..frames.zero_filled import swap_read_folio
 from ..jit.compile import inlined
 from ..placement.mempolicy import alloc_page_vma
 from ..placement.migrate import lru_add
-from ..state import SERVED, Cost, Ids, Info, Shard, Task
+from ..state import SERVED, Cost, Ids, Info, Shard, Task, Vma
 from ..words import (
     FRAME_IN_USE,
     FRAME_MIGCACHE,
@@ -17,6 +17,7 @@ from ..words import (
     NONE,
     PTE_PAYLOAD,
     PTE_SWAP,
+    PTE_WRITE,
 )
 from .parked import (
     Cache,
@@ -95,6 +96,9 @@ def do_swap_page(m, s, task, at, v, vpn, write):
         return pfn
     cache = _swapcache(m)
     left, exclusive = map_cached(m, s, task, at, cache, cached, pfn, write)
+    fresh = exclusive and cached == NONE
+    if fresh and m.info[Info.SWAP_IN_WRITABLE] and m.vma[v, Vma.WRITE]:
+        m.pte[at] |= PTE_WRITE
     if left == 0 and (exclusive or _vm_swap_full(m, s)):
         drop_slot(m, s, pfn)
     return SERVED

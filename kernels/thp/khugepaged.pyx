@@ -56,6 +56,7 @@ cdef struct Limits:
     int64_t swap
     int64_t shared
     bint referenced  # whether a block must have been used
+    bint writable  # whether one of its pages must be writable
     int64_t node_shift
 
 
@@ -65,10 +66,20 @@ cdef struct Seen:
 
 
 cdef bint shared_page(
-    int64_t pte, const int64_t* frame, const int64_t* block_huge
+    int64_t pte,
+    const int64_t* frame,
+    const int64_t* block_huge,
+    const uint8_t* shared_folio,
 ) noexcept nogil:
-    """Tell whether more than one entry maps a page; a writable one is nobody else's."""
+    """Tell whether more than one entry maps a page; a writable one is nobody else's.
+
+    shared_folio  whether folios are shared; NULL: that does not matter
+    """
     cdef int64_t pfn, word, count
+    if shared_folio != NULL:
+        pfn = pte & PTE_PAYLOAD
+        if frame[pfn] & FRAME_COMPOUND:
+            return shared_folio[pfn >> HPAGE_PMD_ORDER]
     if pte & PTE_WRITE:
         return False
     pfn = pte & PTE_PAYLOAD
@@ -122,6 +133,7 @@ cdef int64_t scan_ptes(
     const int64_t* ptes,
     const int64_t* frame,
     const int64_t* block_huge,
+    const uint8_t* shared_folio,
     const uint8_t* far,
     int64_t nodes,
     const Limits* limits,
@@ -147,7 +159,7 @@ cdef int64_t scan_ptes(
             continue
         if pte & PTE_WRITE and not pte & PTE_PROTNONE:
             writable = True
-        if shared_page(pte, frame, block_huge):
+        if shared_page(pte, frame, block_huge, shared_folio):
             shared += 1
             if shared > limits.shared:
                 return EXCEED_SHARED_PTE
@@ -158,7 +170,7 @@ cdef int64_t scan_ptes(
             seen.first_nid = nid
         seen.load[nid] += 1
         young += pte & PTE_YOUNG != 0
-    if not writable:
+    if limits.writable and not writable:
         return PAGE_RO
     if limits.referenced:
         if young == 0 or (swap > 0 and young < HPAGE_PMD_NR // 2):
@@ -171,6 +183,7 @@ cdef int64_t scan_block(
     const int64_t* ptes,
     const int64_t* frame,
     const int64_t* block_huge,
+    const uint8_t* shared_folio,
     const uint8_t* far,
     int64_t nodes,
     const Limits* limits,
@@ -186,9 +199,9 @@ cdef int64_t scan_block(
     seen.first_nid = -1
     for nid in range(nodes):
         seen.load[nid] = 0
-    if uniform_block(ptes, limits, seen, &result):
+    if shared_folio == NULL and uniform_block(ptes, limits, seen, &result):
         return result
-    return scan_ptes(ptes, frame, block_huge, far, nodes, limits, seen)
+    return scan_ptes(ptes, frame, block_huge, shared_folio, far, nodes, limits, seen)
 
 
 def scan_blocks(
@@ -196,6 +209,7 @@ def scan_blocks(
     const int64_t[::1] pte,
     const int64_t[::1] frame,
     const int64_t[::1] block_huge,
+    const uint8_t[::1] shared_folio,
     const uint8_t[:, ::1] far,
     const int64_t[::1] limits,
     int64_t first,
@@ -206,9 +220,11 @@ def scan_blocks(
 ):
     """Scan blocks up to the first that may be collapsed; return how many were scanned.
 
+    shared_folio  uint8[blocks]: whether a folio is shared; [0]: does not matter
     far       uint8[nodes, nodes]: nodes that must not share a huge page; [0, 0]: none
-    limits    int64[5]: max_ptes_none, max_ptes_swap, max_ptes_shared, whether a block
-              must have been used, log2 of the frame numbers that a node owns
+    limits    int64[6]: max_ptes_none, max_ptes_swap, max_ptes_shared, whether a block
+              must have been used, log2 of the frame numbers that a node owns, whether
+              a page must be writable
     first     index of the first block's entry in ``pmd``
     tally     int64[results]: how often each result came out; added to
     by_table  int64[results, nodes]: the same by the node of the page table; added to
@@ -222,6 +238,8 @@ def scan_blocks(
     cdef const uint8_t* distances = &far[0, 0] if far.shape[0] else NULL
     given.none, given.swap, given.shared = limits[0], limits[1], limits[2]
     given.referenced, given.node_shift = limits[3] != 0, limits[4]
+    given.writable = limits[5] != 0
+    cdef const uint8_t* folios = &shared_folio[0] if shared_folio.shape[0] else NULL
     with nogil:
         while done < blocks:
             result = scan_block(
@@ -229,6 +247,7 @@ def scan_blocks(
                 &pte[(first + done) * HPAGE_PMD_NR],
                 &frame[0],
                 &block_huge[0],
+                folios,
                 distances,
                 nodes,
                 &given,

@@ -31,7 +31,7 @@ from lazynuma.kernels.words import (
 def scan_by_hand(pmd, ptes, mapcount, far, limits, load):
     """Decide on a block as docs/model/thp.md has it; ``load`` is filled."""
     none = swap = shared = young = 0
-    max_none, max_swap, max_shared, referenced, shift = limits
+    max_none, max_swap, max_shared, referenced, shift, needs = limits
     writable = False
     if pmd == 0:
         return ScanResult.PMD_NONE
@@ -58,7 +58,7 @@ def scan_by_hand(pmd, ptes, mapcount, far, limits, load):
                 return ScanResult.SCAN_ABORT
             load[nid] = load.get(nid, 0) + 1
             young += bool(pte & PTE_YOUNG)
-    if not writable:
+    if needs and not writable:
         return ScanResult.PAGE_RO
     if referenced and (young == 0 or (swap and young < NR // 2)):
         return ScanResult.LACK_REFERENCED_PAGE
@@ -128,10 +128,11 @@ def frames():
     hst.lists(hst.tuples(ENTRIES, RUNS), min_size=1, max_size=4),
     LIMITS,
     hst.booleans(),
+    hst.integers(0, 1),
 )
 @settings(max_examples=300)
-def test_scan_is_the_plain_scan(blocks, limits, reclaim):
-    limits = (*limits, SHIFT)
+def test_scan_is_the_plain_scan(blocks, limits, reclaim, needs):
+    limits = (*limits, SHIFT, needs)
     frame, huge, counts = frames()
     apart = np.array([[0, 0, 1], [0, 0, 0], [1, 0, 0]], np.uint8)
     far = apart if reclaim else np.zeros((0, 0), np.uint8)
@@ -147,7 +148,15 @@ def test_scan_is_the_plain_scan(blocks, limits, reclaim):
     # One block ahead of the range must stay unread.
     pmd = np.array([PTE_PRESENT, *entries], np.int64)
     pte = np.array([PTE_PARKED] * NR + sum(words, []), np.int64)
-    given = pmd, pte, frame, huge, far, np.array(limits, np.int64)
+    given = (
+        pmd,
+        pte,
+        frame,
+        huge,
+        np.zeros(0, np.uint8),
+        far,
+        np.array(limits, np.int64),
+    )
     done = khugepaged.scan_blocks(*given, 1, len(blocks), tally, by_table, seen)
 
     want, table = np.zeros_like(tally), np.zeros_like(by_table)
@@ -161,7 +170,8 @@ def test_scan_is_the_plain_scan(blocks, limits, reclaim):
         if result == ScanResult.SUCCEED:
             assert seen[:NODES].tolist() == [load.get(nid, 0) for nid in range(NODES)]
             first = next((p for p in ptes if p & PTE_PRESENT), None)
-            assert seen[NODES] == (first & PTE_PAYLOAD) >> SHIFT
+            nid = -1 if first is None else (first & PTE_PAYLOAD) >> SHIFT
+            assert seen[NODES] == nid
             break
     assert done == want.sum()
     assert (tally == want).all() and (by_table == table).all()

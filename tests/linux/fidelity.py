@@ -27,8 +27,7 @@ BATCH = 15
 #: What Linux has and the model does not have.
 MISSING = (
     "files and tmpfs; the kernel's own memory, except a fixed share of each node",
-    "huge pages and NUMA balancing of shared mappings; MADV_COLLAPSE of them is"
-    " refused",
+    "huge pages of shared mappings; MADV_COLLAPSE of them is refused",
     "memcg, cpusets, KSM, userfaultfd, mremap, mlock",
     "mTHP (scripts that set it are refused by name), 64 KiB and 1 GiB pages, pageblock"
     " types, free blocks of orders 1 to 8",

@@ -58,7 +58,8 @@ class Lazy:
         swap, one = pte.kind == "swap", pte.payload
         ids = self.slots if swap else self.entries
         pfn, uses = ids.frame.get(one), 0
-        if pfn is None:
+        fresh = pfn is None
+        if fresh:
             pfn = self.swap_in(task, vma, vpn, one)
         else:
             pfn, uses = self.lazy_fault(task, vma, vpn, pfn)
@@ -67,7 +68,9 @@ class Lazy:
         frame.mapcount += 1
         exclusive = left == 0 and frame.mapcount == 1
         own = write and exclusive
-        mapped = Pte("present", pfn, write=own, young=True, dirty=own, owes=uses)
+        read = fresh and exclusive and self.settings.swap_in_writable and vma.write
+        bits = {"write": own or read, "dirty": own}
+        mapped = Pte("present", pfn, young=True, owes=uses, **bits)
         self.tables[task.process.id][vpn] = mapped
         self._rss[task.process.id] += 1
         self._swapents[task.process.id] -= 1

@@ -134,7 +134,7 @@ class Khugepaged:
             if pte.kind == "parked":
                 return ScanResult.PTE_NON_PRESENT, load, -1
             writable |= pte.write and not pte.protnone
-            if self.page_mapcount(pte.payload) > 1:
+            if self.counts_as_shared(pte.payload):
                 shared += 1
                 if shared > most[2]:
                     self.add(pmd.nid, Vm.THP_SCAN_EXCEED_SHARE_PTE)
@@ -145,11 +145,16 @@ class Khugepaged:
             found.append(node)
             load[node] += 1
             young += pte.young
-        if not writable:
+        if not writable and knobs.needs_writable:
             return ScanResult.PAGE_RO, load, -1
         if limited and (young == 0 or swap and young < BLOCK // 2):
             return ScanResult.LACK_REFERENCED_PAGE, load, -1
-        return ScanResult.SUCCEED, load, found[0]
+        return ScanResult.SUCCEED, load, (found or [-1])[0]
+
+    def counts_as_shared(self, pfn):
+        if self.settings.khugepaged.shared_folios and pfn // BLOCK in self.folios:
+            return self.likely_mapped_shared(pfn // BLOCK)
+        return self.page_mapcount(pfn) > 1
 
     def too_far(self, node, seen):
         """Tell whether zone_reclaim_mode forbids to mix a node with those seen."""
