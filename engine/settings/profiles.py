@@ -84,6 +84,7 @@ _LINUX_6_12 = replace(
 _LINUX_6_16 = replace(
     _LINUX_6_12,
     merge_into_unfaulted=True,
+    calls=replace(_LINUX_6_12.calls, dontneed_frees_tables=True),
     # 6.14.
     lru_gen=LruGen(enabled=True, new_second=True, spread=False),
     thp=replace(

@@ -58,5 +58,10 @@ class SystemCalls:
         column="FOLLOW_PROTNONE",
     )
 
+    dontneed_frees_tables: bool = knob(
+        False,
+        "MADV_DONTNEED of a whole block frees its page table (6.14, 6375e95f381e)",
+    )
+
     def __post_init__(self) -> None:
         check_knobs(self, "calls.")
