@@ -18,6 +18,7 @@ from ..frames.last_cpupid import (
     set_last_cpupid,
     uses_access_time,
 )
+from ..frames.page_alloc import node_of
 from ..frames.vma import pseudo_vma
 from ..jit.compile import called, inlined
 from ..knobs import Balancing, Filter, Mode
@@ -216,6 +217,30 @@ def numa_misplaced(m, s, task, v, vpn, pfn, n, pages):
     if n == d:
         return NONE, answer, True
     return d if answer < 0 else NONE, answer, True
+
+
+@inlined
+def _asks_for_balancing(m, task, v, vpn):
+    """Tell whether the policy in force has the flag of NUMA balancing (MORON)."""
+    if m.vma[v, Vma.MOF]:
+        return False
+    row = _policy_row(m, v, vpn)
+    _, _, _, own = policy_of(m, task, row)
+    table = m.task[task, Task.BALANCING] if own else m.vma[row, Vma.BALANCING]
+    return table == 1
+
+
+@called
+def misplaced_when_off(m, task, v, vpn, pfn):
+    """Return the node that a marked page should be on, with NUMA balancing off.
+
+    A policy with the flag still moves what was marked before to the task's node.
+    """
+    if not _asks_for_balancing(m, task, v, vpn):
+        return mpol_misplaced(m, task, v, vpn, pfn)
+    _, mask, _, _ = policy_of(m, task, _policy_row(m, v, vpn))
+    nid = m.task[task, Task.NID]
+    return nid if in_mask(mask, nid) and node_of(m, pfn) != nid else NONE
 
 
 @called

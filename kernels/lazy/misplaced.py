@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from ..balancing.numa_scan_period import note_period
 from ..balancing.should_numa_migrate_memory import (
     MIGRATE,
+    misplaced_when_off,
     note_filter,
     note_migration,
     numa_misplaced,
@@ -24,7 +25,7 @@ from ..frames.page_alloc import node_of
 from ..frames.rmap import mapcount, read_only
 from ..jit.compile import called, inlined
 from ..knobs import Balancing, GroupIf, WriteBit
-from ..placement.mempolicy import alloc_on_node, mpol_misplaced
+from ..placement.mempolicy import alloc_on_node
 from ..placement.migrate import migrate_folio_move, migrate_page_of, migration_cost
 from ..placement.migrate_huge import migrate_huge, split_to_migrate
 from ..placement.moves import note_move, note_move_huge, note_move_of
@@ -89,7 +90,7 @@ def decide(m, s, fault):
         )
     else:
         answer, asked = MIGRATE, False
-        target = mpol_misplaced(m, task, v, vpn, pfn)
+        target = misplaced_when_off(m, task, v, vpn, pfn)
     limited = target != NONE and numamigrate_update_ratelimit(m, s, target)
     return Decision(target, answer, asked, limited)
 

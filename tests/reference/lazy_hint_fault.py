@@ -13,7 +13,7 @@ class LazyHintFaults:
 
     def huge_hint_fault(self, task, vma, vpn, pmd):
         c, node = self.cpu(task), self.node_of(pmd.payload)
-        target, moved = self.misplaced(task, vma, vpn, pmd.payload), False
+        target, moved = self.off_target(task, vma, vpn, pmd.payload), False
         if target is not None and not self.settings.thp.unit_hinting:
             self.set_split_aside()
             self.split_for_hint(task, pmd.payload // BLOCK)
@@ -93,7 +93,9 @@ class LazyHintFaults:
             self.folio_hint_fault(task, vma, vpn, pte, traps)
             return
         node, c = self.node_of(pte.payload), self.cpu(task)
-        target = self.misplaced(task, vma, vpn, pte.payload)
+        target = self.off_target(task, vma, vpn, pte.payload)
+        if compound:
+            target = self.misplaced(task, vma, vpn, pte.payload)
         if target is not None and compound:
             self.refuse(Refusal.PTE_MAPPED_THP)
         elif target is not None:
@@ -108,13 +110,21 @@ class LazyHintFaults:
         self.count_hint_fault(task, node, traps)
         self.make_anew(vma, pte)
 
+    def off_target(self, task, vma, vpn, pfn):
+        """Return where a marked page should be, with NUMA balancing off."""
+        policy, _ = self.policy_of(task, self.place(task, vma, vpn)[0])
+        if vma.mof or not policy.numa_balancing:
+            return self.misplaced(task, vma, vpn, pfn)
+        c = self.cpu(task)
+        return c if c in policy.nodes and self.node_of(pfn) != c else None
+
     def folio_hint_fault(self, task, vma, vpn, pte, traps):
         """Serve a hint fault on a PTE of a folio, which moves as a whole (6.10)."""
         if self.balances:
             self.balanced_fault(task, vma, vpn, pte, True, traps)
             return
         n, moved = self.node_of(pte.payload), False
-        target = self.misplaced(task, vma, vpn, pte.payload)
+        target = self.off_target(task, vma, vpn, pte.payload)
         if target is not None:
             new = self.find_target(task, target, True, pte)
             moved = new is not None
