@@ -13,8 +13,8 @@ import numpy as np
 
 from .jit.arrays import Arrays
 
-#: New pages in a full batch (mm/pagevec.h, 6.1).
-PAGEVEC_SIZE: Final = 15
+#: New pages in a full batch at most (include/linux/pagevec.h, 6.12).
+PAGEVEC_SIZE: Final = 31
 #: Generations that a node has at least, and at most (include/linux/mmzone.h, 6.12).
 MIN_NR_GENS: Final = 2
 MAX_NR_GENS: Final = 4
@@ -135,7 +135,11 @@ class Info(Columns):
     LINES = auto()  # 1: lines that other nodes' caches hold cost more
     QUANTUM = auto()  # its number, from 1, modulo line_transfer.QUANTA
     LAZYFREE = auto()  # 1: some page may have been freed by advice
-    LRU_BATCHES = auto()  # 1: new pages wait in batches
+    LRU_BATCHES = auto()  # new pages wait in batches of so many, 0: they do not
+    LRU_DRAIN_AT_MOVE = auto()  # 1: a hint fault that moves a page empties a batch
+    MBIND_QUEUES_ONCE = auto()  # 1: mbind passes over what it has queued
+    MBIND_INTERLEAVE_BASE = auto()  # 1: mbind's first page says where counting begins
+    WP_SEES_BATCHES = auto()  # 1: a write copies a page that one of them holds
     LRU_GEN = auto()  # 1: generations in place of two lists
     LRU_GEN_SECOND = auto()  # 1: new pages are in the second youngest
     MMLIST_JOINS = auto()  # processes that ever joined the list of swapoff
@@ -203,7 +207,7 @@ class Node(Columns):
     MIGRATE_PAGES = auto()
     LIMITED_UNTIL = auto()  # ms: no scan from this node before
     BATCHED = auto()  # new pages that are not on the LRU yet, ...
-    BATCH = auto()  # ... and which (15 columns)
+    BATCH = auto()  # ... and which (31 columns, PAGEVEC_SIZE of 6.12)
 
 
 NODE_WIDTH: Final = Node.BATCH + PAGEVEC_SIZE
@@ -247,7 +251,6 @@ class Family(Columns):
     """Columns of ``Memory.family``, int64[families, len(Family)]."""
 
     HEAD = auto()  # oldest live process, or NONE
-    FIRST_VPN = auto()
     CACHE = auto()  # index of a page-cache entry minus its vpn, or NONE
     FIRST_VMA = auto()  # pseudo VMAs: the policies of its shared mappings
     END_VMA = auto()
@@ -268,7 +271,7 @@ class Vma(Columns):
     BALANCING = auto()  # MPOL_F_NUMA_BALANCING
     NUMAB = auto()  # row of Memory.numab
     SHARED = auto()  # 1: MAP_SHARED
-    INTERLEAVE = auto()  # of a shared VMA: interleaving goes by vpn + this
+    PGOFF = auto()  # vm_pgoff of a page, minus its vpn
     LINKED = auto()  # rmap walks go by START, then by this
 
 
@@ -294,8 +297,6 @@ class Task(Columns):
     MODE = auto()
     MASK = auto()
     WEIGHTS = auto()
-    IL_PREV = auto()
-    IL_LEFT = auto()  # weighted interleave: pages left on il_prev
     CLOCK = auto()  # ns
     NUMBER = auto()  # accesses served of the current workload
     COUNT = auto()  # accesses of the current workload

@@ -52,6 +52,7 @@ def mmap(
     shared: bool = False,
     offset: int = 0,
     task: Task | None = None,
+    pgoff: int | None = None,
 ) -> Region:
     """Map anonymous memory above what is mapped, ``offset`` pages from alignment.
 
@@ -59,6 +60,11 @@ def mmap(
 
     ``shared``: children have the same memory, not a copy of it (MAP_SHARED).
     ``task``: who pays for the call and holds mmap_lock; None: it costs nothing.
+    ``pgoff``: the number that private memory is interleaved by begins with this (on
+    Linux it is the address); None: it counts the pages of the address space.
+
+    Raises BadInput if there is no room, and for a ``pgoff`` that is not aligned as
+    ``offset`` says.
     """
     process.check_alive()
     if shared:
@@ -69,6 +75,11 @@ def mmap(
     pages = -(-nbytes // PAGE_SIZE)
     if not 0 <= offset < HPAGE_PMD_NR:
         raise BadInput(f"offset must be from 0 to {HPAGE_PMD_NR - 1}, got {offset}")
+    if pgoff is not None and (pgoff - offset) % HPAGE_PMD_NR:
+        raise BadInput(
+            f"pgoff must be {offset} more than a multiple of {HPAGE_PMD_NR},"
+            f" got {pgoff}"
+        )
     room = process.first_vpn + process.span - process.next_vpn - offset
     if not 0 < pages <= room:
         raise BadInput(
@@ -79,7 +90,10 @@ def mmap(
     end = -(-(first + pages) // HPAGE_PMD_NR) * HPAGE_PMD_NR
     process.next_vpn = end
     made = _new_object(simulation, process, first, pages) if shared else None
-    add(process, Vma(first, first + pages, write=write, shmem=made))
+    # An object's pages count from its first one.
+    begins = 0 if shared else first - process.first_vpn if pgoff is None else pgoff
+    vma = Vma(first, first + pages, write=write, shmem=made, pgoff=begins - first)
+    add(process, vma)
     order = HPAGE_PMD_ORDER
     simulation.set_family(first >> order, end >> order, process.family)
     if task is not None:
@@ -96,7 +110,7 @@ def _new_object(
         caches[family] = simulation.reserve(process.span) - process.first_vpn
     cpus = (task.cpu for task in simulation.tasks if task.process is process)
     ino = simulation.inodes.take(next(cpus, 0))
-    policies = [Vma(first, first + pages)]
+    policies = [Vma(first, first + pages, pgoff=ino - first)]
     made = Shmem(family, first, pages, ino, policies, tables=simulation.tables)
     simulation.objects.append(made)
     return made

@@ -12,6 +12,7 @@ from ...kernels.calls.mbind import Moves
 from ...kernels.calls.memory_hotplug import offline_pages
 from ...kernels.counters import Event
 from ...kernels.knobs import Mechanism, Mode
+from ...kernels.words import HPAGE_PMD_NR, NONE
 from ..errors import BadInput
 from ..state.policies import Policy, checked, on_memory
 from ..state.process import (
@@ -37,7 +38,7 @@ from .marking import mark
 if TYPE_CHECKING:
     from ..simulation import Simulation
 
-ENOENT, EIO, EINVAL, ENOSYS, EOPNOTSUPP = 2, 5, 22, 38, 95
+ENOENT, EIO, EFAULT, EINVAL, ENOSYS, EOPNOTSUPP = 2, 5, 14, 22, 38, 95
 
 
 def has_policy(simulation: "Simulation", policy: Policy) -> bool:
@@ -66,9 +67,6 @@ def set_mempolicy(simulation: "Simulation", task: Task, policy: Policy) -> int:
     if kept is None or not has_policy(simulation, policy):
         return EINVAL
     task.set_policy(kept)
-    row = simulation.memory.task[task.id]
-    row[st.Task.IL_PREV] = len(sizes) - 1
-    row[st.Task.IL_LEFT] = 0
     return 0
 
 
@@ -143,7 +141,8 @@ def mbind(
 ) -> int:
     """Set the policy of a part of a region (mbind(2)); return 0 or an errno.
 
-    Nodes without memory are left out; EINVAL if none has any.
+    Nodes without memory are left out; EINVAL if none has any.  EFAULT if a part is not
+    mapped, except that the default policy needs one mapped page only.
     ``move``, ``move_all``: move misplaced pages at once; ``lazy``: mark them by
     that mechanism instead, or EINVAL if the settings refuse MPOL_MF_LAZY.
     """
@@ -152,7 +151,8 @@ def mbind(
     kept = on_memory(policy, sizes)
     if kept is None or not has_policy(simulation, policy):
         return EINVAL
-    policy = kept
+    # Nodes that are left out do not matter to the walk, as no page is on them.
+    policy, nodes = kept, mask(policy)
     if lazy is not None:
         if not simulation.settings.mpol_mf_lazy:
             return EINVAL
@@ -162,36 +162,89 @@ def mbind(
     process, moving = region.process, move or move_all
     # do_mbind: there is nothing that the default policy could be strict about.
     strict = strict and policy.mode != Mode.DEFAULT
-    if strict and not moving:
-        overlapping(process, start, pages)
-        if _misplaced(simulation, task, start, start + pages, policy):
-            charge(simulation, task)
-            return EIO
+    parts, errno = _queue_pages_range(process, start, start + pages, policy)
+    if strict and not moving and _misplaced(simulation, task, parts, nodes):
+        errno = EIO
     if moving:
         charge_drain(simulation, task)
-    _set_shared_policy(process, start, pages, policy)
-    change_range(simulation, process, start, pages, policy=policy)
+    if errno:
+        charge(simulation, task)
+        return errno
+    how = (nodes, move_all, strict, *_huge_ends(simulation, task, start, start + pages))
+    for at, end in parts:
+        _set_shared_policy(process, at, end - at, policy)
+        change_range(simulation, process, at, end - at, policy=policy)
     moved = np.zeros(len(Moves), np.int64)
     if moving:
         lru_add_drain(simulation)
-        memory = simulation.memory
-        for *piece, interleave in _policies_in(memory, process, start, pages):
-            how = interleave, move_all, strict
-            if not kernel.do_mbind(memory, task.id, *piece, *how, moved):
-                break
+        _move_parts(simulation, task, parts, how, moved)
     _charge_moves(simulation, task, process, moved, alone=True)
     return EIO if strict and moved[Moves.FAILED] else 0
 
 
+def _queue_pages_range(
+    process: Process, start: int, end: int, policy: Policy
+) -> tuple[list[tuple[int, int]], int]:
+    """Return ([(start, end) of each VMA's part that mbind walks], 0 or EFAULT).
+
+    queue_pages_test_walk (mm/mempolicy.c, 6.12): a VMA with a hole behind it, within
+    the range, ends the walk before it is walked.  The default policy does not mind.
+    """
+    parts: list[tuple[int, int]] = []
+    found = [vma for vma in process.vmas if vma.start < end and start < vma.end]
+    whole = policy.mode != Mode.DEFAULT
+    if not found or (whole and found[0].start > start):
+        return [], EFAULT
+    for i, vma in enumerate(found):
+        after = found[i + 1].start if i + 1 < len(found) else NONE
+        if whole and vma.end < end and vma.end != after:
+            return parts, EFAULT
+        parts.append((max(vma.start, start), min(vma.end, end)))
+    return parts, 0
+
+
 def _misplaced(
-    simulation: "Simulation", task: Task, start: int, end: int, policy: Policy
+    simulation: "Simulation",
+    task: Task,
+    parts: Sequence[tuple[int, int]],
+    nodes: int,
 ) -> bool:
-    """Tell whether a policy has present pages of a range off its nodes."""
-    memory, where = simulation.memory, (int(policy.mode), mask(policy))
+    """Tell whether present pages of ranges are off the nodes of a mask."""
     return any(
-        kernel.count_misplaced(memory, task.id, *where, first, pages)
-        for first, pages in pieces(start, end)
+        kernel.count_misplaced(simulation.memory, task.id, nodes, first, pages)
+        for part in parts
+        for first, pages in pieces(*part)
     )
+
+
+def _huge_ends(
+    simulation: "Simulation", task: Task, start: int, end: int
+) -> tuple[int, int]:
+    """Return the blocks that a range begins or ends in and huge entries map, or NONE.
+
+    mbind queues pages before it cuts VMAs, and with them such entries.
+    """
+    memory = simulation.memory
+    head, tail = (
+        int(kernel.huge_entry_at(memory, task.id, at)) if at % HPAGE_PMD_NR else NONE
+        for at in (start, end)
+    )
+    return head, tail
+
+
+def _move_parts(
+    simulation: "Simulation",
+    task: Task,
+    parts: Sequence[tuple[int, int]],
+    how: tuple[int, bool, bool, int, int],
+    moved: np.ndarray,
+) -> None:
+    """Move what mbind has queued; ``how`` as for ``do_mbind``."""
+    memory, process = simulation.memory, task.process
+    for start, end in parts:
+        for piece in _policies_in(simulation, process, start, end - start):
+            if not kernel.do_mbind(memory, task.id, *piece, how, moved):
+                return
 
 
 def _set_shared_policy(
@@ -205,20 +258,21 @@ def _set_shared_policy(
 
 
 def _policies_in(
-    memory: st.Memory, process: Process, first: int, pages: int
+    simulation: "Simulation", process: Process, first: int, pages: int
 ) -> Iterator[tuple[int, int, int, int]]:
     """Yield (VMA row, vpn, pages, interleave) of the policies of a range.
 
-    interleave: what to add to a page's number to get the number that a move is
-    interleaved by.  For shared memory the rows are those of its object.
+    interleave: what to add to what the row says a page is interleaved by.  For shared
+    memory the rows are those of its object.
     """
+    memory, based = simulation.memory, simulation.settings.calls.mbind_interleave_base
     row = int(memory.mm[process.id, st.Mm.FIRST_VMA])
     for i, vma in enumerate(process.vmas):
         start, end = max(vma.start, first), min(vma.end, first + pages)
         parts, at, interleave = [vma], row + i, 0
         if vma.shmem:
             parts, at = vma.shmem.vmas, vma.shmem.row
-            interleave = process.first_vpn - vma.shmem.first
+            interleave = 0 if based else -vma.shmem.ino
         for j, part in enumerate(parts):
             for piece in pieces(max(part.start, start), min(part.end, end)):
                 yield at + j, *piece, interleave

@@ -64,7 +64,6 @@ def start_task(
     row[st.Task.OWNER] = task.id
     row[st.Task.MM], row[st.Task.DELTA] = process.id, process.delta
     row[st.Task.ALIVE], row[st.Task.REFS], row[st.Task.CLOCK] = 1, 1, simulation.now
-    row[st.Task.IL_PREV] = len(machine.memory) - 1
     row[st.Task.NID], row[st.Task.CPU] = machine.cpu_node[cpu], cpu
     row[st.Task.PINNED] = pinned
     if simulation.balances:

@@ -77,13 +77,10 @@ def swapoff(simulation: "Simulation", task: Task) -> None:
 def _unuse_objects(simulation: "Simulation", memory: st.Memory, task: Task) -> None:
     """Bring back what the objects of shared mappings have in swap."""
     for one in simulation.objects:
-        first_vpn = int(memory.family[one.family, st.Family.FIRST_VPN])
-        interleave = one.interleave(first_vpn)
         for i, vma in enumerate(one.vmas):
             for at, pages in pieces(vma.start, vma.end):
-                _check_found(
-                    shmem_unuse(memory, task.id, one.row + i, at, pages, interleave)
-                )
+                found = shmem_unuse(memory, task.id, one.row + i, at, pages)
+                _check_found(found)
 
 
 def _check_found(found: bool) -> None:

@@ -185,7 +185,6 @@ def _check_columns(memory: st.Memory) -> None:
         (memory.task, st.Task.MM, 0, processes),
         (memory.task, st.Task.NID, 0, nodes),
         (memory.task, st.Task.WEIGHTS, 0, weights),
-        (memory.task, st.Task.IL_PREV, -1, nodes),
         (memory.task, st.Task.CPU, 0, memory.cpu_node.size),
         (memory.task, st.Task.OWNER, 0, rows),
         (memory.task, st.Task.PLACE, 0, rows),

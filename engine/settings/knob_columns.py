@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...kernels.state import Cost, Info
+from ...kernels.state import PAGEVEC_SIZE, Cost, Info
 from ...kernels.words import PAGE_SIZE
 from .costs import Costs
 from .settings import Settings
@@ -19,7 +19,10 @@ _PAGES_PER_MB = (1 << 20) // PAGE_SIZE
 #: The columns that are not simply the value of the knob that names them.
 _OTHERWISE: dict[Info, Callable[[Settings], int]] = {
     # Quanta have no order in which a CPU's pages would wait in a batch.
-    Info.LRU_BATCHES: lambda s: s.lru_batches and s.sequential,
+    Info.LRU_BATCHES: lambda s: (
+        min(s.locks.lru_lock_batch, PAGEVEC_SIZE) * (s.lru_batches and s.sequential)
+    ),
+    Info.WP_SEES_BATCHES: lambda s: s.lru_batches and s.wp_sees_batches,
     # A knob of what a new page's word means counts while there are generations only.
     Info.LRU_GEN_SECOND: lambda s: s.lru_gen.enabled and s.lru_gen.new_second,
     # Who asks whether a page is zero-filled.

@@ -19,14 +19,19 @@ _LINUX_6_1 = Settings(
     # mbind(2) refuses MPOL_MF_LAZY with EINVAL: hidden from users since 3.8.
     mpol_mf_lazy=False,
     lru_batches=True,
+    lru_drain_at_move=True,
+    wp_sees_batches=True,
     thp=Thp(enabled="always", defrag="always", min_free=True),
     khugepaged=Khugepaged(target="majority_mask"),
     # The scanner's memory of who used a VMA came in 6.4, tiering's knobs are off.
     balancing=Balancing(vma_pids=False, mark_unless="page_count"),
     calls=SystemCalls(
-        # 6.10 and 6.9.
+        # 6.10, 6.9, 6.7.
         preferred_many_balancing=False,
         mpol_weighted_interleave=False,
+        populate_stops_at_hole=False,
+        mbind_queues_once=False,
+        mbind_interleave_base=False,
         # From 6.1 to 6.5.
         follow_protnone=False,
     ),
@@ -40,6 +45,7 @@ _LINUX_6_4 = replace(
     # PG_double_map went in 6.2.
     thp=replace(_LINUX_6_1.thp, double_map=False),
     migrate_pages_batch=True,
+    lru_drain_at_move=False,
     locks=Locks(mmap_lock_vma=True),
 )
 
@@ -147,7 +153,9 @@ _BALANCING_2012 = Balancing(
 #: nothing of what came after 3.8 exists.
 _LINUX_3_8 = replace(
     _LINUX_6_1,
+    wp_sees_batches=False,
     thp=replace(_LINUX_6_1.thp, unit_migration=False, copy_on_write=True),
+    lru_drain_at_move=False,
     accumulated_node_load=False,
     calls=SystemCalls(
         **{one.name: False for one in fields(SystemCalls)} | {"follow_protnone": True}

@@ -52,6 +52,16 @@ class Settings:
     lru_batches: bool = knob(
         False, "new pages reach the LRU in batches (sequential alone)"
     )
+    lru_drain_at_move: bool = knob(
+        False,
+        "a hint fault that moves a page empties its CPU's batch (5.18 to 6.2)",
+        column="LRU_DRAIN_AT_MOVE",
+    )
+    wp_sees_batches: bool = knob(
+        False,
+        "a write copies a page that a fork shared while another CPU's batch holds it"
+        " (5.9, 09854ba94c6a)",
+    )
     migrate_pages_batch: bool = knob(
         False,
         "a call flushes TLBs once for up to 512 pages that it moves (6.3)",

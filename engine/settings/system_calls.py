@@ -29,12 +29,28 @@ class SystemCalls:
         "migrate_pages passes over target nodes that do not exist"
         " (4.16, 0486a38bcc47); else EINVAL",
     )
+    populate_stops_at_hole: bool = knob(
+        True,
+        "MADV_POPULATE_READ and _WRITE end where nothing is mapped (6.9,"
+        " 631426ba1d45); else they go on behind it",
+    )
+    mbind_queues_once: bool = knob(
+        True,
+        "mbind strict passes over a huge page that it has queued by another small"
+        " entry (6.7, 1cb5d11a370f); else EIO",
+        column="MBIND_QUEUES_ONCE",
+    )
+    mbind_interleave_base: bool = knob(
+        True,
+        "pages that mbind moves are interleaved as its first one begins, shared ones"
+        " from their inode's number on (6.7, ddc1a5cbc05d); else each by its VMA",
+        column="MBIND_INTERLEAVE_BASE",
+    )
     fork_heads_mmlist: bool = knob(
         False,
         "a fork puts the child before all others for swapoff (7.3); else behind its"
         " parent",
     )
-
     follow_protnone: bool = knob(
         True,
         "move_pages and smaps see pages behind PROT_NONE, marked ones too"

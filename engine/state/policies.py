@@ -78,9 +78,12 @@ def on_memory(policy: Policy, memory: Sequence[int]) -> Policy | None:
     """Return a checked policy with the nodes that have memory; None if none has.
 
     ``memory`` are bytes of each node.  ``mpol_set_nodemask`` (mm/mempolicy.c, 6.12)
-    takes only nodes of N_MEMORY, and what is left empty is EINVAL.
+    takes only nodes of N_MEMORY, and what is left empty is EINVAL; ``preferred`` takes
+    the first of them (mpol_new_preferred).
     """
     kept = tuple(nid for nid in policy.nodes if memory[nid])
+    if policy.mode == Mode.PREFERRED:
+        kept = kept[:1]
     if kept == policy.nodes:
         return policy
     weights = dict(zip(policy.nodes, policy.weights, strict=False))

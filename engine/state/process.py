@@ -90,7 +90,7 @@ class Shmem:
     """The object behind a shared mapping: pages [first, first + pages) of a family.
 
     ino   of its inode, which the interleaving of its pages begins with
-    vmas  the ranges of its policies (struct shared_policy)
+    vmas  the ranges of its policies (struct shared_policy); their pgoff counts from ino
     row   of the first of them in the kernels' table
     """
 
@@ -102,13 +102,6 @@ class Shmem:
     row: int = -1
     name: str = "of a shared mapping"
     tables: TableState = field(default_factory=TableState, repr=False)
-
-    def interleave(self, first_vpn: int) -> int:
-        """Return what to add to a vpn to get the number its page is interleaved by.
-
-        first_vpn  where the family's pages begin, from which kernels count
-        """
-        return first_vpn - self.first + self.ino
 
     def set_policy(self, first: int, pages: int, policy: Policy) -> None:
         """Set the policy of a range for all that map it (mpol_set_shared_policy)."""
@@ -131,6 +124,8 @@ class Vma:
     policy: Policy = DEFAULT
     advice: Advice = Advice.NONE
     shmem: Shmem | None = None
+    #: What a page is interleaved by (vm_pgoff), minus its number.
+    pgoff: int = 0
     #: Row of what the scanner of NUMA balancing knows of it; -1: none yet.
     numab: int = field(default=-1, compare=False)
     #: What its anonymous pages belong to (anon_vma.py), or NONE before the first; with

@@ -106,20 +106,19 @@ class Tables:
             for vma in one.vmas:
                 if self.balancing and vma.numab < 0:
                     vma.numab, self._numab = self._numab, self._numab + 1
-                lines.append(_row(vma, rows, one.first_vpn))
+                lines.append(_row(vma, rows))
             mm[one.id, st.Mm.END_VMA] = len(lines)
         return lines
 
 
-def _row(vma: Vma, rows: Rows, first_vpn: int) -> tuple:
-    """Return a VMA's row; ``first_vpn`` is where its family's pages begin."""
-    policy, shmem = vma.policy, vma.shmem
+def _row(vma: Vma, rows: Rows) -> tuple:
+    """Return a VMA's row."""
+    policy = vma.policy
     return (
         *(vma.start, vma.end, vma.read, vma.write, vma.mof),
         *(policy.mode, mask(policy), _detail(policy, rows)),
         *(vma.advice, policy.numa_balancing, vma.numab),
-        *(shmem is not None, shmem.interleave(first_vpn) if shmem else 0),
-        vma.linked,
+        *(vma.shmem is not None, vma.pgoff, vma.linked),
     )
 
 
@@ -138,7 +137,7 @@ def _pseudo_vmas(
         for one in objects:
             if one.family == number:
                 one.row = at + len(lines)
-                lines += [_row(vma, rows, 0) for vma in one.vmas]
+                lines += [_row(vma, rows) for vma in one.vmas]
         family[number, st.Family.END_VMA] = at + len(lines)
     return lines
 
@@ -181,7 +180,6 @@ def _families(processes: Sequence[Process], mm: np.ndarray) -> np.ndarray:
     family = np.full((count, len(st.Family)), NONE, np.int64)
     last: dict[int, int] = {}
     for one in processes:
-        family[one.family, st.Family.FIRST_VPN] = one.first_vpn
         mm[one.id, st.Mm.NEXT] = NONE
         if not one.alive:
             continue

@@ -42,7 +42,7 @@ _GIB_PAGES: Final = 1 << 18
 @inlined
 def _policy_row(m, v, vpn):
     """Return the row that has a page's policy: its VMA, or a part of its object."""
-    return pseudo_vma(m, v, vpn)[0] if m.vma[v, Vma.SHARED] else v
+    return pseudo_vma(m, vpn) if m.vma[v, Vma.SHARED] else v
 
 
 @inlined
@@ -204,7 +204,7 @@ def numa_misplaced(m, s, task, v, vpn, pfn, n, pages):
         return NONE, MIGRATE, False
     if m.vma[v, Vma.MOF]:
         return mpol_misplaced(m, task, v, vpn, pfn), MIGRATE, False
-    mode, mask, _, _ = policy_of(m, task, _policy_row(m, v, vpn))
+    mode, mask, _ = policy_of(m, task, _policy_row(m, v, vpn))
     if mode == Mode.DEFAULT:
         if n == d and not m.info[Info.LOCAL_CPUPID]:
             return NONE, MIGRATE, False

@@ -14,12 +14,19 @@ from ..frames.page_alloc import node_of
 from ..frames.page_table import next_block
 from ..frames.rmap import mapcount
 from ..jit.compile import called, inlined, kernel
-from ..knobs import Mode
-from ..placement.mempolicy import alloc_on_node, alloc_page_vma, in_mask
+from ..placement.mempolicy import (
+    alloc_on_node,
+    alloc_serial,
+    in_mask,
+    interleave_index,
+    is_interleave,
+    policy_nodemask,
+    policy_of,
+)
 from ..placement.migrate import migrate_folio_move, migration_cost
 from ..placement.migrate_huge import migrate_huge, split_to_migrate
 from ..placement.moves import note_move, note_move_huge
-from ..placement.vma_alloc_folio import alloc_huge_on_node, alloc_huge_serial
+from ..placement.vma_alloc_folio import alloc_huge_from, alloc_huge_on_node
 from ..state import Columns, Info, Node, Task, Vma
 from ..words import (
     FRAME_COMPOUND,
@@ -31,7 +38,7 @@ from ..words import (
     PTE_PRESENT,
 )
 
-ENOENT, ENOMEM, EACCES, EFAULT = 2, 12, 13, 14
+ENOENT, ENOMEM, EACCES, EFAULT, EBUSY = 2, 12, 13, 14, 16
 
 
 class Moves(Columns):
@@ -44,6 +51,8 @@ class Moves(Columns):
     # Where mbind's walk is; the number plus 1, 0 for none:
     QUEUED = auto()  # block of virtual space, a folio of which its PTEs have queued
     SPLIT = auto()  # pageblock of that folio, if it was split
+    BASED = auto()  # 1: mbind knows BASE
+    BASE = auto()  # added to a page's number, or a huge page's, to interleave by it
     BATCH = auto()  # pages that share the last flush, 0: the next one needs its own
 
 
@@ -52,11 +61,17 @@ class Bind(NamedTuple):
 
     task: int
     v: int
-    #: Added to a page's number to interleave by it.
+    #: Added to what a page of the VMA is interleaved by.
     interleave: int
+    #: Mask of the nodes that were asked for, on which pages stay.
+    nodes: int
     #: MPOL_MF_MOVE_ALL and MPOL_MF_STRICT.
     move_all: bool
     strict: bool
+    #: Blocks of virtual space at the ends of all of mbind's range that huge entries
+    #: mapped before VMAs were cut; NONE: they did not.
+    head: int
+    tail: int
 
 
 @inlined
@@ -88,8 +103,39 @@ def _move_folio_and_judge(m, task, b, new):
 
 
 @inlined
-def _move_by_policy(m, task, v, vpn, pfn):
-    new = alloc_page_vma(m, m.info[Info.SHARDS], task, v, vpn, False)
+def _interleave_index(m, bind, vpn, order, moves):
+    """Return what a page, or a huge page, is interleaved by when mbind moves it.
+
+    Since 6.7 (ddc1a5cbc05d) the first that moves says where counting begins, for all;
+    before, each goes by its VMA (new_page).
+    """
+    ilx = interleave_index(m, bind.v, vpn, order) + bind.interleave
+    if not m.info[Info.MBIND_INTERLEAVE_BASE]:
+        return ilx
+    number = (vpn + m.vma[bind.v, Vma.PGOFF]) >> order
+    if not moves[Moves.BASED]:
+        moves[Moves.BASED] = 1
+        moves[Moves.BASE] = ilx - number
+    return moves[Moves.BASE] + number
+
+
+@inlined
+def _zonelist_of(m, bind, vpn, order, moves):
+    """Return (mode, node whose zonelist is used, mask) for what mbind moves."""
+    mode, mask, row = policy_of(m, bind.task, bind.v)
+    ilx = 0
+    if is_interleave(mode):
+        ilx = _interleave_index(m, bind, vpn, order, moves)
+    nid = m.task[bind.task, Task.NID]
+    base, mask = policy_nodemask(m, nid, ilx, mode, mask, row)
+    return mode, base, mask
+
+
+@inlined
+def _move_by_policy(m, bind, vpn, pfn, moves):
+    task = bind.task
+    mode, base, mask = _zonelist_of(m, bind, vpn, 0, moves)
+    new = alloc_serial(m, task, base, mask, mode, False)
     if new < 0:
         return count_failure(m, pfn)
     move_and_judge(m, task, pfn, new)
@@ -159,7 +205,7 @@ MOVED_WHOLE, NOT_MOVED, MOVED_SPLIT, MOVED_PAGES = 0, 1, 2, 3
 
 
 @called
-def _move_folio_by_policy(m, task, v, vpn, b, moves):
+def _move_folio_by_policy(m, bind, vpn, b, moves):
     """Move a folio to where its policy puts it; return what became of it."""
     if not m.info[Info.UNIT_MIGRATION]:
         _split_to_move(m, b, False)
@@ -168,14 +214,15 @@ def _move_folio_by_policy(m, task, v, vpn, b, moves):
         first, page = b << HPAGE_PMD_ORDER, vpn & ~(HPAGE_PMD_NR - 1)
         for i in range(HPAGE_PMD_NR):
             mapped = m.frame[first + i] != 0
-            if mapped and _move_by_policy(m, task, v, page + i, first + i):
+            if mapped and _move_by_policy(m, bind, page + i, first + i, moves):
                 count_move(m, moves, 1)
         return MOVED_PAGES
-    new = alloc_huge_serial(m, task, v, vpn, False, False)
+    mode, base, mask = _zonelist_of(m, bind, vpn, HPAGE_PMD_ORDER, moves)
+    new = alloc_huge_from(m, bind.task, base, mask, mode, False, False)
     if new < 0:
         _split_to_move(m, b, True)
         return MOVED_SPLIT
-    _move_folio_and_judge(m, task, b, new)
+    _move_folio_and_judge(m, bind.task, b, new)
     return MOVED_WHOLE
 
 
@@ -213,20 +260,12 @@ def move_folio_to_node(m, task, b, nid, moves):
 
 
 @inlined
-def _is_misplaced(m, mode, mask, pfn):
-    """Tell whether a page is off the nodes of a policy (mm/mempolicy.c, 6.1).
+def _queue_pages_required(m, nodes, pfn):
+    """Tell whether a page is off the nodes that mbind was asked for (6.1).
 
     The nodemask of default and local is empty: no page is on one of its nodes.
     """
-    if mode == Mode.DEFAULT or mode == Mode.LOCAL:
-        return True
-    return not in_mask(mask, node_of(m, pfn))
-
-
-@inlined
-def _queue_pages_required(m, v, pfn):
-    """Tell whether mbind wants a page moved: off its VMA's nodes."""
-    return _is_misplaced(m, m.vma[v, Vma.MODE], m.vma[v, Vma.MASK], pfn)
+    return not in_mask(nodes, node_of(m, pfn))
 
 
 @inlined
@@ -235,7 +274,7 @@ def _mbind_folio(m, bind, vpn, b, pages, moves):
     if not bind.move_all and huge_mapcount(m, b) != 1:
         m.refused[m.info[Info.SHARDS], Refusal.SHARED] += pages
         return NOT_MOVED
-    became = _move_folio_by_policy(m, bind.task, bind.v, vpn, b, moves)
+    became = _move_folio_by_policy(m, bind, vpn, b, moves)
     if became == MOVED_WHOLE:
         count_move(m, moves, HPAGE_PMD_NR)
     if became >= MOVED_SPLIT:  # its pages are another list (split_folios)
@@ -249,7 +288,7 @@ def _mbind_pte(m, bind, vpn, pfn, moves):
     if not bind.move_all and mapcount(m.frame[pfn]) > 1:
         refuse(m, Refusal.SHARED)
         return True
-    if _move_by_policy(m, bind.task, bind.v, vpn + bind.interleave, pfn):
+    if _move_by_policy(m, bind, vpn, pfn, moves):
         count_move(m, moves, 1)
         return True
     moves[Moves.FAILED] += 1
@@ -258,13 +297,15 @@ def _mbind_pte(m, bind, vpn, pfn, moves):
 
 @called
 def _mbind_huge_pmd(m, bind, vpn, moves):
-    """Move what the huge entry of a block maps, if mbind wants that.
+    """Move what the huge entry of a block maps, or did until VMAs were cut.
 
     Return whether the folio was split: then its pages are looked at one by one.
     """
-    pmd = m.pmd[(vpn + m.task[bind.task, Task.DELTA]) >> HPAGE_PMD_ORDER]
-    pfn = pmd & PTE_PAYLOAD
-    if not pmd & PTE_PRESENT or not _queue_pages_required(m, bind.v, pfn):
+    at = vpn + m.task[bind.task, Task.DELTA]
+    pmd = m.pmd[at >> HPAGE_PMD_ORDER]
+    entry = pmd if pmd & PMD_LEAF else m.pte[at]
+    pfn = entry & PTE_PAYLOAD
+    if not entry & PTE_PRESENT or not _queue_pages_required(m, bind.nodes, pfn):
         return False
     b = pfn >> HPAGE_PMD_ORDER
     return _mbind_folio(m, bind, vpn, b, HPAGE_PMD_NR, moves) >= MOVED_SPLIT
@@ -286,19 +327,21 @@ def _mbind_ptes(m, bind, vpn, end, moves):
     """Move the pages of a block that mbind wants; return whether it goes on after it.
 
     A folio is queued by its first page.  With ``strict`` its other pages, which are not
-    on the LRU any more then, end the walk with the block (migrate_page_add, 6.1).  A
-    page that finds no memory ends the moving (migrate_pages).
+    on the LRU any more then, count as left (migrate_folio_add, 6.1; since 6.7,
+    1cb5d11a370f, they are passed over).  A page that finds no memory ends the moving
+    (migrate_pages).
     """
     delta = m.task[bind.task, Task.DELTA]
-    block, stuck = vpn >> HPAGE_PMD_ORDER, False
+    block = vpn >> HPAGE_PMD_ORDER
+    strict = bind.strict and not m.info[Info.MBIND_QUEUES_ONCE]
     for page in range(vpn, end):
         b, pte = folio_of(m, page + delta), m.pte[page + delta]
         pfn = pte & PTE_PAYLOAD
         if not pte & PTE_PRESENT:
             continue
         queued = _is_queued(moves, block, b, pfn)
-        stuck = stuck or (queued and bind.strict)
-        if (queued and b != NONE) or not _queue_pages_required(m, bind.v, pfn):
+        moves[Moves.FAILED] += queued and strict
+        if (queued and b != NONE) or not _queue_pages_required(m, bind.nodes, pfn):
             continue
         if b != NONE:
             became = _mbind_folio(m, bind, page, b, 1, moves)
@@ -308,28 +351,31 @@ def _mbind_ptes(m, bind, vpn, end, moves):
             if became != MOVED_SPLIT:
                 continue
         # A page of its own, or the one that has queued a folio that was split.
+        if not m.pte[page + delta] & PTE_PRESENT:
+            continue
         if not _mbind_pte(m, bind, page, pfn, moves):
             return False
-    moves[Moves.FAILED] += stuck
-    return not stuck
+    return True
 
 
 @kernel
-def do_mbind(m, task, v, first, pages, interleave, move_all, strict, moves):
-    """Move the pages of a range that are off their policy's nodes to where it says.
+def do_mbind(m, task, v, first, pages, interleave, how, moves):
+    """Move the pages of a range that are off some nodes to where its policy says.
 
-    interleave  what is added to a page's number to interleave by it
+    interleave  what is added to what the VMA's row says a page is interleaved by
+    how         (nodes, move_all, strict, head, tail) of ``Bind``
     moves       int64[len(Moves)], added to
-    Return whether the walk reached the end of the range.
+    Return whether the moving reached the end of the range.
     """
-    bind = Bind(task, v, interleave, move_all, strict)
+    bind = Bind(task, v, interleave, how[0], how[1], how[2], how[3], how[4])
     delta = m.task[task, Task.DELTA]
     vpn, end = first, first + pages
     while vpn < end:
         block = (vpn + delta) >> HPAGE_PMD_ORDER
         stop = next_block(vpn)
         walked = m.pmd[block] != 0
-        if m.pmd[block] & PMD_LEAF:
+        number = vpn >> HPAGE_PMD_ORDER
+        if m.pmd[block] & PMD_LEAF or number == bind.head or number == bind.tail:
             walked = _mbind_huge_pmd(m, bind, vpn, moves)
         if walked and not _mbind_ptes(m, bind, vpn, min(end, stop), moves):
             return False
@@ -338,8 +384,15 @@ def do_mbind(m, task, v, first, pages, interleave, move_all, strict, moves):
 
 
 @kernel
-def count_misplaced(m, task, mode, mask, first, pages):
-    """Return how many present pages of a range a policy (mode, mask) has off its nodes.
+def huge_entry_at(m, task, vpn):
+    """Return the block of virtual space of a page if a huge entry maps it, or NONE."""
+    pmd = m.pmd[(vpn + m.task[task, Task.DELTA]) >> HPAGE_PMD_ORDER]
+    return vpn >> HPAGE_PMD_ORDER if pmd & PMD_LEAF else NONE
+
+
+@kernel
+def count_misplaced(m, task, nodes, first, pages):
+    """Return how many present pages of a range are off the nodes of a mask.
 
     The range is of the task's process, and may have more than one VMA.
     """
@@ -350,7 +403,8 @@ def count_misplaced(m, task, mode, mask, first, pages):
         pmd = m.pmd[(vpn + delta) >> HPAGE_PMD_ORDER]
         step = next_block(vpn) - vpn if pmd & PMD_LEAF else 1
         entry = pmd if pmd & PMD_LEAF else m.pte[vpn + delta]
-        if entry & PTE_PRESENT and _is_misplaced(m, mode, mask, entry & PTE_PAYLOAD):
+        pfn = entry & PTE_PAYLOAD
+        if entry & PTE_PRESENT and _queue_pages_required(m, nodes, pfn):
             found += step
         vpn += step
     return found

@@ -20,6 +20,7 @@ from ..words import (
 )
 from .mbind import (
     EACCES,
+    EBUSY,
     EFAULT,
     ENOENT,
     ENOMEM,
@@ -93,9 +94,10 @@ def move_pages(m, task, first, nid, move_all, status, moves):
     moves   int64[len(Moves)], added to
 
     A page that has nowhere to go ends the list of those before it, and so their batch
-    (do_pages_move).
+    (do_pages_move).  So does another page of a folio that waits in the list: it is
+    -EBUSY (isolate_lru_page).
     """
-    i = 0
+    i, waits = 0, NONE
     while i < status.size:
         at = first + i + m.task[task, Task.DELTA]
         pmd = m.pmd[at >> HPAGE_PMD_ORDER]
@@ -103,12 +105,17 @@ def move_pages(m, task, first, nid, move_all, status, moves):
         b, before = folio_of(m, at), moves[Moves.PAGES]
         if _is_hidden(m, pmd if pmd & PMD_LEAF else m.pte[at]):
             status[i : i + step] = -EFAULT if pmd & PMD_LEAF else -ENOENT
+        elif b != NONE and b == waits:
+            step = 1
+            status[i] = -EBUSY
         elif b != NONE:
             pfn = (b << HPAGE_PMD_ORDER) + at % HPAGE_PMD_NR
             mapped = HPAGE_PMD_NR if pmd & PMD_LEAF else 1
             got = _move_folio(m, task, b, pfn, mapped, nid, move_all, moves)
             if got == NONE:
                 continue
+            if moves[Moves.PAGES] > before:
+                waits, step = folio_of(m, at), 1
             status[i : i + step] = got
         elif pmd & PMD_LEAF:
             status[i : i + step] = -EFAULT
@@ -116,6 +123,7 @@ def move_pages(m, task, first, nid, move_all, status, moves):
             status[i] = _move_page(m, task, at, nid, move_all, moves)
         if moves[Moves.PAGES] == before:
             end_batch(moves)
+            waits = NONE
         i += step
 
 

@@ -27,10 +27,10 @@ def virgin_blocks(m, task, v):
 
     (node, blocks); (NONE, 0) if the faults would differ
     """
-    mode, mask, row, own = policy_of(m, task, v)
+    mode, mask, row = policy_of(m, task, v)
     if is_interleave(mode):
         return NONE, 0
-    base, mask = zonelist_of(m, task, 0, 0, mode, mask, row, own)
+    base, mask = zonelist_of(m, task, v, 0, 0, mode, mask, row)
     nid = first_candidate(m, base, mask)
     if nid == NONE or m.node[nid, Node.PARTIAL_HEAD] != NONE:
         return NONE, 0

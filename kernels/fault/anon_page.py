@@ -91,16 +91,16 @@ def map_copied_page(m, s, task, at, vpn, old, pfn):
 @inlined
 def _zonelist_of_row(m, task, v):
     """Return (base, mask) of the zonelist for all pages of a VMA; (NONE, 0): none."""
-    mode, mask, row, own = policy_of(m, task, v)
+    mode, mask, row = policy_of(m, task, v)
     if is_interleave(mode):
         return NONE, 0
-    return zonelist_of(m, task, 0, 0, mode, mask, row, own)
+    return zonelist_of(m, task, v, 0, 0, mode, mask, row)
 
 
 @inlined
 def _count_row(m, s, task, v, nid, preferred, pages):
     cpu_nid = m.task[task, Task.NID]
-    mode, _, _, _ = policy_of(m, task, v)
+    mode, _, _ = policy_of(m, task, v)
     count_allocations(m, s, nid, preferred, cpu_nid, mode, pages)
     count_lru(m, s, nid, 0, pages)
     count_new_pages(m, s, task, pages)

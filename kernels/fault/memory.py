@@ -7,6 +7,7 @@ set aside or finds no memory changes nothing.  ``m`` Memory, ``s`` shard (S: ser
 
 from ..counters import Cause, Op, Vm
 from ..frames.account import charge, count_op
+from ..frames.lru_batch import held_by_batch
 from ..frames.page_table import table_nid
 from ..frames.rmap import mapcount
 from ..frames.swap_state import drop_slot
@@ -16,7 +17,7 @@ from ..lazy.hinting import do_numa_page
 from ..lazy.migcache import do_parked_page
 from ..lazy.swapcache import do_swap_page
 from ..placement.mempolicy import alloc_page_vma
-from ..state import FALLBACK, SEGV, SERVED, Cost, Task, Vma
+from ..state import FALLBACK, SEGV, SERVED, Cost, Info, Task, Vma
 from ..words import (
     FRAME_COMPOUND,
     FRAME_MIGCACHE,
@@ -83,10 +84,23 @@ def _reusable(m, pte):
 
 
 @inlined
+def _referenced(m, task, pte):
+    """Tell whether the reference of another CPU's batch makes a page look shared.
+
+    Not if its PTE is EXCLUSIVE; one that a read brought from swap is, too, and clean.
+    """
+    if not m.info[Info.WP_SEES_BATCHES]:
+        return False
+    if pte & PTE_EXCLUSIVE or not pte & PTE_DIRTY:
+        return False
+    return held_by_batch(m, m.task[task, Task.NID], pte & PTE_PAYLOAD)
+
+
+@inlined
 def _do_wp_page(m, s, task, at, v, vpn):
     pte = m.pte[at]
     old = pte & PTE_PAYLOAD
-    if _reusable(m, pte):
+    if _reusable(m, pte) and not _referenced(m, task, pte):
         if m.frame[old] & FRAME_SWAPCACHE:
             drop_slot(m, s, old)
         m.pte[at] = pte & ~PTE_EXCLUSIVE | PTE_WRITE | PTE_YOUNG | PTE_DIRTY

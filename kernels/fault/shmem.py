@@ -74,8 +74,7 @@ def _get_folio(m, s, task, v, vpn):
         charge(m, s, task, Cause.MINOR_FAULT, m.cost[Cost.MINOR_FAULT])
         count_op(m, s, task, Op.FAULT, 1)
         return entry & PTE_PAYLOAD
-    row, page = pseudo_vma(m, v, vpn)
-    pfn = alloc_page_vma(m, s, task, row, page, True)
+    pfn = alloc_page_vma(m, s, task, pseudo_vma(m, vpn), vpn, True)
     if pfn < 0:
         return pfn
     if entry & PTE_SWAP:
@@ -207,18 +206,17 @@ def shmem_undo_range(m, first, pages):
 
 
 @kernel
-def shmem_unuse(m, task, v, first, pages, interleave):
+def shmem_unuse(m, task, v, first, pages):
     """Read back what a part of an object has in swap (swapoff); False: no memory.
 
-    v           pseudo VMA of the part, ``first`` its vpn
-    interleave  as VMA_INTERLEAVE
+    v  pseudo VMA of the part, ``first`` its vpn
     """
     s = m.info[Info.SHARDS]
     for vpn in range(first, first + pages):
         entry = m.pte[cache_index(m, vpn)]
         if not entry & PTE_SWAP:
             continue
-        pfn = alloc_page_vma(m, s, task, v, vpn + interleave, True)
+        pfn = alloc_page_vma(m, s, task, v, vpn, True)
         if pfn < 0:
             return False
         _swapin_folio(m, s, vpn, pfn, entry & PTE_PAYLOAD)

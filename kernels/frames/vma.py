@@ -34,15 +34,15 @@ def find_vma(m, mm, vpn):
 
 
 @inlined
-def pseudo_vma(m, v, vpn):
-    """Return (row, page) by which a page of a shared VMA ``v`` is allocated.
+def pseudo_vma(m, vpn):
+    """Return the row by which a page of a shared VMA is allocated.
 
-    The row has the object's policy of the page, and interleaving goes by the page that
-    is returned (shmem_pseudo_vma_init, mm/shmem.c, 6.1).
+    It has the object's policy of the page, and its PGOFF counts from the number of the
+    object's inode (shmem_pseudo_vma_init, mm/shmem.c, 6.1).
     """
     family = int(m.vpn_family[vpn >> HPAGE_PMD_ORDER]) - 1
     first, end = m.family[family, Family.FIRST_VMA], m.family[family, Family.END_VMA]
-    return _search(m, first, end, vpn), vpn + m.vma[v, Vma.INTERLEAVE]
+    return _search(m, first, end, vpn)
 
 
 @called

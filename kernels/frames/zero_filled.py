@@ -47,10 +47,9 @@ def copy_page(m, old, new):
 def copy_folio(m, old, new):
     """Let the folio of block ``new`` hold what that of ``old`` holds."""
     if m.info[Info.CONTENT]:
-        to, at = new << HPAGE_PMD_ORDER, old << HPAGE_PMD_ORDER
-        m.frame_written[to : to + HPAGE_PMD_NR] = m.frame_written[
-            at : at + HPAGE_PMD_NR
-        ]
+        for i in range(HPAGE_PMD_NR):
+            held = m.frame_written[(old << HPAGE_PMD_ORDER) + i]
+            m.frame_written[(new << HPAGE_PMD_ORDER) + i] = held
 
 
 @inlined

@@ -81,7 +81,7 @@ def private_vma(m, task, vpn):
 @inlined
 def _goes_to_task(m, task, v):
     """Tell whether pages of a VMA belong on their task's node (MPOL_LOCAL)."""
-    mode, _, _, _ = policy_of(m, task, v)
+    mode, _, _ = policy_of(m, task, v)
     return mode == Mode.DEFAULT or mode == Mode.LOCAL
 
 

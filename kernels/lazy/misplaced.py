@@ -20,7 +20,7 @@ from ..counters import Cause, Op, Refusal, Vm
 from ..frames.account import charge, charge_walk_flushes, count_op
 from ..frames.folio import huge_mapcount, page_mapcount
 from ..frames.last_cpupid import folio_last_cpupid, uses_access_time
-from ..frames.lru_batch import in_batch
+from ..frames.lru_batch import folio_putback_lru, in_batch
 from ..frames.page_alloc import node_of
 from ..frames.rmap import mapcount, read_only
 from ..jit.compile import called, inlined
@@ -176,6 +176,7 @@ def _migrate_page(m, s, fault, new):
     else:
         migrate_folio_move(m, s, old, new)
         note_move(m, s, task, at, fault.nid, new, ns)
+    folio_putback_lru(m, m.task[task, Task.NID], new)
     charge_hint_flushes(m, s, task, 1)
 
 

@@ -10,8 +10,8 @@ from ..frames.allotment import rmqueue_shard
 from ..frames.page_alloc import node_of, rmqueue
 from ..jit.compile import inlined
 from ..knobs import Mode
-from ..state import NO_MEMORY, PUT_ASIDE, Family, Info, Mm, Node, Task, Vma
-from ..words import HPAGE_PMD_ORDER, NONE
+from ..state import NO_MEMORY, PUT_ASIDE, Info, Node, Task, Vma
+from ..words import HPAGE_PMD_NR, HPAGE_PMD_ORDER, NONE
 
 ALL_NODES = -1
 
@@ -23,12 +23,12 @@ def in_mask(mask, nid):
 
 @inlined
 def policy_of(m, task, v):
-    """Return (mode, mask, row of weights, 1 if it is the task's policy)."""
+    """Return (mode, mask, row of weights) of a VMA's policy, or of the task's."""
     mode = m.vma[v, Vma.MODE]
     if mode != Mode.DEFAULT:
-        return mode, m.vma[v, Vma.MASK], m.vma[v, Vma.WEIGHTS], 0
+        return mode, m.vma[v, Vma.MASK], m.vma[v, Vma.WEIGHTS]
     mode = m.task[task, Task.MODE]
-    return mode, m.task[task, Task.MASK], m.task[task, Task.WEIGHTS], 1
+    return mode, m.task[task, Task.MASK], m.task[task, Task.WEIGHTS]
 
 
 @inlined
@@ -71,38 +71,17 @@ def _interleave_nid(m, mode, mask, row, ilx):
 
 
 @inlined
-def _weight(m, row, nid):
-    return m.weights[row, nid] - (m.weights[row, nid - 1] if nid > 0 else 0)
+def interleave_index(m, v, vpn, order):
+    """Return what a page, or the huge page it is part of, is interleaved by.
 
-
-@inlined
-def _next_interleave(m, task, mode, mask):
-    """Return the next node of the task's round robin, unmoved (interleave_nodes)."""
-    task = m.task[task, Task.OWNER]
-    prev = m.task[task, Task.IL_PREV]
-    if mode == Mode.WEIGHTED_INTERLEAVE and m.task[task, Task.IL_LEFT] > 0:
-        return prev
-    nodes = m.node.shape[0]
-    nid = (prev + 1) % nodes
-    while not in_mask(mask, nid):
-        nid = (nid + 1) % nodes
-    return nid
-
-
-@inlined
-def advance_interleave(m, task, mode, row, nid):
-    """Take a step of the task's round robin: ``nid`` was chosen."""
-    task = m.task[task, Task.OWNER]
-    if mode == Mode.WEIGHTED_INTERLEAVE:
-        left = m.task[task, Task.IL_LEFT]
-        m.task[task, Task.IL_LEFT] = (left if left > 0 else _weight(m, row, nid)) - 1
-    m.task[task, Task.IL_PREV] = nid
-
-
-@inlined
-def _page_index(m, task, vpn):
-    family = m.mm[m.task[task, Task.MM], Mm.FAMILY]
-    return vpn - m.family[family, Family.FIRST_VPN]
+    get_vma_policy (mm/mempolicy.c, 6.12), interleave_nid (6.1): where the VMA begins
+    and how far behind that the page lies are rounded down each for itself.
+    """
+    if order == 0:
+        return vpn + m.vma[v, Vma.PGOFF]
+    start = m.vma[v, Vma.START]
+    first = max(vpn & ~(HPAGE_PMD_NR - 1), start)
+    return ((start + m.vma[v, Vma.PGOFF]) >> order) + ((first - start) >> order)
 
 
 @inlined
@@ -171,19 +150,24 @@ def zone_statistics(m, s, nid, preferred, cpu_nid, mode):
 
 
 @inlined
-def zonelist_of(m, task, vpn, order, mode, mask, row, own):
+def zonelist_of(m, task, v, vpn, order, mode, mask, row):
     """Return (node whose zonelist is used, mask of its first pass).
 
     order  0 for a small page; 9 for a huge page: interleaving then counts huge pages
-    own    whether the task's own policy interleaves
     """
-    nid = m.task[task, Task.NID]
-    return _zonelist_from(m, task, nid, vpn, order, mode, mask, row, own)
+    return _zonelist_from(m, m.task[task, Task.NID], v, vpn, order, mode, mask, row)
 
 
 @inlined
-def _zonelist_from(m, task, nid, vpn, order, mode, mask, row, own):
+def _zonelist_from(m, nid, v, vpn, order, mode, mask, row):
     """The same; ``nid`` is the node of a policy that names none (policy_node)."""
+    ilx = interleave_index(m, v, vpn, order) if is_interleave(mode) else 0
+    return policy_nodemask(m, nid, ilx, mode, mask, row)
+
+
+@inlined
+def policy_nodemask(m, nid, ilx, mode, mask, row):
+    """The same; ``ilx`` is what is interleaved by."""
     if mode == Mode.PREFERRED:
         return _nth_node(mask, 0), ALL_NODES
     if mode == Mode.BIND or mode == Mode.PREFERRED_MANY:
@@ -191,9 +175,6 @@ def _zonelist_from(m, task, nid, vpn, order, mode, mask, row, own):
         return (row - 1 if row > 0 else nid), mask
     if not is_interleave(mode):
         return nid, ALL_NODES
-    if own:
-        return _next_interleave(m, task, mode, mask), ALL_NODES
-    ilx = _page_index(m, task, vpn) >> order
     return _interleave_nid(m, mode, mask, row, ilx), ALL_NODES
 
 
@@ -208,7 +189,7 @@ def choose_serial(m, base, mask, wake):
 
 
 @inlined
-def _alloc_serial(m, task, base, mask, mode, wake):
+def alloc_serial(m, task, base, mask, mode, wake):
     """Allocate by the serial rules; with ``wake`` kswapd may be woken."""
     s = m.info[Info.SHARDS]
     nid = choose_serial(m, base, mask, wake)
@@ -238,24 +219,17 @@ def _alloc_shard(m, s, task, base, mask, mode):
 @inlined
 def alloc_page_vma(m, s, task, v, vpn, wake):
     """Allocate a frame for a page by policy; NO_MEMORY or PUT_ASIDE if it fails."""
-    mode, mask, row, own = policy_of(m, task, v)
-    own = own == 1 and is_interleave(mode)
+    mode, mask, row = policy_of(m, task, v)
+    base, mask = zonelist_of(m, task, v, vpn, 0, mode, mask, row)
     if s != m.info[Info.SHARDS]:
-        if own:
-            return PUT_ASIDE
-        base, mask = zonelist_of(m, task, vpn, 0, mode, mask, row, 0)
         return _alloc_shard(m, s, task, base, mask, mode)
-    base, mask = zonelist_of(m, task, vpn, 0, mode, mask, row, own)
-    pfn = _alloc_serial(m, task, base, mask, mode, wake)
-    if own and pfn >= 0:
-        advance_interleave(m, task, mode, row, base)
-    return pfn
+    return alloc_serial(m, task, base, mask, mode, wake)
 
 
 @inlined
 def has_frames(m, task, v, pages):
     """Tell whether all nodes that a policy may use have frames above their min."""
-    mode, mask, _, _ = policy_of(m, task, v)
+    mode, mask, _ = policy_of(m, task, v)
     if mode != Mode.BIND:
         mask = ALL_NODES
     left = pages
@@ -268,13 +242,9 @@ def has_frames(m, task, v, pages):
 @inlined
 def alloc_page_vma_node(m, task, v, vpn, nid):
     """Allocate a frame by policy outside of any shard, for a CPU of node ``nid``."""
-    mode, mask, row, own = policy_of(m, task, v)
-    own = own == 1 and is_interleave(mode)
-    base, mask = _zonelist_from(m, task, nid, vpn, 0, mode, mask, row, own)
-    pfn = _alloc_serial(m, task, base, mask, mode, True)
-    if own and pfn >= 0:
-        advance_interleave(m, task, mode, row, base)
-    return pfn
+    mode, mask, row = policy_of(m, task, v)
+    base, mask = _zonelist_from(m, nid, v, vpn, 0, mode, mask, row)
+    return alloc_serial(m, task, base, mask, mode, True)
 
 
 @inlined
@@ -305,14 +275,12 @@ def mpol_misplaced(m, task, v, vpn, pfn):
     mpol_misplaced (mm/mempolicy.c, 6.12) without MPOL_F_MORON.  ``pfn`` is the page's
     frame; a part of a huge page belongs where the whole huge page belongs.
     """
-    mode, mask, row, own = policy_of(m, task, v)
+    mode, mask, row = policy_of(m, task, v)
     nid = m.task[task, Task.NID]
     page_nid = node_of(m, pfn)
     if is_interleave(mode):
-        if own:
-            return NONE
         order = HPAGE_PMD_ORDER if m.block_huge[pfn >> HPAGE_PMD_ORDER] else 0
-        ilx = _page_index(m, task, vpn) >> order
+        ilx = interleave_index(m, v, vpn, order)
         nid = _interleave_nid(m, mode, mask, row, ilx)
     elif mode != Mode.DEFAULT and mode != Mode.LOCAL:
         if in_mask(mask, page_nid):

@@ -9,11 +9,10 @@ from ..frames.page_alloc import rmqueue_huge
 from ..jit.compile import called, inlined
 from ..knobs import Advice, Mode, ThpDefrag
 from ..state import FALLBACK, NO_MEMORY, PUT_ASIDE, Info, Node, Task, Vma
-from ..words import HPAGE_PMD_NR, NONE
+from ..words import HPAGE_PMD_NR, HPAGE_PMD_ORDER, NONE
 from .compaction import compact_zone
 from .mempolicy import (
     ALL_NODES,
-    advance_interleave,
     first_candidate,
     in_mask,
     is_interleave,
@@ -101,14 +100,18 @@ def alloc_huge_serial(m, task, v, vpn, direct, wakes):
     direct  whether it may compact
     wakes   whether it wakes kswapd and kcompactd
     """
-    mode, mask, row, own = policy_of(m, task, v)
-    interleaved = is_interleave(mode)
-    own = own == 1 and interleaved
-    base, mask = zonelist_of(m, task, vpn, 9, mode, mask, row, own)
+    mode, mask, row = policy_of(m, task, v)
+    base, mask = zonelist_of(m, task, v, vpn, HPAGE_PMD_ORDER, mode, mask, row)
+    return alloc_huge_from(m, task, base, mask, mode, direct, wakes)
+
+
+@called
+def alloc_huge_from(m, task, base, mask, mode, direct, wakes):
+    """The same, from the zonelist of ``base``."""
     preferred = first_candidate(m, base, mask)
     if preferred == NONE:
         return FALLBACK
-    if interleaved:
+    if is_interleave(mode):
         n = _choose(m, base, mask, wakes)
     else:
         local = 1 << preferred
@@ -124,17 +127,15 @@ def alloc_huge_serial(m, task, v, vpn, direct, wakes):
     if n == NONE:
         return FALLBACK
     _statistics(m, m.info[Info.SHARDS], n, preferred, m.task[task, Task.NID], mode)
-    if own:
-        advance_interleave(m, task, mode, row, base)
     return rmqueue_huge(m, n)
 
 
 @inlined
 def _alloc_shard(m, s, task, v, vpn, direct, wakes):
-    mode, mask, row, own = policy_of(m, task, v)
+    mode, mask, row = policy_of(m, task, v)
     if is_interleave(mode):
         return PUT_ASIDE
-    base, mask = zonelist_of(m, task, vpn, 9, mode, mask, row, own)
+    base, mask = zonelist_of(m, task, v, vpn, HPAGE_PMD_ORDER, mode, mask, row)
     n = first_candidate(m, base, mask)
     if n == NONE:
         return PUT_ASIDE

@@ -65,9 +65,9 @@ def _reclaim(m, task, vpn):
     """Reclaim for an access that found no memory; return whether to try again."""
     v = find_vma(m, m.task[task, Task.MM], vpn)
     if m.vma[v, Vma.SHARED]:
-        v, vpn = pseudo_vma(m, v, vpn)
-    mode, mask, row, own = policy_of(m, task, v)
-    base, mask = zonelist_of(m, task, vpn, 0, mode, mask, row, own)
+        v = pseudo_vma(m, vpn)
+    mode, mask, row = policy_of(m, task, v)
+    base, mask = zonelist_of(m, task, v, vpn, 0, mode, mask, row)
     if mode == Mode.PREFERRED_MANY:
         mask = ALL_NODES
     reclaimed = try_to_free_pages(m, base, mask)

@@ -46,6 +46,11 @@ SWEEP_LIMIT = 1 << 22
 STATUS_LIMIT = 1 << 22
 #: Pages left unmapped above each region.
 GUARD = HPAGE_PMD_NR
+#: Where the recorded machines have a script's regions, in pages: each at the next lower
+#: multiple that leaves room for it, the first below the ceiling.
+PLACE = 840 * HPAGE_PMD_NR
+CEILING = (0x700000000000 >> PAGE_SHIFT) // PLACE * PLACE
+POPULATE = ("populate_read", "populate_write")
 _KIB_PER_PAGE = PAGE_SIZE >> 10
 #: The counters that /proc/vmstat has too; the model has more of its own.
 COUNTERS = [one for one in Vm if not one.ours]
@@ -76,6 +81,7 @@ class Player:
         self._sim = simulation
         self._tasks: dict[str, Task] = {}
         self._regions: dict[str, dict[str, Region]] = {MAIN: {}}
+        self._lowest: dict[Process, int] = {}
         self._signals: dict[str, int] = {}
         self._counted = np.zeros(len(Vm), np.int64)
         self._weights = [1] * simulation.machine.nodes
@@ -217,6 +223,7 @@ class Player:
     def _fork(self, process: str, child: str) -> None:
         parent = self._tasks[process]
         forked = self._sim.fork(parent.process, child)
+        self._lowest[forked] = self._lowest.get(parent.process, CEILING)
         self._start(child, parent, forked)
         self._regions[child] = {
             name: region.of(forked) for name, region in self._regions[process].items()
@@ -274,7 +281,12 @@ class Player:
         self, process: str, region: str, length: int, shared: bool, offset: int
     ) -> None:
         owner, above = self._tasks[process].process, offset >> PAGE_SHIFT
-        mapped = self._sim.mmap(owner, length, region, shared=shared, offset=above)
+        taken = -(-length // PAGE_SIZE) + above
+        lowest = self._lowest.get(owner, CEILING) - (taken // PLACE + 1) * PLACE
+        self._lowest[owner], at = lowest, lowest + above
+        mapped = self._sim.mmap(
+            owner, length, region, shared=shared, offset=above, pgoff=at
+        )
         # Nothing is mapped next to it, so it never merges with another VMA.
         owner.next_vpn += GUARD
         self._regions[process][region] = mapped
@@ -293,6 +305,8 @@ class Player:
         task, sim = self._tasks[process], self._sim
         if not sim.has_advice(advice):
             return _result(errno.EINVAL)
+        if advice in POPULATE and sim.settings.calls.populate_stops_at_hole:
+            parts = parts[:1] if parts and parts[0][0] == offset >> PAGE_SHIFT else []
         failed = 0
         for first, count in parts:
             if advice in ("hugepage", "nohugepage"):
@@ -320,25 +334,25 @@ class Player:
         **flags: bool,
     ) -> list[Record]:
         """Set the policy of a range; ``flags`` are move, move_all and strict."""
-        found, parts, whole = self._mapped(process, region, offset, length)
+        found = self._regions[process][region]
         policy = self._new_policy(mode, nodes)
         if policy is None:
             return _result(errno.EINVAL)
-        if not whole:
-            return _result(errno.EFAULT)
-        for first, count in parts:
-            failed = self._sim.mbind(
-                self._tasks[process],
-                found,
-                policy,
-                **flags,
-                lazy=Mechanism.HINTING if lazy else None,
-                first=first,
-                pages=count,
-            )
-            if failed:
-                return _result(failed)
-        return []
+        first, count = 0, found.pages
+        if length is not None:
+            first, count = pages(offset, length)
+        if not count:
+            return []
+        failed = self._sim.mbind(
+            self._tasks[process],
+            found._replace(pages=found.pages + GUARD),
+            policy,
+            **flags,
+            lazy=Mechanism.HINTING if lazy else None,
+            first=min(first, found.pages),
+            pages=min(count, found.pages + 1 - min(first, found.pages)),
+        )
+        return _result(failed)
 
     def _touch(self, process: str, region: str, times: int, **sweep: Any) -> None:
         self._sweep(process, region, times, 1, **sweep)

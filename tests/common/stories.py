@@ -62,6 +62,8 @@ def grow(pair, rng, task):
     size = rng.choice(sizes) * 4096
     options = {"shared": True} if pair.shares and rng.random() < 0.7 else {}
     options["offset"] = rng.choice([0, 0, 0, 0, 17, 511])
+    if rng.random() < 0.3:
+        options["pgoff"] = rng.randrange(1000) * BLOCK + options["offset"]
     region = pair.call("mmap", [half.process for half in task], size, **options)
     pair.regions.append(region)
     if thp != "never" and rng.random() < 0.6:
@@ -112,6 +114,18 @@ def mapped(region):
     end = region.first + region.pages
     inside = [min(v.end, end) - max(v.start, region.first) for v in region.process.vmas]
     return sum(max(0, pages) for pages in inside) == region.pages
+
+
+def broken_regions(pair, region):
+    """Return the regions of a region's family that its process has holes in."""
+    owners = [half.process for half in region]
+    family = owners[0].family
+    mine = [r for r in pair.regions if r[0].process.family == family]
+    there = [r for r in mine if r[0].first < owners[0].next_vpn]
+    seen = [
+        [half.of(owner) for half, owner in zip(r, owners, strict=True)] for r in there
+    ]
+    return [one for one in seen if not mapped(one[0])]
 
 
 def writable(region):
@@ -278,6 +292,10 @@ def change(pair, rng, nodes, name, task, region):
     elif name == "mbind":
         flags |= {"move": rng.random() < 0.6, "strict": rng.random() < 0.4}
         want = policy(rng, nodes, balanced)
+        broken = broken_regions(pair, region)
+        if broken and rng.random() < 0.4:
+            region = rng.choice(broken)
+            part = part_of(rng, region)
         got = pair.call("mbind", task, region, want, **flags, **part)
         assert got[0] == got[1]
     elif name == "home":
@@ -466,9 +484,14 @@ def flushing(options, seed):
         locks = replace(BUSY, anon_vma_alone=alone, mmap_lock_vma=not alone)
         locks = replace(locks, tlb_flush_interrupts=alone)
     knobs = replace(options.balancing, hint_flush=seed % 3 == 1)
+    calls = replace(
+        options.calls,
+        mbind_queues_once=seed % 4 < 2,
+        mbind_interleave_base=seed % 5 < 3,
+    )
     options = replace(options, migrate_pages_batch=seed % 8 == 6, locks=locks)
     lru_gen = LruGen(seed >= 1000 and seed % 4 < 2, seed % 4 == 1, seed % 16 < 8)
-    options = replace(options, lru_gen=lru_gen)
+    options = replace(options, lru_gen=lru_gen, calls=calls)
     return replace(options, loaded_copies=seed % 7 == 5, balancing=knobs)
 
 

@@ -8,6 +8,7 @@ import pytest
 from lazynuma.engine.errors import BadInput
 from lazynuma.engine.settings.costs import Costs
 from lazynuma.engine.settings.knob_columns import cost_columns, set_knobs
+from lazynuma.engine.settings.locks import Locks
 from lazynuma.engine.settings.multigen_lru import LruGen
 from lazynuma.engine.settings.settings import Settings
 from lazynuma.engine.settings.thp import Thp
@@ -87,7 +88,11 @@ def test_limits_are_written_in_pages():
 def test_batches_need_the_scripts_order():
     assert written(Settings(lru_batches=True))[Info.LRU_BATCHES] == 0
     in_order = Settings(lru_batches=True, sequential=True)
-    assert written(in_order)[Info.LRU_BATCHES] == 1
+    assert written(in_order)[Info.LRU_BATCHES] == 15
+    larger = replace(in_order, locks=Locks(lru_lock_batch=31))
+    assert written(larger)[Info.LRU_BATCHES] == 31
+    larger = replace(in_order, locks=Locks(lru_lock_batch=100))
+    assert written(larger)[Info.LRU_BATCHES] == 31
 
 
 def test_memory_that_may_be_huge_stays_so():

@@ -147,9 +147,24 @@ def test_interleave_places_a_block_by_its_number():
     }
 
 
-def test_a_tasks_round_robin_goes_on_by_huge_page():
+def test_a_tasks_interleave_places_a_block_by_its_number():
     world = World(nodes=4)
     region = world.map(5 * BLOCK)
     world.sim.set_mempolicy(world.task, Policy(Mode.INTERLEAVE, (0, 2, 3)))
-    world.touch(region, 0, region.pages, stride=BLOCK)
+    for block in (4, 2, 0, 1, 3):
+        world.touch(region, block * BLOCK)
     assert [world.page(region, at * BLOCK).node for at in range(5)] == [0, 2, 3, 0, 2]
+
+
+def test_a_vma_that_begins_inside_a_block_is_one_behind():
+    world = World(nodes=4)
+    region = world.map(6 * BLOCK)
+    # Linux 6.1 places these blocks so.
+    world.sim.mbind(world.task, region, Policy(Mode.INTERLEAVE, (0, 1, 3)))
+    world.sim.mbind(
+        world.task, region, Policy(Mode.INTERLEAVE, (1, 2)), first=0, pages=700
+    )
+    for block in range(6):
+        world.touch(region, block * BLOCK)
+    nodes = [world.page(region, at * BLOCK).node for at in range(6)]
+    assert nodes == [1, 1, 1, 3, 0, 1]

@@ -70,13 +70,15 @@ def decided(rule, read_cases):
         if not rule.tells_apart(one, other):
             continue
         new = value(PROFILES[other], rule.switch)
-        differ = compared((one, other), read_cases[one], read_cases[other], ())
-        for name in differ.differing():
-            lines = {d.line for d in differ.differences if d.script == name}
-            lines &= changed(one, name, rule.switch, new)
-            lines -= {int(at.split(":")[1]) for at in found if at.split(":")[0] == name}
-            found |= {f"{name}:{line}" for line in lines}
-    return found
+        sides = read_cases[one], read_cases[other]
+        places = {
+            (d.script, d.line) for d in compared((one, other), *sides, ()).differences
+        }
+        places -= found
+        for name in sorted({name for name, _ in places}):
+            lines = changed(one, name, rule.switch, new)
+            found |= {(name, line) for line in lines} & places
+    return {f"{name}:{line}" for name, line in found}
 
 
 def written(name, lines):

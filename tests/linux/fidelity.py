@@ -171,8 +171,9 @@ def page():
         *_table(rows),
         "",
         _filled(
-            "Families are random scripts of one kind, but three: *basic* and *hand* were"
-            " written by hand, *min* are the smallest scripts of rules that were missing."
+            "Families are random scripts of one kind, but three: *basic* and *hand*"
+            " were written by hand, *min* are the smallest scripts of rules that were"
+            " missing."
         ),
         "",
         "## What differs",

@@ -31,7 +31,7 @@ class BalancingHintFaults:
     def mof(self, task, vma, vpn):
         if vma.shmem and not self.knobs.scan_shmem:
             return False
-        policy, _ = self.policy_of(task, self.place(task, vma, vpn)[0])
+        policy = self.policy_of(task, self.place(vma, vpn))
         return vma.mof or policy.mode == Mode.DEFAULT or policy.numa_balancing
 
     def decide(self, task, vma, vpn, pfn, page, nr):
@@ -43,7 +43,7 @@ class BalancingHintFaults:
             return Decision(self.misplaced(task, vma, vpn, pfn))
         if self.nodes[d].span == 0:
             return Decision()
-        policy, _ = self.policy_of(task, self.place(task, vma, vpn)[0])
+        policy = self.policy_of(task, self.place(vma, vpn))
         if policy.mode == Mode.DEFAULT:
             if n == d:
                 done = Decision()

@@ -15,7 +15,15 @@ class MappingCalls:
     """A part of ``Reference`` (``model.py``)."""
 
     def mmap(
-        self, process, nbytes, name="", write=True, shared=False, offset=0, task=None
+        self,
+        process,
+        nbytes,
+        name="",
+        write=True,
+        shared=False,
+        offset=0,
+        task=None,
+        pgoff=None,
     ):
         if shared:
             family = [p for p in self.processes if p.family == process.family]
@@ -23,7 +31,11 @@ class MappingCalls:
         pages, first = -(-nbytes // 4096), process.next_vpn + offset
         process.next_vpn = -(-(first + pages) // BLOCK) * BLOCK
         held = self.new_object(process, first, pages) if shared else None
-        process.vmas.append(Vma(first, first + pages, write=write, shmem=held))
+        if pgoff is None:
+            pgoff = first - process.first_vpn
+        pgoff = (0 if shared else pgoff) - first
+        vma = Vma(first, first + pages, write=write, shmem=held, pgoff=pgoff)
+        process.vmas.append(vma)
         if task is not None:
             self.syscall(task, 0, alone=True)
         return Region(process, first, pages, name)

@@ -41,7 +41,6 @@ class PlacementCalls:
         if policy is None:
             return 22
         task.policy = policy
-        self.clocks[task.id].il_prev, self.clocks[task.id].il_left = self.count - 1, 0
         return 0
 
     def set_mempolicy_home_node(self, task, region, node, first=0, pages=None):
@@ -82,6 +81,7 @@ class PlacementCalls:
         first=0,
         pages=None,
     ):
+        nodes = checked(policy, self.count).nodes
         policy = self.with_memory(checked(policy, self.count))
         if policy is None:
             return 22
@@ -93,38 +93,51 @@ class PlacementCalls:
         process, moving = region.process, move or move_all
         strict = strict and policy.mode != Mode.DEFAULT
         start, pages = self.range(region, first, pages)
+        parts, errno = self.walked(process, start, start + pages, policy)
+        here = [vpn for part in parts for vpn in range(*part)]
         if strict and not moving:
-            parts = self.parts(process, start, pages)
-            held = [*parts, *(p for v in parts if v.shmem for p in v.shmem.vmas)]
-            before = [vma.policy for vma in held]
-            for vma in held:
-                vma.policy = policy
-            found = any(
-                self.wrong(self.place(task, vma, vpn, True)[0], entry.payload)
-                for vma, vpn, entry in self.present(region, parts)
-            )
-            for vma, old in zip(held, before, strict=True):
-                vma.policy = old
-            if found:
-                self.syscall(task, 0)
-                return 5
-
+            found = [self.entry(process, vpn) for vpn in here]
+            present = [e for e in found if e is not None and e.kind == "present"]
+            if any(self.node_of(entry.payload) not in nodes for entry in present):
+                errno = 5
         if moving:
             self.drain(task)
-        self.set_shared_policy(process, start, start + pages, policy)
-        self.change(task, process, start, pages, policy=policy)
-        parts = self.parts(process, start, pages)
+        if errno:
+            self.syscall(task, 0)
+            return errno
+        whole = self.leaves(process)
+        for at, end in parts:
+            self.set_shared_policy(process, at, end, policy)
+            self.change(task, process, at, end - at, policy=policy)
         left, batches = False, Batches(self.settings)
         if moving:
-            how = move_all, strict, batches
-            left = self.move_range(task, region, parts, *how)
+            left = self.move_range(
+                task, process, here, nodes, whole, move_all, strict, batches
+            )
         self.pay_moves(task, process, batches, alone=True)
         return 5 if strict and left else 0
 
-    def wrong(self, vma, pfn):
-        """Tell whether a page is off its VMA's nodes; default and local have none."""
-        bare = vma.policy.mode in (Mode.DEFAULT, Mode.LOCAL)
-        return bare or self.node_of(pfn) not in vma.policy.nodes
+    def walked(self, process, start, end, policy):
+        """Return (what mbind walks, errno): a hole in the range ends the walk."""
+        parts, minds = [], policy.mode != Mode.DEFAULT
+        vmas = [v for v in process.vmas if v.start < end and start < v.end]
+        if not vmas or minds and vmas[0].start > start:
+            return [], 14
+        starts = [vma.start for vma in vmas]
+        for vma in vmas:
+            if minds and vma.end < end and vma.end not in starts:
+                return parts, 14
+            parts.append((max(vma.start, start), min(vma.end, end)))
+        return parts, 0
+
+    def set_policy(self, task, process, part, policy):
+        def has_it(vma):
+            return vma.policy == policy
+
+        start, end = part
+        self.set_shared_policy(process, start, end, policy)
+        for vma in self.isolate(task, process, start, end - start, has_it):
+            vma.policy = policy
 
     def drain(self, task):
         """Charge lru_add_drain_all; no lock is held so long."""
@@ -138,34 +151,66 @@ class PlacementCalls:
         flush = self.flushes(task, process, batches.flushes, batches.walks)
         self.syscall(task, 0, flush, alone)
 
-    def move_range(self, task, region, parts, move_all, strict, batches):
-        """Move what is on wrong nodes for mbind; tell whether some is left.
+    def move_range(self, task, process, here, nodes, whole, move_all, strict, batches):
+        """Move what is off ``nodes`` for mbind; tell whether some is left.
 
+        here   the pages of the range
+        whole  blocks that huge entries mapped when the range was walked
         A folio that PTEs map is queued at its first page, and is missed at the others.
         """
-        queued, stuck = (None, None, None), None
-        for vma, vpn, entry in self.present(region, parts):
-            block, b = vpn // BLOCK, entry.payload // BLOCK
-            if stuck not in (None, block):
-                break
-            part = not isinstance(entry, Pmd) and b in self.folios
-            again = queued[0] == block and (part or b == queued[2])
-            if again and strict and vpn != queued[1]:
-                stuck = block
-            place = self.place(task, vma, vpn, True)
-            if (again and part) or not self.wrong(place[0], entry.payload):
+        queued, split, left, self.based = set(), set(), False, None
+        missed = strict and not self.settings.calls.mbind_queues_once
+        for vpn in here:
+            entry, block = self.entry(process, vpn), vpn // BLOCK
+            if entry is None or entry.kind != "present":
                 continue
-            folio = self.is_huge(entry)
-            done = self.move_by_policy(task, vma, vpn, entry, move_all, batches)
+            b = entry.payload // BLOCK
+            part = b in self.folios
+            at_once = part and (isinstance(entry, Pmd) or block in whole)
+            if block in queued and (part or b in split):
+                left |= missed and block not in whole
+                if part:
+                    continue
+            if at_once:
+                queued.add(block)
+            if self.node_of(entry.payload) in nodes:
+                continue
+            vma = next(v for v in process.vmas if v.start <= vpn < v.end)
+            how = move_all, batches, BLOCK if at_once else 1
+            done = self.move_by_policy(task, vma, vpn, entry, *how)
+            if part and done != "shared":
+                queued.add(block)
+            if done in (None, "pages"):
+                batches.end()
+            if done is None:
+                split.add(b)
+            again = self.entry(process, vpn)
+            if again is None or again.kind != "present":
+                continue
+            if done is None or (done == "pages" and at_once):
+                # Its pages are looked at one by one, this one again.
+                part = False
+                if self.node_of(again.payload) not in nodes:
+                    how = move_all, batches, 1
+                    done = self.move_by_policy(task, vma, vpn, again, *how)
             if done is False:
                 return True
             if done is True:
-                batches.add(folio)
-            if done in (None, "pages"):
-                batches.end()
-            if part and done != "shared":
-                queued = block, vpn, None if done else b
-        return stuck is not None
+                batches.add(part)
+        return left
+
+    def index_of_move(self, vma, vpn, order):
+        """Return what a page that mbind moves is interleaved by."""
+        part, ino = vma, 0
+        if vma.shmem is not None:
+            part, ino = self.place(vma, vpn), vma.shmem.ino
+        ilx = self.interleave_index(part, vpn, order)
+        if not self.settings.calls.mbind_interleave_base:
+            return ilx - ino
+        number = vpn + part.pgoff >> order
+        if self.based is None:
+            self.based = ilx - number
+        return self.based + number
 
     def is_huge(self, entry):
         """Tell whether an entry maps a folio or a page of one."""
@@ -206,13 +251,13 @@ class PlacementCalls:
             return True
         return None
 
-    def move_by_policy(self, task, vma, vpn, entry, move_all, batches):
+    def move_by_policy(self, task, vma, vpn, entry, move_all, batches, pages):
         """Tell whether a page or a huge page moved; None: it was split, go on.
 
-        "shared": it was not tried, "pages": it was split, and its pages moved.
+        "shared": it was not tried, nor were ``pages``; "pages": it was split, and its
+        pages moved.
         """
-        pfn, huge = entry.payload, isinstance(entry, Pmd)
-        pages = BLOCK if huge else 1
+        pfn = entry.payload
         folio = pfn // BLOCK in self.folios
         head = pfn // BLOCK * BLOCK if folio else pfn
         if self.page_mapcount(head) != 1 and not move_all:
@@ -221,7 +266,8 @@ class PlacementCalls:
         if pfn // BLOCK in self.folios:
 
             def allocate():
-                return self.allocate_huge(task, vma, vpn, False, False)
+                ilx = self.index_of_move(vma, vpn, 9)
+                return self.allocate_huge(task, vma, vpn, False, False, ilx)
 
             if not self.waits(pfn // BLOCK):
                 return self.move_folio(task, pfn // BLOCK, allocate)
@@ -237,8 +283,8 @@ class PlacementCalls:
     def move_page_by_policy(self, task, vma, vpn, pfn):
         """Tell whether a page moved."""
         try:
-            place = self.place(task, vma, vpn, True)
-            new = self.allocate(task, *place, wake=False)
+            part, ilx = self.place(vma, vpn), self.index_of_move(vma, vpn, 0)
+            new = self.allocate(task, part, vpn, wake=False, ilx=ilx)
         except NoMemory:
             return self.fail(pfn)
         self.migrate(task, pfn, new)
@@ -288,7 +334,7 @@ class PlacementCalls:
     def move_pages(self, task, region, node, move_all=False, first=0, pages=None):
         start, pages = self.range(region, first, pages)
         self.drain(task)
-        status, batches = [], Batches(self.settings)
+        status, batches, waits = [], Batches(self.settings), None
         while len(status) < pages:
             vpn, got, moves = start + len(status), -2, False
             pte = self.entry(task.process, vpn)
@@ -298,14 +344,19 @@ class PlacementCalls:
                 got = -14
             elif pte is not None and pte.kind == "present":
                 before, folio = self.node_of(pte.payload), self.is_huge(pte)
-                got = self.move_to_node(task, pte, node, move_all, batches)
+                got = -16
+                if not folio or pte.payload // BLOCK != waits:
+                    got = self.move_to_node(task, pte, node, move_all, batches)
                 moves = got == node != before
             if moves:
                 batches.add(folio)
+                waits = pte.payload // BLOCK if folio else waits
             else:
                 batches.end()
+                waits = None
             if got is not None:
-                alike = BLOCK - vpn % BLOCK if isinstance(pte, Pmd) else 1
+                whole = isinstance(pte, Pmd) and not moves and got != -16
+                alike = BLOCK - vpn % BLOCK if whole else 1
                 status += [got] * min(alike, start + pages - vpn)
         self.pay_moves(task, region.process, batches)
         return status

@@ -44,7 +44,7 @@ class ProcessCalls:
             self.pinned.add(task.id)
         self.init_numa_balancing(task)
         self.tasks.append(task)
-        self.clocks.append(Clock(ns=self.now, il_prev=self.count - 1))
+        self.clocks.append(Clock(ns=self.now))
         self.spent[task.id] = [0] * len(Cause)
         self.pgd_nid.setdefault(process.id, self.table_node(task))
         return task

@@ -135,7 +135,7 @@ class HugeFaults:
             self.node_of(old.payload),
             vpn // BLOCK * BLOCK,
         )
-        policy, _ = self.policy_of(task, vma)
+        policy = self.policy_of(task, vma)
         allowed = policy.nodes if policy.mode == Mode.BIND else range(self.count)
         nodes = [self.nodes[one] for one in allowed if self.nodes[one].online]
         if sum(max(0, node.free - node.min) for node in nodes) < BLOCK:

@@ -41,8 +41,14 @@ class Placement:
         )
 
     def policy_of(self, task, vma):
-        own = vma.policy.mode == Mode.DEFAULT
-        return (task.policy, True) if own else (vma.policy, False)
+        return task.policy if vma.policy.mode == Mode.DEFAULT else vma.policy
+
+    def interleave_index(self, vma, vpn, order):
+        """Return what a page, or a huge one, is interleaved by."""
+        if not order:
+            return vpn + vma.pgoff
+        haddr = max(vpn // BLOCK * BLOCK, vma.start)
+        return (vma.start + vma.pgoff) // BLOCK + (haddr - vma.start) // BLOCK
 
     def interleave(self, policy, ilx):
         if policy.mode == Mode.INTERLEAVE:
@@ -54,19 +60,13 @@ class Placement:
         ]
         return order[ilx % len(order)]
 
-    def round_robin(self, task, policy):
-        clock = self.clocks[task.id]
-        if policy.mode == Mode.WEIGHTED_INTERLEAVE and clock.il_left > 0:
-            return clock.il_prev
-        after = [n for n in policy.nodes if n > clock.il_prev]
-        return (after or policy.nodes)[0]
-
-    def passes(self, task, vma, vpn, order=0, near=None):
+    def passes(self, task, vma, vpn, order=0, near=None, ilx=None):
         """Return the candidates of each pass of an allocation by policy.
 
         near    the node that a policy without one begins at; None: the CPU's
+        ilx     what is interleaved by; None: as the VMA says
         """
-        policy, own = self.policy_of(task, vma)
+        policy = self.policy_of(task, vma)
         base, only = self.cpu(task) if near is None else near, [None]
         if policy.home is not None:
             base = policy.home
@@ -76,10 +76,10 @@ class Placement:
             only = [policy.nodes]
         elif policy.mode == Mode.PREFERRED_MANY:
             only = [policy.nodes, None]
-        elif policy.mode in INTERLEAVES and own:
-            base = self.round_robin(task, policy)
         elif policy.mode in INTERLEAVES:
-            base = self.interleave(policy, vpn - task.process.first_vpn >> order)
+            if ilx is None:
+                ilx = self.interleave_index(vma, vpn, order)
+            base = self.interleave(policy, ilx)
         return [
             [
                 n
@@ -100,21 +100,15 @@ class Placement:
             self.add(preferred, Vm.NUMA_FOREIGN)
         self.add(n, Vm.NUMA_LOCAL if n == c else Vm.NUMA_OTHER)
 
-    def allocate(self, task, vma, vpn, wake=True, near=None):
+    def allocate(self, task, vma, vpn, wake=True, near=None, ilx=None):
         """Allocate by policy, serially or from the shard's allotment."""
-        policy, own = self.policy_of(task, vma)
-        own = own and policy.mode in INTERLEAVES
-        if self.shard is not None and own:
-            raise SetAside
-        passes = self.passes(task, vma, vpn, near=near)
+        passes = self.passes(task, vma, vpn, near=near, ilx=ilx)
         if self.shard is not None:
             passes = passes[:1]
         n, candidates = self.choose(passes, wake)
         pfn = self.take(n)
-        interleaved = policy.mode == Mode.INTERLEAVE
+        interleaved = self.policy_of(task, vma).mode == Mode.INTERLEAVE
         self.statistics(n, candidates[0], self.cpu(task), interleaved)
-        if own:
-            self.advance(task, policy)
         return pfn
 
     def choose(self, passes, wake):
@@ -130,15 +124,6 @@ class Placement:
             if above:
                 return above[0], candidates
         raise NoMemory
-
-    def advance(self, task, policy):
-        clock = self.clocks[task.id]
-        chosen = self.round_robin(task, policy)
-        if policy.mode == Mode.WEIGHTED_INTERLEAVE:
-            if clock.il_left == 0:
-                clock.il_left = policy.weights[policy.nodes.index(chosen)]
-            clock.il_left -= 1
-        clock.il_prev = chosen
 
     def allocate_on(self, n, mark, c):
         """Allocate on exactly one node with more than ``mark`` frames free."""
@@ -157,14 +142,13 @@ class Placement:
             return None
 
     def misplaced(self, task, vma, vpn, pfn):
-        policy, own = self.policy_of(task, vma)
+        policy = self.policy_of(task, vma)
         c, mode, page_node = self.cpu(task), policy.mode, self.node_of(pfn)
         target = c
         if mode in INTERLEAVES:
-            if own:
-                return None
             order = 9 if pfn // BLOCK in self.folios else 0
-            target = self.interleave(policy, vpn - task.process.first_vpn >> order)
+            ilx = self.interleave_index(vma, vpn, order)
+            target = self.interleave(policy, ilx)
         elif mode not in (Mode.DEFAULT, Mode.LOCAL):
             if page_node in policy.nodes:
                 return None

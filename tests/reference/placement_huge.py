@@ -36,13 +36,13 @@ class HugePlacement:
         defrag = self.settings.thp.defrag
         return defrag == "defer" or defrag == "defer+madvise" and not direct
 
-    def allocate_huge(self, task, vma, vpn, direct, wake):
+    def allocate_huge(self, task, vma, vpn, direct, wake, ilx=None):
         """Allocate a block by policy; None where it fails."""
-        policy, own = self.policy_of(task, vma)
+        policy = self.policy_of(task, vma)
         spread = policy.mode in INTERLEAVES
         if self.shard is not None and spread:
             raise SetAside
-        passes = self.passes(task, vma, vpn, 9)
+        passes = self.passes(task, vma, vpn, 9, ilx=ilx)
         if self.shard is None:
             n, preferred = self.choose_huge(task, passes, spread, direct, wake)
         else:
@@ -52,8 +52,6 @@ class HugePlacement:
         b = self.take_huge(n)
         interleaved = policy.mode == Mode.INTERLEAVE
         self.statistics(n, preferred, self.cpu(task), interleaved, BLOCK)
-        if spread and own:
-            self.advance(task, policy)
         return b
 
     def choose_in_shard(self, candidates, direct):

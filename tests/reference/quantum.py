@@ -243,7 +243,7 @@ class Quanta:
                 rounds = 0
             except NoMemory:
                 vma = self.vma_of(task.process, vpn)
-                candidates = self.passes(task, *self.place(task, vma, vpn))[-1]
+                candidates = self.passes(task, self.place(vma, vpn), vpn)[-1]
                 rounds = 0 if self.direct_reclaim(task, candidates) else rounds + 1
                 if rounds > 16:
                     self.oom_kill(task)

@@ -27,18 +27,15 @@ class SharedMappings:
         if ino % BATCH == 0:
             ino, self.ino_batch = self.ino_batch, self.ino_batch + BATCH
         self.inos[cpu] = ino + 1
-        policies = [Vma(first, first + pages)]
+        policies = [Vma(first, first + pages, pgoff=ino - first)]
         self.objects.append(Shmem(process.family, first, pages, ino, policies))
         return self.objects[-1]
 
-    def place(self, task, vma, vpn, moving=False):
-        """Return (VMA, page) whose policy and number decide where a page goes."""
-        held = vma.shmem
-        if held is None:
-            return vma, vpn
-        part = next(one for one in held.vmas if one.start <= vpn < one.end)
-        index = vpn - held.first + (0 if moving else held.ino)
-        return part, task.process.first_vpn + index
+    def place(self, vma, vpn):
+        """Return the VMA whose policy decides where a page goes: its object's."""
+        if vma.shmem is None:
+            return vma
+        return next(one for one in vma.shmem.vmas if one.start <= vpn < one.end)
 
     def shared_fault(self, task, vma, vpn, write):
         process, table = task.process, self.tables[task.process.id]
@@ -69,7 +66,7 @@ class SharedMappings:
         key = task.process.family, vpn
         kind, slot = self.page_cache.get(key, ("none", -1))
         if kind != "present":
-            pfn = self.allocate(task, *self.place(task, vma, vpn))
+            pfn = self.allocate(task, self.place(vma, vpn), vpn)
             self.frames[pfn] = Frame(vpn, task.process.family, shmem=True)
             self.page_cache[key] = "present", pfn
         if kind == "swap":

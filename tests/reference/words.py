@@ -231,6 +231,4 @@ class Clock:
     quota: int = 0
     refs: int = 1
     stream: bool = False
-    il_prev: int = 0
-    il_left: int = 0
     computed: int = 0

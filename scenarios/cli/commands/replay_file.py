@@ -39,8 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--profile",
         metavar="P",
-        help="rules for a memory script: linux-6.1 (default), linux-6.12, linux-7.3, ..;"
-        " lazynuma kernels list says which there are",
+        help="rules for a memory script: linux-6.1 (default), linux-6.12, linux-7.3,"
+        " ..; lazynuma kernels list says which there are",
     )
     parser.add_argument(
         "--skip-bad-lines",
