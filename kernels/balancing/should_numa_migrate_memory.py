@@ -225,9 +225,9 @@ def _asks_for_balancing(m, task, v, vpn):
     if m.vma[v, Vma.MOF]:
         return False
     row = _policy_row(m, v, vpn)
-    _, _, _, own = policy_of(m, task, row)
-    table = m.task[task, Task.BALANCING] if own else m.vma[row, Vma.BALANCING]
-    return table == 1
+    if m.vma[row, Vma.MODE] == Mode.DEFAULT:
+        return m.task[task, Task.BALANCING] == 1
+    return m.vma[row, Vma.BALANCING] == 1
 
 
 @called
@@ -238,7 +238,7 @@ def misplaced_when_off(m, task, v, vpn, pfn):
     """
     if not _asks_for_balancing(m, task, v, vpn):
         return mpol_misplaced(m, task, v, vpn, pfn)
-    _, mask, _, _ = policy_of(m, task, _policy_row(m, v, vpn))
+    _, mask, _ = policy_of(m, task, _policy_row(m, v, vpn))
     nid = m.task[task, Task.NID]
     return nid if in_mask(mask, nid) and node_of(m, pfn) != nid else NONE
 
