@@ -133,6 +133,7 @@ def _script() -> None:
             simulation.madvise(task, mapped, "pageout")
         simulation.mbind(task, region, Policy(Mode.BIND, (1,)), strict=True)
         simulation.mbind(task, region, Policy(Mode.BIND, (1,)), move=True)
+        simulation.mbind(task, region, Policy(Mode.LOCAL), first=1, pages=1)
         simulation.move_pages(task, region, 0, pages=16)
         simulation.migrate_pages(task, [0], [1])
         simulation.swapoff(task)

@@ -9,8 +9,10 @@ from ...kernels.calls import madvise as kernel
 from ...kernels.calls.populate import populate
 from ...kernels.knobs import Advice
 from ...kernels.reclaim.deferred_split import drop_slab
+from ...kernels.words import HPAGE_PMD_NR
 from ..errors import BadInput
 from ..state.anon_vma import prepare
+from ..state.host_memory import wipe
 from ..state.process import Process, Region, Task, overlapping
 from ..state.ranges import part_of, rows_in
 from ..state.world import charge, flush_tlbs, lru_add_drain
@@ -111,6 +113,13 @@ def has_advice(simulation: "Simulation", advice: str) -> bool:
     return existing.get(advice, True)
 
 
+def _free_tables(simulation: "Simulation", first: int, end: int) -> None:
+    """Forget the page tables of the whole blocks of a range that was zapped."""
+    block, stop = -(-first // HPAGE_PMD_NR), end // HPAGE_PMD_NR
+    if block < stop:
+        wipe(simulation.memory.pmd, block, stop - block)
+
+
 def _madvise_piece(
     simulation: "Simulation",
     task: Task,
@@ -123,7 +132,10 @@ def _madvise_piece(
     end, delta = first + pages, process.delta
     if advice == "dontneed":
         split_at(simulation, process, (first, end))
-        return zap(simulation, process, first, end, task, np.zeros(1, np.int64))
+        zapped = zap(simulation, process, first, end, task, np.zeros(1, np.int64))
+        if simulation.settings.calls.dontneed_frees_tables:
+            _free_tables(simulation, first + delta, end + delta)
+        return zapped
     memory = simulation.memory
     if advice == "populate_read":
         populate(memory, task.id, first, pages, False)

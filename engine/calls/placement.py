@@ -121,8 +121,7 @@ def set_mempolicy_home_node(
             break
         at, policy, errno = max(vma.start, start), vma.policy._replace(home=node), 0
         count = min(vma.end, end) - at
-        _set_shared_policy(process, at, count, policy)
-        change_range(simulation, process, at, count, policy=policy)
+        _mbind_range(simulation, process, at, count, policy)
     charge(simulation, task, alone=True)
     return errno
 
@@ -172,8 +171,7 @@ def mbind(
         return errno
     how = (nodes, move_all, strict, *_huge_ends(simulation, task, start, start + pages))
     for at, end in parts:
-        _set_shared_policy(process, at, end - at, policy)
-        change_range(simulation, process, at, end - at, policy=policy)
+        _mbind_range(simulation, process, at, end - at, policy)
     moved = np.zeros(len(Moves), np.int64)
     if moving:
         lru_add_drain(simulation)
@@ -247,14 +245,18 @@ def _move_parts(
                 return
 
 
-def _set_shared_policy(
-    process: Process, first: int, pages: int, policy: Policy
+def _mbind_range(
+    simulation: "Simulation", process: Process, first: int, pages: int, policy: Policy
 ) -> None:
-    """Give a policy to the objects of a range, except where VMAs have it already."""
-    for vma in overlapping(process, first, pages):
-        if vma.shmem and vma.policy != policy:
-            start, end = max(vma.start, first), min(vma.end, first + pages)
-            vma.shmem.set_policy(start, end - start, policy)
+    """Give a policy to the VMAs of a range, and to their objects.
+
+    An object gets it for all of what the VMA is then, merged ones included, and not at
+    all if the VMA had it already (mbind_range, mm/mempolicy.c, 6.1 and 6.12).
+    """
+    for start, end in change_range(simulation, process, first, pages, policy=policy):
+        for vma in overlapping(process, start, end - start):
+            if vma.shmem:
+                vma.shmem.set_policy(vma.start, vma.end - vma.start, policy)
 
 
 def _policies_in(

@@ -31,6 +31,7 @@ _LINUX_6_1 = Settings(
         mpol_weighted_interleave=False,
         populate_stops_at_hole=False,
         mbind_queues_once=False,
+        mbind_likely_shared=False,
         mbind_interleave_base=False,
         # From 6.1 to 6.5.
         follow_protnone=False,
@@ -84,6 +85,7 @@ _LINUX_6_12 = replace(
 _LINUX_6_16 = replace(
     _LINUX_6_12,
     merge_into_unfaulted=True,
+    calls=replace(_LINUX_6_12.calls, dontneed_frees_tables=True),
     # 6.14.
     lru_gen=LruGen(enabled=True, new_second=True, spread=False),
     thp=replace(

@@ -66,6 +66,8 @@ def _pages(runs: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
 def _page(page: Sequence[Any]) -> str:
     state, node, huge = page
     size = "huge, " if huge else ""
+    if state == "present" and node is None:
+        return f"{size}there, its node not told"
     if state == "present":
         return f"{size}on node {node}"
     words = {"none": "not there", "zero": "zero pages", "marked": "marked"}

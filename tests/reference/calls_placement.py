@@ -55,8 +55,7 @@ class PlacementCalls:
                 break
             at, to = max(vma.start, start), min(vma.end, end)
             policy, errno = vma.policy._replace(home=node), 0
-            self.set_shared_policy(process, at, to, policy)
-            self.change(task, process, at, to - at, policy=policy)
+            self.bind_range(task, process, at, to, policy)
         self.syscall(task, 0, alone=True)
         return errno
 
@@ -107,8 +106,7 @@ class PlacementCalls:
             return errno
         whole = self.leaves(process)
         for at, end in parts:
-            self.set_shared_policy(process, at, end, policy)
-            self.change(task, process, at, end - at, policy=policy)
+            self.bind_range(task, process, at, end, policy)
         left, batches = False, Batches(self.settings)
         if moving:
             left = self.move_range(
@@ -130,14 +128,12 @@ class PlacementCalls:
             parts.append((max(vma.start, start), min(vma.end, end)))
         return parts, 0
 
-    def set_policy(self, task, process, part, policy):
-        def has_it(vma):
-            return vma.policy == policy
-
-        start, end = part
-        self.set_shared_policy(process, start, end, policy)
-        for vma in self.isolate(task, process, start, end - start, has_it):
-            vma.policy = policy
+    def bind_range(self, task, process, start, end, policy):
+        """Give a policy to VMAs, and to the objects of all that they are then."""
+        for was in self.change(task, process, start, end - start, policy=policy):
+            for vma in process.vmas:
+                if vma.shmem and vma.start < was.end and was.start < vma.end:
+                    vma.shmem.set_policy(vma.start, vma.end - vma.start, policy)
 
     def drain(self, task):
         """Charge lru_add_drain_all; no lock is held so long."""
@@ -260,7 +256,10 @@ class PlacementCalls:
         pfn = entry.payload
         folio = pfn // BLOCK in self.folios
         head = pfn // BLOCK * BLOCK if folio else pfn
-        if self.page_mapcount(head) != 1 and not move_all:
+        shared = self.page_mapcount(head) != 1
+        if folio and self.settings.calls.mbind_likely_shared:
+            shared = self.likely_mapped_shared(pfn // BLOCK)
+        if shared and not move_all:
             self.refuse(Refusal.SHARED, pages)
             return "shared"
         if pfn // BLOCK in self.folios:

@@ -29,12 +29,17 @@ class Placement:
         return self.zonelist[self.cpu(task)][0]
 
     def with_memory(self, policy):
-        """A policy without the nodes that have no memory; None if none is left."""
+        """A policy without the nodes that have no memory; None if none is left.
+
+        preferred has one node.
+        """
         there = [bool(self.machine.memory[n]) for n in policy.nodes]
-        if all(there):
+        if not policy.nodes:
             return policy
         if not any(there):
             return None
+        if policy.mode == Mode.PREFERRED:
+            return policy._replace(nodes=(policy.nodes[there.index(True)],))
         nodes = tuple(compress(policy.nodes, there))
         return policy._replace(
             nodes=nodes, weights=tuple(compress(policy.weights, there))

@@ -130,9 +130,3 @@ class SharedMappings:
                 elif kind == "swap":
                     self.slots.count[held] = 0
                     self.slots.give(held)
-
-    def set_shared_policy(self, process, start, end, policy):
-        for vma in process.vmas:
-            first, last = max(vma.start, start), min(vma.end, end)
-            if vma.shmem and first < last and vma.policy != policy:
-                vma.shmem.set_policy(first, last - first, policy)

@@ -271,16 +271,15 @@ static void *scratch(size_t bytes)
 /* record.py has started the machine; whether it has tiers is the kernel's affair. */
 static void do_machine(int count, char **word)
 {
-	DIR *folder = NULL;
+	const char *asked = NULL;
 	struct dirent *entry;
 	int tiers = 0;
+	DIR *folder;
 
 	for (int at = 1; at < count; at++)
 		if (!strncmp(word[at], "tier=", 5) && strpbrk(word[at], "123456789"))
-			folder = opendir(TIERS_DIR);
-		else
-			continue;
-	if (!folder)
+			asked = word[at];
+	if (!asked || !(folder = opendir(TIERS_DIR)))
 		return;
 	while ((entry = readdir(folder)))
 		tiers += !strncmp(entry->d_name, "memory_tier", 11) &&
@@ -288,7 +287,7 @@ static void do_machine(int count, char **word)
 	closedir(folder);
 	errno = 0;
 	if (tiers < 2)
-		give_up("tier=", "this kernel makes one tier of all memory");
+		give_up("more than one memory tier, for", asked);
 }
 
 static void do_set(int count, char **word)
@@ -488,8 +487,9 @@ static void do_touch(int count, char **word)
 {
 	int times = count > 6 ? atoi(word[6]) : 1;
 
-	for (int i = 1; i <= times; i++)
-		sweep(word, i);
+	/* Never zero: a page of zeros is another thing to a split. */
+	for (int i = 0; i < times; i++)
+		sweep(word, i % 255 + 1);
 }
 
 static void do_settle(int count, char **word)

@@ -130,6 +130,9 @@ class Running:
         """Start it; console is the file that gets the kernel's messages."""
         self.console = console
         pipe = subprocess.PIPE
+        if shutil.which("setpriv"):
+            # Whoever kills this program does not leave a machine that runs on.
+            words = ["setpriv", "--pdeathsig", "KILL", "--", *words]
         with (console.parent / "errors").open("w") as errors:
             self.process = subprocess.Popen(
                 words, stdin=pipe, stdout=pipe, stderr=errors
@@ -143,7 +146,9 @@ class Running:
     def __exit__(self, *_):
         self.process.kill()
         self.process.wait()
-        self.process.stdin.close()
+        # What it did not read any more.
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
         self.process.stdout.close()
 
     def send(self, script):
@@ -153,7 +158,7 @@ class Running:
             self.process.stdin.write(LOST + b"%d\n%s" % (len(text), text))
             self.process.stdin.flush()
         except BrokenPipeError:
-            raise self.failed("has ended") from None
+            raise self.ended() from None
 
     def records(self):
         """Yield records as they come, to the last one or the machine's end."""
@@ -172,8 +177,12 @@ class Running:
             raise self.failed(f"took more than {PATIENCE} s")
         more = output.read1(1 << 16)
         if not more:
-            raise self.failed(f"ended with status {self.process.wait()}")
+            raise self.ended()
         return more
+
+    def ended(self):
+        """Return the error that QEMU has closed its end."""
+        return self.failed(f"ended with status {self.process.wait(PATIENCE)}")
 
     def failed(self, how):
         """Return the error that says how QEMU failed, and its last words."""
@@ -273,7 +282,7 @@ def _ask(running, lines, what, arguments=None):
             return answer["return"]
         if "error" in answer:
             raise running.failed(f"says {answer['error']['desc']!r}")
-    raise running.failed("has ended")
+    raise running.ended()
 
 
 def run(script, guest, name, number):
