@@ -112,7 +112,7 @@ class LazyHintFaults:
 
     def off_target(self, task, vma, vpn, pfn):
         """Return where a marked page should be, with NUMA balancing off."""
-        policy, _ = self.policy_of(task, self.place(task, vma, vpn)[0])
+        policy = self.policy_of(task, self.place(vma, vpn))
         if vma.mof or not policy.numa_balancing:
             return self.misplaced(task, vma, vpn, pfn)
         c = self.cpu(task)
