@@ -137,6 +137,7 @@ class Info(Columns):
     LAZYFREE = auto()  # 1: some page may have been freed by advice
     LRU_BATCHES = auto()  # new pages wait in batches of so many, 0: they do not
     LRU_DRAIN_AT_MOVE = auto()  # 1: a hint fault that moves a page empties a batch
+    MBIND_LIKELY_SHARED = auto()  # 1: mbind asks folio_likely_mapped_shared
     MBIND_QUEUES_ONCE = auto()  # 1: mbind passes over what it has queued
     MBIND_INTERLEAVE_BASE = auto()  # 1: mbind's first page says where counting begins
     WP_SEES_BATCHES = auto()  # 1: a write copies a page that one of them holds

@@ -31,6 +31,7 @@ _LINUX_6_1 = Settings(
         mpol_weighted_interleave=False,
         populate_stops_at_hole=False,
         mbind_queues_once=False,
+        mbind_likely_shared=False,
         mbind_interleave_base=False,
         # From 6.1 to 6.5.
         follow_protnone=False,

@@ -40,6 +40,12 @@ class SystemCalls:
         " entry (6.7, 1cb5d11a370f); else EIO",
         column="MBIND_QUEUES_ONCE",
     )
+    mbind_likely_shared: bool = knob(
+        True,
+        "mbind passes over huge pages by all their entries (6.11,"
+        " folio_likely_mapped_shared); else by those of the first page",
+        column="MBIND_LIKELY_SHARED",
+    )
     mbind_interleave_base: bool = knob(
         True,
         "pages that mbind moves are interleaved as its first one begins, shared ones"

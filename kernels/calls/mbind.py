@@ -9,7 +9,12 @@ from typing import NamedTuple
 
 from ..counters import Refusal, Vm
 from ..frames.account import refuse
-from ..frames.folio import folio_nid, huge_mapcount, split_huge_page
+from ..frames.folio import (
+    folio_likely_mapped_shared,
+    folio_nid,
+    huge_mapcount,
+    split_huge_page,
+)
 from ..frames.page_alloc import node_of
 from ..frames.page_table import next_block
 from ..frames.rmap import mapcount
@@ -269,9 +274,17 @@ def _queue_pages_required(m, nodes, pfn):
 
 
 @inlined
+def _is_shared(m, b):
+    """Tell whether a folio is too shared to be moved (migrate_folio_add)."""
+    if m.info[Info.MBIND_LIKELY_SHARED]:
+        return folio_likely_mapped_shared(m, b)
+    return huge_mapcount(m, b) != 1
+
+
+@inlined
 def _mbind_folio(m, bind, vpn, b, pages, moves):
     """Move a folio, of which the entry maps ``pages``; return its fate."""
-    if not bind.move_all and huge_mapcount(m, b) != 1:
+    if not bind.move_all and _is_shared(m, b):
         m.refused[m.info[Info.SHARDS], Refusal.SHARED] += pages
         return NOT_MOVED
     became = _move_folio_by_policy(m, bind, vpn, b, moves)

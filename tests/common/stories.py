@@ -487,6 +487,7 @@ def flushing(options, seed):
     calls = replace(
         options.calls,
         mbind_queues_once=seed % 4 < 2,
+        mbind_likely_shared=seed % 3 < 2,
         mbind_interleave_base=seed % 5 < 3,
     )
     options = replace(options, migrate_pages_batch=seed % 8 == 6, locks=locks)

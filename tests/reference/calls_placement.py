@@ -256,7 +256,10 @@ class PlacementCalls:
         pfn = entry.payload
         folio = pfn // BLOCK in self.folios
         head = pfn // BLOCK * BLOCK if folio else pfn
-        if self.page_mapcount(head) != 1 and not move_all:
+        shared = self.page_mapcount(head) != 1
+        if folio and self.settings.calls.mbind_likely_shared:
+            shared = self.likely_mapped_shared(pfn // BLOCK)
+        if shared and not move_all:
             self.refuse(Refusal.SHARED, pages)
             return "shared"
         if pfn // BLOCK in self.folios:

@@ -55,7 +55,8 @@ NEWER = (
 VERSIONS = {"linux-3.8": 3.08, "linux-6.1": 6.01, "linux-6.12": 6.12}
 VERSIONS |= {"balancenuma-v4": 3.07, "linux-3.9": 3.09, "linux-3.13": 3.13}
 VERSIONS |= {"linux-3.19": 3.19, "linux-4.0-rc1": 4.0, "linux-4.0": 4.0}
-VERSIONS |= {"linux-6.4": 6.04}
+VERSIONS |= {"linux-6.4": 6.04, "linux-6.16": 6.16, "linux-6.18": 6.18}
+VERSIONS |= {"linux-7.3": 7.03}
 
 
 @pytest.mark.parametrize("profile", PROFILES)

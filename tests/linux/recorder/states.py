@@ -130,6 +130,9 @@ class Running:
         """Start it; console is the file that gets the kernel's messages."""
         self.console = console
         pipe = subprocess.PIPE
+        if shutil.which("setpriv"):
+            # Whoever kills this program does not leave a machine that runs on.
+            words = ["setpriv", "--pdeathsig", "KILL", "--", *words]
         with (console.parent / "errors").open("w") as errors:
             self.process = subprocess.Popen(
                 words, stdin=pipe, stdout=pipe, stderr=errors
