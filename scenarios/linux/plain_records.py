@@ -48,8 +48,7 @@ def _alone(record: Record | None, some: Record) -> str:
 
 
 def _observed(one: Record, other: Record) -> tuple[str, str]:
-    pages = [_pages(record["runs"]) for record in (one, other)]
-    told = _ranges(*pages, _page)
+    told = _ranges(_pages(one["runs"]), _pages(other["runs"]), _page)
     sizes = [key for key in _SIZES if one.get(key) != other.get(key)]
     first, second = (
         ", ".join(filter(None, [text, *(f"{r[k]:,} KiB {_SIZES[k]}" for k in sizes)]))
