@@ -84,14 +84,18 @@ def _place() -> None:
 
 
 def _collapse() -> None:
-    """Make a huge page of small ones, on a node that is drawn."""
+    """Make a huge page of small ones, on a node that is drawn, and scan it cut."""
     settings = Settings(
-        thp=Thp(enabled="madvise"), khugepaged=Khugepaged(target="random")
+        thp=Thp(enabled="madvise"),
+        khugepaged=Khugepaged(target="random", shared_folios=True),
     )
     with closing(_machine(settings)) as simulation:
         task, region = _start(simulation, 4 * _MIB)
         simulation.populate(task, region)
         simulation.advise(task, region, "hugepage", first=0, pages=512)
+        simulation.collapse(task, region, pages=512)
+        simulation.mprotect(task, region, "r", pages=256)
+        simulation.mprotect(task, region, "rw", pages=256)
         simulation.collapse(task, region, pages=512)
 
 
