@@ -369,7 +369,7 @@ class Box:
         from lazynuma.engine.settings.parameters import describe
         from lazynuma.scenarios import mechanisms
 
-        cases = sorted((HERE / "linux" / "cases").glob("basic-*.mm"))
+        cases = sorted((HERE / "linux" / "linux-6.1").glob("basic-*.mm"))
         self.scripts = [SCRIPT.encode()] + [one.read_bytes() for one in cases[:6]]
         packed = sorted((HERE / "data").glob("*.gz"))
         self.traces = [gzip.decompress(one.read_bytes()) for one in packed]

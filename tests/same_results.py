@@ -28,7 +28,7 @@ import h5py
 import numpy as np
 
 THREADS = (1, 2)
-SCRIPTS = Path(__file__).resolve().parent / "linux" / "cases"
+SCRIPTS = Path(__file__).resolve().parent / "linux" / "linux-6.1"
 TRACE = "trace.perf.data"
 #: Groups and root attributes that may differ between two runs of equal input.
 GROUPS = ("run", "runtime")

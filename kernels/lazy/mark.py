@@ -9,6 +9,7 @@ from ..placement.mempolicy import mpol_misplaced
 from ..state import Ids, Info, Task
 from ..words import (
     FRAME_COMPOUND,
+    FRAME_IN_USE,
     HPAGE_PMD_NR,
     HPAGE_PMD_ORDER,
     NONE,
@@ -79,6 +80,8 @@ def _park_pte(m, task, v, vpn, pte, policy, move_all, kind):
         if _no_slot(m, kind):
             return refuse(m, Refusal.NO_SWAP_SLOT)
         split_huge_page(m, m.info[Info.SHARDS], pfn >> HPAGE_PMD_ORDER, 0)
+        if not m.frame[pfn] & FRAME_IN_USE:
+            return 0  # it was zero-filled: the zero page is in its place
     if kind == PTE_SWAP:
         return swapcache_park(m, pfn)
     return migcache_park(m, pfn)

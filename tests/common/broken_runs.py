@@ -65,6 +65,8 @@ def state(simulation):
     memory, found = simulation._memory, {}
     for name in (one.name for one in fields(memory)):
         array = getattr(memory, name)
+        if name == "freed":  # of no use after a quantum
+            continue
         if name in image.sparse_names(memory):
             length = image._length(simulation, name)
             parts = [
@@ -73,7 +75,6 @@ def state(simulation):
             found[name] = parts
         else:
             found[name] = array.copy()
-    found["freed"] = []  # of no use after a quantum
     found["parts"] = {
         name: told(image._values(simulation, name)) for name in image.MADE_AGAIN
     }

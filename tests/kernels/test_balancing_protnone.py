@@ -229,7 +229,7 @@ def test_failures_make_the_period_longer(slow, period):
         ("linux-4.0-rc1", "lost_at_mark", "write_bit", False),
         ("linux-4.0", "kept", "vm_write", True),
         ("linux-6.1", "kept", "writable", True),
-        ("linux-6.12", "kept", "writable", True),
+        ("linux-6.12", "lost_at_move", "writable", True),
     ],
 )
 def test_profiles(profile, write_bit, group_if, slow):

@@ -139,5 +139,5 @@ def test_the_pages_of_a_split_folio_are_a_batch():
 
 def test_profiles_of_6_3_and_later_batch():
     batched = {name for name, rules in PROFILES.items() if rules.migrate_pages_batch}
-    assert batched == {"linux-6.4", "linux-6.12"}
+    assert batched == {f"linux-{one}" for one in ("6.4", "6.12", "6.16", "6.18", "7.3")}
     assert not Settings().migrate_pages_batch

@@ -38,7 +38,19 @@ def test_a_block_of_small_pages_is_collapsed():
 
 def test_a_block_that_nobody_touched_is_none():
     w = world()
-    assert wake(w, w.map(BLOCK)) == {"PMD_NONE": 1}
+    region = w.map(2 * BLOCK)
+    w.touch(region, BLOCK)
+    assert wake(w, region) == {"PMD_NONE": 1, "SUCCEED": 1}
+
+
+@pytest.mark.parametrize("read", [False, True])
+def test_a_vma_without_an_anon_vma_is_passed_over(read):
+    """Zero pages give it none."""
+    w = world()
+    region = w.map(BLOCK)
+    if read:
+        w.touch(region, 0, BLOCK, write=False)
+    assert wake(w, region) == {"VMA_CHECK": 1}
 
 
 @pytest.mark.parametrize("write", [True, False])
@@ -77,11 +89,11 @@ def test_the_border_of_max_ptes_none(limit, present, succeeds):
 def test_zero_pages_are_none_and_511_is_the_most(zeros, succeeds):
     """A table of 512 zero pages is more than max_ptes_none can allow."""
     w = world()
-    region = w.map(BLOCK)
+    region = w.map(2 * BLOCK)
     w.touch(region, 0, zeros, write=False)
-    if zeros < BLOCK:
-        w.touch(region, zeros, BLOCK - zeros)
-    assert wake(w, region) == {"SUCCEED" if succeeds else "EXCEED_NONE_PTE": 1}
+    w.touch(region, zeros, 2 * BLOCK - zeros)
+    first = {"SUCCEED": 2} if succeeds else {"EXCEED_NONE_PTE": 1, "SUCCEED": 1}
+    assert wake(w, region) == first
 
 
 @pytest.mark.parametrize(

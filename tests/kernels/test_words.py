@@ -53,8 +53,8 @@ def test_the_daemon_has_results_of_its_own():
     ("prefixes", "first", "last"), [(("PTE_",), 40, 62), (("FRAME_",), 36, 62)]
 )
 def test_no_two_flags_of_a_word_share_a_bit(prefixes, first, last):
-    """LAZYFREE is the same bit as WEDGED, of frames in no cache: words.py says so."""
-    parts = ("SHIFT", "ONE", "PAYLOAD", "VPN", "LAZYFREE")
+    """LAZYFREE is the bit of WEDGED, GEN those of the lists: words.py says so."""
+    parts = ("SHIFT", "ONE", "PAYLOAD", "VPN", "LAZYFREE", "GEN")
     flags = {
         name: value
         for name, value in vars(words).items()

@@ -130,7 +130,8 @@ class Lazy:
             if cache == "swap" and self.no_slot():
                 return self.refuse(Refusal.NO_SWAP_SLOT, pages)
             self.split_folio(pfn // BLOCK, task)
-        return 0 if huge else self.park(pfn, cache)
+        # A zero-filled page of a folio that was split is gone.
+        return 0 if huge or pfn not in self.frames else self.park(pfn, cache)
 
     def park(self, pfn, cache):
         frame, ids = self.frames[pfn], self.cache(cache)

@@ -10,7 +10,7 @@ from lazynuma.scenarios.recorded import replay
 from lazynuma.scenarios.script import records
 
 DATA = Path(__file__).parents[1] / "data"
-CASES = Path(__file__).parents[1] / "linux" / "cases"
+CASES = Path(__file__).parents[1] / "linux" / "linux-6.1"
 SCRIPTS = (
     "basic-khuge-shared",
     "basic-shmem-fork",

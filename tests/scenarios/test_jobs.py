@@ -61,7 +61,7 @@ def build(parameters):
 '''.replace("\\\\n", "\\n")
 LINE = SCENARIO.split("\n").index('            raise KeyError("x")') + 1
 RUN = [sys.executable, "-c", "from lazynuma.scenarios.cli import console; console()"]
-SCRIPT = Path(__file__).parents[1] / "linux" / "cases" / "basic-thp-fault.mm"
+SCRIPT = Path(__file__).parents[1] / "linux" / "linux-6.1" / "basic-thp-fault.mm"
 GOLDEN = Path(__file__).with_name("golden")
 LACKEY = Path(__file__).parents[1] / "data" / "lackey.txt.gz"
 

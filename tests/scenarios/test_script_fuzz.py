@@ -11,7 +11,7 @@ from lazynuma.scenarios.script.footprint import mapped_pages
 from lazynuma.scenarios.script.grammar import parse
 from lazynuma.scenarios.script.player import script_machine
 
-CASES = sorted((Path(__file__).parents[1] / "linux/cases").glob("*.mm"))
+CASES = sorted((Path(__file__).parents[1] / "linux/linux-6.1").glob("*.mm"))
 #: Words that were found to hurt somewhere, or might.
 WORDS = (
     *("9" * 5000, "99999999999999999999", "281474976710655", "-1", "0", "1e9", "0x10"),
