@@ -35,6 +35,7 @@ from ..placement.vma_alloc_folio import alloc_huge_from, alloc_huge_on_node
 from ..state import Columns, Info, Node, Task, Vma
 from ..words import (
     FRAME_COMPOUND,
+    FRAME_VPN,
     HPAGE_PMD_NR,
     HPAGE_PMD_ORDER,
     NONE,
@@ -209,17 +210,28 @@ def _split_first(m, b, moves):
 MOVED_WHOLE, NOT_MOVED, MOVED_SPLIT, MOVED_PAGES = 0, 1, 2, 3
 
 
+@inlined
+def _holds(m, pfn, vpn):
+    """Tell whether a frame is a page's.
+
+    Those of a folio that were mapped no more are free after its split, and may be given
+    to pages that move.
+    """
+    return m.frame[pfn] != 0 and m.frame[pfn] & FRAME_VPN == vpn
+
+
 @called
 def _move_folio_by_policy(m, bind, vpn, b, moves):
     """Move a folio to where its policy puts it; return what became of it."""
     if not m.info[Info.UNIT_MIGRATION]:
         _split_to_move(m, b, False)
         return MOVED_SPLIT
+    page = m.block_huge[b] & FRAME_VPN
     if _split_first(m, b, moves):
-        first, page = b << HPAGE_PMD_ORDER, vpn & ~(HPAGE_PMD_NR - 1)
+        first = b << HPAGE_PMD_ORDER
         for i in range(HPAGE_PMD_NR):
-            mapped = m.frame[first + i] != 0
-            if mapped and _move_by_policy(m, bind, page + i, first + i, moves):
+            left = _holds(m, first + i, page + i)
+            if left and _move_by_policy(m, bind, page + i, first + i, moves):
                 count_move(m, moves, 1)
         return MOVED_PAGES
     mode, base, mask = _zonelist_of(m, bind, vpn, HPAGE_PMD_ORDER, moves)
@@ -249,10 +261,12 @@ def move_folio_to_node(m, task, b, nid, moves):
     if not m.info[Info.UNIT_MIGRATION]:
         _split_to_move(m, b, False)
         return MOVED_SPLIT
+    vpn = m.block_huge[b] & FRAME_VPN
     if _split_first(m, b, moves):
         first = b << HPAGE_PMD_ORDER
-        for pfn in range(first, first + HPAGE_PMD_NR):
-            if m.frame[pfn] != 0 and move_page_to_node(m, task, pfn, nid):
+        for i in range(HPAGE_PMD_NR):
+            left = _holds(m, first + i, vpn + i)
+            if left and move_page_to_node(m, task, first + i, nid):
                 count_move(m, moves, 1)
         return MOVED_PAGES
     s = m.info[Info.SHARDS]
@@ -321,7 +335,7 @@ def _mbind_huge_pmd(m, bind, vpn, moves):
     if not entry & PTE_PRESENT or not _queue_pages_required(m, bind.nodes, pfn):
         return False
     b = pfn >> HPAGE_PMD_ORDER
-    return _mbind_folio(m, bind, vpn, b, HPAGE_PMD_NR, moves) >= MOVED_SPLIT
+    return _mbind_folio(m, bind, vpn, b, HPAGE_PMD_NR, moves) == MOVED_SPLIT
 
 
 @inlined

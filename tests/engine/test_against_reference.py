@@ -291,6 +291,17 @@ def test_a_folio_that_moves_within_its_node_owes_what_it_owed():
     story(300006, 40)
 
 
+def test_an_epoch_that_ends_changes_nothing():
+    """Tasks waited once more when an epoch ended within a run; this story found it."""
+    balanced_story(527643, 14, True)
+
+
+@pytest.mark.parametrize("seed", [36, 158])
+def test_a_frame_of_a_split_folio_that_was_given_away_is_not_moved(seed):
+    """Pages were moved into frames that the split had freed, and then moved again."""
+    story(seed, 40)
+
+
 def test_the_stories_reach_every_counter():
     """What random stories never do would not be tested by them."""
     pairs = [story(seed, 40) for seed in (*range(20), *RICH)]

@@ -154,11 +154,11 @@ class PlacementCalls:
         whole  blocks that huge entries mapped when the range was walked
         A folio that PTEs map is queued at its first page, and is missed at the others.
         """
-        queued, split, left, self.based = set(), set(), False, None
+        queued, split, gone, left, self.based = set(), set(), set(), False, None
         missed = strict and not self.settings.calls.mbind_queues_once
         for vpn in here:
             entry, block = self.entry(process, vpn), vpn // BLOCK
-            if entry is None or entry.kind != "present":
+            if entry is None or entry.kind != "present" or block in gone:
                 continue
             b = entry.payload // BLOCK
             part = b in self.folios
@@ -180,10 +180,12 @@ class PlacementCalls:
                 batches.end()
             if done is None:
                 split.add(b)
+            if done == "pages" and at_once:
+                gone.add(block)
             again = self.entry(process, vpn)
             if again is None or again.kind != "present":
                 continue
-            if done is None or (done == "pages" and at_once):
+            if done is None:
                 # Its pages are looked at one by one, this one again.
                 part = False
                 if self.node_of(again.payload) not in nodes:

@@ -63,7 +63,7 @@ class LazyHintFaults:
                 self.tables[process.id][vpn].protnone = marked
         self.split_folio(b, defers=defers)
         for pfn in range(b * BLOCK, (b + 1) * BLOCK):
-            if not self.knobs.split_last:
+            if not self.knobs.split_last and pfn in self.frames:
                 self.frames[pfn].last = None
 
     def numa_fault(self, task, vma, vpn, pte):
