@@ -84,7 +84,7 @@ def test_a_crowd_does_not_depend_on_batch_or_threads(rule):
     crowd(rule, Engines)
 
 
-@pytest.mark.parametrize("seed", [3000, 3015, 4005])
+@pytest.mark.parametrize("seed", [3000, 3015, 4008])
 def test_they_agree_on_stories_with_a_load_balancer(seed):
     pair = balanced_story(seed, 14, seed % 2 == 1)
     assert pair.sims[0].load_balances()["balanced"]
