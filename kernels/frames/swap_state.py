@@ -44,7 +44,7 @@ class Cache(NamedTuple):
 
 @inlined
 def kind_of(pte):
-    """Return how the page of a PTE that is not present is parked, a Kind; 0: it is not."""
+    """Return how the page of a PTE is parked, a Kind; 0: it is not."""
     return (pte & PTE_KIND) >> PTE_KIND_SHIFT
 
 

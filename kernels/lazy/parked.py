@@ -43,7 +43,6 @@ from .lazy_row import (
     row_to_task,
 )
 
-
 # --- what every fault on a parked page does -------------------------------------------
 
 
