@@ -41,6 +41,10 @@ class Scale(NamedTuple):
         return max(1, round(references / self.refs))
 
 
+#: A world as large as those of the papers.
+UNSCALED = Scale()
+
+
 class Rival(NamedTuple):
     """A policy of the league.
 
@@ -67,6 +71,6 @@ _FILES = {
 NAMES = tuple(_FILES)
 
 
-def rival(name: str, scale: Scale = Scale()) -> Rival:
+def rival(name: str, scale: Scale = UNSCALED) -> Rival:
     """Return a policy by its name, which is one of ``NAMES``."""
     return import_module(f".{_FILES[name]}", __name__).rival(scale)

@@ -18,13 +18,13 @@ def test_each_policy_runs(name: str):
     one.start(simulation, process, region)
     simulation.run([Uniform(task=task, region=region, count=20_000, refs=16)])
     simulation.check()
-    assert sum(simulation.pages_by_node(process)) > 10_000
+    assert sum(simulation.pages_by_node(process)) > 5000
 
 
 def test_weights_follow_bandwidth():
     machine = preset("dram-cxl", "64MiB")
-    # 112.5, 112.5 and 64 GB/s of 289: 12.5, 12.5 and 7.1 of 32, rounded down.
-    assert weighted_auto.weights(machine) == {0: 12, 1: 12, 2: 7}
+    # 112.5, 112.5 and 23.5 GB/s (its link): 14.5, 14.5 and 3.03 of 32, rounded down.
+    assert weighted_auto.weights(machine) == {0: 14, 1: 14, 2: 3}
 
 
 def test_what_is_scaled_never_vanishes():
