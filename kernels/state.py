@@ -150,6 +150,8 @@ class Info(Columns):
     TASKS = auto()  # rows of Memory.task that are tasks; those behind are places
     PLACES = auto()  # places of this quantum
     DROPPED = auto()  # accesses of processes that were dead
+    SAMPLE_PERIOD = auto()  # accesses of a task from sample to sample; 0: no samples
+    SAMPLE_NS = auto()  # what a sample costs its task
     NUMA_SCANS = auto()  # scans of NUMA balancing so far
     LONGEST_SCAN = auto()  # ns
     #: First columns of two allocators (Ids): swap slots, migration-cache entries.
@@ -319,6 +321,16 @@ class Task(Columns):
     PLACE = auto()  # next row of the same task in this quantum, or 0
     LAST = auto()  # row of the task's last access in this quantum
     EXPECTED = auto()  # ns: when the next access of a recorded task may begin
+    UNTIL = auto()  # ns: when a workload ends that lasts for a time; 0: no time
+    #: As REFS, of accesses of another class (``words.ACCESS_REFS_SHIFT``).
+    REFS_1 = auto()
+    REFS_2 = auto()
+    REFS_3 = auto()
+    REFS_4 = auto()
+    REFS_5 = auto()
+    REFS_6 = auto()
+    REFS_7 = auto()
+    NEXT_SAMPLE = auto()  # accesses from now on before one is sampled
 
 
 class Cpu(Columns):
@@ -418,7 +430,8 @@ class Shard(Columns):
     FREED_BLOCK_TAIL = auto()
     TAIL_LOCAL = auto()
     TAIL_ALL = auto()
-    SEEN = auto()  # accesses of the shard that the barrier has passed
+    SEEN = auto()  # accesses of the shard that the barrier has passed; samples taken
+    SAMPLES = auto()  # notes of sampled accesses (``quantum/sampled.py``)
     #: First columns of two chains (Chain): freed slots, freed entries.
     FREED_SLOTS = auto()
     FREED_ENTRIES = FREED_SLOTS + len(Chain)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...kernels import state as st
+from ...kernels.access_run import task_in
 from ...kernels.frames import allotment
 from ...kernels.frames.swap_state import drain_freed
 from ...kernels.quantum import accesses, fold, plan
@@ -16,7 +17,7 @@ from ...kernels.quantum.accesses import CHUNK
 from ...kernels.quantum.barrier import Stop, run_daemons, serve_one, serve_set_aside
 from ...kernels.quantum.jobs import Job
 from ...kernels.sched.run_delay import share_cpus
-from ...kernels.words import ACCESS_TASK_SHIFT, ACCESS_VPN, ACCESS_WRITE, NONE
+from ...kernels.words import ACCESS_VPN, ACCESS_WRITE, NONE
 from ..daemons import next_wake, wake_due
 from ..errors import BadInput, Segfault
 from ..results import tell_what_is_due
@@ -161,6 +162,10 @@ class _Drawn:
         simulation.team.do(memory, Job.GENERATE, -(-count // CHUNK))
         return Span(int(start), int(end), count)
 
+    def list_samples(self, span: Span) -> None:
+        """List the accesses of a quantum that are sampled."""
+        self._simulation.samples.list_drawn(self._simulation, span.accesses)
+
     def fold(self, _span: Span) -> None:
         """Fold what a quantum did."""
         self._simulation.fold()
@@ -186,6 +191,8 @@ def _quantum(simulation: "Simulation", source: _Drawn | Playback) -> bool:
     _deal(simulation, span.accesses)
     _serve_shards(simulation)
     _serve_barrier(simulation, span.accesses)
+    source.list_samples(span)
+    simulation.samples.collect(simulation)
     source.fold(span)
     simulation.locks.settle(simulation)
     source.schedule(span)
@@ -245,7 +252,9 @@ def _serve_barrier(simulation: "Simulation", count: int) -> None:
     while stop != Stop.DONE:
         memory = simulation.memory
         before = int(memory.info[st.Info.POSITION])
-        stop = serve_set_aside(memory, work.layout, count, limit, work.counts[0, 0])
+        stop = serve_set_aside(
+            memory, work.layout, work.queued, count, limit, work.counts[0, 0]
+        )
         while stop in (Stop.OOM, Stop.SEGV):
             stop = _unstick(simulation, stop)
         done = int(memory.info[st.Info.POSITION]) - before
@@ -260,14 +269,14 @@ def _unstick(simulation: "Simulation", stop: int) -> int:
     """
     work = simulation.team.work
     word = int(work.layout[simulation.memory.info[st.Info.POSITION] - 1])
-    row = simulation.memory.task[word >> ACCESS_TASK_SHIFT]
+    row = simulation.memory.task[task_in(word)]
     task = simulation.tasks[row[st.Task.OWNER]]
     if stop == Stop.SEGV:
         page = (word & ACCESS_VPN) - task.process.first_vpn
         write = bool(word & ACCESS_WRITE)
         raise Segfault(task.id, task.process.name, page, write)
     oom.kill(simulation, int(row[st.Task.NID]))
-    return serve_one(simulation.memory, word, work.counts[0, 0])
+    return serve_one(simulation.memory, word, work.queued, work.counts[0, 0])
 
 
 def _end(simulation: "Simulation", span: Span) -> None:
