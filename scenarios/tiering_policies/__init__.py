@@ -66,6 +66,9 @@ _FILES = {
     "none": "no_tiering",
     "numa_balancing": "numab_tiering",
     "weighted_interleave": "weighted_auto",
+    "hemem": "hemem",
+    "colloid": "colloid",
+    "memtis": "memtis",
 }
 #: Names of all policies.
 NAMES = tuple(_FILES)

@@ -24,7 +24,15 @@ from ...engine.simulation import Simulation
 from ...engine.state.process import Process, Region
 from ...kernels.words import HPAGE_PMD_NR, PAGE_SIZE
 from . import Rival, Scale
-from .tiers import Budget, Placed, Sampled, Tiers, pages_of, take_sampled
+from .tiers import (
+    Budget,
+    Placed,
+    Sampled,
+    Tiers,
+    next_wake,
+    pages_of,
+    take_sampled,
+)
 
 #: One in so many accesses is sampled (section 4).
 SAMPLED = 5000
@@ -77,7 +85,7 @@ class HeMem:
         self.track(sampled.page, sampled.write)
         budget = self.budget.refill(simulation.now, UNIT) // UNIT
         self.budget.left -= UNIT * self.move(simulation, sampled, budget)
-        self.wakes_ns = simulation.now + self.period_ns
+        self.wakes_ns = next_wake(simulation, self.period_ns)
 
     @property
     def hot(self) -> np.ndarray:
@@ -125,7 +133,9 @@ class HeMem:
         """
         room = self.tiers.room(simulation, self.kept)
         leaving = np.flatnonzero(cold)
-        leaving = leaving[np.argsort((self.loads + self.stores)[leaving], kind="stable")]
+        leaving = leaving[
+            np.argsort((self.loads + self.stores)[leaving], kind="stable")
+        ]
         # Each beyond the room takes two of the budget: its own move and another's.
         free = max(0, room) // HPAGE_PMD_NR
         short = min(len(leaving), budget, -(min(0, room) // HPAGE_PMD_NR))

@@ -28,7 +28,7 @@ from ...engine.simulation import Simulation
 from ...engine.state.process import Process, Region
 from ...kernels.words import HPAGE_PMD_NR
 from . import Rival, Scale
-from .tiers import Sampled, Tiers, take_sampled
+from .tiers import Sampled, Tiers, next_wake, take_sampled
 
 #: One in so many loads is sampled at first (section 4.1).
 SAMPLED = 200
@@ -112,7 +112,7 @@ class Memtis:
         self._move(simulation, huge)
         simulation.charge(int(KSAMPLED * (simulation.now - self.last_ns)))
         self.last_ns = simulation.now
-        self.wakes_ns = simulation.now + self.period_ns
+        self.wakes_ns = next_wake(simulation, self.period_ns)
 
     def _huge(self, simulation: Simulation) -> np.ndarray:
         """Return which pages are part of a huge page."""

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ...engine.daemons.user_daemon import EACH_QUANTUM
 from ...engine.errors import BadInput
 from ...engine.machines.machine import Machine
 from ...engine.state.process import Region
@@ -101,7 +102,7 @@ class Sampled(NamedTuple):
 def take_sampled(simulation: "Simulation", region: Region) -> Sampled:
     """Take all samples, and return those of a region; pages count from its first."""
     samples = simulation.take_samples()
-    page = samples["vpn"].astype(np.int64) - region.first
+    page = samples["page"] - region.first
     inside = (page >= 0) & (page < region.pages)
     inside &= samples["process"] == region.process.id
     mine = samples[inside]
@@ -113,6 +114,13 @@ def pages_of(units: Sequence[int] | np.ndarray, region: Region) -> np.ndarray:
     first = np.asarray(units, np.int64)[:, None] * HPAGE_PMD_NR
     pages = (first + np.arange(HPAGE_PMD_NR)).ravel()
     return pages[pages < region.pages]
+
+
+def next_wake(simulation: "Simulation", period_ns: int) -> int:
+    """Return when a thread wakes again: never more often than a quantum ends."""
+    if period_ns <= simulation.settings.quantum_ns:
+        return EACH_QUANTUM
+    return simulation.now + period_ns
 
 
 class Budget:
