@@ -7,7 +7,6 @@ import numpy as np
 
 from ...kernels.words import HPAGE_PMD_NR, PAGE_SIZE
 
-
 #: vm.watermark_scale_factor by default: 0.1 % of a node from mark to mark.
 SCALE_FACTOR = 10
 

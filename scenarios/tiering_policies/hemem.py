@@ -156,7 +156,7 @@ class HeMem:
 
 
 def _until(units: np.ndarray, left: np.ndarray) -> int:
-    """Return how many samples to count until one unit has used up what is left to it."""
+    """Return how many samples to count until a unit has used up what is left to it."""
     order = np.argsort(units, kind="stable")
     ordered = units[order]
     begins = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])

@@ -313,7 +313,7 @@ def test_another_machine_takes_the_place_of_the_scripts(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     "name",
-    "vm.swappiness vm.min_free_kbytes vm.watermark_boost_factor thp.shmem_enabled"
+    "vm.swappiness vm.min_free_kbytes vm.watermark_scale_factor thp.shmem_enabled"
     " kernel.numa_balancing_settle_count thp.hugepages-64kB/enabled".split(),
 )
 def test_what_linux_has_and_we_do_not_is_said_so(name, tmp_path, capsys):
