@@ -90,7 +90,8 @@ def set_watermarks(table: np.ndarray, machine: Machine, settings: Settings) -> N
     """Set the watermarks of the nodes, which the knobs of huge pages may raise."""
     thp = settings.thp
     raised = thp.min_free and thp.enabled != "never"
-    marks = watermarks(usable_pages(machine, settings), raised)
+    usable = usable_pages(machine, settings)
+    marks = watermarks(usable, raised, settings.watermark_scale_factor)
     table[:, st.Node.MIN : st.Node.HIGH + 1] = marks[:, :3]
     # __setup_per_zone_wmarks (6.12): promo is one gap above high.
     table[:, st.Node.PROMO] = 2 * marks[:, 2] - marks[:, 1]
