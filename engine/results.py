@@ -141,6 +141,14 @@ def whole_blocks(simulation: "Simulation", node: int) -> int:
     return int(simulation.memory.node[node, st.Node.WHOLE])
 
 
+def traffic(simulation: "Simulation") -> np.ndarray:
+    """Return int64[nodes, nodes]: bytes that accesses moved so far.
+
+    Rows are nodes of CPUs, columns those of memory.
+    """
+    return simulation.prices.bytes.copy()
+
+
 # --- slots and entries ----------------------------------------------------------------
 
 

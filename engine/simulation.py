@@ -165,6 +165,7 @@ class Simulation(World):
     huge_pages, snapshot = results.huge_pages, results.snapshot
     pages_by_node = results.pages_by_node
     free, whole_blocks = results.free, results.whole_blocks
+    traffic = results.traffic
     slots_in_use = property(results.slots_in_use)
     slots_peak = property(results.slots_peak)
     entries_in_use = property(results.entries_in_use)
