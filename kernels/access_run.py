@@ -7,7 +7,14 @@ import numpy as np
 
 from .jit.compile import inlined
 from .state import Columns
-from .words import ACCESS_TASK_SHIFT, ACCESS_VPN, ACCESS_WRITE
+from .words import (
+    ACCESS_REFS_SHIFT,
+    ACCESS_TASK,
+    ACCESS_TASK_SHIFT,
+    ACCESS_VPN,
+    ACCESS_WRITE,
+    REFS_CLASSES,
+)
 
 
 class HitCount(Columns):
@@ -52,7 +59,7 @@ class Run(NamedTuple):
     #: First access that is not to be served, and first that belongs to another shard.
     end: int
     last: int
-    #: What the words of the run's accesses share: the task and the tail bit.
+    #: What the words of the run's accesses share: task, class of refs, tail bit.
     bits: int
     #: int64[hit_counts(nodes)], zero before the run and after ``settle_run``.
     counts: np.ndarray
@@ -65,5 +72,17 @@ def run_of(word):
 
 
 @inlined
+def task_in(word):
+    """Return the task of an access."""
+    return word >> ACCESS_TASK_SHIFT & ACCESS_TASK
+
+
+@inlined
 def task_of(run):
-    return run.bits >> ACCESS_TASK_SHIFT
+    return task_in(run.bits)
+
+
+@inlined
+def class_in(word):
+    """Return which of its workload's ``refs`` an access has."""
+    return word >> ACCESS_REFS_SHIFT & (REFS_CLASSES - 1)

@@ -319,6 +319,15 @@ class Task(Columns):
     PLACE = auto()  # next row of the same task in this quantum, or 0
     LAST = auto()  # row of the task's last access in this quantum
     EXPECTED = auto()  # ns: when the next access of a recorded task may begin
+    UNTIL = auto()  # ns: when a workload ends that lasts for a time; 0: no time
+    #: As REFS, of accesses of another class (``words.ACCESS_REFS_SHIFT``).
+    REFS_1 = auto()
+    REFS_2 = auto()
+    REFS_3 = auto()
+    REFS_4 = auto()
+    REFS_5 = auto()
+    REFS_6 = auto()
+    REFS_7 = auto()
 
 
 class Cpu(Columns):

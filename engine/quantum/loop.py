@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...kernels import state as st
+from ...kernels.access_run import task_in
 from ...kernels.frames import allotment
 from ...kernels.frames.swap_state import drain_freed
 from ...kernels.quantum import accesses, fold, plan
@@ -16,13 +17,14 @@ from ...kernels.quantum.accesses import CHUNK
 from ...kernels.quantum.barrier import Stop, run_daemons, serve_one, serve_set_aside
 from ...kernels.quantum.jobs import Job
 from ...kernels.sched.run_delay import share_cpus
-from ...kernels.words import ACCESS_TASK_SHIFT, ACCESS_VPN, ACCESS_WRITE, NONE
+from ...kernels.words import ACCESS_VPN, ACCESS_WRITE, NONE
 from ..daemons import next_wake, wake_due
 from ..errors import BadInput, Segfault
 from ..results import tell_what_is_due
 from ..state.anon_vma import prepare_neighbours
 from ..state.world import MS
 from ..workloads.kinds import Workload
+from ..workloads.phases import Phases
 from ..workloads.recording import Recording
 from ..workloads.rows import Loads
 from . import oom
@@ -36,14 +38,18 @@ BARRIER_LIMIT = 1 << 15
 
 
 def run(
-    simulation: "Simulation", workloads: Sequence[Workload], tail: int | None = None
+    simulation: "Simulation",
+    workloads: Sequence[Workload | Phases],
+    tail: int | None = None,
 ) -> None:
     """Let tasks work until they are done; one workload a task.
 
     ``tail``: accesses at the end of each task's workload that
-    ``summary()['local_fraction_end']`` counts (default a tenth).
+    ``summary()['local_fraction_end']`` counts (default a tenth; of one that lasts for a
+    time the quanta that begin in its last tenth).
     """
-    loads = Loads(workloads, len(simulation.tasks), simulation.seed, simulation.runs)
+    number, now = simulation.runs, simulation.now
+    loads = Loads(workloads, len(simulation.tasks), simulation.seed, number, now)
     loads.start(simulation.memory.task, tail)
     simulation.team.begin(loads)
     _begin(simulation)
@@ -107,12 +113,14 @@ def _idle_until(simulation: "Simulation", end: int) -> None:
 
 def _run_on(
     simulation: "Simulation",
-    _where: Sequence[int],
-    workloads: Sequence[Workload],
+    where: Sequence[int],
+    workloads: Sequence[Workload | Phases],
     tail: int | None = None,
 ) -> None:
     count, number = len(simulation.tasks), simulation.runs - 1
-    loads = Loads(workloads, count, simulation.seed, number)
+    if len(where) != 1 or not 0 <= where[0] <= simulation.now:
+        raise BadInput(f"run must go on after its beginning, got {list(where)[:3]}")
+    loads = Loads(workloads, count, simulation.seed, number, where[0])
     simulation.team.begin(loads)
     _go_on(simulation, _Drawn(simulation, loads))
 
@@ -152,18 +160,22 @@ class _Drawn:
         """Plan and lay out the next quantum; return None if nothing is left to do."""
         simulation, settings = self._simulation, self._simulation.settings
         memory, most = simulation.memory, settings.quantum_accesses
-        start, end = plan.plan(memory.task, simulation.now, settings.quantum_ns, most)
+        length = self._loads.longest(simulation.now, settings.quantum_ns)
+        start, end = plan.plan(memory.task, simulation.now, length, most)
         if end == NONE:
             return None
         memory.info[st.Info.NOW_MS] = start // MS
+        self._loads.take_up(memory.task, int(start))
         count = int(accesses.lay_out(memory.task, self._loads.starts))
         simulation.team.make_room(count, most)
         simulation.team.do(memory, Job.GENERATE, -(-count // CHUNK))
+        self._loads.check(simulation.team.work.calls)
         return Span(int(start), int(end), count)
 
-    def fold(self, _span: Span) -> None:
-        """Fold what a quantum did."""
+    def fold(self, span: Span) -> None:
+        """Fold what a quantum did, and end workloads whose time is over."""
         self._simulation.fold()
+        self._loads.end(self._simulation.memory.task, span.end)
 
     def schedule(self, span: Span) -> None:
         """Let tasks have waited for their CPUs, and CPUs owe their ticks."""
@@ -173,8 +185,8 @@ class _Drawn:
         simulation.load_ticks.owe(span.start)
 
     def where(self) -> list[int]:
-        """Return where it is beside what the tasks' table says: nowhere."""
-        return []
+        """Return when the run began, ns, which the tasks' table does not say."""
+        return [self._loads.begun]
 
 
 def _quantum(simulation: "Simulation", source: _Drawn | Playback) -> bool:
@@ -260,7 +272,7 @@ def _unstick(simulation: "Simulation", stop: int) -> int:
     """
     work = simulation.team.work
     word = int(work.layout[simulation.memory.info[st.Info.POSITION] - 1])
-    row = simulation.memory.task[word >> ACCESS_TASK_SHIFT]
+    row = simulation.memory.task[task_in(word)]
     task = simulation.tasks[row[st.Task.OWNER]]
     if stop == Stop.SEGV:
         page = (word & ACCESS_VPN) - task.process.first_vpn

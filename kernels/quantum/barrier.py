@@ -3,7 +3,7 @@
 from enum import IntEnum
 from typing import Final
 
-from ..access_run import HitCount, run_of
+from ..access_run import HitCount, run_of, task_in
 from ..counters import Cause, Op, Worker
 from ..fault.memory import handle_mm_fault
 from ..frames.account import node_worker
@@ -17,7 +17,7 @@ from ..placement.compaction import compact_zone
 from ..placement.mempolicy import ALL_NODES, policy_of, zonelist_of
 from ..reclaim.shrink_node import MAX_RECLAIM_RETRIES, balance_pgdat, try_to_free_pages
 from ..state import NO_MEMORY, SERVED, Cost, Info, Node, Shard, Task, Vma
-from ..words import ACCESS_TAIL, ACCESS_TASK_SHIFT, ACCESS_VPN, ACCESS_WRITE, NONE
+from ..words import ACCESS_VPN, ACCESS_WRITE, NONE
 from .accesses import shard_of
 from .hits import hit_node, settle_run, touch, translate
 
@@ -130,14 +130,14 @@ def _passed_in_shard(m, word):
 @inlined
 def _ask_ahead(m, word):
     """Prefetch the PTE of an access that comes later."""
-    delta = m.task[word >> ACCESS_TASK_SHIFT, Task.DELTA]
+    delta = m.task[task_in(word), Task.DELTA]
     prefetchw(m.pte, (word & ACCESS_VPN) + delta)
 
 
 @inlined
 def _hit(m, word, counts):
     """Do what the hardware does for an access that needs no fault."""
-    task = word >> ACCESS_TASK_SHIFT
+    task = task_in(word)
     at = (word & ACCESS_VPN) + m.task[task, Task.DELTA]
     counts[HitCount.NODES + hit_node(m, task, entry_of(m, at))] += 1
     touch(m, task, at, word & ACCESS_WRITE != 0, counts)
@@ -148,7 +148,7 @@ def _hit(m, word, counts):
 @inlined
 def _serve_again(m, word, counts):
     """Serve one access of the layout; after a fault let the daemons work."""
-    task = word >> ACCESS_TASK_SHIFT
+    task = task_in(word)
     vpn = word & ACCESS_VPN
     write = word & ACCESS_WRITE != 0
     at = vpn + m.task[task, Task.DELTA]
@@ -165,13 +165,12 @@ def _serve_again(m, word, counts):
 @inlined
 def _settle(m, word, counts):
     """Charge the hits of the run of accesses that ends with ``word``."""
-    tail = word & ACCESS_TAIL != 0
-    settle_run(m, m.info[Info.SHARDS], word >> ACCESS_TASK_SHIFT, tail, counts)
+    settle_run(m, m.info[Info.SHARDS], run_of(word), counts)
 
 
 @inlined
 def _is_alive(m, word):
-    owner = m.task[word >> ACCESS_TASK_SHIFT, Task.OWNER]
+    owner = m.task[task_in(word), Task.OWNER]
     return m.task[owner, Task.ALIVE] == 1
 
 

@@ -1,6 +1,14 @@
 """Accesses that hit: serve them in a loop, count them, and charge a run of them."""
 
-from ..access_run import HitCount, lines_at, run_of, task_of, walks_at
+from ..access_run import (
+    HitCount,
+    class_in,
+    lines_at,
+    run_of,
+    task_in,
+    task_of,
+    walks_at,
+)
 from ..counters import Cause, Vm
 from ..frames.line_transfer import note_writer, other_writer
 from ..frames.look_ahead import DISTANCE
@@ -11,7 +19,7 @@ from ..jit.compile import called, inlined
 from ..jit.prefetch import prefetch, prefetchw
 from ..state import WAYS, Change, Cost, Info, Mm, Shard, Task
 from ..words import (
-    ACCESS_TASK_SHIFT,
+    ACCESS_TAIL,
     ACCESS_VPN,
     ACCESS_WRITE,
     ACCESS_WRITE_SHIFT,
@@ -54,13 +62,14 @@ def _settle_walks(m, s, task, counts):
 
 
 @inlined
-def _settle_lines(m, s, task, counts):
+def _settle_lines(m, s, task, refs, counts):
     """Charge the lines of a run that came from other nodes' caches, and forget them.
 
     Those of a stream are foreseen: they cost what its bandwidth allows.
     """
     cpu_nid, nodes = m.task[task, Task.NID], m.node.shape[0]
-    refs = 0 if m.task[task, Task.STREAM] else m.task[task, Task.REFS]
+    if m.task[task, Task.STREAM]:
+        refs = 0
     for nid in range(nodes):
         hits = counts[lines_at(nodes, nid)]
         counts[lines_at(nodes, nid)] = 0
@@ -69,15 +78,35 @@ def _settle_lines(m, s, task, counts):
 
 
 @inlined
-def settle_run(m, s, task, tail, counts):
-    """Charge a run of one task's hits and empty ``counts`` (``access_run.py``)."""
+def _refs_of(m, task, bits):
+    """Return the references to cache lines that an access of a run stands for."""
+    other = class_in(bits)
+    if other == 0:
+        return m.task[task, Task.REFS]
+    return m.task[task, int(Task.REFS_1) - 1 + other]
+
+
+@inlined
+def _price_of(m, task, nid, refs):
+    """Return what an access costs, ns; each by itself, so that runs may be cut."""
+    ns, whole = m.access_ns[task, nid], m.task[task, Task.REFS]
+    return ns if refs == whole else ns * refs // whole
+
+
+@inlined
+def settle_run(m, s, bits, counts):
+    """Charge a run of one task's hits and empty ``counts`` (``access_run.py``).
+
+    bits  ``run_of`` its words
+    """
+    task, tail = task_in(bits), bits & ACCESS_TAIL != 0
     cpu_nid = m.task[task, Task.NID]
     mm = m.task[task, Task.MM]
-    refs = m.task[task, Task.REFS]
+    refs = _refs_of(m, task, bits)
     if m.info[Info.TLB_SETS_4K]:
         _settle_walks(m, s, task, counts)
     if m.info[Info.LINES]:
-        _settle_lines(m, s, task, counts)
+        _settle_lines(m, s, task, refs, counts)
     m.vm[s, cpu_nid, Vm.PAGES_PAID] += counts[HitCount.PAID]
     counts[HitCount.PAID] = 0
     for nid in range(m.node.shape[0]):
@@ -90,7 +119,7 @@ def settle_run(m, s, task, tail, counts):
         m.vm[s, cpu_nid, Vm.ACCESSES_LOCAL if here else Vm.ACCESSES_REMOTE] += hits
         m.mm_change[s, mm, Change.LOCAL if here else Change.REMOTE] += hits
         cause = Cause.ACCESS_LOCAL if here else Cause.ACCESS_REMOTE
-        m.cause[s, task, cause] += hits * m.access_ns[task, nid]
+        m.cause[s, task, cause] += hits * _price_of(m, task, nid, refs)
         if tail:
             m.shard[s, Shard.TAIL_ALL] += hits
             if here:
@@ -193,7 +222,7 @@ def _ask_ahead(pte, pmd, task, ahead, delta, leaf, mapped):
         if not leaf:
             prefetchw(pte, at)
     else:
-        delta = task[ahead >> ACCESS_TASK_SHIFT, Task.DELTA]
+        delta = task[task_in(ahead), Task.DELTA]
         prefetchw(pte, (ahead & ACCESS_VPN) + delta)
 
 

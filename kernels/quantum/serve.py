@@ -1,20 +1,20 @@
 """The hot loop: a shard serves its queue up to the first access it must set aside."""
 
-from ..access_run import Run, run_of, task_of
+from ..access_run import Run, run_of, task_in
 from ..fault.fault_row import serve_row
 from ..fault.memory import handle_mm_fault
 from ..frames.look_ahead import look_ahead, look_at_first
 from ..frames.page_table import entry_of, is_hit
 from ..jit.compile import inlined
 from ..state import SERVED, Shard, Task
-from ..words import ACCESS_TAIL, ACCESS_TASK_SHIFT, ACCESS_VPN, ACCESS_WRITE
+from ..words import ACCESS_VPN, ACCESS_WRITE
 from .hits import hits_from, is_plain, settle_run
 
 
 @inlined
 def _serve_miss(m, s, word):
     """Serve an access that the hardware cannot; return whether its PTE is usable."""
-    task = word >> ACCESS_TASK_SHIFT
+    task = task_in(word)
     vpn = word & ACCESS_VPN
     write = word & ACCESS_WRITE != 0
     at = vpn + m.task[task, Task.DELTA]
@@ -40,7 +40,7 @@ def _serve_run(m, s, k, run):
         if not _serve_miss(m, s, run.queued[k]):
             m.shard[s, Shard.SET_ASIDE] = 1
             break
-    settle_run(m, s, task_of(run), run.bits & ACCESS_TAIL != 0, run.counts)
+    settle_run(m, s, run.bits, run.counts)
     return k
 
 
