@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ..kernels.counters import Level as Level
     from ..kernels.knobs import Mechanism as Mechanism
     from ..kernels.knobs import Mode as Mode
     from .calibrate.measure import measure_costs as measure_costs
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from .settings.locks import Locks as Locks
     from .settings.multigen_lru import LruGen as LruGen
     from .settings.numa_balancing import Balancing as Balancing
+    from .settings.sampling import Sampling as Sampling
     from .settings.sched import Sched as Sched
     from .settings.settings import Settings as Settings
     from .settings.sizes import format_size as format_size
@@ -69,6 +71,7 @@ if TYPE_CHECKING:
 
 #: In which module each name is.
 _WHERE = {
+    "Level": "..kernels.counters",
     "Mechanism": "..kernels.knobs",
     "Mode": "..kernels.knobs",
     "measure_costs": ".calibrate.measure",
@@ -90,6 +93,7 @@ _WHERE = {
     "Locks": ".settings.locks",
     "LruGen": ".settings.multigen_lru",
     "Balancing": ".settings.numa_balancing",
+    "Sampling": ".settings.sampling",
     "Sched": ".settings.sched",
     "Settings": ".settings.settings",
     "format_size": ".settings.sizes",

@@ -9,6 +9,7 @@ from .jit.compile import inlined
 from .state import Columns
 from .words import (
     ACCESS_REFS_SHIFT,
+    ACCESS_SAMPLED,
     ACCESS_TASK,
     ACCESS_TASK_SHIFT,
     ACCESS_VPN,
@@ -67,8 +68,17 @@ class Run(NamedTuple):
 
 @inlined
 def run_of(word):
-    """Return the bits of an access that say which run it belongs to."""
+    """Return the bits of an access that say which run it belongs to.
+
+    Those of a sampled one are no run's: it is served by itself.
+    """
     return word & ~(ACCESS_VPN | ACCESS_WRITE)
+
+
+@inlined
+def bits_of(word):
+    """Return the bits of the run that an access belongs to, sampled or not."""
+    return run_of(word) & ~ACCESS_SAMPLED
 
 
 @inlined

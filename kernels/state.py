@@ -150,6 +150,8 @@ class Info(Columns):
     TASKS = auto()  # rows of Memory.task that are tasks; those behind are places
     PLACES = auto()  # places of this quantum
     DROPPED = auto()  # accesses of processes that were dead
+    SAMPLE_PERIOD = auto()  # accesses of a task from sample to sample; 0: no samples
+    SAMPLE_NS = auto()  # what a sample costs its task
     NUMA_SCANS = auto()  # scans of NUMA balancing so far
     LONGEST_SCAN = auto()  # ns
     #: First columns of two allocators (Ids): swap slots, migration-cache entries.
@@ -328,6 +330,7 @@ class Task(Columns):
     REFS_5 = auto()
     REFS_6 = auto()
     REFS_7 = auto()
+    NEXT_SAMPLE = auto()  # accesses from now on before one is sampled
 
 
 class Cpu(Columns):
@@ -427,7 +430,8 @@ class Shard(Columns):
     FREED_BLOCK_TAIL = auto()
     TAIL_LOCAL = auto()
     TAIL_ALL = auto()
-    SEEN = auto()  # accesses of the shard that the barrier has passed
+    SEEN = auto()  # accesses of the shard that the barrier has passed; samples taken
+    SAMPLES = auto()  # notes of sampled accesses (``quantum/sampled.py``)
     #: First columns of two chains (Chain): freed slots, freed entries.
     FREED_SLOTS = auto()
     FREED_ENTRIES = FREED_SLOTS + len(Chain)

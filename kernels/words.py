@@ -102,3 +102,5 @@ ACCESS_TASK: Final = (1 << ACCESS_TASK_BITS) - 1
 #: Which of its workload's ``refs`` an access has (bits 59-61); 0 but for a user's own.
 ACCESS_REFS_SHIFT: Final = 59
 REFS_CLASSES: Final = 8
+#: A sample is taken of the access (``quantum/sampled.py``).
+ACCESS_SAMPLED: Final = 1 << 62

@@ -20,6 +20,7 @@ from ...kernels.words import (
 from ..errors import BadInput
 from ..machines.cpu_numbers import ranges
 from ..state.anon_vma import fork_vmas, prepare
+from ..state.first_sample import set_first_sample
 from ..state.host_memory import give_back, wipe
 from ..state.process import Process, Task
 from ..state.ranges import pieces
@@ -72,6 +73,7 @@ def start_task(
     row[st.Task.ALIVE], row[st.Task.REFS], row[st.Task.CLOCK] = 1, 1, simulation.now
     row[st.Task.NID], row[st.Task.CPU] = machine.cpu_node[cpu], cpu
     row[st.Task.PINNED] = pinned
+    set_first_sample(simulation, task.id)
     if simulation.balances:
         parent = others[0].id if others else NONE
         end_quantum.init_numa_balancing(memory, task.id, parent, simulation.now // MS)

@@ -172,6 +172,10 @@ class _Drawn:
         self._loads.check(simulation.team.work.calls)
         return Span(int(start), int(end), count)
 
+    def list_samples(self, span: Span) -> None:
+        """List the accesses of a quantum that are sampled."""
+        self._simulation.samples.list_drawn(self._simulation, span.accesses)
+
     def fold(self, span: Span) -> None:
         """Fold what a quantum did, and end workloads whose time is over."""
         self._simulation.fold()
@@ -198,6 +202,8 @@ def _quantum(simulation: "Simulation", source: _Drawn | Playback) -> bool:
     _deal(simulation, span.accesses)
     _serve_shards(simulation)
     _serve_barrier(simulation, span.accesses)
+    source.list_samples(span)
+    simulation.samples.collect(simulation)
     source.fold(span)
     simulation.locks.settle(simulation)
     source.schedule(span)
@@ -257,7 +263,9 @@ def _serve_barrier(simulation: "Simulation", count: int) -> None:
     while stop != Stop.DONE:
         memory = simulation.memory
         before = int(memory.info[st.Info.POSITION])
-        stop = serve_set_aside(memory, work.layout, count, limit, work.counts[0, 0])
+        stop = serve_set_aside(
+            memory, work.layout, work.queued, count, limit, work.counts[0, 0]
+        )
         while stop in (Stop.OOM, Stop.SEGV):
             stop = _unstick(simulation, stop)
         done = int(memory.info[st.Info.POSITION]) - before
@@ -279,7 +287,7 @@ def _unstick(simulation: "Simulation", stop: int) -> int:
         write = bool(word & ACCESS_WRITE)
         raise Segfault(task.id, task.process.name, page, write)
     oom.kill(simulation, int(row[st.Task.NID]))
-    return serve_one(simulation.memory, word, work.counts[0, 0])
+    return serve_one(simulation.memory, word, work.queued, work.counts[0, 0])
 
 
 def _end(simulation: "Simulation", span: Span) -> None:

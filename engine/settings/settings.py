@@ -9,6 +9,7 @@ from .knob import check_knobs, knob
 from .locks import Locks
 from .multigen_lru import LruGen
 from .numa_balancing import Balancing
+from .sampling import Sampling
 from .sched import Sched
 from .system_calls import SystemCalls
 from .thp import Khugepaged, Thp
@@ -105,6 +106,7 @@ class Settings:
     calls: SystemCalls = SystemCalls()
     locks: Locks = Locks()
     sched: Sched = Sched()
+    sampling: Sampling = Sampling()
 
     def __post_init__(self) -> None:
         check_knobs(self)

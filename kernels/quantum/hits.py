@@ -12,7 +12,7 @@ from ..access_run import (
 from ..counters import Cause, Vm
 from ..frames.line_transfer import note_writer, other_writer
 from ..frames.look_ahead import DISTANCE
-from ..frames.page_table import is_hit
+from ..frames.page_table import entry_of, is_hit
 from ..frames.zero_filled import note_written
 from ..jit.arrays import from_start
 from ..jit.compile import called, inlined
@@ -149,7 +149,7 @@ def _pay_huge(entry, owes, here, counts):
 
 
 @inlined
-def _frame_of(entry, at, leaf):
+def frame_of(entry, at, leaf):
     """Return the frame of a page, ``entry`` the one of a PMD if ``leaf``."""
     if leaf:
         return (entry & PTE_PAYLOAD) + (at & HPAGE_PMD_NR - 1)
@@ -162,7 +162,7 @@ def take_lines(m, entry, at, leaf, nid, write, counts):
 
     entry  the present one that maps it, of a PMD if ``leaf``
     """
-    frame = _frame_of(entry, at, leaf)
+    frame = frame_of(entry, at, leaf)
     other = other_writer(m, frame, nid)
     if other != NONE:
         counts[lines_at(m.node.shape[0], other)] += 1
@@ -189,7 +189,7 @@ def touch(m, task, at, write, counts):
     if m.info[Info.LINES] and entry & PTE_PRESENT:
         take_lines(m, entry, at, leaf != 0, m.task[task, Task.NID], write, counts)
     if m.info[Info.CONTENT] and write:
-        note_written(m, _frame_of(entry, at, leaf != 0))
+        note_written(m, frame_of(entry, at, leaf != 0))
     if leaf:
         m.pmd[block] = _pay_huge(entry, m.block_owes, here, counts)
     else:
@@ -198,7 +198,10 @@ def touch(m, task, at, write, counts):
 
 @inlined
 def translate(m, task, s, at, counts):
-    """Look an access up in its task's TLB, after the fact, and count a miss."""
+    """Look an access up in its task's TLB, after the fact, and count a miss.
+
+    Return whether a walk went to memory.
+    """
     pmd = m.pmd[at >> HPAGE_PMD_ORDER]
     row = m.tlb[m.task[task, Task.OWNER], s]
     sets = m.info[Info.TLB_SETS_4K]
@@ -207,9 +210,26 @@ def translate(m, task, s, at, counts):
         block = at >> HPAGE_PMD_ORDER
         if tlb_miss(row, sets * WAYS, m.info[Info.TLB_SETS_2M], block):
             nid = m.mm[m.task[task, Task.MM], Mm.PGD_NID]
-            walk(row, 1, block, nid, nodes, counts)
+            return walk(row, 1, block, nid, nodes, counts)
     elif tlb_miss(row, 0, sets, at):
-        walk(row, 0, at, (pmd & PMD_NID) >> PMD_NID_SHIFT, nodes, counts)
+        return walk(row, 0, at, (pmd & PMD_NID) >> PMD_NID_SHIFT, nodes, counts)
+    return False
+
+
+@inlined
+def hit_one(m, s, word, counts):
+    """Do what the hardware does for an access that needs no fault.
+
+    s  shard of the access
+    Return whether a page walk went to memory.
+    """
+    task = task_in(word)
+    at = (word & ACCESS_VPN) + m.task[task, Task.DELTA]
+    counts[HitCount.NODES + hit_node(m, task, entry_of(m, at))] += 1
+    touch(m, task, at, word & ACCESS_WRITE != 0, counts)
+    if m.info[Info.TLB_SETS_4K]:
+        return translate(m, task, s, at, counts)
+    return False
 
 
 @inlined
@@ -267,7 +287,7 @@ def _hit_loop(m, s, k, run, mapped, lines, content):
             if lines:
                 take_lines(m, entry, at, leaf, cpu_nid, write == 1, counts)
             if content and write:
-                note_written(m, _frame_of(entry, at, leaf))
+                note_written(m, frame_of(entry, at, leaf))
         counts[HitCount.NODES + nid] += 1
         if leaf:
             if entry & (bits | PMD_OWES) != bits:
@@ -282,6 +302,23 @@ def _hit_loop(m, s, k, run, mapped, lines, content):
                 walk(tlb, 0, at, table, nodes, counts)
         k += 1
     return k
+
+
+@inlined
+def is_plain(m):
+    """Tell whether there are neither huge pages nor TLBs, nor more to be noted."""
+    if m.info[Info.LINES] or m.info[Info.CONTENT]:
+        return False
+    return not m.info[Info.MAY_BE_HUGE] and not m.info[Info.TLB_SETS_4K]
+
+
+@inlined
+def ask_ahead(m, k, run):
+    """Prefetch for an access that comes later, as the loop does."""
+    if k + DISTANCE < run.last:
+        delta = m.task[task_of(run), Task.DELTA]
+        ahead = run.queued[k + DISTANCE]
+        _ask_ahead(m.pte, m.pmd, m.task, ahead, delta, False, not is_plain(m))
 
 
 # Functions of their own, so that the faults' code, and that of huge pages, TLBs and
@@ -311,14 +348,6 @@ def _serve_hits_content(m, s, k, run):
 @called
 def _serve_hits_all(m, s, k, run):
     return _hit_loop(m, s, k, run, True, True, True)
-
-
-@inlined
-def is_plain(m):
-    """Tell whether there are neither huge pages nor TLBs, nor more to be noted."""
-    if m.info[Info.LINES] or m.info[Info.CONTENT]:
-        return False
-    return not m.info[Info.MAY_BE_HUGE] and not m.info[Info.TLB_SETS_4K]
 
 
 @inlined

@@ -15,8 +15,10 @@ import numpy as np
 from ..frames.allotment import free_part, touch_ahead
 from ..jit.arrays import Arrays, from_start
 from ..jit.compile import inlined, kernel
+from ..state import Info
 from ..words import NONE
 from .accesses import count_chunk, deal_chunk, generate_chunk
+from .sampled import mark_chunk
 from .serve import serve_shard
 from .team import Team, is_dismissed, is_over, note_done, post, take
 
@@ -97,6 +99,8 @@ def _do(m, w, kind, unit, counts):
             w.tally,
             unit,
         )
+        if m.info[Info.SAMPLE_PERIOD]:
+            mark_chunk(m.task, w.start, m.info[Info.SAMPLE_PERIOD], w.layout, unit)
     elif kind == _DEAL:
         deal_chunk(w.start, w.layout, w.tally, w.queued, unit)
     elif kind == _COUNT:
