@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from ..kernels.knobs import Mechanism as Mechanism
     from ..kernels.knobs import Mode as Mode
     from .calibrate.measure import measure_costs as measure_costs
+    from .doors.random_numbers import another_key as another_key
+    from .doors.random_numbers import random_bits as random_bits
+    from .doors.random_numbers import random_page as random_page
+    from .doors.random_numbers import random_unit as random_unit
+    from .doors.random_numbers import random_write as random_write
     from .errors import BadInput as BadInput
     from .errors import LazyNumaError as LazyNumaError
     from .errors import SimulationError as SimulationError
@@ -60,6 +65,8 @@ if TYPE_CHECKING:
     from .workloads.kinds import Sweep as Sweep
     from .workloads.kinds import Uniform as Uniform
     from .workloads.kinds import Zipf as Zipf
+    from .workloads.own_workload import OwnWorkload as OwnWorkload
+    from .workloads.phases import Phases as Phases
     from .workloads.recording import Recording as Recording
 
 #: In which module each name is.
@@ -115,6 +122,13 @@ _WHERE = {
     "Sweep": ".workloads.kinds",
     "Uniform": ".workloads.kinds",
     "Zipf": ".workloads.kinds",
+    "OwnWorkload": ".workloads.own_workload",
+    "Phases": ".workloads.phases",
+    "random_bits": ".doors.random_numbers",
+    "random_page": ".doors.random_numbers",
+    "random_unit": ".doors.random_numbers",
+    "random_write": ".doors.random_numbers",
+    "another_key": ".doors.random_numbers",
     "Recording": ".workloads.recording",
 }
 

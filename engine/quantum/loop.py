@@ -24,6 +24,7 @@ from ..results import tell_what_is_due
 from ..state.anon_vma import prepare_neighbours
 from ..state.world import MS
 from ..workloads.kinds import Workload
+from ..workloads.phases import Phases
 from ..workloads.recording import Recording
 from ..workloads.rows import Loads
 from . import oom
@@ -37,14 +38,18 @@ BARRIER_LIMIT = 1 << 15
 
 
 def run(
-    simulation: "Simulation", workloads: Sequence[Workload], tail: int | None = None
+    simulation: "Simulation",
+    workloads: Sequence[Workload | Phases],
+    tail: int | None = None,
 ) -> None:
     """Let tasks work until they are done; one workload a task.
 
     ``tail``: accesses at the end of each task's workload that
-    ``summary()['local_fraction_end']`` counts (default a tenth).
+    ``summary()['local_fraction_end']`` counts (default a tenth; of one that lasts for a
+    time the quanta that begin in its last tenth).
     """
-    loads = Loads(workloads, len(simulation.tasks), simulation.seed, simulation.runs)
+    number, now = simulation.runs, simulation.now
+    loads = Loads(workloads, len(simulation.tasks), simulation.seed, number, now)
     loads.start(simulation.memory.task, tail)
     simulation.team.begin(loads)
     _begin(simulation)
@@ -108,12 +113,14 @@ def _idle_until(simulation: "Simulation", end: int) -> None:
 
 def _run_on(
     simulation: "Simulation",
-    _where: Sequence[int],
-    workloads: Sequence[Workload],
+    where: Sequence[int],
+    workloads: Sequence[Workload | Phases],
     tail: int | None = None,
 ) -> None:
     count, number = len(simulation.tasks), simulation.runs - 1
-    loads = Loads(workloads, count, simulation.seed, number)
+    if len(where) != 1 or not 0 <= where[0] <= simulation.now:
+        raise BadInput(f"run must go on after its beginning, got {list(where)[:3]}")
+    loads = Loads(workloads, count, simulation.seed, number, where[0])
     simulation.team.begin(loads)
     _go_on(simulation, _Drawn(simulation, loads))
 
@@ -153,22 +160,26 @@ class _Drawn:
         """Plan and lay out the next quantum; return None if nothing is left to do."""
         simulation, settings = self._simulation, self._simulation.settings
         memory, most = simulation.memory, settings.quantum_accesses
-        start, end = plan.plan(memory.task, simulation.now, settings.quantum_ns, most)
+        length = self._loads.longest(simulation.now, settings.quantum_ns)
+        start, end = plan.plan(memory.task, simulation.now, length, most)
         if end == NONE:
             return None
         memory.info[st.Info.NOW_MS] = start // MS
+        self._loads.take_up(memory.task, int(start))
         count = int(accesses.lay_out(memory.task, self._loads.starts))
         simulation.team.make_room(count, most)
         simulation.team.do(memory, Job.GENERATE, -(-count // CHUNK))
+        self._loads.check(simulation.team.work.calls)
         return Span(int(start), int(end), count)
 
     def list_samples(self, span: Span) -> None:
         """List the accesses of a quantum that are sampled."""
         self._simulation.samples.list_drawn(self._simulation, span.accesses)
 
-    def fold(self, _span: Span) -> None:
-        """Fold what a quantum did."""
+    def fold(self, span: Span) -> None:
+        """Fold what a quantum did, and end workloads whose time is over."""
         self._simulation.fold()
+        self._loads.end(self._simulation.memory.task, span.end)
 
     def schedule(self, span: Span) -> None:
         """Let tasks have waited for their CPUs, and CPUs owe their ticks."""
@@ -178,8 +189,8 @@ class _Drawn:
         simulation.load_ticks.owe(span.start)
 
     def where(self) -> list[int]:
-        """Return where it is beside what the tasks' table says: nowhere."""
-        return []
+        """Return when the run began, ns, which the tasks' table does not say."""
+        return [self._loads.begun]
 
 
 def _quantum(simulation: "Simulation", source: _Drawn | Playback) -> bool:
