@@ -12,6 +12,13 @@ if TYPE_CHECKING:
     from ..kernels.knobs import Mechanism as Mechanism
     from ..kernels.knobs import Mode as Mode
     from .calibrate.measure import measure_costs as measure_costs
+    from .daemons.damon import Damon as Damon
+    from .daemons.damos import IntervalsGoal as IntervalsGoal
+    from .daemons.damos import Quota as Quota
+    from .daemons.damos import QuotaGoal as QuotaGoal
+    from .daemons.damos import Scheme as Scheme
+    from .daemons.damos import Watermarks as Watermarks
+    from .daemons.mtier import mtier as mtier
     from .errors import BadInput as BadInput
     from .errors import LazyNumaError as LazyNumaError
     from .errors import SimulationError as SimulationError
@@ -65,6 +72,13 @@ _WHERE = {
     "Mechanism": "..kernels.knobs",
     "Mode": "..kernels.knobs",
     "measure_costs": ".calibrate.measure",
+    "Damon": ".daemons.damon",
+    "IntervalsGoal": ".daemons.damos",
+    "Quota": ".daemons.damos",
+    "QuotaGoal": ".daemons.damos",
+    "Scheme": ".daemons.damos",
+    "Watermarks": ".daemons.damos",
+    "mtier": ".daemons.mtier",
     "BadInput": ".errors",
     "LazyNumaError": ".errors",
     "SimulationError": ".errors",
