@@ -100,6 +100,8 @@ class Vm(IntEnum):
     NR_TLB_REMOTE_FLUSH_RECEIVED = 74
     #: Accesses to pages that another node wrote lately.
     LINE_TRANSFERS = 75, OURS
+    #: Demoted because a daemon asked (6.17, of memory.reclaim and DAMON there).
+    PGDEMOTE_PROACTIVE = 76
 
 
 class Refusal(IntEnum):
