@@ -16,6 +16,7 @@ from ..jit.compile import called, inlined
 from ..lazy.hinting import do_numa_page
 from ..lazy.migcache import do_parked_page
 from ..lazy.swapcache import do_swap_page
+from ..placement.alloc_new_page import alloc_new_page
 from ..placement.mempolicy import alloc_page_vma
 from ..state import FALLBACK, SEGV, SERVED, Cost, Info, Task, Vma
 from ..words import (
@@ -64,7 +65,7 @@ def _do_zero_page(m, s, task, at):
 
 @inlined
 def _do_anonymous_page(m, s, task, at, v, vpn):
-    pfn = alloc_page_vma(m, s, task, v, vpn, True)
+    pfn = alloc_new_page(m, s, task, at, v, vpn, v)
     if pfn < 0:
         return pfn
     map_new_page(m, s, task, at, vpn, pfn)
@@ -126,7 +127,7 @@ def _handle_pte_fault(m, s, task, at, v, vpn, write):
     if pte & PTE_PARKED:
         return do_parked_page(m, s, task, at, v, vpn, write)
     if pte & PTE_PROTNONE:
-        return do_numa_page(m, s, task, at, v, vpn)
+        return do_numa_page(m, s, task, at, v, vpn, write)
     return _do_wp_page(m, s, task, at, v, vpn)
 
 
@@ -149,7 +150,7 @@ def handle_mm_fault(m, s, task, at, vpn, write):
     if m.vma[v, Vma.SHARED]:
         status = shmem_fault(m, s, task, at, v, vpn, write)
     elif pmd & PMD_LEAF:
-        status = handle_huge_pmd_fault(m, s, task, at, v, vpn)
+        status = handle_huge_pmd_fault(m, s, task, at, v, vpn, write)
     elif pmd == 0 and thp_vma_allowable(m, v, vpn):
         status = do_huge_pmd_anonymous_page(m, s, task, at, v, vpn, write)
     if status == FALLBACK:
