@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     from ..kernels.knobs import Mechanism as Mechanism
     from ..kernels.knobs import Mode as Mode
     from .calibrate.measure import measure_costs as measure_costs
+    from .doors.answers import DEFAULT as DEFAULT
+    from .doors.answers import STAY as STAY
+    from .doors.answers import Refusal as Refusal
+    from .doors.answers import stay as stay
+    from .doors.own_array import Own as Own
+    from .doors.placement_policy import PlacementPolicy as PlacementPolicy
     from .errors import BadInput as BadInput
     from .errors import LazyNumaError as LazyNumaError
     from .errors import SimulationError as SimulationError
@@ -65,6 +71,12 @@ _WHERE = {
     "Mechanism": "..kernels.knobs",
     "Mode": "..kernels.knobs",
     "measure_costs": ".calibrate.measure",
+    "DEFAULT": ".doors.answers",
+    "STAY": ".doors.answers",
+    "Refusal": ".doors.answers",
+    "stay": ".doors.answers",
+    "Own": ".doors.own_array",
+    "PlacementPolicy": ".doors.placement_policy",
     "BadInput": ".errors",
     "LazyNumaError": ".errors",
     "SimulationError": ".errors",

@@ -5,6 +5,9 @@ from typing import Final
 
 from .state import Columns
 
+#: What a user's function returns that has raised an exception; it is not called again.
+FAILED: Final = -(1 << 62)
+
 
 class Door(Columns):
     """Columns of ``Memory.door``, int64[len(Door)]: addresses of users' functions.
@@ -33,6 +36,7 @@ class Asked(Columns):
     AT = auto()
     PFN = auto()
     ANSWER = auto()
+    RAISED = auto()  # Door of the function that raised
     # What the arguments are filled in for: rows of tables.
     FOR_TASK = auto()
     FOR_NODE = auto()

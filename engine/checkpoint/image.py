@@ -33,6 +33,7 @@ MADE_AGAIN = {
         *("processes", "tasks", "objects", "_memory", "tables", "_rows", "inodes"),
         *("prices", "locality", "locks", "epochs", "task_ticks", "khugepaged"),
         "load_ticks",
+        "placement",
     },
     "tables": set(),
     "_rows": {"nodes"},
@@ -51,7 +52,7 @@ MADE_AGAIN = {
 #: Arrays of the state that mean nothing after a quantum, and those of the machine.
 NOT_SAVED = {
     *("freed", "zonelist", "cpu_node", "distance", "latency", "cost"),
-    *("reach", "line_ns"),
+    *("reach", "line_ns", "door", "asked", "own"),
 }
 
 

@@ -77,6 +77,11 @@ def check_variant(variant: "Variant") -> None:
     _check(callable(variant.steps), "steps must be a function", variant.steps)
     costs = variant.costs
     _check(costs is None or callable(costs), "costs must be a function", costs)
+    if variant.policy is not None:
+        from ..doors.placement_policy import PlacementPolicy
+
+        right = isinstance(variant.policy, PlacementPolicy)
+        _check(right, "policy must be a PlacementPolicy", variant.policy)
     for name in ("accesses", "mapped_pages"):
         value = getattr(variant, name)
         _check(_is_count(value), f"{name} must be an integer of at least 0", value)

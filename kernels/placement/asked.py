@@ -11,7 +11,7 @@ from enum import auto
 from typing import Final
 
 from ..counters import Refusal
-from ..doors import Asked, Door
+from ..doors import FAILED, Asked, Door
 from ..jit.by_address import call_words
 from ..jit.compile import called, inlined
 from ..knobs import Mode
@@ -24,8 +24,6 @@ from .mempolicy import ALL_NODES, in_mask, policy_of
 STAY: Final = -1
 DEFAULT: Final = -2
 REFUSED: Final = -16
-#: The function raised an exception, and is not asked again.
-FAILED: Final = -(1 << 62)
 _POLICY, _POLICY_NODE = int(Refusal.POLICY), int(Refusal.POLICY_NODE)
 _TOUCH: Final = int(Door.FIRST_TOUCH)
 #: ns in a millisecond.
@@ -149,7 +147,10 @@ def ask(m, s, door):
     row[Asked.RUNNING] = door
     answer = call_words(m.door[door], row, m.own)
     row[Asked.RUNNING] = 0
-    return answer if answer > FAILED else DEFAULT
+    if answer > FAILED:
+        return answer
+    row[Asked.RAISED] = door
+    return DEFAULT
 
 
 # --- nodes ----------------------------------------------------------------------------
