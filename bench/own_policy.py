@@ -1,6 +1,6 @@
 """The rule of Linux for hint faults, as a user's file would have it."""
 
-from lazynuma.engine import PlacementPolicy, Refusal, stay
+from lazynuma.engine import DEFAULT, PlacementPolicy, Refusal, stay
 
 #: Up to this sequence number of scans, a task's private pages move at once.
 EARLY_SEQ = 4
@@ -10,6 +10,8 @@ FRACTION = 3
 
 def last_cpupid(fault, mine):
     """Repeat should_numa_migrate_memory (kernel/sched/fair.c, 6.12)."""
+    if fault.lazy:
+        return DEFAULT
     last, here = fault.last_node, fault.cpu_node
     if fault.node_slow and not fault.tiering and last == -1:
         return stay(Refusal.TWO_STAGE)

@@ -29,9 +29,9 @@ class Asked(Columns):
     RUNNING = auto()  # Door of the function that runs, 0: none
     ROW = auto()  # the shard: of arrays that are folded
     FILLED = auto()  # Door whose arguments are there, of a task and a node; 0: none
-    ARGUMENTS = auto()  # the first of them, 36 at most
+    ARGUMENTS = auto()  # the first of them, 32 at most
     # The last answer, if it waits for its fault to be served (placement/asked.py).
-    DOOR = 40
+    DOOR = 36
     TASK = auto()
     AT = auto()
     PFN = auto()

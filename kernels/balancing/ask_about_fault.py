@@ -107,6 +107,7 @@ def _describe(m, s, door, fault):
     row[first + Fault.BLOCK] = fault.at >> HPAGE_PMD_ORDER
     row[first + Fault.WRITE] = fault.write
     row[first + Fault.SHARED] = m.vma[fault.v, Vma.SHARED]
+    row[first + Fault.LAZY] = m.vma[fault.v, Vma.MOF]
     word = folio_last_cpupid(m, fault.pfn) if m.info[Info.BALANCING] else 0
     if door == _PROMOTE:
         _describe_mark(m, row, word)

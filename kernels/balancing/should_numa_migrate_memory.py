@@ -240,15 +240,15 @@ def numa_misplaced(m, s, fault):
     d = m.task[task, Task.NID]
     if not vma_policy_mof(m, task, v, vpn):
         return NONE, MIGRATE, False
-    if m.vma[v, Vma.MOF]:
-        return mpol_misplaced(m, task, v, vpn, pfn), MIGRATE, False
-    policy = _policy_row(m, v, vpn)
+    policy, lazy = _policy_row(m, v, vpn), m.vma[v, Vma.MOF] == 1
     mode, mask, _ = policy_of(m, task, policy)
-    filtered = _is_filtered(m, mode, mask, n, d)
+    filtered = not lazy and _is_filtered(m, mode, mask, n, d)
     if m.door[Door.ANY]:
         target, answer, asked = _answered(m, s, fault, policy, filtered)
         if answer != DEFAULT:
             return target, answer, asked
+    if lazy:
+        return mpol_misplaced(m, task, v, vpn, pfn), MIGRATE, False
     if not filtered:
         return NONE, MIGRATE, False
     word = folio_last_cpupid(m, pfn)
@@ -276,7 +276,7 @@ def misplaced_when_off(m, s, fault):
     The answer is MIGRATE, or the Refusal of a user's policy.
     """
     task, v, vpn = fault.task, fault.v, fault.vpn
-    if m.door[Door.ANY] and not m.vma[v, Vma.MOF]:
+    if m.door[Door.ANY]:
         policy = _policy_row(m, v, vpn)
         target, answer, _ = _answered(m, s, fault, policy, False)
         if answer != DEFAULT:

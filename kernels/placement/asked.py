@@ -60,6 +60,7 @@ class Fault(Columns):
     GROUP_MEMORY_THERE = auto()  # ... and of the page's node
     TIERING = auto()  # 1: balancing.mode is tiering
     SHARED = auto()  # 1: of a shared mapping
+    LAZY = auto()  # 1: its range was marked by a call, and Linux asks no filter
 
 
 class Touch(Columns):
