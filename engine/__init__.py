@@ -25,6 +25,12 @@ if TYPE_CHECKING:
     from .doors.random_numbers import random_page as random_page
     from .doors.random_numbers import random_unit as random_unit
     from .doors.random_numbers import random_write as random_write
+    from .doors.answers import DEFAULT as DEFAULT
+    from .doors.answers import STAY as STAY
+    from .doors.answers import Refusal as Refusal
+    from .doors.answers import stay as stay
+    from .doors.own_array import Own as Own
+    from .doors.placement_policy import PlacementPolicy as PlacementPolicy
     from .errors import BadInput as BadInput
     from .errors import LazyNumaError as LazyNumaError
     from .errors import SimulationError as SimulationError
@@ -89,6 +95,12 @@ _WHERE = {
     "Scheme": ".daemons.damos",
     "Watermarks": ".daemons.damos",
     "mtier": ".daemons.mtier",
+    "DEFAULT": ".doors.answers",
+    "STAY": ".doors.answers",
+    "Refusal": ".doors.answers",
+    "stay": ".doors.answers",
+    "Own": ".doors.own_array",
+    "PlacementPolicy": ".doors.placement_policy",
     "BadInput": ".errors",
     "LazyNumaError": ".errors",
     "SimulationError": ".errors",
