@@ -13,6 +13,18 @@ if TYPE_CHECKING:
     from ..kernels.knobs import Mechanism as Mechanism
     from ..kernels.knobs import Mode as Mode
     from .calibrate.measure import measure_costs as measure_costs
+    from .daemons.damon import Damon as Damon
+    from .daemons.damos import IntervalsGoal as IntervalsGoal
+    from .daemons.damos import Quota as Quota
+    from .daemons.damos import QuotaGoal as QuotaGoal
+    from .daemons.damos import Scheme as Scheme
+    from .daemons.damos import Watermarks as Watermarks
+    from .daemons.mtier import mtier as mtier
+    from .doors.random_numbers import another_key as another_key
+    from .doors.random_numbers import random_bits as random_bits
+    from .doors.random_numbers import random_page as random_page
+    from .doors.random_numbers import random_unit as random_unit
+    from .doors.random_numbers import random_write as random_write
     from .errors import BadInput as BadInput
     from .errors import LazyNumaError as LazyNumaError
     from .errors import SimulationError as SimulationError
@@ -60,6 +72,8 @@ if TYPE_CHECKING:
     from .workloads.kinds import Sweep as Sweep
     from .workloads.kinds import Uniform as Uniform
     from .workloads.kinds import Zipf as Zipf
+    from .workloads.own_workload import OwnWorkload as OwnWorkload
+    from .workloads.phases import Phases as Phases
     from .workloads.recording import Recording as Recording
 
 #: In which module each name is.
@@ -68,6 +82,13 @@ _WHERE = {
     "Mechanism": "..kernels.knobs",
     "Mode": "..kernels.knobs",
     "measure_costs": ".calibrate.measure",
+    "Damon": ".daemons.damon",
+    "IntervalsGoal": ".daemons.damos",
+    "Quota": ".daemons.damos",
+    "QuotaGoal": ".daemons.damos",
+    "Scheme": ".daemons.damos",
+    "Watermarks": ".daemons.damos",
+    "mtier": ".daemons.mtier",
     "BadInput": ".errors",
     "LazyNumaError": ".errors",
     "SimulationError": ".errors",
@@ -115,6 +136,13 @@ _WHERE = {
     "Sweep": ".workloads.kinds",
     "Uniform": ".workloads.kinds",
     "Zipf": ".workloads.kinds",
+    "OwnWorkload": ".workloads.own_workload",
+    "Phases": ".workloads.phases",
+    "random_bits": ".doors.random_numbers",
+    "random_page": ".doors.random_numbers",
+    "random_unit": ".doors.random_numbers",
+    "random_write": ".doors.random_numbers",
+    "another_key": ".doors.random_numbers",
     "Recording": ".workloads.recording",
 }
 

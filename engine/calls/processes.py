@@ -9,6 +9,7 @@ from ...kernels.balancing import end_quantum
 from ...kernels.calls import fork as kernel
 from ...kernels.counters import Event, Op, Worker
 from ...kernels.words import (
+    ACCESS_TASK,
     HPAGE_PMD_NR,
     HPAGE_PMD_ORDER,
     MAPCOUNT_MAX,
@@ -29,6 +30,9 @@ from .unmap import evict_unmapped, zap
 
 if TYPE_CHECKING:
     from ..simulation import Simulation
+
+#: Tasks that a word of an access can tell apart, but for a recording's places.
+MOST_TASKS = ACCESS_TASK - 1023
 
 
 def spawn(
@@ -57,6 +61,8 @@ def start_task(
     process.check_alive()
     cpu = _checked_cpu(simulation, cpu)
     others = [one for one in simulation.tasks if one.process is process]
+    if len(simulation.tasks) >= MOST_TASKS:
+        raise BadInput(f"tasks must be at most {MOST_TASKS}, got one more")
     number, policy = len(simulation.tasks), simulation.policy
     task = Task(number, process, cpu, policy, tables=simulation.tables)
     simulation.tasks.append(task)

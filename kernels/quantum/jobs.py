@@ -51,6 +51,10 @@ class Work(Arrays):
     trace: np.ndarray
     cpu: np.ndarray
     due: np.ndarray
+    #: int64[tasks, ..], int64[chunks, len(Call)]: what users' functions read, and the
+    #: calls of them (``own_accesses.py``).
+    own: np.ndarray
+    calls: np.ndarray
     #: int64[tasks + 1]: where each task's accesses begin in the layout.
     start: np.ndarray
     #: int64[most accesses]: the accesses in their order, and by shard.
@@ -84,7 +88,16 @@ def _apart(unit, units):
 def _do(m, w, kind, unit, counts):
     if kind == _GENERATE:
         generate_chunk(
-            m.task, w.load, w.exponent, w.recorded, w.start, w.layout, w.tally, unit
+            m.task,
+            w.load,
+            w.exponent,
+            w.recorded,
+            w.own,
+            w.start,
+            w.layout,
+            w.calls,
+            w.tally,
+            unit,
         )
         if m.info[Info.SAMPLE_PERIOD]:
             mark_chunk(m.task, w.start, m.info[Info.SAMPLE_PERIOD], w.layout, unit)
