@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ..kernels.counters import Level as Level
     from ..kernels.knobs import Mechanism as Mechanism
     from ..kernels.knobs import Mode as Mode
     from .calibrate.measure import measure_costs as measure_costs
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     from .daemons.damos import Scheme as Scheme
     from .daemons.damos import Watermarks as Watermarks
     from .daemons.mtier import mtier as mtier
+    from .doors.random_numbers import another_key as another_key
+    from .doors.random_numbers import random_bits as random_bits
+    from .doors.random_numbers import random_page as random_page
+    from .doors.random_numbers import random_unit as random_unit
+    from .doors.random_numbers import random_write as random_write
     from .errors import BadInput as BadInput
     from .errors import LazyNumaError as LazyNumaError
     from .errors import SimulationError as SimulationError
@@ -37,6 +43,7 @@ if TYPE_CHECKING:
     from .settings.locks import Locks as Locks
     from .settings.multigen_lru import LruGen as LruGen
     from .settings.numa_balancing import Balancing as Balancing
+    from .settings.sampling import Sampling as Sampling
     from .settings.sched import Sched as Sched
     from .settings.settings import Settings as Settings
     from .settings.sizes import format_size as format_size
@@ -65,10 +72,13 @@ if TYPE_CHECKING:
     from .workloads.kinds import Sweep as Sweep
     from .workloads.kinds import Uniform as Uniform
     from .workloads.kinds import Zipf as Zipf
+    from .workloads.own_workload import OwnWorkload as OwnWorkload
+    from .workloads.phases import Phases as Phases
     from .workloads.recording import Recording as Recording
 
 #: In which module each name is.
 _WHERE = {
+    "Level": "..kernels.counters",
     "Mechanism": "..kernels.knobs",
     "Mode": "..kernels.knobs",
     "measure_costs": ".calibrate.measure",
@@ -97,6 +107,7 @@ _WHERE = {
     "Locks": ".settings.locks",
     "LruGen": ".settings.multigen_lru",
     "Balancing": ".settings.numa_balancing",
+    "Sampling": ".settings.sampling",
     "Sched": ".settings.sched",
     "Settings": ".settings.settings",
     "format_size": ".settings.sizes",
@@ -125,6 +136,13 @@ _WHERE = {
     "Sweep": ".workloads.kinds",
     "Uniform": ".workloads.kinds",
     "Zipf": ".workloads.kinds",
+    "OwnWorkload": ".workloads.own_workload",
+    "Phases": ".workloads.phases",
+    "random_bits": ".doors.random_numbers",
+    "random_page": ".doors.random_numbers",
+    "random_unit": ".doors.random_numbers",
+    "random_write": ".doors.random_numbers",
+    "another_key": ".doors.random_numbers",
     "Recording": ".workloads.recording",
 }
 

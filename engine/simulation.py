@@ -28,7 +28,7 @@ from .daemons.user_daemon import UserDaemon, start_daemon
 from .errors import BadInput
 from .machines.machine import Machine
 from .observer import Observer, Silent
-from .quantum import loop
+from .quantum import loop, sample_rings
 from .quantum.convergence import Locality
 from .quantum.lock_windows import LockWindows
 from .quantum.prices import Prices
@@ -40,6 +40,7 @@ from .state import check as invariants
 from .state import numa_tasks, observation, world
 from .state import page as pages
 from .state.allocate import set_watermarks
+from .state.first_sample import change_period
 from .state.world import MS, World
 
 
@@ -78,6 +79,7 @@ class Simulation(World):
         self.prices = Prices(machine)
         self.locality = Locality()
         self.locks = LockWindows(settings)
+        self.samples = sample_rings.SampleRings()
         self.epochs = results.Epochs(nodes, settings.epoch_ns)
         self.task_ticks, self.khugepaged = TaskTicks(), Khugepaged(self)
         self.load_ticks = rebalance.LoadTicks()
@@ -96,14 +98,15 @@ class Simulation(World):
         self.forget()
 
     def configure(self, settings: Settings) -> None:
-        """Change knobs of huge pages, khugepaged, NUMA balancing, lru_gen from now on.
+        """Change knobs of huge pages, khugepaged, balancing, lru_gen, samples.
 
-        All other settings must be unchanged.
+        They hold from now on; all other settings must be unchanged.
         """
         if settings.lru_gen.enabled != self.settings.lru_gen.enabled:
             self._change_lru_gen(settings)
-        self.settings = settings
+        before, self.settings = self.settings.sampling.period, settings
         set_knobs(self.memory.info, settings)
+        change_period(self, before)
         set_watermarks(self.memory.node, self.machine, settings)
         self.khugepaged.configure(settings)
         if settings.balancing.mode != "off" and not self.balances:
@@ -166,6 +169,8 @@ class Simulation(World):
     full_scans = property(results.full_scans)
     pages_collapsed = property(results.pages_collapsed)
     dropped = property(results.dropped)
+    take_samples = sample_rings.take_samples
+    samples_lost = property(sample_rings.samples_lost)
 
     # What came out: tasks, processes, nodes
     clock, times = results.clock, results.times
@@ -173,6 +178,7 @@ class Simulation(World):
     huge_pages, snapshot = results.huge_pages, results.snapshot
     pages_by_node = results.pages_by_node
     free, whole_blocks = results.free, results.whole_blocks
+    traffic = results.traffic
     slots_in_use = property(results.slots_in_use)
     slots_peak = property(results.slots_peak)
     entries_in_use = property(results.entries_in_use)

@@ -20,8 +20,8 @@ KERNELS = (
     "lazy fault reclaim damon calls quantum thp"
 ).split()
 ENGINE = (
-    "errors observer settings machines workloads traces calibrate state results calls "
-    "daemons quantum simulation checkpoint warm study output running run"
+    "errors observer settings machines doors workloads traces calibrate state results "
+    "calls daemons quantum simulation checkpoint warm study output running run"
 ).split()
 
 #: A layer imports itself and the layers before it.
