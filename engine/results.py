@@ -259,7 +259,8 @@ def _cpu_times(simulation: "Simulation", took: int) -> dict[str, int]:
     spent = int(by_cause.sum())
     return {
         "user_time_ns": user,
-        "system_time_ns": spent - user - asleep,
+        "system_time_ns": spent - user - asleep + simulation.daemon_time_ns,
+        "daemon_time_ns": simulation.daemon_time_ns,
         "idle_time_ns": max(0, took * len(simulation.tasks) - spent) + asleep,
         "lock_wait_ns": int(by_cause[list(_LOCK_WAITS)].sum()),
     }

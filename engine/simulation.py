@@ -12,6 +12,7 @@ from ..kernels.words import NONE
 from . import results
 from .calls import (
     advice,
+    bulk,
     mapping,
     marking,
     placement,
@@ -23,6 +24,7 @@ from .calls import (
 from .daemons import Daemon, rebalance
 from .daemons.khugepaged_do_scan import Khugepaged
 from .daemons.task_tick_numa import TaskTicks
+from .daemons.user_daemon import UserDaemon, start_daemon
 from .errors import BadInput
 from .machines.machine import Machine
 from .observer import Observer, Silent
@@ -86,6 +88,9 @@ class Simulation(World):
             self.load_ticks,
             self.khugepaged,
         ]
+        self.user_daemons: list[UserDaemon] = []
+        #: The user's daemon that works now, "" for none.
+        self.waking = ""
 
     def close(self) -> None:
         """Give the host its memory back; the simulation is over."""
@@ -137,6 +142,14 @@ class Simulation(World):
     move_pages, migrate_pages = placement.move_pages, placement.migrate_pages
     hot_remove = placement.hot_remove
     mark = marking.mark
+
+    # What daemons do, in bulk
+    start_daemon = start_daemon
+    where, take_accessed = bulk.where, bulk.take_accessed
+    promote, demote, move = bulk.promote, bulk.demote, bulk.move
+    node_free, node_size = bulk.node_free, bulk.node_size
+    loaded_latency, bandwidth_used = bulk.loaded_latency, bulk.bandwidth_used
+    charge, regions = bulk.charge, bulk.regions
 
     # Time
     run, play, idle = loop.run, loop.play, loop.idle

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...kernels.counters import Refusal
+from ..daemons.user_daemon import check_daemon
 from ..errors import BadInput, BadScenario, printable
 from .columns import STYLES, Column, Field, Records
 
@@ -81,6 +82,11 @@ def check_variant(variant: "Variant") -> None:
     _check(callable(variant.steps), "steps must be a function", variant.steps)
     costs = variant.costs
     _check(costs is None or callable(costs), "costs must be a function", costs)
+    _check(
+        isinstance(variant.daemons, tuple), "daemons must be a tuple", variant.daemons
+    )
+    for daemon in variant.daemons:
+        check_daemon(daemon)
     for name in ("accesses", "mapped_pages"):
         value = getattr(variant, name)
         _check(_is_count(value), f"{name} must be an integer of at least 0", value)

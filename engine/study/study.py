@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import BadInput
 from ..settings.costs import Costs
@@ -69,6 +69,7 @@ class Variant:
     by name, if it has any.  ``accesses`` (events expected) feeds the progress bar,
     ``mapped_pages`` (most 4 KiB pages mapped at once) the estimate of the host memory
     needed.  ``costs`` changes the cost model of the run for this variant alone.
+    ``daemons``: objects with ``wakes_ns`` and ``wake(simulation)``; a run starts copies.
     Raises BadInput if a field is not what it must be.
     """
 
@@ -79,6 +80,7 @@ class Variant:
     accesses: int
     mapped_pages: int
     costs: Callable[[Costs], Costs] | None = None
+    daemons: tuple[Any, ...] = ()
 
     def __post_init__(self) -> None:
         check_variant(self)
