@@ -15,7 +15,6 @@ from functools import partial
 
 from ..engine.errors import BadInput, did_you_mean
 from ..engine.machines.machine import Machine
-from ..engine.settings.settings import Settings
 from ..engine.simulation import Simulation
 from ..engine.study.columns import SUMMARY, Column, hide
 from ..engine.study.study import Study, Variant

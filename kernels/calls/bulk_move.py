@@ -20,7 +20,7 @@ from ..placement.moves import moved_from, note_move, note_move_huge
 from ..placement.vma_alloc_folio import alloc_huge_on_node
 from ..reclaim.demotion import lower_node, takes
 from ..state import Cost, Info, Node
-from ..words import HPAGE_PMD_NR, HPAGE_PMD_ORDER, NONE, PTE_PAYLOAD, PTE_PRESENT
+from ..words import HPAGE_PMD_NR, NONE, PTE_PAYLOAD, PTE_PRESENT
 from .mbind import Moves, count_move, end_batch, folio_of
 
 
