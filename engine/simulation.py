@@ -13,6 +13,8 @@ from . import results
 from .calls import (
     advice,
     bulk,
+    bulk_change,
+    bulk_pages,
     mapping,
     marking,
     placement,
@@ -149,7 +151,10 @@ class Simulation(World):
     promote, demote, move = bulk.promote, bulk.demote, bulk.move
     node_free, node_size = bulk.node_free, bulk.node_size
     loaded_latency, bandwidth_used = bulk.loaded_latency, bulk.bandwidth_used
-    charge, regions = bulk.charge, bulk.regions
+    mark_pages, split_blocks = bulk_change.mark_pages, bulk_change.split_blocks
+    collapse_blocks = bulk_change.collapse_blocks
+    advise_pages = bulk_change.advise_pages
+    charge, regions = bulk_pages.charge, bulk.regions
 
     # Time
     run, play, idle = loop.run, loop.play, loop.idle
