@@ -66,6 +66,7 @@ _FILES = {
     "none": "no_tiering",
     "numa_balancing": "numab_tiering",
     "weighted_interleave": "weighted_auto",
+    "damon": "damon_tiering",
     "hemem": "hemem",
     "colloid": "colloid",
     "memtis": "memtis",
