@@ -13,6 +13,9 @@ from . import results
 from .calls import (
     advice,
     bulk,
+    bulk_change,
+    bulk_pages,
+    bulk_written,
     mapping,
     marking,
     placement,
@@ -146,10 +149,14 @@ class Simulation(World):
     # What daemons do, in bulk
     start_daemon = start_daemon
     where, take_accessed = bulk.where, bulk.take_accessed
+    huge, take_written = bulk_written.huge, bulk_written.take_written
     promote, demote, move = bulk.promote, bulk.demote, bulk.move
     node_free, node_size = bulk.node_free, bulk.node_size
     loaded_latency, bandwidth_used = bulk.loaded_latency, bulk.bandwidth_used
-    charge, regions = bulk.charge, bulk.regions
+    mark_pages, split_blocks = bulk_change.mark_pages, bulk_change.split_blocks
+    collapse_blocks = bulk_change.collapse_blocks
+    advise_pages = bulk_change.advise_pages
+    charge, regions = bulk_pages.charge, bulk.regions
 
     # Time
     run, play, idle = loop.run, loop.play, loop.idle

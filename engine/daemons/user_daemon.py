@@ -51,7 +51,7 @@ class UserDaemon:
         self._owed = True
 
     def wake(self, simulation: "Simulation") -> None:
-        """Let it work; raise SimulationError if it fails, or would be woken for ever."""
+        """Let it work; SimulationError if it fails, or would be woken for ever."""
         before, self._owed = simulation.daemon_time_ns, False
         self.woken += 1
         simulation.waking = self.name

@@ -69,7 +69,7 @@ class Variant:
     by name, if it has any.  ``accesses`` (events expected) feeds the progress bar,
     ``mapped_pages`` (most 4 KiB pages mapped at once) the estimate of the host memory
     needed.  ``costs`` changes the cost model of the run for this variant alone.
-    ``daemons``: objects with ``wakes_ns`` and ``wake(simulation)``; a run starts copies.
+    ``daemons``: objects with ``wakes_ns`` and ``wake``; each run starts copies of them.
     Raises BadInput if a field is not what it must be.
     """
 
