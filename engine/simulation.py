@@ -15,6 +15,7 @@ from .calls import (
     bulk,
     bulk_change,
     bulk_pages,
+    bulk_written,
     mapping,
     marking,
     placement,
@@ -152,6 +153,7 @@ class Simulation(World):
     # What daemons do, in bulk
     start_daemon = start_daemon
     where, take_accessed = bulk.where, bulk.take_accessed
+    huge, take_written = bulk_written.huge, bulk_written.take_written
     promote, demote, move = bulk.promote, bulk.demote, bulk.move
     node_free, node_size = bulk.node_free, bulk.node_size
     loaded_latency, bandwidth_used = bulk.loaded_latency, bulk.bandwidth_used

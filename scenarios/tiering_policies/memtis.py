@@ -169,7 +169,7 @@ class Memtis:
             return
         blocks = self.skewed(huge, gain)
         if len(blocks):
-            simulation.split(self.region, blocks)
+            simulation.split_blocks(self.region, blocks)
             self.splits += len(blocks)
 
     @property
