@@ -26,6 +26,7 @@ from lazynuma.engine import (
     uniform,
 )
 from lazynuma.engine.workloads.rows import Loads
+from lazynuma.kernels.counters import Cause
 from lazynuma.kernels.draws import draw_of, key_of
 from lazynuma.kernels.quantum.load_table import Load
 from lazynuma.kernels.state import Task
@@ -129,11 +130,10 @@ def test_refs_of_an_access_are_paid_and_move_bytes():
     both, ten, one = worlds = World(), World(), World()
     for world in worlds:
         world.sim.populate(world.tasks[0], world.region)
-        world.before = world.sim.clock(world.tasks[0])
     both.run(OwnWorkload(**both.here, count=1000, generate=tenfold, refs=(10, 1)))
     ten.run(OwnWorkload(**ten.here, count=500, generate=alike, refs=10))
     one.run(OwnWorkload(**one.here, count=500, generate=alike, refs=1))
-    took = [world.sim.clock(world.tasks[0]) - world.before for world in worlds]
+    took = [world.sim.times(world.process)[Cause.ACCESS_LOCAL] for world in worlds]
     assert took[0] == took[1] + took[2] and took[1] == 10 * took[2] > 0
     moved = [world.sim.prices.bytes.sum() for world in worlds]
     assert moved[0] == moved[1] + moved[2] and moved[1] == 10 * moved[2] > 0
