@@ -13,6 +13,13 @@ if TYPE_CHECKING:
     from ..kernels.knobs import Mechanism as Mechanism
     from ..kernels.knobs import Mode as Mode
     from .calibrate.measure import measure_costs as measure_costs
+    from .daemons.damon import Damon as Damon
+    from .daemons.damos import IntervalsGoal as IntervalsGoal
+    from .daemons.damos import Quota as Quota
+    from .daemons.damos import QuotaGoal as QuotaGoal
+    from .daemons.damos import Scheme as Scheme
+    from .daemons.damos import Watermarks as Watermarks
+    from .daemons.mtier import mtier as mtier
     from .doors.random_numbers import another_key as another_key
     from .doors.random_numbers import random_bits as random_bits
     from .doors.random_numbers import random_page as random_page
@@ -75,6 +82,13 @@ _WHERE = {
     "Mechanism": "..kernels.knobs",
     "Mode": "..kernels.knobs",
     "measure_costs": ".calibrate.measure",
+    "Damon": ".daemons.damon",
+    "IntervalsGoal": ".daemons.damos",
+    "Quota": ".daemons.damos",
+    "QuotaGoal": ".daemons.damos",
+    "Scheme": ".daemons.damos",
+    "Watermarks": ".daemons.damos",
+    "mtier": ".daemons.mtier",
     "BadInput": ".errors",
     "LazyNumaError": ".errors",
     "SimulationError": ".errors",

@@ -12,6 +12,7 @@ from ..kernels.words import NONE
 from . import results
 from .calls import (
     advice,
+    bulk,
     mapping,
     marking,
     placement,
@@ -23,6 +24,7 @@ from .calls import (
 from .daemons import Daemon, rebalance
 from .daemons.khugepaged_do_scan import Khugepaged
 from .daemons.task_tick_numa import TaskTicks
+from .daemons.user_daemon import UserDaemon, start_daemon
 from .errors import BadInput
 from .machines.machine import Machine
 from .observer import Observer, Silent
@@ -86,6 +88,9 @@ class Simulation(World):
             self.load_ticks,
             self.khugepaged,
         ]
+        self.user_daemons: list[UserDaemon] = []
+        #: The user's daemon that works now, "" for none.
+        self.waking = ""
 
     def close(self) -> None:
         """Give the host its memory back; the simulation is over."""
@@ -138,6 +143,14 @@ class Simulation(World):
     hot_remove = placement.hot_remove
     mark = marking.mark
 
+    # What daemons do, in bulk
+    start_daemon = start_daemon
+    where, take_accessed = bulk.where, bulk.take_accessed
+    promote, demote, move = bulk.promote, bulk.demote, bulk.move
+    node_free, node_size = bulk.node_free, bulk.node_size
+    loaded_latency, bandwidth_used = bulk.loaded_latency, bulk.bandwidth_used
+    charge, regions = bulk.charge, bulk.regions
+
     # Time
     run, play, idle = loop.run, loop.play, loop.idle
 
@@ -165,6 +178,7 @@ class Simulation(World):
     huge_pages, snapshot = results.huge_pages, results.snapshot
     pages_by_node = results.pages_by_node
     free, whole_blocks = results.free, results.whole_blocks
+    traffic = results.traffic
     slots_in_use = property(results.slots_in_use)
     slots_peak = property(results.slots_peak)
     entries_in_use = property(results.entries_in_use)

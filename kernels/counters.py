@@ -103,6 +103,8 @@ class Vm(IntEnum):
     #: Samples of accesses that wait to be taken, or found no room.
     SAMPLES_TAKEN = 76, OURS
     SAMPLES_LOST = 77, OURS
+    #: Demoted because a daemon asked (6.17, of memory.reclaim and DAMON there).
+    PGDEMOTE_PROACTIVE = 78
 
 
 class Refusal(IntEnum):

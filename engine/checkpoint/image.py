@@ -32,7 +32,7 @@ MADE_AGAIN = {
         # Saved by themselves: objects, arrays, parts.
         *("processes", "tasks", "objects", "_memory", "tables", "_rows", "inodes"),
         *("prices", "locality", "locks", "epochs", "task_ticks", "khugepaged"),
-        *("load_ticks", "samples"),
+        *("load_ticks", "samples", "user_daemons", "waking"),
     },
     "tables": set(),
     "_rows": {"nodes"},

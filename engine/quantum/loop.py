@@ -18,7 +18,7 @@ from ...kernels.quantum.barrier import Stop, run_daemons, serve_one, serve_set_a
 from ...kernels.quantum.jobs import Job
 from ...kernels.sched.run_delay import share_cpus
 from ...kernels.words import ACCESS_VPN, ACCESS_WRITE, NONE
-from ..daemons import next_wake, wake_due
+from ..daemons import next_wake, quantum_ns, wake_due
 from ..errors import BadInput, Segfault
 from ..results import tell_what_is_due
 from ..state.anon_vma import prepare_neighbours
@@ -71,6 +71,7 @@ def play(
 
 
 def _begin(simulation: "Simulation") -> None:
+    _check_not_waking(simulation)
     simulation.locks.settle(simulation)
     memory = simulation.memory
     _price(simulation)
@@ -78,6 +79,13 @@ def _begin(simulation: "Simulation") -> None:
     memory.shard[:, st.Shard.TAIL_LOCAL : st.Shard.TAIL_ALL + 1] = 0
     simulation.runs += 1
     simulation.locality.start(simulation.now, simulation.touched)
+
+
+def _check_not_waking(simulation: "Simulation") -> None:
+    if simulation.waking:
+        raise BadInput(
+            f"run, play and idle must be called by steps, got {simulation.waking}.wake"
+        )
 
 
 def _go_on(simulation: "Simulation", source: "_Drawn | Playback") -> None:
@@ -94,6 +102,7 @@ def idle(simulation: "Simulation", ns: int) -> None:
         raise BadInput(f"ns must be at least 0, got {ns}")
     if simulation.now + ns >= 1 << 63:
         raise BadInput(f"time must stay below 2^63 ns, 292 years, got {ns} ns more")
+    _check_not_waking(simulation)
     simulation.locks.settle(simulation)
     _idle_until(simulation, simulation.now + ns)
     simulation.locks.pass_time(simulation, ns)
@@ -160,7 +169,7 @@ class _Drawn:
         """Plan and lay out the next quantum; return None if nothing is left to do."""
         simulation, settings = self._simulation, self._simulation.settings
         memory, most = simulation.memory, settings.quantum_accesses
-        length = self._loads.longest(simulation.now, settings.quantum_ns)
+        length = self._loads.longest(simulation.now, quantum_ns(simulation))
         start, end = plan.plan(memory.task, simulation.now, length, most)
         if end == NONE:
             return None
@@ -297,6 +306,8 @@ def _end(simulation: "Simulation", span: Span) -> None:
     simulation.now = _ended(memory.task, span.end)
     simulation.locality.note(simulation.now, simulation.touched)
     simulation.task_ticks.owe(span.start)
+    for daemon in simulation.user_daemons:
+        daemon.owe()
 
 
 def _ended(task: np.ndarray, end: int) -> int:

@@ -19,7 +19,7 @@ from ...kernels.words import (
     ACCESS_WRITE_SHIFT,
     NONE,
 )
-from ..daemons import wake_due
+from ..daemons import quantum_ns, wake_due
 from ..errors import BadInput
 from ..results import tell_what_is_due
 from ..state.world import MS
@@ -116,7 +116,7 @@ class Playback:
             start = simulation.now
             simulation.memory.info[st.Info.NOW_MS] = start // MS
             self._taken = self._position
-            until = start + settings.quantum_ns
+            until = start + quantum_ns(simulation)
             count, after, end = playback.take_accesses(
                 simulation.memory, team.work, self._position, start, until, most
             )

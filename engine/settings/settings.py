@@ -91,6 +91,13 @@ class Settings:
         True,
         "fallback lists add up who was first of equals (5.17, 54d032ced983)",
     )
+    watermark_scale_factor: int = knob(
+        10,
+        "share of a node between its watermarks, vm.watermark_scale_factor",
+        unit="1e-4",
+        min=1,
+        max=3000,
+    )
     ballast: tuple[int, ...] = knob(
         (), "memory taken out of use on each node", unit="byte"
     )

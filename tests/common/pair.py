@@ -25,14 +25,15 @@ from lazynuma.kernels.words import (
     PMD_TABLE,
     PTE_DIRTY,
     PTE_EXCLUSIVE,
+    PTE_KIND_ONE,
     PTE_OWES_ONE,
-    PTE_PARKED,
     PTE_PRESENT,
     PTE_PROTNONE,
     PTE_SWAP,
     PTE_WRITE,
     PTE_YOUNG,
     PTE_ZERO,
+    Kind,
 )
 from reference import BLOCK, Pmd, Reference
 
@@ -174,7 +175,7 @@ ENTRY_KINDS = {
     "present": PTE_PRESENT,
     "zero": PTE_ZERO,
     "swap": PTE_SWAP,
-    "parked": PTE_PARKED,
+    "parked": Kind.MIGCACHE * PTE_KIND_ONE,
     "table": PMD_TABLE,
 }
 #: What a frame's word holds that both sides keep alike.
