@@ -63,7 +63,7 @@ class Playback:
         end, reached = self.now + self.settings.quantum_ns, self.now
         most = min(max(4, self.played), self.settings.quantum_accesses)
         expected, places, count = {}, set(), 0
-        for i, ((task, _, _, cpu, _), due) in enumerate(rows):
+        for i, ((task, _, _, cpu, *_), due) in enumerate(rows):
             if not task.process.alive:
                 continue
             clock = self.clocks[task.id]

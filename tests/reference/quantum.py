@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from lazynuma.engine.workloads.own_workload import OwnWorkload
 from lazynuma.engine.workloads.phases import Phases
-from lazynuma.kernels.counters import Cause, Vm
+from lazynuma.kernels.counters import Cause, Level, Vm
 
 from .accesses import access, own_access
 from .balancing_words import Noted
@@ -22,6 +22,8 @@ class Access(NamedTuple):
     write: bool
     cpu: int
     refs: int | None = None
+    #: If it is sampled, its number among the task's accesses of the quantum.
+    place: int | None = None
 
 
 #: Accesses of a workload that lasts for a time.
@@ -32,8 +34,9 @@ class Quanta:
     """A part of ``Reference`` (``model.py``)."""
 
     def do_hit(self, task, vpn, write):
+        """Make an access; return its Level."""
         pte, c = self.entry(task.process, vpn), self.cpu(task)
-        self.look_up(task, vpn)
+        walked = self.look_up(task, vpn)
         pte.young = True
         pte.dirty |= write
         n = c if pte.kind == "zero" else self.node_of(pte.payload)
@@ -46,20 +49,31 @@ class Quanta:
         refs = self.stands_for.get(task.id) or whole
         self.charge(task, cause, self.prices[task.id][c][n] * refs // whole)
         self.traffic[c][n] += refs
+        level = self.level_of(c, n)
         if pte.kind == "present":
-            self.take_lines(task, self.frame_at(pte, vpn), write)
+            if self.take_lines(task, self.frame_at(pte, vpn), write):
+                level = Level.CACHE
             if write and self.follows:
                 self.filled.add(self.frame_at(pte, vpn))
+        return Level.WALK if walked else level
+
+    def level_of(self, c, n):
+        if n == c:
+            return Level.LOCAL
+        return Level.SLOW if self.below_cpus(n) else Level.REMOTE
 
     @staticmethod
     def frame_at(entry, vpn):
         return entry.payload + (vpn % BLOCK if isinstance(entry, Pmd) else 0)
 
     def take_lines(self, task, frame, write):
-        """Pay for lines that another node wrote in this quantum or the last."""
-        c, clock = self.cpu(task), self.clocks[task.id]
+        """Pay for lines that another node wrote in this quantum or the last.
+
+        Return whether it did.
+        """
+        c, clock, paid = self.cpu(task), self.clocks[task.id], False
         if not self.costs.line_transfer_permille:
-            return
+            return False
         writers = self.writers.setdefault(frame, [])
         for n, quantum in writers:
             if n != c and self.quanta - quantum <= 1:
@@ -69,9 +83,11 @@ class Quanta:
                 refs = self.stands_for.get(task.id) or clock.refs
                 refs = 0 if clock.stream else refs
                 self.charge(task, Cause.ACCESS_REMOTE, refs * more)
+                paid = True
                 break
         if write:
             writers[:] = [(c, self.quanta), *(w for w in writers if w[0] != c)][:2]
+        return paid
 
     def left(self, task):
         clock = self.clocks[task.id]
@@ -186,8 +202,10 @@ class Quanta:
         }
         self.measure_tables()
         self.quanta += 1
+        layout = self.with_places(layout)
         queues = self.serve_shards(layout)
         self.barrier(layout, queues)
+        self.take_in_samples(layout)
         self.on_cpu = {}
 
     def end_workloads(self, end):
@@ -253,33 +271,39 @@ class Quanta:
         return [shard.served for shard in shards]
 
     def serve_queue(self, shard, queue):
-        for task, vpn, write, cpu, refs in queue:
+        for one in queue:
+            task, vpn, write, cpu, refs, _ = one
             self.on_cpu[task.id], self.stands_for[task.id] = cpu, refs
+            faulted = False
             try:
                 while not self.hit(self.entry(task.process, vpn), write):
                     self.fault(task, vpn, write)
+                    faulted = True
             except (SetAside, LookupError):
                 return
-            self.do_hit(task, vpn, write)
+            self.meet(one, self.do_hit(task, vpn, write), faulted)
             shard.served += 1
 
     def barrier(self, layout, served):
         self.run_woken()
         seen = [0] * len(served)
-        for task, vpn, write, cpu, refs in layout:
-            self.on_cpu[task.id], self.stands_for[task.id] = cpu, refs
+        for one in layout:
+            task, vpn = one.task, one.vpn
+            self.on_cpu[task.id], self.stands_for[task.id] = one.cpu, one.refs
             s = self.shard_of(vpn)
             seen[s] += 1
             if seen[s] <= served[s]:
                 continue
             if task.process.alive:
-                self.serve_serially(task, vpn, write)
+                self.serve_serially(one)
             else:
                 self.dropped += 1
 
-    def serve_serially(self, task, vpn, write):
-        rounds = 0
+    def serve_serially(self, one):
+        rounds, faulted = 0, False
+        task, vpn, write = one[:3]
         while not self.hit(self.entry(task.process, vpn), write):
+            faulted = True
             try:
                 self.fault(task, vpn, write)
                 rounds = 0
@@ -293,7 +317,7 @@ class Quanta:
                     if not task.process.alive:
                         self.dropped += 1
                         return
-        self.do_hit(task, vpn, write)
+        self.meet(one, self.do_hit(task, vpn, write), faulted)
         self.run_woken()
 
     def run_woken(self):
