@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from .daemons.damos import Scheme as Scheme
     from .daemons.damos import Watermarks as Watermarks
     from .daemons.mtier import mtier as mtier
-    from .doors.random_numbers import another_key as another_key
-    from .doors.random_numbers import random_bits as random_bits
-    from .doors.random_numbers import random_page as random_page
-    from .doors.random_numbers import random_unit as random_unit
-    from .doors.random_numbers import random_write as random_write
     from .doors.answers import DEFAULT as DEFAULT
     from .doors.answers import STAY as STAY
     from .doors.answers import Refusal as Refusal
     from .doors.answers import stay as stay
     from .doors.own_array import Own as Own
     from .doors.placement_policy import PlacementPolicy as PlacementPolicy
+    from .doors.random_numbers import another_key as another_key
+    from .doors.random_numbers import random_bits as random_bits
+    from .doors.random_numbers import random_page as random_page
+    from .doors.random_numbers import random_unit as random_unit
+    from .doors.random_numbers import random_write as random_write
     from .errors import BadInput as BadInput
     from .errors import LazyNumaError as LazyNumaError
     from .errors import SimulationError as SimulationError

@@ -167,7 +167,7 @@ def _asked_target(m, n, vpn, word, pages, target):
         m.refused[s, Refusal.POLICY_NODE] += pages
         return target
     huge = pages > 1
-    return answer if _takes(m, answer, Node.MIN, huge) else target
+    return answer if takes(m, answer, Node.MIN, huge) else target
 
 
 @called

@@ -271,7 +271,8 @@ def test_new_mappings_are_found_by_the_update():
 def test_checks_take_time():
     with world(RATES) as (simulation, region, _):
         damon = watch(
-            simulation, region.process, check_ns=1000, min_regions=10, max_regions=10)
+            simulation, region.process, check_ns=1000, min_regions=10, max_regions=10
+        )
         simulation.idle(100 * MS)
         # Each sample makes ten pages old, and asks for ten; the 20th ends all.
         assert 20 * 20 * 1000 <= simulation.daemon_time_ns <= 21 * 20 * 1000
@@ -328,13 +329,20 @@ def test_two_tiers_tune_themselves():
         for damon in (up, down) if False else mtier(shrunk=20.0):
             simulation.start_daemon(damon)
         simulation.idle(2_000 * MS)
-        print(simulation.where(region).sum(), [d.mine.stats() for d in simulation.user_daemons[1:]])
+        print(
+            simulation.where(region).sum(),
+            [d.mine.stats() for d in simulation.user_daemons[1:]],
+        )
         print([d.mine.sampling_ns for d in simulation.user_daemons[1:]])
         filler = simulation.mmap(region.process, 5 * MIB)
         simulation.populate(simulation.tasks[0], filler)
-        print(simulation.node_free(0), simulation.memory.node[0,:6])
+        print(simulation.node_free(0), simulation.memory.node[0, :6])
         simulation.idle(1_000 * MS)
-        print(simulation.where(region).sum(), simulation.where(filler).sum(),[d.mine.stats() for d in simulation.user_daemons[1:]])
+        print(
+            simulation.where(region).sum(),
+            simulation.where(filler).sum(),
+            [d.mine.stats() for d in simulation.user_daemons[1:]],
+        )
         print([d.mine.sampling_ns for d in simulation.user_daemons[1:]])
         assert 0
 
