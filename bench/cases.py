@@ -12,12 +12,15 @@ from lazynuma.engine import (
     Khugepaged,
     Locks,
     Mechanism,
+    OwnWorkload,
     Sampling,
     Settings,
     Simulation,
     Thp,
     Tlb,
     preset,
+    random_page,
+    random_write,
     uniform,
 )
 from lazynuma.engine.workloads import kinds
@@ -148,6 +151,16 @@ class World:
 
 #: One access in 200, taken by nobody: the first ones fill the rings.
 SAMPLED = Settings(sampling=Sampling(period=200))
+
+
+def _uniformly(access: Any, mine: Any) -> tuple[int, bool]:
+    """Draw as ``Uniform`` does, in a function of one's own."""
+    page = random_page(access.key, access.number, access.pages)
+    return page, random_write(access.key, access.number, mine.share)
+
+
+def _Own(**options: Any) -> OwnWorkload:  # noqa: N802
+    return OwnWorkload(generate=_uniformly, parameters={"share": 0.5}, **options)
 
 
 def _touch(kind: type[Workload], settings: Settings = Settings()) -> Run:
@@ -371,6 +384,7 @@ def _split(warm: bool) -> Run:
 CASES = (
     Case("touch_uniform_1TiB", 1024 * GIB, _touch(Uniform)),
     Case("touch_uniform_64GiB", 64 * GIB, _touch(Uniform)),
+    Case("touch_own_64GiB", 64 * GIB, _touch(_Own)),
     Case("touch_zipf_64GiB", 64 * GIB, _touch(Zipf)),
     Case(
         "first_touch_order_64GiB",

@@ -136,7 +136,7 @@ class Reference(
         self.bytes = [[0] * self.count for _ in range(self.count)]
         self.shard = None
         self.slots_at_start = self.played = self.dropped = 0
-        self.on_cpu = {}
+        self.on_cpu, self.stands_for, self.begun = {}, {}, 0
         self.start_balancing()
         self.start_locks()
         self.start_scheduler()
