@@ -196,7 +196,8 @@ class Simulation(World):
     entries_peak = property(results.entries_peak)
 
     # A look inside
-    page, own = pages.page, own_arrays.own
+    page = pages.page
+    own, set_own = own_arrays.own, own_arrays.set_own
     observe, nodes_of = observation.look, observation.nodes_of
     numa, numa_group = numa_tasks.numa, numa_tasks.numa_group
     scan_state, scan_skips = numa_tasks.scan_state, numa_tasks.scan_skips
