@@ -156,6 +156,7 @@ class Simulation(World):
     huge, take_written = bulk_written.huge, bulk_written.take_written
     promote, demote, move = bulk.promote, bulk.demote, bulk.move
     node_free, node_size = bulk.node_free, bulk.node_size
+    run_kswapd = bulk.run_kswapd
     loaded_latency, bandwidth_used = bulk.loaded_latency, bulk.bandwidth_used
     mark_pages, split_blocks = bulk_change.mark_pages, bulk_change.split_blocks
     collapse_blocks = bulk_change.collapse_blocks
