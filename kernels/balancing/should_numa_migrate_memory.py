@@ -225,7 +225,8 @@ def _answered(m, s, fault, policy, filtered):
         return NONE, DEFAULT, False
     mask = allowed_nodes(m, fault.task, policy)
     target, refusal = _target_of(m, answer, fault.nid, mask)
-    noted = refusal != MIGRATE and fault.nid != m.task[fault.task, Task.NID]
+    remote = fault.nid != m.task[fault.task, Task.NID]
+    noted = refusal == _POLICY_NODE or refusal != MIGRATE and remote
     return target, refusal, filtered or target != NONE or noted
 
 
