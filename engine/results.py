@@ -9,8 +9,9 @@ import numpy as np
 from ..kernels import state as st
 from ..kernels.counters import Cause, ScanResult, Vm
 from ..kernels.frames.resident import count_resident
+from ..kernels.frames.swap_state import ids_of
 from ..kernels.quantum.lock_wait import LockStat
-from ..kernels.words import HPAGE_PMD_NR
+from ..kernels.words import HPAGE_PMD_NR, Kind
 from .errors import BadInput
 from .observer import ASLEEP, USER, NodeUse, cause_time
 from .settings.locks import ROWS
@@ -140,27 +141,39 @@ def whole_blocks(simulation: "Simulation", node: int) -> int:
     return int(simulation.memory.node[node, st.Node.WHOLE])
 
 
+def traffic(simulation: "Simulation") -> np.ndarray:
+    """Return int64[nodes, nodes]: bytes that accesses moved so far.
+
+    Rows are nodes of CPUs, columns those of memory.
+    """
+    return simulation.prices.bytes.copy()
+
+
 # --- slots and entries ----------------------------------------------------------------
+
+
+def _ids(simulation: "Simulation", kind: Kind, column: st.Ids) -> int:
+    return int(simulation.memory.info[ids_of(kind) + column])
 
 
 def slots_in_use(simulation: "Simulation") -> int:
     """Swap slots in use."""
-    return int(simulation.memory.info[st.Info.SLOTS + st.Ids.IN_USE])
+    return _ids(simulation, Kind.SWAP, st.Ids.IN_USE)
 
 
 def slots_peak(simulation: "Simulation") -> int:
     """Most swap slots that were in use at a time."""
-    return int(simulation.memory.info[st.Info.SLOTS + st.Ids.PEAK])
+    return _ids(simulation, Kind.SWAP, st.Ids.PEAK)
 
 
 def entries_in_use(simulation: "Simulation") -> int:
     """Migration-cache entries in use."""
-    return int(simulation.memory.info[st.Info.ENTRIES + st.Ids.IN_USE])
+    return _ids(simulation, Kind.MIGCACHE, st.Ids.IN_USE)
 
 
 def entries_peak(simulation: "Simulation") -> int:
     """Most migration-cache entries that were in use at a time."""
-    return int(simulation.memory.info[st.Info.ENTRIES + st.Ids.PEAK])
+    return _ids(simulation, Kind.MIGCACHE, st.Ids.PEAK)
 
 
 # --- the row of /summary --------------------------------------------------------------
@@ -246,7 +259,8 @@ def _cpu_times(simulation: "Simulation", took: int) -> dict[str, int]:
     spent = int(by_cause.sum())
     return {
         "user_time_ns": user,
-        "system_time_ns": spent - user - asleep,
+        "system_time_ns": spent - user - asleep + simulation.daemon_time_ns,
+        "daemon_time_ns": simulation.daemon_time_ns,
         "idle_time_ns": max(0, took * len(simulation.tasks) - spent) + asleep,
         "lock_wait_ns": int(by_cause[list(_LOCK_WAITS)].sum()),
     }

@@ -32,8 +32,7 @@ MADE_AGAIN = {
         # Saved by themselves: objects, arrays, parts.
         *("processes", "tasks", "objects", "_memory", "tables", "_rows", "inodes"),
         *("prices", "locality", "locks", "epochs", "task_ticks", "khugepaged"),
-        "load_ticks",
-        "placement",
+        *("load_ticks", "samples", "user_daemons", "waking", "placement"),
     },
     "tables": set(),
     "_rows": {"nodes"},
@@ -44,6 +43,7 @@ MADE_AGAIN = {
     "epochs": set(),
     "task_ticks": {"_scratch"},
     "load_ticks": set(),
+    "samples": {"_listed", "_count"},
     "khugepaged": {
         *("_simulation", "knobs", "_enabled", "enabled", "_far", "_limits"),
         "_no_limits",

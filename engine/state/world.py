@@ -71,6 +71,8 @@ class World:
         #: The policy that tasks begin with.
         self.policy = policy_of(settings.policy, machine)
         self.now = 0
+        #: What daemons have worked so far, ns.
+        self.daemon_time_ns = 0
         self.processes: list[Process] = []
         self.tasks: list[Task] = []
         self.objects: list[Shmem] = []

@@ -40,6 +40,7 @@ from ..words import (
     PTE_SWAP,
     PTE_WRITE,
     PTE_YOUNG,
+    Kind,
 )
 
 #: Pages that a read fault maps at most: fault_around_bytes, 64 KiB (mm/memory.c).
@@ -175,7 +176,7 @@ def shmem_unmapped(m, s, pte):
 def shmem_writepage(m, n, pfn, vpn):
     """Let a slot take a page's place in the page cache; False: none was free."""
     s = m.info[Info.SHARDS]
-    slot = get_id(m.info, Info.SLOTS, m.slot_frame)
+    slot = get_id(m, Kind.SWAP)
     if slot == NONE:
         m.refused[s, Refusal.NO_SWAP_SLOT] += 1
         return False

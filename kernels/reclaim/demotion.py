@@ -44,7 +44,8 @@ def can_demote(m, n):
 
 
 @inlined
-def _takes(m, n, mark, huge):
+def takes(m, n, mark, huge):
+    """Tell whether a node has a frame, or a whole block, above a watermark."""
     return has_room(m, n, mark) if huge else m.node[n, Node.FREE] > m.node[n, mark]
 
 
@@ -70,7 +71,7 @@ def _lower_above(m, n, first, mark, huge):
             m.node[other, Node.TIER] > m.node[n, Node.TIER]
             and m.node[other, Node.ONLINE]
         ):
-            if _takes(m, other, mark, huge):
+            if takes(m, other, mark, huge):
                 return other
     return NONE
 
@@ -92,16 +93,25 @@ def _target(m, n, huge):
     alloc_demote_folio: exactly the next node, down to min; then any of a slower tier.
     """
     first = _next_demotion_node(m, n)
-    if _takes(m, first, Node.LOW, huge):
+    if takes(m, first, Node.LOW, huge):
         return first
     m.node[first, Node.KSWAPD_WOKEN] = 1
-    if _takes(m, first, Node.MIN, huge):
+    if takes(m, first, Node.MIN, huge):
         return first
     other = _lower_above(m, n, first, Node.LOW, huge)
     if other != NONE:
         return other
     _wake_lower(m, n)
     return _lower_above(m, n, first, Node.MIN, huge)
+
+
+@inlined
+def lower_node(m, n, huge):
+    """Return where a daemon demotes to; full, if all are; NONE: no tier is slower."""
+    if _next_tier(m, n) == NONE:
+        return NONE
+    target = _target(m, n, huge)
+    return target if target != NONE else _next_demotion_node(m, n)
 
 
 @inlined
@@ -157,7 +167,7 @@ def _asked_target(m, n, vpn, word, pages, target):
         m.refused[s, Refusal.POLICY_NODE] += pages
         return target
     huge = pages > 1
-    return answer if _takes(m, answer, Node.MIN, huge) else target
+    return answer if takes(m, answer, Node.MIN, huge) else target
 
 
 @called
