@@ -319,7 +319,7 @@ def note_filter(m, s, task, pfn, n, pages, answer):
         return
     m.node[d, Node.ASKED] = 1
     set_last_cpupid(m, pfn, (m.info[Info.NOW_MS] & TIME_MASK) + 1)
-    if answer != _COLD:
+    if answer == MIGRATE or answer == _RATE_LIMIT:
         m.node_seen[s, d, NodeSeen.CANDIDATES] += pages
         m.vm[s, d, Vm.PGPROMOTE_CANDIDATE] += pages
 

@@ -39,7 +39,7 @@ def build(parameters):
         simulation.populate(tasks[0], region)
         simulation.mark(tasks[0], region, Mechanism.HINTING)
         simulation.run(
-            [Uniform(task=task, region=region, count=parameters.count) for task in tasks]
+            [Uniform(task=one, region=region, count=parameters.count) for one in tasks]
         )
 
     machine = uniform(2, 1 << 28, cpus_per_node=1)
