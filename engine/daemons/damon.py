@@ -33,18 +33,9 @@ if TYPE_CHECKING:
 
 #: Streams of the draws of DAMONs, from here on: one each (``docs/model/quantum.md`` 4).
 STREAM = (1 << 62) + (1 << 61)
-#: What ``Damon.regions`` and ``Damon.recorded`` return.
-REGION = np.dtype(
-    [
-        ("time_ns", np.int64),
-        ("target", np.int64),
-        ("process", np.int64),
-        ("first", np.int64),
-        ("pages", np.int64),
-        ("nr_accesses", np.int64),
-        ("age", np.int64),
-    ]
-)
+#: The columns of what ``Damon.regions`` and ``Damon.recorded`` return.
+_SHOWN = "time_ns", "target", "process", "first", "pages", "nr_accesses", "age"
+REGION = np.dtype([(name, np.int64) for name in _SHOWN])
 _MIN_NR_REGIONS = 3
 _TIMES = "sampling_ns", "aggregation_ns", "update_ns"
 _ROW = len(DamonRegion)
@@ -107,8 +98,7 @@ class Damon:
         self.states: list[SchemeState] = []
         self.aggregations = 0
         self._seen: list[np.ndarray] = []
-        self._last_seen = np.zeros((0, _ROW), np.int64)
-        self._seen_ns = 0
+        self._last_seen = np.zeros((0, len(_SHOWN)), np.int64)
         self._sleeps = 0
 
     def _check(self) -> None:
@@ -279,10 +269,10 @@ class Damon:
         limits = self.window, self._size_limit, self.max_regions
         count = merge_regions(self.table, threshold, *limits)
         self.table = self.table[:count].copy()
-        self._last_seen, self._seen_ns = self.table.copy(), simulation.now
+        self._last_seen = self._seen_now(simulation.now)
         self.aggregations += 1
         if self.record:
-            self._seen.append(self.regions())
+            self._seen.append(self._last_seen)
 
     def _reset_aggregated(self) -> None:
         self.table[:, DamonRegion.LAST_NR_ACCESSES] = self.table[
@@ -367,17 +357,7 @@ class Damon:
         first and pages are pages of the process, or frames of a node (process -1);
         nr_accesses is out of ``window`` samples; age counts aggregations.
         """
-        table = self._last_seen
-        found = np.zeros(len(table), REGION)
-        found["time_ns"] = self._seen_ns
-        found["target"] = table[:, DamonRegion.TARGET]
-        owners = np.array([*self.targets, NONE], np.int64)
-        found["process"] = owners[table[:, DamonRegion.TARGET]]
-        found["first"] = table[:, DamonRegion.START]
-        found["pages"] = table[:, DamonRegion.END] - table[:, DamonRegion.START]
-        found["nr_accesses"] = table[:, DamonRegion.NR_ACCESSES]
-        found["age"] = table[:, DamonRegion.AGE]
-        return found
+        return _as_regions([self._last_seen])
 
     def recorded(self) -> np.ndarray:
         """Return the regions of all aggregations, one behind the other, as ``REGION``.
@@ -385,7 +365,23 @@ class Damon:
         Empty unless ``record``.  A heat map: ``nr_accesses`` over ``time_ns`` and
         [first, first + pages).
         """
-        return np.concatenate([np.zeros(0, REGION), *self._seen])
+        return _as_regions(self._seen)
+
+    def _seen_now(self, now: int) -> np.ndarray:
+        """Return int64[regions, len(_SHOWN)]: the table as it is shown."""
+        table = self.table
+        target, start = table[:, DamonRegion.TARGET], table[:, DamonRegion.START]
+        owners = np.array([*self.targets, NONE], np.int64)
+        columns = [
+            np.full(len(table), now),
+            target,
+            owners[target],
+            start,
+            table[:, DamonRegion.END] - start,
+            table[:, DamonRegion.NR_ACCESSES],
+            table[:, DamonRegion.AGE],
+        ]
+        return np.column_stack(columns)
 
     def stats(self) -> list[dict[str, int]]:
         """Return what each scheme did: nr_tried, sz_tried, nr_applied, sz_applied, ...
@@ -398,6 +394,12 @@ class Damon:
             {name: state[name] for name in names} | {"effective_bytes": state["esz"]}  # type: ignore[literal-required]
             for state in self.states
         ]
+
+
+def _as_regions(tables: list[np.ndarray]) -> np.ndarray:
+    """Return tables of ``_seen_now``, one behind the other, as ``REGION``."""
+    rows = np.concatenate([np.zeros((0, len(_SHOWN)), np.int64), *tables])
+    return np.ascontiguousarray(rows).view(REGION)[:, 0]
 
 
 def _given(targets: Any, node: int | None) -> dict[str, list[int]]:
