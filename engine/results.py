@@ -9,8 +9,9 @@ import numpy as np
 from ..kernels import state as st
 from ..kernels.counters import Cause, ScanResult, Vm
 from ..kernels.frames.resident import count_resident
+from ..kernels.frames.swap_state import ids_of
 from ..kernels.quantum.lock_wait import LockStat
-from ..kernels.words import HPAGE_PMD_NR
+from ..kernels.words import HPAGE_PMD_NR, Kind
 from .errors import BadInput
 from .observer import ASLEEP, USER, NodeUse, cause_time
 from .settings.locks import ROWS
@@ -140,27 +141,39 @@ def whole_blocks(simulation: "Simulation", node: int) -> int:
     return int(simulation.memory.node[node, st.Node.WHOLE])
 
 
+def traffic(simulation: "Simulation") -> np.ndarray:
+    """Return int64[nodes, nodes]: bytes that accesses moved so far.
+
+    Rows are nodes of CPUs, columns those of memory.
+    """
+    return simulation.prices.bytes.copy()
+
+
 # --- slots and entries ----------------------------------------------------------------
+
+
+def _ids(simulation: "Simulation", kind: Kind, column: st.Ids) -> int:
+    return int(simulation.memory.info[ids_of(kind) + column])
 
 
 def slots_in_use(simulation: "Simulation") -> int:
     """Swap slots in use."""
-    return int(simulation.memory.info[st.Info.SLOTS + st.Ids.IN_USE])
+    return _ids(simulation, Kind.SWAP, st.Ids.IN_USE)
 
 
 def slots_peak(simulation: "Simulation") -> int:
     """Most swap slots that were in use at a time."""
-    return int(simulation.memory.info[st.Info.SLOTS + st.Ids.PEAK])
+    return _ids(simulation, Kind.SWAP, st.Ids.PEAK)
 
 
 def entries_in_use(simulation: "Simulation") -> int:
     """Migration-cache entries in use."""
-    return int(simulation.memory.info[st.Info.ENTRIES + st.Ids.IN_USE])
+    return _ids(simulation, Kind.MIGCACHE, st.Ids.IN_USE)
 
 
 def entries_peak(simulation: "Simulation") -> int:
     """Most migration-cache entries that were in use at a time."""
-    return int(simulation.memory.info[st.Info.ENTRIES + st.Ids.PEAK])
+    return _ids(simulation, Kind.MIGCACHE, st.Ids.PEAK)
 
 
 # --- the row of /summary --------------------------------------------------------------

@@ -15,6 +15,7 @@ from .calls import (
     bulk,
     bulk_change,
     bulk_pages,
+    bulk_written,
     mapping,
     marking,
     placement,
@@ -27,10 +28,11 @@ from .daemons import Daemon, rebalance
 from .daemons.khugepaged_do_scan import Khugepaged
 from .daemons.task_tick_numa import TaskTicks
 from .daemons.user_daemon import UserDaemon, start_daemon
+from .doors.placement_policy import PlacementPolicy
 from .errors import BadInput
 from .machines.machine import Machine
 from .observer import Observer, Silent
-from .quantum import loop
+from .quantum import loop, sample_rings
 from .quantum.convergence import Locality
 from .quantum.lock_windows import LockWindows
 from .quantum.prices import Prices
@@ -39,9 +41,10 @@ from .settings.costs import Costs
 from .settings.knob_columns import set_knobs
 from .settings.settings import Settings
 from .state import check as invariants
-from .state import numa_tasks, observation, world
+from .state import numa_tasks, observation, own_arrays, world
 from .state import page as pages
 from .state.allocate import set_watermarks
+from .state.first_sample import change_period
 from .state.world import MS, World
 
 
@@ -50,6 +53,8 @@ class Simulation(World):
 
     ``threads`` and ``batch`` (accesses a kernel call) change speed, never results.
     Sizes are bytes, offsets within regions are 4 KiB pages, times are ns.
+
+    policy  functions of one's own that decide where pages go
     """
 
     def __init__(
@@ -61,6 +66,7 @@ class Simulation(World):
         threads: int = 1,
         batch: int = 1 << 20,
         observer: Observer | None = None,
+        policy: PlacementPolicy | None = None,
     ) -> None:
         if threads < 1 or batch < 1:
             raise BadInput(
@@ -68,7 +74,7 @@ class Simulation(World):
             )
         if not 0 <= seed < 1 << 62:
             raise BadInput(f"seed must be from 0 to 2^62 - 1, got {seed}")
-        super().__init__(machine, settings, costs, seed, observer or Silent())
+        super().__init__(machine, settings, costs, seed, observer or Silent(), policy)
         nodes = len(machine.memory)
         self.batch, self.threads = batch, threads
         #: Called when a quantum is over, with numbers that say where its call is.
@@ -80,6 +86,7 @@ class Simulation(World):
         self.prices = Prices(machine)
         self.locality = Locality()
         self.locks = LockWindows(settings)
+        self.samples = sample_rings.SampleRings()
         self.epochs = results.Epochs(nodes, settings.epoch_ns)
         self.task_ticks, self.khugepaged = TaskTicks(), Khugepaged(self)
         self.load_ticks = rebalance.LoadTicks()
@@ -100,14 +107,15 @@ class Simulation(World):
         self.forget()
 
     def configure(self, settings: Settings) -> None:
-        """Change knobs of huge pages, khugepaged, NUMA balancing, lru_gen from now on.
+        """Change knobs of huge pages, khugepaged, balancing, lru_gen, samples.
 
-        All other settings must be unchanged.
+        They hold from now on; all other settings must be unchanged.
         """
         if settings.lru_gen.enabled != self.settings.lru_gen.enabled:
             self._change_lru_gen(settings)
-        self.settings = settings
+        before, self.settings = self.settings.sampling.period, settings
         set_knobs(self.memory.info, settings)
+        change_period(self, before)
         set_watermarks(self.memory.node, self.machine, settings)
         self.khugepaged.configure(settings)
         if settings.balancing.mode != "off" and not self.balances:
@@ -147,6 +155,7 @@ class Simulation(World):
     # What daemons do, in bulk
     start_daemon = start_daemon
     where, take_accessed = bulk.where, bulk.take_accessed
+    huge, take_written = bulk_written.huge, bulk_written.take_written
     promote, demote, move = bulk.promote, bulk.demote, bulk.move
     node_free, node_size = bulk.node_free, bulk.node_size
     loaded_latency, bandwidth_used = bulk.loaded_latency, bulk.bandwidth_used
@@ -173,6 +182,8 @@ class Simulation(World):
     full_scans = property(results.full_scans)
     pages_collapsed = property(results.pages_collapsed)
     dropped = property(results.dropped)
+    take_samples = sample_rings.take_samples
+    samples_lost = property(sample_rings.samples_lost)
 
     # What came out: tasks, processes, nodes
     clock, times = results.clock, results.times
@@ -180,13 +191,14 @@ class Simulation(World):
     huge_pages, snapshot = results.huge_pages, results.snapshot
     pages_by_node = results.pages_by_node
     free, whole_blocks = results.free, results.whole_blocks
+    traffic = results.traffic
     slots_in_use = property(results.slots_in_use)
     slots_peak = property(results.slots_peak)
     entries_in_use = property(results.entries_in_use)
     entries_peak = property(results.entries_peak)
 
     # A look inside
-    page = pages.page
+    page, own = pages.page, own_arrays.own
     observe, nodes_of = observation.look, observation.nodes_of
     numa, numa_group = numa_tasks.numa, numa_tasks.numa_group
     scan_state, scan_skips = numa_tasks.scan_state, numa_tasks.scan_skips

@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from .jit.arrays import Arrays
+from .words import Kind
 
 #: New pages in a full batch at most (include/linux/pagevec.h, 6.12).
 PAGEVEC_SIZE: Final = 31
@@ -29,7 +30,7 @@ class Columns(IntEnum):
 
 
 class Ids(Columns):
-    """Columns of an allocator of identities, from Info.SLOTS or Info.ENTRIES on."""
+    """Columns of an allocator of identities: each Kind has one, from Info.SLOTS on."""
 
     TOTAL = auto()
     VIRGIN_ID = auto()  # lowest never used
@@ -150,14 +151,15 @@ class Info(Columns):
     TASKS = auto()  # rows of Memory.task that are tasks; those behind are places
     PLACES = auto()  # places of this quantum
     DROPPED = auto()  # accesses of processes that were dead
+    SAMPLE_PERIOD = auto()  # accesses of a task from sample to sample; 0: no samples
+    SAMPLE_NS = auto()  # what a sample costs its task
     NUMA_SCANS = auto()  # scans of NUMA balancing so far
     LONGEST_SCAN = auto()  # ns
-    #: First columns of two allocators (Ids): swap slots, migration-cache entries.
+    #: First column of the allocators (Ids), in the order of Kind: swap slots first.
     SLOTS = auto()
-    ENTRIES = SLOTS + len(Ids)
 
 
-INFO_WIDTH: Final = Info.ENTRIES + len(Ids)
+INFO_WIDTH: Final = Info.SLOTS + len(Kind) * len(Ids)
 
 
 class Node(Columns):
@@ -319,6 +321,16 @@ class Task(Columns):
     PLACE = auto()  # next row of the same task in this quantum, or 0
     LAST = auto()  # row of the task's last access in this quantum
     EXPECTED = auto()  # ns: when the next access of a recorded task may begin
+    UNTIL = auto()  # ns: when a workload ends that lasts for a time; 0: no time
+    #: As REFS, of accesses of another class (``words.ACCESS_REFS_SHIFT``).
+    REFS_1 = auto()
+    REFS_2 = auto()
+    REFS_3 = auto()
+    REFS_4 = auto()
+    REFS_5 = auto()
+    REFS_6 = auto()
+    REFS_7 = auto()
+    NEXT_SAMPLE = auto()  # accesses from now on before one is sampled
 
 
 class Cpu(Columns):
@@ -418,14 +430,14 @@ class Shard(Columns):
     FREED_BLOCK_TAIL = auto()
     TAIL_LOCAL = auto()
     TAIL_ALL = auto()
-    SEEN = auto()  # accesses of the shard that the barrier has passed
-    #: First columns of two chains (Chain): freed slots, freed entries.
-    FREED_SLOTS = auto()
-    FREED_ENTRIES = FREED_SLOTS + len(Chain)
+    SEEN = auto()  # accesses of the shard that the barrier has passed; samples taken
+    SAMPLES = auto()  # notes of sampled accesses (``quantum/sampled.py``)
+    #: First column of the chains (Chain) of freed identities, in the order of Kind.
+    FREED_IDS = auto()
 
 
-#: Two cache lines.
-SHARD_WIDTH: Final = 16
+#: Three cache lines.
+SHARD_WIDTH: Final = 24
 
 
 #: Parts of the blocks, whose frames threads free side by side.
@@ -510,9 +522,12 @@ class Memory(Arrays):
     #: int16[slots], int64[slots]: PTEs that hold the slot; its frame, or NONE.
     slot_count: np.ndarray
     slot_frame: np.ndarray
-    #: int16[entries], int64[entries]: the same of the migration cache.
+    #: int16[entries], int64[entries]: the same of the migration cache, ...
     entry_count: np.ndarray
     entry_frame: np.ndarray
+    #: ... and of a design of one's own: of no length if there is none.
+    own_count: np.ndarray
+    own_frame: np.ndarray
     #: int32[virtual blocks], sparse: 1 + fork family that owns the block.
     vpn_family: np.ndarray
     #: Tables: a row for each node, process, family, VMA and task.  ``rows`` below are
@@ -595,6 +610,11 @@ class Memory(Arrays):
     numa_met: np.ndarray
     numa_pids: np.ndarray
     node_seen: np.ndarray
+    #: Functions of a user's file: addresses (Door); what each shard asks them (Asked);
+    #: int64[3 * arrays], what their own arrays are (``jit/by_address.py``).
+    door: np.ndarray
+    asked: np.ndarray
+    own: np.ndarray
 
 
 class Change(Columns):

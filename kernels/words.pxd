@@ -11,7 +11,7 @@ cdef extern from *:
     #define PTE_PRESENT ((int64_t)1 << 40)
     #define PTE_ZERO ((int64_t)1 << 41)
     #define PTE_SWAP ((int64_t)1 << 42)
-    #define PTE_PARKED ((int64_t)1 << 43)
+    #define PTE_KIND ((int64_t)3 << 42)
     #define PTE_WRITE ((int64_t)1 << 44)
     #define PTE_YOUNG ((int64_t)1 << 45)
     #define PTE_DIRTY ((int64_t)1 << 46)
@@ -34,7 +34,7 @@ cdef extern from *:
     const int64_t PTE_PRESENT
     const int64_t PTE_ZERO
     const int64_t PTE_SWAP
-    const int64_t PTE_PARKED
+    const int64_t PTE_KIND
     const int64_t PTE_WRITE
     const int64_t PTE_YOUNG
     const int64_t PTE_DIRTY

@@ -4,6 +4,7 @@ Words are signed 64-bit integers with the sign bit clear, so that compiled and
 interpreted kernels compute alike (``docs/model/page.md`` gives the bit budgets).
 """
 
+from enum import IntEnum
 from typing import Final
 
 PAGE_SHIFT: Final = 12
@@ -23,8 +24,10 @@ NUMA_PTE_SCAN_ACTIVE: Final = -2
 PTE_PAYLOAD: Final = (1 << 40) - 1
 PTE_PRESENT: Final = 1 << 40
 PTE_ZERO: Final = 1 << 41
-PTE_SWAP: Final = 1 << 42
-PTE_PARKED: Final = 1 << 43
+#: Of an entry whose page is parked: a Kind, times PTE_KIND_ONE.
+PTE_KIND_SHIFT: Final = 42
+PTE_KIND_ONE: Final = 1 << PTE_KIND_SHIFT
+PTE_KIND: Final = 3 * PTE_KIND_ONE
 PTE_WRITE: Final = 1 << 44
 PTE_YOUNG: Final = 1 << 45
 PTE_DIRTY: Final = 1 << 46
@@ -51,9 +54,10 @@ FRAME_REFERENCED: Final = 1 << 50
 #: With ``lru_gen`` both say how old a page is (``frames/mm_inline.py``); folios' too.
 FRAME_GEN: Final = FRAME_ACTIVE | FRAME_REFERENCED
 FRAME_DIRTY: Final = 1 << 51
-FRAME_SWAPCACHE: Final = 1 << 52
-FRAME_MIGCACHE: Final = 1 << 53
-#: Left behind by a lost race at exit: in use for ever, on no list.
+#: Of a page that a cache holds: the cache's Kind.
+FRAME_KIND_SHIFT: Final = 52
+FRAME_KIND: Final = 3 << FRAME_KIND_SHIFT
+#: Left behind in a cache by a lost race at exit: in use for ever, on no list.
 FRAME_WEDGED: Final = 1 << 54
 #: The same bit of a frame that is in no cache.  Freed by advice (PG_swapbacked is
 #: clear): reclaim forgets it, if it is clean still.
@@ -65,6 +69,23 @@ FRAME_SHMEM: Final = 1 << 56
 #: 1 + the node that the page left when it last moved (6 bits); folios' too.
 FRAME_FROM_SHIFT: Final = 57
 FRAME_FROM: Final = 0x3F << FRAME_FROM_SHIFT
+
+
+class Kind(IntEnum):
+    """How a page is parked until its next touch: two bits of a PTE and of a frame.
+
+    Each is a design of lazy migration (``lazy/designs.py``).  The swap cache is more
+    than that: reclaim takes pages through it to the disk.
+    """
+
+    SWAP = 1
+    MIGCACHE = 2
+    #: A design that is given from outside.
+    OWN = 3
+
+
+PTE_SWAP: Final = Kind.SWAP << PTE_KIND_SHIFT
+FRAME_SWAPCACHE: Final = Kind.SWAP << FRAME_KIND_SHIFT
 
 # --- PMD entry: int64, as a PTE, and --------------------------------------------
 #: There is a page table.
@@ -96,3 +117,11 @@ ACCESS_WRITE_SHIFT: Final = 36
 ACCESS_WRITE: Final = 1 << ACCESS_WRITE_SHIFT
 ACCESS_TAIL: Final = 1 << 37
 ACCESS_TASK_SHIFT: Final = 38
+#: Of a word that was shifted by this: its task (bits 38-58).
+ACCESS_TASK_BITS: Final = 21
+ACCESS_TASK: Final = (1 << ACCESS_TASK_BITS) - 1
+#: Which of its workload's ``refs`` an access has (bits 59-61); 0 but for a user's own.
+ACCESS_REFS_SHIFT: Final = 59
+REFS_CLASSES: Final = 8
+#: A sample is taken of the access (``quantum/sampled.py``).
+ACCESS_SAMPLED: Final = 1 << 62

@@ -77,14 +77,20 @@ def promote(
 
 
 def demote(
-    simulation: "Simulation", region: Region, pages: Pages, node: int | None = None
+    simulation: "Simulation",
+    region: Region,
+    pages: Pages,
+    node: int | None = None,
+    copied: bool = True,
 ) -> int:
     """Move pages to a node, or to one of the next slower tier; return pages moved.
 
     Nodes are filled down to min, as by reclaim (alloc_demote_folio, mm/vmscan.c, 6.12).
+    ``copied``: False if a copy of each is there already, which costs no time to make.
     Raises BadInput as ``promote`` does.
     """
-    return _move(simulation, region, pages, node, Aim.DEMOTE)
+    aim = Aim.DEMOTE if copied else Aim.DEMOTE_TO_COPY
+    return _move(simulation, region, pages, node, aim)
 
 
 def move(simulation: "Simulation", region: Region, pages: Pages, node: int) -> int:

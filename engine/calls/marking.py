@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from ...kernels import state as st
 from ...kernels.knobs import Mechanism
 from ...kernels.lazy.hinting import change_prot_numa
-from ...kernels.lazy.mark import lazy_migcache, lazy_swapcache
-from ...kernels.words import HPAGE_PMD_NR
+from ...kernels.lazy.mark import park_range
+from ...kernels.words import HPAGE_PMD_NR, Kind
 from ..errors import BadInput
 from ..state.policies import Policy, checked_here
 from ..state.process import Region, Task, overlapping
@@ -16,6 +16,9 @@ from .cut import change_range
 
 if TYPE_CHECKING:
     from ..simulation import Simulation
+
+#: The mechanisms that park pages.
+_KINDS = {Mechanism.SWAPCACHE: Kind.SWAP, Mechanism.MIGCACHE: Kind.MIGCACHE}
 
 
 def mark(
@@ -72,9 +75,8 @@ def _mark_piece(
     v, at, count = piece
     if mechanism == Mechanism.HINTING:
         return change_prot_numa(memory, task.id, at, count)
-    swap = mechanism == Mechanism.SWAPCACHE
-    park = lazy_swapcache if swap else lazy_migcache
-    parked = park(memory, task.id, v, at, count, misplaced, move_all)
+    how = misplaced, move_all, _KINDS[mechanism].value
+    parked = park_range(memory, task.id, v, at, count, *how)
     return parked, parked
 
 

@@ -12,15 +12,16 @@ import numpy as np
 from ...kernels import state as st
 from ...kernels.counters import MM_WORKERS, NODE_WORKERS
 from ...kernels.frames.line_transfer import WRITER_BITS, WRITER_NID
+from ...kernels.frames.swap_state import holders_of, ids_of
 from ...kernels.words import (
     FRAME_VPN,
     HPAGE_PMD_NR,
     PMD_NID,
     PMD_NID_SHIFT,
-    PTE_PARKED,
+    PTE_KIND_SHIFT,
     PTE_PAYLOAD,
     PTE_PRESENT,
-    PTE_SWAP,
+    Kind,
 )
 from ..state.process import Process
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 _FIXED = [
     *(st.Info.NODE_SHIFT, st.Info.SHARDS, st.Info.SEED),
     *(st.Info.TLB_SETS_4K, st.Info.TLB_SETS_2M, st.Info.TOPOLOGY, st.Info.MAX_DISTANCE),
-    st.Info.ENTRIES + st.Ids.TOTAL,
+    *(ids_of(kind) + st.Ids.TOTAL for kind in Kind if kind != Kind.SWAP),
 ]
 
 
@@ -41,8 +42,8 @@ class Sizes(NamedTuple):
     pages: int
     blocks: int
     frames: int
-    slots: int
-    entries: int
+    #: By Kind: identities of parked pages.
+    parked: dict[Kind, int]
     nodes: int
 
 
@@ -53,8 +54,7 @@ def sizes_of(simulation: "Simulation") -> Sizes:
         memory.pte.size,
         memory.block_list.size,
         memory.frame.size,
-        memory.slot_count.size,
-        memory.entry_count.size,
+        {kind: len(holders_of(memory, kind)) for kind in Kind},
         len(memory.node),
     )
 
@@ -77,26 +77,28 @@ def check_block(name: str, block: np.ndarray, sizes: Sizes) -> None:
 
 def _ranges(sizes: Sizes) -> Mapping[str, tuple[int, int]]:
     """Return the least value of sparse arrays of plain numbers, and their ends."""
-    either = max(sizes.slots, sizes.entries)
     return {
-        "frame_entry": (-1, either),
+        "frame_entry": (-1, max(sizes.parked.values())),
         "block_next": (-1, sizes.blocks),
         "block_prev": (-1, sizes.blocks),
         "block_used": (0, HPAGE_PMD_NR + 1),
         "block_mapped": (0, HPAGE_PMD_NR + 1),
         "block_list": (0, len(st.BlockList)),
-        "slot_frame": (-1, max(sizes.frames, sizes.slots)),
+        "slot_frame": (-1, max(sizes.frames, sizes.parked[Kind.SWAP])),
         "frame_written": (0, 2),
         "slot_written": (0, 3),
-        "entry_frame": (-1, max(sizes.frames, sizes.entries)),
+        "entry_frame": (-1, max(sizes.frames, sizes.parked[Kind.MIGCACHE])),
+        "own_frame": (-1, max(sizes.frames, sizes.parked[Kind.OWN])),
     }
 
 
 def _check_entries(name: str, block: np.ndarray, sizes: Sizes) -> None:
     payload = block & PTE_PAYLOAD
-    ends = (PTE_PRESENT, sizes.frames), (PTE_SWAP, sizes.slots)
-    for bit, end in (*ends, (PTE_PARKED, sizes.entries)):
-        if int(payload.max(where=(block & bit) != 0, initial=0)) >= end:
+    kind = block >> PTE_KIND_SHIFT & len(Kind)
+    which = [((block & PTE_PRESENT) != 0, sizes.frames)]
+    which += [(kind == one, end) for one, end in sizes.parked.items()]
+    for ours, end in which:
+        if int(payload.max(where=ours, initial=0)) >= end:
             raise ValueError(f"{name} leads outside")
     if name == "pmd" and int((block & PMD_NID).max()) >> PMD_NID_SHIFT >= sizes.nodes:
         raise ValueError(f"{name} leads outside")
@@ -116,12 +118,9 @@ def check_tables(simulation: "Simulation", fresh: st.Memory) -> None:
     memory = simulation._memory
     if (memory.info[_FIXED] != fresh.info[_FIXED]).any():
         raise ValueError("scalars are those of another machine")
-    for first, size in (
-        (st.Info.SLOTS, "slot_count"),
-        (st.Info.ENTRIES, "entry_count"),
-    ):
-        row = memory.info[first : first + len(st.Ids)]
-        limit = getattr(memory, size).size
+    for kind in Kind:
+        row = memory.info[ids_of(kind) :][: len(st.Ids)]
+        limit = len(holders_of(memory, kind))
         highest = row[[st.Ids.TOTAL, st.Ids.VIRGIN_ID, st.Ids.STACK]]
         if (highest > limit).any() or (row < -1).any():
             raise ValueError("slots or entries lie outside")
@@ -220,6 +219,7 @@ def _check_objects(simulation: "Simulation") -> None:
     cpus = len(simulation.machine.cpu_node)
     if not all(0 <= task.cpu < cpus for task in simulation.tasks):
         raise ValueError("a task is on no CPU")
+    simulation.samples.check(len(simulation.tasks), len(simulation.machine.memory))
 
 
 def _check_process(process: Process, pages: int) -> None:

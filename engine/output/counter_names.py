@@ -89,4 +89,6 @@ MEANINGS: dict[Vm, tuple[str, str]] = {
     Vm.NR_TLB_REMOTE_FLUSH_RECEIVED: (EVENT, "CPUs that these flushes interrupted"),
     Vm.PGDEMOTE_PROACTIVE: (PAGE, "pages that daemons demoted"),
     Vm.LINE_TRANSFERS: (EVENT, "accesses to pages that another node wrote lately"),
+    Vm.SAMPLES_TAKEN: (EVENT, "samples of accesses, by the CPU's node (model alone)"),
+    Vm.SAMPLES_LOST: (EVENT, "such samples that found a full ring (model alone)"),
 }

@@ -84,6 +84,9 @@ class Playback:
     def schedule(self, _span: Span) -> None:
         """Do nothing: a recording says where its tasks ran, and when."""
 
+    def list_samples(self, _span: Span) -> None:
+        """Do nothing: they are listed where they are laid out."""
+
     def where(self) -> list[int]:
         """Return how far it is, and the CPUs that the tasks know of, for ``go_to``."""
         return [self._position, *self._waiting, *self._cpus.tolist()]
@@ -121,6 +124,7 @@ class Playback:
             if count:
                 self.starts[-1] = count
                 simulation.played += count
+                simulation.samples.mark_played(simulation, int(count))
                 team.do(simulation.memory, Job.COUNT, -(-count // CHUNK))
                 return Span(start, int(end), int(count))
             if after < self.trace.size:

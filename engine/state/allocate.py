@@ -4,9 +4,11 @@ import numpy as np
 
 from ...kernels import state as st
 from ...kernels.counters import NODE_WORKERS, Cause, Lb, Op, Refusal, ScanSkip, Vm
+from ...kernels.doors import ASKED_WIDTH, Asked, Door
 from ...kernels.frames.page_alloc import WORD_BITS
+from ...kernels.frames.swap_state import ids_of
 from ...kernels.knobs import Topology
-from ...kernels.words import HPAGE_PMD_NR, HPAGE_PMD_ORDER, NONE, PAGE_SIZE
+from ...kernels.words import HPAGE_PMD_NR, HPAGE_PMD_ORDER, NONE, PAGE_SIZE, Kind
 from ..errors import BadInput
 from ..machines.machine import Machine
 from ..machines.zones import watermarks
@@ -89,19 +91,26 @@ def set_watermarks(table: np.ndarray, machine: Machine, settings: Settings) -> N
     """Set the watermarks of the nodes, which the knobs of huge pages may raise."""
     thp = settings.thp
     raised = thp.min_free and thp.enabled != "never"
-    marks = watermarks(usable_pages(machine, settings), raised)
+    usable = usable_pages(machine, settings)
+    marks = watermarks(usable, raised, settings.watermark_scale_factor)
     table[:, st.Node.MIN : st.Node.HIGH + 1] = marks[:, :3]
     # __setup_per_zone_wmarks (6.12): promo is one gap above high.
     table[:, st.Node.PROMO] = 2 * marks[:, 2] - marks[:, 1]
+
+
+def _identities(settings: Settings, frames: int) -> dict[Kind, int]:
+    """Return how many pages may be parked by each design at a time."""
+    slots = settings.swap_bytes // PAGE_SIZE
+    return {Kind.SWAP: slots, Kind.MIGCACHE: frames, Kind.OWN: 0}
 
 
 def _info(settings: Settings, seed: int, shift: int, frames: int) -> np.ndarray:
     info = np.zeros(st.INFO_WIDTH, np.int64)
     info[st.Info.NODE_SHIFT] = shift
     info[st.Info.SEED] = seed
-    info[st.Info.SLOTS + st.Ids.TOTAL] = settings.swap_bytes // PAGE_SIZE
-    info[st.Info.ENTRIES + st.Ids.TOTAL] = frames
-    info[st.Info.SLOTS + st.Ids.STACK] = info[st.Info.ENTRIES + st.Ids.STACK] = NONE
+    for kind, count in _identities(settings, frames).items():
+        info[ids_of(kind) + st.Ids.TOTAL] = count
+        info[ids_of(kind) + st.Ids.STACK] = NONE
     set_knobs(info, settings)
     tlb = settings.tlb
     if tlb.enabled:
@@ -161,6 +170,7 @@ def allocate(
         **_empty_tables(nodes),
         **_shard_tables(nodes, shards, settings.quantum_accesses),
         **_balancing_tables(nodes, shards),
+        **_door_tables(shards),
     )
 
 
@@ -168,7 +178,7 @@ def _sparse_arrays(machine: Machine, settings: Settings, pages: list[int]) -> di
     """Return the arrays with an item for each page, frame, block, slot or entry."""
     frames = len(pages) << node_shift(pages)
     blocks = frames >> HPAGE_PMD_ORDER
-    slots = settings.swap_bytes // PAGE_SIZE
+    ids = _identities(settings, frames)
     arena = arena_pages(machine)
     # Host huge pages pay if tables are dense: whole GiB mapped by small pages, and the
     # PMD entries of any machine that is not tiny.
@@ -191,11 +201,13 @@ def _sparse_arrays(machine: Machine, settings: Settings, pages: list[int]) -> di
         frame_writers=sparse(frames, np.int64, False),
         frame_written=sparse(frames, np.int8, False),
         block_cpupid=sparse(blocks, np.int32, False),
-        slot_count=sparse(slots, np.int16, False),
-        slot_frame=sparse(slots, np.int64, False),
-        slot_written=sparse(slots, np.int8, False),
-        entry_count=sparse(frames, np.int16, False),
-        entry_frame=sparse(frames, np.int64, False),
+        slot_count=sparse(ids[Kind.SWAP], np.int16, False),
+        slot_frame=sparse(ids[Kind.SWAP], np.int64, False),
+        slot_written=sparse(ids[Kind.SWAP], np.int8, False),
+        entry_count=sparse(ids[Kind.MIGCACHE], np.int16, False),
+        entry_frame=sparse(ids[Kind.MIGCACHE], np.int64, False),
+        own_count=sparse(ids[Kind.OWN], np.int16, False),
+        own_frame=sparse(ids[Kind.OWN], np.int64, False),
         vpn_family=sparse(arena >> HPAGE_PMD_ORDER, np.int32, False),
     )
 
@@ -241,9 +253,8 @@ def _shard_tables(nodes: int, shards: int, accesses: int) -> dict:
     chains = [
         st.Shard.FREED_BLOCK_HEAD,
         st.Shard.FREED_BLOCK_TAIL,
-        st.Shard.FREED_SLOTS + st.Chain.NEWEST,
-        st.Shard.FREED_ENTRIES + st.Chain.NEWEST,
     ]
+    chains += [st.Shard.FREED_IDS + i * len(st.Chain) for i in range(len(Kind))]
     shard[:, chains] = NONE
     pool = np.zeros((shards, nodes, len(st.Pool)), np.int64)
     pool[:, :, [st.Pool.HEAD, st.Pool.HUGE_HEAD]] = NONE
@@ -261,6 +272,17 @@ def _shard_tables(nodes: int, shards: int, accesses: int) -> dict:
         mm_change=np.zeros((shards + 1, 0, len(st.Change)), np.int64),
         lru_change=np.zeros((shards + 1, nodes, 3), np.int64),
         traffic=np.zeros((shards + 1, nodes, nodes), np.int64),
+    )
+
+
+def _door_tables(shards: int) -> dict:
+    """Return the tables by which kernels call users' functions, of which none is."""
+    asked = np.zeros((shards + 1, ASKED_WIDTH), np.int64)
+    asked[:, Asked.ROW] = np.arange(shards + 1)
+    return dict(
+        door=np.zeros(len(Door), np.int64),
+        asked=asked,
+        own=np.zeros(1, np.int64),
     )
 
 

@@ -3,17 +3,23 @@
 import numpy as np
 
 from ...kernels import state as st
+from ...kernels.frames.swap_state import (
+    cached_by,
+    frames_of,
+    holders_of,
+    ids_of,
+    kind_of,
+)
 from ...kernels.words import (
     FOLIO_COMPOUND,
     FOLIO_DEFERRED,
     FRAME_ACTIVE,
     FRAME_COMPOUND,
     FRAME_IN_USE,
+    FRAME_KIND,
     FRAME_MAPCOUNT,
     FRAME_MAPCOUNT_SHIFT,
-    FRAME_MIGCACHE,
     FRAME_SHMEM,
-    FRAME_SWAPCACHE,
     FRAME_VPN,
     FRAME_WEDGED,
     HPAGE_PMD_NR,
@@ -21,11 +27,11 @@ from ...kernels.words import (
     NONE,
     PMD_LEAF,
     PMD_TABLE,
-    PTE_PARKED,
+    PTE_KIND,
     PTE_PAYLOAD,
     PTE_PRESENT,
-    PTE_SWAP,
     PTE_ZERO,
+    Kind,
 )
 from .process import Process, Vma
 from .world import World
@@ -46,14 +52,14 @@ def check(world: World) -> None:
     memory = world.memory
     _check_blocks(memory)
     _check_free_counts(memory)
-    mapped, slots, entries, huge = _walk_processes(world, memory)
-    _walk_page_caches(world, memory, mapped, slots)
+    mapped, parked, huge = _walk_processes(world, memory)
+    _walk_page_caches(world, memory, mapped, parked[Kind.SWAP])
     _check_frames(memory, mapped)
     _check_folios(memory, huge, mapped)
     _check_lists(memory)
-    _check_entries(memory, slots, "slot", st.Info.SLOTS, memory.slot_count)
-    _check_entries(memory, entries, "entry", st.Info.ENTRIES, memory.entry_count)
-    _check_cached(memory)
+    for kind, held in parked.items():
+        _check_identities(memory, kind, held)
+    _check_cached(memory, parked)
     _check_cpupids(memory)
     _check_numa(memory)
 
@@ -121,14 +127,13 @@ def _check_free_counts(memory: st.Memory) -> None:
 
 def _walk_processes(
     world: World, memory: st.Memory
-) -> tuple[dict[int, Pages], dict[int, int], dict[int, int], dict[int, Pages]]:
+) -> tuple[dict[int, Pages], dict[Kind, dict[int, int]], dict[int, Pages]]:
     """Return what all page tables map, and check each process's counts.
 
-    {frame: (page, PTEs)}, {slot: PTEs}, {entry: PTEs}, {block: (page, PMD entries)}
+    {frame: (page, PTEs)}, {kind: {identity: PTEs}}, {block: (page, PMD entries)}
     """
     mapped: dict[int, Pages] = {}
-    slots: dict[int, int] = {}
-    entries: dict[int, int] = {}
+    parked: dict[Kind, dict[int, int]] = {kind: {} for kind in Kind}
     huge: dict[int, Pages] = {}
     for process in world.processes:
         rss = swapents = whole = 0
@@ -138,8 +143,8 @@ def _walk_processes(
             for at in np.flatnonzero(ptes):
                 pte, vpn = int(ptes[at]), vma.start + int(at)
                 payload = pte & PTE_PAYLOAD
-                kinds = (PTE_PRESENT, PTE_ZERO, PTE_SWAP, PTE_PARKED)
-                assert sum(bool(pte & kind) for kind in kinds) == 1, f"PTE {pte:x}"
+                states = (PTE_PRESENT, PTE_ZERO, PTE_KIND)
+                assert sum(bool(pte & bits) for bits in states) == 1, f"PTE {pte:x}"
                 pmd = memory.pmd[(vpn + process.delta) >> HPAGE_PMD_ORDER]
                 assert pmd & PMD_TABLE, f"page {vpn} has a PTE, no page table"
                 if pte & PTE_PRESENT:
@@ -149,13 +154,13 @@ def _walk_processes(
                     mapped[payload] = (vpn, count + 1)
                 elif not pte & PTE_ZERO:
                     swapents += 1
-                    held = slots if pte & PTE_SWAP else entries
+                    held = parked[Kind(kind_of(pte))]
                     held[payload] = held.get(payload, 0) + 1
         row, rss = memory.mm[process.id], rss + whole
         assert row[st.Mm.RSS] == rss, f"rss of {process.name}: {row[st.Mm.RSS]}, {rss}"
         assert row[st.Mm.HUGE] == whole, f"huge pages of {process.name}"
         assert row[st.Mm.SWAPENTS] == swapents, f"swapents of {process.name}"
-    return mapped, slots, entries, huge
+    return mapped, parked, huge
 
 
 def _walk_page_caches(
@@ -172,7 +177,7 @@ def _walk_page_caches(
         for at in np.flatnonzero(held):
             entry, vpn = int(held[at]), one.first + int(at)
             payload = entry & PTE_PAYLOAD
-            if entry & PTE_SWAP:
+            if kind_of(entry) == Kind.SWAP:
                 slots[payload] = slots.get(payload, 0) + 1
                 continue
             assert entry == payload | PTE_PRESENT, f"page cache holds {entry:x}"
@@ -217,7 +222,7 @@ def _check_frames(memory: st.Memory, mapped: dict[int, Pages]) -> None:
     frames = _small(memory)
     words = memory.frame[frames]
     live = (words & FRAME_IN_USE) != 0
-    cached = FRAME_SWAPCACHE | FRAME_MIGCACHE | FRAME_SHMEM
+    cached = FRAME_KIND | FRAME_SHMEM
     small = {}
     for pfn, word in zip(frames[live].tolist(), words[live].tolist(), strict=True):
         page, count = small[pfn] = mapped.get(pfn, (word & FRAME_VPN, 0))
@@ -263,8 +268,8 @@ def _check_lists(memory: st.Memory) -> None:
     words = np.concatenate([memory.frame[frames], memory.block_huge[folios]])
     first = np.concatenate([frames, folios << HPAGE_PMD_ORDER])
     pages = np.repeat([1, HPAGE_PMD_NR], [frames.size, folios.size])
-    wedged = FRAME_WEDGED | FRAME_MIGCACHE
-    pages[(words & FRAME_IN_USE == 0) | (words & wedged == wedged)] = 0
+    wedged = (words & FRAME_WEDGED != 0) & (words & FRAME_KIND != 0)
+    pages[(words & FRAME_IN_USE == 0) | wedged] = 0
     nodes = first >> int(memory.info[st.Info.NODE_SHIFT])
     active = (words & FRAME_ACTIVE) != 0
     for nid, row in enumerate(memory.node):
@@ -277,18 +282,17 @@ def _check_lists(memory: st.Memory) -> None:
         )
 
 
-def _check_entries(
-    memory: st.Memory, held: dict[int, int], what: str, first: int, count: np.ndarray
-) -> None:
+def _check_identities(memory: st.Memory, kind: Kind, held: dict[int, int]) -> None:
+    first, what = ids_of(kind), kind.name
     free, at = set(), int(memory.info[first + st.Ids.STACK])
-    frames = memory.slot_frame if what == "slot" else memory.entry_frame
+    frames, count = frames_of(memory, kind), holders_of(memory, kind)
     while at != NONE:
         free.add(at)
         at = int(frames[at])
     given = set(range(int(memory.info[first + st.Ids.VIRGIN_ID]))) - free
     used = int(memory.info[first + st.Ids.IN_USE])
-    assert len(given) == used, f"{what}s in use: {used}, found {len(given)}"
-    assert set(held) <= given, f"a free {what} is held by a PTE"
+    assert len(given) == used, f"{what} in use: {used}, found {len(given)}"
+    assert set(held) <= given, f"a free one of {what} is held by a PTE"
     for one in given:
         found = int(count[one])
         assert found == held.get(one, 0), (
@@ -296,18 +300,20 @@ def _check_entries(
         )
 
 
-def _check_cached(memory: st.Memory) -> None:
+def _check_cached(memory: st.Memory, parked: dict[Kind, dict[int, int]]) -> None:
     for pfn in _small(memory).tolist():
         word = int(memory.frame[pfn])
         if not word & FRAME_IN_USE:
             continue
         entry = int(memory.frame_entry[pfn])
-        if word & FRAME_SWAPCACHE:
-            assert memory.slot_frame[entry] == pfn, f"slot {entry} and frame {pfn}"
-        if word & FRAME_MIGCACHE:
-            assert memory.entry_frame[entry] == pfn, f"entry {entry} and frame {pfn}"
-            dead = memory.entry_count[entry] == 0
-            assert dead == bool(word & FRAME_WEDGED), f"entry {entry} outlived its PTEs"
+        kind = cached_by(word)
+        if not kind:
+            continue
+        what = f"{Kind(kind).name} {entry}"
+        assert frames_of(memory, kind)[entry] == pfn, f"{what} and frame {pfn}"
+        if kind != Kind.SWAP:
+            dead = entry not in parked[kind]
+            assert dead == bool(word & FRAME_WEDGED), f"{what} outlived its PTEs"
 
 
 def _check_cpupids(memory: st.Memory) -> None:

@@ -9,11 +9,10 @@ from ...kernels.words import (
     HPAGE_PMD_NR,
     HPAGE_PMD_ORDER,
     PMD_LEAF,
-    PTE_PARKED,
+    PTE_KIND,
     PTE_PAYLOAD,
     PTE_PRESENT,
     PTE_PROTNONE,
-    PTE_SWAP,
     PTE_ZERO,
 )
 from .process import Process, Region
@@ -114,14 +113,14 @@ def _swapped_shmem(memory: st.Memory, region: Region) -> int:
             cache = int(memory.family[region.process.family, st.Family.CACHE])
             first = max(vma.start, region.first) + cache
             entries = memory.pte[first : min(vma.end, end) + cache]
-            swapped += int(np.count_nonzero(entries & PTE_SWAP))
+            swapped += int(np.count_nonzero(entries & PTE_KIND))
     return swapped
 
 
 def _states(entry: np.ndarray) -> np.ndarray:
     state = np.zeros(entry.size, np.int64)
     state[entry & PTE_ZERO != 0] = _ZERO
-    state[entry & (PTE_SWAP | PTE_PARKED) != 0] = _SWAP
+    state[entry & PTE_KIND != 0] = _SWAP
     state[entry & PTE_PRESENT != 0] = _PRESENT
     hidden = PTE_PRESENT | PTE_PROTNONE
     state[entry & hidden == hidden] = _MARKED

@@ -3,28 +3,35 @@
 from typing import NamedTuple
 
 from ...kernels import state as st
+from ...kernels.frames.swap_state import (
+    cached_by,
+    frame_of_parked,
+    holders_of,
+    kind_of,
+)
 from ...kernels.words import (
     FOLIO_COMPOUND,
     FRAME_MAPCOUNT,
     FRAME_MAPCOUNT_SHIFT,
-    FRAME_MIGCACHE,
-    FRAME_SWAPCACHE,
     HPAGE_PMD_NR,
     HPAGE_PMD_ORDER,
     NONE,
     PMD_LEAF,
     PTE_DIRTY,
-    PTE_PARKED,
+    PTE_KIND,
     PTE_PAYLOAD,
     PTE_PRESENT,
     PTE_PROTNONE,
-    PTE_SWAP,
     PTE_WRITE,
     PTE_YOUNG,
     PTE_ZERO,
+    Kind,
 )
 from .process import Process
 from .world import World
+
+#: What ``Page.cache`` says, by Kind; 0: no cache.
+_CACHES = ("", "swap", "mig", "own")
 
 
 class Page(NamedTuple):
@@ -58,8 +65,8 @@ def page(world: World, process: Process, vpn: int) -> Page:
         return _mapped(_framed("present", memory, pfn), pte, huge)
     if pte & PTE_ZERO:
         return _mapped(Page("zero"), pte, huge)
-    if pte & (PTE_SWAP | PTE_PARKED):
-        return _entered(memory, payload, bool(pte & PTE_SWAP))
+    if pte & PTE_KIND:
+        return _parked(memory, pte)
     return Page("none")
 
 
@@ -74,14 +81,14 @@ def _mapped(found: Page, pte: int, huge: bool) -> Page:
     )
 
 
-def _entered(memory: st.Memory, entry: int, swap: bool) -> Page:
-    """Return the page behind a swap slot or a migration-cache entry."""
-    counts = memory.slot_count if swap else memory.entry_count
-    frames = memory.slot_frame if swap else memory.entry_frame
-    pfn, kind = int(frames[entry]), "swap" if swap else "parked"
+def _parked(memory: st.Memory, pte: int) -> Page:
+    """Return the page behind the identity that a PTE holds."""
+    pfn, kind = int(frame_of_parked(memory, pte)), kind_of(pte)
+    name = "swap" if kind == Kind.SWAP else "parked"
     if pfn != NONE:
-        return _framed(kind, memory, pfn)
-    return Page(kind, entry=entry, count=int(counts[entry]))
+        return _framed(name, memory, pfn)
+    entry = pte & PTE_PAYLOAD
+    return Page(name, entry=entry, count=int(holders_of(memory, kind)[entry]))
 
 
 def _framed(kind: str, memory: st.Memory, pfn: int) -> Page:
@@ -97,9 +104,9 @@ def _framed(kind: str, memory: st.Memory, pfn: int) -> Page:
         >> FRAME_MAPCOUNT_SHIFT,
         huge=folio != 0,
     )
-    if not word & (FRAME_SWAPCACHE | FRAME_MIGCACHE):
+    cache = cached_by(word)
+    if not cache:
         return found
-    swap, entry = bool(word & FRAME_SWAPCACHE), int(memory.frame_entry[pfn])
-    counts = memory.slot_count if swap else memory.entry_count
-    cache = "swap" if swap else "mig"
-    return found._replace(entry=entry, count=int(counts[entry]), cache=cache)
+    entry = int(memory.frame_entry[pfn])
+    count = int(holders_of(memory, cache)[entry])
+    return found._replace(entry=entry, count=count, cache=_CACHES[cache])

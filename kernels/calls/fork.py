@@ -5,6 +5,7 @@
 
 from ..frames.page_table import bits_of, maps_in_order
 from ..jit.compile import inlined, kernel
+from ..lazy.designs import fork_parked
 from ..state import Change, Info
 from ..words import (
     FRAME_MAPCOUNT_ONE,
@@ -15,11 +16,10 @@ from ..words import (
     PMD_NUMA,
     PMD_OWES,
     PTE_EXCLUSIVE,
+    PTE_KIND,
     PTE_OWES,
-    PTE_PARKED,
     PTE_PAYLOAD,
     PTE_PRESENT,
-    PTE_SWAP,
     PTE_WRITE,
     PTE_YOUNG,
 )
@@ -35,11 +35,8 @@ def _copy_present_pte(m, s, pte, child):
 
 @inlined
 def _copy_nonpresent_pte(m, s, pte, child):
-    if pte & PTE_SWAP:
-        m.slot_count[pte & PTE_PAYLOAD] += 1
-        m.mm_change[s, child, Change.SWAPENTS] += 1
-    elif pte & PTE_PARKED:
-        m.entry_count[pte & PTE_PAYLOAD] += 1
+    if pte & PTE_KIND:
+        fork_parked(m, s, pte)
         m.mm_change[s, child, Change.SWAPENTS] += 1
 
 

@@ -20,7 +20,7 @@ from ..frames.lru_batch import in_batch
 from ..frames.mm_inline import clear_referenced
 from ..frames.page_alloc import node_of
 from ..frames.rmap import mapcount
-from ..frames.swap_state import drop_slot
+from ..frames.swap_state import cached_by, drop_slot, is_held, leave_cache
 from ..frames.zero_filled import swap_read_folio
 from ..jit.compile import called, inlined, kernel
 from ..placement.mempolicy import alloc_page_vma
@@ -41,20 +41,22 @@ from ..words import (
     FRAME_COMPOUND,
     FRAME_DIRTY,
     FRAME_IN_USE,
+    FRAME_KIND,
     FRAME_LAZYFREE,
     FRAME_MAPCOUNT_ONE,
-    FRAME_MIGCACHE,
     FRAME_SWAPCACHE,
     HPAGE_PMD_NR,
     HPAGE_PMD_ORDER,
     NONE,
     PMD_LEAF,
     PTE_DIRTY,
+    PTE_KIND,
     PTE_PAYLOAD,
     PTE_PRESENT,
     PTE_SWAP,
     PTE_YOUNG,
     PTE_ZERO,
+    Kind,
 )
 from .zap import zap_pte
 
@@ -85,20 +87,16 @@ def _advise_folio(m, block, b, kind):
 
 @inlined
 def _may_be_cleaned(m, pfn):
-    """Make a page clean and take it out of the swap cache; False if it must stay.
+    """Make a page clean and take it out of its cache; False if it must stay.
 
-    Others may map the page too, if it is neither dirty nor in the swap cache.
+    Others may map the page too, if it is neither dirty nor in a cache.
     """
     word = m.frame[pfn]
-    if word & FRAME_MIGCACHE:
-        return False
-    if word & (FRAME_SWAPCACHE | FRAME_DIRTY):
-        if mapcount(word) != 1:
+    if word & (FRAME_KIND | FRAME_DIRTY):
+        if mapcount(word) != 1 or is_held(m, pfn):
             return False
-        if word & FRAME_SWAPCACHE:
-            if m.slot_count[m.frame_entry[pfn]] > 0:
-                return False
-            drop_slot(m, m.info[Info.SHARDS], pfn)
+        if word & FRAME_KIND:
+            leave_cache(m, m.info[Info.SHARDS], pfn, cached_by(word))
         m.frame[pfn] &= ~FRAME_DIRTY
     return True
 
@@ -201,7 +199,7 @@ def _advise_ptes(m, mm, delta, at, stop, kind):
         i = after
         after += 1
         pte = m.pte[i]
-        if pte & PTE_SWAP and kind == PageAdvice.FREE:
+        if pte & PTE_KIND == PTE_SWAP and kind == PageAdvice.FREE:
             m.pte[i] = 0
             zap_pte(m, s, pte, i - delta, mm, False)
         if not pte & PTE_PRESENT:
@@ -279,7 +277,9 @@ def unuse_pte_range(m, task, mm, v, delta, first, pages):
     """
     s = m.info[Info.SHARDS]
     for i in range(first, first + pages):
-        if m.pmd[i >> HPAGE_PMD_ORDER] & PMD_LEAF or not m.pte[i] & PTE_SWAP:
+        if m.pmd[i >> HPAGE_PMD_ORDER] & PMD_LEAF:
+            continue
+        if m.pte[i] & PTE_KIND != PTE_SWAP:
             continue
         slot = m.pte[i] & PTE_PAYLOAD
         pfn = _swap_in(m, task, v, i - delta, slot)
@@ -301,7 +301,7 @@ def swapoff(m):
     s = m.info[Info.SHARDS]
     for slot in range(m.info[Info.SLOTS + Ids.VIRGIN_ID]):
         pfn = m.slot_frame[slot]
-        if pfn < 0 or pfn >= m.frame.size or not m.frame[pfn] & FRAME_SWAPCACHE:
+        if pfn < 0 or pfn >= m.frame.size or cached_by(m.frame[pfn]) != Kind.SWAP:
             continue
         if m.frame_entry[pfn] == slot:
             drop_slot(m, s, pfn)

@@ -1,4 +1,4 @@
-"""Hot-remove of a node's memory, through the migration cache.
+"""Hot-remove of a node's memory, through a cache of parked pages.
 
 ``docs/model/calls.md`` 5.  Tosatti's migration cache of 2004 was made for memory
 hotplug: pages are unmapped into it, moved elsewhere, and mapped again when they are
@@ -8,18 +8,17 @@ next touched.
 from ..counters import Refusal
 from ..frames.folio import split_huge_page
 from ..frames.page_alloc import rmqueue
+from ..frames.rmap import is_wedged
 from ..jit.compile import inlined, kernel
 from ..knobs import Mode
-from ..lazy.migcache import migcache_park
+from ..lazy.designs import park_to_evacuate
 from ..placement.mempolicy import ALL_NODES, choose_serial, zone_statistics
 from ..placement.migrate import migrate_folio_move
 from ..state import BlockList, Info, Node
 from ..words import (
     FRAME_IN_USE,
-    FRAME_MIGCACHE,
+    FRAME_KIND,
     FRAME_SHMEM,
-    FRAME_SWAPCACHE,
-    FRAME_WEDGED,
     HPAGE_PMD_NR,
     HPAGE_PMD_ORDER,
 )
@@ -29,11 +28,11 @@ from ..words import (
 def _evacuate(m, n, pfn):
     """Move one frame in use off its node; return 1 if it stays."""
     s = m.info[Info.SHARDS]
-    if m.frame[pfn] & FRAME_WEDGED and m.frame[pfn] & FRAME_MIGCACHE:
+    if is_wedged(m.frame[pfn]):
         m.refused[s, Refusal.BUSY] += 1
         return 1
-    if not m.frame[pfn] & (FRAME_SWAPCACHE | FRAME_MIGCACHE | FRAME_SHMEM):
-        migcache_park(m, pfn)
+    if not m.frame[pfn] & (FRAME_KIND | FRAME_SHMEM):
+        park_to_evacuate(m, pfn)
     nid = choose_serial(m, n, ALL_NODES, False)
     if nid < 0:
         m.refused[s, Refusal.TARGET_FULL] += 1

@@ -9,9 +9,8 @@ from ..jit.compile import inlined, kernel
 from ..words import (
     FOLIO_COMPOUND,
     FRAME_COMPOUND,
-    FRAME_MIGCACHE,
+    FRAME_KIND,
     FRAME_SHMEM,
-    FRAME_SWAPCACHE,
     HPAGE_PMD_NR,
     HPAGE_PMD_ORDER,
     PMD_EXCLUSIVE,
@@ -44,7 +43,7 @@ def _protected(m, pte, readable, writable):
     pfn = pte & PTE_PAYLOAD
     if m.frame[pfn] & FRAME_SHMEM:
         return (pte | PTE_WRITE) & ~PTE_EXCLUSIVE
-    if m.frame[pfn] & (FRAME_SWAPCACHE | FRAME_MIGCACHE):
+    if m.frame[pfn] & FRAME_KIND:
         return pte
     alone = page_mapcount(m, pfn) == 1
     if m.frame[pfn] & FRAME_COMPOUND:

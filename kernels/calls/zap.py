@@ -3,10 +3,7 @@
 ``docs/model/calls.md`` 7 and 8.  Ranges are indices of PTEs.  All of it is serial work.
 """
 
-import numpy as np
-
 from ..counters import Vm
-from ..draws import draw, stream_key
 from ..fault.shmem import shmem_unmapped
 from ..frames.folio import (
     folio_unmapped,
@@ -15,44 +12,32 @@ from ..frames.folio import (
     subpages_unmapped,
 )
 from ..frames.last_cpupid import reset_last_cpupids
-from ..frames.page_alloc import free_frames, node_of, put_page
+from ..frames.page_alloc import free_frames, node_of
 from ..frames.page_table import bits_of, maps_in_order, next_block
 from ..frames.rmap import mapcount
-from ..frames.swap_state import drop_entry, migration_free_entry, swap_free_slot
+from ..frames.swap_state import cached_by, free_id, is_held
 from ..frames.zero_filled import clear_pages
 from ..jit.compile import called, inlined, kernel
-from ..placement.migrate import lru_add
+from ..lazy.designs import zap_parked
+from ..lazy.parked import free_page
 from ..state import Change, Info, Node
 from ..words import (
     FRAME_ACTIVE,
     FRAME_COMPOUND,
+    FRAME_KIND,
     FRAME_MAPCOUNT,
     FRAME_MAPCOUNT_ONE,
-    FRAME_MIGCACHE,
     FRAME_SHMEM,
-    FRAME_SWAPCACHE,
-    FRAME_WEDGED,
     HPAGE_PMD_NR,
     HPAGE_PMD_ORDER,
-    NONE,
     PMD_LEAF,
-    PTE_PARKED,
+    PTE_KIND,
     PTE_PAYLOAD,
     PTE_PRESENT,
     PTE_PROTNONE,
-    PTE_SWAP,
     PTE_YOUNG,
     PTE_ZERO,
 )
-
-#: Stream of the draws that decide whether an exit loses the race for an entry.
-WEDGE_STREAM = np.uint64(1 << 63)
-
-
-@inlined
-def _free_page(m, s, pfn):
-    lru_add(m, s, pfn, -1)
-    put_page(m, s, pfn)
 
 
 @inlined
@@ -66,54 +51,11 @@ def _zap_present(m, s, pte):
         else:
             subpage_unmapped(m, s, pfn)
         return
-    if mapcount(word) > 0 or word & FRAME_MIGCACHE:
+    if mapcount(word) > 0 or is_held(m, pfn):
         return
-    if word & FRAME_SWAPCACHE:
-        slot = int(m.frame_entry[pfn])
-        if m.slot_count[slot] > 0:
-            return
-        swap_free_slot(m, s, slot)
-    _free_page(m, s, pfn)
-
-
-@inlined
-def _zap_swap(m, s, slot):
-    m.slot_count[slot] -= 1
-    if m.slot_count[slot] > 0:
-        return
-    pfn = m.slot_frame[slot]
-    if pfn != NONE:
-        if mapcount(m.frame[pfn]) > 0:
-            return
-        _free_page(m, s, pfn)
-    swap_free_slot(m, s, slot)
-
-
-@inlined
-def _loses_race(m, vpn):
-    if m.info[Info.WEDGE_PPM] == 0:
-        return False
-    key = stream_key(m.info[Info.SEED], WEDGE_STREAM)
-    return draw(key, vpn) % np.uint64(1_000_000) < np.uint64(m.info[Info.WEDGE_PPM])
-
-
-@inlined
-def _zap_parked(m, s, entry, vpn, exiting):
-    """Zap a parked PTE; return 1 if the entry and its page are left wedged."""
-    m.entry_count[entry] -= 1
-    if m.entry_count[entry] > 0:
-        return 0
-    pfn = m.entry_frame[entry]
-    if mapcount(m.frame[pfn]) > 0:
-        drop_entry(m, s, pfn)
-        return 0
-    if exiting and _loses_race(m, vpn):
-        lru_add(m, s, pfn, -1)
-        m.frame[pfn] = (m.frame[pfn] | FRAME_WEDGED) & ~FRAME_ACTIVE
-        return 1
-    migration_free_entry(m, s, entry)
-    _free_page(m, s, pfn)
-    return 0
+    if word & FRAME_KIND:
+        free_id(m, s, cached_by(word), int(m.frame_entry[pfn]))
+    free_page(m, s, pfn)
 
 
 @inlined
@@ -122,12 +64,9 @@ def zap_pte(m, s, pte, vpn, mm, exiting):
     if pte & PTE_PRESENT:
         m.mm_change[s, mm, Change.RSS] -= 1
         _zap_present(m, s, pte)
-    elif pte & PTE_SWAP:
+    elif pte & PTE_KIND:
         m.mm_change[s, mm, Change.SWAPENTS] -= 1
-        _zap_swap(m, s, pte & PTE_PAYLOAD)
-    elif pte & PTE_PARKED:
-        m.mm_change[s, mm, Change.SWAPENTS] -= 1
-        return _zap_parked(m, s, pte & PTE_PAYLOAD, vpn, exiting)
+        return zap_parked(m, s, pte, vpn, exiting)
     return 0
 
 
@@ -172,7 +111,7 @@ def _zap_alike(m, s, ptes, mm):
     frames = m.frame[pfn : pfn + ptes.size]
     every, some = bits_of(frames)
     differ = every ^ some
-    if some & (FRAME_COMPOUND | FRAME_SWAPCACHE | FRAME_MIGCACHE | FRAME_SHMEM):
+    if some & (FRAME_COMPOUND | FRAME_KIND | FRAME_SHMEM):
         return False
     if differ & (FRAME_MAPCOUNT | FRAME_ACTIVE):
         return False

@@ -10,12 +10,12 @@ swap cache 84 instead of 42, a first touch 40 instead of 18 (``docs/performance.
 """
 
 from ..access_run import task_of
+from ..frames.swap_state import kind_of
 from ..jit.compile import inlined
+from ..lazy.designs import parked_faults
 from ..lazy.hinting import hint_faults
-from ..lazy.migcache import migcache_faults
-from ..lazy.swapcache import swapcache_faults
 from ..state import Task
-from ..words import ACCESS_VPN, PTE_PARKED, PTE_PROTNONE, PTE_SWAP
+from ..words import ACCESS_VPN, PTE_KIND, PTE_PROTNONE
 from .anon_page import new_pages
 
 
@@ -28,10 +28,8 @@ def serve_row(m, s, k, run):
     pte = m.pte[(run.queued[k] & ACCESS_VPN) + m.task[task_of(run), Task.DELTA]]
     if pte == 0:
         return new_pages(m, s, k, run)
-    if pte & PTE_SWAP:
-        return swapcache_faults(m, s, k, run)
-    if pte & PTE_PARKED:
-        return migcache_faults(m, s, k, run)
+    if pte & PTE_KIND:
+        return parked_faults(m, s, k, run, kind_of(pte))
     if pte & PTE_PROTNONE:
         return hint_faults(m, s, k, run)
     return k

@@ -10,18 +10,16 @@ from ..frames.account import charge, count_op
 from ..frames.lru_batch import held_by_batch
 from ..frames.page_table import table_nid
 from ..frames.rmap import mapcount
-from ..frames.swap_state import drop_slot
+from ..frames.swap_state import cached_by, is_held, leave_cache
 from ..frames.vma import find_vma
 from ..jit.compile import called, inlined
+from ..lazy.designs import do_parked_page
 from ..lazy.hinting import do_numa_page
-from ..lazy.migcache import do_parked_page
-from ..lazy.swapcache import do_swap_page
+from ..placement.alloc_new_page import alloc_new_page
 from ..placement.mempolicy import alloc_page_vma
 from ..state import FALLBACK, SEGV, SERVED, Cost, Info, Task, Vma
 from ..words import (
     FRAME_COMPOUND,
-    FRAME_MIGCACHE,
-    FRAME_SWAPCACHE,
     HPAGE_PMD_ORDER,
     NONE,
     PMD_LEAF,
@@ -29,10 +27,9 @@ from ..words import (
     PMD_TABLE,
     PTE_DIRTY,
     PTE_EXCLUSIVE,
-    PTE_PARKED,
+    PTE_KIND,
     PTE_PAYLOAD,
     PTE_PROTNONE,
-    PTE_SWAP,
     PTE_WRITE,
     PTE_YOUNG,
     PTE_ZERO,
@@ -64,7 +61,7 @@ def _do_zero_page(m, s, task, at):
 
 @inlined
 def _do_anonymous_page(m, s, task, at, v, vpn):
-    pfn = alloc_page_vma(m, s, task, v, vpn, True)
+    pfn = alloc_new_page(m, s, task, at, v, vpn, v)
     if pfn < 0:
         return pfn
     map_new_page(m, s, task, at, vpn, pfn)
@@ -78,9 +75,9 @@ def _reusable(m, pte):
         return True
     pfn = pte & PTE_PAYLOAD
     word = m.frame[pfn]
-    if mapcount(word) != 1 or word & (FRAME_MIGCACHE | FRAME_COMPOUND):
+    if mapcount(word) != 1 or word & FRAME_COMPOUND:
         return False
-    return not word & FRAME_SWAPCACHE or m.slot_count[m.frame_entry[pfn]] == 0
+    return not is_held(m, pfn)
 
 
 @inlined
@@ -101,8 +98,9 @@ def _do_wp_page(m, s, task, at, v, vpn):
     pte = m.pte[at]
     old = pte & PTE_PAYLOAD
     if _reusable(m, pte) and not _referenced(m, task, pte):
-        if m.frame[old] & FRAME_SWAPCACHE:
-            drop_slot(m, s, old)
+        kind = cached_by(m.frame[old])
+        if kind != 0:
+            leave_cache(m, s, old, kind)
         m.pte[at] = pte & ~PTE_EXCLUSIVE | PTE_WRITE | PTE_YOUNG | PTE_DIRTY
         charge(m, s, task, Cause.MINOR_FAULT, m.cost[Cost.MINOR_FAULT])
         count_op(m, s, task, Op.FAULT, 1)
@@ -121,12 +119,10 @@ def _handle_pte_fault(m, s, task, at, v, vpn, write):
         return _do_zero_page(m, s, task, at)
     if pte == 0 or pte & PTE_ZERO:
         return _do_anonymous_page(m, s, task, at, v, vpn)
-    if pte & PTE_SWAP:
-        return do_swap_page(m, s, task, at, v, vpn, write)
-    if pte & PTE_PARKED:
+    if pte & PTE_KIND:
         return do_parked_page(m, s, task, at, v, vpn, write)
     if pte & PTE_PROTNONE:
-        return do_numa_page(m, s, task, at, v, vpn)
+        return do_numa_page(m, s, task, at, v, vpn, write)
     return _do_wp_page(m, s, task, at, v, vpn)
 
 
@@ -149,7 +145,7 @@ def handle_mm_fault(m, s, task, at, vpn, write):
     if m.vma[v, Vma.SHARED]:
         status = shmem_fault(m, s, task, at, v, vpn, write)
     elif pmd & PMD_LEAF:
-        status = handle_huge_pmd_fault(m, s, task, at, v, vpn)
+        status = handle_huge_pmd_fault(m, s, task, at, v, vpn, write)
     elif pmd == 0 and thp_vma_allowable(m, v, vpn):
         status = do_huge_pmd_anonymous_page(m, s, task, at, v, vpn, write)
     if status == FALLBACK:

@@ -5,19 +5,19 @@ or entry and then its frame.  Each link of this chain is prefetched early enough
 memory to answer before the next link is asked for.
 """
 
+from ..access_run import task_in
 from ..jit.compile import called, inlined
 from ..jit.prefetch import prefetch, prefetchw
 from ..state import Task
 from ..words import (
-    ACCESS_TASK_SHIFT,
     ACCESS_VPN,
     HPAGE_PMD_ORDER,
     NONE,
-    PTE_PARKED,
+    PTE_KIND,
     PTE_PAYLOAD,
     PTE_PRESENT,
-    PTE_SWAP,
 )
+from .swap_state import frame_of_parked, frames_of, holders_of, kind_of
 
 #: A PTE is prefetched at least this many accesses before its use, ...
 DISTANCE = 64
@@ -31,7 +31,7 @@ GROUP = 16
 
 @inlined
 def _at(m, word):
-    return (word & ACCESS_VPN) + m.task[word >> ACCESS_TASK_SHIFT, Task.DELTA]
+    return (word & ACCESS_VPN) + m.task[task_in(word), Task.DELTA]
 
 
 @inlined
@@ -55,24 +55,18 @@ def _ask_for_page(m, word):
     payload = pte & PTE_PAYLOAD
     if pte & PTE_PRESENT:
         prefetchw(m.frame, payload)
-    elif pte & PTE_SWAP:
-        prefetchw(m.slot_frame, payload)
-        prefetchw(m.slot_count, payload)
-    elif pte & PTE_PARKED:
-        prefetchw(m.entry_frame, payload)
-        prefetchw(m.entry_count, payload)
+    elif pte & PTE_KIND:
+        prefetchw(frames_of(m, kind_of(pte)), payload)
+        prefetchw(holders_of(m, kind_of(pte)), payload)
 
 
 @inlined
 def _ask_for_cached(m, word):
     """Prefetch the frame of a parked page; its slot or entry has arrived."""
     pte = m.pte[_at(m, word)]
-    if pte & PTE_SWAP:
-        pfn = m.slot_frame[pte & PTE_PAYLOAD]
-    elif pte & PTE_PARKED:
-        pfn = m.entry_frame[pte & PTE_PAYLOAD]
-    else:
+    if not pte & PTE_KIND:
         return
+    pfn = frame_of_parked(m, pte)
     if pfn != NONE:
         prefetchw(m.frame, pfn)
 
@@ -81,7 +75,7 @@ def _ask_for_cached(m, word):
 def _ask_for_parked(m, cache, word):
     """Prefetch what a cache knows of a parked page, by its PTE, which has arrived."""
     pte = m.pte[_at(m, word)]
-    if pte & cache.pte:
+    if pte & PTE_KIND == cache.pte:
         prefetchw(cache.frames, pte & PTE_PAYLOAD)
         prefetchw(cache.holders, pte & PTE_PAYLOAD)
 
@@ -90,7 +84,7 @@ def _ask_for_parked(m, cache, word):
 def _ask_for_parked_frame(m, cache, word):
     """Prefetch the frame of a parked page, as its cache's word has arrived."""
     pte = m.pte[_at(m, word)]
-    if pte & cache.pte:
+    if pte & PTE_KIND == cache.pte:
         pfn = cache.frames[pte & PTE_PAYLOAD]
         if pfn != NONE:
             prefetchw(m.frame, pfn)

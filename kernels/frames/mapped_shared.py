@@ -9,8 +9,7 @@ from ..knobs import MarkUnless
 from ..state import Info
 from ..words import (
     FRAME_COMPOUND,
-    FRAME_MIGCACHE,
-    FRAME_SWAPCACHE,
+    FRAME_KIND,
     HPAGE_PMD_ORDER,
     NONE,
     PMD_LEAF,
@@ -31,7 +30,7 @@ def _refers_alone(m, pfn):
     if word & FRAME_COMPOUND:
         b = pfn >> HPAGE_PMD_ORDER
         return m.block_mapped[b] == 1 and mapcount(m.block_huge[b]) == 0
-    return not word & (FRAME_SWAPCACHE | FRAME_MIGCACHE) and not in_batch(m, pfn)
+    return not word & FRAME_KIND and not in_batch(m, pfn)
 
 
 @inlined

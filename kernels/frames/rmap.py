@@ -8,11 +8,11 @@ from ..knobs import WriteBit
 from ..state import Change, Family, Info, Mm
 from ..words import (
     FRAME_DIRTY,
+    FRAME_KIND,
     FRAME_LAZYFREE,
     FRAME_MAPCOUNT,
     FRAME_MAPCOUNT_ONE,
     FRAME_MAPCOUNT_SHIFT,
-    FRAME_MIGCACHE,
     FRAME_SHMEM,
     FRAME_VPN,
     FRAME_WEDGED,
@@ -23,7 +23,6 @@ from ..words import (
     PTE_PAYLOAD,
     PTE_PRESENT,
     PTE_PROTNONE,
-    PTE_SWAP,
     PTE_WRITE,
     PTE_YOUNG,
 )
@@ -37,14 +36,14 @@ def mapcount(word):
 
 @inlined
 def is_lazyfree(word):
-    """Tell whether a frame is LAZYFREE; with MIGCACHE the same bit is WEDGED."""
-    return word & (FRAME_LAZYFREE | FRAME_MIGCACHE) == FRAME_LAZYFREE
+    """Tell whether a frame is LAZYFREE; in a cache the same bit is WEDGED."""
+    return word & (FRAME_LAZYFREE | FRAME_KIND) == FRAME_LAZYFREE
 
 
 @inlined
 def is_wedged(word):
-    """Tell whether a frame is WEDGED; without MIGCACHE the same bit is LAZYFREE."""
-    return word & FRAME_WEDGED != 0 and word & FRAME_MIGCACHE != 0
+    """Tell whether a frame is WEDGED; in no cache the same bit is LAZYFREE."""
+    return word & FRAME_WEDGED != 0 and word & FRAME_KIND != 0
 
 
 @inlined
@@ -90,18 +89,15 @@ def prepare_for_swap_entries(m, pfn):
 
 
 @inlined
-def try_to_unmap(m, s, pfn, kind, payload, count):
-    """Replace every PTE of a frame by an entry of ``kind`` (PTE_SWAP, PTE_PARKED).
-
-    ``payload`` is the slot or entry, ``count`` the array of PTE counts of its kind.
-    """
+def try_to_unmap(m, s, pfn, cache, identity):
+    """Replace every PTE of a frame by its ``identity`` in a cache."""
     vpn = m.frame[pfn] & FRAME_VPN
     mm = first_mm(m, vpn)
     while mm != NONE:
         pte = m.pte[vpn + m.mm[mm, Mm.DELTA]]
         if maps_frame(pte, pfn):
-            m.pte[vpn + m.mm[mm, Mm.DELTA]] = kind | payload
-            count[payload] += 1
+            m.pte[vpn + m.mm[mm, Mm.DELTA]] = cache.pte | identity
+            cache.holders[identity] += 1
             m.frame[pfn] -= FRAME_MAPCOUNT_ONE
             if pte & PTE_DIRTY:
                 m.frame[pfn] |= FRAME_DIRTY
@@ -190,14 +186,17 @@ def clear_young(m, pfn):
 
 
 @inlined
-def entries_to_slots(m, vpn, parked, slot):
-    """Put a swap slot into every PTE that holds a migration-cache entry."""
+def replace_parked(m, vpn, parked, entry):
+    """Put ``entry`` into every PTE of a page that is ``parked``; return how many."""
+    replaced = 0
     mm = first_mm(m, vpn)
     while mm != NONE:
         at = vpn + m.mm[mm, Mm.DELTA]
         if m.pte[at] == parked:
-            m.pte[at] = PTE_SWAP | slot
+            m.pte[at] = entry
+            replaced += 1
         mm = m.mm[mm, Mm.NEXT]
+    return replaced
 
 
 @inlined

@@ -1,121 +1,224 @@
-"""Identities of parked pages: swap slots and migration-cache entries.
+"""Identities of parked pages: swap slots, entries of the migration cache, and others.
 
-``docs/model/page.md`` 8.  Both have a count, the PTEs that hold the identity, and a
-frame.  Both are allocated alike: the one that was freed last, otherwise the lowest one
-that was never used.  As in Schermerhorn's series of 2006 the migration cache has the
-interface of the swap cache.  They differ in what a count of zero means, and that is
-left to the callers.
+``docs/model/page.md`` 8.  Each has a count, the PTEs that hold the identity, and a
+frame.  All are allocated alike: the one that was freed last, otherwise the lowest one
+that was never used.  As in Schermerhorn's series of 2006 every cache has the interface
+of the swap cache.  Caches differ in what a count of zero means, and that is left to
+the designs (``lazy/``).  Which arrays and columns are whose is written here alone.
 """
+
+from typing import NamedTuple
+
+import numpy as np
 
 from ..jit.compile import inlined, kernel
 from ..state import Chain, Ids, Info, Shard
-from ..words import FRAME_DIRTY, FRAME_LAZYFREE, FRAME_MIGCACHE, FRAME_SWAPCACHE, NONE
+from ..words import (
+    FRAME_DIRTY,
+    FRAME_KIND,
+    FRAME_KIND_SHIFT,
+    FRAME_LAZYFREE,
+    NONE,
+    PTE_KIND,
+    PTE_KIND_SHIFT,
+    PTE_PAYLOAD,
+    Kind,
+)
+
+_IDS = len(Ids)
+_CHAIN = len(Chain)
+_KINDS = len(Kind)
+
+
+class Cache(NamedTuple):
+    """A cache of parked pages, as faults on them see it."""
+
+    kind: int
+    #: A PTE's bits if its page is parked there, and those of a frame in the cache.
+    pte: int
+    frame: int
+    #: By identity: PTEs that hold it (int16[ids]), and its frame (int64[ids]).
+    holders: np.ndarray
+    frames: np.ndarray
 
 
 @inlined
-def get_id(info, kind, frames):
-    """Take an identity; NONE if all are in use.
+def kind_of(pte):
+    """Return how the page of a PTE is parked, a Kind; 0: it is not."""
+    return (pte & PTE_KIND) >> PTE_KIND_SHIFT
 
-    info    int64[INFO_WIDTH]  the allocator's columns (Ids) start at ``kind``
-    kind    Info.SLOTS or Info.ENTRIES
-    frames  int64[ids]         of a free identity: link to the next free one
+
+@inlined
+def cached_by(word):
+    """Return the Kind of the cache that holds a page; 0: none does."""
+    return (word & FRAME_KIND) >> FRAME_KIND_SHIFT
+
+
+@inlined
+def holders_of(m, kind):
+    """Return int16[ids]: how many PTEs hold each identity of a kind."""
+    if kind == Kind.SWAP:
+        return m.slot_count
+    if kind == Kind.MIGCACHE:
+        return m.entry_count
+    return m.own_count
+
+
+@inlined
+def frames_of(m, kind):
+    """Return int64[ids]: the frame of each identity of a kind."""
+    if kind == Kind.SWAP:
+        return m.slot_frame
+    if kind == Kind.MIGCACHE:
+        return m.entry_frame
+    return m.own_frame
+
+
+@inlined
+def cache_of(m, kind):
+    """Return the cache of a kind."""
+    bits = kind << PTE_KIND_SHIFT, kind << FRAME_KIND_SHIFT
+    return Cache(kind, bits[0], bits[1], holders_of(m, kind), frames_of(m, kind))
+
+
+@inlined
+def ids_of(kind):
+    """Return the first column of Info of a kind's allocator."""
+    return Info.SLOTS + (kind - 1) * _IDS
+
+
+@inlined
+def _chain_of(kind):
+    """Return the first column of Shard of a kind's freed identities."""
+    return Shard.FREED_IDS + (kind - 1) * _CHAIN
+
+
+@inlined
+def get_id(m, kind):
+    """Take an identity of a kind; NONE if all are in use.
+
+    The frame of a free one is a link to the next free one.
     """
-    found = info[kind + Ids.STACK]
+    info, ids, frames = m.info, ids_of(kind), frames_of(m, kind)
+    found = info[ids + Ids.STACK]
     if found != NONE:
-        info[kind + Ids.STACK] = frames[found]
-    elif info[kind + Ids.VIRGIN_ID] < info[kind + Ids.TOTAL]:
-        found = info[kind + Ids.VIRGIN_ID]
-        info[kind + Ids.VIRGIN_ID] = found + 1
+        info[ids + Ids.STACK] = frames[found]
+    elif info[ids + Ids.VIRGIN_ID] < info[ids + Ids.TOTAL]:
+        found = info[ids + Ids.VIRGIN_ID]
+        info[ids + Ids.VIRGIN_ID] = found + 1
     else:
         return NONE
-    used = info[kind + Ids.IN_USE] + 1
-    info[kind + Ids.IN_USE] = used
-    info[kind + Ids.PEAK] = max(info[kind + Ids.PEAK], used)
+    used = info[ids + Ids.IN_USE] + 1
+    info[ids + Ids.IN_USE] = used
+    info[ids + Ids.PEAK] = max(info[ids + Ids.PEAK], used)
     return found
 
 
 @inlined
-def _put_id(info, kind, frames, identity):
-    frames[identity] = info[kind + Ids.STACK]
-    info[kind + Ids.STACK] = identity
-    info[kind + Ids.IN_USE] -= 1
+def _put_id(m, kind, identity):
+    ids = ids_of(kind)
+    frames_of(m, kind)[identity] = m.info[ids + Ids.STACK]
+    m.info[ids + Ids.STACK] = identity
+    m.info[ids + Ids.IN_USE] -= 1
 
 
 @inlined
-def push_freed(shard, s, kind, frames, identity):
-    """Add a freed identity to a chain of the shard.
-
-    kind  Shard.FREED_SLOTS or Shard.FREED_ENTRIES
-    """
-    newest = shard[s, kind + Chain.NEWEST]
-    frames[identity] = newest
-    shard[s, kind + Chain.NEWEST] = identity
+def push_freed(m, s, kind, identity):
+    """Add a freed identity to a chain of the shard."""
+    freed = _chain_of(kind)
+    newest = m.shard[s, freed + Chain.NEWEST]
+    frames_of(m, kind)[identity] = newest
+    m.shard[s, freed + Chain.NEWEST] = identity
     if newest == NONE:
-        shard[s, kind + Chain.OLDEST] = identity
-    shard[s, kind + Chain.COUNT] += 1
+        m.shard[s, freed + Chain.OLDEST] = identity
+    m.shard[s, freed + Chain.COUNT] += 1
+
+
+@inlined
+def free_id(m, s, kind, identity):
+    """Free an identity: at once, or at the barrier if a shard frees it."""
+    if s == m.info[Info.SHARDS]:
+        _put_id(m, kind, identity)
+    else:
+        push_freed(m, s, kind, identity)
 
 
 @inlined
 def swap_free_slot(m, s, slot):
-    """Free a swap slot: at once, or at the barrier if a shard frees it."""
-    if s == m.info[Info.SHARDS]:
-        _put_id(m.info, Info.SLOTS, m.slot_frame, slot)
-    else:
-        push_freed(m.shard, s, Shard.FREED_SLOTS, m.slot_frame, slot)
+    """Free a swap slot."""
+    free_id(m, s, Kind.SWAP, slot)
 
 
 @inlined
-def migration_free_entry(m, s, entry):
-    """Delete a migration-cache entry: at once, or at the barrier in a shard."""
-    if s == m.info[Info.SHARDS]:
-        _put_id(m.info, Info.ENTRIES, m.entry_frame, entry)
-    else:
-        push_freed(m.shard, s, Shard.FREED_ENTRIES, m.entry_frame, entry)
-
-
-@inlined
-def _drain(shard, s, freed, info, kind, frames):
+def _drain(m, s, kind):
     """Put a shard's chain on the stack of free identities, its newest on top."""
-    if shard[s, freed + Chain.NEWEST] == NONE:
+    ids, freed = ids_of(kind), _chain_of(kind)
+    newest = m.shard[s, freed + Chain.NEWEST]
+    if newest == NONE:
         return
-    frames[shard[s, freed + Chain.OLDEST]] = info[kind + Ids.STACK]
-    info[kind + Ids.STACK] = shard[s, freed + Chain.NEWEST]
-    info[kind + Ids.IN_USE] -= shard[s, freed + Chain.COUNT]
-    shard[s, freed + Chain.NEWEST] = NONE
-    shard[s, freed + Chain.COUNT] = 0
+    oldest = m.shard[s, freed + Chain.OLDEST]
+    frames_of(m, kind)[oldest] = m.info[ids + Ids.STACK]
+    m.info[ids + Ids.STACK] = newest
+    m.info[ids + Ids.IN_USE] -= m.shard[s, freed + Chain.COUNT]
+    m.shard[s, freed + Chain.NEWEST] = NONE
+    m.shard[s, freed + Chain.COUNT] = 0
 
 
 @kernel
 def drain_freed(m):
-    """Free what the shards gave up, shard by shard: its slots, then its entries."""
+    """Free what the shards gave up, shard by shard: its slots first."""
     for s in range(m.info[Info.SHARDS]):
-        _drain(m.shard, s, Shard.FREED_SLOTS, m.info, Info.SLOTS, m.slot_frame)
-        _drain(m.shard, s, Shard.FREED_ENTRIES, m.info, Info.ENTRIES, m.entry_frame)
+        for kind in range(1, _KINDS + 1):
+            _drain(m, s, kind)
 
 
 @inlined
-def uncached(word, cache):
-    """Return the word of a page that leaves a cache (FRAME_SWAPCACHE, _MIGCACHE)."""
-    return word & ~cache | FRAME_DIRTY
+def uncached(word):
+    """Return the word of a page that leaves the cache that holds it."""
+    return word & ~FRAME_KIND | FRAME_DIRTY
+
+
+@inlined
+def leave_cache(m, s, pfn, kind):
+    """Take a page out of the cache of a kind, and free its identity."""
+    free_id(m, s, kind, int(m.frame_entry[pfn]))
+    m.frame[pfn] = uncached(m.frame[pfn])
 
 
 @inlined
 def drop_slot(m, s, pfn):
     """Take a page out of the swap cache and free its slot (folio_free_swap)."""
-    swap_free_slot(m, s, int(m.frame_entry[pfn]))
-    m.frame[pfn] = uncached(m.frame[pfn], FRAME_SWAPCACHE)
+    leave_cache(m, s, pfn, Kind.SWAP)
 
 
 @inlined
-def drop_entry(m, s, pfn):
-    """Delete a page's migration-cache entry, whose count has come to zero."""
-    migration_free_entry(m, s, int(m.frame_entry[pfn]))
-    m.frame[pfn] = uncached(m.frame[pfn], FRAME_MIGCACHE)
+def is_held(m, pfn):
+    """Tell whether PTEs may hold the identity of a page in a cache.
+
+    A page lingers in the swap cache when none does; every other cache it leaves then.
+    """
+    kind = cached_by(m.frame[pfn])
+    if kind == Kind.SWAP:
+        return m.slot_count[m.frame_entry[pfn]] > 0
+    return kind != 0
+
+
+@inlined
+def frame_of_parked(m, pte):
+    """Return the frame of a parked page; NONE if it is on disk alone."""
+    return frames_of(m, kind_of(pte))[pte & PTE_PAYLOAD]
+
+
+@inlined
+def add_to_cache(m, pfn, kind, identity, bits):
+    """Let a cache hold a page, which is not freed by advice then, and has ``bits``."""
+    bits |= kind << FRAME_KIND_SHIFT
+    m.frame[pfn] = m.frame[pfn] & ~FRAME_LAZYFREE | bits
+    m.frame_entry[pfn] = identity
+    frames_of(m, kind)[identity] = pfn
 
 
 @inlined
 def add_to_swap(m, pfn, slot):
     """Put a page into the swap cache, dirty: its slot is empty (mm/swap_state.c)."""
-    m.frame[pfn] = m.frame[pfn] & ~FRAME_LAZYFREE | FRAME_SWAPCACHE | FRAME_DIRTY
-    m.frame_entry[pfn] = slot
-    m.slot_frame[slot] = pfn
+    add_to_cache(m, pfn, Kind.SWAP, slot, FRAME_DIRTY)

@@ -2,8 +2,8 @@
 
 ``compile`` makes kernels and their parts, ``cache_dir`` says where they are kept and
 ``compiling`` what was compiled.  ``arrays`` is the struct of arrays that they get,
-``atomic``, ``bits`` and ``prefetch`` are instructions that Python does not have.  It
-imports nothing of ours.
+``atomic``, ``bits`` and ``prefetch`` are instructions that Python does not have, and
+``by_address`` calls what users wrote.  It imports nothing of ours.
 
 ``compile`` and ``arrays`` have a private way, which is fast, and a public one.  The
 public one is used if LAZYNUMA_PUBLIC_NUMBA=1 (``switch``): when a new Numba breaks a

@@ -23,19 +23,16 @@ from ..words import (
     ACCESS_VPN,
     FRAME_ACTIVE,
     FRAME_COMPOUND,
+    FRAME_KIND,
     FRAME_MAPCOUNT,
-    FRAME_MIGCACHE,
     FRAME_SHMEM,
-    FRAME_SWAPCACHE,
     NONE,
     OWES_MAX,
     PTE_OWES_ONE,
 )
 
 #: What a frame's word says of those who map or hold the page.
-HOLDERS = (
-    FRAME_MAPCOUNT | FRAME_COMPOUND | FRAME_SWAPCACHE | FRAME_MIGCACHE | FRAME_SHMEM
-)
+HOLDERS = FRAME_MAPCOUNT | FRAME_COMPOUND | FRAME_KIND | FRAME_SHMEM
 
 
 class Row(NamedTuple):

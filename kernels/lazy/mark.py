@@ -4,6 +4,7 @@ from ..counters import Refusal
 from ..frames.account import refuse
 from ..frames.folio import huge_mapcount, page_mapcount, split_huge_page
 from ..frames.page_table import next_block
+from ..frames.swap_state import ids_of
 from ..jit.compile import inlined, kernel
 from ..placement.mempolicy import mpol_misplaced
 from ..state import Ids, Info, Task
@@ -14,13 +15,11 @@ from ..words import (
     HPAGE_PMD_ORDER,
     NONE,
     PMD_LEAF,
-    PTE_PARKED,
     PTE_PAYLOAD,
     PTE_PRESENT,
-    PTE_SWAP,
+    Kind,
 )
-from .migcache import migcache_park
-from .swapcache import swapcache_park
+from .designs import park_page
 
 
 @inlined
@@ -38,10 +37,10 @@ def _may_unmap(m, task, v, vpn, pte, policy, move_all):
 
 
 @inlined
-def _no_slot(m, kind):
-    if kind != PTE_SWAP:
-        return False
-    return m.info[Info.SLOTS + Ids.IN_USE] == m.info[Info.SLOTS + Ids.TOTAL]
+def _no_identity(m, kind):
+    """Tell whether all identities of a cache are in use: those of swap may be."""
+    ids = ids_of(kind)
+    return m.info[ids + Ids.IN_USE] == m.info[ids + Ids.TOTAL]
 
 
 @inlined
@@ -64,7 +63,7 @@ def _split_to_park(m, task, v, vpn, pmd, policy, move_all, kind):
         return False
     if not move_all and huge_mapcount(m, b) > 1:
         return _refuse_huge(m, Refusal.SHARED)
-    if _no_slot(m, kind):
+    if _no_identity(m, kind):
         return _refuse_huge(m, Refusal.NO_SWAP_SLOT)
     split_huge_page(m, m.info[Info.SHARDS], b, 0)
     return True
@@ -77,14 +76,12 @@ def _park_pte(m, task, v, vpn, pte, policy, move_all, kind):
         return 0
     pfn = pte & PTE_PAYLOAD
     if m.frame[pfn] & FRAME_COMPOUND:
-        if _no_slot(m, kind):
+        if _no_identity(m, kind):
             return refuse(m, Refusal.NO_SWAP_SLOT)
         split_huge_page(m, m.info[Info.SHARDS], pfn >> HPAGE_PMD_ORDER, 0)
         if not m.frame[pfn] & FRAME_IN_USE:
             return 0  # it was zero-filled: the zero page is in its place
-    if kind == PTE_SWAP:
-        return swapcache_park(m, pfn)
-    return migcache_park(m, pfn)
+    return park_page(m, pfn, kind)
 
 
 @inlined
@@ -109,12 +106,14 @@ def _park_range(m, task, v, first, pages, policy, move_all, kind):
 
 
 @kernel
-def lazy_swapcache(m, task, v, first, pages, policy, move_all):
-    """Park a range in the swap cache (Schermerhorn 2006); return pages parked."""
-    return _park_range(m, task, v, first, pages, policy, move_all, PTE_SWAP)
+def park_range(m, task, v, first, pages, policy, move_all, kind):
+    """Park the pages of a range as a Kind says; return how many.
 
-
-@kernel
-def lazy_migcache(m, task, v, first, pages, policy, move_all):
-    """Park a range in the migration cache (Tosatti 2004); return pages parked."""
-    return _park_range(m, task, v, first, pages, policy, move_all, PTE_PARKED)
+    policy    whether to park only pages that are off their policy's nodes
+    move_all  whether to park pages that others map, too
+    """
+    if kind == Kind.SWAP:
+        return _park_range(m, task, v, first, pages, policy, move_all, Kind.SWAP)
+    if kind == Kind.MIGCACHE:
+        return _park_range(m, task, v, first, pages, policy, move_all, Kind.MIGCACHE)
+    return _park_range(m, task, v, first, pages, policy, move_all, Kind.OWN)

@@ -1,20 +1,21 @@
-"""Pages that lie in a cache, unmapped, until the next touch: both caches alike."""
-
-from typing import NamedTuple
-
-import numpy as np
+"""Pages that lie in a cache, unmapped, until the next touch: all caches alike."""
 
 from ..access_run import task_of
 from ..counters import Cause, Op, Refusal, Vm
 from ..frames.account import add_rss, charge, count_op
 from ..frames.allotment import close_row, has_frame, open_row
 from ..frames.look_ahead import look_ahead_parked
-from ..frames.page_alloc import node_of
+from ..frames.page_alloc import node_of, put_page
 from ..frames.rmap import mapcount, try_to_unmap
 from ..frames.swap_state import push_freed, uncached
 from ..jit.compile import called, inlined
 from ..placement.mempolicy import alloc_on_node, mpol_misplaced
-from ..placement.migrate import migrate_folio_move, migration_cost, migration_ns
+from ..placement.migrate import (
+    lru_add,
+    migrate_folio_move,
+    migration_cost,
+    migration_ns,
+)
 from ..placement.moves import note_move_of
 from ..state import NO_MEMORY, PUT_ASIDE, Cost, Info, Node, Task, Vma
 from ..words import (
@@ -24,6 +25,7 @@ from ..words import (
     FRAME_MAPCOUNT_ONE,
     NONE,
     PTE_DIRTY,
+    PTE_KIND,
     PTE_PAYLOAD,
     PTE_PRESENT,
     PTE_WRITE,
@@ -40,20 +42,6 @@ from .lazy_row import (
     private_vma,
     row_to_task,
 )
-
-
-class Cache(NamedTuple):
-    """The swap cache or the migration cache, as faults on its pages see it."""
-
-    #: The bit of a PTE whose page is parked there, and of a frame in the cache.
-    pte: int
-    frame: int
-    #: By slot or entry: PTEs that hold it (int16[ids]), and its frame (int64[ids]).
-    holders: np.ndarray
-    frames: np.ndarray
-    #: Column of Shard from which on a shard's chain of freed identities is.
-    freed: int
-
 
 # --- what every fault on a parked page does -------------------------------------------
 
@@ -88,7 +76,7 @@ def _begins_row(m, task, v, pfn):
 def _leave_cache(m, s, cache, given):
     """Free the identity of a page that the last PTE has left."""
     cache.holders[given] = 0
-    push_freed(m.shard, s, cache.freed, cache.frames, given)
+    push_freed(m, s, cache.kind, given)
 
 
 @called
@@ -114,7 +102,7 @@ def lazy_faults(m, s, k, run, cache):
         at = (word & ACCESS_VPN) + row.delta
         pte = m.pte[at]
         given = pte & PTE_PAYLOAD
-        if not pte & cache.pte or cache.holders[given] != 1:
+        if pte & PTE_KIND != cache.pte or cache.holders[given] != 1:
             break
         old = cache.frames[given]
         if old == NONE or node_of(m, old) != row.source:
@@ -122,7 +110,7 @@ def lazy_faults(m, s, k, run, cache):
         page = m.frame[old]
         if page & HOLDERS != cache.frame:
             break
-        page = uncached(page, cache.frame) + FRAME_MAPCOUNT_ONE
+        page = uncached(page) + FRAME_MAPCOUNT_ONE
         new, moved = move_frame(m, s, row, moved, old, page)
         _leave_cache(m, s, cache, given)
         write = (word & ACCESS_WRITE) >> ACCESS_WRITE_SHIFT
@@ -137,14 +125,14 @@ def lazy_faults(m, s, k, run, cache):
     return k
 
 
-# --- one of them ----------------------------------------------------------------------
+# --- one of them, and its end ---------------------------------------------------------
 
 
 @inlined
 def park(m, pfn, cache, given):
     """Let the PTEs of a page hold its identity ``given`` in a cache instead."""
     s = m.info[Info.SHARDS]
-    try_to_unmap(m, s, pfn, cache.pte, given, cache.holders)
+    try_to_unmap(m, s, pfn, cache, given)
     m.vm[s, node_of(m, pfn), Vm.LAZY_PAGES_MARKED] += 1
 
 
@@ -196,3 +184,10 @@ def map_cached(m, s, task, at, cache, old, pfn, write):
         ns = migration_ns(m, old, pfn)
         note_move_of(m, s, task, at, node_of(m, old), pfn, ns)
     return left, exclusive
+
+
+@inlined
+def free_page(m, s, pfn):
+    """Free a page that nothing maps, nor holds."""
+    lru_add(m, s, pfn, -1)
+    put_page(m, s, pfn)

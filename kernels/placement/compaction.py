@@ -14,8 +14,7 @@ from ..jit.compile import called, inlined
 from ..state import BlockList, Cost, Info, Node
 from ..words import (
     FRAME_IN_USE,
-    FRAME_MIGCACHE,
-    FRAME_SWAPCACHE,
+    FRAME_KIND,
     HPAGE_PMD_NR,
     HPAGE_PMD_ORDER,
     NONE,
@@ -46,11 +45,10 @@ def _room(m, b):
 def _movable(m, b):
     if m.block_list[b] != BlockList.PARTIAL:
         return False
-    cached = FRAME_SWAPCACHE | FRAME_MIGCACHE
     first = b << HPAGE_PMD_ORDER
     for pfn in range(first, first + HPAGE_PMD_NR):
         word = m.frame[pfn]
-        if word & FRAME_IN_USE and word & cached:
+        if word & FRAME_IN_USE and word & FRAME_KIND:
             return False
     return True
 

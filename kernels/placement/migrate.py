@@ -8,15 +8,15 @@ from ..frames.folio import count_lru
 from ..frames.last_cpupid import migrate_last_cpupid
 from ..frames.page_alloc import node_of, put_page
 from ..frames.rmap import cache_index, mapcount, remove_migration_ptes
+from ..frames.swap_state import cached_by, frames_of
 from ..frames.zero_filled import copy_page
 from ..jit.compile import called, inlined
 from ..state import Cost
 from ..words import (
     FRAME_ACTIVE,
     FRAME_DIRTY,
-    FRAME_MIGCACHE,
+    FRAME_KIND,
     FRAME_SHMEM,
-    FRAME_SWAPCACHE,
     FRAME_VPN,
     PTE_DIRTY,
     PTE_OWES,
@@ -40,10 +40,7 @@ def _replace_in_cache(m, word, old, new):
         return
     identity = m.frame_entry[old]
     m.frame_entry[new] = identity
-    if word & FRAME_SWAPCACHE:
-        m.slot_frame[identity] = new
-    else:
-        m.entry_frame[identity] = new
+    frames_of(m, cached_by(word))[identity] = new
 
 
 @inlined
@@ -88,7 +85,7 @@ def _migrate_frame(m, s, old, new):
     word = m.frame[old]
     m.frame[new] = word
     lru_add(m, s, new, 1)
-    if word & (FRAME_SWAPCACHE | FRAME_MIGCACHE | FRAME_SHMEM):
+    if word & (FRAME_KIND | FRAME_SHMEM):
         _replace_in_cache(m, word, old, new)
     m.vm[s, node_of(m, new), Vm.PGMIGRATE_SUCCESS] += 1
 

@@ -5,18 +5,21 @@
 
 from ..frames.line_transfer import QUANTA
 from ..jit.compile import inlined, kernel
-from ..state import Change, Ids, Info, Mm, Node, Shard, Task
+from ..state import INFO_WIDTH, Change, Ids, Info, Mm, Node, Shard, Task
+
+_IDS = len(Ids)
 
 
 @kernel
 def open_quantum(m):
     """Note what shards see of the quantum's start, and rewind the barrier."""
-    m.info[Info.SLOTS + Ids.IN_USE_AT_START] = m.info[Info.SLOTS + Ids.IN_USE]
-    m.info[Info.ENTRIES + Ids.IN_USE_AT_START] = m.info[Info.ENTRIES + Ids.IN_USE]
+    for ids in range(Info.SLOTS, INFO_WIDTH, _IDS):
+        m.info[ids + Ids.IN_USE_AT_START] = m.info[ids + Ids.IN_USE]
     m.info[Info.POSITION] = 0
     m.info[Info.QUANTUM] = (m.info[Info.QUANTUM] + 1) % QUANTA
     for s in range(m.shard.shape[0]):
         m.shard[s, Shard.SEEN] = 0
+        m.shard[s, Shard.SAMPLES] = 0
 
 
 @kernel

@@ -14,7 +14,6 @@ from ..frames.page_alloc import put_page
 from ..frames.rmap import (
     cache_index,
     clear_young,
-    entries_to_slots,
     is_lazyfree,
     mapcount,
     prepare_for_swap_entries,
@@ -24,12 +23,14 @@ from ..frames.rmap import (
 )
 from ..frames.swap_state import (
     add_to_swap,
+    cache_of,
+    cached_by,
     get_id,
-    migration_free_entry,
     swap_free_slot,
 )
 from ..frames.zero_filled import swap_writepage
 from ..jit.compile import called, inlined
+from ..lazy.designs import reclaim_parked
 from ..placement.migrate import lru_add
 from ..state import MIN_NR_GENS, BlockList, Ids, Info, Node
 from ..words import (
@@ -39,19 +40,16 @@ from ..words import (
     FRAME_DIRTY,
     FRAME_IN_USE,
     FRAME_LAZYFREE,
-    FRAME_MIGCACHE,
     FRAME_REFERENCED,
     FRAME_SHMEM,
-    FRAME_SWAPCACHE,
     FRAME_VPN,
     FRAME_WEDGED,
     HPAGE_PMD_NR,
     HPAGE_PMD_ORDER,
     NONE,
-    PTE_PARKED,
-    PTE_SWAP,
+    Kind,
 )
-from .demotion import can_demote, demote_folio, demote_page
+from .demotion import STAYS, can_demote, demote_folio, demote_page
 from .vmscan_huge import clear_young_huge, discard_huge, set_active_huge, swap_out_whole
 
 SWAP_CLUSTER_MAX: Final = 32
@@ -78,34 +76,16 @@ def _activate(m, n, pfn):
 
 
 @inlined
-def _move_to_swap(m, n, pfn, slot):
-    """Move a page from the migration cache to swap: every PTE gets the slot."""
-    s = m.info[Info.SHARDS]
-    entry = int(m.frame_entry[pfn])
-    entries_to_slots(m, m.frame[pfn] & FRAME_VPN, PTE_PARKED | entry, slot)
-    m.slot_count[slot] = m.entry_count[entry]
-    m.entry_count[entry] = 0
-    migration_free_entry(m, s, entry)
-    m.frame[pfn] &= ~FRAME_MIGCACHE
-    m.vm[s, n, Vm.MIGCACHE_TO_SWAP] += 1
-
-
-@inlined
 def _get_slot_for(m, n, pfn):
     """Put a page into the swap cache unless it is there; False if no slot is free."""
-    word = m.frame[pfn]
-    if word & FRAME_SWAPCACHE:
-        return True
-    slot = get_id(m.info, Info.SLOTS, m.slot_frame)
+    kind = cached_by(m.frame[pfn])
+    if kind != 0:
+        return reclaim_parked(m, n, pfn, kind) != 0
+    slot = get_id(m, Kind.SWAP)
     if slot == NONE:
-        reason = Refusal.NO_SWAP_SLOT
-        if word & FRAME_MIGCACHE:
-            reason = Refusal.MIGCACHE_NO_SWAP_SLOT
-        m.refused[m.info[Info.SHARDS], reason] += 1
+        m.refused[m.info[Info.SHARDS], Refusal.NO_SWAP_SLOT] += 1
         return False
     m.slot_count[slot] = 0
-    if word & FRAME_MIGCACHE:
-        _move_to_swap(m, n, pfn, slot)
     add_to_swap(m, pfn, slot)
     return True
 
@@ -156,8 +136,13 @@ def _reclaim_page(m, n, pfn, steal):
     """
     s = m.info[Info.SHARDS]
     m.frame[pfn] = clear_referenced(m, m.frame[pfn])
-    if steal != NONE and demote_page(m, n, pfn, steal):
-        return 1
+    if steal != NONE:
+        demoted = demote_page(m, n, pfn, steal)
+        if demoted == STAYS:
+            _activate(m, n, pfn)
+            return 0
+        if demoted:
+            return 1
     if is_lazyfree(m.frame[pfn]):
         return _discard_page(m, n, pfn, steal)
     if m.frame[pfn] & FRAME_SHMEM:
@@ -167,7 +152,7 @@ def _reclaim_page(m, n, pfn, steal):
         return 0
     slot = int(m.frame_entry[pfn])
     prepare_for_swap_entries(m, pfn)
-    try_to_unmap(m, s, pfn, PTE_SWAP, slot, m.slot_count)
+    try_to_unmap(m, s, pfn, cache_of(m, Kind.SWAP), slot)
     if m.frame[pfn] & FRAME_DIRTY:
         written = swap_writepage(m, pfn, slot)
         m.vm[s, n, Vm.PSWPOUT] += written
@@ -197,6 +182,9 @@ def _reclaim_huge(m, n, b, steal):
     m.block_huge[b] = clear_referenced(m, m.block_huge[b])
     if steal != NONE:
         demoted = demote_folio(m, n, b, steal)
+        if demoted == STAYS:
+            set_active_huge(m, n, b, True, Vm.PGACTIVATE)
+            return 0
         if demoted > 0:
             return demoted
     if m.block_huge[b] & FOLIO_LAZYFREE:

@@ -9,6 +9,7 @@ from ..calls.zap import zap_pte
 from ..counters import Vm
 from ..frames.folio import map_folio
 from ..frames.page_alloc import free_huge, node_of, rmqueue_huge
+from ..frames.swap_state import frame_of_parked
 from ..frames.zero_filled import (
     clear_pages,
     copy_page,
@@ -26,9 +27,9 @@ from ..words import (
     HPAGE_PMD_ORDER,
     NONE,
     PMD_NID,
+    PTE_KIND,
     PTE_PAYLOAD,
     PTE_PRESENT,
-    PTE_SWAP,
     PTE_WRITE,
     PTE_ZERO,
 )
@@ -101,7 +102,7 @@ def _zap_taken(m, mm, vpn, nid, taken):
         pte = taken[i]
         if pte == 0 or pte & PTE_ZERO:
             continue
-        if pte & PTE_SWAP and m.slot_frame[pte & PTE_PAYLOAD] == NONE:
+        if pte & PTE_KIND and frame_of_parked(m, pte) == NONE:
             m.vm[s, nid, Vm.PSWPIN] += swap_pages_read(m, pte & PTE_PAYLOAD)
             m.vm[s, nid, Vm.PGMAJFAULT] += 1
         zap_pte(m, s, pte, vpn + i, mm, False)
@@ -115,13 +116,13 @@ def _collapse_huge_page_copy(m, b, taken):
     first = b << HPAGE_PMD_ORDER
     for i in range(HPAGE_PMD_NR):
         pte = taken[i]
-        given = pte & PTE_PAYLOAD
-        if pte & PTE_PRESENT:
-            copy_page(m, given, first + i)
-        elif pte & PTE_SWAP and m.slot_frame[given] != NONE:
-            copy_page(m, m.slot_frame[given], first + i)
-        elif pte & PTE_SWAP:
-            swap_read_folio(m, first + i, given)
+        pfn = pte & PTE_PAYLOAD if pte & PTE_PRESENT else NONE
+        if pte & PTE_KIND:
+            pfn = frame_of_parked(m, pte)
+        if pfn != NONE:
+            copy_page(m, pfn, first + i)
+        elif pte & PTE_KIND:
+            swap_read_folio(m, first + i, pte & PTE_PAYLOAD)
 
 
 @kernel

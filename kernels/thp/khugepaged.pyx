@@ -29,8 +29,8 @@ from words cimport (
     PAGE_RO,
     PMD_MAPPED,
     PMD_NONE,
+    PTE_KIND,
     PTE_NON_PRESENT,
-    PTE_PARKED,
     PTE_PAYLOAD,
     PTE_PRESENT,
     PTE_PROTNONE,
@@ -145,12 +145,12 @@ cdef int64_t scan_ptes(
     cdef Py_ssize_t i
     for i in range(HPAGE_PMD_NR):
         pte = ptes[i]
-        if pte & PTE_SWAP:
+        if pte & PTE_KIND == PTE_SWAP:
             swap += 1
             if swap > limits.swap:
                 return EXCEED_SWAP_PTE
             continue
-        if pte & PTE_PARKED:
+        if pte & PTE_KIND:
             return PTE_NON_PRESENT
         if not pte & PTE_PRESENT:
             none += 1

@@ -25,14 +25,15 @@ from lazynuma.kernels.words import (
     PMD_TABLE,
     PTE_DIRTY,
     PTE_EXCLUSIVE,
+    PTE_KIND_ONE,
     PTE_OWES_ONE,
-    PTE_PARKED,
     PTE_PRESENT,
     PTE_PROTNONE,
     PTE_SWAP,
     PTE_WRITE,
     PTE_YOUNG,
     PTE_ZERO,
+    Kind,
 )
 from reference import BLOCK, Pmd, Reference
 
@@ -91,6 +92,7 @@ class Pair:
         for fast, model in self.tasks:
             assert engine.clock(fast) == slow.clock(model), fast.id
         assert np.array_equal(*map(moved_bytes, self.sims))
+        self.compare_samples()
         for node in range(len(engine.machine.memory)):
             assert engine.free(node) == slow.free(node), node
         names = [one.name.lower() for one in Vm]
@@ -107,6 +109,14 @@ class Pair:
             self.compare_balancing()
         for name in SINGLES:
             assert getattr(engine, name) == getattr(slow, name), name
+
+    def compare_samples(self):
+        """Demand that the samples since the last time are equal."""
+        engine, slow = self.sims
+        if engine.settings.sampling.period:
+            got = engine.take_samples().tolist()
+            want = [tuple(one) for one in slow.take_samples()]
+            assert got == want, first_of(got, want)
 
     def compare_balancing(self):
         """Demand that what balancing knows is equal."""
@@ -159,6 +169,12 @@ def moved_bytes(sim):
     return sim.bytes if isinstance(sim, Reference) else sim.prices.bytes
 
 
+def first_of(got, want):
+    """Return the first two items that differ, or how many there are."""
+    both = zip(got, want, strict=False)
+    return next((pair for pair in both if pair[0] != pair[1]), (len(got), len(want)))
+
+
 def alike(got, want, what):
     """Demand that two tuples of numbers and a table are equal."""
     assert got[:-1] == want[:-1], (what, got[:-1], want[:-1])
@@ -174,7 +190,7 @@ ENTRY_KINDS = {
     "present": PTE_PRESENT,
     "zero": PTE_ZERO,
     "swap": PTE_SWAP,
-    "parked": PTE_PARKED,
+    "parked": Kind.MIGCACHE * PTE_KIND_ONE,
     "table": PMD_TABLE,
 }
 #: What a frame's word holds that both sides keep alike.

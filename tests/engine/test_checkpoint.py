@@ -35,9 +35,10 @@ from lazynuma.kernels.state import Vma as Row
 from lazynuma.kernels.words import (
     FRAME_VPN,
     PMD_NID_SHIFT,
-    PTE_PARKED,
+    PTE_KIND_ONE,
     PTE_PRESENT,
     PTE_SWAP,
+    Kind,
 )
 
 #: Of each scenario the first and the last variant, and one more.
@@ -501,7 +502,7 @@ def test_a_table_that_leads_outside_is_refused(table, column, tmp_path):
     [
         ("pte", PTE_PRESENT | 1 << 39),
         ("pte", PTE_SWAP | 1 << 39),
-        ("pte", PTE_PARKED | 1 << 39),
+        ("pte", Kind.MIGCACHE * PTE_KIND_ONE | 1 << 39),
         ("pmd", PTE_PRESENT | 1 << 39),
         ("pmd", 63 << PMD_NID_SHIFT),
         ("frame", FRAME_VPN),

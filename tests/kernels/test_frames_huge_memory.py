@@ -14,8 +14,8 @@ from lazynuma.kernels.words import (
     FRAME_COMPOUND,
     FRAME_DIRTY,
     FRAME_IN_USE,
+    FRAME_KIND_SHIFT,
     FRAME_MAPCOUNT_ONE,
-    FRAME_MIGCACHE,
     FRAME_REFERENCED,
     FRAME_SWAPCACHE,
     FRAME_WEDGED,
@@ -28,6 +28,7 @@ from lazynuma.kernels.words import (
     PTE_WRITE,
     PTE_YOUNG,
     PTE_ZERO,
+    Kind,
 )
 
 
@@ -178,7 +179,7 @@ def test_a_pageblock_of_plain_pages_is_emptied_at_once():
     [
         FRAME_MAPCOUNT_ONE << 1,
         FRAME_SWAPCACHE,
-        FRAME_MIGCACHE,
+        Kind.MIGCACHE << FRAME_KIND_SHIFT,
         FRAME_WEDGED,
         FRAME_COMPOUND,
     ],

@@ -17,7 +17,8 @@ from lazynuma.kernels.words import (
     FRAME_MAPCOUNT_SHIFT,
     PMD_NID_SHIFT,
     PMD_TABLE,
-    PTE_PARKED,
+    PTE_KIND,
+    PTE_KIND_ONE,
     PTE_PAYLOAD,
     PTE_PRESENT,
     PTE_PROTNONE,
@@ -25,6 +26,7 @@ from lazynuma.kernels.words import (
     PTE_WRITE,
     PTE_YOUNG,
     PTE_ZERO,
+    Kind,
 )
 
 
@@ -38,11 +40,11 @@ def scan_by_hand(pmd, ptes, mapcount, far, limits, load):
     if pmd & (PTE_PRESENT | PTE_ZERO):
         return ScanResult.PMD_MAPPED
     for pte in ptes:
-        if pte & PTE_SWAP:
+        if pte & PTE_KIND == PTE_SWAP:
             swap += 1
             if swap > max_swap:
                 return ScanResult.EXCEED_SWAP_PTE
-        elif pte & PTE_PARKED:
+        elif pte & PTE_KIND:
             return ScanResult.PTE_NON_PRESENT
         elif not pte & PTE_PRESENT:
             none += 1
@@ -71,7 +73,7 @@ KINDS = {
     "none": 0,
     "zero": PTE_ZERO,
     "swap": PTE_SWAP,
-    "parked": PTE_PARKED,
+    "parked": Kind.MIGCACHE * PTE_KIND_ONE,
     "used": MAPPED,
     "idle": PTE_PRESENT | PTE_WRITE,
     "read-only": PTE_PRESENT | PTE_YOUNG,
@@ -147,7 +149,7 @@ def test_scan_is_the_plain_scan(blocks, limits, reclaim, needs):
     seen = np.full(NODES + 1, -7, np.int64)
     # One block ahead of the range must stay unread.
     pmd = np.array([PTE_PRESENT, *entries], np.int64)
-    pte = np.array([PTE_PARKED] * NR + sum(words, []), np.int64)
+    pte = np.array([Kind.MIGCACHE * PTE_KIND_ONE] * NR + sum(words, []), np.int64)
     given = (
         pmd,
         pte,

@@ -11,6 +11,7 @@ import pytest
 from lazynuma.kernels import words
 from lazynuma.kernels.counters import ScanResult
 from lazynuma.kernels.knobs import TargetRule
+from lazynuma.kernels.words import Kind
 
 PXD = (Path(words.__file__).parent / "words.pxd").read_text()
 
@@ -53,8 +54,8 @@ def test_the_daemon_has_results_of_its_own():
     ("prefixes", "first", "last"), [(("PTE_",), 40, 62), (("FRAME_",), 36, 62)]
 )
 def test_no_two_flags_of_a_word_share_a_bit(prefixes, first, last):
-    """LAZYFREE is the bit of WEDGED, GEN those of the lists: words.py says so."""
-    parts = ("SHIFT", "ONE", "PAYLOAD", "VPN", "LAZYFREE", "GEN")
+    """LAZYFREE is the bit of WEDGED, GEN those of the lists, SWAP a KIND."""
+    parts = ("SHIFT", "ONE", "PAYLOAD", "VPN", "LAZYFREE", "GEN", "SWAP", "SWAPCACHE")
     flags = {
         name: value
         for name, value in vars(words).items()
@@ -70,7 +71,6 @@ def test_the_layout_is_that_of_the_model():
         "PTE_PRESENT": 40,
         "PTE_ZERO": 41,
         "PTE_SWAP": 42,
-        "PTE_PARKED": 43,
         "PTE_WRITE": 44,
         "PTE_YOUNG": 45,
         "PTE_DIRTY": 46,
@@ -86,8 +86,11 @@ def test_the_layout_is_that_of_the_model():
         assert layout[name] == 1 << bit, name
     assert layout["PMD_NID"] == 63 << 49 and layout["FRAME_MAPCOUNT"] == 0xFFF << 36
     assert layout["PTE_PAYLOAD"] == 2**40 - 1 and layout["FRAME_VPN"] == 2**36 - 1
+    assert layout["PTE_KIND"] == 3 << 42 and layout["FRAME_KIND"] == 3 << 52
+    assert layout["FRAME_SWAPCACHE"] == 1 << 52 and [*Kind] == [1, 2, 3]
     # No two flags of an entry share a bit.
-    flags = [name for name in bits if name.startswith("P")]
-    assert sum(layout[name] for name in flags) | layout["PMD_NID"] == (
+    flags = [name for name in bits if name.startswith("P")] + ["PTE_KIND", "PMD_NID"]
+    flags.remove("PTE_SWAP")  # a value of PTE_KIND
+    assert sum(layout[name] for name in flags) == (
         sum(1 << bit for bit in range(40, 55))
     )
