@@ -98,6 +98,8 @@ class Simulation(World):
         self.user_daemons: list[UserDaemon] = []
         #: The user's daemon that works now, "" for none.
         self.waking = ""
+        #: Whether a daemon has ended the present run.
+        self.stopped = False
 
     def close(self) -> None:
         """Give the host its memory back; the simulation is over."""
@@ -163,7 +165,7 @@ class Simulation(World):
     charge, regions = bulk_pages.charge, bulk.regions
 
     # Time
-    run, play, idle = loop.run, loop.play, loop.idle
+    run, play, idle, stop = loop.run, loop.play, loop.idle, loop.stop
 
     # What the kernel does without being asked
     lru_add_drain, flush_tlbs = world.lru_add_drain, world.flush_tlbs

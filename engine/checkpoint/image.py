@@ -58,6 +58,10 @@ NOT_SAVED = {
 }
 
 
+#: What ``objects.values_of`` tells of.
+KINDS = (*objects.LISTS, "order", "daemons", "")
+
+
 def sparse_names(memory: st.Memory) -> list[str]:
     """Return the arrays of which the host has only what was written."""
     names = [one.name for one in fields(memory)]
@@ -86,7 +90,7 @@ def _values(simulation: "Simulation", name: str) -> dict[str, Any]:
 
 def save(simulation: "Simulation", group: h5py.Group) -> None:
     """Write the state of a simulation, which does not change, to a group."""
-    nothing: objects.Values = {name: {} for name in (*objects.LISTS, "order", "")}
+    nothing: objects.Values = {name: {} for name in KINDS}
     everything = {
         "objects": objects.changed(nothing, objects.values_of(simulation)),
         "parts": {name: told(_values(simulation, name)) for name in MADE_AGAIN},
