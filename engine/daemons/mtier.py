@@ -11,13 +11,18 @@ _MS, _S = 1_000_000, 1_000_000_000
 
 
 def mtier(
-    fast: int = 0, slow: int = 1, shrunk: float = 1.0, record: bool = False
+    fast: int = 0,
+    slow: int = 1,
+    shrunk: float = 1.0,
+    record: bool = False,
+    shortest_ns: int = 1,
 ) -> tuple[Damon, Damon]:
     """Return the two DAMONs of the sample: one promotes, the other demotes.
 
     fast, slow  nodes
     shrunk      what all times, and the quota's bytes, are divided by
     record      whether they keep what they saw (``Damon.recorded``)
+    shortest_ns  the least that a sampling interval is, whatever it is divided by
 
     The first watches the slow node and moves what is used to the fast one, until 99.7 %
     of that is used; the other watches the fast node and moves what is not used down,
@@ -25,11 +30,18 @@ def mtier(
     up: the goals overlap.  At most 200 MiB a second go each way.  Sampling intervals
     are tuned so that 4 % of samples see a use.
     """
-    up = _half(fast, slow, shrunk, record, promotes=True)
-    return up, _half(fast, slow, shrunk, record, promotes=False)
+    how = (fast, slow, shrunk, record, shortest_ns)
+    return _half(*how, promotes=True), _half(*how, promotes=False)
 
 
-def _half(fast: int, slow: int, shrunk: float, record: bool, promotes: bool) -> Damon:
+def _half(
+    fast: int,
+    slow: int,
+    shrunk: float,
+    record: bool,
+    shortest_ns: int,
+    promotes: bool,
+) -> Damon:
     def time(ns: int) -> int:
         return max(1, round(ns / shrunk))
 
@@ -51,13 +63,13 @@ def _half(fast: int, slow: int, shrunk: float, record: bool, promotes: bool) -> 
         quota=quota,
         **used,
     )
-    sampling = time(5 * _MS)
+    sampling = max(shortest_ns, time(5 * _MS))
     return Damon(
         node=slow if promotes else fast,
         sampling_ns=sampling,
         aggregation_ns=20 * sampling,
         update_ns=time(60 * _S),
         schemes=(scheme,),
-        intervals_goal=IntervalsGoal(400, 3, sampling, time(10 * _S)),
+        intervals_goal=IntervalsGoal(400, 3, sampling, max(sampling, time(10 * _S))),
         record=record,
     )

@@ -14,7 +14,7 @@ from ..frames.page_alloc import node_of
 from ..frames.page_table import entry_of
 from ..jit.compile import called, inlined, kernel
 from ..placement.mempolicy import alloc_on_node
-from ..placement.migrate import migrate_folio_move, ns_between
+from ..placement.migrate import migrate_folio_move
 from ..placement.migrate_huge import move_folio, split_to_migrate
 from ..placement.moves import moved_from, note_move, note_move_huge
 from ..placement.vma_alloc_folio import alloc_huge_on_node
@@ -33,9 +33,12 @@ class Aim(IntEnum):
     PROMOTE = 1
     #: To a slower tier, down to min, as reclaim does.
     DEMOTE = 2
+    #: The same, to a copy that is there already: nothing is copied.
+    DEMOTE_TO_COPY = 3
 
 
 _MOVE, _PROMOTE, _DEMOTE = int(Aim.MOVE), int(Aim.PROMOTE), int(Aim.DEMOTE)
+_TO_COPY = int(Aim.DEMOTE_TO_COPY)
 
 
 @inlined
@@ -77,7 +80,14 @@ def _mark_of(aim):
     """Return (watermark above which the target stays, whether pages count there)."""
     if aim == _PROMOTE:
         return Node.HIGH, 1
-    return (Node.MIN, 0) if aim == _DEMOTE else (Node.LOW, 0)
+    return (Node.LOW, 0) if aim == _MOVE else (Node.MIN, 0)
+
+
+@inlined
+def _ns_of(m, n, target, pages, aim):
+    """Return what the move of a page or of a folio takes, ns."""
+    copied = 0 if aim == _TO_COPY else pages * m.copy_ns[n, target]
+    return m.cost[Cost.MIGRATE_PAGE] + copied
 
 
 @inlined
@@ -117,7 +127,7 @@ def _move_page(m, user, pfn, target, aim):
     if new < 0:
         return _refuse(m, n, target, 1)
     migrate_folio_move(m, s, pfn, new)
-    ns = ns_between(m, n, target)
+    ns = _ns_of(m, n, target, 1, aim)
     if _count(m, n, target, 1):
         m.frame[new] = moved_from(m.frame[new], n)
     else:
@@ -134,7 +144,7 @@ def _move_folio(m, user, b, target, aim):
     if new < 0:
         return _refuse(m, n, target, HPAGE_PMD_NR)
     move_folio(m, s, b, new)
-    ns = m.cost[Cost.MIGRATE_PAGE] + HPAGE_PMD_NR * m.copy_ns[n, target]
+    ns = _ns_of(m, n, target, HPAGE_PMD_NR, aim)
     if _count(m, n, target, HPAGE_PMD_NR):
         m.block_huge[new] = moved_from(m.block_huge[new], n)
     else:

@@ -105,7 +105,11 @@ def _policies(rows: Sequence[Row]) -> str:
     def summed(name: str) -> list[int]:
         return [sum(int(row[name]) for row in of[one]) for one in policies]
 
-    moved = ("pages_promoted", "pages_demoted", "pages_moved_back")
+    moved = {
+        "promoted": "pages_promoted",
+        "demoted": "pages_demoted",
+        "moved back": "pages_moved_back",
+    }
     return blocks(
         [
             ("policy", policies),

@@ -7,16 +7,16 @@ the league stands for it, and ``measured`` says what it was.
 
 from typing import NamedTuple
 
-#: Whence a pair is known: a figure that is noted down with this project's material
-#: (an abstract, a cover letter), or the paper as it is remembered, without its table.
-NOTED, REMEMBERED = "noted", "from memory"
+#: Whence a pair is known: an abstract or a cover letter that was read, or the paper as
+#: it is remembered, without its table.
+READ, REMEMBERED = "read", "from memory"
 
 
 class Order(NamedTuple):
     """One pair: ``better`` takes less time than ``worse`` on a workload and machine.
 
     measured  what the source ran, and what came out
-    known     NOTED or REMEMBERED
+    known     READ or REMEMBERED
     """
 
     better: str
@@ -44,8 +44,8 @@ _MEMTIS_ON = {
     "zipf": "Silo with YCSB-C and Btree, DRAM and Optane 1:2 to 1:16",
 }
 _CROWDED = (
-    "GUPS, 24 of 72 GB hot, beside a memory antagonist of 3x intensity:"
-    " 1.2 to 2.3 times the throughput of the system it is added to"
+    "GUPS beside a memory antagonist: systems that pack the hottest pages into the"
+    " default tier are up to 2.3 times worse than the best, Colloid is near it"
 )
 
 
@@ -54,7 +54,7 @@ def _memtis(worse: str) -> tuple[Order, ...]:
         Order(
             *("memtis", worse, workload, "cxl-1to4", f"{_MEMTIS}, abstract, figure 5"),
             f"{ran}: {_BEST}",
-            NOTED if worse == "tpp" else REMEMBERED,
+            READ if worse == "tpp" else REMEMBERED,
         )
         for workload, ran in _MEMTIS_ON.items()
     )
@@ -66,7 +66,7 @@ ORDERS = (
         *("numa_balancing", "none", "bfs", "2s-cxl", _PGHOT),
         "Graph500 of scale 28, 100 GB moved to CXL before: 6.060 s against 8.460 s,"
         " with four nodes of DRAM 3.345 s against 10.485 s",
-        NOTED,
+        READ,
     ),
     Order(
         *("numa_balancing", "none", "gups", "2s-cxl"),
@@ -78,7 +78,7 @@ ORDERS = (
     Order(
         *("tpp", "none", "cache", "cxl-1to4", f"{_TPP}, abstract and section 6"),
         "Cache1 and Cache2, DRAM and CXL 1:4: up to 18 % over Linux",
-        NOTED,
+        READ,
     ),
     Order(
         *("tpp", "none", "cache", "cxl-1to1", f"{_TPP}, section 6"),
@@ -89,12 +89,12 @@ ORDERS = (
         *("tpp", "numa_balancing", "cache", "cxl-1to4", f"{_TPP}, abstract"),
         "5 to 17 % over NUMA balancing and AutoTiering; its NUMA balancing knew no"
         " tiers, that of the league does",
-        NOTED,
+        READ,
     ),
     Order(
         *("nomad", "tpp", "zipf", "cxl-1to4", f"{_NOMAD}, abstract"),
         "Zipf accesses to more than fast memory holds: up to 6 times",
-        NOTED,
+        READ,
     ),
     Order(
         *("nomad", "tpp", "gups", "cxl-1to1", f"{_NOMAD}, abstract, section 4.1"),
@@ -126,14 +126,14 @@ ORDERS = (
             *("colloid", worse, "crowded", "cxl-1to1"),
             f"{_COLLOID}, abstract and figure 5",
             _CROWDED,
-            REMEMBERED,
+            READ,
         )
         for worse in ("hemem", "tpp", "memtis")
     ),
     Order(
         *("damon", "none", "cache", "cxl-1to1", _DAMON_616),
-        "TaoBench, 250 GB DRAM and 50 GB CXL: 4.4 % more",
-        REMEMBERED,
+        "TaoBench, 250 GB DRAM and 50 GB CXL: 4.42 % more",
+        READ,
     ),
     Order(
         *("damon", "numa_balancing", "cache", "cxl-1to1", _DAMON_616),
@@ -156,6 +156,6 @@ ORDERS = (
         "DAMOS interleave (6.17), and weighted interleave (6.9), MLC W2",
         "MERCI, DDR of 72 GB/s and CXL of 26 GB/s: an iteration takes 5.63 s at 3:1 and"
         " 7.62 s at 1:0; MLC W2: 38 % over DRAM",
-        NOTED,
+        READ,
     ),
 )

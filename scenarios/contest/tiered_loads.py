@@ -25,9 +25,11 @@ from ...engine.simulation import Simulation
 from ...engine.state.policies import Policy
 from ...engine.state.process import Process, Region, Task
 from ...engine.workloads.kinds import HotCold, Stream, Workload, Zipf
+from ...engine.workloads.own_workload import OwnWorkload
 from ...kernels.knobs import Mode
 from ...kernels.words import CACHE_LINE, PAGE_SIZE
 from ..common.tasks import nodes_with_cpus
+from .graph_and_grid import bfs_access, xsbench_access
 from .tiered_machines import fast_nodes, fast_pages
 
 #: Share of a machine's free memory that is mapped.
@@ -112,6 +114,15 @@ def _last_first(share: float) -> Callable[[Simulation, Job], None]:
 
 _HOT = 1 / 8
 _CACHE = 1 / 3
+#: Of Graph500: 8 bytes of the tree for each vertex, in 256 of adjacency, 8 of where
+#: that begins and 8 of the queue (edge factor 16, each edge twice, 8 bytes).
+_TREE = 8 / (256 + 3 * 8)
+#: Searches of a run: Graph500 makes 64.
+SEARCHES = 4
+#: Of XSBench, large, 355 nuclides of 11,303 points: 48 bytes a point of a nuclide, 8 a
+#: point of all together and 4 a nuclide for that point.
+_NUCLIDES = 48 / (48 + 8 + 4 * 355)
+_ENERGIES = 8 / (48 + 8 + 4 * 355)
 
 
 def _gups(job: Job, count: int, refs: int) -> list[Workload]:
@@ -148,6 +159,32 @@ def _cache(job: Job, count: int, refs: int) -> list[Workload]:
     ]
 
 
+def _bfs(job: Job, count: int, refs: int) -> list[Workload]:
+    tree = max(1, int(job.region.pages * _TREE))
+    sizes = {"tree": tree, "search": max(1, count // SEARCHES)}
+    return [_own(job, task, count, refs, bfs_access, sizes) for task in job.tasks]
+
+
+def _xsbench(job: Job, count: int, refs: int) -> list[Workload]:
+    pages = job.region.pages
+    nuclides = max(1, int(pages * _NUCLIDES))
+    energies = max(1, int(pages * _ENERGIES))
+    sizes = {"nuclides": nuclides, "energies": energies}
+    return [_own(job, task, count, refs, xsbench_access, sizes) for task in job.tasks]
+
+
+def _own(
+    job: Job,
+    task: Task,
+    count: int,
+    refs: int,
+    generate: Callable,
+    parameters: dict[str, int],
+) -> OwnWorkload:
+    of = _of(job, task, count, refs)
+    return OwnWorkload(**of, generate=generate, parameters=parameters)
+
+
 def _of(job: Job, task: Task, count: int, refs: int) -> dict:
     return {"task": task, "region": job.region, "count": count, "refs": refs}
 
@@ -156,6 +193,8 @@ def _of(job: Job, task: Task, count: int, refs: int) -> dict:
 LOADS: dict[str, Load] = {
     "gups": Load(_usable, _last_first(2 * _HOT), _gups),
     "zipf": Load(_usable, _in_order, _zipf),
+    "bfs": Load(_usable, _last_first(_TREE), _bfs),
+    "xsbench": Load(_usable, _in_order, _xsbench),
     "stream": Load(_most_of_fast, _in_order, _stream, lines=STREAMED, part=0.25),
     "cache": Load(_usable, _last_first(_CACHE), _cache),
     "crowded": Load(_usable, _last_first(2 * _HOT), _gups, crowd=0.75),
@@ -195,7 +234,7 @@ def crowd_of(
     bound = Policy(Mode.BIND, tuple(fast_nodes(machine)))
     simulation.mbind(others[0], region, bound)
     simulation.populate(others[0], region)
-    each = _accesses_of_crowd(machine, lines, count)
+    each = _accesses_of_crowd(simulation, lines, count)
     loads = [
         Stream(task=task, region=region, count=each, refs=STREAMED * 64, write=1 / 3)
         for task in others
@@ -203,16 +242,16 @@ def crowd_of(
     return Crowd(loads, count * each * STREAMED * 64 * CACHE_LINE)
 
 
-def _accesses_of_crowd(machine: Machine, lines: int, tasks: int) -> int:
+def _accesses_of_crowd(simulation: Simulation, lines: int, tasks: int) -> int:
     """Return accesses of a task of the crowd, which last as long as the job may take.
 
-    That is if each line takes as long as on the slowest node, at the load at which
-    memory is as slow as the model lets it be (``docs/model/time.md`` 1).
+    That is if a line takes twice as long as on the slowest node without load.
     """
-    longest = 4e-9 * int(machine.latency_ns.max()) * lines
-    nodes = fast_nodes(machine)
-    rate = sum(int(machine.bandwidth[node, node]) for node in nodes)
-    return max(1, int(longest * rate / (tasks * STREAMED * 64 * CACHE_LINE)))
+    machine, nodes = simulation.machine, fast_nodes(simulation.machine)
+    longest = 2e-9 * int(machine.latency_ns.max()) * lines
+    rate = sum(int(machine.bandwidth[node, node]) for node in nodes) // tasks
+    rate = min(rate, simulation.costs.core_bandwidth)
+    return max(1, int(longest * rate / (STREAMED * 64 * CACHE_LINE)))
 
 
 def _begin(

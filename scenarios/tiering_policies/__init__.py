@@ -61,19 +61,26 @@ class Rival(NamedTuple):
     start: "Callable[[Simulation, Process, Region], None]" = lambda *_: None
 
 
-#: In which file each policy is, in the order of the table.
+#: In which file each policy is, and which function of it makes it.
 _FILES = {
     "none": "no_tiering",
     "numa_balancing": "numab_tiering",
-    "weighted_interleave": "weighted_auto",
+    "tpp": "tpp",
+    "damon": "damon_tiering",
+    "pghot": "pghot",
+    "pghot_precise": "pghot.precise",
     "hemem": "hemem",
-    "colloid": "colloid",
     "memtis": "memtis",
+    "colloid": "colloid",
+    "nomad": "nomad",
+    "weighted_interleave": "weighted_auto",
 }
-#: Names of all policies.
+#: Names of all policies, in the order of the table.
 NAMES = tuple(_FILES)
 
 
 def rival(name: str, scale: Scale = UNSCALED) -> Rival:
     """Return a policy by its name, which is one of ``NAMES``."""
-    return import_module(f".{_FILES[name]}", __name__).rival(scale)
+    file, _, maker = _FILES[name].partition(".")
+    module = import_module(f".{file}", __name__)
+    return getattr(module, maker or "rival")(scale)

@@ -22,7 +22,7 @@ from functools import partial
 import numpy as np
 
 from ...engine.machines.machine import Machine
-from ...engine.settings.sampling import Sampling
+from ...engine.settings.sampled_accesses import Sampling
 from ...engine.settings.settings import Settings
 from ...engine.simulation import Simulation
 from ...engine.state.process import Process, Region
@@ -169,7 +169,7 @@ class Memtis:
             return
         blocks = self.skewed(huge, gain)
         if len(blocks):
-            simulation.split(self.region, blocks)
+            simulation.split_blocks(self.region, blocks)
             self.splits += len(blocks)
 
     @property

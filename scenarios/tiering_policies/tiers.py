@@ -6,32 +6,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ...engine.daemons.user_daemon import EACH_QUANTUM
-from ...engine.errors import BadInput
 from ...engine.machines.machine import Machine
 from ...engine.state.process import Region
 from ...kernels.words import HPAGE_PMD_NR
+from ..common.fast_tier import fast_nodes
 
 if TYPE_CHECKING:
     from ...engine.simulation import Simulation
-
-
-def fast_nodes(machine: Machine) -> list[int]:
-    """Return the nodes of the fastest tier.
-
-    If all memory is of one tier, as Linux has it where firmware says no more, they are
-    the nodes with CPUs.  Raises BadInput if there is no other memory.
-    """
-    full = [node for node, size in enumerate(machine.memory) if size]
-    best = min(machine.tier[node] for node in full)
-    fast = [node for node in full if machine.tier[node] == best]
-    if fast == full:
-        fast = [node for node in full if machine.cpus[node]]
-    if not fast or fast == full:
-        raise BadInput(
-            "machine must have memory of two tiers, or nodes without CPUs beside those"
-            f" with CPUs, got {machine.name} with tiers {machine.tier}"
-        )
-    return fast
 
 
 class Placed(NamedTuple):

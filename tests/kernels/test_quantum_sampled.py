@@ -1,5 +1,6 @@
 """Sampled accesses (``docs/model/samples.md``): which, what of them, what is lost."""
 
+import random
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from common.broken_runs import in_pieces
 from common.pair import MIB, Pair, demand
 from lazynuma.engine import (
     BadInput,
@@ -26,6 +28,7 @@ from lazynuma.engine import (
 )
 from lazynuma.engine.machines.machine import from_slit
 from lazynuma.kernels.counters import Cause, Vm
+from lazynuma.kernels.quantum.sampled import Sample
 
 #: What is given to a simulation beside its settings.
 FOR_ALL = ("machine", "costs", "threads", "batch")
@@ -252,6 +255,43 @@ def test_the_period_may_change():
         sampling = replace(w.sim.settings.sampling, period=period)
         w.sim.configure(replace(w.sim.settings, sampling=sampling))
         assert len(w.run(Sweep, 100)) == count
+
+
+def test_samples_are_the_same_if_a_run_was_left(tmp_path):
+    """Left between samples and when they are taken, and at any call and quantum."""
+
+    def run(keeper, _rows):
+        sim = Simulation(
+            uniform(2, 64 * MIB, cpus_per_node=2),
+            Settings(quantum_ns=30_000, sampling=Sampling(period=3, ring=60)),
+        )
+        seen, taken = keeper.stand_in(sim) if keeper else sim, []
+        process = seen.spawn()
+        tasks = [seen.start_task(process, cpu) for cpu in (0, 2)]
+        region = seen.mmap(process, 4 * MIB)
+        for count in (60, 150, 40):
+            for _ in range(2):
+                loads = [Uniform(task=t, region=region, count=count) for t in tasks]
+                seen.run(loads)
+            taken.append(seen.take_samples())
+        if keeper:
+            keeper.steps_ended()
+        return [one.tolist() for one in taken], sim.samples_lost
+
+    _, found, stops = in_pieces(tmp_path / "x", random.Random(3), 9, run)
+    assert stops
+    assert found == run(None, [])
+    assert found[1] > 0
+
+
+@pytest.mark.parametrize("column", list(Sample))
+def test_samples_of_a_checkpoint_that_lead_outside_are_refused(column):
+    w = World(10)
+    w.sim.run([Sweep(task=w.tasks[0], region=w.region, count=100)])
+    w.sim.samples.check(2, 2)
+    w.sim.samples.waiting[0][0, column] = -1
+    with pytest.raises(ValueError, match="samples lead outside"):
+        w.sim.samples.check(2, 2)
 
 
 @pytest.mark.parametrize(
