@@ -19,6 +19,7 @@ from ...kernels.quantum.jobs import Job
 from ...kernels.sched.run_delay import share_cpus
 from ...kernels.words import ACCESS_VPN, ACCESS_WRITE, NONE
 from ..daemons import next_wake, quantum_ns, wake_due
+from ..doors.running import watch
 from ..errors import BadInput, Segfault
 from ..results import tell_what_is_due
 from ..state.anon_vma import prepare_neighbours
@@ -164,6 +165,11 @@ class _Drawn:
 
     def __init__(self, simulation: "Simulation", loads: Loads) -> None:
         self._simulation, self._loads = simulation, loads
+        watch(self)
+
+    def running(self) -> str | None:
+        """Return ``FILE.py:LINE: NAME`` of a user's function that makes accesses now."""
+        return self._loads.running(self._simulation.team.work.calls)
 
     def lay_out(self) -> Span | None:
         """Plan and lay out the next quantum; return None if nothing is left to do."""

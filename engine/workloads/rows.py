@@ -10,7 +10,8 @@ from ...kernels.quantum.load_table import Load, LoadKind
 from ...kernels.quantum.own_accesses import Call
 from ...kernels.words import ACCESS_WRITE
 from ..doors.generator import Generator
-from ..errors import BadInput
+from ..doors.user_function import where
+from ..errors import BadInput, SimulationError
 from .kinds import HotCold, NextTouch, Recorded, Stencil, Stream, Sweep, Workload, Zipf
 from .own_workload import OwnWorkload
 from .phases import Phases
@@ -135,13 +136,19 @@ class Loads:
             self._move(part, now)
         return began
 
+    def running(self, calls: np.ndarray) -> str | None:
+        """Return ``FILE.py:LINE: NAME`` of a user's function that runs, or None."""
+        task = int(calls[:, Call.RUNNING].max()) - 1
+        load = self._now.get(task)
+        return where(load.generate) if isinstance(load, OwnWorkload) else None
+
     def check(self, calls: np.ndarray) -> None:
-        """Raise BadInput if a user's function was wrong in this quantum."""
+        """Raise SimulationError if a user's function was wrong in this quantum."""
         if not self.functions or not calls[:, Call.STATUS].any():
             return
         call = calls[calls[:, Call.STATUS] != 0][0]
         load = self._now[int(call[Call.TASK])]
-        raise BadInput(self.functions[id(load)].refusal(call))
+        raise SimulationError(self.functions[id(load)].refusal(call))
 
     def _change(self, row: np.ndarray, part: Workload) -> bool:
         """Let a task do something from now on; return whether it is something else."""
