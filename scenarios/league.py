@@ -172,6 +172,7 @@ def _variant(
         partial(_steps, parameters=parameters, load=load, policy=policy, scale=scale),
         accesses=int(parameters.tasks * parameters.accesses * load.part),
         mapped_pages=mapped(load, machine),
+        **({} if how.policy is None else {"policy": how.policy}),
     )
 
 
@@ -196,8 +197,9 @@ def _steps(
     ledger.wake(simulation)
     moved = simulation.traffic().sum(axis=0)
     fast = moved[fast_nodes(machine)].sum() - crowd.bytes
+    took = max(simulation.clock(task) for task in job.tasks)
     return {
-        "run_time_ns": max(simulation.clock(task) for task in job.tasks),
+        "run_time_ns": float("nan") if simulation.oom_kills else took,
         "fast_share": float(fast / (moved.sum() - crowd.bytes)),
         "pages_promoted": ledger.promoted,
         "pages_demoted": ledger.demoted,
