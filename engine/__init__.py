@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from .daemons.damos import Scheme as Scheme
     from .daemons.damos import Watermarks as Watermarks
     from .daemons.mtier import mtier as mtier
+    from .doors.answers import DEFAULT as DEFAULT
+    from .doors.answers import STAY as STAY
+    from .doors.answers import Refusal as Refusal
+    from .doors.answers import stay as stay
+    from .doors.own_array import Own as Own
+    from .doors.placement_policy import PlacementPolicy as PlacementPolicy
     from .doors.random_numbers import another_key as another_key
     from .doors.random_numbers import random_bits as random_bits
     from .doors.random_numbers import random_page as random_page
@@ -89,6 +95,12 @@ _WHERE = {
     "Scheme": ".daemons.damos",
     "Watermarks": ".daemons.damos",
     "mtier": ".daemons.mtier",
+    "DEFAULT": ".doors.answers",
+    "STAY": ".doors.answers",
+    "Refusal": ".doors.answers",
+    "stay": ".doors.answers",
+    "Own": ".doors.own_array",
+    "PlacementPolicy": ".doors.placement_policy",
     "BadInput": ".errors",
     "LazyNumaError": ".errors",
     "SimulationError": ".errors",

@@ -28,6 +28,7 @@ from .daemons import Daemon, rebalance
 from .daemons.khugepaged_do_scan import Khugepaged
 from .daemons.task_tick_numa import TaskTicks
 from .daemons.user_daemon import UserDaemon, start_daemon
+from .doors.placement_policy import PlacementPolicy
 from .errors import BadInput
 from .machines.machine import Machine
 from .observer import Observer, Silent
@@ -40,7 +41,7 @@ from .settings.costs import Costs
 from .settings.knob_columns import set_knobs
 from .settings.settings import Settings
 from .state import check as invariants
-from .state import numa_tasks, observation, world
+from .state import numa_tasks, observation, own_arrays, world
 from .state import page as pages
 from .state.allocate import set_watermarks
 from .state.first_sample import change_period
@@ -52,6 +53,8 @@ class Simulation(World):
 
     ``threads`` and ``batch`` (accesses a kernel call) change speed, never results.
     Sizes are bytes, offsets within regions are 4 KiB pages, times are ns.
+
+    policy  functions of one's own that decide where pages go
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class Simulation(World):
         threads: int = 1,
         batch: int = 1 << 20,
         observer: Observer | None = None,
+        policy: PlacementPolicy | None = None,
     ) -> None:
         if threads < 1 or batch < 1:
             raise BadInput(
@@ -70,7 +74,7 @@ class Simulation(World):
             )
         if not 0 <= seed < 1 << 62:
             raise BadInput(f"seed must be from 0 to 2^62 - 1, got {seed}")
-        super().__init__(machine, settings, costs, seed, observer or Silent())
+        super().__init__(machine, settings, costs, seed, observer or Silent(), policy)
         nodes = len(machine.memory)
         self.batch, self.threads = batch, threads
         #: Called when a quantum is over, with numbers that say where its call is.
@@ -192,7 +196,7 @@ class Simulation(World):
     entries_peak = property(results.entries_peak)
 
     # A look inside
-    page = pages.page
+    page, own = pages.page, own_arrays.own
     observe, nodes_of = observation.look, observation.nodes_of
     numa, numa_group = numa_tasks.numa, numa_tasks.numa_group
     scan_state, scan_skips = numa_tasks.scan_state, numa_tasks.scan_skips

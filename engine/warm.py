@@ -12,6 +12,8 @@ import numpy as np
 from ..kernels.jit.compiling import compiled
 from ..kernels.knobs import Mechanism, Mode
 from ..kernels.quantum.barrier import run_daemons
+from .daemons.damon import Damon
+from .daemons.damos import Scheme
 from .errors import SimulationError
 from .machines.presets import uniform
 from .settings.locks import Locks
@@ -37,7 +39,7 @@ def warm_kernels() -> int:
     Raises SimulationError if a kernel was not reached.
     """
     before = compiled.kernels
-    for rehearse in (_place, _collapse, _kill, _script, _record):
+    for rehearse in (_place, _collapse, _kill, _script, _record, _watch):
         rehearse()
     if compiled.unused:
         raise SimulationError(f"warm must reach {', '.join(sorted(compiled.unused))}")
@@ -123,6 +125,22 @@ def _record() -> None:
             time_ns=np.arange(100) * 10_000_000,
         )
         simulation.play(recording)
+
+
+def _watch() -> None:
+    """Watch a process and a node with DAMON, and act on what it sees."""
+    with closing(_machine(Settings(swap_bytes=16 * _MIB))) as simulation:
+        task, region = _start(simulation, 4 * _MIB)
+        simulation.populate(task, region)
+        for node, action in (
+            (None, "migrate_cold"),
+            (1, "migrate_hot"),
+            (0, "pageout"),
+        ):
+            scheme = Scheme(action, node=1 if action == "migrate_cold" else 0)
+            daemon = Damon(node=node, schemes=(scheme,), aggregation_ns=10_000_000)
+            simulation.start_daemon(daemon)
+        simulation.idle(40_000_000)
 
 
 def _script() -> None:

@@ -132,6 +132,10 @@ class Refusal(IntEnum):
     COLD = 9
     #: Hint fault: the limit of migrations or promotions is used up.
     RATE_LIMIT = 10
+    #: A user's placement policy says that the page stays, or says a node that does not
+    #: exist, is offline, has no memory or is beyond the memory policy's nodes.
+    POLICY = 11
+    POLICY_NODE = 12
 
 
 class Cause(IntEnum):

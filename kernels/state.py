@@ -610,6 +610,11 @@ class Memory(Arrays):
     numa_met: np.ndarray
     numa_pids: np.ndarray
     node_seen: np.ndarray
+    #: Functions of a user's file: addresses (Door); what each shard asks them (Asked);
+    #: int64[3 * arrays], what their own arrays are (``jit/by_address.py``).
+    door: np.ndarray
+    asked: np.ndarray
+    own: np.ndarray
 
 
 class Change(Columns):

@@ -120,6 +120,10 @@ def fork(simulation: "Simulation", process: Process, name: str = "child") -> Pro
     simulation.processes.append(child)
     memory = simulation.memory
     memory.mm[child.id, st.Mm.FIRST_NID] = NUMA_PTE_SCAN_INIT
+    if simulation.placement is not None:
+        for vma in child.vmas:
+            first = vma.start + child.delta
+            simulation.placement.own.forget(first, vma.end - vma.start)
     copied = 0
     for vma in process.vmas:
         if vma.anon_vma == NONE:

@@ -32,7 +32,7 @@ MADE_AGAIN = {
         # Saved by themselves: objects, arrays, parts.
         *("processes", "tasks", "objects", "_memory", "tables", "_rows", "inodes"),
         *("prices", "locality", "locks", "epochs", "task_ticks", "khugepaged"),
-        *("load_ticks", "samples", "user_daemons", "waking"),
+        *("load_ticks", "samples", "user_daemons", "waking", "placement"),
     },
     "tables": set(),
     "_rows": {"nodes"},
@@ -52,7 +52,7 @@ MADE_AGAIN = {
 #: Arrays of the state that mean nothing after a quantum, and those of the machine.
 NOT_SAVED = {
     *("freed", "zonelist", "cpu_node", "distance", "latency", "cost"),
-    *("reach", "line_ns"),
+    *("reach", "line_ns", "door", "asked", "own"),
 }
 
 

@@ -65,7 +65,7 @@ class Damon:
     check_ns        what it takes to make a page old, or to ask whether it is young
     record          whether ``recorded`` is to have all aggregations
 
-    Raises BadInput for a value that is out of range; when it first wakes for a target
+    Raises BadInput for a value that is out of range; when it is started for a target
     or a node that does not exist.
     """
 
@@ -133,6 +133,18 @@ class Damon:
 
     # --- the daemon -------------------------------------------------------------------
 
+    def begin(self, simulation: "Simulation") -> None:
+        """Check what it was given against the simulation that it is to watch."""
+        check_nodes(self.schemes, simulation.machine)
+        if self.node is not None:
+            check_node("node", self.node, simulation.machine)
+        numbers = self._given.get("process", [])
+        if max(numbers, default=-1) >= len(simulation.processes):
+            raise BadInput(
+                f"targets must be of this simulation, got process {max(numbers)}"
+            )
+        self._stream = len(simulation.daemons)
+
     def wake(self, simulation: "Simulation") -> None:
         """Look at the pages that were drawn; merge, act and split if it is time."""
         if not len(self.table):
@@ -154,9 +166,6 @@ class Damon:
 
     def _start(self, simulation: "Simulation") -> None:
         """Make the first regions; wait if there is nothing to watch yet."""
-        daemons = [getattr(one, "mine", one) for one in simulation.daemons]
-        self._stream = daemons.index(self)
-        check_nodes(self.schemes, simulation.machine)
         self.targets, ranges = self._find(simulation)
         self.wakes_ns = simulation.now + self.sampling_ns
         if not any(ranges):
@@ -167,12 +176,9 @@ class Damon:
         self.table = _table(rows)
         self._size_limit = self._limit()
         self._set_next(self.aggregation_ns)
-        self.states = [
-            new_state(
-                (one.apply_interval_ns or self.aggregation_ns) // self.sampling_ns
-            )
-            for one in self.schemes
-        ]
+        waits = [one.apply_interval_ns or self.aggregation_ns for one in self.schemes]
+        steps = [self.passed + wait // self.sampling_ns for wait in waits]
+        self.states = self.states or [new_state(step) for step in steps]
         self._go_on(simulation, 1)
 
     def _set_next(self, aggregation_ns: int) -> None:
@@ -193,14 +199,13 @@ class Damon:
     ) -> tuple[list[int], list[list[tuple[int, int]]]]:
         """Return the targets and the [start, end) of each, sorted."""
         if self.node is not None:
-            check_node("node", self.node, simulation.machine)
             memory = simulation.memory
             start = self.node << int(memory.info[st.Info.NODE_SHIFT])
             return [NONE], [
                 [(start, start + int(memory.node[self.node, st.Node.SPAN]))]
             ]
         if "first" in self._given:
-            return _fixed(self._given, simulation)
+            return _fixed(self._given)
         wanted = self._given.get("process")
         found = [
             one
@@ -416,12 +421,10 @@ def _given(targets: Any, node: int | None) -> dict[str, list[int]]:
 
 
 def _fixed(
-    given: dict[str, list[int]], simulation: "Simulation"
+    given: dict[str, list[int]],
 ) -> tuple[list[int], list[list[tuple[int, int]]]]:
     """Return the targets and ranges of regions that were given (fvaddr)."""
     targets = sorted(set(given["process"]))
-    if targets[-1] >= len(simulation.processes):
-        raise BadInput(f"targets must be of this simulation, got process {targets[-1]}")
     several = list(zip(given["process"], given["first"], given["end"], strict=True))
     return targets, [
         sorted((start, end) for who, start, end in several if who == one)

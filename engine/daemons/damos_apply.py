@@ -32,8 +32,10 @@ if TYPE_CHECKING:
     from .damon import Damon
 
 _TARGET, _START, _END = DamonRegion.TARGET, DamonRegion.START, DamonRegion.END
-#: A region while schemes look at it: its columns, and which schemes may act on it.
+#: A region while schemes look at it: its columns; bits of the schemes that may act on
+#: it; of those that go on before it; whether it has changed, so that those must be asked.
 Row = list[int]
+_ALLOWED, _REACHED, _CHANGED = range(len(DamonRegion), len(DamonRegion) + 3)
 
 
 def apply_schemes(simulation: "Simulation", damon: "Damon") -> None:
@@ -47,7 +49,7 @@ def apply_schemes(simulation: "Simulation", damon: "Damon") -> None:
         return
     for number in ready:
         scheme, state = damon.schemes[number], damon.states[number]
-        priority = _priorities(damon, scheme)
+        priority = _priorities(damon, scheme, damon.table)
         adjust_quota(simulation, scheme, state, damon.table, priority)
     open_ = [n for n in ready if not is_full(damon.schemes[n], damon.states[n])]
     _walk(simulation, damon, open_)
@@ -56,28 +58,23 @@ def apply_schemes(simulation: "Simulation", damon: "Damon") -> None:
         damon.states[number]["next_apply"] = damon.passed + wait // damon.sampling_ns
 
 
-def _priorities(damon: "Damon", scheme: Scheme) -> np.ndarray:
-    return scores(scheme, damon.table, damon.window, damon.aggregation_ns)
+def _priorities(damon: "Damon", scheme: Scheme, table: np.ndarray) -> np.ndarray:
+    return scores(scheme, table, damon.window, damon.aggregation_ns)
 
 
 def _walk(simulation: "Simulation", damon: "Damon", numbers: list[int]) -> None:
     """Let schemes, by number, act on the regions, region by region."""
     begins = [_begin_behind(damon, damon.states[number]) for number in numbers]
-    allowed = np.zeros(len(damon.table), np.int64)
-    for bit, (number, begin) in enumerate(zip(numbers, begins, strict=True)):
-        scheme, state = damon.schemes[number], damon.states[number]
-        which = matches(scheme, damon.table)
-        if state["esz"]:
-            which &= _priorities(damon, scheme) >= state["min_score"]
-        page = damon.table[:, [_TARGET, _START]]
-        which &= (page[:, 0] > begin[0]) | (
-            (page[:, 0] == begin[0]) & (page[:, 1] >= begin[1])
-        )
-        allowed |= which.astype(np.int64) << bit
-    if allowed.any():
-        rows = np.column_stack([damon.table, allowed]).tolist()
+    bits = np.zeros((2, len(damon.table)), np.int64)
+    target, start = damon.table[:, _TARGET], damon.table[:, _START]
+    for bit, (number, (t, page)) in enumerate(zip(numbers, begins, strict=True)):
+        reached = (target > t) | (target == t) & (start >= page)
+        wanted = reached & _wants(damon, number, damon.table)
+        bits |= np.array([wanted, reached], np.int64) << bit
+    if bits[0].any():
+        rows = np.column_stack([damon.table, *bits, 0 * start]).tolist()
         _visit(simulation, damon, numbers, rows)
-        damon.table = np.array(rows, np.int64)[:, :-1].copy()
+        damon.table = np.array(rows, np.int64)[:, :_ALLOWED].copy()
     for number in numbers:
         if not is_full(damon.schemes[number], damon.states[number]):
             damon.states[number]["charge_target"] = -1
@@ -105,16 +102,20 @@ def _visit(
     """Act on the rows; one that a quota cuts becomes two."""
     i = 0
     while i < len(rows):
-        if rows[i][-1]:
+        if rows[i][_ALLOWED]:
             for bit, number in enumerate(numbers):
-                if rows[i][-1] >> bit & 1:
+                if rows[i][_ALLOWED] >> bit & 1:
                     _try(simulation, damon, number, rows, i)
         i += 1
 
 
-def _still_matches(scheme: Scheme, row: Row) -> bool:
-    """Tell whether a row has the pattern still, after what was done with it."""
-    return bool(matches(scheme, np.array([row], np.int64))[0])
+def _wants(damon: "Damon", number: int, table: np.ndarray) -> np.ndarray:
+    """Return bool[regions]: which a scheme may act on (damos_valid_target)."""
+    scheme, state = damon.schemes[number], damon.states[number]
+    which = matches(scheme, table)
+    if state["esz"]:
+        which &= _priorities(damon, scheme, table) >= state["min_score"]
+    return which
 
 
 def _try(
@@ -122,7 +123,9 @@ def _try(
 ) -> None:
     """Let a scheme act on a row, or on what its quota has left (damos_apply_scheme)."""
     scheme, state, row = damon.schemes[number], damon.states[number], rows[i]
-    if is_full(scheme, state) or not _still_matches(scheme, row):
+    if is_full(scheme, state):
+        return
+    if row[_CHANGED] and not _wants(damon, number, np.array([row], np.int64))[0]:
         return
     pages = row[_END] - row[_START]
     left = (state["esz"] - state["charged"]) >> PAGE_SHIFT
@@ -130,6 +133,7 @@ def _try(
     if state["esz"] and pages > left:
         if not left:
             return
+        _note_change(row)
         behind = row.copy()
         row[_END] = behind[_START] = row[_START] + left
         rows.insert(i + 1, behind)
@@ -142,6 +146,12 @@ def _try(
         state["charge_target"], state["charge_page"] = row[_TARGET], row[_END]
     if scheme.action != "stat":
         row[DamonRegion.AGE] = 0
+        _note_change(row)
+
+
+def _note_change(row: Row) -> None:
+    """Let every scheme that goes on before a row be asked again."""
+    row[_ALLOWED], row[_CHANGED] = row[_REACHED], 1
 
 
 def _count(state: SchemeState, tried: int, applied: int) -> None:
@@ -177,9 +187,16 @@ def _act(simulation: "Simulation", damon: "Damon", scheme: Scheme, row: Row) -> 
 _YOUNG = {"any": Young.ANY, "young": Young.YOUNG, "old": Young.OLD}
 
 
-def _whole(process: Process) -> Region:
-    """Return all of an address space, gaps and all, as one region."""
-    return Region(process, process.first_vpn, process.span)
+def _move(
+    simulation: "Simulation", process: Process, pages: np.ndarray, node: int
+) -> int:
+    """Move pages of an address space to a node; return pages moved.
+
+    Up or down, the node is filled to its watermark min: no reclaim, but kswapd is woken
+    (__damon_pa_migrate_folio_list).  ``Simulation.demote`` fills so, to any node.
+    """
+    whole = Region(process, process.first_vpn, process.span)
+    return simulation.demote(whole, pages, node)
 
 
 def _migrate(
@@ -197,7 +214,7 @@ def _migrate(
     if not count:
         return 0
     pages = found[:count] - process.delta - process.first_vpn
-    return simulation.move(_whole(process), pages, node)
+    return _move(simulation, process, pages, node)
 
 
 def _migrate_frames(
@@ -210,7 +227,7 @@ def _migrate_frames(
     for number in np.unique(owners):
         process = simulation.processes[number]
         pages = found[:count, 1][owners == number] - process.first_vpn
-        moved += simulation.move(_whole(process), pages, node)
+        moved += _move(simulation, process, pages, node)
     return moved
 
 

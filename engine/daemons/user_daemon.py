@@ -130,10 +130,13 @@ def start_daemon(simulation: "Simulation", daemon: Any) -> None:
     ``wakes_ns``: the simulated time from which on it is due, ns; a quantum ends there,
     and idle time is cut there.  EACH_QUANTUM (-1): at each quantum's end; NEVER: not.
     ``wake`` sets it to a later time; it asks and acts by the calls of the simulation.
+    ``begin(simulation)`` is called first, if it has one: it may raise BadInput.
     Raises BadInput if it is no such object, or was started before.
     """
     if any(one.mine is daemon for one in simulation.user_daemons):
         raise BadInput(f"{place(daemon)} must be started once, got it again")
     one = UserDaemon(daemon)
+    if callable(getattr(daemon, "begin", None)):
+        daemon.begin(simulation)
     simulation.user_daemons.append(one)
     simulation.daemons.append(one)

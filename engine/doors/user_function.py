@@ -18,17 +18,14 @@ import numba
 import numpy as np
 from numba import types
 
+from ...kernels.doors import FAILED, Asked
 from ...kernels.jit.by_address import arrays_at, arrays_of, number_of, tuple_of
 from ..errors import BadInput, printable
 from .own_array import Own, fields_of
 
-#: The first words of what a user's function is called with.  STATUS: 0, or RAISED once
-#: it has raised an exception, and the words stay as they were.  RUNNING: the number of
-#: the function that a kernel is in, or 0.  ROW: of the arrays that rows are folded of.
-STATUS, RUNNING, ROW, ARGUMENTS = 0, 1, 2, 4
-RAISED: Final = 1
-#: What the call returns then.
-FAILED: Final = -(1 << 62)
+#: The first words of what a user's function is called with (``kernels/doors.py``).
+STATUS, ROW, ARGUMENTS = int(Asked.STATUS), int(Asked.ROW), int(Asked.ARGUMENTS)
+_FAILED: Final = int(FAILED)
 _WORDS = types.CPointer(types.int64)
 _POINTER = ctypes.POINTER(ctypes.c_int64)
 _MESSAGE_MAX = 300
@@ -46,8 +43,8 @@ def plain_entry(function: Callable, arguments: Callable, mine: Callable) -> Call
         try:
             return function(arguments(words), mine(tables, words[ROW]))
         except Exception:
-            words[STATUS] = RAISED
-            return FAILED
+            words[STATUS] = 1
+            return _FAILED
 
     return entry
 

@@ -116,6 +116,7 @@ def _simulation(variant: Variant, setup: Setup, observer: Observer) -> Simulatio
         seed=setup.seed,
         threads=setup.threads,
         observer=observer,
+        policy=variant.policy,
     )
 
 

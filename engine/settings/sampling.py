@@ -26,7 +26,7 @@ class Sampling:
     )
     cost_ns: int = knob(
         250,
-        "what a sample costs its task: the record and its share of an interrupt",
+        "what a sample costs its task; PEBS: 200 to 300 (ROSS 2017)",
         unit="ns",
         max=1_000_000_000,
         column="SAMPLE_NS",

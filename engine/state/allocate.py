@@ -4,6 +4,7 @@ import numpy as np
 
 from ...kernels import state as st
 from ...kernels.counters import NODE_WORKERS, Cause, Lb, Op, Refusal, ScanSkip, Vm
+from ...kernels.doors import ASKED_WIDTH, Asked, Door
 from ...kernels.frames.page_alloc import WORD_BITS
 from ...kernels.frames.swap_state import ids_of
 from ...kernels.knobs import Topology
@@ -169,6 +170,7 @@ def allocate(
         **_empty_tables(nodes),
         **_shard_tables(nodes, shards, settings.quantum_accesses),
         **_balancing_tables(nodes, shards),
+        **_door_tables(shards),
     )
 
 
@@ -270,6 +272,17 @@ def _shard_tables(nodes: int, shards: int, accesses: int) -> dict:
         mm_change=np.zeros((shards + 1, 0, len(st.Change)), np.int64),
         lru_change=np.zeros((shards + 1, nodes, 3), np.int64),
         traffic=np.zeros((shards + 1, nodes, nodes), np.int64),
+    )
+
+
+def _door_tables(shards: int) -> dict:
+    """Return the tables by which kernels call users' functions, of which none is."""
+    asked = np.zeros((shards + 1, ASKED_WIDTH), np.int64)
+    asked[:, Asked.ROW] = np.arange(shards + 1)
+    return dict(
+        door=np.zeros(len(Door), np.int64),
+        asked=asked,
+        own=np.zeros(1, np.int64),
     )
 
 

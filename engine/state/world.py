@@ -4,6 +4,7 @@ Functions of calls, daemons and quanta work on it; it knows none of them.
 """
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -29,6 +30,10 @@ from .host_memory import give_back_free, returned_blocks
 from .policies import policy_of
 from .process import Process, Shmem, TableState, Task
 from .tables import Tables
+from .user_policy import UserPolicy
+
+if TYPE_CHECKING:
+    from ..doors.placement_policy import PlacementPolicy
 
 #: ns in a millisecond.
 MS = 1_000_000
@@ -47,6 +52,7 @@ class World:
     touched  int64[processes, 2]: accesses served by local and by remote memory
     totals   int64[nodes, len(Vm)]: the events that ``fold_counters`` has taken over
     links    anon_vmas made, and VMAs put into their trees, so far (anon_vma.py)
+    placement  the functions of a user's file that decide where pages go, or None
     places   rows of the tasks' table for what recorded tasks do on other CPUs
     """
 
@@ -57,6 +63,7 @@ class World:
         costs: Costs,
         seed: int,
         observer: Observer,
+        placement: "PlacementPolicy | None" = None,
     ) -> None:
         nodes = len(machine.memory)
         self.machine, self.settings, self.costs = machine, settings, costs
@@ -81,6 +88,7 @@ class World:
         self.tables = TableState()
         self._rows = Tables(nodes, self.balances)
         self._memory = allocate(machine, settings, costs, seed)
+        self.placement = placement and UserPolicy(placement, self._memory)
         self.links = 0
         self._next_vpn = 0
         self._given_back = 0
@@ -102,6 +110,8 @@ class World:
             self.caches,
             self.places,
         )
+        if self.placement is not None:
+            self._memory = self.placement.update(self._memory)
         self.spent = _longer(self.spent, len(self.tasks))
         self.flushes = _longer(self.flushes, len(self.tasks))
         self.touched = _longer(self.touched, len(self.processes))
@@ -128,6 +138,8 @@ class World:
         fold.fold_processes(memory, self.touched)
         fold.fold_lists(memory)
         memory.info[st.Info.SPLITS] = 0
+        if self.placement is not None:
+            self.placement.fold()
 
     def reserve(self, span: int) -> int:
         """Return the first of ``span`` page-table indices that nobody owns."""

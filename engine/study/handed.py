@@ -87,6 +87,11 @@ def check_variant(variant: "Variant") -> None:
     )
     for daemon in variant.daemons:
         check_daemon(daemon)
+    if variant.policy is not None:
+        from ..doors.placement_policy import PlacementPolicy
+
+        right = isinstance(variant.policy, PlacementPolicy)
+        _check(right, "policy must be a PlacementPolicy", variant.policy)
     for name in ("accesses", "mapped_pages"):
         value = getattr(variant, name)
         _check(_is_count(value), f"{name} must be an integer of at least 0", value)

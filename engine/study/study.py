@@ -18,6 +18,7 @@ from .columns import Column, Records
 from .handed import check_study, check_variant
 
 if TYPE_CHECKING:
+    from ..doors.placement_policy import PlacementPolicy
     from ..machines.machine import Machine
     from ..settings.settings import Settings
     from ..simulation import Simulation
@@ -70,6 +71,7 @@ class Variant:
     ``mapped_pages`` (most 4 KiB pages mapped at once) the estimate of the host memory
     needed.  ``costs`` changes the cost model of the run for this variant alone.
     ``daemons``: objects with ``wakes_ns`` and ``wake``; each run starts copies of them.
+    ``policy`` has functions of one's own that decide where pages go.
     Raises BadInput if a field is not what it must be.
     """
 
@@ -81,6 +83,7 @@ class Variant:
     mapped_pages: int
     costs: Callable[[Costs], Costs] | None = None
     daemons: tuple[Any, ...] = ()
+    policy: PlacementPolicy | None = None
 
     def __post_init__(self) -> None:
         check_variant(self)

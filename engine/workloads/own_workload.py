@@ -13,6 +13,9 @@ from ..doors.user_function import check_function, where
 from ..errors import BadInput
 from .kinds import Workload
 
+#: A parameter is less than this: an int64, or a float64.
+_MOST = 1 << 62
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class OwnWorkload(Workload):
@@ -56,7 +59,7 @@ class OwnWorkload(Workload):
             raise BadInput(f"{name} must have one {min(both)}, got array and parameter")
         for one, value in self.parameters.items():
             _check_name(name, one)
-            if not isinstance(value, Real):
+            if not isinstance(value, Real) or abs(value) >= _MOST:
                 raise BadInput(f"{name} must have a number as {one}, got {value!r}")
         for one, array in self.arrays.items():
             _check_name(name, one)

@@ -1,9 +1,9 @@
 """Accesses: made by a counter-based generator, then dealt to the shards.
 
 An access is one int64: bits 0-35 virtual page, 36 write, 37 in the tail (counted by
-itself), 38-58 task, 59-61 class of refs.  The page of access number i depends only on
-(seed, run, task, i), so batches and threads change nothing (``docs/model/quantum.md``
-2, 4 and 5).
+itself), 38-58 task, 59-61 class of refs, 62 sampled.  The page of access number i
+depends only on (seed, run, task, i), so batches and threads change nothing
+(``docs/model/quantum.md`` 2, 4 and 5).
 """
 
 from math import frexp

@@ -13,6 +13,7 @@ from ..jit.arrays import from_start
 from ..jit.compile import inlined, kernel
 from ..jit.prefetch import prefetchw
 from ..knobs import Mode
+from ..placement.asked import base_of_answer
 from ..placement.compaction import compact_zone
 from ..placement.mempolicy import ALL_NODES, policy_of, zonelist_of
 from ..reclaim.shrink_node import MAX_RECLAIM_RETRIES, balance_pgdat, try_to_free_pages
@@ -69,6 +70,7 @@ def _reclaim(m, task, vpn):
         v = pseudo_vma(m, vpn)
     mode, mask, row = policy_of(m, task, v)
     base, mask = zonelist_of(m, task, v, vpn, 0, mode, mask, row)
+    base = base_of_answer(m, m.info[Info.SHARDS], base)
     if mode == Mode.PREFERRED_MANY:
         mask = ALL_NODES
     reclaimed = try_to_free_pages(m, base, mask)

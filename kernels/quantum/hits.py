@@ -83,7 +83,7 @@ def _refs_of(m, task, bits):
     other = class_in(bits)
     if other == 0:
         return m.task[task, Task.REFS]
-    return m.task[task, int(Task.REFS_1) - 1 + other]
+    return m.task[task, Task.REFS_1 + other - 1]
 
 
 @inlined

@@ -52,6 +52,9 @@ class Sample(Columns):
 _CPU_NID_SHIFT: Final = 8
 _LEVEL_SHIFT: Final = 16
 _NID: Final = (1 << _CPU_NID_SHIFT) - 1
+# Numba returns numbers, not members of an enumeration.
+_LOCAL, _REMOTE, _SLOW = int(Level.LOCAL), int(Level.REMOTE), int(Level.SLOW)
+_CACHE, _WALK, _FAULT = int(Level.CACHE), int(Level.WALK), int(Level.FAULT)
 #: The note of an access whose process was dead.
 NOT_MADE: Final = -1
 
@@ -83,10 +86,10 @@ def _level(m, entry, at, nid, cpu_nid):
     if m.info[Info.LINES] and entry & PTE_PRESENT:
         leaf = m.pmd[at >> HPAGE_PMD_ORDER] & PMD_LEAF != 0
         if other_writer(m, frame_of(entry, at, leaf), cpu_nid) != NONE:
-            return int(Level.CACHE)
+            return _CACHE
     if nid == cpu_nid:
-        return int(Level.LOCAL)
-    return int(Level.SLOW) if m.node[nid, Node.SLOW] else int(Level.REMOTE)
+        return _LOCAL
+    return _SLOW if m.node[nid, Node.SLOW] else _REMOTE
 
 
 @inlined
@@ -102,9 +105,9 @@ def hit_sampled(m, s, word, faulted, counts):
     nid = hit_node(m, task, entry)
     level = _level(m, entry, at, nid, cpu_nid)
     if hit_one(m, s, word, counts):
-        level = int(Level.WALK)
+        level = _WALK
     if faulted:
-        level = int(Level.FAULT)
+        level = _FAULT
     return nid | cpu_nid << _CPU_NID_SHIFT | level << _LEVEL_SHIFT
 
 
