@@ -172,7 +172,7 @@ def _variant(
         partial(_steps, parameters=parameters, load=load, policy=policy, scale=scale),
         accesses=int(parameters.tasks * parameters.accesses * load.part),
         mapped_pages=mapped(load, machine),
-        **({} if how.policy is None else {"policy": how.policy}),
+        policy=how.policy,
     )
 
 

@@ -26,6 +26,8 @@ from .own_array import Own, fields_of
 #: The first words of what a user's function is called with (``kernels/doors.py``).
 STATUS, ROW, ARGUMENTS = int(Asked.STATUS), int(Asked.ROW), int(Asked.ARGUMENTS)
 _FAILED: Final = int(FAILED)
+#: What STATUS is once it raised an exception.
+RAISED = 1
 _WORDS = types.CPointer(types.int64)
 _POINTER = ctypes.POINTER(ctypes.c_int64)
 _MESSAGE_MAX = 300
@@ -43,7 +45,7 @@ def plain_entry(function: Callable, arguments: Callable, mine: Callable) -> Call
         try:
             return function(arguments(words), mine(tables, words[ROW]))
         except Exception:
-            words[STATUS] = 1
+            words[STATUS] = RAISED
             return _FAILED
 
     return entry
