@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from .settings.locks import Locks as Locks
     from .settings.multigen_lru import LruGen as LruGen
     from .settings.numa_balancing import Balancing as Balancing
-    from .settings.sampling import Sampling as Sampling
+    from .settings.sampled_accesses import Sampling as Sampling
     from .settings.sched import Sched as Sched
     from .settings.settings import Settings as Settings
     from .settings.sizes import format_size as format_size
@@ -119,7 +119,7 @@ _WHERE = {
     "Locks": ".settings.locks",
     "LruGen": ".settings.multigen_lru",
     "Balancing": ".settings.numa_balancing",
-    "Sampling": ".settings.sampling",
+    "Sampling": ".settings.sampled_accesses",
     "Sched": ".settings.sched",
     "Settings": ".settings.settings",
     "format_size": ".settings.sizes",

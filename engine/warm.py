@@ -19,6 +19,7 @@ from .machines.presets import uniform
 from .settings.locks import Locks
 from .settings.multigen_lru import LruGen
 from .settings.numa_balancing import Balancing
+from .settings.sampled_accesses import Sampling
 from .settings.sched import Sched
 from .settings.settings import Settings
 from .settings.thp import Khugepaged, Thp
@@ -66,6 +67,7 @@ def _place() -> None:
         locks=Locks(enabled=True),
         sched=Sched(load_balance=True, time_sharing=True),
         loaded_copies=True,
+        sampling=Sampling(period=100),
     )
     with closing(_machine(settings, threads=2)) as simulation:
         task, region = _start(simulation, 62 * _MIB)
@@ -111,7 +113,8 @@ def _kill() -> None:
 
 def _record() -> None:
     """Play what two threads did, with times and changes of CPU."""
-    with closing(_machine(Settings())) as simulation:
+    settings = Settings(sampling=Sampling(period=7))
+    with closing(_machine(settings)) as simulation:
         task, region = _start(simulation, 4 * _MIB)
         tasks = task, simulation.start_task(task.process, 1)
         who = np.arange(100) % 2

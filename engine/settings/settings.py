@@ -9,7 +9,7 @@ from .knob import check_knobs, knob
 from .locks import Locks
 from .multigen_lru import LruGen
 from .numa_balancing import Balancing
-from .sampling import Sampling
+from .sampled_accesses import Sampling
 from .sched import Sched
 from .system_calls import SystemCalls
 from .thp import Khugepaged, Thp

@@ -22,7 +22,7 @@ from functools import partial
 import numpy as np
 
 from ...engine.machines.machine import Machine
-from ...engine.settings.sampling import Sampling
+from ...engine.settings.sampled_accesses import Sampling
 from ...engine.settings.settings import Settings
 from ...engine.simulation import Simulation
 from ...engine.state.process import Process, Region
