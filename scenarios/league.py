@@ -15,6 +15,7 @@ from functools import partial
 
 from ..engine.errors import BadInput, did_you_mean
 from ..engine.machines.machine import Machine
+from ..engine.settings.thp import Thp
 from ..engine.simulation import Simulation
 from ..engine.study.columns import SUMMARY, Column, hide
 from ..engine.study.study import Study, Variant
@@ -105,6 +106,7 @@ class Parameters:
             "help": "cache lines that an access stands for",
         },
     )
+    thp: Thp = Thp()
 
 
 def build(parameters: Parameters) -> Study:
@@ -164,6 +166,7 @@ def _variant(
         how.settings(machine),
         quantum_ns=scale.time(QUANTUM_NS),
         epoch_ns=scale.time(EPOCH_NS),
+        thp=parameters.thp,
     )
     return Variant(
         (workload, machine.name, policy),
