@@ -156,6 +156,7 @@ class Simulation(World):
     huge, take_written = bulk_written.huge, bulk_written.take_written
     promote, demote, move = bulk.promote, bulk.demote, bulk.move
     node_free, node_size = bulk.node_free, bulk.node_size
+    run_kswapd = bulk.run_kswapd
     loaded_latency, bandwidth_used = bulk.loaded_latency, bulk.bandwidth_used
     mark_pages, split_blocks = bulk_change.mark_pages, bulk_change.split_blocks
     collapse_blocks = bulk_change.collapse_blocks
@@ -196,7 +197,8 @@ class Simulation(World):
     entries_peak = property(results.entries_peak)
 
     # A look inside
-    page, own = pages.page, own_arrays.own
+    page = pages.page
+    own, set_own = own_arrays.own, own_arrays.set_own
     observe, nodes_of = observation.look, observation.nodes_of
     numa, numa_group = numa_tasks.numa, numa_tasks.numa_group
     scan_state, scan_skips = numa_tasks.scan_state, numa_tasks.scan_skips
