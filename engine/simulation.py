@@ -23,6 +23,7 @@ from .calls import (
 from .daemons import Daemon, rebalance
 from .daemons.khugepaged_do_scan import Khugepaged
 from .daemons.task_tick_numa import TaskTicks
+from .doors.lazy_design import LazyDesign
 from .errors import BadInput
 from .machines.machine import Machine
 from .observer import Observer, Silent
@@ -57,6 +58,7 @@ class Simulation(World):
         threads: int = 1,
         batch: int = 1 << 20,
         observer: Observer | None = None,
+        lazy: LazyDesign | None = None,
     ) -> None:
         if threads < 1 or batch < 1:
             raise BadInput(
@@ -64,7 +66,7 @@ class Simulation(World):
             )
         if not 0 <= seed < 1 << 62:
             raise BadInput(f"seed must be from 0 to 2^62 - 1, got {seed}")
-        super().__init__(machine, settings, costs, seed, observer or Silent())
+        super().__init__(machine, settings, costs, seed, observer or Silent(), lazy)
         nodes = len(machine.memory)
         self.batch, self.threads = batch, threads
         #: Called when a quantum is over, with numbers that say where its call is.

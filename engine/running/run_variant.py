@@ -113,6 +113,7 @@ def _simulation(variant: Variant, setup: Setup, observer: Observer) -> Simulatio
         seed=setup.seed,
         threads=setup.threads,
         observer=observer,
+        lazy=variant.lazy,
     )
 
 

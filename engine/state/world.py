@@ -19,6 +19,7 @@ from ...kernels.counters import (
     Worker,
 )
 from ...kernels.quantum import fold
+from ..doors.lazy_design import LazyDesign, attach, raise_failure
 from ..errors import BadInput
 from ..machines.machine import Machine
 from ..observer import Observer
@@ -47,6 +48,7 @@ class World:
     touched  int64[processes, 2]: accesses served by local and by remote memory
     totals   int64[nodes, len(Vm)]: the events that ``fold_counters`` has taken over
     links    anon_vmas made, and VMAs put into their trees, so far (anon_vma.py)
+    lazy     the design of lazy migration that was given from outside, if any
     places   rows of the tasks' table for what recorded tasks do on other CPUs
     """
 
@@ -57,6 +59,7 @@ class World:
         costs: Costs,
         seed: int,
         observer: Observer,
+        lazy: LazyDesign | None = None,
     ) -> None:
         nodes = len(machine.memory)
         self.machine, self.settings, self.costs = machine, settings, costs
@@ -79,6 +82,8 @@ class World:
         self.tables = TableState()
         self._rows = Tables(nodes, self.balances)
         self._memory = allocate(machine, settings, costs, seed)
+        self.lazy = lazy
+        self._kept = lazy and attach(lazy, self._memory)
         self.links = 0
         self._next_vpn = 0
         self._given_back = 0
@@ -120,12 +125,17 @@ class World:
             self.places, self.tables.stale = places, True
 
     def fold(self) -> None:
-        """Add what kernels charged and changed to clocks and processes."""
+        """Add what kernels charged and changed to clocks and processes.
+
+        Raises SimulationError if a function from outside has failed meanwhile.
+        """
         memory = self.memory
         fold.fold_clocks(memory, self.spent)
         fold.fold_processes(memory, self.touched)
         fold.fold_lists(memory)
         memory.info[st.Info.SPLITS] = 0
+        if self.lazy is not None:
+            raise_failure(self.lazy, memory)
 
     def reserve(self, span: int) -> int:
         """Return the first of ``span`` page-table indices that nobody owns."""

@@ -18,6 +18,7 @@ from .columns import Column, Records
 from .handed import check_study, check_variant
 
 if TYPE_CHECKING:
+    from ..doors.lazy_design import LazyDesign
     from ..machines.machine import Machine
     from ..settings.settings import Settings
     from ..simulation import Simulation
@@ -65,6 +66,7 @@ class Variant:
     by name, if it has any.  ``accesses`` (events expected) feeds the progress bar,
     ``mapped_pages`` (most 4 KiB pages mapped at once) the estimate of the host memory
     needed.  ``costs`` changes the cost model of the run for this variant alone.
+    ``lazy`` is a design of lazy migration of one's own, for ``Mechanism.OWN``.
     Raises BadInput if a field is not what it must be.
     """
 
@@ -75,6 +77,7 @@ class Variant:
     accesses: int
     mapped_pages: int
     costs: Callable[[Costs], Costs] | None = None
+    lazy: LazyDesign | None = None
 
     def __post_init__(self) -> None:
         check_variant(self)
