@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,11 +12,15 @@ from lazynuma.engine import (
     Khugepaged,
     Locks,
     Mechanism,
+    OwnWorkload,
+    Sampling,
     Settings,
     Simulation,
     Thp,
     Tlb,
     preset,
+    random_page,
+    random_write,
     uniform,
 )
 from lazynuma.engine.workloads import kinds
@@ -145,11 +149,25 @@ class World:
             self.sim.move_task(task, task.cpu + 2 * TASKS)
 
 
-def _touch(kind: type[Workload]) -> Run:
+#: One access in 200, taken by nobody: the first ones fill the rings.
+SAMPLED = Settings(sampling=Sampling(period=200))
+
+
+def _uniformly(access: Any, mine: Any) -> tuple[int, bool]:
+    """Draw as ``Uniform`` does, in a function of one's own."""
+    page = random_page(access.key, access.number, access.pages)
+    return page, random_write(access.key, access.number, mine.share)
+
+
+def _Own(**options: Any) -> OwnWorkload:  # noqa: N802
+    return OwnWorkload(generate=_uniformly, parameters={"share": 0.5}, **options)
+
+
+def _touch(kind: type[Workload], settings: Settings = Settings()) -> Run:
     """Touches of pages that are mapped."""
 
     def run(size: int, threads: int) -> Timing:
-        world = World(size, threads)
+        world = World(size, threads, settings=settings)
         world.sim.populate(world.tasks[0], world.region)
         count = min(ACCESSES, 4 * world.region.pages)
         loads = world.loads(kind, count)
@@ -170,11 +188,11 @@ def _first_touch(kind: type[Workload], slabs: bool) -> Run:
     return run
 
 
-def _fault(mechanism: Mechanism) -> Run:
+def _fault(mechanism: Mechanism, base: Settings = Settings()) -> Run:
     """Faults of parked or marked pages, each with a migration, in scattered order."""
 
     def run(size: int, threads: int) -> Timing:
-        world = World(size, threads, settings=Settings(swap_bytes=2 * size))
+        world = World(size, threads, settings=replace(base, swap_bytes=2 * size))
         world.sim.populate(world.tasks[0], world.region)
         world.move()
         world.sim.mark(world.tasks[0], world.region, mechanism)
@@ -366,6 +384,7 @@ def _split(warm: bool) -> Run:
 CASES = (
     Case("touch_uniform_1TiB", 1024 * GIB, _touch(Uniform)),
     Case("touch_uniform_64GiB", 64 * GIB, _touch(Uniform)),
+    Case("touch_own_64GiB", 64 * GIB, _touch(_Own)),
     Case("touch_zipf_64GiB", 64 * GIB, _touch(Zipf)),
     Case(
         "first_touch_order_64GiB",
@@ -382,6 +401,14 @@ CASES = (
         True,
     ),
     Case("hint_migrate_64GiB", 64 * GIB, _fault(Mechanism.HINTING), False, True),
+    Case("touch_uniform_sampled_64GiB", 64 * GIB, _touch(Uniform, SAMPLED)),
+    Case("touch_zipf_sampled_64GiB", 64 * GIB, _touch(Zipf, SAMPLED)),
+    Case(
+        "hint_migrate_sampled_64GiB",
+        64 * GIB,
+        _fault(Mechanism.HINTING, SAMPLED),
+        grows=True,
+    ),
     Case("hint_migrate_1TiB", TIB, _fault(Mechanism.HINTING), False, True),
     Case("hint_locks_off_16GiB", 16 * GIB, _hint_with_locks(False), False, True),
     Case("hint_locks_on_16GiB", 16 * GIB, _hint_with_locks(True), False, True),

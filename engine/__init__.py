@@ -9,10 +9,29 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ..kernels.counters import Level as Level
     from ..kernels.knobs import Mechanism as Mechanism
     from ..kernels.knobs import Mode as Mode
     from .calibrate.measure import measure_costs as measure_costs
+    from .daemons.damon import Damon as Damon
+    from .daemons.damos import IntervalsGoal as IntervalsGoal
+    from .daemons.damos import Quota as Quota
+    from .daemons.damos import QuotaGoal as QuotaGoal
+    from .daemons.damos import Scheme as Scheme
+    from .daemons.damos import Watermarks as Watermarks
+    from .daemons.mtier import mtier as mtier
+    from .doors.answers import DEFAULT as DEFAULT
+    from .doors.answers import STAY as STAY
+    from .doors.answers import Refusal as Refusal
+    from .doors.answers import stay as stay
     from .doors.lazy_design import LazyDesign as LazyDesign
+    from .doors.own_array import Own as Own
+    from .doors.placement_policy import PlacementPolicy as PlacementPolicy
+    from .doors.random_numbers import another_key as another_key
+    from .doors.random_numbers import random_bits as random_bits
+    from .doors.random_numbers import random_page as random_page
+    from .doors.random_numbers import random_unit as random_unit
+    from .doors.random_numbers import random_write as random_write
     from .errors import BadInput as BadInput
     from .errors import LazyNumaError as LazyNumaError
     from .errors import SimulationError as SimulationError
@@ -31,6 +50,7 @@ if TYPE_CHECKING:
     from .settings.locks import Locks as Locks
     from .settings.multigen_lru import LruGen as LruGen
     from .settings.numa_balancing import Balancing as Balancing
+    from .settings.sampled_accesses import Sampling as Sampling
     from .settings.sched import Sched as Sched
     from .settings.settings import Settings as Settings
     from .settings.sizes import format_size as format_size
@@ -59,14 +79,30 @@ if TYPE_CHECKING:
     from .workloads.kinds import Sweep as Sweep
     from .workloads.kinds import Uniform as Uniform
     from .workloads.kinds import Zipf as Zipf
+    from .workloads.own_workload import OwnWorkload as OwnWorkload
+    from .workloads.phases import Phases as Phases
     from .workloads.recording import Recording as Recording
 
 #: In which module each name is.
 _WHERE = {
+    "Level": "..kernels.counters",
     "Mechanism": "..kernels.knobs",
     "Mode": "..kernels.knobs",
     "measure_costs": ".calibrate.measure",
     "LazyDesign": ".doors.lazy_design",
+    "Damon": ".daemons.damon",
+    "IntervalsGoal": ".daemons.damos",
+    "Quota": ".daemons.damos",
+    "QuotaGoal": ".daemons.damos",
+    "Scheme": ".daemons.damos",
+    "Watermarks": ".daemons.damos",
+    "mtier": ".daemons.mtier",
+    "DEFAULT": ".doors.answers",
+    "STAY": ".doors.answers",
+    "Refusal": ".doors.answers",
+    "stay": ".doors.answers",
+    "Own": ".doors.own_array",
+    "PlacementPolicy": ".doors.placement_policy",
     "BadInput": ".errors",
     "LazyNumaError": ".errors",
     "SimulationError": ".errors",
@@ -85,6 +121,7 @@ _WHERE = {
     "Locks": ".settings.locks",
     "LruGen": ".settings.multigen_lru",
     "Balancing": ".settings.numa_balancing",
+    "Sampling": ".settings.sampled_accesses",
     "Sched": ".settings.sched",
     "Settings": ".settings.settings",
     "format_size": ".settings.sizes",
@@ -113,6 +150,13 @@ _WHERE = {
     "Sweep": ".workloads.kinds",
     "Uniform": ".workloads.kinds",
     "Zipf": ".workloads.kinds",
+    "OwnWorkload": ".workloads.own_workload",
+    "Phases": ".workloads.phases",
+    "random_bits": ".doors.random_numbers",
+    "random_page": ".doors.random_numbers",
+    "random_unit": ".doors.random_numbers",
+    "random_write": ".doors.random_numbers",
+    "another_key": ".doors.random_numbers",
     "Recording": ".workloads.recording",
 }
 

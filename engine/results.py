@@ -141,6 +141,14 @@ def whole_blocks(simulation: "Simulation", node: int) -> int:
     return int(simulation.memory.node[node, st.Node.WHOLE])
 
 
+def traffic(simulation: "Simulation") -> np.ndarray:
+    """Return int64[nodes, nodes]: bytes that accesses moved so far.
+
+    Rows are nodes of CPUs, columns those of memory.
+    """
+    return simulation.prices.bytes.copy()
+
+
 # --- slots and entries ----------------------------------------------------------------
 
 
@@ -251,7 +259,8 @@ def _cpu_times(simulation: "Simulation", took: int) -> dict[str, int]:
     spent = int(by_cause.sum())
     return {
         "user_time_ns": user,
-        "system_time_ns": spent - user - asleep,
+        "system_time_ns": spent - user - asleep + simulation.daemon_time_ns,
+        "daemon_time_ns": simulation.daemon_time_ns,
         "idle_time_ns": max(0, took * len(simulation.tasks) - spent) + asleep,
         "lock_wait_ns": int(by_cause[list(_LOCK_WAITS)].sum()),
     }

@@ -94,6 +94,7 @@ def run_study(
     check_output(output.path if isinstance(output, Lasting) else output, force)
     if not isinstance(jobs, Executor):  # who may have other hosts
         check_memory(study)
+    _compile_policies(study)
     study, doubt = _doubted(with_locks(study), uncertainty)
     runs = len(study.variants) * len(seeds)
     with _workers(study, make, jobs, runs) as workers:
@@ -106,6 +107,13 @@ def run_study(
         findings = Findings(study, file, seeds, progress or _ignore, checkpoints)
         setup = Setup(seeds[0], threads, costs)
         return Rows(study, _Runner(findings, setup, workers, doubt).run_all())
+
+
+def _compile_policies(study: Study) -> None:
+    """Raise BadInput if a function of a user's file is not what it must be."""
+    for variant in study.variants:
+        if variant.policy is not None:
+            variant.policy.compiled()
 
 
 @dataclass(frozen=True)

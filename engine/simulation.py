@@ -12,6 +12,10 @@ from ..kernels.words import NONE
 from . import results
 from .calls import (
     advice,
+    bulk,
+    bulk_change,
+    bulk_pages,
+    bulk_written,
     mapping,
     marking,
     placement,
@@ -23,11 +27,13 @@ from .calls import (
 from .daemons import Daemon, rebalance
 from .daemons.khugepaged_do_scan import Khugepaged
 from .daemons.task_tick_numa import TaskTicks
+from .daemons.user_daemon import UserDaemon, start_daemon
 from .doors.lazy_design import LazyDesign
+from .doors.placement_policy import PlacementPolicy
 from .errors import BadInput
 from .machines.machine import Machine
 from .observer import Observer, Silent
-from .quantum import loop
+from .quantum import loop, sample_rings
 from .quantum.convergence import Locality
 from .quantum.lock_windows import LockWindows
 from .quantum.prices import Prices
@@ -36,9 +42,10 @@ from .settings.costs import Costs
 from .settings.knob_columns import set_knobs
 from .settings.settings import Settings
 from .state import check as invariants
-from .state import numa_tasks, observation, world
+from .state import numa_tasks, observation, own_arrays, world
 from .state import page as pages
 from .state.allocate import set_watermarks
+from .state.first_sample import change_period
 from .state.world import MS, World
 
 
@@ -47,6 +54,8 @@ class Simulation(World):
 
     ``threads`` and ``batch`` (accesses a kernel call) change speed, never results.
     Sizes are bytes, offsets within regions are 4 KiB pages, times are ns.
+
+    policy  functions of one's own that decide where pages go
     """
 
     def __init__(
@@ -58,6 +67,7 @@ class Simulation(World):
         threads: int = 1,
         batch: int = 1 << 20,
         observer: Observer | None = None,
+        policy: PlacementPolicy | None = None,
         lazy: LazyDesign | None = None,
     ) -> None:
         if threads < 1 or batch < 1:
@@ -66,7 +76,8 @@ class Simulation(World):
             )
         if not 0 <= seed < 1 << 62:
             raise BadInput(f"seed must be from 0 to 2^62 - 1, got {seed}")
-        super().__init__(machine, settings, costs, seed, observer or Silent(), lazy)
+        seen = observer or Silent()
+        super().__init__(machine, settings, costs, seed, seen, policy, lazy)
         nodes = len(machine.memory)
         self.batch, self.threads = batch, threads
         #: Called when a quantum is over, with numbers that say where its call is.
@@ -78,6 +89,7 @@ class Simulation(World):
         self.prices = Prices(machine)
         self.locality = Locality()
         self.locks = LockWindows(settings)
+        self.samples = sample_rings.SampleRings()
         self.epochs = results.Epochs(nodes, settings.epoch_ns)
         self.task_ticks, self.khugepaged = TaskTicks(), Khugepaged(self)
         self.load_ticks = rebalance.LoadTicks()
@@ -86,6 +98,9 @@ class Simulation(World):
             self.load_ticks,
             self.khugepaged,
         ]
+        self.user_daemons: list[UserDaemon] = []
+        #: The user's daemon that works now, "" for none.
+        self.waking = ""
 
     def close(self) -> None:
         """Give the host its memory back; the simulation is over."""
@@ -93,14 +108,15 @@ class Simulation(World):
         self.forget()
 
     def configure(self, settings: Settings) -> None:
-        """Change knobs of huge pages, khugepaged, NUMA balancing, lru_gen from now on.
+        """Change knobs of huge pages, khugepaged, balancing, lru_gen, samples.
 
-        All other settings must be unchanged.
+        They hold from now on; all other settings must be unchanged.
         """
         if settings.lru_gen.enabled != self.settings.lru_gen.enabled:
             self._change_lru_gen(settings)
-        self.settings = settings
+        before, self.settings = self.settings.sampling.period, settings
         set_knobs(self.memory.info, settings)
+        change_period(self, before)
         set_watermarks(self.memory.node, self.machine, settings)
         self.khugepaged.configure(settings)
         if settings.balancing.mode != "off" and not self.balances:
@@ -137,6 +153,18 @@ class Simulation(World):
     hot_remove = placement.hot_remove
     mark = marking.mark
 
+    # What daemons do, in bulk
+    start_daemon = start_daemon
+    where, take_accessed = bulk.where, bulk.take_accessed
+    huge, take_written = bulk_written.huge, bulk_written.take_written
+    promote, demote, move = bulk.promote, bulk.demote, bulk.move
+    node_free, node_size = bulk.node_free, bulk.node_size
+    loaded_latency, bandwidth_used = bulk.loaded_latency, bulk.bandwidth_used
+    mark_pages, split_blocks = bulk_change.mark_pages, bulk_change.split_blocks
+    collapse_blocks = bulk_change.collapse_blocks
+    advise_pages = bulk_change.advise_pages
+    charge, regions = bulk_pages.charge, bulk.regions
+
     # Time
     run, play, idle = loop.run, loop.play, loop.idle
 
@@ -155,6 +183,8 @@ class Simulation(World):
     full_scans = property(results.full_scans)
     pages_collapsed = property(results.pages_collapsed)
     dropped = property(results.dropped)
+    take_samples = sample_rings.take_samples
+    samples_lost = property(sample_rings.samples_lost)
 
     # What came out: tasks, processes, nodes
     clock, times = results.clock, results.times
@@ -162,13 +192,14 @@ class Simulation(World):
     huge_pages, snapshot = results.huge_pages, results.snapshot
     pages_by_node = results.pages_by_node
     free, whole_blocks = results.free, results.whole_blocks
+    traffic = results.traffic
     slots_in_use = property(results.slots_in_use)
     slots_peak = property(results.slots_peak)
     entries_in_use = property(results.entries_in_use)
     entries_peak = property(results.entries_peak)
 
     # A look inside
-    page = pages.page
+    page, own = pages.page, own_arrays.own
     observe, nodes_of = observation.look, observation.nodes_of
     numa, numa_group = numa_tasks.numa, numa_tasks.numa_group
     scan_state, scan_skips = numa_tasks.scan_state, numa_tasks.scan_skips

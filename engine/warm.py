@@ -12,11 +12,14 @@ import numpy as np
 from ..kernels.jit.compiling import compiled
 from ..kernels.knobs import Mechanism, Mode
 from ..kernels.quantum.barrier import run_daemons
+from .daemons.damon import Damon
+from .daemons.damos import Scheme
 from .errors import SimulationError
 from .machines.presets import uniform
 from .settings.locks import Locks
 from .settings.multigen_lru import LruGen
 from .settings.numa_balancing import Balancing
+from .settings.sampled_accesses import Sampling
 from .settings.sched import Sched
 from .settings.settings import Settings
 from .settings.thp import Khugepaged, Thp
@@ -37,7 +40,7 @@ def warm_kernels() -> int:
     Raises SimulationError if a kernel was not reached.
     """
     before = compiled.kernels
-    for rehearse in (_place, _collapse, _kill, _script, _record):
+    for rehearse in (_place, _collapse, _kill, _script, _record, _watch):
         rehearse()
     if compiled.unused:
         raise SimulationError(f"warm must reach {', '.join(sorted(compiled.unused))}")
@@ -64,6 +67,7 @@ def _place() -> None:
         locks=Locks(enabled=True),
         sched=Sched(load_balance=True, time_sharing=True),
         loaded_copies=True,
+        sampling=Sampling(period=100),
     )
     with closing(_machine(settings, threads=2)) as simulation:
         task, region = _start(simulation, 62 * _MIB)
@@ -109,7 +113,8 @@ def _kill() -> None:
 
 def _record() -> None:
     """Play what two threads did, with times and changes of CPU."""
-    with closing(_machine(Settings())) as simulation:
+    settings = Settings(sampling=Sampling(period=7))
+    with closing(_machine(settings)) as simulation:
         task, region = _start(simulation, 4 * _MIB)
         tasks = task, simulation.start_task(task.process, 1)
         who = np.arange(100) % 2
@@ -123,6 +128,22 @@ def _record() -> None:
             time_ns=np.arange(100) * 10_000_000,
         )
         simulation.play(recording)
+
+
+def _watch() -> None:
+    """Watch a process and a node with DAMON, and act on what it sees."""
+    with closing(_machine(Settings(swap_bytes=16 * _MIB))) as simulation:
+        task, region = _start(simulation, 4 * _MIB)
+        simulation.populate(task, region)
+        for node, action in (
+            (None, "migrate_cold"),
+            (1, "migrate_hot"),
+            (0, "pageout"),
+        ):
+            scheme = Scheme(action, node=1 if action == "migrate_cold" else 0)
+            daemon = Damon(node=node, schemes=(scheme,), aggregation_ns=10_000_000)
+            simulation.start_daemon(daemon)
+        simulation.idle(40_000_000)
 
 
 def _script() -> None:

@@ -7,7 +7,15 @@ import numpy as np
 
 from .jit.compile import inlined
 from .state import Columns
-from .words import ACCESS_TASK_SHIFT, ACCESS_VPN, ACCESS_WRITE
+from .words import (
+    ACCESS_REFS_SHIFT,
+    ACCESS_SAMPLED,
+    ACCESS_TASK,
+    ACCESS_TASK_SHIFT,
+    ACCESS_VPN,
+    ACCESS_WRITE,
+    REFS_CLASSES,
+)
 
 
 class HitCount(Columns):
@@ -52,7 +60,7 @@ class Run(NamedTuple):
     #: First access that is not to be served, and first that belongs to another shard.
     end: int
     last: int
-    #: What the words of the run's accesses share: the task and the tail bit.
+    #: What the words of the run's accesses share: task, class of refs, tail bit.
     bits: int
     #: int64[hit_counts(nodes)], zero before the run and after ``settle_run``.
     counts: np.ndarray
@@ -60,10 +68,31 @@ class Run(NamedTuple):
 
 @inlined
 def run_of(word):
-    """Return the bits of an access that say which run it belongs to."""
+    """Return the bits of an access that say which run it belongs to.
+
+    Those of a sampled one are no run's: it is served by itself.
+    """
     return word & ~(ACCESS_VPN | ACCESS_WRITE)
 
 
 @inlined
+def bits_of(word):
+    """Return the bits of the run that an access belongs to, sampled or not."""
+    return run_of(word) & ~ACCESS_SAMPLED
+
+
+@inlined
+def task_in(word):
+    """Return the task of an access."""
+    return word >> ACCESS_TASK_SHIFT & ACCESS_TASK
+
+
+@inlined
 def task_of(run):
-    return run.bits >> ACCESS_TASK_SHIFT
+    return task_in(run.bits)
+
+
+@inlined
+def class_in(word):
+    """Return which of its workload's ``refs`` an access has."""
+    return word >> ACCESS_REFS_SHIFT & (REFS_CLASSES - 1)

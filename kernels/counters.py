@@ -100,6 +100,11 @@ class Vm(IntEnum):
     NR_TLB_REMOTE_FLUSH_RECEIVED = 74
     #: Accesses to pages that another node wrote lately.
     LINE_TRANSFERS = 75, OURS
+    #: Samples of accesses that wait to be taken, or found no room.
+    SAMPLES_TAKEN = 76, OURS
+    SAMPLES_LOST = 77, OURS
+    #: Demoted because a daemon asked (6.17, of memory.reclaim and DAMON there).
+    PGDEMOTE_PROACTIVE = 78
 
 
 class Refusal(IntEnum):
@@ -127,6 +132,10 @@ class Refusal(IntEnum):
     COLD = 9
     #: Hint fault: the limit of migrations or promotions is used up.
     RATE_LIMIT = 10
+    #: A user's placement policy says that the page stays, or says a node that does not
+    #: exist, is offline, has no memory or is beyond the memory policy's nodes.
+    POLICY = 11
+    POLICY_NODE = 12
 
 
 class Cause(IntEnum):
@@ -149,6 +158,23 @@ class Cause(IntEnum):
     #: Waiting for a lock that sleeps, and for one that spins.
     LOCK_SLEEP = 14
     LOCK_SPIN = 15
+    #: Writing samples of accesses, and the interrupts that empty their buffers.
+    SAMPLE = 16
+
+
+class Level(IntEnum):
+    """What a sampled access met; of several the one with the highest number."""
+
+    #: Memory of the CPU's node, of another one, of one below every tier with CPUs.
+    LOCAL = 0
+    REMOTE = 1
+    SLOW = 2
+    #: A line that another node's caches hold, if such lines cost.
+    CACHE = 3
+    #: A page walk that went to memory, if there are TLBs.
+    WALK = 4
+    #: It took a fault before it could be made.
+    FAULT = 5
 
 
 class Op(IntEnum):

@@ -151,6 +151,8 @@ class Info(Columns):
     TASKS = auto()  # rows of Memory.task that are tasks; those behind are places
     PLACES = auto()  # places of this quantum
     DROPPED = auto()  # accesses of processes that were dead
+    SAMPLE_PERIOD = auto()  # accesses of a task from sample to sample; 0: no samples
+    SAMPLE_NS = auto()  # what a sample costs its task
     NUMA_SCANS = auto()  # scans of NUMA balancing so far
     LONGEST_SCAN = auto()  # ns
     #: First column of the allocators (Ids), in the order of Kind: swap slots first.
@@ -319,6 +321,16 @@ class Task(Columns):
     PLACE = auto()  # next row of the same task in this quantum, or 0
     LAST = auto()  # row of the task's last access in this quantum
     EXPECTED = auto()  # ns: when the next access of a recorded task may begin
+    UNTIL = auto()  # ns: when a workload ends that lasts for a time; 0: no time
+    #: As REFS, of accesses of another class (``words.ACCESS_REFS_SHIFT``).
+    REFS_1 = auto()
+    REFS_2 = auto()
+    REFS_3 = auto()
+    REFS_4 = auto()
+    REFS_5 = auto()
+    REFS_6 = auto()
+    REFS_7 = auto()
+    NEXT_SAMPLE = auto()  # accesses from now on before one is sampled
 
 
 class Cpu(Columns):
@@ -418,7 +430,8 @@ class Shard(Columns):
     FREED_BLOCK_TAIL = auto()
     TAIL_LOCAL = auto()
     TAIL_ALL = auto()
-    SEEN = auto()  # accesses of the shard that the barrier has passed
+    SEEN = auto()  # accesses of the shard that the barrier has passed; samples taken
+    SAMPLES = auto()  # notes of sampled accesses (``quantum/sampled.py``)
     #: First column of the chains (Chain) of freed identities, in the order of Kind.
     FREED_IDS = auto()
 
@@ -600,6 +613,11 @@ class Memory(Arrays):
     numa_met: np.ndarray
     numa_pids: np.ndarray
     node_seen: np.ndarray
+    #: Functions of a user's file: addresses (Door); what each shard asks them (Asked);
+    #: int64[3 * arrays], what their own arrays are (``jit/by_address.py``).
+    door: np.ndarray
+    asked: np.ndarray
+    own: np.ndarray
 
 
 class Change(Columns):

@@ -117,3 +117,11 @@ ACCESS_WRITE_SHIFT: Final = 36
 ACCESS_WRITE: Final = 1 << ACCESS_WRITE_SHIFT
 ACCESS_TAIL: Final = 1 << 37
 ACCESS_TASK_SHIFT: Final = 38
+#: Of a word that was shifted by this: its task (bits 38-58).
+ACCESS_TASK_BITS: Final = 21
+ACCESS_TASK: Final = (1 << ACCESS_TASK_BITS) - 1
+#: Which of its workload's ``refs`` an access has (bits 59-61); 0 but for a user's own.
+ACCESS_REFS_SHIFT: Final = 59
+REFS_CLASSES: Final = 8
+#: A sample is taken of the access (``quantum/sampled.py``).
+ACCESS_SAMPLED: Final = 1 << 62

@@ -28,7 +28,7 @@ from ..engine.machines.choice import (
     memory_field,
     with_memory,
 )
-from ..engine.machines.machine import Machine, cpus_of
+from ..engine.machines.machine import cpus_of
 from ..engine.settings.numa_balancing import Balancing
 from ..engine.settings.settings import Settings
 from ..engine.settings.sizes import format_size
@@ -40,6 +40,7 @@ from ..engine.study.study import Study, Variant
 from ..engine.workloads.kinds import HotCold
 from ..kernels.words import PAGE_SIZE
 from .common.claim import Claim, Why, Word, figure, reduced, times, wrong_signs
+from .common.fast_tier import fast_nodes
 from .common.question_columns import ONLY_LAZY, first, share
 from .common.table import Row, blocks, percent, table
 from .common.tasks import nodes_with_cpus, wait_for
@@ -129,7 +130,7 @@ def build(parameters: Parameters) -> Study:
     """Return the study: each way to use the tiers."""
     machine = spec.machine(parameters.machine, parameters.memory, RAM)
     parameters = with_memory(parameters, machine)
-    fast = sum(machine.memory[node] for node in _fast_nodes(machine))
+    fast = sum(machine.memory[node] for node in fast_nodes(machine))
     slow = sum(machine.memory) - fast
     # The fast nodes are full; half of the slow ones is.
     hot = min(slow // 4, fast // 2) // PAGE_SIZE
@@ -159,25 +160,6 @@ def build(parameters: Parameters) -> Study:
         verdict=_verdict,
         varied=("balancing.mode",),
     )
-
-
-def _fast_nodes(machine: Machine) -> list[int]:
-    """Return the nodes of the fastest tier.
-
-    If all memory is of one tier, as Linux has it where firmware says no more, they are
-    the nodes with CPUs.  Raises BadInput if there is no other memory.
-    """
-    full = [node for node, size in enumerate(machine.memory) if size]
-    best = min(machine.tier[node] for node in full)
-    fast = [node for node in full if machine.tier[node] == best]
-    if fast == full:
-        fast = [node for node in full if machine.cpus[node]]
-    if not fast or fast == full:
-        raise BadInput(
-            "machine must have memory of two tiers, or nodes without CPUs beside those"
-            f" with CPUs, got {machine.name} with tiers {machine.tier}"
-        )
-    return fast
 
 
 def _ways(parameters: Parameters) -> dict[str, Balancing]:
@@ -255,7 +237,7 @@ def _fast_share(simulation: Simulation, region: Region, hot: int) -> float:
         simulation.page(region.process, first + i * hot // SAMPLES).node
         for i in range(SAMPLES)
     ]
-    fast = _fast_nodes(simulation.machine)
+    fast = fast_nodes(simulation.machine)
     return sum(node in fast for node in nodes) / SAMPLES
 
 

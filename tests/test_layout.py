@@ -16,8 +16,8 @@ ROOT = next(p for p in Path(__file__).parents if (p / "pyproject.toml").exists()
 
 #: Lowest first.  A file or folder imports only what stands before it.
 KERNELS = (
-    "words counters knobs jit draws state access_run frames placement balancing sched "
-    "lazy fault reclaim calls quantum thp"
+    "words counters knobs jit draws state doors access_run frames placement balancing "
+    "sched lazy fault reclaim damon calls quantum thp"
 ).split()
 ENGINE = (
     "errors observer settings machines doors workloads traces calibrate state results "

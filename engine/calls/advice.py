@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..simulation import Simulation
 
 EINVAL = 22
-_ACTIONS = {
+ACTIONS = {
     "cold": kernel.PageAdvice.COLD,
     "pageout": kernel.PageAdvice.PAGEOUT,
     "free": kernel.PageAdvice.FREE,
@@ -65,7 +65,7 @@ def madvise(
     in, up to the first that must not be read (EINVAL).  Of these only dontneed does
     something to shared memory: it unmaps it.  free is EINVAL there.
     """
-    if advice not in _ACTIONS and advice not in ("dontneed", "populate_read"):
+    if advice not in ACTIONS and advice not in ("dontneed", "populate_read"):
         raise BadInput(f"advice must be one that acts at once, got {advice!r}")
     if not has_advice(simulation, advice):
         return EINVAL
@@ -140,7 +140,7 @@ def _madvise_piece(
     if advice == "populate_read":
         populate(memory, task.id, first, pages, False)
     else:
-        at, kind = first + delta, _ACTIONS[advice]
+        at, kind = first + delta, ACTIONS[advice]
         kernel.madvise_range(memory, process.id, delta, at, pages, kind)
     return 0
 

@@ -96,6 +96,8 @@ def mmap(
     add(process, vma)
     order = HPAGE_PMD_ORDER
     simulation.set_family(first >> order, end >> order, process.family)
+    if simulation.placement is not None:
+        simulation.placement.own.forget(first + process.delta, pages)
     if task is not None:
         charge(simulation, task, alone=True)
     return Region(process, first, pages, name)

@@ -9,6 +9,7 @@ from ...kernels.balancing import end_quantum
 from ...kernels.calls import fork as kernel
 from ...kernels.counters import Event, Op, Worker
 from ...kernels.words import (
+    ACCESS_TASK,
     HPAGE_PMD_NR,
     HPAGE_PMD_ORDER,
     MAPCOUNT_MAX,
@@ -19,6 +20,7 @@ from ...kernels.words import (
 from ..errors import BadInput
 from ..machines.cpu_numbers import ranges
 from ..state.anon_vma import fork_vmas, prepare
+from ..state.first_sample import set_first_sample
 from ..state.host_memory import give_back, wipe
 from ..state.process import Process, Task
 from ..state.ranges import pieces
@@ -28,6 +30,9 @@ from .unmap import evict_unmapped, zap
 
 if TYPE_CHECKING:
     from ..simulation import Simulation
+
+#: Tasks that a word of an access can tell apart, but for a recording's places.
+MOST_TASKS = ACCESS_TASK - 1023
 
 
 def spawn(
@@ -56,6 +61,8 @@ def start_task(
     process.check_alive()
     cpu = _checked_cpu(simulation, cpu)
     others = [one for one in simulation.tasks if one.process is process]
+    if len(simulation.tasks) >= MOST_TASKS:
+        raise BadInput(f"tasks must be at most {MOST_TASKS}, got one more")
     number, policy = len(simulation.tasks), simulation.policy
     task = Task(number, process, cpu, policy, tables=simulation.tables)
     simulation.tasks.append(task)
@@ -66,6 +73,7 @@ def start_task(
     row[st.Task.ALIVE], row[st.Task.REFS], row[st.Task.CLOCK] = 1, 1, simulation.now
     row[st.Task.NID], row[st.Task.CPU] = machine.cpu_node[cpu], cpu
     row[st.Task.PINNED] = pinned
+    set_first_sample(simulation, task.id)
     if simulation.balances:
         parent = others[0].id if others else NONE
         end_quantum.init_numa_balancing(memory, task.id, parent, simulation.now // MS)
@@ -112,6 +120,10 @@ def fork(simulation: "Simulation", process: Process, name: str = "child") -> Pro
     simulation.processes.append(child)
     memory = simulation.memory
     memory.mm[child.id, st.Mm.FIRST_NID] = NUMA_PTE_SCAN_INIT
+    if simulation.placement is not None:
+        for vma in child.vmas:
+            first = vma.start + child.delta
+            simulation.placement.own.forget(first, vma.end - vma.start)
     copied = 0
     for vma in process.vmas:
         if vma.anon_vma == NONE:

@@ -219,6 +219,7 @@ def _check_objects(simulation: "Simulation") -> None:
     cpus = len(simulation.machine.cpu_node)
     if not all(0 <= task.cpu < cpus for task in simulation.tasks):
         raise ValueError("a task is on no CPU")
+    simulation.samples.check(len(simulation.tasks), len(simulation.machine.memory))
 
 
 def _check_process(process: Process, pages: int) -> None:

@@ -33,7 +33,7 @@ MADE_AGAIN = {
         # Saved by themselves: objects, arrays, parts.
         *("processes", "tasks", "objects", "_memory", "tables", "_rows", "inodes"),
         *("prices", "locality", "locks", "epochs", "task_ticks", "khugepaged"),
-        "load_ticks",
+        *("load_ticks", "samples", "user_daemons", "waking", "placement"),
     },
     "tables": set(),
     "_rows": {"nodes"},
@@ -44,6 +44,7 @@ MADE_AGAIN = {
     "epochs": set(),
     "task_ticks": {"_scratch"},
     "load_ticks": set(),
+    "samples": {"_listed", "_count"},
     "khugepaged": {
         *("_simulation", "knobs", "_enabled", "enabled", "_far", "_limits"),
         "_no_limits",
@@ -52,7 +53,7 @@ MADE_AGAIN = {
 #: Arrays of the state that mean nothing after a quantum, and those of the machine.
 NOT_SAVED = {
     *("freed", "zonelist", "cpu_node", "distance", "latency", "cost"),
-    *("reach", "line_ns", "verbs", "verb_words"),
+    *("reach", "line_ns", "door", "asked", "own", "verbs", "verb_words"),
 }
 
 

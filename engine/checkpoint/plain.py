@@ -37,7 +37,7 @@ _ENUMS = {
     for one in vars(module).values()
     if isinstance(one, type) and issubclass(one, Enum)
 } | {"BlockKind": BlockKind}
-#: Kinds of dtypes that an array may have: no objects, and nothing with fields.
+#: Kinds of dtypes that an array, or a field of its items, may have: no objects.
 _DTYPES = "biufSU"
 #: What ``untold`` raises for what ``told`` did not make.
 WRONG = (ValueError, LookupError, TypeError, ArithmeticError, StopIteration, zlib.error)
@@ -81,18 +81,32 @@ def _refuse(value: Any) -> Any:
 
 def _packed(value: "np.ndarray | np.generic") -> list:
     array = np.ascontiguousarray(value)
-    if array.dtype.kind not in _DTYPES:
+    if not _is_plain(array.dtype):
         _refuse(value)
     raw = array.tobytes()
     short = len(raw) <= _SHORT
     text = b64encode(raw if short else zlib.compress(raw, 1)).decode("ascii")
-    return [array.dtype.str, list(np.shape(value)), short, text]
+    dtype = array.dtype.descr if array.dtype.names else array.dtype.str
+    return [dtype, list(np.shape(value)), short, text]
+
+
+def _is_plain(dtype: np.dtype) -> bool:
+    """Tell whether items are numbers or texts, or have such fields and nothing else."""
+    if dtype.fields is None:
+        return dtype.kind in _DTYPES
+    kinds = [one[0] for one in dtype.fields.values()]
+    return all(kind.kind in _DTYPES for kind in kinds) and dtype.itemsize == sum(
+        kind.itemsize for kind in kinds
+    )
 
 
 def _unpacked(packed: list) -> np.ndarray:
-    name, shape, short, text = packed
-    dtype = np.dtype(str(name))
-    if dtype.kind not in _DTYPES:
+    kind, shape, short, text = packed
+    if isinstance(kind, list):
+        dtype = np.dtype([(str(name), str(one)) for name, one in kind])
+    else:
+        dtype = np.dtype(str(kind))
+    if not _is_plain(dtype):
         raise ValueError(f"an array of {dtype}")
     raw, size = b64decode(text), dtype.itemsize
     for length in shape:

@@ -26,7 +26,7 @@ class Daemon(Protocol):
 
 def wake_due(simulation: "Simulation") -> None:
     """Wake the daemons that are due, in their order."""
-    for daemon in simulation.daemons:
+    for daemon in list(simulation.daemons):
         if daemon.wakes_ns <= simulation.now:
             daemon.wake(simulation)
 
@@ -34,3 +34,15 @@ def wake_due(simulation: "Simulation") -> None:
 def next_wake(simulation: "Simulation") -> int:
     """Return when the next daemon is due, ns."""
     return min(daemon.wakes_ns for daemon in simulation.daemons)
+
+
+def quantum_ns(simulation: "Simulation") -> int:
+    """Return how long the next quantum may be: up to the next wake of a user's daemon.
+
+    Those of the kernel wait for its end, as ticks do.
+    """
+    longest = simulation.settings.quantum_ns
+    if not simulation.user_daemons:
+        return longest
+    wakes = min(one.wakes_ns for one in simulation.user_daemons)
+    return max(1, min(longest, wakes - simulation.now))

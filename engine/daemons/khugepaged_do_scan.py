@@ -314,14 +314,26 @@ class Khugepaged:
         return failure, collapsed
 
     def _collapse_at(self, task: Task, process: Process, vpn: int) -> ScanResult:
+        result = self._scan_and_collapse(process, vpn, task)
+        done = result == ScanResult.SUCCEED
+        self._simulation.memory.ops[-1, task.id, Op.COLLAPSE] += done
+        return result
+
+    def collapse_block(self, process: Process, vpn: int) -> ScanResult:
+        """Collapse a block without the limits of the scan, for another daemon."""
+        result = self._scan_and_collapse(process, vpn, None)
+        if result == ScanResult.SUCCEED:
+            self._count_collapse(process)
+        return result
+
+    def _scan_and_collapse(
+        self, process: Process, vpn: int, task: Task | None
+    ) -> ScanResult:
         tally = np.zeros(len(ScanResult), np.int64)
         _, found = self._scan(process, vpn, HPAGE_PMD_NR, self._no_limits, tally)
         if not found:
             return ScanResult(int(tally.argmax()))
-        result = self._collapse(process, vpn, task)
-        done = result == ScanResult.SUCCEED
-        self._simulation.memory.ops[-1, task.id, Op.COLLAPSE] += done
-        return result
+        return self._collapse(process, vpn, task)
 
 
 _NO_FOLIOS = np.zeros(0, np.uint8)

@@ -4,6 +4,7 @@ The function that a kernel calls (``kernels/jit/by_address.py``) makes the argum
 ``mine`` of rows of int64, calls the user's, and catches what that raises.
 """
 
+import ctypes
 import inspect
 import os
 import traceback
@@ -17,18 +18,18 @@ import numba
 import numpy as np
 from numba import types
 
+from ...kernels.doors import FAILED, Asked
 from ...kernels.jit.by_address import arrays_at, arrays_of, number_of, tuple_of
 from ..errors import BadInput, printable
 from .own_array import Own, fields_of
 
-#: The first words of what a user's function is called with.  STATUS: 0, or RAISED once
-#: it has raised an exception, and the words stay as they were.  RUNNING: the number of
-#: the function that a kernel is in, or 0.  ROW: of the arrays that rows are folded of.
-STATUS, RUNNING, ROW, ARGUMENTS = 0, 1, 2, 4
-RAISED: Final = 1
-#: What the call returns then.
-FAILED: Final = -(1 << 62)
+#: The first words of what a user's function is called with (``kernels/doors.py``).
+STATUS, ROW, ARGUMENTS = int(Asked.STATUS), int(Asked.ROW), int(Asked.ARGUMENTS)
+_FAILED: Final = int(FAILED)
+#: What STATUS is once it raised an exception.
+RAISED = 1
 _WORDS = types.CPointer(types.int64)
+_POINTER = ctypes.POINTER(ctypes.c_int64)
 _MESSAGE_MAX = 300
 
 
@@ -45,7 +46,7 @@ def plain_entry(function: Callable, arguments: Callable, mine: Callable) -> Call
             return function(arguments(words), mine(tables, words[ROW]))
         except Exception:
             words[STATUS] = RAISED
-            return FAILED
+            return _FAILED
 
     return entry
 
@@ -84,9 +85,14 @@ def _tuple_kind(name: str, fields: tuple[str, ...]) -> type:
     return namedtuple(name, fields)  # type: ignore[misc]
 
 
+#: (name, dtype, whether it may be written, or None: a number) of what ``mine`` holds.
+MineField = tuple[str, str, bool | None]
+
+
 class UserFunction(NamedTuple):
     """A function that kernels can call.
 
+    fields   what its ``mine`` holds
     address  what they call; valid as long as this object lives
     kept     what must live as long
     """
@@ -94,8 +100,17 @@ class UserFunction(NamedTuple):
     role: Role
     function: Callable
     arrays: tuple[Own, ...]
+    fields: tuple[MineField, ...]
     address: int
     kept: Any
+
+    def call(self, words: np.ndarray, tables: np.ndarray) -> int:
+        """Call it as kernels do."""
+        if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
+            return self.kept(words, tables)
+        return self.kept[0].ctypes(
+            *(one.ctypes.data_as(_POINTER) for one in (words, tables))
+        )
 
 
 def python_of(function: Any) -> Callable:
@@ -128,28 +143,37 @@ def check_function(function: Any, role: Role) -> None:
 
 
 def compiled(
-    function: Callable, role: Role, arrays: Sequence[Own] = ()
+    function: Callable,
+    role: Role,
+    arrays: Sequence[Own] = (),
+    given: Sequence[MineField] = (),
 ) -> UserFunction:
     """Return a user's function as kernels call it.
 
     arrays  its own; it gets them as ``mine``
+    given   what else ``mine`` holds
 
     Raises BadInput with its file, line and name if it is not what it must be.
     """
     check_function(function, role)
-    return _compiled(function, role, tuple(arrays))
+    fields = (*fields_of(arrays), *given)
+    return _compiled(function, role, tuple(arrays), fields)
 
 
 @cache
-def _compiled(function: Callable, role: Role, arrays: tuple[Own, ...]) -> UserFunction:
-    fields = list(fields_of(arrays))
+def _compiled(
+    function: Callable,
+    role: Role,
+    arrays: tuple[Own, ...],
+    fields: tuple[MineField, ...],
+) -> UserFunction:
     kind = _tuple_kind("mine", tuple(name for name, _, _ in fields))
     arguments = tuple_of(role.tuple_kind, ARGUMENTS)
     mine = arrays_of(kind, tuple((dtype, written) for _, dtype, written in fields))
     if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
         checked = _checked(function, role)
         entry = role.entry(checked, arguments, mine)
-        return UserFunction(role, function, arrays, number_of(entry), entry)
+        return UserFunction(role, function, arrays, fields, number_of(entry), entry)
     made = numba.njit(boundscheck=True)(python_of(function))
     entry = role.entry(made, arguments, mine)
     try:
@@ -158,7 +182,7 @@ def _compiled(function: Callable, role: Role, arrays: tuple[Own, ...]) -> UserFu
         _check_result(function, made, role)
         raise BadInput(_refused(function, error)) from None
     _check_result(function, made, role)
-    return UserFunction(role, function, arrays, called.address, (called, made))
+    return UserFunction(role, function, arrays, fields, called.address, (called, made))
 
 
 def _checked(function: Callable, role: Role) -> Callable:
@@ -222,9 +246,8 @@ def failure(user: UserFunction, words: np.ndarray, tables: np.ndarray) -> str:
 
     words, tables  of the call that raised; its arrays may have changed since then
     """
-    fields = list(fields_of(user.arrays))
-    kind = _tuple_kind("mine", tuple(name for name, _, _ in fields))
-    kinds = tuple((dtype, written) for _, dtype, written in fields)
+    kind = _tuple_kind("mine", tuple(name for name, _, _ in user.fields))
+    kinds = tuple((dtype, written) for _, dtype, written in user.fields)
     mine = arrays_at(kind, kinds, tables, int(words[ROW]))
     arguments = user.role.tuple_kind(
         *(int(one) for one in words[ARGUMENTS:][: len(user.role.fields)])

@@ -7,20 +7,25 @@ import numpy as np
 
 from ...kernels.words import HPAGE_PMD_NR, PAGE_SIZE
 
+#: vm.watermark_scale_factor by default: 0.1 % of a node from mark to mark.
+SCALE_FACTOR = 10
 
-def watermarks(managed_pages: Sequence[int], thp: bool = False) -> np.ndarray:
+
+def watermarks(
+    managed_pages: Sequence[int], thp: bool = False, scale_factor: int = SCALE_FACTOR
+) -> np.ndarray:
     """Return min, low, high and promo of each node's NORMAL zone: int64[N, 4], pages.
 
     ``managed_pages`` (N, at least one page in all) is what the buddy allocator has on
     each node.  With ``thp`` the reserve is what transparent huge pages ask for, if that
     is more.  Linux 6.12: ``calculate_min_free_kbytes``, ``__setup_per_zone_wmarks``
-    (mm/page_alloc.c), ``set_recommended_min_free_kbytes`` (mm/khugepaged.c), with
-    ``watermark_scale_factor`` 10 and no boost.
+    (mm/page_alloc.c), ``set_recommended_min_free_kbytes`` (mm/khugepaged.c), without
+    boost.  ``scale_factor`` is ``vm.watermark_scale_factor``, ten thousandths.
     """
     managed = np.array(managed_pages, dtype=np.int64)
     lowmem_kbytes = int(managed.sum()) * (PAGE_SIZE // 1024)
     min_free_kbytes = min(max(isqrt(lowmem_kbytes * 16), 128), 262144)
-    marks = _zone_watermarks(managed, min_free_kbytes)
+    marks = _zone_watermarks(managed, min_free_kbytes, scale_factor)
     if not thp:
         return marks
 
@@ -28,7 +33,8 @@ def watermarks(managed_pages: Sequence[int], thp: bool = False) -> np.ndarray:
     buffers = int(np.maximum(managed - marks[:, 2], 0).sum())
     wanted = HPAGE_PMD_NR * int(np.count_nonzero(managed)) * (2 + 3 * 3)
     recommended = min(wanted, buffers // 20) * (PAGE_SIZE // 1024)
-    return _zone_watermarks(managed, max(min_free_kbytes, int(recommended)))
+    raised = max(min_free_kbytes, int(recommended))
+    return _zone_watermarks(managed, raised, scale_factor)
 
 
 def fallback_order(
@@ -65,8 +71,10 @@ def fallback_order(
     return order
 
 
-def _zone_watermarks(managed: np.ndarray, min_free_kbytes: int) -> np.ndarray:
+def _zone_watermarks(
+    managed: np.ndarray, min_free_kbytes: int, scale_factor: int
+) -> np.ndarray:
     pages_min = min_free_kbytes // (PAGE_SIZE // 1024)
     minimum = pages_min * managed // managed.sum()
-    gap = np.maximum(minimum // 4, managed * 10 // 10000)
+    gap = np.maximum(minimum // 4, managed * scale_factor // 10000)
     return minimum[:, None] + gap[:, None] * np.arange(4)

@@ -203,7 +203,7 @@ class RunFile:
 
     @property
     def dimension(self) -> Name:
-        """The name of the dimension of ``summary``, or of its two."""
+        """The name of the dimension of ``summary``, or of its several."""
         names = self._file["summary"].attrs["dimension"].split()
         return names[0] if len(names) == 1 else tuple(names)
 

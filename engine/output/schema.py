@@ -48,6 +48,7 @@ CAUSES = {
     Cause.SCAN: "scans that set PROT_NONE marks",
     Cause.LOCK_SLEEP: "waiting asleep for locks",
     Cause.LOCK_SPIN: "spinning on locks",
+    Cause.SAMPLE: "samples of accesses",
 }
 DELTA = {"cell_methods": "epoch: sum"}
 AT_END = {"cell_methods": "epoch: point"}

@@ -74,7 +74,7 @@ class RunWriter:
     title       one sentence
     attributes  more root attributes: str or numbers
     nodes       most nodes of any variant, or the nodes' numbers of each (``NodeAxis``)
-    dimension   name of the dimension of ``/summary``, or of its two
+    dimension   name of the dimension of ``/summary``, or of its several
     variants    its values, in the order in which methods count them, or pairs of values
     columns     the variables of ``/summary``
     records     groups of the study's own

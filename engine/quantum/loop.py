@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...kernels import state as st
+from ...kernels.access_run import task_in
 from ...kernels.frames import allotment
 from ...kernels.frames.swap_state import drain_freed
 from ...kernels.quantum import accesses, fold, plan
@@ -16,13 +17,14 @@ from ...kernels.quantum.accesses import CHUNK
 from ...kernels.quantum.barrier import Stop, run_daemons, serve_one, serve_set_aside
 from ...kernels.quantum.jobs import Job
 from ...kernels.sched.run_delay import share_cpus
-from ...kernels.words import ACCESS_TASK_SHIFT, ACCESS_VPN, ACCESS_WRITE, NONE
-from ..daemons import next_wake, wake_due
+from ...kernels.words import ACCESS_VPN, ACCESS_WRITE, NONE
+from ..daemons import next_wake, quantum_ns, wake_due
 from ..errors import BadInput, Segfault
 from ..results import tell_what_is_due
 from ..state.anon_vma import prepare_neighbours
 from ..state.world import MS
 from ..workloads.kinds import Workload
+from ..workloads.phases import Phases
 from ..workloads.recording import Recording
 from ..workloads.rows import Loads
 from . import oom
@@ -36,14 +38,18 @@ BARRIER_LIMIT = 1 << 15
 
 
 def run(
-    simulation: "Simulation", workloads: Sequence[Workload], tail: int | None = None
+    simulation: "Simulation",
+    workloads: Sequence[Workload | Phases],
+    tail: int | None = None,
 ) -> None:
     """Let tasks work until they are done; one workload a task.
 
     ``tail``: accesses at the end of each task's workload that
-    ``summary()['local_fraction_end']`` counts (default a tenth).
+    ``summary()['local_fraction_end']`` counts (default a tenth; of one that lasts for a
+    time the quanta that begin in its last tenth).
     """
-    loads = Loads(workloads, len(simulation.tasks), simulation.seed, simulation.runs)
+    number, now = simulation.runs, simulation.now
+    loads = Loads(workloads, len(simulation.tasks), simulation.seed, number, now)
     loads.start(simulation.memory.task, tail)
     simulation.team.begin(loads)
     _begin(simulation)
@@ -65,6 +71,7 @@ def play(
 
 
 def _begin(simulation: "Simulation") -> None:
+    _check_not_waking(simulation)
     simulation.locks.settle(simulation)
     memory = simulation.memory
     _price(simulation)
@@ -72,6 +79,13 @@ def _begin(simulation: "Simulation") -> None:
     memory.shard[:, st.Shard.TAIL_LOCAL : st.Shard.TAIL_ALL + 1] = 0
     simulation.runs += 1
     simulation.locality.start(simulation.now, simulation.touched)
+
+
+def _check_not_waking(simulation: "Simulation") -> None:
+    if simulation.waking:
+        raise BadInput(
+            f"run, play and idle must be called by steps, got {simulation.waking}.wake"
+        )
 
 
 def _go_on(simulation: "Simulation", source: "_Drawn | Playback") -> None:
@@ -88,6 +102,7 @@ def idle(simulation: "Simulation", ns: int) -> None:
         raise BadInput(f"ns must be at least 0, got {ns}")
     if simulation.now + ns >= 1 << 63:
         raise BadInput(f"time must stay below 2^63 ns, 292 years, got {ns} ns more")
+    _check_not_waking(simulation)
     simulation.locks.settle(simulation)
     _idle_until(simulation, simulation.now + ns)
     simulation.locks.pass_time(simulation, ns)
@@ -107,12 +122,14 @@ def _idle_until(simulation: "Simulation", end: int) -> None:
 
 def _run_on(
     simulation: "Simulation",
-    _where: Sequence[int],
-    workloads: Sequence[Workload],
+    where: Sequence[int],
+    workloads: Sequence[Workload | Phases],
     tail: int | None = None,
 ) -> None:
     count, number = len(simulation.tasks), simulation.runs - 1
-    loads = Loads(workloads, count, simulation.seed, number)
+    if len(where) != 1 or not 0 <= where[0] <= simulation.now:
+        raise BadInput(f"run must go on after its beginning, got {list(where)[:3]}")
+    loads = Loads(workloads, count, simulation.seed, number, where[0])
     simulation.team.begin(loads)
     _go_on(simulation, _Drawn(simulation, loads))
 
@@ -152,18 +169,26 @@ class _Drawn:
         """Plan and lay out the next quantum; return None if nothing is left to do."""
         simulation, settings = self._simulation, self._simulation.settings
         memory, most = simulation.memory, settings.quantum_accesses
-        start, end = plan.plan(memory.task, simulation.now, settings.quantum_ns, most)
+        length = self._loads.longest(simulation.now, quantum_ns(simulation))
+        start, end = plan.plan(memory.task, simulation.now, length, most)
         if end == NONE:
             return None
         memory.info[st.Info.NOW_MS] = start // MS
+        self._loads.take_up(memory.task, int(start))
         count = int(accesses.lay_out(memory.task, self._loads.starts))
         simulation.team.make_room(count, most)
         simulation.team.do(memory, Job.GENERATE, -(-count // CHUNK))
+        self._loads.check(simulation.team.work.calls)
         return Span(int(start), int(end), count)
 
-    def fold(self, _span: Span) -> None:
-        """Fold what a quantum did."""
+    def list_samples(self, span: Span) -> None:
+        """List the accesses of a quantum that are sampled."""
+        self._simulation.samples.list_drawn(self._simulation, span.accesses)
+
+    def fold(self, span: Span) -> None:
+        """Fold what a quantum did, and end workloads whose time is over."""
         self._simulation.fold()
+        self._loads.end(self._simulation.memory.task, span.end)
 
     def schedule(self, span: Span) -> None:
         """Let tasks have waited for their CPUs, and CPUs owe their ticks."""
@@ -173,8 +198,8 @@ class _Drawn:
         simulation.load_ticks.owe(span.start)
 
     def where(self) -> list[int]:
-        """Return where it is beside what the tasks' table says: nowhere."""
-        return []
+        """Return when the run began, ns, which the tasks' table does not say."""
+        return [self._loads.begun]
 
 
 def _quantum(simulation: "Simulation", source: _Drawn | Playback) -> bool:
@@ -186,6 +211,8 @@ def _quantum(simulation: "Simulation", source: _Drawn | Playback) -> bool:
     _deal(simulation, span.accesses)
     _serve_shards(simulation)
     _serve_barrier(simulation, span.accesses)
+    source.list_samples(span)
+    simulation.samples.collect(simulation)
     source.fold(span)
     simulation.locks.settle(simulation)
     source.schedule(span)
@@ -245,7 +272,9 @@ def _serve_barrier(simulation: "Simulation", count: int) -> None:
     while stop != Stop.DONE:
         memory = simulation.memory
         before = int(memory.info[st.Info.POSITION])
-        stop = serve_set_aside(memory, work.layout, count, limit, work.counts[0, 0])
+        stop = serve_set_aside(
+            memory, work.layout, work.queued, count, limit, work.counts[0, 0]
+        )
         while stop in (Stop.OOM, Stop.SEGV):
             stop = _unstick(simulation, stop)
         done = int(memory.info[st.Info.POSITION]) - before
@@ -260,7 +289,7 @@ def _unstick(simulation: "Simulation", stop: int) -> int:
     """
     work = simulation.team.work
     word = int(work.layout[simulation.memory.info[st.Info.POSITION] - 1])
-    row = simulation.memory.task[word >> ACCESS_TASK_SHIFT]
+    row = simulation.memory.task[task_in(word)]
     task = simulation.tasks[row[st.Task.OWNER]]
     if stop == Stop.SEGV:
         simulation.fold()  # raises, if it was a function from outside that failed
@@ -268,7 +297,7 @@ def _unstick(simulation: "Simulation", stop: int) -> int:
         write = bool(word & ACCESS_WRITE)
         raise Segfault(task.id, task.process.name, page, write)
     oom.kill(simulation, int(row[st.Task.NID]))
-    return serve_one(simulation.memory, word, work.counts[0, 0])
+    return serve_one(simulation.memory, word, work.queued, work.counts[0, 0])
 
 
 def _end(simulation: "Simulation", span: Span) -> None:
@@ -278,6 +307,8 @@ def _end(simulation: "Simulation", span: Span) -> None:
     simulation.now = _ended(memory.task, span.end)
     simulation.locality.note(simulation.now, simulation.touched)
     simulation.task_ticks.owe(span.start)
+    for daemon in simulation.user_daemons:
+        daemon.owe()
 
 
 def _ended(task: np.ndarray, end: int) -> int:

@@ -19,7 +19,7 @@ from ...kernels.words import (
     ACCESS_WRITE_SHIFT,
     NONE,
 )
-from ..daemons import wake_due
+from ..daemons import quantum_ns, wake_due
 from ..errors import BadInput
 from ..results import tell_what_is_due
 from ..state.world import MS
@@ -84,6 +84,9 @@ class Playback:
     def schedule(self, _span: Span) -> None:
         """Do nothing: a recording says where its tasks ran, and when."""
 
+    def list_samples(self, _span: Span) -> None:
+        """Do nothing: they are listed where they are laid out."""
+
     def where(self) -> list[int]:
         """Return how far it is, and the CPUs that the tasks know of, for ``go_to``."""
         return [self._position, *self._waiting, *self._cpus.tolist()]
@@ -113,7 +116,7 @@ class Playback:
             start = simulation.now
             simulation.memory.info[st.Info.NOW_MS] = start // MS
             self._taken = self._position
-            until = start + settings.quantum_ns
+            until = start + quantum_ns(simulation)
             count, after, end = playback.take_accesses(
                 simulation.memory, team.work, self._position, start, until, most
             )
@@ -121,6 +124,7 @@ class Playback:
             if count:
                 self.starts[-1] = count
                 simulation.played += count
+                simulation.samples.mark_played(simulation, int(count))
                 team.do(simulation.memory, Job.COUNT, -(-count // CHUNK))
                 return Span(start, int(end), int(count))
             if after < self.trace.size:

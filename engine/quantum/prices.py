@@ -65,6 +65,16 @@ class Prices:
         self.bytes += memory.traffic.sum(axis=0) * CACHE_LINE
         price.utilise(memory, self._bandwidth, self._utilisation, self._factor, length)
 
+    def loaded(self, costs: Costs) -> np.ndarray:
+        """Return float64[N, N] ns: an access now, row: node of the CPU."""
+        used = self._utilisation
+        grown = 1000 + costs.queueing_permille * used // (1000 - used)
+        return (self._latency * grown / 1000).astype(np.float64)
+
+    def used(self) -> np.ndarray:
+        """Return float64[N]: the share of each node's bandwidth, 0.95 at most."""
+        return self._utilisation.diagonal() / 1000
+
     def shares(self, moved: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
         """Return which share of the bandwidth ``moved`` bytes took in ``length`` ns.
 

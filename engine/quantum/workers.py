@@ -8,8 +8,10 @@ import numpy as np
 from ...kernels import state as st
 from ...kernels.access_run import hit_counts
 from ...kernels.quantum import team as tm
-from ...kernels.quantum.accesses import CHUNK, Load
+from ...kernels.quantum.accesses import CHUNK
 from ...kernels.quantum.jobs import Job, Work, share
+from ...kernels.quantum.load_table import Load
+from ...kernels.quantum.own_accesses import Call
 from ..workloads.rows import Loads
 
 #: Fewest accesses of a quantum that other threads are woken for.
@@ -33,6 +35,8 @@ class Team:
             trace=np.zeros(0, np.int64),
             cpu=np.zeros(0, np.int64),
             due=np.zeros(0, np.int64),
+            own=np.zeros((0, 1), np.int64),
+            calls=np.zeros((1, len(Call)), np.int64),
             start=np.zeros(1, np.int64),
             layout=np.zeros(1, np.int64),
             queued=np.zeros(1, np.int64),
@@ -49,8 +53,16 @@ class Team:
             load=loads.rows,
             exponent=loads.exponent,
             recorded=loads.recorded,
+            own=loads.own,
             start=loads.starts,
         )
+        self._tell_layout()
+
+    def _tell_layout(self) -> None:
+        """Let users' functions know where the layout is."""
+        calls, layout = self.work.calls, self.work.layout
+        calls[:, Call.STATUS] = 0
+        calls[:, Call.LAYOUT], calls[:, Call.ITEMS] = layout.ctypes.data, layout.size
 
     def begin_playback(
         self, trace: np.ndarray, cpu: np.ndarray, due: np.ndarray, starts: np.ndarray
@@ -65,12 +77,14 @@ class Team:
             return
         self.dismiss()
         size = max(accesses, min(2 * accesses, most))
-        shape = -(-size // CHUNK), self.work.tally.shape[1]
+        chunks = -(-size // CHUNK)
         self.work = self.work.replace(
             layout=np.zeros(size, np.int64),
             queued=np.zeros(size, np.int64),
-            tally=np.zeros(shape, np.int64),
+            tally=np.zeros((chunks, self.work.tally.shape[1]), np.int64),
+            calls=np.zeros((chunks, len(Call)), np.int64),
         )
+        self._tell_layout()
 
     def do(self, memory: st.Memory, job: Job, units: int) -> None:
         """Do a job with all threads that are there; it has ``units`` parts."""

@@ -5,6 +5,7 @@ import time
 import warnings
 from collections.abc import Mapping
 from contextlib import closing
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -65,6 +66,8 @@ def run_variant(
     begin, compiled_s = time.perf_counter(), compiled.seconds
     with closing(_simulation(variant, setup, observer)) as simulation:
         ready = time.perf_counter()
+        for daemon in variant.daemons:
+            simulation.start_daemon(deepcopy(daemon))
         if keeper is None:
             values = _steps(variant, simulation)
         else:
@@ -113,6 +116,7 @@ def _simulation(variant: Variant, setup: Setup, observer: Observer) -> Simulatio
         seed=setup.seed,
         threads=setup.threads,
         observer=observer,
+        policy=variant.policy,
         lazy=variant.lazy,
     )
 

@@ -10,6 +10,7 @@ _NAMES = {
     "numa_balancing": "balancing.mode",
     "numa.demotion_enabled": "balancing.demotion",
     "vm.zone_reclaim_mode": "khugepaged.node_reclaim",
+    "vm.watermark_scale_factor": "watermark_scale_factor",
     "swap": "swap_bytes",
     "quantum": "quantum_ns",
     "epoch": "epoch_ns",

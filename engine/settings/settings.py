@@ -9,6 +9,7 @@ from .knob import check_knobs, knob
 from .locks import Locks
 from .multigen_lru import LruGen
 from .numa_balancing import Balancing
+from .sampled_accesses import Sampling
 from .sched import Sched
 from .system_calls import SystemCalls
 from .thp import Khugepaged, Thp
@@ -90,6 +91,13 @@ class Settings:
         True,
         "fallback lists add up who was first of equals (5.17, 54d032ced983)",
     )
+    watermark_scale_factor: int = knob(
+        10,
+        "share of a node between its watermarks, vm.watermark_scale_factor",
+        unit="1e-4",
+        min=1,
+        max=3000,
+    )
     ballast: tuple[int, ...] = knob(
         (), "memory taken out of use on each node", unit="byte"
     )
@@ -105,6 +113,7 @@ class Settings:
     calls: SystemCalls = SystemCalls()
     locks: Locks = Locks()
     sched: Sched = Sched()
+    sampling: Sampling = Sampling()
 
     def __post_init__(self) -> None:
         check_knobs(self)

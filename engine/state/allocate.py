@@ -4,6 +4,7 @@ import numpy as np
 
 from ...kernels import state as st
 from ...kernels.counters import NODE_WORKERS, Cause, Lb, Op, Refusal, ScanSkip, Vm
+from ...kernels.doors import ASKED_WIDTH, Asked, Door
 from ...kernels.frames.page_alloc import WORD_BITS
 from ...kernels.frames.swap_state import ids_of
 from ...kernels.knobs import Topology
@@ -91,7 +92,8 @@ def set_watermarks(table: np.ndarray, machine: Machine, settings: Settings) -> N
     """Set the watermarks of the nodes, which the knobs of huge pages may raise."""
     thp = settings.thp
     raised = thp.min_free and thp.enabled != "never"
-    marks = watermarks(usable_pages(machine, settings), raised)
+    usable = usable_pages(machine, settings)
+    marks = watermarks(usable, raised, settings.watermark_scale_factor)
     table[:, st.Node.MIN : st.Node.HIGH + 1] = marks[:, :3]
     # __setup_per_zone_wmarks (6.12): promo is one gap above high.
     table[:, st.Node.PROMO] = 2 * marks[:, 2] - marks[:, 1]
@@ -169,6 +171,7 @@ def allocate(
         **_empty_tables(nodes),
         **_shard_tables(nodes, shards, settings.quantum_accesses),
         **_balancing_tables(nodes, shards),
+        **_door_tables(shards),
     )
 
 
@@ -272,6 +275,17 @@ def _shard_tables(nodes: int, shards: int, accesses: int) -> dict:
         mm_change=np.zeros((shards + 1, 0, len(st.Change)), np.int64),
         lru_change=np.zeros((shards + 1, nodes, 3), np.int64),
         traffic=np.zeros((shards + 1, nodes, nodes), np.int64),
+    )
+
+
+def _door_tables(shards: int) -> dict:
+    """Return the tables by which kernels call users' functions, of which none is."""
+    asked = np.zeros((shards + 1, ASKED_WIDTH), np.int64)
+    asked[:, Asked.ROW] = np.arange(shards + 1)
+    return dict(
+        door=np.zeros(len(Door), np.int64),
+        asked=asked,
+        own=np.zeros(1, np.int64),
     )
 
 

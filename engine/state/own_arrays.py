@@ -1,13 +1,18 @@
 """The arrays that users' functions have of their own: allocated, folded, forgotten."""
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...kernels.words import HPAGE_PMD_ORDER
 from ..doors.own_array import FOLDS, Own
-from ..errors import BadInput
+from ..errors import BadInput, did_you_mean
 from .host_memory import sparse, wipe
+from .process import Region
+
+if TYPE_CHECKING:
+    from .world import World
 
 #: Words of an array in the table: address, length, bytes from row to row.
 WORDS = 3
@@ -93,6 +98,33 @@ class OwnArrays:
                 low = -(-first >> HPAGE_PMD_ORDER)
                 end = first + pages >> HPAGE_PMD_ORDER
                 _fill(one, self.values[one.name], low, end - low)
+
+
+def own(world: "World", name: str, region: Region | None = None) -> np.ndarray:
+    """Return a copy of an array of the policy's own, as it is now.
+
+    region  of an array of pages or blocks: an item for each of its pages, or for each
+            block that it has pages in
+
+    Raises BadInput if there is no such array, or it needs a region, or takes none.
+    """
+    found = world.placement.own if world.placement is not None else None
+    known = {one.name: one for one in found.arrays} if found is not None else {}
+    if found is None or name not in known:
+        hint = did_you_mean(name, known)
+        names = ", ".join(known) or "none"
+        raise BadInput(f"array must be one of {names}, got {name!r}{hint}")
+    one, values = known[name], found.values[name]
+    if one.is_folded != (region is None):
+        rule = "without a region" if one.is_folded else "with a region"
+        raise BadInput(f"array {name}, one per {one.per}, must be read {rule}")
+    if region is None:
+        return values.copy()
+    first = region.first + region.process.delta
+    end = first + region.pages
+    if one.per == "block":
+        first, end = first >> HPAGE_PMD_ORDER, -(-end >> HPAGE_PMD_ORDER)
+    return values[first:end].copy()
 
 
 def _sparse(own: Own, items: int) -> np.ndarray:

@@ -4,6 +4,7 @@ Functions of calls, daemons and quanta work on it; it knows none of them.
 """
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -30,6 +31,10 @@ from .host_memory import give_back_free, returned_blocks
 from .policies import policy_of
 from .process import Process, Shmem, TableState, Task
 from .tables import Tables
+from .user_policy import UserPolicy
+
+if TYPE_CHECKING:
+    from ..doors.placement_policy import PlacementPolicy
 
 #: ns in a millisecond.
 MS = 1_000_000
@@ -48,6 +53,7 @@ class World:
     touched  int64[processes, 2]: accesses served by local and by remote memory
     totals   int64[nodes, len(Vm)]: the events that ``fold_counters`` has taken over
     links    anon_vmas made, and VMAs put into their trees, so far (anon_vma.py)
+    placement  the functions of a user's file that decide where pages go, or None
     lazy     the design of lazy migration that was given from outside, if any
     places   rows of the tasks' table for what recorded tasks do on other CPUs
     """
@@ -59,6 +65,7 @@ class World:
         costs: Costs,
         seed: int,
         observer: Observer,
+        placement: "PlacementPolicy | None" = None,
         lazy: LazyDesign | None = None,
     ) -> None:
         nodes = len(machine.memory)
@@ -67,6 +74,8 @@ class World:
         #: The policy that tasks begin with.
         self.policy = policy_of(settings.policy, machine)
         self.now = 0
+        #: What daemons have worked so far, ns.
+        self.daemon_time_ns = 0
         self.processes: list[Process] = []
         self.tasks: list[Task] = []
         self.objects: list[Shmem] = []
@@ -82,6 +91,7 @@ class World:
         self.tables = TableState()
         self._rows = Tables(nodes, self.balances)
         self._memory = allocate(machine, settings, costs, seed)
+        self.placement = placement and UserPolicy(placement, self._memory)
         self.lazy = lazy
         self._kept = lazy and attach(lazy, self._memory)
         self.links = 0
@@ -105,6 +115,8 @@ class World:
             self.caches,
             self.places,
         )
+        if self.placement is not None:
+            self._memory = self.placement.update(self._memory)
         self.spent = _longer(self.spent, len(self.tasks))
         self.flushes = _longer(self.flushes, len(self.tasks))
         self.touched = _longer(self.touched, len(self.processes))
@@ -134,6 +146,8 @@ class World:
         fold.fold_processes(memory, self.touched)
         fold.fold_lists(memory)
         memory.info[st.Info.SPLITS] = 0
+        if self.placement is not None:
+            self.placement.fold()
         if self.lazy is not None:
             raise_failure(self.lazy, memory)
 

@@ -31,6 +31,7 @@ _MEANINGS = {
     Cause.SCAN: "scans of NUMA balancing",
     Cause.LOCK_SLEEP: "waiting asleep for locks",
     Cause.LOCK_SPIN: "spinning on locks",
+    Cause.SAMPLE: "samples of accesses",
 }
 
 

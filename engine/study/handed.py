@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...kernels.counters import Refusal
+from ..daemons.user_daemon import check_daemon
 from ..errors import BadInput, BadScenario, printable
 from .columns import STYLES, Column, Field, Records
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 #: Names of dimensions, columns and records: HDF5 and netCDF take them as they are.
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+#: A variable of a file has 32 at most (H5S_MAX_RANK), one or two of them its own.
+MOST_DIMENSIONS = 30
 _NUMBERS = ("i8", "f8")
 _FIELDS = re.compile(r"i1|i8|f8|S[1-9][0-9]{0,3}")
 
@@ -57,11 +60,13 @@ def _check_name(value: Any, what: str) -> None:
     _check(is_name, f"{what} must be a name of letters, digits and _", value)
 
 
-def _check_pair(value: Any, what: str) -> tuple[Any, ...]:
-    """Return the one text of a name, or its two."""
+def _check_texts(value: Any, what: str) -> tuple[Any, ...]:
+    """Return the one text of a name, or its several."""
     names = value if isinstance(value, tuple) else (value,)
     texts = all(one and _is_text(one) for one in names)
-    _check(texts and len(names) in (1, 2), f"{what} must be a text or a pair", value)
+    right = texts and 1 <= len(names) <= MOST_DIMENSIONS
+    rule = f"{what} must be a text, or a tuple of at most {MOST_DIMENSIONS}"
+    _check(right, rule, value)
     return names
 
 
@@ -70,13 +75,23 @@ def check_variant(variant: "Variant") -> None:
     from ..machines.machine import Machine  # here: the command's help needs no NumPy
     from ..settings.settings import Settings
 
-    _check_pair(variant.name, "name of a variant")
+    _check_texts(variant.name, "name of a variant")
     machine, settings = variant.machine, variant.settings
     _check(isinstance(machine, Machine), "machine must be a Machine", machine)
     _check(isinstance(settings, Settings), "settings must be Settings", settings)
     _check(callable(variant.steps), "steps must be a function", variant.steps)
     costs = variant.costs
     _check(costs is None or callable(costs), "costs must be a function", costs)
+    _check(
+        isinstance(variant.daemons, tuple), "daemons must be a tuple", variant.daemons
+    )
+    for daemon in variant.daemons:
+        check_daemon(daemon)
+    if variant.policy is not None:
+        from ..doors.placement_policy import PlacementPolicy
+
+        right = isinstance(variant.policy, PlacementPolicy)
+        _check(right, "policy must be a PlacementPolicy", variant.policy)
     if variant.lazy is not None:
         from ..doors.lazy_design import LazyDesign  # here: nor does it need Numba
 
@@ -92,14 +107,14 @@ def check_study(study: "Study", variant: type) -> None:
     question = study.question
     right = isinstance(question, str) and "\0" not in question
     _check(right, "question must be a text", question)
-    for name in _check_pair(study.dimension, "dimension"):
+    for name in _check_texts(study.dimension, "dimension"):
         _check_name(name, "dimension")
     _check_items(study.variants, variant, "variants")
     _check_items(study.columns, Column, "columns")
     _check_items(study.records, Records, "records")
-    width = 1 if isinstance(study.dimension, str) else 2
+    width = 1 if isinstance(study.dimension, str) else len(study.dimension)
     for one in study.variants:
-        names = _check_pair(one.name, "name of a variant")
+        names = _check_texts(one.name, "name of a variant")
         _check(len(names) == width, f"name of a variant must have {width} texts", names)
     for column in study.columns:
         _check_column(column)

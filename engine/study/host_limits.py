@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..doors.own_array import bytes_needed
 from ..errors import BadInput
 from ..settings.sizes import format_size
 from .study import Study, Variant, label
@@ -30,9 +31,25 @@ def check_fits(study: Study, variant: Variant) -> None:
     if needed > available:
         raise BadInput(
             f"host memory must hold about {format_size(needed)} "
-            f"for {label(study.dimension)} {label(variant.name)}, "
+            f"for {label(study.dimension)} {label(variant.name)}{_of_arrays(variant)}, "
             f"got {format_size(int(available))} available"
         )
+
+
+def _own_bytes(variant: Variant) -> dict[str, int]:
+    """Return the bytes of each array of a variant's policy."""
+    if variant.policy is None:
+        return {}
+    return bytes_needed(variant.policy.arrays, variant.mapped_pages)
+
+
+def _of_arrays(variant: Variant) -> str:
+    """Name the largest array of a variant's policy, if that is most of its memory."""
+    arrays = _own_bytes(variant)
+    name = max(arrays, key=arrays.__getitem__, default="")
+    if not name or 2 * arrays[name] < memory_needed(variant):
+        return ""
+    return f", {format_size(arrays[name])} of it for array {name} of its policy"
 
 
 def most_at_once(variants: Sequence[Variant], jobs: int, runs: int) -> int:
@@ -53,7 +70,10 @@ def memory_needed(variant: Variant) -> int:
     """Return an estimate of the host memory in bytes that ``variant`` takes."""
     blocks = sum(variant.machine.memory) >> 21
     return (
-        variant.mapped_pages * BYTES_PER_PAGE + blocks * BYTES_PER_BLOCK + BYTES_ALWAYS
+        variant.mapped_pages * BYTES_PER_PAGE
+        + blocks * BYTES_PER_BLOCK
+        + BYTES_ALWAYS
+        + sum(_own_bytes(variant).values())
     )
 
 

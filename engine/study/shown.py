@@ -55,7 +55,7 @@ def groups(study: Study, rows: Sequence[Row]) -> list[tuple[str, list[Shown]]]:
 
 
 def names_of(study: Study, rows: Sequence[Row]) -> Shown:
-    """Return the names of the variants; two dimensions are in two columns."""
+    """Return the names of the variants; each dimension is in a column of its own."""
     dimensions = list(named(study.dimension, study.dimension))
     names = [[str(row[name]) for name in dimensions] for row in rows]
     widths = [max(map(len, column)) for column in zip(*names, strict=True)]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import BadInput
 from ..settings.costs import Costs
@@ -19,20 +19,25 @@ from .handed import check_study, check_variant
 
 if TYPE_CHECKING:
     from ..doors.lazy_design import LazyDesign
+    from ..doors.placement_policy import PlacementPolicy
     from ..machines.machine import Machine
     from ..settings.settings import Settings
     from ..simulation import Simulation
 
 
-#: A name, or one for each of two dimensions.
-Name = str | tuple[str, str]
+#: A name, or one for each of several dimensions.
+Name = str | tuple[str, ...]
+
+
+#: Most characters of names that an error shows.
+_SHOWN = 400
 
 
 def scales(dimension: Name, variants: Sequence[Name]) -> dict[str, list[str]]:
     """Return the dimensions, and the values of each in order.
 
-    Raises BadInput if variants of two dimensions are not every value of the first
-    with every value of the second, the second running fastest.
+    Raises BadInput if variants of several dimensions are not every value of each with
+    every value of the others, the last running fastest.
     """
     if isinstance(dimension, str):
         return {dimension: [label(variant) for variant in variants]}
@@ -40,7 +45,7 @@ def scales(dimension: Name, variants: Sequence[Name]) -> dict[str, list[str]]:
     if list(product(*values)) != list(variants):
         raise BadInput(
             f"{label(dimension)} must have every value of the one with every value of"
-            f" the other, in order, got {', '.join(map(label, variants))}"
+            f" the other, in order, got {', '.join(map(label, variants))[:_SHOWN]}"
         )
     return dict(zip(dimension, values, strict=True))
 
@@ -61,11 +66,13 @@ def label(name: Name) -> str:
 class Variant:
     """One run of a study.
 
-    ``name`` is its value of the study's dimension, or its two if that has two.
+    ``name`` is its value of the study's dimension, or one of each if it has several.
     ``steps`` drives the simulation and returns the values of the study's own columns,
     by name, if it has any.  ``accesses`` (events expected) feeds the progress bar,
     ``mapped_pages`` (most 4 KiB pages mapped at once) the estimate of the host memory
     needed.  ``costs`` changes the cost model of the run for this variant alone.
+    ``daemons``: objects with ``wakes_ns`` and ``wake``; each run starts copies of them.
+    ``policy`` has functions of one's own that decide where pages go.
     ``lazy`` is a design of lazy migration of one's own, for ``Mechanism.OWN``.
     Raises BadInput if a field is not what it must be.
     """
@@ -77,6 +84,8 @@ class Variant:
     accesses: int
     mapped_pages: int
     costs: Callable[[Costs], Costs] | None = None
+    daemons: tuple[Any, ...] = ()
+    policy: PlacementPolicy | None = None
     lazy: LazyDesign | None = None
 
     def __post_init__(self) -> None:
@@ -90,8 +99,8 @@ class Study:
     ``question``: its first line is the title of the file and of the table, so that a
     scenario may give its docstring.
     ``dimension`` names what the variants differ in, and the dimension of ``/summary``.
-    It may be two: the variants then are every value of the first with every value of
-    the second, in that order.
+    It may be several: the variants then are every value of each with every value of
+    the others, the last running fastest.
     ``report`` makes the text for the screen if the plain table will not do.
     ``records`` are more groups of the file.
     ``verdict`` makes one or two sentences from the rows, if not the fastest variant is
@@ -109,7 +118,7 @@ class Study:
     ``kept`` names what steps return beside the columns and the rows keep, for the
     report: plain values, as JSON has them.
     Raises BadInput if a field is not what it must be, there is no variant, two have one
-    name, or one of two dimensions lacks a value of the other.
+    name, or one of several dimensions lacks a value of another.
     """
 
     question: str

@@ -1,9 +1,10 @@
 """What tasks do: streams of accesses, made inside the kernels from these parameters.
 
 Every class is one kind of ``docs/model/quantum.md`` 5.  ``count`` is the number of
-accesses, ``refs`` the cache-line references that an access stands for, ``write`` the
-share of writes.  ``first`` and ``pages`` restrict it to a part of the region (4 KiB
-pages; None: to its end).
+accesses; ``for_ns`` is given instead if they are to last for simulated time.  ``refs``
+are the cache-line references that an access stands for, ``write`` is the share of
+writes.  ``first`` and ``pages`` restrict it to a part of the region (4 KiB pages; None:
+to its end).
 """
 
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...kernels.words import REFS_CLASSES
 from ..errors import BadInput
 
 if TYPE_CHECKING:
@@ -20,8 +22,8 @@ if TYPE_CHECKING:
 
 #: Fields that are numbers of accesses or pages.
 _WHOLE = set(
-    "count refs first pages start stride hot_pages period step halo lower upper shift"
-    "".split()
+    "count for_ns first pages start stride hot_pages period period_ns step halo"
+    " lower upper shift".split()
 )
 
 
@@ -31,7 +33,8 @@ class Workload:
 
     task: "Task"
     region: "Region"
-    count: int
+    count: int | None = None
+    for_ns: int | None = None
     refs: int = 64
     write: float = 0.5
     first: int = 0
@@ -47,8 +50,14 @@ class Workload:
         """Pages that the workload covers."""
         return self.region.pages - self.first if self.pages is None else self.pages
 
+    @property
+    def classes(self) -> tuple[int, ...]:
+        """All values of ``refs`` that an access may have."""
+        return (self.refs,)
+
     def __post_init__(self) -> None:
         _check(self)
+        _check_refs(self.classes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,9 +88,14 @@ class Gups(Workload):
 
 @dataclass(frozen=True, kw_only=True)
 class Zipf(Workload):
-    """Rank k with probability about 1 / k**exponent; ranks are scattered."""
+    """Rank k with probability about 1 / k**exponent; ranks are scattered.
+
+    All ranks move ``step`` pages on after every ``period_ns`` of simulated time.
+    """
 
     exponent: float = 1.0
+    period_ns: int | None = None
+    step: int = 0
 
     @property
     def odd(self) -> int:
@@ -93,12 +107,15 @@ class Zipf(Workload):
 class HotCold(Workload):
     """``hot_share`` of the accesses go to ``hot_pages`` pages.
 
-    The hot window moves ``step`` pages on after every ``period`` accesses.
+    The hot window moves ``step`` pages on after every ``period`` accesses, and after
+    every ``period_ns`` of simulated time since the run began, as a quantum's start has
+    it.
     """
 
     hot_pages: int
     hot_share: float = 0.9
     period: int = 1 << 62
+    period_ns: int | None = None
     step: int = 0
 
 
@@ -157,15 +174,29 @@ def coprime(n: int) -> int:
     return odd
 
 
+def _check_refs(classes: tuple[int, ...]) -> None:
+    if not 1 <= len(classes) <= REFS_CLASSES or len(set(classes)) < len(classes):
+        got = ", ".join(str(one) for one in classes)
+        raise BadInput(f"refs must be 1 to {REFS_CLASSES} different ones, got {got}")
+    for one in classes:
+        if not isinstance(one, Integral):
+            raise BadInput(f"refs must be an integer, got {one!r}")
+        if one < 1:
+            raise BadInput(f"refs must be at least 1, got {one}")
+
+
 def _check(load: Workload) -> None:
     for name in _WHOLE & vars(load).keys():
         value = getattr(load, name)
         if value is not None and not isinstance(value, Integral):
             raise BadInput(f"{name} must be an integer, got {value!r}")
-    if load.count < 0:
-        raise BadInput(f"count must be at least 0, got {load.count}")
-    if load.refs < 1:
-        raise BadInput(f"refs must be at least 1, got {load.refs}")
+    if load.count is not None and load.for_ns is not None:
+        raise BadInput("count or for_ns must be given, got both")
+    least = {"count": 0, "for_ns": 1, "period": 1, "period_ns": 1}
+    for name, low in least.items():
+        value = getattr(load, name, None)
+        if value is not None and value < low:
+            raise BadInput(f"{name} must be at least {low}, got {value}")
     if not 0 <= load.write <= 1:
         raise BadInput(f"write must be from 0 to 1, got {load.write}")
     if load.length < 1 or load.first < 0:

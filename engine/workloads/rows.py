@@ -6,45 +6,59 @@ import numpy as np
 
 from ...kernels import state as st
 from ...kernels.draws import key_of
-from ...kernels.quantum.accesses import Load, LoadKind
+from ...kernels.quantum.load_table import Load, LoadKind
+from ...kernels.quantum.own_accesses import Call
 from ...kernels.words import ACCESS_WRITE
+from ..doors.generator import Generator
 from ..errors import BadInput
 from .kinds import HotCold, NextTouch, Recorded, Stencil, Stream, Sweep, Workload, Zipf
+from .own_workload import OwnWorkload
+from .phases import Phases
+
+#: Accesses of a workload that lasts for a time: more than there can be.
+_ENDLESS = 1 << 62
 
 
 class Loads:
-    """The workloads of one run: one row a task, zero if a task has none."""
+    """The workloads of one run: one row a task, zero if a task has none.
+
+    begun  ns: when the run began
+    """
 
     def __init__(
-        self, workloads: Sequence[Workload], tasks: int, seed: int, run: int
+        self,
+        workloads: Sequence[Workload | Phases],
+        tasks: int,
+        seed: int,
+        run: int,
+        begun: int = 0,
     ) -> None:
-        self.workloads = workloads
+        self.workloads, self.begun, self._stream = workloads, begun, (seed, run)
         self.rows = np.zeros((tasks, len(Load)), np.int64)
         self.exponent = np.ones(tasks)
         self.starts = np.zeros(tasks + 1, np.int64)
         self.recorded = np.zeros(1, np.int64)
-        busy = [load.task.id for load in workloads]
-        if len(set(busy)) != len(busy):
-            raise BadInput("workloads must be one for each task, got two for one")
-        if sum(isinstance(load, Recorded) for load in workloads) > 1:
-            raise BadInput(
-                "recorded accesses of several tasks must be one Recording, got several"
-                " Recorded"
-            )
-        for load in workloads:
-            if load.region.process is not load.task.process:
-                raise BadInput(
-                    f"region {load.region.name!r} must belong to the process of task"
-                    f" {load.task.id}"
-                )
-            self._fill(load, key_of(seed, run << 32 | load.task.id))
+        _check(workloads)
+        self.functions = {
+            id(part): _generator(part)
+            for load in workloads
+            for part in _parts(load)
+            if isinstance(part, OwnWorkload)
+        }
+        width = max((one.row.size for one in self.functions.values()), default=1)
+        self.own = np.zeros((tasks, width), np.int64)
+        #: What each task does now.
+        self._now = {load.task.id: _parts(load)[0] for load in workloads}
+        for load in self._now.values():
+            self._fill(load)
 
-    def _fill(self, load: Workload, key: int) -> None:
-        row = self.rows[load.task.id]
+    def _fill(self, load: Workload) -> None:
+        row, (seed, run) = self.rows[load.task.id], self._stream
+        row[:] = 0
         row[Load.FIRST] = load.region.first + load.first
         row[Load.PAGES] = load.length
         row[Load.WRITE] = round(load.write * 2048)
-        row[Load.KEY] = key
+        row[Load.KEY] = key_of(seed, run << 32 | load.task.id)
         kind, parameters = self._parameters(load)
         row[Load.KIND] = kind
         row[Load.A : Load.A + len(parameters)] = parameters
@@ -67,6 +81,10 @@ class Loads:
                 return LoadKind.SWEEP, (load.shift, load.odd)
             case Recorded():
                 return LoadKind.TRACE, (self._record(load),)
+            case OwnWorkload():
+                function = self.functions[id(load)]
+                self.own[load.task.id, : function.row.size] = function.row
+                return LoadKind.OWN, (function.address,)
         return LoadKind.UNIFORM, ()
 
     def _record(self, load: Recorded) -> int:
@@ -80,13 +98,101 @@ class Loads:
     def start(self, task: np.ndarray, tail: int | None) -> None:
         """Set the task table for the run: counts, references, tails."""
         task[:, st.Task.NUMBER : st.Task.TAIL + 1] = 0
+        task[:, st.Task.UNTIL] = 0
         for load in self.workloads:
             row = task[load.task.id]
-            counted = max(1, load.count // 10) if tail is None else tail
-            row[st.Task.COUNT] = load.count
-            row[st.Task.TAIL] = load.count - counted
-            row[st.Task.REFS] = load.refs
-            row[st.Task.STREAM] = load.streamed
+            if load.for_ns is not None:
+                if tail is not None:
+                    raise BadInput("tail must not be given with for_ns, got both")
+                row[st.Task.COUNT] = row[st.Task.TAIL] = _ENDLESS
+                row[st.Task.UNTIL] = self.begun + load.for_ns
+            elif isinstance(load, Workload):
+                counted = max(1, load.count // 10) if tail is None else tail
+                row[st.Task.COUNT] = load.count
+                row[st.Task.TAIL] = load.count - counted
+            _set_refs(row, self._now[load.task.id])
+
+    def take_up(self, task: np.ndarray, now: int) -> None:
+        """Let workloads be what they are at ``now``, a quantum's start."""
+        since = now - self.begun
+        for load in self.workloads:
+            row, part = task[load.task.id], load
+            if isinstance(load, Phases):
+                part = load.at(since)
+                if part is not self._now[load.task.id]:
+                    self._now[load.task.id] = part
+                    self._fill(part)
+                    _set_refs(row, part)
+            if load.for_ns is not None and since >= load.for_ns * 9 // 10:
+                row[st.Task.TAIL] = min(row[st.Task.TAIL], row[st.Task.NUMBER])
+            self._move(part, now)
+
+    def check(self, calls: np.ndarray) -> None:
+        """Raise BadInput if a user's function was wrong in this quantum."""
+        if not self.functions or not calls[:, Call.STATUS].any():
+            return
+        call = calls[calls[:, Call.STATUS] != 0][0]
+        load = self._now[int(call[Call.TASK])]
+        raise BadInput(self.functions[id(load)].refusal(call))
+
+    def _move(self, load: Workload, now: int) -> None:
+        """Write what depends on the time of a quantum into a workload's row."""
+        row, since = self.rows[load.task.id], now - self.begun
+        if isinstance(load, OwnWorkload):
+            row[Load.B], row[Load.C] = now, since
+        elif isinstance(load, HotCold | Zipf) and load.period_ns is not None:
+            row[Load.MOVED] = since // load.period_ns * load.step % load.length
+
+    def longest(self, now: int, length: int) -> int:
+        """Return how long a quantum from ``now`` on may be, at most ``length`` ns."""
+        since = now - self.begun
+        ends = (one.over_at(since) for one in self.workloads if isinstance(one, Phases))
+        return min([length, *(end - since for end in ends)])
+
+    def end(self, task: np.ndarray, now: int) -> None:
+        """End the workloads that last for a time which is over."""
+        if any(load.for_ns is not None for load in self.workloads):
+            until = task[:, st.Task.UNTIL]
+            over = (until > 0) & (np.maximum(task[:, st.Task.CLOCK], now) >= until)
+            task[over, st.Task.COUNT] = task[over, st.Task.NUMBER]
+
+
+def _generator(load: OwnWorkload) -> Generator:
+    return Generator(load.generate, load.classes, load.arrays, load.parameters)
+
+
+def _parts(load: Workload | Phases) -> list[Workload]:
+    return [part for part, _ in load.parts] if isinstance(load, Phases) else [load]
+
+
+def _set_refs(row: np.ndarray, load: Workload) -> None:
+    """Set what a task's accesses stand for, in its row of the task table."""
+    row[st.Task.REFS], *others = load.classes
+    row[st.Task.REFS_1 : st.Task.REFS_1 + len(others)] = others
+    row[st.Task.STREAM] = load.streamed
+
+
+def _check(workloads: Sequence[Workload | Phases]) -> None:
+    busy = [load.task.id for load in workloads]
+    if len(set(busy)) != len(busy):
+        raise BadInput("workloads must be one for each task, got two for one")
+    parts = [part for load in workloads for part in _parts(load)]
+    if sum(isinstance(load, Recorded) for load in parts) > 1:
+        raise BadInput(
+            "recorded accesses of several tasks must be one Recording, got several"
+            " Recorded"
+        )
+    for load in parts:
+        if load.region.process is not load.task.process:
+            raise BadInput(
+                f"region {load.region.name!r} must belong to the process of task"
+                f" {load.task.id}"
+            )
+        if isinstance(load, Recorded) and load.count is None:
+            raise BadInput("recorded accesses must have a count, got none")
+    for load in workloads:
+        if isinstance(load, Workload) and load.count is None and load.for_ns is None:
+            raise BadInput("count or for_ns must be given, got neither")
 
 
 def _stencil(load: Stencil) -> tuple[int, ...]:

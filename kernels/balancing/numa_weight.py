@@ -26,6 +26,13 @@ def _faults(faults, n):
 
 
 @inlined
+def group_faults(m, group, kind, n):
+    """Return a group's faults on memory of a node (MEM), or by its CPUs (CPU)."""
+    faults = m.group_faults[group, kind, n]
+    return faults[0] + faults[1]
+
+
+@inlined
 def _score_nearby_nodes(m, faults, n, limit):
     """Add up the faults on the nodes around ``n`` (score_nearby_nodes)."""
     score = 0

@@ -8,6 +8,7 @@ fault may still be set aside; ``note_filter`` makes the changes of the filter.
 from typing import Final
 
 from ..counters import Refusal, Vm
+from ..doors import Door
 from ..frames.last_cpupid import (
     TIME_MASK,
     cpupid_nid,
@@ -22,15 +23,19 @@ from ..frames.page_alloc import node_of
 from ..frames.vma import pseudo_vma
 from ..jit.compile import called, inlined
 from ..knobs import Balancing, Filter, Mode
+from ..placement.asked import DEFAULT, allowed_nodes, is_node, refusal_of
 from ..placement.mempolicy import in_mask, mpol_misplaced, policy_of
 from ..state import Group, Info, Node, NodeSeen, Numa, NumaFaults, Task, Vma
 from ..words import NONE
+from .ask_about_fault import ask_about_fault
+from .numa_weight import group_faults
 
 #: Answers: move it, move it because there is plenty of room, or a Refusal.
 MIGRATE: Final = -1
 _ROOMY: Final = -2
 _TWO_STAGE, _GROUP_WEIGHT = int(Refusal.TWO_STAGE), int(Refusal.GROUP_WEIGHT)
 _COLD, _RATE_LIMIT = int(Refusal.COLD), int(Refusal.RATE_LIMIT)
+_POLICY_NODE: Final = int(Refusal.POLICY_NODE)
 _TIERING: Final = int(Balancing.TIERING)
 #: ACTIVE_NODE_FRACTION
 FRACTION: Final = 3
@@ -104,13 +109,6 @@ def _promotes(m, s, n, word, pages):
     if counted - m.node[n, Node.PROMOTE_BASE] >= m.info[Info.PROMOTE_LIMIT]:
         return _RATE_LIMIT
     return MIGRATE
-
-
-@inlined
-def group_faults(m, group, kind, n):
-    """Return a group's faults on memory of a node (MEM), or by its CPUs (CPU)."""
-    faults = m.group_faults[group, kind, n]
-    return faults[0] + faults[1]
 
 
 @inlined
@@ -192,28 +190,69 @@ def should_numa_migrate_memory(m, s, task, n, word, pages):
     return _filtered(m, task, n, word)
 
 
+@inlined
+def _is_filtered(m, mode, mask, n, d):
+    """Tell whether the filter looks at a page of node ``n`` that node ``d`` uses."""
+    if mode == Mode.DEFAULT:
+        if n == d and not m.info[Info.LOCAL_CPUPID]:
+            return False
+    elif not in_mask(mask, d):
+        return False
+    return m.node[d, Node.SPAN] != 0
+
+
+@inlined
+def _target_of(m, answer, n, mask):
+    """Return (node that a page should be on or NONE, MIGRATE or a Refusal)."""
+    if answer < 0:
+        return NONE, refusal_of(answer)
+    if answer == n:
+        return NONE, MIGRATE
+    if not is_node(m, answer, mask):
+        return NONE, _POLICY_NODE
+    return answer, MIGRATE
+
+
 @called
-def numa_misplaced(m, s, task, v, vpn, pfn, n, pages):
+def _answered(m, s, fault, policy, filtered):
+    """Return as ``numa_misplaced`` what a user's policy says; DEFAULT: the kernel's.
+
+    policy    row of the policy of the fault's VMA
+    filtered  whether the filter looks at the page
+    """
+    answer = ask_about_fault(m, s, fault)
+    if answer == DEFAULT:
+        return NONE, DEFAULT, False
+    mask = allowed_nodes(m, fault.task, policy)
+    target, refusal = _target_of(m, answer, fault.nid, mask)
+    noted = refusal != MIGRATE and fault.nid != m.task[fault.task, Task.NID]
+    return target, refusal, filtered or target != NONE or noted
+
+
+@called
+def numa_misplaced(m, s, fault):
     """Return (node that a page should be on or NONE, answer, whether the filter ran).
 
     If the answer is a Refusal, the page should be on the task's node but stays.  If it
     is there already, the answer matters only to the count of promotion candidates.
     """
+    task, v, vpn, pfn, n = fault.task, fault.v, fault.vpn, fault.pfn, fault.nid
     d = m.task[task, Task.NID]
     if not vma_policy_mof(m, task, v, vpn):
         return NONE, MIGRATE, False
-    if m.vma[v, Vma.MOF]:
+    policy, lazy = _policy_row(m, v, vpn), m.vma[v, Vma.MOF] == 1
+    mode, mask, _ = policy_of(m, task, policy)
+    filtered = not lazy and _is_filtered(m, mode, mask, n, d)
+    if m.door[Door.ANY]:
+        target, answer, asked = _answered(m, s, fault, policy, filtered)
+        if answer != DEFAULT:
+            return target, answer, asked
+    if lazy:
         return mpol_misplaced(m, task, v, vpn, pfn), MIGRATE, False
-    mode, mask, _ = policy_of(m, task, _policy_row(m, v, vpn))
-    if mode == Mode.DEFAULT:
-        if n == d and not m.info[Info.LOCAL_CPUPID]:
-            return NONE, MIGRATE, False
-    elif not in_mask(mask, d):
-        return NONE, MIGRATE, False
-    if m.node[d, Node.SPAN] == 0:
+    if not filtered:
         return NONE, MIGRATE, False
     word = folio_last_cpupid(m, pfn)
-    answer = should_numa_migrate_memory(m, s, task, n, word, pages)
+    answer = should_numa_migrate_memory(m, s, task, n, word, fault.pages)
     if n == d:
         return NONE, answer, True
     return d if answer < 0 else NONE, answer, True
@@ -231,8 +270,23 @@ def _asks_for_balancing(m, task, v, vpn):
 
 
 @called
-def misplaced_when_off(m, task, v, vpn, pfn):
-    """Return the node that a marked page should be on, with NUMA balancing off.
+def misplaced_when_off(m, s, fault):
+    """Return (node that a marked page should be on, answer), with NUMA balancing off.
+
+    The answer is MIGRATE, or the Refusal of a user's policy.
+    """
+    task, v, vpn = fault.task, fault.v, fault.vpn
+    if m.door[Door.ANY]:
+        policy = _policy_row(m, v, vpn)
+        target, answer, _ = _answered(m, s, fault, policy, False)
+        if answer != DEFAULT:
+            return target, answer
+    return _default_when_off(m, task, v, vpn, fault.pfn), MIGRATE
+
+
+@inlined
+def _default_when_off(m, task, v, vpn, pfn):
+    """Return the node that the kernel says: that of the memory policy.
 
     A policy with the flag still moves what was marked before to the task's node.
     """
@@ -243,12 +297,19 @@ def misplaced_when_off(m, task, v, vpn, pfn):
     return nid if in_mask(mask, nid) and node_of(m, pfn) != nid else NONE
 
 
+@inlined
+def note_refusal(m, s, refusal, remote, pages):
+    """Count pages that stay though they are remote; a wrong node counts always."""
+    if remote or refusal == Refusal.POLICY_NODE:
+        m.refused[s, refusal] += pages
+
+
 @called
 def note_filter(m, s, task, pfn, n, pages, answer):
     """Make the filter's changes to the page and its node, now that the fault counts."""
     d = m.task[task, Task.NID]
-    if answer >= 0 and n != d:
-        m.refused[s, answer] += pages
+    if answer >= 0:
+        note_refusal(m, s, answer, n != d, pages)
     if not uses_access_time(m, n):
         set_last_cpupid(m, pfn, cpupid_of(m, task))
         return

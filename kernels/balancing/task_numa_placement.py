@@ -10,8 +10,8 @@ from ..knobs import Filter
 from ..state import Group, Info, Mm, Node, Numa, NumaFaults, Task
 from ..words import NONE
 from .numa_scan_period import task_scan_max, update_task_scan_period
-from .numa_weight import node_online, preferred_group_nid
-from .should_numa_migrate_memory import group_faults, numa_is_active_node
+from .numa_weight import group_faults, node_online, preferred_group_nid
+from .should_numa_migrate_memory import numa_is_active_node
 from .task_numa_fault import group_joins
 
 #: The scheduler's load of a task that always ran.

@@ -62,7 +62,7 @@ def _exempt(m, n):
 
 
 @inlined
-def _mark(m, entries, at, pages, n, now):
+def mark_entry(m, entries, at, pages, n, now):
     """Set PROTNONE on an entry that maps ``pages`` pages of node ``n``; return 1."""
     s = m.info[Info.SHARDS]
     pfn = entries[at] & PTE_PAYLOAD
@@ -91,7 +91,7 @@ def _change_ptes(m, at, end, local, shared, now):
         n = node_of(m, pfn)
         if n == local or _exempt(m, n) or not shared and others_have_page(m, pfn):
             continue
-        marked += _mark(m, m.pte, i, 1, n, now)
+        marked += mark_entry(m, m.pte, i, 1, n, now)
     return marked
 
 
@@ -121,7 +121,7 @@ def _change_huge_pmd(m, block, local, now):
     if stays:
         m.vm[s, n, Vm.NUMA_PTE_UPDATES] += HPAGE_PMD_NR
         return 1
-    return _mark(m, m.pmd, block, HPAGE_PMD_NR, n, now)
+    return mark_entry(m, m.pmd, block, HPAGE_PMD_NR, n, now)
 
 
 @inlined

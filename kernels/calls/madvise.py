@@ -22,7 +22,7 @@ from ..frames.page_alloc import node_of
 from ..frames.rmap import mapcount
 from ..frames.swap_state import cached_by, drop_slot, is_held, leave_cache
 from ..frames.zero_filled import swap_read_folio
-from ..jit.compile import inlined, kernel
+from ..jit.compile import called, inlined, kernel
 from ..placement.mempolicy import alloc_page_vma
 from ..placement.migrate import lru_add
 from ..reclaim.vmscan import (
@@ -220,8 +220,8 @@ def _advise_ptes(m, mm, delta, at, stop, kind):
             _advise_page(m, i, pfn, kind)
 
 
-@kernel
-def madvise_range(m, mm, delta, first, pages, kind):
+@called
+def advise_range(m, mm, delta, first, pages, kind):
     """Apply an advice, a PageAdvice, to a range.
 
     delta  index of a PTE of the process minus its virtual page
@@ -242,6 +242,12 @@ def madvise_range(m, mm, delta, first, pages, kind):
         elif pmd:
             _advise_ptes(m, mm, delta, at, stop, kind)
         at = stop
+
+
+@kernel
+def madvise_range(m, mm, delta, first, pages, kind):
+    """Do ``advise_range`` for one range (madvise(2))."""
+    advise_range(m, mm, delta, first, pages, kind)
 
 
 @inlined

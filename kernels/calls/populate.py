@@ -4,6 +4,7 @@
 """
 
 from ..counters import Vm
+from ..doors import Door
 from ..fault.anon_page import count_new_pages
 from ..fault.memory import handle_mm_fault
 from ..frames.page_table import entry_of, is_hit
@@ -28,7 +29,7 @@ def virgin_blocks(m, task, v):
     (node, blocks); (NONE, 0) if the faults would differ
     """
     mode, mask, row = policy_of(m, task, v)
-    if is_interleave(mode):
+    if is_interleave(mode) or m.door[Door.FIRST_TOUCH]:
         return NONE, 0
     base, mask = zonelist_of(m, task, v, 0, 0, mode, mask, row)
     nid = first_candidate(m, base, mask)

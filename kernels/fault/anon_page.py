@@ -4,6 +4,7 @@ from typing import Final
 
 from ..access_run import HitCount, task_of
 from ..counters import Cause, Op, Vm
+from ..doors import Door
 from ..frames.account import add_rss, charge, count_op
 from ..frames.allotment import close_row, has_frame, open_row, take_next
 from ..frames.folio import count_lru, subpage_unmapped
@@ -13,6 +14,7 @@ from ..frames.page_alloc import node_of
 from ..frames.zero_filled import copy_page
 from ..jit.compile import called, inlined
 from ..lazy.lazy_row import is_of, private_vma
+from ..placement.asked import forget_answer, touched_base
 from ..placement.mempolicy import (
     count_allocations,
     is_interleave,
@@ -118,10 +120,14 @@ def new_pages(m, s, k, run):
     if v == NONE or not m.vma[v, Vma.WRITE]:
         return k
     base, mask = _zonelist_of_row(m, task, v)
+    low, high, delta = m.vma[v, Vma.START], m.vma[v, Vma.END], m.task[task, Task.DELTA]
+    asks, usual = m.door[Door.FIRST_TOUCH] != 0 and base != NONE, base
+    if asks:
+        at = (run.queued[k] & ACCESS_VPN) + delta
+        base = touched_base(m, s, task, at, v, v, 1, usual, mask)
     nid = NONE if base == NONE else node_above_low(m, base, mask)
     if nid == NONE:
         return k
-    low, high, delta = m.vma[v, Vma.START], m.vma[v, Vma.END], m.task[task, Task.DELTA]
     frames = open_row(m, s, nid)
     while k < run.end and has_frame(frames):
         word = run.queued[k]
@@ -131,6 +137,10 @@ def new_pages(m, s, k, run):
             break
         if m.pte[at] != 0 or m.pmd[at >> HPAGE_PMD_ORDER] == 0:
             break
+        if asks:
+            if touched_base(m, s, task, at, v, v, 1, usual, mask) != base:
+                break
+            forget_answer(m, s)
         pfn, frames = take_next(m, s, nid, frames)
         _set_new_page(m, at, word & ACCESS_VPN, pfn)
         k += 1

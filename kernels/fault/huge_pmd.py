@@ -28,8 +28,10 @@ from ..lazy.misplaced import (
     note_asked,
     serve_hint_fault,
 )
+from ..placement.alloc_new_page import alloc_new_page
+from ..placement.asked import forget_answer
 from ..placement.mempolicy import alloc_page_vma, alloc_page_vma_node, has_frames
-from ..placement.vma_alloc_folio import vma_alloc_folio
+from ..placement.vma_alloc_folio import vma_alloc_folio, vma_alloc_new_folio
 from ..state import (
     FALLBACK,
     NO_MEMORY,
@@ -106,9 +108,10 @@ def do_huge_pmd_anonymous_page(m, s, task, at, v, vpn, write):
     block = at >> HPAGE_PMD_ORDER
     if not write and m.info[Info.USE_ZERO_PAGE]:
         return _set_huge_zero_page(m, s, task, block)
-    b = vma_alloc_folio(m, s, task, v, vpn)
+    b = vma_alloc_new_folio(m, s, task, at, v, vpn)
     if b < 0:
         return b
+    forget_answer(m, s)
     bits = _nid_bits(m, task)
     bits |= PTE_WRITE if m.vma[v, Vma.WRITE] else PMD_EXCLUSIVE
     map_folio(m, s, m.task[task, Task.MM], block, vpn, b, bits)
@@ -229,7 +232,7 @@ def _do_huge_zero_wp_page(m, s, task, at, v, vpn):
         status = _replace_huge_zero_page(m, s, task, at >> HPAGE_PMD_ORDER, v, vpn)
         if status != FALLBACK:
             return status
-    new = alloc_page_vma(m, s, task, v, vpn, True)
+    new = alloc_new_page(m, s, task, at, v, vpn, v)
     if new < 0:
         return new
     _split_for_fault(m, s, task, at >> HPAGE_PMD_ORDER)
@@ -274,14 +277,15 @@ def _split_for_hint(m, s, task, b):
 
 
 @inlined
-def _do_huge_pmd_numa_page(m, s, task, at, v, vpn):
-    pfn = m.pmd[at >> HPAGE_PMD_ORDER] & PTE_PAYLOAD
-    fault = HintFault(task, at, v, vpn, pfn, node_of(m, pfn), HPAGE_PMD_NR, 1, False)
+def _do_huge_pmd_numa_page(m, s, task, at, v, vpn, write):
+    pfn, pages = m.pmd[at >> HPAGE_PMD_ORDER] & PTE_PAYLOAD, HPAGE_PMD_NR
+    fault = HintFault(task, at, v, vpn, pfn, node_of(m, pfn), pages, 1, False, write)
     decision = decide(m, s, fault)
     if decision.target == NONE or m.info[Info.UNIT_HINTING]:
         return serve_hint_fault(m, s, fault, decision)
     if s != m.info[Info.SHARDS] and m.info[Info.SPLIT_TO_ZERO]:
         return PUT_ASIDE  # a split may free many frames
+    forget_answer(m, s)
     if decision.asked:
         note_asked(m, s, fault, decision)
     _split_for_hint(m, s, task, pfn >> HPAGE_PMD_ORDER)
@@ -290,11 +294,11 @@ def _do_huge_pmd_numa_page(m, s, task, at, v, vpn):
 
 
 @called
-def handle_huge_pmd_fault(m, s, task, at, v, vpn):
+def handle_huge_pmd_fault(m, s, task, at, v, vpn, write):
     """Serve a fault on an entry that maps 2 MiB: SERVED, NO_MEMORY or PUT_ASIDE."""
     pmd = m.pmd[at >> HPAGE_PMD_ORDER]
     if pmd & PTE_ZERO:
         return _do_huge_zero_wp_page(m, s, task, at, v, vpn)
     if pmd & PTE_PROTNONE:
-        return _do_huge_pmd_numa_page(m, s, task, at, v, vpn)
+        return _do_huge_pmd_numa_page(m, s, task, at, v, vpn, write)
     return _do_huge_pmd_wp_page(m, s, task, at, v, vpn)

@@ -15,6 +15,7 @@ from ..frames.vma import find_vma
 from ..jit.compile import called, inlined
 from ..lazy.designs import do_parked_page
 from ..lazy.hinting import do_numa_page
+from ..placement.alloc_new_page import alloc_new_page
 from ..placement.mempolicy import alloc_page_vma
 from ..state import FALLBACK, SEGV, SERVED, Cost, Info, Task, Vma
 from ..words import (
@@ -60,7 +61,7 @@ def _do_zero_page(m, s, task, at):
 
 @inlined
 def _do_anonymous_page(m, s, task, at, v, vpn):
-    pfn = alloc_page_vma(m, s, task, v, vpn, True)
+    pfn = alloc_new_page(m, s, task, at, v, vpn, v)
     if pfn < 0:
         return pfn
     map_new_page(m, s, task, at, vpn, pfn)
@@ -121,7 +122,7 @@ def _handle_pte_fault(m, s, task, at, v, vpn, write):
     if pte & PTE_KIND:
         return do_parked_page(m, s, task, at, v, vpn, write)
     if pte & PTE_PROTNONE:
-        return do_numa_page(m, s, task, at, v, vpn)
+        return do_numa_page(m, s, task, at, v, vpn, write)
     return _do_wp_page(m, s, task, at, v, vpn)
 
 
@@ -144,7 +145,7 @@ def handle_mm_fault(m, s, task, at, vpn, write):
     if m.vma[v, Vma.SHARED]:
         status = shmem_fault(m, s, task, at, v, vpn, write)
     elif pmd & PMD_LEAF:
-        status = handle_huge_pmd_fault(m, s, task, at, v, vpn)
+        status = handle_huge_pmd_fault(m, s, task, at, v, vpn, write)
     elif pmd == 0 and thp_vma_allowable(m, v, vpn):
         status = do_huge_pmd_anonymous_page(m, s, task, at, v, vpn, write)
     if status == FALLBACK:

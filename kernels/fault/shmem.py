@@ -17,6 +17,7 @@ from ..frames.vma import pseudo_vma
 from ..frames.zero_filled import swap_read_folio, swap_writepage
 from ..jit.compile import called, inlined, kernel
 from ..lazy.hinting import do_numa_page
+from ..placement.alloc_new_page import alloc_new_page
 from ..placement.mempolicy import alloc_page_vma
 from ..placement.migrate import lru_add
 from ..state import SERVED, Cost, Info, Task, Vma
@@ -65,7 +66,7 @@ def _swapin_folio(m, s, vpn, pfn, slot):
 
 
 @inlined
-def _get_folio(m, s, task, v, vpn):
+def _get_folio(m, s, task, at, v, vpn):
     """Return the frame of a page: found, read from swap or new (shmem_get_folio).
 
     The fault is charged here; NO_MEMORY or PUT_ASIDE where there is no frame.
@@ -75,7 +76,7 @@ def _get_folio(m, s, task, v, vpn):
         charge(m, s, task, Cause.MINOR_FAULT, m.cost[Cost.MINOR_FAULT])
         count_op(m, s, task, Op.FAULT, 1)
         return entry & PTE_PAYLOAD
-    pfn = alloc_page_vma(m, s, task, pseudo_vma(m, vpn), vpn, True)
+    pfn = alloc_new_page(m, s, task, at, pseudo_vma(m, vpn), vpn, v)
     if pfn < 0:
         return pfn
     if entry & PTE_SWAP:
@@ -124,14 +125,14 @@ def _fault_around(m, s, task, at, v, vpn):
 def shmem_fault(m, s, task, at, v, vpn, write):
     """Serve a fault in a shared VMA (do_fault): SERVED, NO_MEMORY or PUT_ASIDE."""
     if m.pte[at] & PTE_PROTNONE:
-        return do_numa_page(m, s, task, at, v, vpn)
+        return do_numa_page(m, s, task, at, v, vpn, write)
     if m.pte[at] & PTE_PRESENT:
         # wp_page_shared: there is never a copy.
         m.pte[at] |= PTE_WRITE | PTE_YOUNG | PTE_DIRTY
         charge(m, s, task, Cause.MINOR_FAULT, m.cost[Cost.MINOR_FAULT])
         count_op(m, s, task, Op.FAULT, 1)
         return SERVED
-    pfn = _get_folio(m, s, task, v, vpn)
+    pfn = _get_folio(m, s, task, at, v, vpn)
     if pfn < 0:
         return pfn
     if write:

@@ -5,11 +5,11 @@ or entry and then its frame.  Each link of this chain is prefetched early enough
 memory to answer before the next link is asked for.
 """
 
+from ..access_run import task_in
 from ..jit.compile import called, inlined
 from ..jit.prefetch import prefetch, prefetchw
 from ..state import Task
 from ..words import (
-    ACCESS_TASK_SHIFT,
     ACCESS_VPN,
     HPAGE_PMD_ORDER,
     NONE,
@@ -31,7 +31,7 @@ GROUP = 16
 
 @inlined
 def _at(m, word):
-    return (word & ACCESS_VPN) + m.task[word >> ACCESS_TASK_SHIFT, Task.DELTA]
+    return (word & ACCESS_VPN) + m.task[task_in(word), Task.DELTA]
 
 
 @inlined

@@ -131,41 +131,46 @@ def _array(context, builder, kind, address, length):
     return made._getvalue()
 
 
-def arrays_of(kind: type, fields: tuple[tuple[str, bool], ...]) -> Callable:
+#: (dtype, whether it may be written, or None: it is no array but a number of 8 bytes).
+Field = tuple[str, bool | None]
+
+
+def arrays_of(kind: type, fields: tuple[Field, ...], first: int = 0) -> Callable:
     """Return a function of (pointer to int64, row) that makes a NamedTuple of arrays.
 
     The words are, for each field: address, length, bytes from a row to the next.  An
     array of one row has 0 there, and is the same in every row.
 
     kind    class of the tuple
-    fields  (dtype, whether it may be written) of each
+    fields  of the tuple
+    first   where the words begin
     """
 
     @intrinsic
     def made_of(context, tables, row):
-        arrays = [_array_type(*one) for one in fields]
+        arrays = [_field_type(*one) for one in fields]
         made = types.NamedTuple(arrays, kind)
 
         def generate(context, builder, signature, args):
             items = []
             for i, one in enumerate(arrays):
                 address, length, stride = (
-                    _load(builder, args[0], 3 * i + j) for j in range(3)
+                    _load(builder, args[0], first + 3 * i + j) for j in range(3)
                 )
                 start = builder.add(address, builder.mul(stride, args[1]))
-                items.append(_array(context, builder, one, start, length))
+                items.append(_field(context, builder, one, start, length))
             return context.make_tuple(builder, made, items)
 
         return made(tables, types.int64), generate
 
     def plain(tables, row):
-        return arrays_at(kind, fields, tables, row)
+        return arrays_at(kind, fields, tables[first:], row)
 
     return plain if numba.config.DISABLE_JIT else made_of
 
 
 def arrays_at(
-    kind: type, fields: tuple[tuple[str, bool], ...], tables: np.ndarray, row: int
+    kind: type, fields: tuple[Field, ...], tables: np.ndarray, row: int
 ) -> Any:
     """Return, in Python, what the function that ``arrays_of`` returns does."""
     made = []
@@ -175,14 +180,27 @@ def arrays_at(
     return kind(*made)
 
 
-def _array_type(dtype: str, written: bool) -> types.Array:
-    return types.Array(from_dtype(np.dtype(dtype)), 1, "C", readonly=not written)
+def _field_type(dtype: str, written: bool | None) -> types.Type:
+    kind = from_dtype(np.dtype(dtype))
+    if written is None:
+        return kind
+    return types.Array(kind, 1, "C", readonly=not written)
 
 
-def _at(address: int, length: int, dtype: str, written: bool) -> np.ndarray:
-    """Return the array of ``length`` items at an address of this process."""
+def _field(context, builder, kind, address, length):
+    """Return the array of ``length`` items at an address, or the number there."""
+    if isinstance(kind, types.Array):
+        return _array(context, builder, kind, address, length)
+    pointer = context.get_value_type(kind).as_pointer()
+    return builder.load(builder.inttoptr(address, pointer))
+
+
+def _at(address: int, length: int, dtype: str, written: bool | None) -> Any:
+    """Return the array of ``length`` items at an address, or the number there."""
     nbytes = length * np.dtype(dtype).itemsize
     memory = (ctypes.c_char * nbytes).from_address(address)
     array = np.frombuffer(memory, dtype, length)
+    if written is None:
+        return array[0].item()
     array.flags.writeable = written
     return array

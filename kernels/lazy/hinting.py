@@ -1,7 +1,9 @@
 """PROT_NONE hinting: mark pages, and serve the hint faults (do_numa_page)."""
 
 from ..access_run import task_of
+from ..balancing.ask_about_fault import ask_about_fault
 from ..counters import Cause, Op, Refusal, Vm
+from ..doors import Door
 from ..frames.account import charge
 from ..frames.allotment import close_row, has_frame, open_row
 from ..frames.folio import page_mapcount
@@ -11,6 +13,7 @@ from ..frames.page_table import bits_of, change_bits, next_block
 from ..frames.vma import find_vma
 from ..jit.compile import called, inlined, kernel
 from ..knobs import WriteBit
+from ..placement.asked import DEFAULT, forget_answer
 from ..placement.mempolicy import mpol_misplaced
 from ..placement.migrate import repointed, written_through
 from ..state import SERVED, Cost, Info, Node, Task, Vma
@@ -124,9 +127,9 @@ def change_prot_numa(m, task, first, pages):
 def _do_numa_page_of_folio(m, s, fault):
     """Serve a hint fault on a part of a folio, which never moves before 6.10."""
     if m.info[Info.HINT_FOLIOS]:
-        task, at, v, vpn, pfn, nid, _, traps, _ = fault
-        first = pfn & ~(HPAGE_PMD_NR - 1)
-        whole = HintFault(task, at, v, vpn, first, nid, HPAGE_PMD_NR, traps, True)
+        task, at, v, vpn, pfn, nid, _, traps, _, write = fault
+        first, pages = pfn & ~(HPAGE_PMD_NR - 1), HPAGE_PMD_NR
+        whole = HintFault(task, at, v, vpn, first, nid, pages, traps, True, write)
         return serve_hint_fault(m, s, whole, decide(m, s, whole))
     if mpol_misplaced(m, fault.task, fault.v, fault.vpn, fault.pfn) != NONE:
         m.refused[s, Refusal.PTE_MAPPED_THP] += 1
@@ -135,17 +138,17 @@ def _do_numa_page_of_folio(m, s, fault):
 
 
 @called
-def _do_numa_page(m, s, task, at, v, vpn, traps):
+def _do_numa_page(m, s, task, at, v, vpn, traps, write):
     """Serve a hint fault on one page: SERVED or PUT_ASIDE."""
     pfn = m.pte[at] & PTE_PAYLOAD
-    fault = HintFault(task, at, v, vpn, pfn, node_of(m, pfn), 1, traps, True)
+    fault = HintFault(task, at, v, vpn, pfn, node_of(m, pfn), 1, traps, True, write)
     if m.frame[pfn] & FRAME_COMPOUND:
         return _do_numa_page_of_folio(m, s, fault)
     return serve_hint_fault(m, s, fault, decide(m, s, fault))
 
 
 @called
-def _do_pmd_numa_page(m, s, task, at, v, vpn):
+def _do_pmd_numa_page(m, s, task, at, v, vpn, write):
     """Serve the hint faults of all marked pages of a table as one (3.8 to 3.12).
 
     If one of them is put aside, those before it are served.
@@ -161,7 +164,7 @@ def _do_pmd_numa_page(m, s, task, at, v, vpn):
         if page_mapcount(m, pte & PTE_PAYLOAD) != 1:
             m.pte[i] = unmarked(pte)
             continue
-        status = _do_numa_page(m, s, task, i, v, one, 0)
+        status = _do_numa_page(m, s, task, i, v, one, 0, write and one == vpn)
         if status != SERVED:
             return status
     m.pmd[at >> HPAGE_PMD_ORDER] &= ~PMD_NUMA
@@ -170,11 +173,11 @@ def _do_pmd_numa_page(m, s, task, at, v, vpn):
 
 
 @called
-def do_numa_page(m, s, task, at, v, vpn):
+def do_numa_page(m, s, task, at, v, vpn, write):
     """Serve a hint fault on a page that a PTE maps: SERVED or PUT_ASIDE."""
     if m.pmd[at >> HPAGE_PMD_ORDER] & PMD_NUMA:
-        return _do_pmd_numa_page(m, s, task, at, v, vpn)
-    return _do_numa_page(m, s, task, at, v, vpn, 1)
+        return _do_pmd_numa_page(m, s, task, at, v, vpn, write)
+    return _do_numa_page(m, s, task, at, v, vpn, 1, write)
 
 
 # A row decides once for all its pages: without NUMA balancing and its limits a page of
@@ -193,6 +196,22 @@ def _begins_row(m, task, v, source):
 
 
 @called
+def _goes_along(m, s, row, v, at, word, pfn):
+    """Tell whether a user's policy moves a page of a row to the row's target.
+
+    If it does not, the answer waits for the fault to be served alone.
+    """
+    vpn, write = word & ACCESS_VPN, word & ACCESS_WRITE != 0
+    source = row.source
+    fault = HintFault(row.task, at, v, vpn, pfn, source, 1, 1, True, write)
+    answer = ask_about_fault(m, s, fault)
+    if answer != row.target and answer != DEFAULT:
+        return False
+    forget_answer(m, s)
+    return True
+
+
+@called
 def hint_faults(m, s, k, run):
     """Serve a row of hint faults from access ``k``; return the first not served."""
     task, first = task_of(run), k
@@ -202,7 +221,7 @@ def hint_faults(m, s, k, run):
     if not _begins_row(m, task, v, source):
         return k
     row = row_to_task(m, task, v, source)
-    moved = Moved(open_row(m, s, row.target), 0, 0)
+    moved, asks = Moved(open_row(m, s, row.target), 0, 0), m.door[Door.HINT_FAULT] != 0
     while k < run.end and has_frame(moved.frames):
         word = run.queued[k]
         look_ahead_mapped(m, run.queued, k, run.last)
@@ -216,6 +235,8 @@ def hint_faults(m, s, k, run):
             break
         page = m.frame[old]
         if page & HOLDERS != FRAME_MAPCOUNT_ONE:
+            break
+        if asks and not _goes_along(m, s, row, v, at, word, old):
             break
         page = written_through(page, pte)
         new, moved = move_frame(m, s, row, moved, old, page)

@@ -8,10 +8,10 @@ from typing import Final, NamedTuple
 
 from ..balancing.numa_scan_period import note_period
 from ..balancing.should_numa_migrate_memory import (
-    MIGRATE,
     misplaced_when_off,
     note_filter,
     note_migration,
+    note_refusal,
     numa_misplaced,
     numamigrate_update_ratelimit,
 )
@@ -25,6 +25,7 @@ from ..frames.page_alloc import node_of
 from ..frames.rmap import mapcount, read_only
 from ..jit.compile import called, inlined
 from ..knobs import Balancing, GroupIf, WriteBit
+from ..placement.asked import forget_answer
 from ..placement.mempolicy import alloc_on_node
 from ..placement.migrate import migrate_folio_move, migrate_page_of, migration_cost
 from ..placement.migrate_huge import migrate_huge, split_to_migrate
@@ -66,6 +67,8 @@ class HintFault(NamedTuple):
     traps: int
     #: Whether a PTE maps what was touched: a page, or a part of a folio.
     small: bool
+    #: Whether the access writes.
+    write: bool
 
 
 class Decision(NamedTuple):
@@ -83,14 +86,11 @@ class Decision(NamedTuple):
 @inlined
 def decide(m, s, fault):
     """Return the Decision on a hint fault; nothing changes."""
-    task, v, vpn, pfn = fault.task, fault.v, fault.vpn, fault.pfn
     if m.info[Info.BALANCING]:
-        target, answer, asked = numa_misplaced(
-            m, s, task, v, vpn, pfn, fault.nid, fault.pages
-        )
+        target, answer, asked = numa_misplaced(m, s, fault)
     else:
-        answer, asked = MIGRATE, False
-        target = misplaced_when_off(m, task, v, vpn, pfn)
+        asked = False
+        target, answer = misplaced_when_off(m, s, fault)
     limited = target != NONE and numamigrate_update_ratelimit(m, s, target)
     return Decision(target, answer, asked, limited)
 
@@ -149,6 +149,9 @@ def _note_decision(m, s, fault, decision):
     group), as they were before.
     """
     if not m.info[Info.BALANCING]:
+        if decision.answer >= 0:
+            remote = fault.nid != m.task[fault.task, Task.NID]
+            note_refusal(m, s, decision.answer, remote, fault.pages)
         return 0, False
     last = 0 if uses_access_time(m, fault.nid) else folio_last_cpupid(m, fault.pfn)
     may_group = _may_group(m, fault)
@@ -390,12 +393,14 @@ def _serve_split(m, s, fault, last, may_group, target):
 def serve_hint_fault(m, s, fault, decision):
     """Serve a hint fault that is decided: SERVED or PUT_ASIDE."""
     if _waits_for_split(m, fault, decision):
+        forget_answer(m, s)
         last, may_group = _note_decision(m, s, fault, decision)
         split_to_migrate(m, s, fault.pfn >> HPAGE_PMD_ORDER)
         return _serve_split(m, s, fault, last, may_group, decision.target)
     new = _alloc_misplaced_dst_folio(m, s, fault, decision)
     if new == PUT_ASIDE:
         return PUT_ASIDE
+    forget_answer(m, s)
     last, may_group = _note_decision(m, s, fault, decision)
     shared = _is_shared(m, fault)
     misplaced, moved = decision.target != NONE, new >= 0

@@ -204,7 +204,7 @@ def alloc_serial(m, task, base, mask, mode, wake):
 
 
 @inlined
-def _alloc_shard(m, s, task, base, mask, mode):
+def alloc_shard(m, s, task, base, mask, mode):
     nid = node_above_low(m, base, mask)
     if nid == NONE:
         return PUT_ASIDE
@@ -222,7 +222,7 @@ def alloc_page_vma(m, s, task, v, vpn, wake):
     mode, mask, row = policy_of(m, task, v)
     base, mask = zonelist_of(m, task, v, vpn, 0, mode, mask, row)
     if s != m.info[Info.SHARDS]:
-        return _alloc_shard(m, s, task, base, mask, mode)
+        return alloc_shard(m, s, task, base, mask, mode)
     return alloc_serial(m, task, base, mask, mode, wake)
 
 

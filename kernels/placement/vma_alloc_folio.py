@@ -10,6 +10,7 @@ from ..jit.compile import called, inlined
 from ..knobs import Advice, Mode, ThpDefrag
 from ..state import FALLBACK, NO_MEMORY, PUT_ASIDE, Info, Node, Task, Vma
 from ..words import HPAGE_PMD_NR, HPAGE_PMD_ORDER, NONE
+from .asked import touched_base
 from .compaction import compact_zone
 from .mempolicy import (
     ALL_NODES,
@@ -94,14 +95,18 @@ def _anywhere(m, base, mask):
 
 
 @called
-def alloc_huge_serial(m, task, v, vpn, direct, wakes):
+def alloc_huge_serial(m, task, at, v, vpn, direct, wakes):
     """Allocate a block by policy, outside of any shard; FALLBACK if that fails.
 
+    at      index of the PTE of a first touch; NONE: it is none
     direct  whether it may compact
     wakes   whether it wakes kswapd and kcompactd
     """
     mode, mask, row = policy_of(m, task, v)
     base, mask = zonelist_of(m, task, v, vpn, HPAGE_PMD_ORDER, mode, mask, row)
+    if at != NONE:
+        s = m.info[Info.SHARDS]
+        base = touched_base(m, s, task, at, v, v, HPAGE_PMD_NR, base, mask)
     return alloc_huge_from(m, task, base, mask, mode, direct, wakes)
 
 
@@ -131,11 +136,13 @@ def alloc_huge_from(m, task, base, mask, mode, direct, wakes):
 
 
 @inlined
-def _alloc_shard(m, s, task, v, vpn, direct, wakes):
+def _alloc_shard(m, s, task, at, v, vpn, direct, wakes):
     mode, mask, row = policy_of(m, task, v)
     if is_interleave(mode):
         return PUT_ASIDE
     base, mask = zonelist_of(m, task, v, vpn, HPAGE_PMD_ORDER, mode, mask, row)
+    if at != NONE:
+        base = touched_base(m, s, task, at, v, v, HPAGE_PMD_NR, base, mask)
     n = first_candidate(m, base, mask)
     if n == NONE:
         return PUT_ASIDE
@@ -154,12 +161,21 @@ def _alloc_shard(m, s, task, v, vpn, direct, wakes):
 
 @inlined
 def vma_alloc_folio(m, s, task, v, vpn):
-    """Allocate a block for a fault; FALLBACK or PUT_ASIDE if there is none."""
+    """Allocate a block for a copy; FALLBACK or PUT_ASIDE if there is none."""
+    return vma_alloc_new_folio(m, s, task, NONE, v, vpn)
+
+
+@inlined
+def vma_alloc_new_folio(m, s, task, at, v, vpn):
+    """The same for the first touch of a block, of the page whose PTE has index ``at``.
+
+    A user's policy may say where; its answer waits until the fault is served.
+    """
     direct = _may_reclaim(m, v)
     wakes = _wakes(m, direct)
     if s != m.info[Info.SHARDS]:
-        return _alloc_shard(m, s, task, v, vpn, direct, wakes)
-    return alloc_huge_serial(m, task, v, vpn, direct, wakes)
+        return _alloc_shard(m, s, task, at, v, vpn, direct, wakes)
+    return alloc_huge_serial(m, task, at, v, vpn, direct, wakes)
 
 
 @inlined

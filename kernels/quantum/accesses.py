@@ -1,11 +1,11 @@
 """Accesses: made by a counter-based generator, then dealt to the shards.
 
 An access is one int64: bits 0-35 virtual page, 36 write, 37 in the tail (counted by
-itself), 38-61 task.  The page of access number i depends only on (seed, run, task, i),
-so batches and threads change nothing (``docs/model/quantum.md`` 2, 4 and 5).
+itself), 38-58 task, 59-61 class of refs, 62 sampled.  The page of access number i
+depends only on (seed, run, task, i), so batches and threads change nothing
+(``docs/model/quantum.md`` 2, 4 and 5).
 """
 
-from enum import IntEnum, auto
 from math import frexp
 from typing import Final
 
@@ -14,7 +14,7 @@ import numpy as np
 from ..draws import draw, low_bits, mix, uniform, unit
 from ..jit.arrays import from_start
 from ..jit.compile import inlined, kernel
-from ..state import Columns, Info, Shard, Task
+from ..state import Info, Shard, Task
 from ..words import (
     ACCESS_TAIL,
     ACCESS_TASK_SHIFT,
@@ -22,33 +22,8 @@ from ..words import (
     ACCESS_WRITE,
     HPAGE_PMD_ORDER,
 )
-
-
-class LoadKind(IntEnum):
-    """Kinds of workload."""
-
-    SWEEP = 0
-    UNIFORM = 1
-    ZIPF = 2
-    HOTCOLD = 3
-    STREAM = 4
-    STENCIL = 5
-    TRACE = 6
-
-
-class Load(Columns):
-    """Columns of the table of workloads, int64[tasks, len(Load)]."""
-
-    KIND = auto()
-    FIRST = auto()  # vpn
-    PAGES = auto()
-    WRITE = auto()  # writes in 2048 accesses
-    KEY = auto()  # bits of the stream's key
-    A = auto()  # parameters of the kind
-    B = auto()
-    C = auto()
-    D = auto()
-
+from .load_table import Load, LoadKind
+from .own_accesses import lay_own
 
 #: Accesses of one chunk of the layout, the unit of work of a thread.
 CHUNK: Final = 1 << 12
@@ -95,7 +70,7 @@ def _exp2(x):
 
 
 @inlined
-def _within(rank, n):
+def within(rank, n):
     """Clamp a rank to [0, n) without a branch: rounding may have put it outside."""
     over = rank - (n - 1)
     rank -= over & ~(over >> _SIGN)
@@ -105,7 +80,7 @@ def _within(rank, n):
 @inlined
 def _zipf_rank_1(u, n, doublings):
     """Return the rank for exponent 1; ``doublings`` is log2(n + 1)."""
-    return _within(np.int64(_exp2(u * doublings)) - 1, n)
+    return within(np.int64(_exp2(u * doublings)) - 1, n)
 
 
 @inlined
@@ -137,7 +112,7 @@ def _power(x, y):
 @inlined
 def _zipf_rank(u, n, exponent):
     base = u * (_power(n + 1.0, 1.0 - exponent) - 1.0) + 1.0
-    return _within(np.int64(_power(base, 1.0 / (1.0 - exponent))) - 1, n)
+    return within(np.int64(_power(base, 1.0 / (1.0 - exponent))) - 1, n)
 
 
 @inlined
@@ -145,7 +120,7 @@ def _hotcold_page(load, t, i, r):
     pages = load[t, Load.PAGES]
     if low_bits(mix(r)) >= load[t, Load.B]:
         return uniform(r, pages)
-    window = i // load[t, Load.C] * load[t, Load.D] % pages
+    window = (i // load[t, Load.C] * load[t, Load.D] + load[t, Load.MOVED]) % pages
     return (window + uniform(r, load[t, Load.A])) % pages
 
 
@@ -191,7 +166,7 @@ def _page_of(load, exponent, t, i):
     write = low_bits(r) < load[t, Load.WRITE]
     if kind == LoadKind.ZIPF:
         rank = _zipf_rank(unit(r), pages, exponent[t])
-        return rank * load[t, Load.A] % pages, write
+        return (rank * load[t, Load.A] + load[t, Load.MOVED]) % pages, write
     return _hotcold_page(load, t, i, r), write
 
 
@@ -236,15 +211,14 @@ def _lay_zipf(load, t, i, bits, layout, first, end):
     key = np.uint64(load[t, Load.KEY])
     pages = load[t, Load.PAGES]
     write = load[t, Load.WRITE]
-    spread = load[t, Load.A]
+    spread, moved = load[t, Load.A], load[t, Load.MOVED]
     doublings = _log2(pages + 1.0)
     inverse = 1.0 / pages
     bits += load[t, Load.FIRST]
     for k in range(end - first):
         r = draw(key, i + k)
-        page = _remainder(
-            _zipf_rank_1(unit(r), pages, doublings) * spread, pages, inverse
-        )
+        rank = _zipf_rank_1(unit(r), pages, doublings)
+        page = _remainder(rank * spread + moved, pages, inverse)
         layout[first + k] = bits + page | _write_bit(r, write)
 
 
@@ -292,7 +266,7 @@ def _lay_other(load, exponent, t, i, bits, layout, first, end):
 
 
 @inlined
-def _lay_run(task, load, exponent, recorded, t, i, layout, first, end):
+def _lay_run(task, load, exponent, recorded, own, t, i, layout, first, end, call):
     """Lay out a task's accesses from number ``i`` on, all in the tail or none."""
     bits = t << ACCESS_TASK_SHIFT
     if i >= task[t, Task.TAIL]:
@@ -304,6 +278,8 @@ def _lay_run(task, load, exponent, recorded, t, i, layout, first, end):
         _lay_sweep(load, t, i, bits, layout, first, end)
     elif kind == LoadKind.TRACE:
         _lay_trace(load, recorded, t, i, bits, layout, first, end)
+    elif kind == LoadKind.OWN:
+        lay_own(load, own, t, i, bits, first, end, call)
     elif kind == LoadKind.ZIPF and exponent[t] == 1.0:
         _lay_zipf(load, t, i, bits, layout, first, end)
     else:
@@ -311,7 +287,7 @@ def _lay_run(task, load, exponent, recorded, t, i, layout, first, end):
 
 
 @inlined
-def _lay_out_chunk(task, load, exponent, recorded, start, layout, chunk):
+def _lay_out_chunk(task, load, exponent, recorded, own, start, layout, call, chunk):
     """Lay out the accesses of one chunk."""
     k = chunk * CHUNK
     end = min(k + CHUNK, start[start.size - 1])
@@ -323,7 +299,7 @@ def _lay_out_chunk(task, load, exponent, recorded, start, layout, chunk):
         stop = min(end, start[t + 1])
         if i < task[t, Task.TAIL]:
             stop = min(stop, k + task[t, Task.TAIL] - i)
-        _lay_run(task, load, exponent, recorded, t, i, layout, k, stop)
+        _lay_run(task, load, exponent, recorded, own, t, i, layout, k, stop, call)
         k = stop
 
 
@@ -337,14 +313,19 @@ def count_chunk(layout, end, counts, chunk):
 
 
 @inlined
-def generate_chunk(task, load, exponent, recorded, start, layout, tally, chunk):
+def generate_chunk(
+    task, load, exponent, recorded, own, start, layout, calls, tally, chunk
+):
     """Lay out the accesses of a chunk and count them by shard.
 
+    own     int64[tasks, ..]     what users' functions read (``own_accesses.py``)
     start   int64[tasks + 1]     where each task's accesses begin in the layout
+    calls   int64[chunks, len(Call)]  calls of users' functions
     layout  int64[accesses]      the accesses in their order: by (task, number)
     tally   int64[chunks, S]     accesses of the chunk that each shard gets
     """
-    _lay_out_chunk(task, load, exponent, recorded, start, layout, chunk)
+    call = from_start(calls[chunk])
+    _lay_out_chunk(task, load, exponent, recorded, own, start, layout, call, chunk)
     count_chunk(layout, start[start.size - 1], from_start(tally[chunk]), chunk)
 
 

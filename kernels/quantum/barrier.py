@@ -3,7 +3,7 @@
 from enum import IntEnum
 from typing import Final
 
-from ..access_run import HitCount, run_of
+from ..access_run import bits_of, task_in
 from ..counters import Cause, Op, Worker
 from ..fault.memory import handle_mm_fault
 from ..frames.account import node_worker
@@ -13,13 +13,15 @@ from ..jit.arrays import from_start
 from ..jit.compile import inlined, kernel
 from ..jit.prefetch import prefetchw
 from ..knobs import Mode
+from ..placement.asked import base_of_answer
 from ..placement.compaction import compact_zone
 from ..placement.mempolicy import ALL_NODES, policy_of, zonelist_of
 from ..reclaim.shrink_node import MAX_RECLAIM_RETRIES, balance_pgdat, try_to_free_pages
 from ..state import NO_MEMORY, SERVED, Cost, Info, Node, Shard, Task, Vma
-from ..words import ACCESS_TAIL, ACCESS_TASK_SHIFT, ACCESS_VPN, ACCESS_WRITE, NONE
+from ..words import ACCESS_SAMPLED, ACCESS_VPN, ACCESS_WRITE, NONE
 from .accesses import shard_of
-from .hits import hit_node, settle_run, touch, translate
+from .hits import hit_one, settle_run
+from .sampled import NOT_MADE, hit_sampled, note_sample
 
 
 class Stop(IntEnum):
@@ -68,6 +70,7 @@ def _reclaim(m, task, vpn):
         v = pseudo_vma(m, vpn)
     mode, mask, row = policy_of(m, task, v)
     base, mask = zonelist_of(m, task, v, vpn, 0, mode, mask, row)
+    base = base_of_answer(m, m.info[Info.SHARDS], base)
     if mode == Mode.PREFERRED_MANY:
         mask = ALL_NODES
     reclaimed = try_to_free_pages(m, base, mask)
@@ -130,34 +133,33 @@ def _passed_in_shard(m, word):
 @inlined
 def _ask_ahead(m, word):
     """Prefetch the PTE of an access that comes later."""
-    delta = m.task[word >> ACCESS_TASK_SHIFT, Task.DELTA]
+    delta = m.task[task_in(word), Task.DELTA]
     prefetchw(m.pte, (word & ACCESS_VPN) + delta)
 
 
 @inlined
-def _hit(m, word, counts):
-    """Do what the hardware does for an access that needs no fault."""
-    task = word >> ACCESS_TASK_SHIFT
-    at = (word & ACCESS_VPN) + m.task[task, Task.DELTA]
-    counts[HitCount.NODES + hit_node(m, task, entry_of(m, at))] += 1
-    touch(m, task, at, word & ACCESS_WRITE != 0, counts)
-    if m.info[Info.TLB_SETS_4K]:
-        translate(m, task, shard_of(word, m.info[Info.SHARDS]), at, counts)
+def _hit(m, word, queued, faulted, counts):
+    """Do what the hardware does, and note the access if it is sampled."""
+    s = shard_of(word, m.info[Info.SHARDS])
+    if word & ACCESS_SAMPLED:
+        note_sample(m, s, queued, hit_sampled(m, s, word, faulted, counts))
+    else:
+        hit_one(m, s, word, counts)
 
 
 @inlined
-def _serve_again(m, word, counts):
+def _serve_again(m, word, queued, counts):
     """Serve one access of the layout; after a fault let the daemons work."""
-    task = word >> ACCESS_TASK_SHIFT
+    task = task_in(word)
     vpn = word & ACCESS_VPN
     write = word & ACCESS_WRITE != 0
     at = vpn + m.task[task, Task.DELTA]
     if is_hit(entry_of(m, at), write):
-        _hit(m, word, counts)
+        _hit(m, word, queued, False, counts)
         return _SERVED
     stop = _serve_serially(m, task, at, vpn, write)
     if stop == _SERVED:
-        _hit(m, word, counts)
+        _hit(m, word, queued, True, counts)
         _run_daemons(m)
     return stop
 
@@ -165,21 +167,29 @@ def _serve_again(m, word, counts):
 @inlined
 def _settle(m, word, counts):
     """Charge the hits of the run of accesses that ends with ``word``."""
-    tail = word & ACCESS_TAIL != 0
-    settle_run(m, m.info[Info.SHARDS], word >> ACCESS_TASK_SHIFT, tail, counts)
+    settle_run(m, m.info[Info.SHARDS], bits_of(word), counts)
 
 
 @inlined
 def _is_alive(m, word):
-    owner = m.task[word >> ACCESS_TASK_SHIFT, Task.OWNER]
+    owner = m.task[task_in(word), Task.OWNER]
     return m.task[owner, Task.ALIVE] == 1
 
 
+@inlined
+def _drop(m, word, queued):
+    """Pass over an access of a process that is dead."""
+    m.info[Info.DROPPED] += 1
+    if word & ACCESS_SAMPLED:
+        note_sample(m, shard_of(word, m.info[Info.SHARDS]), queued, NOT_MADE)
+
+
 @kernel
-def serve_set_aside(m, layout, accesses, limit, counts):
+def serve_set_aside(m, layout, queued, accesses, limit, counts):
     """Serve what the shards set aside, in the order of the layout; return a Stop.
 
     layout  int64[>= accesses]  the quantum's accesses in their order
+    queued  int64[>= accesses]  the shards' queues: for notes of samples
     limit   most accesses to serve in this call
     counts  int64[hit_counts(nodes)]  scratch (``access_run.py``), zero before and
             after
@@ -195,12 +205,12 @@ def serve_set_aside(m, layout, accesses, limit, counts):
         if _passed_in_shard(m, word):
             continue
         if not _is_alive(m, word):
-            m.info[Info.DROPPED] += 1
+            _drop(m, word, queued)
             continue
-        if run_of(word) != run_of(last):
+        if bits_of(word) != bits_of(last):
             _settle(m, last, counts)
         last = word
-        stop = _serve_again(m, word, counts)
+        stop = _serve_again(m, word, queued, counts)
         if stop != _SERVED:
             break
         served += 1
@@ -212,15 +222,16 @@ def serve_set_aside(m, layout, accesses, limit, counts):
 
 
 @kernel
-def serve_one(m, word, counts):
+def serve_one(m, word, queued, counts):
     """Serve again the access that stopped the barrier; return a Stop (LIMIT: served).
 
-    word  int64  the access, as in the layout
+    word    int64  the access, as in the layout
+    queued  int64[accesses], counts  as of ``serve_set_aside``
     """
     if not _is_alive(m, word):
-        m.info[Info.DROPPED] += 1
+        _drop(m, word, queued)
         return _LIMIT
     counts = from_start(counts)
-    stop = _serve_again(m, word, counts)
+    stop = _serve_again(m, word, queued, counts)
     _settle(m, word, counts)
     return _LIMIT if stop == _SERVED else stop

@@ -19,6 +19,7 @@ def open_quantum(m):
     m.info[Info.QUANTUM] = (m.info[Info.QUANTUM] + 1) % QUANTA
     for s in range(m.shard.shape[0]):
         m.shard[s, Shard.SEEN] = 0
+        m.shard[s, Shard.SAMPLES] = 0
 
 
 @kernel

@@ -1,17 +1,25 @@
 """Accesses that hit: serve them in a loop, count them, and charge a run of them."""
 
-from ..access_run import HitCount, lines_at, run_of, task_of, walks_at
+from ..access_run import (
+    HitCount,
+    class_in,
+    lines_at,
+    run_of,
+    task_in,
+    task_of,
+    walks_at,
+)
 from ..counters import Cause, Vm
 from ..frames.line_transfer import note_writer, other_writer
 from ..frames.look_ahead import DISTANCE
-from ..frames.page_table import is_hit
+from ..frames.page_table import entry_of, is_hit
 from ..frames.zero_filled import note_written
 from ..jit.arrays import from_start
 from ..jit.compile import called, inlined
 from ..jit.prefetch import prefetch, prefetchw
 from ..state import WAYS, Change, Cost, Info, Mm, Shard, Task
 from ..words import (
-    ACCESS_TASK_SHIFT,
+    ACCESS_TAIL,
     ACCESS_VPN,
     ACCESS_WRITE,
     ACCESS_WRITE_SHIFT,
@@ -54,13 +62,14 @@ def _settle_walks(m, s, task, counts):
 
 
 @inlined
-def _settle_lines(m, s, task, counts):
+def _settle_lines(m, s, task, refs, counts):
     """Charge the lines of a run that came from other nodes' caches, and forget them.
 
     Those of a stream are foreseen: they cost what its bandwidth allows.
     """
     cpu_nid, nodes = m.task[task, Task.NID], m.node.shape[0]
-    refs = 0 if m.task[task, Task.STREAM] else m.task[task, Task.REFS]
+    if m.task[task, Task.STREAM]:
+        refs = 0
     for nid in range(nodes):
         hits = counts[lines_at(nodes, nid)]
         counts[lines_at(nodes, nid)] = 0
@@ -69,15 +78,35 @@ def _settle_lines(m, s, task, counts):
 
 
 @inlined
-def settle_run(m, s, task, tail, counts):
-    """Charge a run of one task's hits and empty ``counts`` (``access_run.py``)."""
+def _refs_of(m, task, bits):
+    """Return the references to cache lines that an access of a run stands for."""
+    other = class_in(bits)
+    if other == 0:
+        return m.task[task, Task.REFS]
+    return m.task[task, Task.REFS_1 + other - 1]
+
+
+@inlined
+def _price_of(m, task, nid, refs):
+    """Return what an access costs, ns; each by itself, so that runs may be cut."""
+    ns, whole = m.access_ns[task, nid], m.task[task, Task.REFS]
+    return ns if refs == whole else ns * refs // whole
+
+
+@inlined
+def settle_run(m, s, bits, counts):
+    """Charge a run of one task's hits and empty ``counts`` (``access_run.py``).
+
+    bits  ``run_of`` its words
+    """
+    task, tail = task_in(bits), bits & ACCESS_TAIL != 0
     cpu_nid = m.task[task, Task.NID]
     mm = m.task[task, Task.MM]
-    refs = m.task[task, Task.REFS]
+    refs = _refs_of(m, task, bits)
     if m.info[Info.TLB_SETS_4K]:
         _settle_walks(m, s, task, counts)
     if m.info[Info.LINES]:
-        _settle_lines(m, s, task, counts)
+        _settle_lines(m, s, task, refs, counts)
     m.vm[s, cpu_nid, Vm.PAGES_PAID] += counts[HitCount.PAID]
     counts[HitCount.PAID] = 0
     for nid in range(m.node.shape[0]):
@@ -90,7 +119,7 @@ def settle_run(m, s, task, tail, counts):
         m.vm[s, cpu_nid, Vm.ACCESSES_LOCAL if here else Vm.ACCESSES_REMOTE] += hits
         m.mm_change[s, mm, Change.LOCAL if here else Change.REMOTE] += hits
         cause = Cause.ACCESS_LOCAL if here else Cause.ACCESS_REMOTE
-        m.cause[s, task, cause] += hits * m.access_ns[task, nid]
+        m.cause[s, task, cause] += hits * _price_of(m, task, nid, refs)
         if tail:
             m.shard[s, Shard.TAIL_ALL] += hits
             if here:
@@ -120,7 +149,7 @@ def _pay_huge(entry, owes, here, counts):
 
 
 @inlined
-def _frame_of(entry, at, leaf):
+def frame_of(entry, at, leaf):
     """Return the frame of a page, ``entry`` the one of a PMD if ``leaf``."""
     if leaf:
         return (entry & PTE_PAYLOAD) + (at & HPAGE_PMD_NR - 1)
@@ -133,7 +162,7 @@ def take_lines(m, entry, at, leaf, nid, write, counts):
 
     entry  the present one that maps it, of a PMD if ``leaf``
     """
-    frame = _frame_of(entry, at, leaf)
+    frame = frame_of(entry, at, leaf)
     other = other_writer(m, frame, nid)
     if other != NONE:
         counts[lines_at(m.node.shape[0], other)] += 1
@@ -160,7 +189,7 @@ def touch(m, task, at, write, counts):
     if m.info[Info.LINES] and entry & PTE_PRESENT:
         take_lines(m, entry, at, leaf != 0, m.task[task, Task.NID], write, counts)
     if m.info[Info.CONTENT] and write:
-        note_written(m, _frame_of(entry, at, leaf != 0))
+        note_written(m, frame_of(entry, at, leaf != 0))
     if leaf:
         m.pmd[block] = _pay_huge(entry, m.block_owes, here, counts)
     else:
@@ -169,7 +198,10 @@ def touch(m, task, at, write, counts):
 
 @inlined
 def translate(m, task, s, at, counts):
-    """Look an access up in its task's TLB, after the fact, and count a miss."""
+    """Look an access up in its task's TLB, after the fact, and count a miss.
+
+    Return whether a walk went to memory.
+    """
     pmd = m.pmd[at >> HPAGE_PMD_ORDER]
     row = m.tlb[m.task[task, Task.OWNER], s]
     sets = m.info[Info.TLB_SETS_4K]
@@ -178,9 +210,26 @@ def translate(m, task, s, at, counts):
         block = at >> HPAGE_PMD_ORDER
         if tlb_miss(row, sets * WAYS, m.info[Info.TLB_SETS_2M], block):
             nid = m.mm[m.task[task, Task.MM], Mm.PGD_NID]
-            walk(row, 1, block, nid, nodes, counts)
+            return walk(row, 1, block, nid, nodes, counts)
     elif tlb_miss(row, 0, sets, at):
-        walk(row, 0, at, (pmd & PMD_NID) >> PMD_NID_SHIFT, nodes, counts)
+        return walk(row, 0, at, (pmd & PMD_NID) >> PMD_NID_SHIFT, nodes, counts)
+    return False
+
+
+@inlined
+def hit_one(m, s, word, counts):
+    """Do what the hardware does for an access that needs no fault.
+
+    s  shard of the access
+    Return whether a page walk went to memory.
+    """
+    task = task_in(word)
+    at = (word & ACCESS_VPN) + m.task[task, Task.DELTA]
+    counts[HitCount.NODES + hit_node(m, task, entry_of(m, at))] += 1
+    touch(m, task, at, word & ACCESS_WRITE != 0, counts)
+    if m.info[Info.TLB_SETS_4K]:
+        return translate(m, task, s, at, counts)
+    return False
 
 
 @inlined
@@ -193,7 +242,7 @@ def _ask_ahead(pte, pmd, task, ahead, delta, leaf, mapped):
         if not leaf:
             prefetchw(pte, at)
     else:
-        delta = task[ahead >> ACCESS_TASK_SHIFT, Task.DELTA]
+        delta = task[task_in(ahead), Task.DELTA]
         prefetchw(pte, (ahead & ACCESS_VPN) + delta)
 
 
@@ -238,7 +287,7 @@ def _hit_loop(m, s, k, run, mapped, lines, content):
             if lines:
                 take_lines(m, entry, at, leaf, cpu_nid, write == 1, counts)
             if content and write:
-                note_written(m, _frame_of(entry, at, leaf))
+                note_written(m, frame_of(entry, at, leaf))
         counts[HitCount.NODES + nid] += 1
         if leaf:
             if entry & (bits | PMD_OWES) != bits:
@@ -253,6 +302,23 @@ def _hit_loop(m, s, k, run, mapped, lines, content):
                 walk(tlb, 0, at, table, nodes, counts)
         k += 1
     return k
+
+
+@inlined
+def is_plain(m):
+    """Tell whether there are neither huge pages nor TLBs, nor more to be noted."""
+    if m.info[Info.LINES] or m.info[Info.CONTENT]:
+        return False
+    return not m.info[Info.MAY_BE_HUGE] and not m.info[Info.TLB_SETS_4K]
+
+
+@inlined
+def ask_ahead(m, k, run):
+    """Prefetch for an access that comes later, as the loop does."""
+    if k + DISTANCE < run.last:
+        delta = m.task[task_of(run), Task.DELTA]
+        ahead = run.queued[k + DISTANCE]
+        _ask_ahead(m.pte, m.pmd, m.task, ahead, delta, False, not is_plain(m))
 
 
 # Functions of their own, so that the faults' code, and that of huge pages, TLBs and
@@ -282,14 +348,6 @@ def _serve_hits_content(m, s, k, run):
 @called
 def _serve_hits_all(m, s, k, run):
     return _hit_loop(m, s, k, run, True, True, True)
-
-
-@inlined
-def is_plain(m):
-    """Tell whether there are neither huge pages nor TLBs, nor more to be noted."""
-    if m.info[Info.LINES] or m.info[Info.CONTENT]:
-        return False
-    return not m.info[Info.MAY_BE_HUGE] and not m.info[Info.TLB_SETS_4K]
 
 
 @inlined

@@ -15,8 +15,10 @@ import numpy as np
 from ..frames.allotment import free_part, touch_ahead
 from ..jit.arrays import Arrays, from_start
 from ..jit.compile import inlined, kernel
+from ..state import Info
 from ..words import NONE
 from .accesses import count_chunk, deal_chunk, generate_chunk
+from .sampled import mark_chunk
 from .serve import serve_shard
 from .team import Team, is_dismissed, is_over, note_done, post, take
 
@@ -49,6 +51,10 @@ class Work(Arrays):
     trace: np.ndarray
     cpu: np.ndarray
     due: np.ndarray
+    #: int64[tasks, ..], int64[chunks, len(Call)]: what users' functions read, and the
+    #: calls of them (``own_accesses.py``).
+    own: np.ndarray
+    calls: np.ndarray
     #: int64[tasks + 1]: where each task's accesses begin in the layout.
     start: np.ndarray
     #: int64[most accesses]: the accesses in their order, and by shard.
@@ -82,8 +88,19 @@ def _apart(unit, units):
 def _do(m, w, kind, unit, counts):
     if kind == _GENERATE:
         generate_chunk(
-            m.task, w.load, w.exponent, w.recorded, w.start, w.layout, w.tally, unit
+            m.task,
+            w.load,
+            w.exponent,
+            w.recorded,
+            w.own,
+            w.start,
+            w.layout,
+            w.calls,
+            w.tally,
+            unit,
         )
+        if m.info[Info.SAMPLE_PERIOD]:
+            mark_chunk(m.task, w.start, m.info[Info.SAMPLE_PERIOD], w.layout, unit)
     elif kind == _DEAL:
         deal_chunk(w.start, w.layout, w.tally, w.queued, unit)
     elif kind == _COUNT:

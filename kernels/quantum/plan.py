@@ -32,8 +32,9 @@ def _assign(task, now, end):
             continue
         clock = max(task[t, Task.CLOCK], now)
         task[t, Task.CLOCK] = clock
-        if clock < end:
-            quota = min(left, max(1, (end - clock) // task[t, Task.MEAN]))
+        until = end if task[t, Task.UNTIL] == 0 else min(end, task[t, Task.UNTIL])
+        if clock < until:
+            quota = min(left, max(1, (until - clock) // task[t, Task.MEAN]))
             task[t, Task.QUOTA] = quota
             total += quota
     return total

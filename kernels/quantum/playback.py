@@ -5,6 +5,7 @@ the layout as another row of the tasks' table: a *place* of the task.  So kernel
 serve an access find its node where they always do.  Places last for a quantum.
 """
 
+from ..access_run import task_in
 from ..balancing.end_quantum import fold_faults
 from ..balancing.task_numa_migrate import is_running, set_task_cpu
 from ..jit.compile import called, inlined, kernel
@@ -77,7 +78,7 @@ def take_accesses(m, w, first, now, end, most):
     count, reached = 0, now
     for i in range(first, w.trace.size):
         word = w.trace[i]
-        t = word >> ACCESS_TASK_SHIFT
+        t = task_in(word)
         if m.task[t, Task.ALIVE] == 0:
             m.info[Info.DROPPED] += 1
             continue
@@ -140,7 +141,7 @@ def wait_for_due(m, w, first, last):
     Clocks have what the accesses cost, and EXPECTED is where they were before.
     """
     for i in range(first, last):
-        t = w.trace[i] >> ACCESS_TASK_SHIFT
+        t = task_in(w.trace[i])
         if m.task[t, Task.ALIVE] == 0:
             continue
         wait = max(0, w.due[i] - m.task[t, Task.EXPECTED])

@@ -42,7 +42,9 @@ def tlb_miss(row, first, sets, tag):
 
 @inlined
 def walk(row, size, tag, nid, nodes, counts):
-    """Count a page walk: to memory on ``nid``, or to the line of the last walk.
+    """Count a page walk; return whether it went to memory, on ``nid``.
+
+    Otherwise the line of the last walk has the entry.
 
     size  0: 4 KiB, 1: 2 MiB
     """
@@ -50,6 +52,7 @@ def walk(row, size, tag, nid, nodes, counts):
     line = (tag >> 3) + 1
     if row[last] == line:
         counts[HitCount.CACHED + size] += 1
-    else:
-        row[last] = line
-        counts[walks_at(size, nodes, nid)] += 1
+        return False
+    row[last] = line
+    counts[walks_at(size, nodes, nid)] += 1
+    return True

@@ -3,17 +3,26 @@
 ``docs/model/reclaim.md`` 12.
 """
 
-from ..counters import Op, Vm, Worker
+from typing import Final
+
+from ..counters import Op, Refusal, Vm, Worker
+from ..doors import Asked, Door
 from ..frames.account import node_worker
 from ..frames.page_alloc import rmqueue, rmqueue_huge
+from ..frames.rmap import first_mm, mapcount
 from ..jit.compile import called, inlined
 from ..knobs import Mode
-from ..placement.mempolicy import zone_statistics
+from ..placement.asked import DEFAULT, MS, Cold, ask, is_node, refusal_of
+from ..placement.mempolicy import ALL_NODES, zone_statistics
 from ..placement.migrate import migrate_folio_move
 from ..placement.migrate_huge import move_folio
 from ..placement.vma_alloc_folio import has_room
-from ..state import Cost, Info, Node
-from ..words import HPAGE_PMD_NR, NONE
+from ..state import Cost, Info, Mm, Node
+from ..words import FRAME_VPN, HPAGE_PMD_NR, HPAGE_PMD_ORDER, NONE
+
+#: A user's policy keeps the page on its node: no node, and not NONE.
+STAYS: Final = -2
+_DEMOTE: Final = int(Door.DEMOTE)
 
 
 @inlined
@@ -35,7 +44,8 @@ def can_demote(m, n):
 
 
 @inlined
-def _takes(m, n, mark, huge):
+def takes(m, n, mark, huge):
+    """Tell whether a node has a frame, or a whole block, above a watermark."""
     return has_room(m, n, mark) if huge else m.node[n, Node.FREE] > m.node[n, mark]
 
 
@@ -61,7 +71,7 @@ def _lower_above(m, n, first, mark, huge):
             m.node[other, Node.TIER] > m.node[n, Node.TIER]
             and m.node[other, Node.ONLINE]
         ):
-            if _takes(m, other, mark, huge):
+            if takes(m, other, mark, huge):
                 return other
     return NONE
 
@@ -83,16 +93,25 @@ def _target(m, n, huge):
     alloc_demote_folio: exactly the next node, down to min; then any of a slower tier.
     """
     first = _next_demotion_node(m, n)
-    if _takes(m, first, Node.LOW, huge):
+    if takes(m, first, Node.LOW, huge):
         return first
     m.node[first, Node.KSWAPD_WOKEN] = 1
-    if _takes(m, first, Node.MIN, huge):
+    if takes(m, first, Node.MIN, huge):
         return first
     other = _lower_above(m, n, first, Node.LOW, huge)
     if other != NONE:
         return other
     _wake_lower(m, n)
     return _lower_above(m, n, first, Node.MIN, huge)
+
+
+@inlined
+def lower_node(m, n, huge):
+    """Return where a daemon demotes to; full, if all are; NONE: no tier is slower."""
+    if _next_tier(m, n) == NONE:
+        return NONE
+    target = _target(m, n, huge)
+    return target if target != NONE else _next_demotion_node(m, n)
 
 
 @inlined
@@ -111,14 +130,60 @@ def _count(m, n, target, pages, steal):
         m.worker_ops[row, Op.WORK_NS] += ns
 
 
+# --- a user's policy ------------------------------------------------------------------
+
+
+@inlined
+def _describe(m, n, vpn, word, pages, target):
+    """Fill in what a user's policy is asked about a page or folio of a node."""
+    row, first = m.asked[m.info[Info.SHARDS]], Asked.ARGUMENTS
+    mm = first_mm(m, vpn)
+    at = NONE if mm == NONE else vpn + m.mm[mm, Mm.DELTA]
+    row[Asked.FILLED] = 0
+    row[first + Cold.PAGE] = at
+    row[first + Cold.BLOCK] = NONE if at == NONE else at >> HPAGE_PMD_ORDER
+    row[first + Cold.PROCESS] = mm
+    row[first + Cold.NODE] = n
+    row[first + Cold.PAGES] = pages
+    row[first + Cold.NODE_TIER] = m.node[n, Node.TIER]
+    row[first + Cold.TARGET] = target
+    row[first + Cold.TARGET_FREE] = 0 if target == NONE else m.node[target, Node.FREE]
+    row[first + Cold.MAPCOUNT] = mapcount(word)
+    row[first + Cold.NOW_NS] = m.info[Info.NOW_MS] * MS
+
+
+@called
+def _asked_target(m, n, vpn, word, pages, target):
+    """Return the node that a user's policy demotes a page to, NONE or STAYS."""
+    s = m.info[Info.SHARDS]
+    _describe(m, n, vpn, word, pages, target)
+    answer = ask(m, s, _DEMOTE)
+    if answer == DEFAULT:
+        return target
+    if answer < 0 or answer == n:
+        m.refused[s, refusal_of(answer) if answer < 0 else Refusal.POLICY] += pages
+        return STAYS
+    if not is_node(m, answer, ALL_NODES):
+        m.refused[s, Refusal.POLICY_NODE] += pages
+        return target
+    huge = pages > 1
+    return answer if takes(m, answer, Node.MIN, huge) else target
+
+
 @called
 def demote_page(m, n, pfn, steal):
-    """Move a page of a node to a slower tier; return 1, or 0 if there is no room."""
+    """Move a page of a node to a slower tier.
+
+    Return 1, 0 if there is no room, or STAYS: a user's policy keeps it.
+    """
     if not can_demote(m, n):
         return 0
     target = _target(m, n, False)
-    if target == NONE:
-        return 0
+    if m.door[Door.DEMOTE]:
+        word = m.frame[pfn]
+        target = _asked_target(m, n, word & FRAME_VPN, word, 1, target)
+    if target < 0:
+        return STAYS if target == STAYS else 0
     _count(m, n, target, 1, steal)
     migrate_folio_move(m, m.info[Info.SHARDS], pfn, rmqueue(m, target))
     return 1
@@ -126,12 +191,15 @@ def demote_page(m, n, pfn, steal):
 
 @called
 def demote_folio(m, n, b, steal):
-    """Move a huge page of a node to a slower tier; return its pages, or 0."""
+    """Move a huge page of a node to a slower tier; return its pages, 0 or STAYS."""
     if not can_demote(m, n):
         return 0
     target = _target(m, n, True)
-    if target == NONE:
-        return 0
+    if m.door[Door.DEMOTE]:
+        word = m.block_huge[b]
+        target = _asked_target(m, n, word & FRAME_VPN, word, HPAGE_PMD_NR, target)
+    if target < 0:
+        return STAYS if target == STAYS else 0
     _count(m, n, target, HPAGE_PMD_NR, steal)
     move_folio(m, m.info[Info.SHARDS], b, rmqueue_huge(m, target))
     return HPAGE_PMD_NR

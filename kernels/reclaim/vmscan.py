@@ -49,7 +49,7 @@ from ..words import (
     NONE,
     Kind,
 )
-from .demotion import can_demote, demote_folio, demote_page
+from .demotion import STAYS, can_demote, demote_folio, demote_page
 from .vmscan_huge import clear_young_huge, discard_huge, set_active_huge, swap_out_whole
 
 SWAP_CLUSTER_MAX: Final = 32
@@ -136,8 +136,13 @@ def _reclaim_page(m, n, pfn, steal):
     """
     s = m.info[Info.SHARDS]
     m.frame[pfn] = clear_referenced(m, m.frame[pfn])
-    if steal != NONE and demote_page(m, n, pfn, steal):
-        return 1
+    if steal != NONE:
+        demoted = demote_page(m, n, pfn, steal)
+        if demoted == STAYS:
+            _activate(m, n, pfn)
+            return 0
+        if demoted:
+            return 1
     if is_lazyfree(m.frame[pfn]):
         return _discard_page(m, n, pfn, steal)
     if m.frame[pfn] & FRAME_SHMEM:
@@ -177,6 +182,9 @@ def _reclaim_huge(m, n, b, steal):
     m.block_huge[b] = clear_referenced(m, m.block_huge[b])
     if steal != NONE:
         demoted = demote_folio(m, n, b, steal)
+        if demoted == STAYS:
+            set_active_huge(m, n, b, True, Vm.PGACTIVATE)
+            return 0
         if demoted > 0:
             return demoted
     if m.block_huge[b] & FOLIO_LAZYFREE:

@@ -109,14 +109,18 @@ class Story:
     def groups(self) -> Iterator[tuple[str, list[int]]]:
         """Yield (heading, variants) of each line picture, ``PANELS`` at most.
 
-        One for all variants, or one for each value of the first of two dimensions.
+        One for all variants, or one for each value of the dimensions before the last.
         """
         if len(self.dimensions) == 1:
             yield "", self.order
             return
-        first = self.dimensions[0]
-        for value in list(dict.fromkeys(row[first] for row in self.rows))[:PANELS]:
-            yield str(value), [i for i in self.order if self.rows[i][first] == value]
+        headings = [self._heading(row) for row in self.rows]
+        for heading in list(dict.fromkeys(headings))[:PANELS]:
+            yield heading, [i for i in self.order if headings[i] == heading]
+
+    def _heading(self, row: Mapping[str, Any]) -> str:
+        """Return the values of the dimensions before the last."""
+        return ", ".join(str(row[name]) for name in self.dimensions[:-1])
 
     def short(self, variant: int) -> str:
         """Return a variant's name inside of its group."""

@@ -106,7 +106,8 @@ def changed(settings: Settings, setting: str, value: str) -> Settings:
 
 
 def _unknown(setting: str, known: dict[str, Any]) -> BadInput:
-    if our_name(setting) in _NOT_MODELLED or _MTHP.fullmatch(our_name(setting)):
+    ours = our_name(setting)
+    if {setting, ours} & _NOT_MODELLED or _MTHP.fullmatch(ours):
         return NotModelled(f"lazynuma does not model {setting}")
     names = [*known, *_SYSCTLS.values(), *_NOT_MODELLED]
     hint = did_you_mean(setting, names)

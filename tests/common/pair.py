@@ -92,6 +92,7 @@ class Pair:
         for fast, model in self.tasks:
             assert engine.clock(fast) == slow.clock(model), fast.id
         assert np.array_equal(*map(moved_bytes, self.sims))
+        self.compare_samples()
         for node in range(len(engine.machine.memory)):
             assert engine.free(node) == slow.free(node), node
         names = [one.name.lower() for one in Vm]
@@ -108,6 +109,14 @@ class Pair:
             self.compare_balancing()
         for name in SINGLES:
             assert getattr(engine, name) == getattr(slow, name), name
+
+    def compare_samples(self):
+        """Demand that the samples since the last time are equal."""
+        engine, slow = self.sims
+        if engine.settings.sampling.period:
+            got = engine.take_samples().tolist()
+            want = [tuple(one) for one in slow.take_samples()]
+            assert got == want, first_of(got, want)
 
     def compare_balancing(self):
         """Demand that what balancing knows is equal."""
@@ -158,6 +167,12 @@ class Pair:
 def moved_bytes(sim):
     """Return the bytes from node to node of an engine or a reference."""
     return sim.bytes if isinstance(sim, Reference) else sim.prices.bytes
+
+
+def first_of(got, want):
+    """Return the first two items that differ, or how many there are."""
+    both = zip(got, want, strict=False)
+    return next((pair for pair in both if pair[0] != pair[1]), (len(got), len(want)))
 
 
 def alike(got, want, what):

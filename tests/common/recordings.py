@@ -5,7 +5,7 @@ import random
 import numpy as np
 
 from common.pair import MECHANISMS, MIB, Pair
-from common.stories import any_cpu, balanced_world, world
+from common.stories import any_cpu, balanced_world, sampling, world
 from lazynuma.engine import Mode, Policy, Recording
 
 MS = 1_000_000
@@ -125,6 +125,7 @@ def recording_story(seed, steps, balanced=False, kind=Pair):
     """Play random recordings on both and compare after each."""
     rng = random.Random(seed)
     machine, options = (balanced_world if balanced else world)(rng, rng.random() < 0.3)
+    options = sampling(options, seed)
     pair = kind(machine, options, rng.randrange(1 << 62))
     for _ in range(rng.randint(1, 3)):
         begin(pair, rng)

@@ -14,6 +14,7 @@ from lazynuma.engine import (
     Mode,
     NextTouch,
     Policy,
+    Sampling,
     Sched,
     Settings,
     Stencil,
@@ -495,6 +496,14 @@ def flushing(options, seed):
     return replace(options, loaded_copies=seed % 7 == 5, balancing=knobs)
 
 
+def sampling(options, seed):
+    """Return the settings; in two of seven later stories accesses are sampled."""
+    if seed < 1000 or seed % 7 > 1:
+        return options
+    knobs = Sampling(period=(1, 3, 29)[seed % 3], ring=8192 if seed % 2 else 20)
+    return replace(options, sampling=knobs)
+
+
 def scheduling(options, seed):
     """Return the settings; in a third of the stories CPUs share their load."""
     if seed < 1000 or seed % 3:
@@ -608,6 +617,7 @@ def balanced_story(seed, steps, huge=True, kind=Pair, shares=False):
     rng = random.Random(seed)
     machine, options = balanced_world(rng, huge)
     options = scheduling(scanning(flushing(options, seed), seed), seed)
+    options = sampling(options, seed)
     pair = kind(machine, options, rng.randrange(1 << 62))
     pair.shares = shares
     start(pair, rng)
@@ -626,7 +636,7 @@ def story(seed, steps, huge=True, kind=Pair, shares=False):
     """Drive both with one random story and compare after every step."""
     rng = random.Random(seed)
     machine, options = world(rng, huge)
-    options = scheduling(flushing(options, seed), seed)
+    options = sampling(scheduling(flushing(options, seed), seed), seed)
     pair = kind(machine, options, rng.randrange(1 << 62))
     pair.shares = shares
     nodes, pages = len(machine.memory), sum(machine.memory) >> 12

@@ -308,6 +308,12 @@ def test_an_empty_zone_has_no_watermarks():
 # --- presets ----------------------------------------------------------------
 
 
+def test_watermarks_lie_apart_as_the_scale_factor_says():
+    # 2 % of 131,072 pages are 2,621; min stays.
+    marks = watermarks([131072], scale_factor=200)[0]
+    assert marks.tolist() == [724, 724 + 2621, 724 + 2 * 2621, 724 + 3 * 2621]
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_is_a_plausible_machine(name):
     m = preset(name, "64GiB")

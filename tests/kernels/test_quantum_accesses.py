@@ -25,6 +25,7 @@ from lazynuma.engine.workloads.rows import Loads
 from lazynuma.kernels import draws
 from lazynuma.kernels.quantum import accesses as acc
 from lazynuma.kernels.quantum.accesses import CHUNK
+from lazynuma.kernels.quantum.own_accesses import Call
 from lazynuma.kernels.state import Task
 from lazynuma.kernels.words import ACCESS_VPN, ACCESS_WRITE
 
@@ -87,9 +88,10 @@ def laid_out(world, load, first, count, size=CHUNK):
     assert acc.lay_out(table, loads.starts) == count
     layout = np.zeros(count, np.int64)
     tally = np.zeros((-(-count // size), 4), np.int64)
-    given = table, loads.rows, loads.exponent, loads.recorded, loads.starts
+    given = table, loads.rows, loads.exponent, loads.recorded, loads.own, loads.starts
+    calls = np.zeros((len(tally), len(Call)), np.int64)
     for chunk in reversed(range(len(tally))):
-        generate_chunk(*given, layout, tally, chunk)
+        generate_chunk(*given, layout, calls, tally, chunk)
     return layout, tally, loads
 
 

@@ -32,6 +32,7 @@ from lazynuma.engine import (
 )
 from lazynuma.engine.workloads.rows import Loads
 from lazynuma.kernels.quantum import accesses
+from lazynuma.kernels.quantum.own_accesses import Call
 from lazynuma.kernels.state import Task
 
 GIB = 1 << 30
@@ -87,9 +88,10 @@ def _layout(simulation, load):
     accesses.lay_out(table, loads.starts)
     layout = np.zeros(COUNT, np.int64)
     tally = np.zeros((-(-COUNT // accesses.CHUNK), 4), np.int64)
-    given = table, loads.rows, loads.exponent, loads.recorded, loads.starts
+    given = table, loads.rows, loads.exponent, loads.recorded, loads.own, loads.starts
+    calls = np.zeros((len(tally), len(Call)), np.int64)
     for chunk in range(len(tally)):
-        generate_chunk(*given, layout, tally, chunk)
+        generate_chunk(*given, layout, calls, tally, chunk)
     return layout
 
 

@@ -13,9 +13,14 @@ def mix(z):
     return z ^ (z >> 31)
 
 
+def hashed_key(seed, stream):
+    """The key of a stream."""
+    return mix((seed + GOLDEN * (stream + 1)) & U64)
+
+
 def draw(seed, stream, i):
     """hash(seed, stream, i) of the page."""
-    key = mix((seed + GOLDEN * (stream + 1)) & U64)
+    key = hashed_key(seed, stream)
     return mix((key + GOLDEN * (i + 1)) & U64)
 
 

@@ -44,6 +44,7 @@ from .quantum import Quanta
 from .reclaim import Reclaim
 from .results import Results
 from .rmap import Rmap
+from .samples import Samples
 from .sched import Scheduler
 from .shmem import SharedMappings
 from .thp_khugepaged import Khugepaged
@@ -91,6 +92,7 @@ class Reference(
     Scans,
     LockWaits,
     Scheduler,
+    Samples,
 ):
     """The slow model; its operations are those of ``lazynuma.engine.Simulation``."""
 
@@ -134,8 +136,9 @@ class Reference(
         self.bytes = [[0] * self.count for _ in range(self.count)]
         self.shard = None
         self.slots_at_start = self.played = self.dropped = 0
-        self.on_cpu = {}
+        self.on_cpu, self.stands_for, self.begun = {}, {}, 0
         self.start_balancing()
         self.start_locks()
         self.start_scheduler()
+        self.start_samples()
         self.quanta, self.writers = 0, {}

@@ -3,8 +3,6 @@
 ``docs/model/quantum.md`` 13 states the rules.
 """
 
-from typing import NamedTuple
-
 from .quantum import Access
 
 #: CPUs beside their own that tasks may be on in one quantum, all tasks together.
@@ -12,23 +10,18 @@ PLACES = 256
 SECOND = 10**9
 
 
-class Part(NamedTuple):
-    """What a task does in a recording."""
-
-    count: int
-
-
 class Playback:
     """A part of ``Reference`` (``model.py``)."""
 
     def play(self, recording):
         for clock in self.clocks:
-            clock.load, clock.number = None, 0
+            clock.load, clock.count, clock.number = None, 0, 0
+            clock.phases, clock.until = None, 0
         for i, task in enumerate(recording.tasks):
             clock = self.clocks[task.id]
-            clock.load = Part(sum(who == i for who in recording.who))
+            clock.count = sum(who == i for who in recording.who)
             clock.refs, clock.stream = recording.refs, False
-            if clock.mean == 0 and clock.load.count:
+            if clock.mean == 0 and clock.count:
                 c = self.cpu(task)
                 clock.mean = max(1, clock.refs * int(self.machine.latency_ns[c][c]))
         self.runs += 1
@@ -70,7 +63,7 @@ class Playback:
         end, reached = self.now + self.settings.quantum_ns, self.now
         most = min(max(4, self.played), self.settings.quantum_accesses)
         expected, places, count = {}, set(), 0
-        for i, ((task, _, _, cpu), due) in enumerate(rows):
+        for i, ((task, _, _, cpu, *_), due) in enumerate(rows):
             if not task.process.alive:
                 continue
             clock = self.clocks[task.id]

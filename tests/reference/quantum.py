@@ -5,28 +5,38 @@
 
 from typing import NamedTuple
 
-from lazynuma.kernels.counters import Cause, Vm
+from lazynuma.engine.workloads.own_workload import OwnWorkload
+from lazynuma.engine.workloads.phases import Phases
+from lazynuma.kernels.counters import Cause, Level, Vm
 
-from .accesses import access
+from .accesses import access, own_access
 from .balancing_words import Noted
 from .words import BLOCK, NoMemory, Pmd, SetAside, Shard
 
 
 class Access(NamedTuple):
-    """An access of the layout."""
+    """An access of the layout; refs None: those of the task's workload."""
 
     task: object
     vpn: int
     write: bool
     cpu: int
+    refs: int | None = None
+    #: If it is sampled, its number among the task's accesses of the quantum.
+    place: int | None = None
+
+
+#: Accesses of a workload that lasts for a time.
+ENDLESS = 1 << 62
 
 
 class Quanta:
     """A part of ``Reference`` (``model.py``)."""
 
     def do_hit(self, task, vpn, write):
+        """Make an access; return its Level."""
         pte, c = self.entry(task.process, vpn), self.cpu(task)
-        self.look_up(task, vpn)
+        walked = self.look_up(task, vpn)
         pte.young = True
         pte.dirty |= write
         n = c if pte.kind == "zero" else self.node_of(pte.payload)
@@ -35,39 +45,53 @@ class Quanta:
             self.pay(pte, c)
         self.add(c, Vm.ACCESSES_LOCAL if local else Vm.ACCESSES_REMOTE)
         cause = Cause.ACCESS_LOCAL if local else Cause.ACCESS_REMOTE
-        self.charge(task, cause, self.prices[task.id][c][n])
-        self.traffic[c][n] += self.clocks[task.id].refs
+        whole = self.clocks[task.id].refs
+        refs = self.stands_for.get(task.id) or whole
+        self.charge(task, cause, self.prices[task.id][c][n] * refs // whole)
+        self.traffic[c][n] += refs
+        level = self.level_of(c, n)
         if pte.kind == "present":
-            self.take_lines(task, self.frame_at(pte, vpn), write)
+            if self.take_lines(task, self.frame_at(pte, vpn), write):
+                level = Level.CACHE
             if write and self.follows:
                 self.filled.add(self.frame_at(pte, vpn))
+        return Level.WALK if walked else level
+
+    def level_of(self, c, n):
+        if n == c:
+            return Level.LOCAL
+        return Level.SLOW if self.below_cpus(n) else Level.REMOTE
 
     @staticmethod
     def frame_at(entry, vpn):
         return entry.payload + (vpn % BLOCK if isinstance(entry, Pmd) else 0)
 
     def take_lines(self, task, frame, write):
-        """Pay for lines that another node wrote in this quantum or the last."""
-        c, clock = self.cpu(task), self.clocks[task.id]
+        """Pay for lines that another node wrote in this quantum or the last.
+
+        Return whether it did.
+        """
+        c, clock, paid = self.cpu(task), self.clocks[task.id], False
         if not self.costs.line_transfer_permille:
-            return
+            return False
         writers = self.writers.setdefault(frame, [])
         for n, quantum in writers:
             if n != c and self.quanta - quantum <= 1:
                 self.add(c, Vm.LINE_TRANSFERS)
                 more = int(self.machine.latency_ns[c][n])
                 more = more * self.costs.line_transfer_permille // 1000
-                refs = 0 if clock.stream else clock.refs
+                refs = self.stands_for.get(task.id) or clock.refs
+                refs = 0 if clock.stream else refs
                 self.charge(task, Cause.ACCESS_REMOTE, refs * more)
+                paid = True
                 break
         if write:
             writers[:] = [(c, self.quanta), *(w for w in writers if w[0] != c)][:2]
+        return paid
 
     def left(self, task):
         clock = self.clocks[task.id]
-        if not task.process.alive or clock.load is None:
-            return 0
-        return clock.load.count - clock.number
+        return clock.count - clock.number if task.process.alive else 0
 
     def assign(self, end):
         total = 0
@@ -77,13 +101,15 @@ class Quanta:
             left = self.left(task)
             if left > 0:
                 clock.ns = max(clock.ns, self.now)
-                if clock.ns < end:
-                    clock.quota = min(left, max(1, (end - clock.ns) // clock.mean))
+                until = min(end, clock.until) if clock.until else end
+                if clock.ns < until:
+                    clock.quota = min(left, max(1, (until - clock.ns) // clock.mean))
                     total += clock.quota
         return total
 
     def plan(self):
         """Fix the quotas; return the quantum's end, or None."""
+        self.longest = min([self.settings.quantum_ns, *self.left_of_phases()])
         end = self.paced()
         total = self.assign(end)
         if total == 0:
@@ -99,9 +125,23 @@ class Quanta:
             self.assign(end)
         return end
 
+    def left_of_phases(self):
+        """Return how long the phases still last, ns."""
+        since = self.now - self.begun
+        phases = [clock.phases for clock in self.clocks if clock.phases]
+        return [one.over_at(since) - since for one in phases]
+
+    def take_up(self):
+        """Let tasks do what the time of the quantum says."""
+        for clock in self.clocks:
+            if clock.phases:
+                clock.load = clock.phases.at(self.now - self.begun)
+            if clock.load is not None:
+                clock.refs, clock.stream = clock.load.classes[0], clock.load.streamed
+
     def paced(self):
         """Return the end of a quantum in which no task doubles what it has done."""
-        end, ends = self.now + self.settings.quantum_ns, []
+        end, ends = self.now + self.longest, []
         for task in self.tasks:
             clock = self.clocks[task.id]
             start = max(clock.ns, self.now)
@@ -112,16 +152,22 @@ class Quanta:
     def run(self, workloads):
         self.settle_waits()
         for clock in self.clocks:
-            clock.load, clock.number = None, 0
+            clock.load, clock.count, clock.number = None, 0, 0
+            clock.phases, clock.until = None, 0
+        self.begun = self.now
         for load in workloads:
             clock = self.clocks[load.task.id]
             clock.load, clock.run = load, self.runs
-            clock.refs, clock.stream = load.refs, load.streamed
-            if clock.mean == 0 and load.count:
+            clock.count = ENDLESS if load.for_ns else load.count
+            clock.until = self.now + load.for_ns if load.for_ns else 0
+            if isinstance(load, Phases):
+                clock.phases, clock.load = load, load.at(0)
+            clock.refs, clock.stream = clock.load.classes[0], clock.load.streamed
+            if clock.mean == 0 and clock.count:
                 c = self.cpu(load.task)
                 nearest = self.zonelist[c][0]
                 local = int(self.machine.latency_ns[c][nearest])
-                clock.mean = max(1, load.refs * local)
+                clock.mean = max(1, clock.refs * local)
         self.runs += 1
         while self.quantum():
             pass
@@ -131,9 +177,11 @@ class Quanta:
         end = self.plan()
         if end is None:
             return False
+        self.take_up()
         self.serve(self.lay_out())
         self.note_served()
         self.fold()
+        self.end_workloads(end)
         self.settle_waits()
         self.share_cpus()
         start = self.now
@@ -154,9 +202,17 @@ class Quanta:
         }
         self.measure_tables()
         self.quanta += 1
+        layout = self.with_places(layout)
         queues = self.serve_shards(layout)
         self.barrier(layout, queues)
+        self.take_in_samples(layout)
         self.on_cpu = {}
+
+    def end_workloads(self, end):
+        """End the workloads whose time is over."""
+        for clock in self.clocks:
+            if clock.until and max(clock.ns, end) >= clock.until:
+                clock.count = clock.number
 
     def note_served(self):
         """Note who had accesses, and what one cost."""
@@ -182,10 +238,14 @@ class Quanta:
         for task in self.tasks:
             clock = self.clocks[task.id]
             for i in range(clock.number, clock.number + clock.quota):
-                stream = clock.run << 32 | task.id
-                page, write = access(clock.load, self.seed, stream, i)
+                drawn = clock.load, self.seed, clock.run << 32 | task.id, i
+                since, refs = self.now - self.begun, None
+                if isinstance(clock.load, OwnWorkload):
+                    page, write, refs = own_access(*drawn, self.now, since)
+                else:
+                    page, write = access(*drawn, since)
                 vpn = clock.load.region.first + page
-                layout.append(Access(task, vpn, write, task.cpu))
+                layout.append(Access(task, vpn, write, task.cpu, refs))
         return layout
 
     def shard_of(self, vpn):
@@ -211,33 +271,39 @@ class Quanta:
         return [shard.served for shard in shards]
 
     def serve_queue(self, shard, queue):
-        for task, vpn, write, cpu in queue:
-            self.on_cpu[task.id] = cpu
+        for one in queue:
+            task, vpn, write, cpu, refs, _ = one
+            self.on_cpu[task.id], self.stands_for[task.id] = cpu, refs
+            faulted = False
             try:
                 while not self.hit(self.entry(task.process, vpn), write):
                     self.fault(task, vpn, write)
+                    faulted = True
             except (SetAside, LookupError):
                 return
-            self.do_hit(task, vpn, write)
+            self.meet(one, self.do_hit(task, vpn, write), faulted)
             shard.served += 1
 
     def barrier(self, layout, served):
         self.run_woken()
         seen = [0] * len(served)
-        for task, vpn, write, cpu in layout:
-            self.on_cpu[task.id] = cpu
+        for one in layout:
+            task, vpn = one.task, one.vpn
+            self.on_cpu[task.id], self.stands_for[task.id] = one.cpu, one.refs
             s = self.shard_of(vpn)
             seen[s] += 1
             if seen[s] <= served[s]:
                 continue
             if task.process.alive:
-                self.serve_serially(task, vpn, write)
+                self.serve_serially(one)
             else:
                 self.dropped += 1
 
-    def serve_serially(self, task, vpn, write):
-        rounds = 0
+    def serve_serially(self, one):
+        rounds, faulted = 0, False
+        task, vpn, write = one[:3]
         while not self.hit(self.entry(task.process, vpn), write):
+            faulted = True
             try:
                 self.fault(task, vpn, write)
                 rounds = 0
@@ -251,7 +317,7 @@ class Quanta:
                     if not task.process.alive:
                         self.dropped += 1
                         return
-        self.do_hit(task, vpn, write)
+        self.meet(one, self.do_hit(task, vpn, write), faulted)
         self.run_woken()
 
     def run_woken(self):

@@ -24,10 +24,13 @@ class Tlbs:
             ]
 
     def look_up(self, task, vpn):
-        """Look a page up in the TLB of its shard; a miss walks the page tables."""
+        """Look a page up in the TLB of its shard; a miss walks the page tables.
+
+        Return whether a walk went to memory.
+        """
         knobs, process = self.settings.tlb, task.process
         if not knobs.enabled:
-            return
+            return False
         c, pmd = self.cpu(task), self.pmds[process.id][vpn // BLOCK]
         size = int(pmd.kind != "table")
         entries = (knobs.entries_4k, knobs.entries_2m)[size]
@@ -35,14 +38,16 @@ class Tlbs:
         tag = vpn + process.delta >> (0, 9)[size]
         tlb = self.tlbs.setdefault((task.id, self.shard_of(vpn), size), Tlb())
         if not tlb.misses(tag, sets):
-            return
+            return False
         self.add(c, (Vm.TLB_MISSES_4K, Vm.TLB_MISSES_2M)[size])
         cost = self.costs.walk_ns
-        if tlb.line != tag >> 3:
+        walked = tlb.line != tag >> 3
+        if walked:
             p = self.pgd_nid[process.id] if size else pmd.nid
             cost += self.loaded(c, p) * self.uncached[process.id][size] // 1000
         tlb.line = tag >> 3
         self.charge(task, Cause.PAGE_WALK, cost)
+        return walked
 
     def flush_tlbs(self, process):
         mine = [task.id for task in self.tasks if task.process is process]

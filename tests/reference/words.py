@@ -226,6 +226,9 @@ class Clock:
     charged: int = 0
     number: int = 0
     load: object = None
+    count: int = 0
+    until: int = 0
+    phases: object = None
     run: int = 0
     mean: int = 0
     quota: int = 0
