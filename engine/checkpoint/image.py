@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 MADE_AGAIN = {
     "": {
         *("machine", "settings", "costs", "seed", "observer", "policy", "batch"),
+        *("lazy", "_kept"),
         *("threads", "team", "daemons", "pause"),
         # Saved by themselves: objects, arrays, parts.
         *("processes", "tasks", "objects", "_memory", "tables", "_rows", "inodes"),
@@ -54,7 +55,7 @@ _LIKE = {"page": "pte", "block": "pmd"}
 #: Arrays of the state that mean nothing after a quantum, and those of the machine.
 NOT_SAVED = {
     *("freed", "zonelist", "cpu_node", "distance", "latency", "cost"),
-    *("reach", "line_ns", "door", "asked", "own"),
+    *("reach", "line_ns", "door", "asked", "own", "verbs", "verb_words"),
 }
 
 

@@ -317,6 +317,7 @@ def _unstick(simulation: "Simulation", stop: int) -> int:
     row = simulation.memory.task[task_in(word)]
     task = simulation.tasks[row[st.Task.OWNER]]
     if stop == Stop.SEGV:
+        simulation.fold()  # raises, if it was a function from outside that failed
         page = (word & ACCESS_VPN) - task.process.first_vpn
         write = bool(word & ACCESS_WRITE)
         raise Segfault(task.id, task.process.name, page, write)

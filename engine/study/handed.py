@@ -92,6 +92,11 @@ def check_variant(variant: "Variant") -> None:
 
         right = isinstance(variant.policy, PlacementPolicy)
         _check(right, "policy must be a PlacementPolicy", variant.policy)
+    if variant.lazy is not None:
+        from ..doors.lazy_design import LazyDesign  # here: nor does it need Numba
+
+        right = isinstance(variant.lazy, LazyDesign)
+        _check(right, "lazy must be a LazyDesign", variant.lazy)
     for name in ("accesses", "mapped_pages"):
         value = getattr(variant, name)
         _check(_is_count(value), f"{name} must be an integer of at least 0", value)
