@@ -76,6 +76,13 @@ class OwnArrays:
         new = self.new[own.name]
         new[:] = 0 if own.fold == "sum" else self.values[own.name]
 
+    def put(self, own: Own, values: np.ndarray) -> None:
+        """Let an array of tasks or nodes be what it was; ValueError if it is not."""
+        if values.shape != self.values[own.name].shape:
+            raise ValueError(f"array {own.name} has {values.size} items")
+        self.values[own.name][:] = values
+        self._begin(own)
+
     def fold(self) -> None:
         """Fold what the shards wrote, in their order."""
         for one in self._folded():
