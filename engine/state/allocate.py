@@ -6,7 +6,6 @@ from ...kernels import state as st
 from ...kernels.counters import NODE_WORKERS, Cause, Lb, Op, Refusal, ScanSkip, Vm
 from ...kernels.doors import ASKED_WIDTH, Asked, Door
 from ...kernels.frames.page_alloc import WORD_BITS
-from ...kernels.frames.swap_state import ids_of
 from ...kernels.knobs import Topology
 from ...kernels.lazy.own import VERB_WORDS, Verb
 from ...kernels.words import HPAGE_PMD_NR, HPAGE_PMD_ORDER, NONE, PAGE_SIZE, Kind
@@ -17,6 +16,7 @@ from ..settings.costs import Costs
 from ..settings.knob_columns import cost_columns, set_knobs
 from ..settings.settings import Settings
 from .host_memory import sparse
+from .parked_arrays import ids_of
 
 #: Page-table space as a multiple of RAM: host address space, not host memory.
 ARENA_FACTOR = 64

@@ -3,13 +3,6 @@
 import numpy as np
 
 from ...kernels import state as st
-from ...kernels.frames.swap_state import (
-    cached_by,
-    frames_of,
-    holders_of,
-    ids_of,
-    kind_of,
-)
 from ...kernels.words import (
     FOLIO_COMPOUND,
     FOLIO_DEFERRED,
@@ -32,6 +25,13 @@ from ...kernels.words import (
     PTE_PRESENT,
     PTE_ZERO,
     Kind,
+)
+from .parked_arrays import (
+    cached_by,
+    frames_of,
+    holders_of,
+    ids_of,
+    kind_of,
 )
 from .process import Process, Vma
 from .world import World
