@@ -68,6 +68,8 @@ if TYPE_CHECKING:
     from .study.columns import Field as Field
     from .study.columns import Records as Records
     from .study.columns import hide as hide
+    from .study.damon_records import DAMON_REGIONS as DAMON_REGIONS
+    from .study.damon_records import record_damon as record_damon
     from .study.study import Study as Study
     from .study.study import Variant as Variant
     from .workloads.kinds import Gups as Gups
@@ -139,6 +141,8 @@ _WHERE = {
     "THP_SHARE": ".study.columns",
     "VERDICT": ".study.columns",
     "hide": ".study.columns",
+    "DAMON_REGIONS": ".study.damon_records",
+    "record_damon": ".study.damon_records",
     "Study": ".study.study",
     "Variant": ".study.study",
     "Gups": ".workloads.kinds",

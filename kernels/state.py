@@ -321,6 +321,7 @@ class Task(Columns):
     PLACE = auto()  # next row of the same task in this quantum, or 0
     LAST = auto()  # row of the task's last access in this quantum
     EXPECTED = auto()  # ns: when the next access of a recorded task may begin
+    BEGUN = auto()  # NUMBER of the first access of the workload's phase
     UNTIL = auto()  # ns: when a workload ends that lasts for a time; 0: no time
     #: As REFS, of accesses of another class (``words.ACCESS_REFS_SHIFT``).
     REFS_1 = auto()

@@ -93,7 +93,9 @@ def set_watermarks(table: np.ndarray, machine: Machine, settings: Settings) -> N
     thp = settings.thp
     raised = thp.min_free and thp.enabled != "never"
     usable = usable_pages(machine, settings)
-    marks = watermarks(usable, raised, settings.watermark_scale_factor)
+    marks = watermarks(
+        usable, raised, settings.watermark_scale_factor, settings.min_free_kbytes
+    )
     table[:, st.Node.MIN : st.Node.HIGH + 1] = marks[:, :3]
     # __setup_per_zone_wmarks (6.12): promo is one gap above high.
     table[:, st.Node.PROMO] = 2 * marks[:, 2] - marks[:, 1]
