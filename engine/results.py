@@ -9,12 +9,12 @@ import numpy as np
 from ..kernels import state as st
 from ..kernels.counters import Cause, ScanResult, Vm
 from ..kernels.frames.resident import count_resident
-from ..kernels.frames.swap_state import ids_of
 from ..kernels.quantum.lock_wait import LockStat
 from ..kernels.words import HPAGE_PMD_NR, Kind
 from .errors import BadInput
 from .observer import ASLEEP, USER, NodeUse, cause_time
 from .settings.locks import ROWS
+from .state.parked import ids_of
 from .state.process import Process, Task
 from .state.ranges import pieces
 from .state.snapshot import huge_by_node, take

@@ -13,6 +13,7 @@ from ...kernels.calls.bulk_look import Looked, clear_young, nodes_at, read_young
 from ...kernels.calls.bulk_move import Aim, move_pages_of
 from ...kernels.calls.mbind import Moves
 from ...kernels.counters import Op
+from ...kernels.quantum.barrier import run_daemons
 from ...kernels.words import HPAGE_PMD_NR, NONE
 from ..errors import BadInput
 from ..state.process import Process, Region
@@ -103,6 +104,16 @@ def move(simulation: "Simulation", region: Region, pages: Pages, node: int) -> i
     if node is None:
         raise BadInput("node must be a number, got None")
     return _move(simulation, region, pages, node, Aim.MOVE)
+
+
+def run_kswapd(simulation: "Simulation") -> None:
+    """Let kswapd and kcompactd of nodes that woke them work now, not a quantum later.
+
+    For daemons that move more at once than the watermarks leave room for: kswapd works
+    beside them.  What it does is charged as always.
+    """
+    run_daemons(simulation.memory)
+    simulation.fold()
 
 
 def node_free(simulation: "Simulation", node: int) -> int:

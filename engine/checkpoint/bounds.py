@@ -12,7 +12,6 @@ import numpy as np
 from ...kernels import state as st
 from ...kernels.counters import MM_WORKERS, NODE_WORKERS
 from ...kernels.frames.line_transfer import WRITER_BITS, WRITER_NID
-from ...kernels.frames.swap_state import holders_of, ids_of
 from ...kernels.words import (
     FRAME_VPN,
     HPAGE_PMD_NR,
@@ -23,6 +22,7 @@ from ...kernels.words import (
     PTE_PRESENT,
     Kind,
 )
+from ..state.parked import holders_of, ids_of
 from ..state.process import Process
 
 if TYPE_CHECKING:

@@ -3,12 +3,6 @@
 from typing import NamedTuple
 
 from ...kernels import state as st
-from ...kernels.frames.swap_state import (
-    cached_by,
-    frame_of_parked,
-    holders_of,
-    kind_of,
-)
 from ...kernels.words import (
     FOLIO_COMPOUND,
     FRAME_MAPCOUNT,
@@ -26,6 +20,12 @@ from ...kernels.words import (
     PTE_YOUNG,
     PTE_ZERO,
     Kind,
+)
+from .parked import (
+    cached_by,
+    frame_of_parked,
+    holders_of,
+    kind_of,
 )
 from .process import Process
 from .world import World
