@@ -179,7 +179,7 @@ class _Drawn:
         watch(self)
 
     def running(self) -> str | None:
-        """Return ``FILE.py:LINE: NAME`` of a user's function that makes accesses now."""
+        """Return ``FILE.py:LINE: NAME`` of a user's function that makes accesses."""
         return self._loads.running(self._simulation.team.work.calls)
 
     def lay_out(self) -> Span | None:
