@@ -11,8 +11,6 @@ KERNELS = Path(lazynuma.kernels.__file__).parent
 ROOT = KERNELS.parent
 #: The migration cache, by all its names.
 NAMES = re.compile(r"migcache|PTE_PARKED|entry_frame|entry_count", re.I)
-    r"migcache|migration_?cache|PTE_PARKED|entry_frame|entry_count", re.I
-)
 #: Who may name it: itself, its row, its words and arrays; what users choose and see.
 NAMED = {
     *("kernels/lazy/migcache.py", "kernels/lazy/designs.py", "kernels/lazy/mark.py"),
