@@ -159,11 +159,11 @@ def _uniformly(access: Any, mine: Any) -> tuple[int, bool]:
     return page, random_write(access.key, access.number, mine.share)
 
 
-def _Own(**options: Any) -> OwnWorkload:  # noqa: N802
+def _own(**options: Any) -> Workload:
     return OwnWorkload(generate=_uniformly, parameters={"share": 0.5}, **options)
 
 
-def _touch(kind: type[Workload], settings: Settings = Settings()) -> Run:
+def _touch(kind: Callable[..., Workload], settings: Settings = Settings()) -> Run:
     """Touches of pages that are mapped."""
 
     def run(size: int, threads: int) -> Timing:
@@ -384,7 +384,7 @@ def _split(warm: bool) -> Run:
 CASES = (
     Case("touch_uniform_1TiB", 1024 * GIB, _touch(Uniform)),
     Case("touch_uniform_64GiB", 64 * GIB, _touch(Uniform)),
-    Case("touch_own_64GiB", 64 * GIB, _touch(_Own)),
+    Case("touch_own_64GiB", 64 * GIB, _touch(_own)),
     Case("touch_zipf_64GiB", 64 * GIB, _touch(Zipf)),
     Case(
         "first_touch_order_64GiB",

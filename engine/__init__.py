@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .doors.answers import STAY as STAY
     from .doors.answers import Refusal as Refusal
     from .doors.answers import stay as stay
+    from .doors.lazy_design import LazyDesign as LazyDesign
     from .doors.own_array import Own as Own
     from .doors.placement_policy import PlacementPolicy as PlacementPolicy
     from .doors.random_numbers import another_key as another_key
@@ -90,6 +91,7 @@ _WHERE = {
     "Mechanism": "..kernels.knobs",
     "Mode": "..kernels.knobs",
     "measure_costs": ".calibrate.measure",
+    "LazyDesign": ".doors.lazy_design",
     "Damon": ".daemons.damon",
     "IntervalsGoal": ".daemons.damos",
     "Quota": ".daemons.damos",

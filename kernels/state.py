@@ -321,6 +321,7 @@ class Task(Columns):
     PLACE = auto()  # next row of the same task in this quantum, or 0
     LAST = auto()  # row of the task's last access in this quantum
     EXPECTED = auto()  # ns: when the next access of a recorded task may begin
+    BEGUN = auto()  # NUMBER of the first access of the workload's phase
     UNTIL = auto()  # ns: when a workload ends that lasts for a time; 0: no time
     #: As REFS, of accesses of another class (``words.ACCESS_REFS_SHIFT``).
     REFS_1 = auto()
@@ -525,9 +526,12 @@ class Memory(Arrays):
     #: int16[entries], int64[entries]: the same of the migration cache, ...
     entry_count: np.ndarray
     entry_frame: np.ndarray
-    #: ... and of a design of one's own: of no length if there is none.
+    #: ... and of a design of one's own, whose verbs are called by address, int64[5],
+    #: with words, int64[S + 1, VERB_WORDS] (``lazy/own.py``).
     own_count: np.ndarray
     own_frame: np.ndarray
+    verbs: np.ndarray
+    verb_words: np.ndarray
     #: int32[virtual blocks], sparse: 1 + fork family that owns the block.
     vpn_family: np.ndarray
     #: Tables: a row for each node, process, family, VMA and task.  ``rows`` below are

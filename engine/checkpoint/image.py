@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 MADE_AGAIN = {
     "": {
         *("machine", "settings", "costs", "seed", "observer", "policy", "batch"),
+        *("lazy", "_kept"),
         *("threads", "team", "daemons", "pause"),
         # Saved by themselves: objects, arrays, parts.
         *("processes", "tasks", "objects", "_memory", "tables", "_rows", "inodes"),
@@ -49,10 +50,12 @@ MADE_AGAIN = {
         "_no_limits",
     },
 }
+#: Arrays with an item for each of what a user's arrays of pages and blocks have.
+_LIKE = {"page": "pte", "block": "pmd"}
 #: Arrays of the state that mean nothing after a quantum, and those of the machine.
 NOT_SAVED = {
     *("freed", "zonelist", "cpu_node", "distance", "latency", "cost"),
-    *("reach", "line_ns", "door", "asked", "own"),
+    *("reach", "line_ns", "door", "asked", "own", "verbs", "verb_words"),
 }
 
 
@@ -105,6 +108,37 @@ def save(simulation: "Simulation", group: h5py.Group) -> None:
             _save_sparse(group.create_group(name), array, length, threads)
         else:
             group.create_dataset(name, data=array)
+    if simulation.placement is not None:
+        _save_own(simulation, group.create_group("own"))
+
+
+def _save_own(simulation: "Simulation", group: h5py.Group) -> None:
+    """Write the arrays of the policy of a user's file, folded."""
+    own = simulation.placement.own
+    for one in own.arrays:
+        values = own.values[one.name]
+        if one.is_folded:
+            group.create_dataset(one.name, data=values)
+        else:
+            length = _length(simulation, _LIKE[one.per])
+            part = group.create_group(one.name)
+            _save_sparse(part, values, length, simulation.threads)
+
+
+def _load_own(simulation: "Simulation", group: h5py.Group) -> None:
+    """Give the arrays of the policy what ``_save_own`` wrote."""
+    placement, threads = simulation.placement, simulation.threads
+    simulation._memory = placement.update(simulation._memory)
+    own = placement.own
+    if set(group) != {one.name for one in own.arrays}:
+        raise LookupError("the policy has other arrays")
+    for one in own.arrays:
+        values = own.values[one.name]
+        if one.is_folded:
+            own.put(one, _table(group[one.name], values))
+        else:
+            length = _length(simulation, _LIKE[one.per])
+            _load_sparse(group[one.name], values, length, lambda block: None, threads)
 
 
 def write_text(group: h5py.Group, name: str, text: str) -> None:
@@ -212,6 +246,8 @@ def load(simulation: "Simulation", group: h5py.Group) -> None:
             tables[name] = _table(group[name], array)
     simulation._memory = memory.replace(**tables)
     bounds.check_tables(simulation, memory)
+    if simulation.placement is not None:
+        _load_own(simulation, group["own"])
 
 
 def _put_part(simulation: "Simulation", name: str, values: dict[str, Any]) -> None:

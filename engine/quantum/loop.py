@@ -19,6 +19,7 @@ from ...kernels.quantum.jobs import Job
 from ...kernels.sched.run_delay import share_cpus
 from ...kernels.words import ACCESS_VPN, ACCESS_WRITE, NONE
 from ..daemons import next_wake, quantum_ns, wake_due
+from ..doors.running import watch
 from ..errors import BadInput, Segfault
 from ..results import tell_what_is_due
 from ..state.anon_vma import prepare_neighbours
@@ -138,9 +139,9 @@ def _run_on(
     tail: int | None = None,
 ) -> None:
     count, number = len(simulation.tasks), simulation.runs - 1
-    if len(where) != 1 or not 0 <= where[0] <= simulation.now:
+    if len(where) != 2 or not 0 <= where[0] <= where[1] <= simulation.now:
         raise BadInput(f"run must go on after its beginning, got {list(where)[:3]}")
-    loads = Loads(workloads, count, simulation.seed, number, where[0])
+    loads = Loads(workloads, count, simulation.seed, number, *where)
     simulation.team.begin(loads)
     _go_on(simulation, _Drawn(simulation, loads))
 
@@ -175,22 +176,35 @@ class _Drawn:
 
     def __init__(self, simulation: "Simulation", loads: Loads) -> None:
         self._simulation, self._loads = simulation, loads
+        watch(self)
+
+    def running(self) -> str | None:
+        """Return ``FILE.py:LINE: NAME`` of a user's function that makes accesses now."""
+        return self._loads.running(self._simulation.team.work.calls)
 
     def lay_out(self) -> Span | None:
         """Plan and lay out the next quantum; return None if nothing is left to do."""
         simulation, settings = self._simulation, self._simulation.settings
         memory, most = simulation.memory, settings.quantum_accesses
+        self._take_up(simulation.now)
         length = self._loads.longest(simulation.now, quantum_ns(simulation))
         start, end = plan.plan(memory.task, simulation.now, length, most)
         if end == NONE:
             return None
+        if start > simulation.now:  # nobody's clock was there
+            self._take_up(int(start))
         memory.info[st.Info.NOW_MS] = start // MS
-        self._loads.take_up(memory.task, int(start))
         count = int(accesses.lay_out(memory.task, self._loads.starts))
         simulation.team.make_room(count, most)
         simulation.team.do(memory, Job.GENERATE, -(-count // CHUNK))
         self._loads.check(simulation.team.work.calls)
         return Span(int(start), int(end), count)
+
+    def _take_up(self, now: int) -> None:
+        """Let tasks do what they do at a time."""
+        memory = self._simulation.memory
+        if self._loads.take_up(memory.task, now):
+            self._simulation.prices.expect(memory)
 
     def list_samples(self, span: Span) -> None:
         """List the accesses of a quantum that are sampled."""
@@ -209,8 +223,8 @@ class _Drawn:
         simulation.load_ticks.owe(span.start)
 
     def where(self) -> list[int]:
-        """Return when the run began, ns, which the tasks' table does not say."""
-        return [self._loads.begun]
+        """Return when the run began, and its last quantum, ns, for ``Loads``."""
+        return [self._loads.begun, self._loads.at]
 
 
 def _quantum(simulation: "Simulation", source: _Drawn | Playback) -> bool:
@@ -303,6 +317,7 @@ def _unstick(simulation: "Simulation", stop: int) -> int:
     row = simulation.memory.task[task_in(word)]
     task = simulation.tasks[row[st.Task.OWNER]]
     if stop == Stop.SEGV:
+        simulation.fold()  # raises, if it was a function from outside that failed
         page = (word & ACCESS_VPN) - task.process.first_vpn
         write = bool(word & ACCESS_WRITE)
         raise Segfault(task.id, task.process.name, page, write)

@@ -44,10 +44,10 @@ def _own_bytes(variant: Variant) -> dict[str, int]:
 
 
 def _of_arrays(variant: Variant) -> str:
-    """Name the largest array of a variant's policy, if that is most of its memory."""
+    """Name the largest array of a variant's policy, if it has any."""
     arrays = _own_bytes(variant)
     name = max(arrays, key=arrays.__getitem__, default="")
-    if not name or 2 * arrays[name] < memory_needed(variant):
+    if not name:
         return ""
     return f", {format_size(arrays[name])} of it for array {name} of its policy"
 

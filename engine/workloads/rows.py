@@ -10,7 +10,8 @@ from ...kernels.quantum.load_table import Load, LoadKind
 from ...kernels.quantum.own_accesses import Call
 from ...kernels.words import ACCESS_WRITE
 from ..doors.generator import Generator
-from ..errors import BadInput
+from ..doors.user_function import where
+from ..errors import BadInput, SimulationError
 from .kinds import HotCold, NextTouch, Recorded, Stencil, Stream, Sweep, Workload, Zipf
 from .own_workload import OwnWorkload
 from .phases import Phases
@@ -23,6 +24,7 @@ class Loads:
     """The workloads of one run: one row a task, zero if a task has none.
 
     begun  ns: when the run began
+    at     ns: the start of its last quantum, or when it begins
     """
 
     def __init__(
@@ -32,8 +34,10 @@ class Loads:
         seed: int,
         run: int,
         begun: int = 0,
+        at: int = 0,
     ) -> None:
-        self.workloads, self.begun, self._stream = workloads, begun, (seed, run)
+        self.workloads, self._stream = workloads, (seed, run)
+        self.begun, self.at = begun, max(begun, at)
         self.rows = np.zeros((tasks, len(Load)), np.int64)
         self.exponent = np.ones(tasks)
         self.starts = np.zeros(tasks + 1, np.int64)
@@ -48,7 +52,11 @@ class Loads:
         width = max((one.row.size for one in self.functions.values()), default=1)
         self.own = np.zeros((tasks, width), np.int64)
         #: What each task does now.
-        self._now = {load.task.id: _parts(load)[0] for load in workloads}
+        since = self.at - begun
+        self._now = {
+            load.task.id: load.at(since) if isinstance(load, Phases) else load
+            for load in workloads
+        }
         for load in self._now.values():
             self._fill(load)
 
@@ -98,7 +106,7 @@ class Loads:
     def start(self, task: np.ndarray, tail: int | None) -> None:
         """Set the task table for the run: counts, references, tails."""
         task[:, st.Task.NUMBER : st.Task.TAIL + 1] = 0
-        task[:, st.Task.UNTIL] = 0
+        task[:, st.Task.BEGUN] = task[:, st.Task.UNTIL] = 0
         for load in self.workloads:
             row = task[load.task.id]
             if load.for_ns is not None:
@@ -112,28 +120,45 @@ class Loads:
                 row[st.Task.TAIL] = load.count - counted
             _set_refs(row, self._now[load.task.id])
 
-    def take_up(self, task: np.ndarray, now: int) -> None:
-        """Let workloads be what they are at ``now``, a quantum's start."""
-        since = now - self.begun
+    def take_up(self, task: np.ndarray, now: int) -> bool:
+        """Let workloads be what they are at a time; return whether a phase began.
+
+        The tasks of such phases have no mean cost of an access then.
+        """
+        self.at, since, began = now, now - self.begun, False
         for load in self.workloads:
             row, part = task[load.task.id], load
             if isinstance(load, Phases):
                 part = load.at(since)
-                if part is not self._now[load.task.id]:
-                    self._now[load.task.id] = part
-                    self._fill(part)
-                    _set_refs(row, part)
+                began |= self._change(row, part)
             if load.for_ns is not None and since >= load.for_ns * 9 // 10:
                 row[st.Task.TAIL] = min(row[st.Task.TAIL], row[st.Task.NUMBER])
             self._move(part, now)
+        return began
+
+    def running(self, calls: np.ndarray) -> str | None:
+        """Return ``FILE.py:LINE: NAME`` of a user's function that runs, or None."""
+        task = int(calls[:, Call.RUNNING].max()) - 1
+        load = self._now.get(task)
+        return where(load.generate) if isinstance(load, OwnWorkload) else None
 
     def check(self, calls: np.ndarray) -> None:
-        """Raise BadInput if a user's function was wrong in this quantum."""
+        """Raise SimulationError if a user's function was wrong in this quantum."""
         if not self.functions or not calls[:, Call.STATUS].any():
             return
         call = calls[calls[:, Call.STATUS] != 0][0]
         load = self._now[int(call[Call.TASK])]
-        raise BadInput(self.functions[id(load)].refusal(call))
+        raise SimulationError(self.functions[id(load)].refusal(call))
+
+    def _change(self, row: np.ndarray, part: Workload) -> bool:
+        """Let a task do something from now on; return whether it is something else."""
+        if part is self._now[part.task.id]:
+            return False
+        self._now[part.task.id] = part
+        self._fill(part)
+        _set_refs(row, part)
+        row[st.Task.BEGUN], row[st.Task.MEAN] = row[st.Task.NUMBER], 0
+        return True
 
     def _move(self, load: Workload, now: int) -> None:
         """Write what depends on the time of a quantum into a workload's row."""

@@ -16,7 +16,7 @@ from ..frames.last_cpupid import (
 )
 from ..jit.compile import called, inlined
 from ..knobs import Balancing
-from ..placement.asked import DEFAULT, MS, Fault, ask, has_answer
+from ..placement.asked import DEFAULT, MS, Fault, ask, has_answer, may_ask
 from ..state import Cost, Info, Node, Numa, NumaFaults, Task, Vma
 from ..words import HPAGE_PMD_ORDER, NONE
 from .numa_weight import group_faults
@@ -122,7 +122,7 @@ def ask_about_fault(m, s, fault):
     fault  a HintFault; asked once, however often it is tried
     """
     door = _PROMOTE if uses_access_time(m, fault.nid) else _HINT_FAULT
-    if m.door[door] == 0:
+    if not may_ask(m, s, door):
         return DEFAULT
     if has_answer(m, s, door, fault.task, fault.at, fault.pfn):
         return m.asked[s, Asked.ANSWER]

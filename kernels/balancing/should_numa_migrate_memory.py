@@ -225,7 +225,8 @@ def _answered(m, s, fault, policy, filtered):
         return NONE, DEFAULT, False
     mask = allowed_nodes(m, fault.task, policy)
     target, refusal = _target_of(m, answer, fault.nid, mask)
-    noted = refusal != MIGRATE and fault.nid != m.task[fault.task, Task.NID]
+    remote = fault.nid != m.task[fault.task, Task.NID]
+    noted = refusal == _POLICY_NODE or refusal != MIGRATE and remote
     return target, refusal, filtered or target != NONE or noted
 
 
@@ -318,7 +319,7 @@ def note_filter(m, s, task, pfn, n, pages, answer):
         return
     m.node[d, Node.ASKED] = 1
     set_last_cpupid(m, pfn, (m.info[Info.NOW_MS] & TIME_MASK) + 1)
-    if answer != _COLD:
+    if answer == MIGRATE or answer == _RATE_LIMIT:
         m.node_seen[s, d, NodeSeen.CANDIDATES] += pages
         m.vm[s, d, Vm.PGPROMOTE_CANDIDATE] += pages
 

@@ -140,11 +140,18 @@ def forget_answer(m, s):
 
 
 @inlined
+def may_ask(m, s, door):
+    """Tell whether there is a user's function that has raised no exception here.
+
+    Otherwise the arguments stay, by which the engine learns what it raised.
+    """
+    return m.door[door] != 0 and m.asked[s, Asked.STATUS] == 0
+
+
+@inlined
 def ask(m, s, door):
     """Call a user's function with the arguments that are in ``m.asked[s]``."""
     row = m.asked[s]
-    if row[Asked.STATUS]:
-        return DEFAULT
     row[Asked.RUNNING] = door
     answer = call_words(m.door[door], row, m.own)
     row[Asked.RUNNING] = 0
@@ -232,7 +239,7 @@ def touched_base(m, s, task, at, v, policy, pages, base, mask):
     policy      row of the VMA, or of the part of its object, that has the policy
     base, mask  what that says (``zonelist_of``)
     """
-    if m.door[_TOUCH] == 0:
+    if not may_ask(m, s, _TOUCH):
         return base
     mode, _, row = policy_of(m, task, policy)
     if not _begins_with_cpu(mode, row):

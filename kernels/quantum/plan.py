@@ -44,6 +44,8 @@ def _assign(task, now, end):
 def _pace(task, now, end):
     """Return the end of a quantum in which no task more than doubles what it has done.
 
+    Of a phase, if its workload has phases.
+
     The cost of faults is not known in advance.  A task that has taken none would
     otherwise get enough accesses to take them all.
     """
@@ -52,7 +54,7 @@ def _pace(task, now, end):
             continue
         clock = max(task[t, Task.CLOCK], now)
         if clock < end:
-            allowed = max(FIRST_ACCESSES, task[t, Task.NUMBER])
+            allowed = max(FIRST_ACCESSES, task[t, Task.NUMBER] - task[t, Task.BEGUN])
             end = min(end, clock + allowed * task[t, Task.MEAN])
     return end
 

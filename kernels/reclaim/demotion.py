@@ -12,7 +12,7 @@ from ..frames.page_alloc import rmqueue, rmqueue_huge
 from ..frames.rmap import first_mm, mapcount
 from ..jit.compile import called, inlined
 from ..knobs import Mode
-from ..placement.asked import DEFAULT, MS, Cold, ask, is_node, refusal_of
+from ..placement.asked import DEFAULT, MS, Cold, ask, is_node, may_ask, refusal_of
 from ..placement.mempolicy import ALL_NODES, zone_statistics
 from ..placement.migrate import migrate_folio_move
 from ..placement.migrate_huge import move_folio
@@ -179,7 +179,7 @@ def demote_page(m, n, pfn, steal):
     if not can_demote(m, n):
         return 0
     target = _target(m, n, False)
-    if m.door[Door.DEMOTE]:
+    if may_ask(m, m.info[Info.SHARDS], _DEMOTE):
         word = m.frame[pfn]
         target = _asked_target(m, n, word & FRAME_VPN, word, 1, target)
     if target < 0:
@@ -195,7 +195,7 @@ def demote_folio(m, n, b, steal):
     if not can_demote(m, n):
         return 0
     target = _target(m, n, True)
-    if m.door[Door.DEMOTE]:
+    if may_ask(m, m.info[Info.SHARDS], _DEMOTE):
         word = m.block_huge[b]
         target = _asked_target(m, n, word & FRAME_VPN, word, HPAGE_PMD_NR, target)
     if target < 0:

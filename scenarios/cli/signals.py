@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import Any, NoReturn
 
+from ...engine.doors.running import what_runs
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 #: How long a run may take to reach the next kernel call and to close its file.
 _GRACE_S = 0.6
@@ -56,12 +58,19 @@ class Stop:
         closing = threading.Thread(target=self._close, daemon=True)
         closing.start()
         closing.join(_CLOSE_S)
-        os.write(2, f"lazynuma: stopped by {signal.Signals(signum).name}\n".encode())
+        name = signal.Signals(signum).name
+        os.write(2, f"lazynuma: stopped by {name}{_where()}\n".encode())
         os._exit(128 + signum)
 
     def _close(self) -> None:
         with suppress(Exception):  # a full disk: the process must end all the same
             self.close()
+
+
+def _where() -> str:
+    """Name the function of a user's file that did not return, if one runs."""
+    running = what_runs()
+    return f" in {running}, which must return, got an endless loop" if running else ""
 
 
 def interruptible(work: Callable, *arguments: Any) -> Any:

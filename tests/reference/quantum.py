@@ -109,6 +109,7 @@ class Quanta:
 
     def plan(self):
         """Fix the quotas; return the quantum's end, or None."""
+        self.take_up()
         self.longest = min([self.settings.quantum_ns, *self.left_of_phases()])
         end = self.paced()
         total = self.assign(end)
@@ -117,6 +118,7 @@ class Quanta:
             if not busy:
                 return None
             self.now = min(self.clocks[task.id].ns for task in busy)
+            self.take_up()
             end = self.paced()
             total = self.assign(end)
         most = self.settings.quantum_accesses
@@ -133,11 +135,18 @@ class Quanta:
 
     def take_up(self):
         """Let tasks do what the time of the quantum says."""
-        for clock in self.clocks:
-            if clock.phases:
-                clock.load = clock.phases.at(self.now - self.begun)
-            if clock.load is not None:
-                clock.refs, clock.stream = clock.load.classes[0], clock.load.streamed
+        for task, clock in zip(self.tasks, self.clocks, strict=True):
+            phase = clock.phases and clock.phases.at(self.now - self.begun)
+            if phase and phase is not clock.load:
+                clock.load, clock.begun = phase, clock.number
+                clock.refs, clock.stream = phase.classes[0], phase.streamed
+                clock.mean = self.first_mean(task)
+
+    def first_mean(self, task):
+        """Return what an access of a task costs if its memory is near."""
+        c = self.cpu(task)
+        latency = int(self.machine.latency_ns[c][self.zonelist[c][0]])
+        return max(1, self.clocks[task.id].refs * latency)
 
     def paced(self):
         """Return the end of a quantum in which no task doubles what it has done."""
@@ -146,14 +155,15 @@ class Quanta:
             clock = self.clocks[task.id]
             start = max(clock.ns, self.now)
             if self.left(task) > 0 and start < end:
-                ends.append(start + max(4, clock.number) * clock.mean)
+                made = clock.number - clock.begun
+                ends.append(start + max(4, made) * clock.mean)
         return min([end, *ends])
 
     def run(self, workloads):
         self.settle_waits()
         for clock in self.clocks:
             clock.load, clock.count, clock.number = None, 0, 0
-            clock.phases, clock.until = None, 0
+            clock.phases, clock.until, clock.begun = None, 0, 0
         self.begun = self.now
         for load in workloads:
             clock = self.clocks[load.task.id]
@@ -164,10 +174,7 @@ class Quanta:
                 clock.phases, clock.load = load, load.at(0)
             clock.refs, clock.stream = clock.load.classes[0], clock.load.streamed
             if clock.mean == 0 and clock.count:
-                c = self.cpu(load.task)
-                nearest = self.zonelist[c][0]
-                local = int(self.machine.latency_ns[c][nearest])
-                clock.mean = max(1, clock.refs * local)
+                clock.mean = self.first_mean(load.task)
         self.runs += 1
         while self.quantum():
             pass
@@ -177,7 +184,6 @@ class Quanta:
         end = self.plan()
         if end is None:
             return False
-        self.take_up()
         self.serve(self.lay_out())
         self.note_served()
         self.fold()

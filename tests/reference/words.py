@@ -228,6 +228,7 @@ class Clock:
     load: object = None
     count: int = 0
     until: int = 0
+    begun: int = 0
     phases: object = None
     run: int = 0
     mean: int = 0
