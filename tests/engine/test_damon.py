@@ -97,6 +97,7 @@ SCHEMES = {
                 reset_interval_ns=300 * MS,
                 weight_nr_accesses=3,
                 weight_age=1,
+                age_unit_ns=50 * MS,
             ),
         ),
         Scheme(min_age=2, max_sz=64 * 4096),
