@@ -21,7 +21,7 @@ from ...kernels.words import (
     PTE_ZERO,
     Kind,
 )
-from .parked import (
+from .parked_pages import (
     cached_by,
     frame_of_parked,
     holders_of,
