@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .doors.answers import STAY as STAY
     from .doors.answers import Refusal as Refusal
     from .doors.answers import stay as stay
+    from .doors.lazy_design import LazyDesign as LazyDesign
     from .doors.own_array import Own as Own
     from .doors.placement_policy import PlacementPolicy as PlacementPolicy
     from .doors.random_numbers import another_key as another_key
@@ -67,6 +68,8 @@ if TYPE_CHECKING:
     from .study.columns import Field as Field
     from .study.columns import Records as Records
     from .study.columns import hide as hide
+    from .study.damon_records import DAMON_REGIONS as DAMON_REGIONS
+    from .study.damon_records import record_damon as record_damon
     from .study.study import Study as Study
     from .study.study import Variant as Variant
     from .workloads.kinds import Gups as Gups
@@ -88,6 +91,7 @@ _WHERE = {
     "Mechanism": "..kernels.knobs",
     "Mode": "..kernels.knobs",
     "measure_costs": ".calibrate.measure",
+    "LazyDesign": ".doors.lazy_design",
     "Damon": ".daemons.damon",
     "IntervalsGoal": ".daemons.damos",
     "Quota": ".daemons.damos",
@@ -137,6 +141,8 @@ _WHERE = {
     "THP_SHARE": ".study.columns",
     "VERDICT": ".study.columns",
     "hide": ".study.columns",
+    "DAMON_REGIONS": ".study.damon_records",
+    "record_damon": ".study.damon_records",
     "Study": ".study.study",
     "Variant": ".study.study",
     "Gups": ".workloads.kinds",

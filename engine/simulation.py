@@ -28,6 +28,7 @@ from .daemons import Daemon, rebalance
 from .daemons.khugepaged_do_scan import Khugepaged
 from .daemons.task_tick_numa import TaskTicks
 from .daemons.user_daemon import UserDaemon, start_daemon
+from .doors.lazy_design import LazyDesign
 from .doors.placement_policy import PlacementPolicy
 from .errors import BadInput
 from .machines.machine import Machine
@@ -67,6 +68,7 @@ class Simulation(World):
         batch: int = 1 << 20,
         observer: Observer | None = None,
         policy: PlacementPolicy | None = None,
+        lazy: LazyDesign | None = None,
     ) -> None:
         if threads < 1 or batch < 1:
             raise BadInput(
@@ -74,7 +76,8 @@ class Simulation(World):
             )
         if not 0 <= seed < 1 << 62:
             raise BadInput(f"seed must be from 0 to 2^62 - 1, got {seed}")
-        super().__init__(machine, settings, costs, seed, observer or Silent(), policy)
+        seen = observer or Silent()
+        super().__init__(machine, settings, costs, seed, seen, policy, lazy)
         nodes = len(machine.memory)
         self.batch, self.threads = batch, threads
         #: Called when a quantum is over, with numbers that say where its call is.
@@ -98,6 +101,8 @@ class Simulation(World):
         self.user_daemons: list[UserDaemon] = []
         #: The user's daemon that works now, "" for none.
         self.waking = ""
+        #: Whether a daemon has ended the present run.
+        self.stopped = False
 
     def close(self) -> None:
         """Give the host its memory back; the simulation is over."""
@@ -156,6 +161,7 @@ class Simulation(World):
     huge, take_written = bulk_written.huge, bulk_written.take_written
     promote, demote, move = bulk.promote, bulk.demote, bulk.move
     node_free, node_size = bulk.node_free, bulk.node_size
+    run_kswapd = bulk.run_kswapd
     loaded_latency, bandwidth_used = bulk.loaded_latency, bulk.bandwidth_used
     mark_pages, split_blocks = bulk_change.mark_pages, bulk_change.split_blocks
     collapse_blocks = bulk_change.collapse_blocks
@@ -163,7 +169,7 @@ class Simulation(World):
     charge, regions = bulk_pages.charge, bulk.regions
 
     # Time
-    run, play, idle = loop.run, loop.play, loop.idle
+    run, play, idle, stop = loop.run, loop.play, loop.idle, loop.stop
 
     # What the kernel does without being asked
     lru_add_drain, flush_tlbs = world.lru_add_drain, world.flush_tlbs
@@ -196,7 +202,8 @@ class Simulation(World):
     entries_peak = property(results.entries_peak)
 
     # A look inside
-    page, own = pages.page, own_arrays.own
+    page = pages.page
+    own, set_own = own_arrays.own, own_arrays.set_own
     observe, nodes_of = observation.look, observation.nodes_of
     numa, numa_group = numa_tasks.numa, numa_tasks.numa_group
     scan_state, scan_skips = numa_tasks.scan_state, numa_tasks.scan_skips

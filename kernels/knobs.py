@@ -21,6 +21,8 @@ class Mechanism(IntEnum):
     SWAPCACHE = 0
     MIGCACHE = 1
     HINTING = 2
+    #: A design that was given from outside (``engine.LazyDesign``).
+    OWN = 3
 
 
 class ThpEnabled(IntEnum):

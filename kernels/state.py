@@ -526,9 +526,12 @@ class Memory(Arrays):
     #: int16[entries], int64[entries]: the same of the migration cache, ...
     entry_count: np.ndarray
     entry_frame: np.ndarray
-    #: ... and of a design of one's own: of no length if there is none.
+    #: ... and of a design of one's own, whose verbs are called by address, int64[5],
+    #: with words, int64[S + 1, VERB_WORDS] (``lazy/own.py``).
     own_count: np.ndarray
     own_frame: np.ndarray
+    verbs: np.ndarray
+    verb_words: np.ndarray
     #: int32[virtual blocks], sparse: 1 + fork family that owns the block.
     vpn_family: np.ndarray
     #: Tables: a row for each node, process, family, VMA and task.  ``rows`` below are

@@ -15,6 +15,7 @@ from functools import partial
 
 from ..engine.errors import BadInput, did_you_mean
 from ..engine.machines.machine import Machine
+from ..engine.settings.thp import Thp
 from ..engine.simulation import Simulation
 from ..engine.study.columns import SUMMARY, Column, hide
 from ..engine.study.study import Study, Variant
@@ -105,6 +106,7 @@ class Parameters:
             "help": "cache lines that an access stands for",
         },
     )
+    thp: Thp = Thp()
 
 
 def build(parameters: Parameters) -> Study:
@@ -164,6 +166,7 @@ def _variant(
         how.settings(machine),
         quantum_ns=scale.time(QUANTUM_NS),
         epoch_ns=scale.time(EPOCH_NS),
+        thp=parameters.thp,
     )
     return Variant(
         (workload, machine.name, policy),
@@ -172,6 +175,7 @@ def _variant(
         partial(_steps, parameters=parameters, load=load, policy=policy, scale=scale),
         accesses=int(parameters.tasks * parameters.accesses * load.part),
         mapped_pages=mapped(load, machine),
+        policy=how.policy,
     )
 
 
@@ -196,8 +200,9 @@ def _steps(
     ledger.wake(simulation)
     moved = simulation.traffic().sum(axis=0)
     fast = moved[fast_nodes(machine)].sum() - crowd.bytes
+    took = max(simulation.clock(task) for task in job.tasks)
     return {
-        "run_time_ns": max(simulation.clock(task) for task in job.tasks),
+        "run_time_ns": float("nan") if simulation.oom_kills else took,
         "fast_share": float(fast / (moved.sum() - crowd.bytes)),
         "pages_promoted": ledger.promoted,
         "pages_demoted": ledger.demoted,

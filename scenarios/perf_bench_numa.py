@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..engine.daemons import NEVER
 from ..engine.errors import BadInput
 from ..engine.settings.numa_balancing import Balancing
 from ..engine.settings.profiles import PROFILES
@@ -54,6 +55,8 @@ CPUS = 8
 STRIDE = 32
 #: Seconds of which the bandwidth is told.
 BANDWIDTH_SECONDS = 20
+#: Accesses of a thread that nobody waits for.
+ENDLESS = 1 << 40
 #: Share of a process's memory that must have come to its node.
 ENOUGH = 0.9
 #: Published seconds until convergence: v3.7, balancenuma v10, AutoNUMA 28, numa-u v3;
@@ -219,22 +222,13 @@ def _steps(
 ) -> dict[str, float]:
     jobs = _start(simulation, parameters.mapped // BLOCK, processes, threads)
     simulation.synchronize()
-    begin, work = simulation.now, _Work(simulation, jobs)
-    tasks = memory = float("nan")
-    pages = time = 0
-    while simulation.now - begin < parameters.seconds * 10**9:
-        work.go_on(parameters.poll * 1e9)
-        if time < BANDWIDTH_SECONDS * 10**9:
-            pages, time = work.pages, simulation.now - begin
-        together = [_home(simulation, job) for job in jobs]
-        if np.isnan(tasks) and None not in together:
-            tasks = float(simulation.now - begin)
-        if np.isnan(memory) and _has_memory(simulation, jobs, together):
-            memory = float(simulation.now - begin)
+    watch = _Watch(simulation, jobs, parameters)
+    simulation.start_daemon(watch)
+    simulation.run([_sweep(job, i) for job in jobs for i in range(len(job.tasks))])
     return {
-        "tasks_converged_ns": tasks,
-        "memory_converged_ns": memory,
-        "gigabytes_per_s": pages * PAGE_SIZE / time,
+        "tasks_converged_ns": watch.tasks,
+        "memory_converged_ns": watch.memory,
+        "gigabytes_per_s": watch.pages * PAGE_SIZE / watch.time,
         **{name: simulation.total(name) for name in _COUNTERS},
     }
 
@@ -256,55 +250,59 @@ def _start(
     return jobs
 
 
-class _Work:
-    """The work of all threads, done piece by piece; ``pages`` are cleared so far."""
+class _Watch:
+    """A daemon that looks who is where, and ends the run when its time is over.
 
-    def __init__(self, simulation: Simulation, jobs: list[Job]) -> None:
-        self.simulation = simulation
-        self.tasks = [(job, i) for job in jobs for i in range(len(job.tasks))]
-        self.done = np.zeros(len(self.tasks), np.int64)
-        # Accesses per ns; at first as if all threads shared the bandwidth of one core.
-        each = simulation.costs.core_bandwidth / len(self.tasks)
-        self.rate = np.full(len(self.tasks), each / (STRIDE * PAGE_SIZE) / 1e9)
+    tasks, memory  ns until they were together, NaN: never
+    pages, time    that were cleared at the last look for the bandwidth, and when
+    """
 
-    @property
-    def pages(self) -> int:
-        """Pages that all threads have cleared."""
-        return int(self.done.sum()) * STRIDE
+    def __init__(
+        self, simulation: Simulation, jobs: list[Job], parameters: Parameters
+    ) -> None:
+        self.jobs = [(job.tasks, job.region) for job in jobs]
+        self.begin, self.each = simulation.now, int(parameters.poll * 1e9)
+        self.wakes_ns = self.begin + self.each
+        self.end = self.begin + parameters.seconds * 10**9
+        self.before = _cleared(simulation)
+        self.tasks = self.memory = float("nan")
+        self.pages = self.time = 0
 
-    def go_on(self, ns: float) -> None:
-        """Clear for about ``ns``, each thread at the rate of its last piece."""
-        counts = np.maximum(1, (self.rate * ns).astype(np.int64))
-        before = self._clocks()
-        self.simulation.run(
-            [
-                self._sweep(job, i, int(count), int(done))
-                for (job, i), count, done in zip(
-                    self.tasks, counts, self.done, strict=True
-                )
-            ]
-        )
-        self.done += counts
-        self.rate = counts / np.maximum(1, self._clocks() - before)
+    def wake(self, simulation: Simulation) -> None:
+        """Look."""
+        now = simulation.now
+        self.wakes_ns = now + self.each
+        if self.time < BANDWIDTH_SECONDS * 10**9:
+            self.pages = _cleared(simulation) - self.before
+            self.time = now - self.begin
+        jobs = [Job(*one) for one in self.jobs]
+        together = [_home(simulation, job) for job in jobs]
+        if np.isnan(self.tasks) and None not in together:
+            self.tasks = float(now - self.begin)
+        if np.isnan(self.memory) and _has_memory(simulation, jobs, together):
+            self.memory = float(now - self.begin)
+        if now >= self.end:
+            self.wakes_ns = NEVER
+            simulation.stop()
 
-    def _clocks(self) -> np.ndarray:
-        clock = self.simulation.clock
-        return np.array([clock(job.tasks[i]) for job, i in self.tasks])
 
-    @staticmethod
-    def _sweep(job: Job, i: int, count: int, done: int) -> Sweep:
-        """Return what thread ``i`` clears next; each thread starts in its own part."""
-        pages = job.region.pages
-        begin = i * pages // len(job.tasks) // STRIDE * STRIDE
-        return Sweep(
-            task=job.tasks[i],
-            region=job.region,
-            count=count,
-            refs=STRIDE * PAGE_SIZE // CACHE_LINE,
-            start=(begin + done * STRIDE) % pages,
-            stride=STRIDE,
-            streamed=True,
-        )
+def _cleared(simulation: Simulation) -> int:
+    """Return the pages that all threads have cleared."""
+    names = "accesses_local", "accesses_remote"
+    return STRIDE * sum(simulation.total(name) for name in names)
+
+
+def _sweep(job: Job, i: int) -> Sweep:
+    """Return what thread ``i`` clears; each thread starts in its own part."""
+    return Sweep(
+        task=job.tasks[i],
+        region=job.region,
+        count=ENDLESS,
+        refs=STRIDE * PAGE_SIZE // CACHE_LINE,
+        start=i * job.region.pages // len(job.tasks) // STRIDE * STRIDE,
+        stride=STRIDE,
+        streamed=True,
+    )
 
 
 def _home(simulation: Simulation, job: Job) -> int | None:

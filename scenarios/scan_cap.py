@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from ..engine.daemons import NEVER
 from ..engine.errors import BadInput
 from ..engine.machines.choice import MachineChoice, machine_field
 from ..engine.machines.machine import Machine
@@ -43,6 +44,9 @@ CAP = 2560 << 20
 TOUCHES = 8
 #: How often the progress is read in that time.
 LOOKS = 50
+#: Accesses of a thread that nobody waits for.
+ENDLESS = 1 << 40
+_MOMENTS = ("pass_ns", "half_ns", "most_ns")
 _NAN = float("nan")
 
 COLUMNS = first(
@@ -162,23 +166,12 @@ def _steps(
     process, region, tasks = _moved(simulation, blocks, threads)
     begin, fastest = simulation.now, _fastest(blocks * BLOCK)
     delay = simulation.settings.balancing.scan_delay_ms * 10**6
-    scanned, seq = _scanned(simulation), _seq(simulation, process)
-    found = {"pass_ns": _NAN, "half_ns": _NAN, "most_ns": _NAN}
-    work = _Work(simulation, region, tasks, fastest)
-    while simulation.now - begin < passes * fastest + 10 * delay:
-        work.go_on()
-        took = float(simulation.now - begin)
-        share = simulation.total("numa_pages_migrated") / region.pages
-        reached = {
-            "pass_ns": _seq(simulation, process) > seq,
-            "half_ns": share >= 0.5,
-            "most_ns": share >= 0.9,
-        }
-        found |= {k: took for k, yes in reached.items() if yes and found[k] != found[k]}
-        if all(value == value for value in found.values()):
-            break
+    scanned = _scanned(simulation)
+    watch = _Watch(simulation, process, region, passes * fastest + 10 * delay)
+    simulation.start_daemon(watch)
+    simulation.run(_sweeps(simulation, region, tasks, fastest))
     rate = (_scanned(simulation) - scanned) / (simulation.now - begin) * 1e9
-    return {**found, "scan_mb_per_s": rate / (1 << 20), "cap_share": rate / CAP}
+    return {**watch.found, "scan_mb_per_s": rate / (1 << 20), "cap_share": rate / CAP}
 
 
 def _moved(
@@ -196,44 +189,67 @@ def _moved(
     return process, region, tasks
 
 
-class _Work:
-    """Sweeps over the memory, done in pieces, so that progress is read between them."""
+class _Watch:
+    """A daemon that reads how far the memory has followed, and ends the run.
+
+    found  when what was reached, ns, and how local the accesses since the look before
+    """
 
     def __init__(
-        self,
-        simulation: Simulation,
-        region: Region,
-        tasks: Sequence[Task],
-        fastest: int,
+        self, simulation: Simulation, process: Process, region: Region, most_ns: int
     ) -> None:
-        self.simulation, self.region, self.tasks = simulation, region, tasks
-        blocks = region.pages // HPAGE_PMD_NR
-        home, away = ends(simulation.machine)
-        latency = int(simulation.machine.latency_ns[away, home])
-        # How long one touch of a huge page by one thread may take.
-        touch = fastest * len(tasks) / (TOUCHES * blocks)
-        self.refs = max(1, int(touch / latency))
-        self.count = max(1, TOUCHES * blocks // (LOOKS * len(tasks)))
-        self.done = 0
+        self.process, self.pages = process, region.pages
+        self.begin, self.end = simulation.now, simulation.now + most_ns
+        self.each = max(1, _fastest(region.pages * PAGE_SIZE) // LOOKS)
+        self.wakes_ns = self.begin + self.each
+        self.seq, self.seen = _seq(simulation, process), _accesses(simulation)
+        self.found = dict.fromkeys(_MOMENTS, _NAN)
 
-    def go_on(self) -> None:
-        """Sweep on, each thread from where it was; at first they are evenly spread."""
-        blocks = self.region.pages // HPAGE_PMD_NR
-        loads = []
-        for i, task in enumerate(self.tasks):
-            at = (i * blocks // len(self.tasks) + self.done) % blocks
-            loads.append(
-                Sweep(
-                    task=task,
-                    region=self.region,
-                    count=self.count,
-                    refs=self.refs,
-                    start=at * HPAGE_PMD_NR,
-                    stride=HPAGE_PMD_NR,
-                )
-            )
-        self.simulation.run(loads)
-        self.done += self.count
+    def wake(self, simulation: Simulation) -> None:
+        """Look."""
+        now = simulation.now
+        self.wakes_ns = now + self.each
+        share = simulation.total("numa_pages_migrated") / self.pages
+        passed = _seq(simulation, self.process) > self.seq
+        reached = passed, share >= 0.5, share >= 0.9
+        for name, yes in zip(_MOMENTS, reached, strict=True):
+            if yes and math.isnan(self.found[name]):
+                self.found[name] = float(now - self.begin)
+        if now >= self.end or not any(map(math.isnan, self.found.values())):
+            self.wakes_ns = NEVER
+            simulation.stop()
+        local, remote = (
+            a - b for a, b in zip(_accesses(simulation), self.seen, strict=True)
+        )
+        self.seen = _accesses(simulation)
+        self.found["local_fraction_end"] = local / max(1, local + remote)
+
+
+def _sweeps(
+    simulation: Simulation, region: Region, tasks: Sequence[Task], fastest: int
+) -> list[Sweep]:
+    """Return what each thread does until it is stopped; at first evenly spread."""
+    blocks = region.pages // HPAGE_PMD_NR
+    home, away = ends(simulation.machine)
+    latency = int(simulation.machine.latency_ns[away, home])
+    # How long one touch of a huge page by one thread may take.
+    touch = fastest * len(tasks) / (TOUCHES * blocks)
+    return [
+        Sweep(
+            task=task,
+            region=region,
+            count=ENDLESS,
+            refs=max(1, int(touch / latency)),
+            start=i * blocks // len(tasks) * HPAGE_PMD_NR,
+            stride=HPAGE_PMD_NR,
+        )
+        for i, task in enumerate(tasks)
+    ]
+
+
+def _accesses(simulation: Simulation) -> tuple[int, int]:
+    """Return the accesses to local and to remote memory so far."""
+    return simulation.total("accesses_local"), simulation.total("accesses_remote")
 
 
 def _scanned(simulation: Simulation) -> int:

@@ -12,6 +12,7 @@ from ...kernels import state as st
 from ...kernels.calls.bulk_look import Looked, clear_young, nodes_at, read_young
 from ...kernels.calls.bulk_move import Aim, move_pages_of
 from ...kernels.calls.mbind import Moves
+from ...kernels.quantum.barrier import run_daemons
 from ...kernels.words import NONE
 from ..errors import BadInput
 from ..state.process import Process, Region
@@ -101,6 +102,16 @@ def move(simulation: "Simulation", region: Region, pages: Pages, node: int) -> i
     if node is None:
         raise BadInput("node must be a number, got None")
     return _move(simulation, region, pages, node, Aim.MOVE)
+
+
+def run_kswapd(simulation: "Simulation") -> None:
+    """Let kswapd and kcompactd of nodes that woke them work now, not a quantum later.
+
+    For daemons that move more at once than the watermarks leave room for: kswapd works
+    beside them.  What it does is charged as always.
+    """
+    run_daemons(simulation.memory)
+    simulation.fold()
 
 
 def node_free(simulation: "Simulation", node: int) -> int:

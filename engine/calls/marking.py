@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from ..simulation import Simulation
 
 #: The mechanisms that park pages.
-_KINDS = {Mechanism.SWAPCACHE: Kind.SWAP, Mechanism.MIGCACHE: Kind.MIGCACHE}
+_KINDS = {
+    Mechanism.SWAPCACHE: Kind.SWAP,
+    Mechanism.MIGCACHE: Kind.MIGCACHE,
+    Mechanism.OWN: Kind.OWN,
+}
 
 
 def mark(
@@ -38,6 +42,8 @@ def mark(
     """
     if not isinstance(mechanism, Mechanism):
         raise BadInput(f"mechanism must be a Mechanism, got {mechanism!r}")
+    if mechanism == Mechanism.OWN and simulation.lazy is None:
+        raise BadInput("mechanism OWN must have a LazyDesign, got a simulation without")
     start, pages = part_of(region, first, pages)
     process = region.process
     if any(vma.shmem for vma in overlapping(process, start, pages)):

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 MADE_AGAIN = {
     "": {
         *("machine", "settings", "costs", "seed", "observer", "policy", "batch"),
+        *("lazy", "_kept"),
         *("threads", "team", "daemons", "pause"),
         # Saved by themselves: objects, arrays, parts.
         *("processes", "tasks", "objects", "_memory", "tables", "_rows", "inodes"),
@@ -54,8 +55,12 @@ _LIKE = {"page": "pte", "block": "pmd"}
 #: Arrays of the state that mean nothing after a quantum, and those of the machine.
 NOT_SAVED = {
     *("freed", "zonelist", "cpu_node", "distance", "latency", "cost"),
-    *("reach", "line_ns", "door", "asked", "own"),
+    *("reach", "line_ns", "door", "asked", "own", "verbs", "verb_words"),
 }
+
+
+#: What ``objects.values_of`` tells of.
+KINDS = (*objects.LISTS, "order", "daemons", "")
 
 
 def sparse_names(memory: st.Memory) -> list[str]:
@@ -86,7 +91,7 @@ def _values(simulation: "Simulation", name: str) -> dict[str, Any]:
 
 def save(simulation: "Simulation", group: h5py.Group) -> None:
     """Write the state of a simulation, which does not change, to a group."""
-    nothing: objects.Values = {name: {} for name in (*objects.LISTS, "order", "")}
+    nothing: objects.Values = {name: {} for name in KINDS}
     everything = {
         "objects": objects.changed(nothing, objects.values_of(simulation)),
         "parts": {name: told(_values(simulation, name)) for name in MADE_AGAIN},

@@ -128,6 +128,8 @@ class NumberedCalls:
         try:
             kept, digest, how, value, changes = json.loads(self.lines[self.made])
             self._check(kept, digest)
+            if kept == "start_daemon" and how == "returned":
+                self.simulation.start_daemon(*args, **named)
             objects.put(self.simulation, changes)
             value = untold(value, self.simulation)
             error = _made_again(*value) if how == "raised" else None
@@ -189,14 +191,14 @@ def _made_again(name: str, text: str, values: Mapping[str, Any]) -> Exception:
 #: What steps may read as it is: it is the same in a resumed run, or put back.
 _SAME = frozenset(
     "now processes tasks objects machine costs seed threads batch policy settings"
-    " oom_kills runs played places balances".split()
+    " oom_kills runs played places balances daemon_time_ns".split()
 )
 #: Parts that have calls of their own.
 _PARTS = frozenset({"khugepaged"})
 #: What nobody could hand out a second time.
 _CLOSED = frozenset(
-    "memory daemons team prices observer task_ticks epochs locality tables inodes pause"
-    " close forget".split()
+    "memory daemons user_daemons waking team prices observer task_ticks epochs locality"
+    " tables inodes pause close forget".split()
 )
 
 

@@ -8,6 +8,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from ..state.process import Process, Shmem, Task, Vma
+from .kept_daemons import put_back, state_of
 from .plain import told, untold
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ _FIELDS = {
 _VMA = [one.name for one in fields(Vma)]
 
 #: {list: {number: values}}; of "", {name: value} of the simulation's own numbers; of
-#: "order", {list: its objects' numbers} of lists from which objects are taken away.
+#: "order", {list: its objects' numbers} of lists from which objects are taken away; of
+#: "daemons", {number: state} of users' daemons.
 Values = dict[str, dict[Any, Any]]
 
 
@@ -38,6 +40,9 @@ def values_of(simulation: "Simulation") -> Values:
     found: Values = {
         name: {getattr(one, number): _values(one) for one in getattr(simulation, name)}
         for name, (_, number) in LISTS.items()
+    }
+    found["daemons"] = {
+        i: state_of(one) for i, one in enumerate(simulation.user_daemons)
     }
     found["order"] = {"objects": tuple(found["objects"])}
     found[""] = {
@@ -115,6 +120,8 @@ def put(simulation: "Simulation", changes: Any) -> None:
         kind, number = LISTS[name]
         there = {getattr(one, number): one for one in getattr(simulation, name)}
         setattr(simulation, name, [there[key] for key in numbers])
+    for key, kept in changes.get("daemons", []):
+        put_back(simulation.user_daemons[key], kept, simulation)
 
 
 def _new(kind: type, simulation: "Simulation") -> Any:

@@ -5,6 +5,7 @@ paddr.c, Linux 6.12 to 6.16.  Times are ns, places pages.
 """
 
 from collections.abc import Iterable
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,20 +34,10 @@ if TYPE_CHECKING:
 
 #: Streams of the draws of DAMONs, from here on: one each (``docs/model/quantum.md`` 4).
 STREAM = (1 << 62) + (1 << 61)
-#: What ``Damon.regions`` and ``Damon.recorded`` return.
-REGION = np.dtype(
-    [
-        ("time_ns", np.int64),
-        ("target", np.int64),
-        ("process", np.int64),
-        ("first", np.int64),
-        ("pages", np.int64),
-        ("nr_accesses", np.int64),
-        ("age", np.int64),
-    ]
-)
+#: The columns of what ``Damon.regions`` and ``Damon.recorded`` return.
+_SHOWN = "time_ns", "target", "process", "first", "pages", "nr_accesses", "age"
+REGION = np.dtype([(name, np.int64) for name in _SHOWN])
 _MIN_NR_REGIONS = 3
-_TIMES = "sampling_ns", "aggregation_ns", "update_ns"
 _ROW = len(DamonRegion)
 
 
@@ -74,9 +65,9 @@ class Damon:
         targets: "Process | Region | Iterable[Process | Region] | None" = None,
         *,
         node: int | None = None,
-        sampling_ns: int = 5_000_000,
-        aggregation_ns: int = 100_000_000,
-        update_ns: int = 60_000_000_000,
+        sampling_ns: float = 5_000_000,
+        aggregation_ns: float = 100_000_000,
+        update_ns: float = 60_000_000_000,
         min_regions: int = 10,
         max_regions: int = 1000,
         schemes: Iterable[Scheme] = (),
@@ -84,9 +75,13 @@ class Damon:
         check_ns: int = 200,
         record: bool = False,
     ) -> None:
-        self.sampling_ns, self.aggregation_ns = int(sampling_ns), int(aggregation_ns)
-        self.update_ns, self.check_ns, self.record = int(update_ns), check_ns, record
-        self.min_regions, self.max_regions, self.node = min_regions, max_regions, node
+        self.sampling_ns = _whole("sampling_ns", sampling_ns, 1)
+        self.aggregation_ns = _whole("aggregation_ns", aggregation_ns, 1)
+        self.update_ns = _whole("update_ns", update_ns, 1)
+        self.min_regions = _whole("min_regions", min_regions, _MIN_NR_REGIONS)
+        self.max_regions = _whole("max_regions", max_regions, 1)
+        self.check_ns = _whole("check_ns", check_ns, 0)
+        self.record, self.node = record, node
         self.schemes = checked_schemes(schemes)
         self.intervals_goal = intervals_goal
         self._check()
@@ -99,32 +94,28 @@ class Damon:
         #: The number of each target's process; -1 of frames.
         self.targets: list[int] = []
         self.table = np.zeros((0, _ROW), np.int64)
-        #: int64[times, regions]: what is looked at when it wakes, and how often before.
-        self._pages = np.zeros((0, 0), np.int64)
+        #: int64[regions]: what is looked at when it wakes.
+        self._pages = np.zeros(0, np.int64)
         self._draws = self._last_count = self._size_limit = 0
         #: Samples so far, and those after which something is due.
         self.passed = self._next_aggregation = self._next_update = self._next_tune = 0
         self.states: list[SchemeState] = []
         self.aggregations = 0
         self._seen: list[np.ndarray] = []
-        self._last_seen = np.zeros((0, _ROW), np.int64)
-        self._seen_ns = 0
+        self._last_seen = np.zeros((0, len(_SHOWN)), np.int64)
+        #: How long it sleeps because of watermarks, ns; 0: it is at work.
         self._sleeps = 0
 
     def _check(self) -> None:
-        """Raise BadInput if an attribute is out of its range (damon_set_attrs)."""
-        for name in (*_TIMES, "min_regions", "max_regions", "check_ns"):
-            value, least = getattr(self, name), int(name != "check_ns")
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise BadInput(f"{name} must be an integer >= {least}, got {value!r}")
+        """Raise BadInput if two attributes do not fit (damon_set_attrs)."""
         if self.sampling_ns > self.aggregation_ns:
             raise BadInput(
                 "sampling_ns must be at most aggregation_ns,"
                 f" got {self.sampling_ns}, {self.aggregation_ns}"
             )
-        if not _MIN_NR_REGIONS <= self.min_regions <= self.max_regions:
+        if self.min_regions > self.max_regions:
             raise BadInput(
-                f"min_regions must be from {_MIN_NR_REGIONS} to max_regions,"
+                "min_regions must be at most max_regions,"
                 f" got {self.min_regions}, {self.max_regions}"
             )
         goal = self.intervals_goal
@@ -150,19 +141,10 @@ class Damon:
         if not len(self.table):
             self._start(simulation)
             return
-        if self._sleeps:
-            self._sleeps = 0
-            self._go_on(simulation, 1)
-            return
-        due = 1 + (simulation.now - self.wakes_ns) // self.sampling_ns
-        most = self._sample(simulation, due)
-        self._after_sampling(simulation, most)
-        self.wakes_ns += due * self.sampling_ns
-        self._go_on(simulation, due)
-
-    def _go_on(self, simulation: "Simulation", due: int) -> None:
-        if not self._fall_asleep(simulation):
-            self._prepare(simulation, due)
+        if not self._sleeps:
+            most = self._sample(simulation)
+            self._after_sampling(simulation, most)
+        self._prepare(simulation)
 
     def _start(self, simulation: "Simulation") -> None:
         """Make the first regions; wait if there is nothing to watch yet."""
@@ -175,15 +157,15 @@ class Damon:
             rows = evenly_split(ranges, self.min_regions)
         self.table = _table(rows)
         self._size_limit = self._limit()
-        self._set_next(self.aggregation_ns)
+        self._set_next()
         waits = [one.apply_interval_ns or self.aggregation_ns for one in self.schemes]
         steps = [self.passed + wait // self.sampling_ns for wait in waits]
         self.states = self.states or [new_state(step) for step in steps]
-        self._go_on(simulation, 1)
+        self._prepare(simulation)
 
-    def _set_next(self, aggregation_ns: int) -> None:
+    def _set_next(self) -> None:
         """Set after how many samples what is due (kdamond_init_intervals_sis)."""
-        self._next_aggregation = self.passed + aggregation_ns // self.sampling_ns
+        self._next_aggregation = self.passed + self.window
         self._next_update = self.passed + self.update_ns // self.sampling_ns
         if self.intervals_goal is not None:
             aggregations = self.intervals_goal.aggrs
@@ -219,38 +201,37 @@ class Damon:
     def _places(self, simulation: "Simulation") -> np.ndarray:
         """Return int64[n]: indices of PTEs, or frames, of the pages that were drawn."""
         if self.node is not None:
-            return self._pages.ravel()
+            return self._pages
         processes = simulation.processes
         deltas = np.array([processes[one].delta for one in self.targets], np.int64)
         alive = np.array([processes[one].alive for one in self.targets], np.bool_)
         target = self.table[:, DamonRegion.TARGET]
-        places = np.where(alive[target], self._pages + deltas[target], NONE)
-        return places.ravel()
+        return np.where(alive[target], self._pages + deltas[target], NONE)
 
-    def _prepare(self, simulation: "Simulation", times: int) -> None:
-        """Draw pages of each region, and make them old, for the next look.
-
-        times  so many of each region: how many samples the last wake-up had
-        """
-        times = min(max(times, 1), self.window)
-        self._pages = np.empty((times, len(self.table)), np.int64)
-        key = np.int64(key_of(simulation.seed, np.uint64(STREAM + self._stream)))
-        draw_pages(self.table, key, self._draws, self._pages)
+    def _prepare(self, simulation: "Simulation") -> None:
+        """Draw a page of each region, and make it old, unless all schemes sleep."""
+        self.wakes_ns = simulation.now + self.sampling_ns
+        if self._falls_asleep(simulation):
+            return
+        self._pages = np.empty(len(self.table), np.int64)
+        draw_pages(self.table, self._key(simulation), self._draws, self._pages)
         self._draws += self._pages.size
         places = self._places(simulation)
         prepare_access_checks(simulation.memory, places, self.node is not None)
         simulation.charge(places.size * self.check_ns)
 
-    def _sample(self, simulation: "Simulation", due: int) -> int:
+    def _key(self, simulation: "Simulation") -> np.int64:
+        """Return the key of its stream of draws."""
+        return np.int64(key_of(simulation.seed, np.uint64(STREAM + self._stream)))
+
+    def _sample(self, simulation: "Simulation") -> int:
         """Look at the pages; return the most samples of a region that saw a use."""
         places = self._places(simulation)
         young = np.zeros(places.size, np.bool_)
         check_accesses(simulation.memory, places, self.node is not None, young)
         simulation.charge(places.size * self.check_ns)
-        self.passed += due
-        times = min(due, self.window)
-        young = young.reshape(self._pages.shape)
-        return int(update_access_rate(self.table, young, times, self.window))
+        self.passed += 1
+        return int(update_access_rate(self.table, young, self.window))
 
     # --- regions ----------------------------------------------------------------------
 
@@ -279,10 +260,10 @@ class Damon:
         limits = self.window, self._size_limit, self.max_regions
         count = merge_regions(self.table, threshold, *limits)
         self.table = self.table[:count].copy()
-        self._last_seen, self._seen_ns = self.table.copy(), simulation.now
+        self._last_seen = self._seen_now(simulation.now)
         self.aggregations += 1
         if self.record:
-            self._seen.append(self.regions())
+            self._seen.append(self._last_seen)
 
     def _reset_aggregated(self) -> None:
         self.table[:, DamonRegion.LAST_NR_ACCESSES] = self.table[
@@ -298,7 +279,7 @@ class Damon:
         if count == self._last_count and count < self.max_regions // 3:
             parts = 3
         out = np.empty((parts * count, _ROW), np.int64)
-        key = np.int64(key_of(simulation.seed, np.uint64(STREAM + self._stream)))
+        key = self._key(simulation)
         used = split_regions(self.table, parts, key, self._draws, out)
         self._draws += 2 * count
         self.table, self._last_count = out[:used].copy(), count
@@ -339,25 +320,23 @@ class Damon:
         table[:, DamonRegion.AGE] = (
             table[:, DamonRegion.AGE] * before // self.aggregation_ns
         )
-        self._set_next(self.aggregation_ns)
+        self._set_next()
         for scheme, state in zip(self.schemes, self.states, strict=True):
             wait = scheme.apply_interval_ns or self.aggregation_ns
             state["next_apply"] = self.passed + wait // self.sampling_ns
 
     # --- watermarks -------------------------------------------------------------------
 
-    def _fall_asleep(self, simulation: "Simulation") -> bool:
-        """Sleep if no scheme is to work now (kdamond_wait_activation)."""
+    def _falls_asleep(self, simulation: "Simulation") -> bool:
+        """Sleep on if no scheme is to work now (kdamond_wait_activation)."""
         waits = [
             wait_ns(simulation, scheme.watermarks, state)
             for scheme, state in zip(self.schemes, self.states, strict=True)
         ]
-        wait = min(waits, default=0)
-        if wait:
-            self._sleeps, self.wakes_ns = 1, simulation.now + wait
-        elif self.wakes_ns <= simulation.now:
-            self.wakes_ns = simulation.now + self.sampling_ns
-        return bool(wait)
+        self._sleeps = min(waits, default=0)
+        if self._sleeps:
+            self.wakes_ns = simulation.now + self._sleeps
+        return self._sleeps > 0
 
     # --- what came out ----------------------------------------------------------------
 
@@ -367,17 +346,7 @@ class Damon:
         first and pages are pages of the process, or frames of a node (process -1);
         nr_accesses is out of ``window`` samples; age counts aggregations.
         """
-        table = self._last_seen
-        found = np.zeros(len(table), REGION)
-        found["time_ns"] = self._seen_ns
-        found["target"] = table[:, DamonRegion.TARGET]
-        owners = np.array([*self.targets, NONE], np.int64)
-        found["process"] = owners[table[:, DamonRegion.TARGET]]
-        found["first"] = table[:, DamonRegion.START]
-        found["pages"] = table[:, DamonRegion.END] - table[:, DamonRegion.START]
-        found["nr_accesses"] = table[:, DamonRegion.NR_ACCESSES]
-        found["age"] = table[:, DamonRegion.AGE]
-        return found
+        return _as_regions([self._last_seen])
 
     def recorded(self) -> np.ndarray:
         """Return the regions of all aggregations, one behind the other, as ``REGION``.
@@ -385,7 +354,23 @@ class Damon:
         Empty unless ``record``.  A heat map: ``nr_accesses`` over ``time_ns`` and
         [first, first + pages).
         """
-        return np.concatenate([np.zeros(0, REGION), *self._seen])
+        return _as_regions(self._seen)
+
+    def _seen_now(self, now: int) -> np.ndarray:
+        """Return int64[regions, len(_SHOWN)]: the table as it is shown."""
+        table = self.table
+        target, start = table[:, DamonRegion.TARGET], table[:, DamonRegion.START]
+        owners = np.array([*self.targets, NONE], np.int64)
+        columns = [
+            np.full(len(table), now),
+            target,
+            owners[target],
+            start,
+            table[:, DamonRegion.END] - start,
+            table[:, DamonRegion.NR_ACCESSES],
+            table[:, DamonRegion.AGE],
+        ]
+        return np.column_stack(columns)
 
     def stats(self) -> list[dict[str, int]]:
         """Return what each scheme did: nr_tried, sz_tried, nr_applied, sz_applied, ...
@@ -398,6 +383,20 @@ class Damon:
             {name: state[name] for name in names} | {"effective_bytes": state["esz"]}  # type: ignore[literal-required]
             for state in self.states
         ]
+
+
+def _whole(name: str, value: float, least: int) -> int:
+    """Return an attribute as an integer; 5e6 is one."""
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    if not number or value != value // 1 or value < least:
+        raise BadInput(f"{name} must be an integer of at least {least}, got {value!r}")
+    return int(value)
+
+
+def _as_regions(tables: list[np.ndarray]) -> np.ndarray:
+    """Return tables of ``_seen_now``, one behind the other, as ``REGION``."""
+    rows = np.concatenate([np.zeros((0, len(_SHOWN)), np.int64), *tables])
+    return np.ascontiguousarray(rows).view(REGION)[:, 0]
 
 
 def _given(targets: Any, node: int | None) -> dict[str, list[int]]:

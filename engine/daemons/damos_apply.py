@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _TARGET, _START, _END = DamonRegion.TARGET, DamonRegion.START, DamonRegion.END
 #: A region while schemes look at it: its columns; bits of the schemes that may act on
-#: it; of those that go on before it; whether it has changed, so that those must be asked.
+#: it; of those that go on before it; whether it has changed, so that they are asked.
 Row = list[int]
 _ALLOWED, _REACHED, _CHANGED = range(len(DamonRegion), len(DamonRegion) + 3)
 

@@ -16,13 +16,18 @@ def mtier(
     shrunk: float = 1.0,
     record: bool = False,
     shortest_ns: int = 1,
+    reserve_bp: int = 0,
 ) -> tuple[Damon, Damon]:
     """Return the two DAMONs of the sample: one promotes, the other demotes.
 
-    fast, slow  nodes
-    shrunk      what all times, and the quota's bytes, are divided by
-    record      whether they keep what they saw (``Damon.recorded``)
+    fast, slow   nodes
+    shrunk       what all times, and the quota's bytes, are divided by
+    record       whether they keep what they saw (``Damon.recorded``)
     shortest_ns  the least that a sampling interval is, whatever it is divided by
+    reserve_bp   what of the fast node is not for pages, 1e-4: both goals leave it out
+
+    A goal that its watermarks do not allow is never reached.  On a large node they are
+    less than 0.3 % of it; on a small one the low one is to be given as the reserve.
 
     The first watches the slow node and moves what is used to the fast one, until 99.7 %
     of that is used; the other watches the fast node and moves what is not used down,
@@ -30,46 +35,66 @@ def mtier(
     up: the goals overlap.  At most 200 MiB a second go each way.  Sampling intervals
     are tuned so that 4 % of samples see a use.
     """
-    how = (fast, slow, shrunk, record, shortest_ns)
-    return _half(*how, promotes=True), _half(*how, promotes=False)
+    how = (shrunk, record, shortest_ns)
+    used = QuotaGoal("node_mem_used_bp", 9970 - reserve_bp, fast)
+    free = QuotaGoal("node_mem_free_bp", 50 + reserve_bp, fast)
+    return _promotes(used, slow, *how), _demotes(free, slow, *how)
 
 
-def _half(
-    fast: int,
-    slow: int,
-    shrunk: float,
-    record: bool,
-    shortest_ns: int,
-    promotes: bool,
+def _promotes(
+    goal: QuotaGoal, slow: int, shrunk: float, record: bool, shortest_ns: int
 ) -> Damon:
-    def time(ns: int) -> int:
-        return max(1, round(ns / shrunk))
+    scheme = Scheme(
+        action="migrate_hot",
+        node=goal.node,
+        min_nr_accesses=1,
+        apply_interval_ns=_time(_S, shrunk),
+        young="young",
+        quota=_quota(goal, shrunk),
+    )
+    return _watching(slow, scheme, shrunk, record, shortest_ns)
 
-    metric, value = ("used", 9970) if promotes else ("free", 50)
-    goal = QuotaGoal(f"node_mem_{metric}_bp", value, fast)
-    quota = Quota(
+
+def _demotes(
+    goal: QuotaGoal, slow: int, shrunk: float, record: bool, shortest_ns: int
+) -> Damon:
+    scheme = Scheme(
+        action="migrate_cold",
+        node=slow,
+        max_nr_accesses=0,
+        apply_interval_ns=_time(_S, shrunk),
+        young="old",
+        quota=_quota(goal, shrunk),
+    )
+    return _watching(goal.node, scheme, shrunk, record, shortest_ns)
+
+
+def _time(ns: int, shrunk: float) -> int:
+    return max(1, round(ns / shrunk))
+
+
+def _quota(goal: QuotaGoal, shrunk: float) -> Quota:
+    """Return the quota of both: 200 MiB a second, by use and age alike."""
+    return Quota(
         sz=max(4096, round(200 * _MIB / shrunk)),
-        reset_interval_ns=time(_S),
+        reset_interval_ns=_time(_S, shrunk),
         weight_nr_accesses=100,
         weight_age=100,
         goals=(goal,),
     )
-    used = {"min_nr_accesses": 1} if promotes else {"max_nr_accesses": 0}
-    scheme = Scheme(
-        action="migrate_hot" if promotes else "migrate_cold",
-        node=fast if promotes else slow,
-        apply_interval_ns=time(_S),
-        young="young" if promotes else "old",
-        quota=quota,
-        **used,
-    )
-    sampling = max(shortest_ns, time(5 * _MS))
+
+
+def _watching(
+    node: int, scheme: Scheme, shrunk: float, record: bool, shortest_ns: int
+) -> Damon:
+    sampling = max(shortest_ns, _time(5 * _MS, shrunk))
+    longest = max(sampling, _time(10 * _S, shrunk))
     return Damon(
-        node=slow if promotes else fast,
+        node=node,
         sampling_ns=sampling,
         aggregation_ns=20 * sampling,
-        update_ns=time(60 * _S),
+        update_ns=max(sampling, _time(60 * _S, shrunk)),
         schemes=(scheme,),
-        intervals_goal=IntervalsGoal(400, 3, sampling, max(sampling, time(10 * _S))),
+        intervals_goal=IntervalsGoal(400, 3, sampling, longest),
         record=record,
     )

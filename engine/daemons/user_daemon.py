@@ -22,16 +22,19 @@ EACH_QUANTUM = -1
 class UserDaemon:
     """What stands in the list of daemons for one of a user's.
 
-    mine   the user's object
-    woken  how many times it was woken
+    mine     the user's object
+    woken    how many times it was woken
+    owed     whether a quantum has ended since
+    busy_ns  until when its last work lasts, ns
+    given    its attributes when it was started
+    kept     for checkpoints: (woken, its attributes as JSON) when they last asked
     """
 
     def __init__(self, mine: Any) -> None:
         check_daemon(mine)
-        self.mine, self.woken = mine, 0
-        self._owed = False
-        #: Until when its last work lasts, ns.
-        self._busy_ns = 0
+        self.mine, self.woken, self.owed, self.busy_ns = mine, 0, False, 0
+        self.given = attributes(mine)
+        self.kept: tuple[int, Any] | None = None
 
     @property
     def name(self) -> str:
@@ -43,16 +46,16 @@ class UserDaemon:
         """When it is due, ns: not before its last work is done."""
         wakes = _wakes(self.mine)
         if wakes == EACH_QUANTUM:
-            return self._busy_ns if self._owed else NEVER
-        return max(wakes, self._busy_ns)
+            return self.busy_ns if self.owed else NEVER
+        return max(wakes, self.busy_ns)
 
     def owe(self) -> None:
         """Note that a quantum is over."""
-        self._owed = True
+        self.owed = True
 
     def wake(self, simulation: "Simulation") -> None:
         """Let it work; SimulationError if it fails, or would be woken for ever."""
-        before, self._owed = simulation.daemon_time_ns, False
+        before, self.owed = simulation.daemon_time_ns, False
         self.woken += 1
         simulation.waking = self.name
         try:
@@ -64,7 +67,7 @@ class UserDaemon:
         finally:
             simulation.waking = ""
         worked = simulation.daemon_time_ns - before
-        self._busy_ns = simulation.now + worked if worked else 0
+        self.busy_ns = simulation.now + worked if worked else 0
         self._check_moves_on(simulation.now)
 
     def _check_moves_on(self, now: int) -> None:
@@ -85,6 +88,15 @@ class UserDaemon:
         own = [one.lineno for one in frames if one.filename == code.co_filename]
         what = printable(f"{type(error).__name__}: {error}")
         return f"{place(self.mine, own[-1] if own else None)} must not fail, got {what}"
+
+
+def attributes(mine: Any) -> dict[str, Any]:
+    """Return the attributes of an object, by name, those in slots, too."""
+    slots = [
+        name for kind in type(mine).__mro__ for name in vars(kind).get("__slots__", ())
+    ]
+    found = {name: getattr(mine, name) for name in slots if hasattr(mine, name)}
+    return found | getattr(mine, "__dict__", {})
 
 
 def place(mine: Any, line: int | None = None) -> str:

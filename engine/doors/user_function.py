@@ -65,7 +65,7 @@ class Role:
     """
 
     name: str
-    parameters: tuple[str, str]
+    parameters: tuple[str, ...]
     fields: tuple[str, ...]
     returns: str
     is_result: Callable[[Any], bool] = lambda kind: isinstance(kind, types.Integer)

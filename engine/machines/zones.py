@@ -12,7 +12,10 @@ SCALE_FACTOR = 10
 
 
 def watermarks(
-    managed_pages: Sequence[int], thp: bool = False, scale_factor: int = SCALE_FACTOR
+    managed_pages: Sequence[int],
+    thp: bool = False,
+    scale_factor: int = SCALE_FACTOR,
+    min_free_kbytes: int = 0,
 ) -> np.ndarray:
     """Return min, low, high and promo of each node's NORMAL zone: int64[N, 4], pages.
 
@@ -20,11 +23,13 @@ def watermarks(
     each node.  With ``thp`` the reserve is what transparent huge pages ask for, if that
     is more.  Linux 6.12: ``calculate_min_free_kbytes``, ``__setup_per_zone_wmarks``
     (mm/page_alloc.c), ``set_recommended_min_free_kbytes`` (mm/khugepaged.c), without
-    boost.  ``scale_factor`` is ``vm.watermark_scale_factor``, ten thousandths.
+    boost.  ``scale_factor`` is ``vm.watermark_scale_factor``, ten thousandths, and
+    ``min_free_kbytes`` what was written to that sysctl, 0 if nothing was.
     """
     managed = np.array(managed_pages, dtype=np.int64)
     lowmem_kbytes = int(managed.sum()) * (PAGE_SIZE // 1024)
-    min_free_kbytes = min(max(isqrt(lowmem_kbytes * 16), 128), 262144)
+    if min_free_kbytes == 0:
+        min_free_kbytes = calculated_min_free_kbytes(lowmem_kbytes)
     marks = _zone_watermarks(managed, min_free_kbytes, scale_factor)
     if not thp:
         return marks
@@ -35,6 +40,11 @@ def watermarks(
     recommended = min(wanted, buffers // 20) * (PAGE_SIZE // 1024)
     raised = max(min_free_kbytes, int(recommended))
     return _zone_watermarks(managed, raised, scale_factor)
+
+
+def calculated_min_free_kbytes(lowmem_kbytes: int) -> int:
+    """Return the reserve that the kernel gives to so much memory, in KiB."""
+    return min(max(isqrt(lowmem_kbytes * 16), 128), 262144)
 
 
 def fallback_order(

@@ -79,6 +79,7 @@ def _begin(simulation: "Simulation") -> None:
     simulation.prices.expect(memory)
     memory.shard[:, st.Shard.TAIL_LOCAL : st.Shard.TAIL_ALL + 1] = 0
     simulation.runs += 1
+    simulation.stopped = False
     simulation.locality.start(simulation.now, simulation.touched)
 
 
@@ -90,11 +91,21 @@ def _check_not_waking(simulation: "Simulation") -> None:
 
 
 def _go_on(simulation: "Simulation", source: "_Drawn | Playback") -> None:
-    while _quantum(simulation, source):
+    while not simulation.stopped and _quantum(simulation, source):
         if simulation.pause is not None:
             simulation.pause(source.where())
     prepare_neighbours(simulation)
     simulation.give_back_memory()
+
+
+def stop(simulation: "Simulation") -> None:
+    """End the present run with this quantum, whatever tasks have left to do.
+
+    For daemons that have seen enough.  Raises BadInput if none of them calls.
+    """
+    if not simulation.waking:
+        raise BadInput("stop must be called by the wake of a daemon, got another call")
+    simulation.stopped = True
 
 
 def idle(simulation: "Simulation", ns: int) -> None:
@@ -168,7 +179,7 @@ class _Drawn:
         watch(self)
 
     def running(self) -> str | None:
-        """Return ``FILE.py:LINE: NAME`` of a user's function that makes accesses now."""
+        """Return ``FILE.py:LINE: NAME`` of a user's function that makes accesses."""
         return self._loads.running(self._simulation.team.work.calls)
 
     def lay_out(self) -> Span | None:
@@ -306,6 +317,7 @@ def _unstick(simulation: "Simulation", stop: int) -> int:
     row = simulation.memory.task[task_in(word)]
     task = simulation.tasks[row[st.Task.OWNER]]
     if stop == Stop.SEGV:
+        simulation.fold()  # raises, if it was a function from outside that failed
         page = (word & ACCESS_VPN) - task.process.first_vpn
         write = bool(word & ACCESS_WRITE)
         raise Segfault(task.id, task.process.name, page, write)

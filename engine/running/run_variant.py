@@ -117,6 +117,7 @@ def _simulation(variant: Variant, setup: Setup, observer: Observer) -> Simulatio
         threads=setup.threads,
         observer=observer,
         policy=variant.policy,
+        lazy=variant.lazy,
     )
 
 

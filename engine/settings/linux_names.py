@@ -11,6 +11,7 @@ _NAMES = {
     "numa.demotion_enabled": "balancing.demotion",
     "vm.zone_reclaim_mode": "khugepaged.node_reclaim",
     "vm.watermark_scale_factor": "watermark_scale_factor",
+    "vm.min_free_kbytes": "min_free_kbytes",
     "swap": "swap_bytes",
     "quantum": "quantum_ns",
     "epoch": "epoch_ns",

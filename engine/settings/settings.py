@@ -98,6 +98,12 @@ class Settings:
         min=1,
         max=3000,
     )
+    min_free_kbytes: int = knob(
+        0,
+        "memory below the min watermarks, vm.min_free_kbytes; 0: by the memory there",
+        unit="KiB",
+        max=1 << 40,
+    )
     ballast: tuple[int, ...] = knob(
         (), "memory taken out of use on each node", unit="byte"
     )

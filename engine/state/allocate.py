@@ -7,6 +7,7 @@ from ...kernels.counters import NODE_WORKERS, Cause, Lb, Op, Refusal, ScanSkip, 
 from ...kernels.doors import ASKED_WIDTH, Asked, Door
 from ...kernels.frames.page_alloc import WORD_BITS
 from ...kernels.knobs import Topology
+from ...kernels.lazy.own import VERB_WORDS, Verb
 from ...kernels.words import HPAGE_PMD_NR, HPAGE_PMD_ORDER, NONE, PAGE_SIZE, Kind
 from ..errors import BadInput
 from ..machines.machine import Machine
@@ -92,7 +93,9 @@ def set_watermarks(table: np.ndarray, machine: Machine, settings: Settings) -> N
     thp = settings.thp
     raised = thp.min_free and thp.enabled != "never"
     usable = usable_pages(machine, settings)
-    marks = watermarks(usable, raised, settings.watermark_scale_factor)
+    marks = watermarks(
+        usable, raised, settings.watermark_scale_factor, settings.min_free_kbytes
+    )
     table[:, st.Node.MIN : st.Node.HIGH + 1] = marks[:, :3]
     # __setup_per_zone_wmarks (6.12): promo is one gap above high.
     table[:, st.Node.PROMO] = 2 * marks[:, 2] - marks[:, 1]
@@ -101,7 +104,7 @@ def set_watermarks(table: np.ndarray, machine: Machine, settings: Settings) -> N
 def _identities(settings: Settings, frames: int) -> dict[Kind, int]:
     """Return how many pages may be parked by each design at a time."""
     slots = settings.swap_bytes // PAGE_SIZE
-    return {Kind.SWAP: slots, Kind.MIGCACHE: frames, Kind.OWN: 0}
+    return {Kind.SWAP: slots, Kind.MIGCACHE: frames, Kind.OWN: frames}
 
 
 def _info(settings: Settings, seed: int, shift: int, frames: int) -> np.ndarray:
@@ -261,6 +264,8 @@ def _shard_tables(nodes: int, shards: int, accesses: int) -> dict:
     parts = st.FREED_PARTS
     return dict(
         shard=shard,
+        verbs=np.zeros(len(Verb), np.int64),
+        verb_words=np.zeros((shards + 1, VERB_WORDS), np.int64),
         pool=pool,
         freed=sparse(parts * accesses, np.int64, True).reshape(parts, accesses),
         freed_count=np.zeros((shards, 2 * parts), np.int64),

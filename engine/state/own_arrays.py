@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from ...kernels.words import HPAGE_PMD_ORDER
 from ..doors.own_array import FOLDS, Own
@@ -115,23 +116,58 @@ def own(world: "World", name: str, region: Region | None = None) -> np.ndarray:
 
     Raises BadInput if there is no such array, or it needs a region, or takes none.
     """
+    one, values = _known(world, name)
+    if one.is_folded != (region is None):
+        rule = "without a region" if one.is_folded else "with a region"
+        raise BadInput(f"array {name}, one per {one.per}, must be read {rule}")
+    return (values if region is None else _part(one, values, region)).copy()
+
+
+def set_own(
+    world: "World",
+    name: str,
+    region: Region,
+    pages: npt.ArrayLike,
+    values: npt.ArrayLike,
+) -> None:
+    """Change items of an array of pages or blocks of the policy's own.
+
+    pages   int64[n]: pages of the region from its first, or blocks that it touches
+    values  what they are from now on: one, or [n]
+
+    Raises BadInput if there is no such array, it is of tasks or nodes, or an item is
+    not of the region.
+    """
+    one, whole = _known(world, name)
+    if one.is_folded:
+        raise BadInput(f"array to set must be of pages or blocks, got {name}")
+    part, at = _part(one, whole, region), np.asarray(pages, np.int64)
+    if at.size and not 0 <= at.min() <= at.max() < len(part):
+        raise BadInput(
+            f"{one.per}s of {name} must be from 0 to {len(part) - 1}, got"
+            f" {at.min()} to {at.max()}"
+        )
+    part[at] = values
+
+
+def _known(world: "World", name: str) -> tuple[Own, np.ndarray]:
+    """Return an array of the policy's own, and its items."""
     found = world.placement.own if world.placement is not None else None
     known = {one.name: one for one in found.arrays} if found is not None else {}
     if found is None or name not in known:
         hint = did_you_mean(name, known)
         names = ", ".join(known) or "none"
         raise BadInput(f"array must be one of {names}, got {name!r}{hint}")
-    one, values = known[name], found.values[name]
-    if one.is_folded != (region is None):
-        rule = "without a region" if one.is_folded else "with a region"
-        raise BadInput(f"array {name}, one per {one.per}, must be read {rule}")
-    if region is None:
-        return values.copy()
+    return known[name], found.values[name]
+
+
+def _part(one: Own, values: np.ndarray, region: Region) -> np.ndarray:
+    """Return the items of a region."""
     first = region.first + region.process.delta
     end = first + region.pages
     if one.per == "block":
         first, end = first >> HPAGE_PMD_ORDER, -(-end >> HPAGE_PMD_ORDER)
-    return values[first:end].copy()
+    return values[first:end]
 
 
 def _sparse(own: Own, items: int) -> np.ndarray:

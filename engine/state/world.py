@@ -20,6 +20,7 @@ from ...kernels.counters import (
     Worker,
 )
 from ...kernels.quantum import fold
+from ..doors.lazy_design import LazyDesign, attach, raise_failure
 from ..errors import BadInput
 from ..machines.machine import Machine
 from ..observer import Observer
@@ -53,6 +54,7 @@ class World:
     totals   int64[nodes, len(Vm)]: the events that ``fold_counters`` has taken over
     links    anon_vmas made, and VMAs put into their trees, so far (anon_vma.py)
     placement  the functions of a user's file that decide where pages go, or None
+    lazy     the design of lazy migration that was given from outside, if any
     places   rows of the tasks' table for what recorded tasks do on other CPUs
     """
 
@@ -64,6 +66,7 @@ class World:
         seed: int,
         observer: Observer,
         placement: "PlacementPolicy | None" = None,
+        lazy: LazyDesign | None = None,
     ) -> None:
         nodes = len(machine.memory)
         self.machine, self.settings, self.costs = machine, settings, costs
@@ -89,6 +92,8 @@ class World:
         self._rows = Tables(nodes, self.balances)
         self._memory = allocate(machine, settings, costs, seed)
         self.placement = placement and UserPolicy(placement, self._memory)
+        self.lazy = lazy
+        self._kept = lazy and attach(lazy, self._memory)
         self.links = 0
         self._next_vpn = 0
         self._given_back = 0
@@ -132,7 +137,10 @@ class World:
             self.places, self.tables.stale = places, True
 
     def fold(self) -> None:
-        """Add what kernels charged and changed to clocks and processes."""
+        """Add what kernels charged and changed to clocks and processes.
+
+        Raises SimulationError if a function from outside has failed meanwhile.
+        """
         memory = self.memory
         fold.fold_clocks(memory, self.spent)
         fold.fold_processes(memory, self.touched)
@@ -140,6 +148,8 @@ class World:
         memory.info[st.Info.SPLITS] = 0
         if self.placement is not None:
             self.placement.fold()
+        if self.lazy is not None:
+            raise_failure(self.lazy, memory)
 
     def reserve(self, span: int) -> int:
         """Return the first of ``span`` page-table indices that nobody owns."""

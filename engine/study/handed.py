@@ -92,6 +92,11 @@ def check_variant(variant: "Variant") -> None:
 
         right = isinstance(variant.policy, PlacementPolicy)
         _check(right, "policy must be a PlacementPolicy", variant.policy)
+    if variant.lazy is not None:
+        from ..doors.lazy_design import LazyDesign  # here: nor does it need Numba
+
+        right = isinstance(variant.lazy, LazyDesign)
+        _check(right, "lazy must be a LazyDesign", variant.lazy)
     for name in ("accesses", "mapped_pages"):
         value = getattr(variant, name)
         _check(_is_count(value), f"{name} must be an integer of at least 0", value)
@@ -102,8 +107,11 @@ def check_study(study: "Study", variant: type) -> None:
     question = study.question
     right = isinstance(question, str) and "\0" not in question
     _check(right, "question must be a text", question)
-    for name in _check_texts(study.dimension, "dimension"):
+    dimensions = _check_texts(study.dimension, "dimension")
+    for name in dimensions:
         _check_name(name, "dimension")
+    different = len(set(dimensions)) == len(dimensions)
+    _check(different, "dimension must be different names", dimensions)
     _check_items(study.variants, variant, "variants")
     _check_items(study.columns, Column, "columns")
     _check_items(study.records, Records, "records")

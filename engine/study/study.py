@@ -18,6 +18,7 @@ from .columns import Column, Records
 from .handed import check_study, check_variant
 
 if TYPE_CHECKING:
+    from ..doors.lazy_design import LazyDesign
     from ..doors.placement_policy import PlacementPolicy
     from ..machines.machine import Machine
     from ..settings.settings import Settings
@@ -72,6 +73,7 @@ class Variant:
     needed.  ``costs`` changes the cost model of the run for this variant alone.
     ``daemons``: objects with ``wakes_ns`` and ``wake``; each run starts copies of them.
     ``policy`` has functions of one's own that decide where pages go.
+    ``lazy`` is a design of lazy migration of one's own, for ``Mechanism.OWN``.
     Raises BadInput if a field is not what it must be.
     """
 
@@ -84,6 +86,7 @@ class Variant:
     costs: Callable[[Costs], Costs] | None = None
     daemons: tuple[Any, ...] = ()
     policy: PlacementPolicy | None = None
+    lazy: LazyDesign | None = None
 
     def __post_init__(self) -> None:
         check_variant(self)

@@ -32,38 +32,30 @@ BP: Final = 10_000
 
 @kernel
 def draw_pages(regions, key, number, pages):
-    """Draw the pages that are looked at (__damon_va_prepare_access_check).
+    """Draw the page of each region that is looked at (__damon_va_prepare_access_check).
 
-    pages  int64[times, regions], set; draws are numbered from ``number`` on
+    pages  int64[regions], set; draws are numbered from ``number`` on
     """
-    for j in range(pages.shape[0]):
-        for i in range(regions.shape[0]):
-            start = regions[i, DamonRegion.START]
-            size = regions[i, DamonRegion.END] - start
-            pages[j, i] = start + uniform(draw(np.uint64(key), number), size)
-            number += 1
+    for i in range(regions.shape[0]):
+        start = regions[i, DamonRegion.START]
+        size = regions[i, DamonRegion.END] - start
+        pages[i] = start + uniform(draw(np.uint64(key), number + i), size)
 
 
 @kernel
-def update_access_rate(regions, young, times, window):
-    """Count what ``times`` samples saw; return the most samples of a region that did.
+def update_access_rate(regions, young, window):
+    """Count what a sample saw; return the most samples of a region that saw a use.
 
-    young   bool[drawn, regions]: what was drawn fewer times is counted again
+    young   bool[regions]
     window  samples in an aggregation (damon_max_nr_accesses)
     damon_update_region_access_rate
     """
     most = 0
     for i in range(regions.shape[0]):
-        row = regions[i]
+        row, seen = regions[i], int(young[i])
         drop = row[DamonRegion.LAST_NR_ACCESSES] * BP // window
-        for j in range(times):
-            seen = int(young[j % young.shape[0], i])
-            row[DamonRegion.NR_ACCESSES] += seen
-            row[DamonRegion.NR_ACCESSES_BP] += seen * BP - drop
-        # Samples that came late may be more than an aggregation has.
-        row[DamonRegion.NR_ACCESSES] = min(row[DamonRegion.NR_ACCESSES], window)
-        moving = min(row[DamonRegion.NR_ACCESSES_BP], window * BP)
-        row[DamonRegion.NR_ACCESSES_BP] = max(moving, 0)
+        row[DamonRegion.NR_ACCESSES] += seen
+        row[DamonRegion.NR_ACCESSES_BP] += seen * BP - drop
         most = max(most, row[DamonRegion.NR_ACCESSES])
     return most
 

@@ -84,7 +84,8 @@ def fork(m, s, pte):
 
 
 @inlined
-def _loses_race(m, vpn):
+def loses_race(m, vpn):
+    """Tell whether an exit leaves the entry of a page behind."""
     if m.info[Info.WEDGE_PPM] == 0:
         return False
     key = stream_key(m.info[Info.SEED], WEDGE_STREAM)
@@ -102,7 +103,7 @@ def zap(m, s, pte, vpn, exiting):
     if mapcount(m.frame[pfn]) > 0:
         leave_cache(m, s, pfn, KIND)
         return 0
-    if exiting and _loses_race(m, vpn):
+    if exiting and loses_race(m, vpn):
         lru_add(m, s, pfn, -1)
         m.frame[pfn] = (m.frame[pfn] | FRAME_WEDGED) & ~FRAME_ACTIVE
         return 1

@@ -174,8 +174,17 @@ def map_cached(m, s, task, at, cache, old, pfn, write):
     """
     given = m.pte[at] & PTE_PAYLOAD
     cache.holders[given] -= 1
-    m.frame[pfn] += FRAME_MAPCOUNT_ONE
     left = cache.holders[given]
+    return left, map_parked(m, s, task, at, left, old, pfn, write)
+
+
+@inlined
+def map_parked(m, s, task, at, left, old, pfn, write):
+    """Map a page that was parked; ``left`` PTEs still hold its identity.
+
+    Return whether only this PTE maps it.
+    """
+    m.frame[pfn] += FRAME_MAPCOUNT_ONE
     exclusive = left == 0 and mapcount(m.frame[pfn]) == 1
     m.pte[at] = _cached_pte(pfn, write and exclusive)
     add_rss(m, s, task, 1, -1)
@@ -183,7 +192,7 @@ def map_cached(m, s, task, at, cache, old, pfn, write):
         # Nothing mapped the page when it moved.
         ns = migration_ns(m, old, pfn)
         note_move_of(m, s, task, at, node_of(m, old), pfn, ns)
-    return left, exclusive
+    return exclusive
 
 
 @inlined

@@ -1,7 +1,7 @@
 """What the league prints: matrices of policies by workloads, and published orders."""
 
 from collections.abc import Callable, Sequence
-from math import exp, log
+from math import exp, isnan, log
 
 from ...engine.study.figures import count, percent, seconds
 from ...engine.study.study import Study
@@ -60,7 +60,9 @@ def _matrix(rows: Sequence[Row], machine: str, cell: Callable[[Row, Row], str]) 
 
 
 def _time(row: Row, base: Row) -> str:
-    if row is base:
+    if isnan(row["run_time_ns"]):
+        return "killed"
+    if row is base or isnan(base["run_time_ns"]):
         return seconds(row["run_time_ns"])
     return f"x{_ratio(row, base):.2f}"
 
@@ -79,20 +81,27 @@ def means(rows: Sequence[Row]) -> dict[str, float]:
     logs: dict[str, list[float]] = {}
     for (workload, machine, policy), row in cells.items():
         of = cells[workload, machine, base]
-        logs.setdefault(policy, []).append(log(_ratio(row, of)))
-    return {policy: exp(sum(some) / len(some)) for policy, some in logs.items()}
+        some = logs.setdefault(policy, [])
+        if not isnan(_ratio(row, of)):
+            some.append(log(_ratio(row, of)))
+    return {
+        policy: exp(sum(some) / len(some)) if some else float("nan")
+        for policy, some in logs.items()
+    }
 
 
 def wins(rows: Sequence[Row]) -> dict[str, int]:
     """Return on how many workloads and machines each policy is fastest, or equal."""
     best: dict[tuple[str, str], float] = {}
     for row in rows:
+        if isnan(row["run_time_ns"]):
+            continue
         at = row["workload"], row["machine"]
         best[at] = min(row["run_time_ns"], best.get(at, row["run_time_ns"]))
     won = dict.fromkeys(values(rows, "policy"), 0)
     for row in rows:
-        limit = best[row["workload"], row["machine"]] * (1 + SAME)
-        won[row["policy"]] += int(row["run_time_ns"] <= limit)
+        least = best.get((row["workload"], row["machine"]), 0.0)
+        won[row["policy"]] += int(row["run_time_ns"] <= least * (1 + SAME))
     return won
 
 
@@ -115,13 +124,7 @@ def _policies(rows: Sequence[Row]) -> str:
             ("policy", policies),
             ("time", [f"x{mean[one]:.2f}" for one in policies]),
             ("fastest", [str(won[one]) for one in policies]),
-            *(
-                (
-                    name.replace("pages_", "").replace("_", " "),
-                    [*map(count, summed(name))],
-                )
-                for name in moved
-            ),
+            *((head, list(map(count, summed(one)))) for head, one in moved.items()),
             ("system", [seconds(time) for time in summed("system_time_ns")]),
         ]
     )
@@ -152,6 +155,11 @@ def _orders(cells: Cells) -> str:
     if not found:
         return ""
     head = f"Published orders: {agreed(found)} of {len(found)} come out here as well."
+    whys = [
+        filled(f"{order.better} and {order.worse} on {order.workload}: {order.why}")
+        for order, ratio in found
+        if not ratio < 1 and order.why
+    ]
     table = lines_of(
         [
             ("faster", [order.better for order, _ in found]),
@@ -162,7 +170,7 @@ def _orders(cells: Cells) -> str:
             ("agreed", ["yes" if ratio < 1 else "no" for _, ratio in found]),
         ]
     )
-    return "\n".join([head, *table])
+    return "\n".join([head, *table, *whys])
 
 
 # --- a sentence -----------------------------------------------------------------------
@@ -171,7 +179,10 @@ def _orders(cells: Cells) -> str:
 def verdict(_study: Study, rows: list[Row]) -> str:
     """Say who is fastest on the whole, how often, and how many orders are right."""
     mean, won = means(rows), wins(rows)
-    best = min(mean, key=lambda one: mean[one])
+    known_means = {one: value for one, value in mean.items() if not isnan(value)}
+    if not known_means:
+        return "No policy's work came to an end."
+    best = min(known_means, key=lambda one: known_means[one])
     places = len({(row["workload"], row["machine"]) for row in rows})
     often = max(won, key=lambda one: won[one])
     text = (

@@ -17,6 +17,7 @@ class Order(NamedTuple):
 
     measured  what the source ran, and what came out
     known     READ or REMEMBERED
+    why       why it comes out otherwise here, if it does (added after the first run)
     """
 
     better: str
@@ -26,6 +27,7 @@ class Order(NamedTuple):
     source: str
     measured: str
     known: str
+    why: str = ""
 
 
 _PGHOT = "pghot v7, cover letter (linux-mm, March 2026)"

@@ -12,8 +12,12 @@ policy's times as it is on the large machine.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
+
+from ...engine.machines.zones import calculated_min_free_kbytes
 
 if TYPE_CHECKING:
     from ...engine.machines.machine import Machine
@@ -83,4 +87,17 @@ def rival(name: str, scale: Scale = UNSCALED) -> Rival:
     """Return a policy by its name, which is one of ``NAMES``."""
     file, _, maker = _FILES[name].partition(".")
     module = import_module(f".{file}", __name__)
-    return getattr(module, maker or "rival")(scale)
+    one = getattr(module, maker or "rival")(scale)
+    return one._replace(settings=partial(_settled, one.settings, scale))
+
+
+def _settled(
+    settings: "Callable[[Machine], Settings]", scale: Scale, machine: "Machine"
+) -> "Settings":
+    """Return settings with the reserve of the large machine, as much smaller.
+
+    The kernel's own goes with the root of the memory.
+    """
+    large = sum(machine.memory) // 1024 * scale.shrunk
+    reserve = calculated_min_free_kbytes(int(large))
+    return replace(settings(machine), min_free_kbytes=scale.time(reserve))

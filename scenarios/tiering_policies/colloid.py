@@ -8,7 +8,7 @@ add up to the difference move there, or away from it, within a limit (algorithm 
 
 Left out: the latencies are those of the model, means of a quantum, in place of counters
 of the memory controllers and their moving average; the share of accesses is that of
-the samples.  Pages are taken hottest first in place of five bins.
+HeMem's counts, which fade.  Pages are taken hottest first in place of five bins.
 Scaled: as HeMem.
 """
 
@@ -73,14 +73,14 @@ class Colloid(HeMem):
         fast = self.tiers.of(sampled.node).fast
         if not len(fast):
             return 0
-        latency = self._latencies(simulation, sampled, fast)
-        shift = self.shift(*latency, float(fast.mean()))
-        budget = min(budget, self._limit(shift, len(fast)))
         placed, count = self.placed(simulation), self.loads + self.stores
+        share = count[placed.fast].sum() / max(1, count.sum())
+        shift = self.shift(*self._latencies(simulation, sampled, fast), float(share))
+        limit = self._limit(shift, len(fast))
         if shift >= 0:
-            wanted = _adding_up(count, placed.slow, shift)
+            wanted = _adding_up(count, placed.slow, shift)[:limit]
             return self.exchange(simulation, wanted, placed.fast & ~self.hot, budget)
-        leaving = _adding_up(count, placed.fast, -shift)[:budget]
+        leaving = _adding_up(count, placed.fast, -shift)[: min(limit, budget)]
         self.send(simulation, leaving)
         return len(leaving)
 

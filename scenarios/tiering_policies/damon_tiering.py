@@ -8,7 +8,8 @@ most; the sampling interval tunes itself.  ``engine/daemons/mtier.py`` has the n
 Left out: a sampling interval shorter than a quantum is a quantum's (which is where the
 sample begins; it may grow to 10 s).  The sample knows one fast node and one slow one;
 here each fast node has a pair with the slow node nearest to it.
-Scaled: all intervals, and the bytes of a quota.
+Scaled: all intervals, and the bytes of a quota.  The goals leave the low watermark out,
+which is more than they allow on a node that small.
 """
 
 from functools import partial
@@ -19,6 +20,7 @@ from ...engine.settings.numa_balancing import Balancing
 from ...engine.settings.settings import Settings
 from ...engine.simulation import Simulation
 from ...engine.state.process import Process, Region
+from ...kernels.state import Node
 from . import Rival, Scale
 from .tiers import Tiers
 
@@ -39,5 +41,9 @@ def _start(
     shortest = simulation.settings.quantum_ns
     for fast in tiers.fast:
         slow = min(tiers.slow, key=lambda node: int(machine.distance[fast, node]))
-        for daemon in mtier(fast, slow, scale.shrunk, shortest_ns=shortest):
+        low = int(simulation.memory.node[fast, Node.LOW])
+        reserve = -(-low * 10_000 // simulation.node_size(fast))
+        for daemon in mtier(
+            fast, slow, scale.shrunk, shortest_ns=shortest, reserve_bp=reserve
+        ):
             simulation.start_daemon(daemon)

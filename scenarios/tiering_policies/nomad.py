@@ -82,7 +82,6 @@ class Nomad:
         quantum = max(1, simulation.now - self.last_ns)
         self.last_ns = simulation.now
         written = self._drop_written(simulation)
-        self._demote(simulation)
         self._promote(simulation, written, quantum)
         self._drop_for_room(simulation)
 
@@ -107,13 +106,16 @@ class Nomad:
                 oldest = mine[np.argsort(self.made[mine], kind="stable")]
                 self.shadow[oldest[: DROPPED * short]] = -1
 
-    def _demote(self, simulation: Simulation) -> None:
-        """Demote pages that were not used, until enough fast memory is free."""
-        short = 0
+    def _demote(self, simulation: Simulation, coming: int) -> None:
+        """Demote pages that were not used, until enough fast memory is free.
+
+        ``coming`` pages will take some of it: reclaim works beside who promotes them.
+        """
+        short = coming
         for node in self.tiers.fast:
             kept = simulation.node_size(node) * DEMOTE_SCALE_FACTOR // 10_000
-            short += max(0, kept - simulation.node_free(node))
-        if short == 0:
+            short += kept - simulation.node_free(node)
+        if short <= 0:
             return
         # Twice round at most: the first finds all used, and takes their bits.
         for _ in range(2):
@@ -160,8 +162,6 @@ class Nomad:
         """Promote queued pages that were used again, unless a write meets the copy."""
         self._take_queued(simulation)
         waiting = np.flatnonzero(self.waits)
-        if not len(waiting):
-            return
         used = waiting[simulation.take_accessed(self.region, waiting)]
         before = simulation.where(self.region, used)
         self.waits[used[self.tiers.of(before).fast]] = False
@@ -169,6 +169,7 @@ class Nomad:
         used, before = used[slow], before[slow]
         aborts = self._meets_write(simulation, used, before, written, quantum)
         go = used[~aborts]
+        self._demote(simulation, len(go))
         self.tiers.promote(simulation, self.region, go)
         after = simulation.where(self.region, go)
         done = self.tiers.of(after).fast

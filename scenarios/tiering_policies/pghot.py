@@ -10,7 +10,7 @@ time in steps of 1 ms, 10 of the node that used the page).
 
 Left out: hardware samples as a second source (off by default there, too); the dynamic
 threshold, which acts once the limit of 64 GiB/s is near.  Time comes in steps of 1 ms.
-Scaled: window, steps of time, kmigrated's sleep, and the scanner.
+Scaled: window, steps of time, kmigrated's sleep and batches, and the scanner.
 """
 
 from collections.abc import Callable
@@ -36,6 +36,8 @@ from .tiers import Budget, Tiers, next_wake
 FREQUENCY = 2
 #: kmigrated's sleep (kmigrated_sleep_ms), and its limit (the series keeps 65,536 MB/s).
 SLEEP_NS, RATE = 100_000_000, 65_536 << 20
+#: Pages that it moves at once (kmigrated_batch_nr).
+BATCH = 512
 _MS = 1_000_000
 
 
@@ -160,6 +162,7 @@ class KMigrated:
         self.layout, self.nodes = layout_of(record, scale), record.nodes
         self.period_ns = scale.time(SLEEP_NS)
         self.wakes_ns = self.period_ns
+        self.batch = scale.time(BATCH)
         self.budget = Budget(RATE, self.period_ns)
 
     def wake(self, simulation: Simulation) -> None:
@@ -168,10 +171,20 @@ class KMigrated:
         ready = np.flatnonzero(records & self.layout.ready)
         pages = self.budget.refill(simulation.now, PAGE_SIZE) // PAGE_SIZE
         for node, some in self._by_target(records, ready[:pages]):
-            moved = simulation.promote(self.region, some, node=node)
+            moved = self._promote(simulation, some, node)
             self.budget.left -= moved * PAGE_SIZE
         simulation.set_own("pghot", self.region, ready[:pages], 0)
         self.wakes_ns = next_wake(simulation, self.period_ns)
+
+    def _promote(self, simulation: Simulation, pages: np.ndarray, node: int) -> int:
+        """Promote pages in batches, between which kswapd works; return pages moved."""
+        moved = 0
+        while len(pages):
+            batch = max(self.batch, self.tiers.above_high(simulation, node))
+            moved += simulation.promote(self.region, pages[:batch], node=node)
+            pages = pages[batch:]
+            simulation.run_kswapd()
+        return moved
 
     def _by_target(
         self, records: np.ndarray, ready: np.ndarray

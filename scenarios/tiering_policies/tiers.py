@@ -8,6 +8,7 @@ import numpy as np
 from ...engine.daemons.user_daemon import EACH_QUANTUM
 from ...engine.machines.machine import Machine
 from ...engine.state.process import Region
+from ...kernels.state import Node
 from ...kernels.words import HPAGE_PMD_NR
 from ..common.fast_tier import fast_nodes
 
@@ -51,6 +52,12 @@ class Tiers:
         It is negative if fewer are free.
         """
         return sum(simulation.node_free(node) for node in self.fast) - kept
+
+    @staticmethod
+    def above_high(simulation: "Simulation", node: int) -> int:
+        """Return how many pages a node has free above its high watermark, or less."""
+        high = int(simulation.memory.node[node, Node.HIGH])
+        return simulation.node_free(node) - high
 
     def promote(
         self, simulation: "Simulation", region: Region, pages: np.ndarray, kept: int = 0

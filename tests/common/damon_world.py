@@ -5,7 +5,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from lazynuma.engine import Damon, Settings, Simulation, uniform
-from lazynuma.kernels.words import PTE_YOUNG
+from lazynuma.kernels.words import PTE_PRESENT, PTE_YOUNG
 
 MIB, MS = 1 << 20, 1_000_000
 PAGES = 1024
@@ -24,7 +24,9 @@ class Toucher:
     def wake(self, simulation):
         used = [i for i in range(self.region.pages) if self.uses(i, self.number)]
         at = self.region.first + self.region.process.delta + np.array(used, np.int64)
-        simulation.memory.pte[at] |= PTE_YOUNG
+        pte = simulation.memory.pte
+        at = at[pte[at] & PTE_PRESENT != 0]
+        pte[at] |= PTE_YOUNG
         self.number += 1
         self.wakes_ns += self.step
 
@@ -46,6 +48,7 @@ def world(rates, memory=64 * MIB, pages=PAGES, turn=1 << 60, **settings):
     toucher = Toucher(region, rates, turn=turn)
     simulation.start_daemon(toucher)
     yield simulation, region, toucher
+    simulation.check()
     simulation.close()
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lazynuma.engine import Costs, Simulation
+from lazynuma.engine import Costs, Mechanism, Simulation
 from lazynuma.kernels.counters import Vm
 from lazynuma.kernels.words import (
     FOLIO_DEFERRED,
@@ -193,6 +193,8 @@ ENTRY_KINDS = {
     "parked": Kind.MIGCACHE * PTE_KIND_ONE,
     "table": PMD_TABLE,
 }
+#: Those of the package.
+MECHANISMS = [one for one in Mechanism if one != Mechanism.OWN]
 #: What a frame's word holds that both sides keep alike.
 FRAME_BITS = FRAME_VPN | FRAME_MAPCOUNT | FRAME_IN_USE | FRAME_COMPOUND
 FRAME_BITS |= FRAME_ACTIVE | FRAME_REFERENCED | FRAME_FROM

@@ -4,9 +4,9 @@ import random
 
 import numpy as np
 
-from common.pair import MIB, Pair
+from common.pair import MECHANISMS, MIB, Pair
 from common.stories import any_cpu, balanced_world, sampling, world
-from lazynuma.engine import Mechanism, Mode, Policy, Recording
+from lazynuma.engine import Mode, Policy, Recording
 
 MS = 1_000_000
 
@@ -112,7 +112,7 @@ def prepare(pair, rng):
     region, nodes = region_of(pair, task), range(len(pair.sims[1].machine.memory))
     what = rng.choice(["mark", "policy", "interleave", "move"])
     if what == "mark":
-        pair.call("mark", task, region, rng.choice(list(Mechanism)))
+        pair.call("mark", task, region, rng.choice(MECHANISMS))
     elif what == "policy":
         pair.call("mbind", task, region, Policy(Mode.PREFERRED, (rng.choice(nodes),)))
     elif what == "interleave":

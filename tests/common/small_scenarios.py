@@ -8,6 +8,7 @@ from lazynuma.scenarios import (
     hot_remove,
     hpc_node,
     khugepaged_rate,
+    league,
     mechanisms,
     move_pages_rate,
     next_touch,
@@ -62,6 +63,17 @@ SMALL = {
     "tiering": (
         tiering,
         {"memory": 256 * MIB, "tasks": 4, "accesses": 1_000_000, "adjust_ms": 500},
+    ),
+    "league": (
+        league,
+        {
+            "memory": 32 * MIB,
+            "stands_for": 8 * GIB,
+            "tasks": 4,
+            "accesses": 3000,
+            "workloads": ("gups", "bfs", "crowded"),
+            "machines": ("cxl-1to4", "2s-cxl"),
+        },
     ),
     "move_pages_rate": (move_pages_rate, {"counts": (1, 8), "whole": 4 * MIB}),
     "tlb_shootdown": (tlb_shootdown, {"mapped": 8 * MIB, "threads": 4}),

@@ -3,7 +3,7 @@
 import random
 from dataclasses import replace
 
-from common.pair import MIB, Pair
+from common.pair import MECHANISMS, MIB, Pair
 from lazynuma.engine import (
     Balancing,
     Gups,
@@ -11,7 +11,6 @@ from lazynuma.engine import (
     Khugepaged,
     Locks,
     LruGen,
-    Mechanism,
     Mode,
     NextTouch,
     Policy,
@@ -287,7 +286,7 @@ def change(pair, rng, nodes, name, task, region):
         options = {
             "policy": policy(rng, nodes, balanced) if rng.random() < 0.4 else None
         }
-        kind = rng.choice(list(Mechanism))
+        kind = rng.choice(MECHANISMS)
         got = pair.call("mark", task, region, kind, **options, **flags, **part)
         assert got[0] == got[1]
     elif name == "mbind":

@@ -312,6 +312,9 @@ def test_watermarks_lie_apart_as_the_scale_factor_says():
     # 2 % of 131,072 pages are 2,621; min stays.
     marks = watermarks([131072], scale_factor=200)[0]
     assert marks.tolist() == [724, 724 + 2621, 724 + 2 * 2621, 724 + 3 * 2621]
+    # 400 KiB are 100 pages, 25 for each of these.
+    marks = watermarks([131072, 3 * 131072], min_free_kbytes=400)
+    assert marks[:, 0].tolist() == [25, 75]
 
 
 @pytest.mark.parametrize("name", PRESETS)

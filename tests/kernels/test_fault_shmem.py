@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from common.pair import MECHANISMS
 from lazynuma.engine import (
     BadInput,
-    Mechanism,
     Mode,
     Policy,
     Settings,
@@ -176,7 +176,7 @@ def test_what_is_not_modelled_is_refused(world):
     # Of less than a block there is nothing to collapse.
     assert world.sim.collapse(world.main, region, 10, 400) == EINVAL
     assert world.sim.collapse(world.main, world.region) == EINVAL
-    for mechanism in Mechanism:
+    for mechanism in MECHANISMS:
         with pytest.raises(BadInput, match="private to be marked"):
             world.sim.mark(world.main, region, mechanism)
 

@@ -68,8 +68,8 @@ class Damon:
         for one, page in zip(self.regions, self.pages, strict=True):
             drop = one.last * BP // self.window
             found = bool(self.used(one.target, page))
-            one.bp = min(max(one.bp - drop + BP * found, 0), self.window * BP)
-            one.seen = min(one.seen + found, self.window)
+            one.bp += BP * found - drop
+            one.seen += found
         aggregated = self.passed >= self.next_aggregation
         if aggregated:
             self.merge(max(one.seen for one in self.regions) // 10)

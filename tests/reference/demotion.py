@@ -20,8 +20,10 @@ class Demotion:
 
         The first is the nearest of the next tier, the lowest number of equals.
         """
-        if not self.knobs.demotion:
-            return []
+        return self.lower_nodes(n) if self.knobs.demotion else []
+
+    def lower_nodes(self, n):
+        """The same, whether reclaim demotes or not."""
         tier = self.machine.tier
         lower = [
             m for m in range(self.count) if tier[m] > tier[n] and self.nodes[m].online
@@ -31,9 +33,9 @@ class Demotion:
         first = min(lower, key=lambda m: (tier[m], self.distance(n, m), m))
         return [first, *(m for m in self.zonelist[first] if m in lower)]
 
-    def demotion_target(self, n, takes):
+    def demotion_target(self, targets, takes):
         """Return where to: the first node down to its min, then any, low before min."""
-        if not (targets := self.demotion_targets(n)):
+        if not targets:
             return None
         first, *others = targets
         for nodes, mark in (
@@ -49,11 +51,11 @@ class Demotion:
                     return m
         return None
 
-    def demote(self, n, at, folio, steal):
+    def demote_reclaimed(self, n, at, folio, steal):
         """Demote a frame or a folio; return how many pages went, 0 for none."""
         pages = BLOCK if folio else 1
         room = self.has_room if folio else lambda m, mark: self.nodes[m].free > mark
-        t = self.demotion_target(n, room)
+        t = self.demotion_target(self.demotion_targets(n), room)
         if t is None:
             return 0
         if folio:

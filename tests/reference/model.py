@@ -17,6 +17,7 @@ from .balancing_migrate import TaskMigration
 from .balancing_placement import TaskPlacement
 from .balancing_scan import Scans
 from .balancing_tiering import Tiering
+from .calls_bulk import BulkCalls
 from .calls_mapping import MappingCalls
 from .calls_placement import PlacementCalls
 from .calls_processes import ProcessCalls
@@ -80,6 +81,7 @@ class Reference(
     MappingCalls,
     UnmapCalls,
     PlacementCalls,
+    BulkCalls,
     Khugepaged,
     Results,
     Checks,

@@ -78,7 +78,7 @@ class Reclaim:
     def reclaim(self, n, pfn, steal):
         frame = self.frames[pfn]
         self.unreferenced(frame)
-        if self.demote(n, pfn, None, steal):
+        if self.demote_reclaimed(n, pfn, None, steal):
             return 1
         if frame.shmem:
             return self.reclaim_shared(n, pfn, steal)
@@ -120,7 +120,7 @@ class Reclaim:
         """Demote or swap a folio out, whole if possible; return how many pages went."""
         folio = self.folios[b]
         self.unreferenced(folio)
-        if self.demote(n, b, folio, steal):
+        if self.demote_reclaimed(n, b, folio, steal):
             return BLOCK
         whole = self.slots.virgin + BLOCK <= self.slots.total
         must = folio.mapcount == 0

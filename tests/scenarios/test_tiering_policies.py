@@ -20,6 +20,8 @@ from lazynuma.scenarios.tiering_policies import (
 MACHINE = preset("dram-cxl", "64MiB")
 #: So little that no policy keeps much memory free.
 SCALE = Scale(4096, 16)
+#: Policies that never move a page.
+STILL = ("none", "weighted_interleave")
 
 
 def _world(settings: Settings = Settings(), mib: int = 48, thp: str = "never"):
@@ -48,9 +50,13 @@ def test_each_policy_runs(name: str):
     task = simulation.start_task(process, 0)
     region = simulation.mmap(process, 48 << 20)
     one.start(simulation, process, region)
-    simulation.run([Uniform(task=task, region=region, count=10_000, refs=16)])
+    simulation.populate(task, region)
+    hot = dict(first=region.pages - 2048, pages=2048)
+    simulation.run([Uniform(task=task, region=region, count=10_000, **hot)])
     simulation.check()
-    assert sum(simulation.pages_by_node(process)) > 5000
+    assert sum(simulation.pages_by_node(process)) == region.pages
+    moves = simulation.total("pgpromote_success")
+    assert (moves == 0) == (name in STILL)
 
 
 def test_what_is_scaled_never_vanishes():

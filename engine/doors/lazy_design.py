@@ -1,0 +1,185 @@
+"""A design of lazy migration of a user's own, as kernels call it."""
+
+from collections import namedtuple
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+from numba import types
+
+from ...kernels import state as st
+from ...kernels.jit.by_address import number_of, tuple_of
+from ...kernels.lazy.own import ARGUMENTS, FAILED, STATUS, VERB, Status, Verb
+from ..errors import BadInput, SimulationError, printable
+from .user_function import Role, check_function, python_of, where
+
+#: What each verb gets, after ``m``, and whether it returns an integer.
+_PARAMETERS = {
+    "mark": ("pfn",),
+    "fault": ("s", "task", "at", "v", "vpn", "write"),
+    "fork": ("s", "pte"),
+    "zap": ("s", "pte", "vpn", "exiting"),
+    "reclaim": ("n", "pfn"),
+}
+_MESSAGE_MAX = 300
+
+
+@dataclass(frozen=True)
+class LazyDesign:
+    """A design of lazy migration: how pages are parked until their next touch.
+
+    name     of the design, in messages
+    mark     (m, pfn) -> 1, or 0 if the page is refused: take a page out of its PTEs
+    fault    (m, s, task, at, v, vpn, write) -> SERVED, NO_MEMORY or PUT_ASIDE: map the
+             page of the parked PTE at index ``at`` again, here or on another node
+    fork     (m, s, pte): a child's page table has got a copy of a parked PTE
+    zap      (m, s, pte, vpn, exiting) -> 1 if the page is lost, 0: a parked PTE is gone
+    reclaim  (m, n, pfn) -> 1, or 0 if there is no slot: put a page of node ``n`` into
+             the swap cache, from which it is swapped out
+
+    They are functions that Numba can compile, of the state (``kernels/state.py``) and
+    of int64: ``s`` the shard (the last row of tables of shards: serial work), ``v`` the
+    row of the VMA, ``vpn`` the virtual page.  A parked PTE is of ``Kind.OWN`` and holds
+    an identity; ``m.own_frame`` leads from it to the frame, ``m.frame_entry`` back.
+    ``m.own_count`` is the design's own.
+
+    Raises BadInput if one of them is not a function of these parameters.
+    """
+
+    name: str
+    mark: Callable[..., int]
+    fault: Callable[..., int]
+    fork: Callable[..., None]
+    zap: Callable[..., int]
+    reclaim: Callable[..., int]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name.isprintable():
+            raise BadInput(f"name of a lazy design must be a text, got {self.name!r}")
+        for verb, parameters in _PARAMETERS.items():
+            role = Role(verb, ("m", *parameters), (), "an integer")
+            check_function(getattr(self, verb), role)
+
+
+class _Compiled(NamedTuple):
+    """A verb that kernels can call at an address, as long as ``kept`` lives."""
+
+    address: int
+    kept: Any
+
+
+def attach(design: LazyDesign, memory: st.Memory) -> Any:
+    """Have kernels call a design's verbs; return what must live as long as they do.
+
+    Raises BadInput with file, line and name of a verb that Numba cannot compile.
+    """
+    kind = None if _is_plain() else numba.typeof(memory)
+    made = [_compiled(getattr(design, verb), verb, kind) for verb in _PARAMETERS]
+    for verb, one in zip(Verb, made, strict=True):
+        memory.verbs[verb] = one.address
+    return made
+
+
+def _is_plain() -> bool:
+    return bool(numba.config.DISABLE_JIT)  # type: ignore[attr-defined]
+
+
+@cache
+def _compiled(function: Callable, verb: str, kind: Any) -> _Compiled:
+    parameters = _PARAMETERS[verb]
+    arguments = tuple_of(_tuple_kind(verb), ARGUMENTS)
+    if kind is None:
+        plain = _plain_entry(python_of(function), arguments)
+        return _Compiled(number_of(plain), plain)
+    made = numba.njit(nogil=True)(python_of(function))
+    entry = _entry(made, arguments, verb)
+    words = types.CPointer(types.int64)
+    try:
+        made.compile((kind, *[types.int64] * len(parameters)))
+        called = numba.cfunc(types.int64(kind, words))(entry)
+    except numba.core.errors.NumbaError as error:
+        raise BadInput(
+            f"{where(function)} must be what Numba can compile, got: {_said(error)}"
+        ) from None
+    _check_result(function, made, verb)
+    return _Compiled(called.address, (called, made))
+
+
+@cache
+def _tuple_kind(verb: str) -> type:
+    return namedtuple(verb, _PARAMETERS[verb])  # type: ignore[misc]
+
+
+def _plain_entry(function: Callable, arguments: Callable) -> Callable:
+    """Return what kernels call without the JIT."""
+
+    def ask(m, words):
+        try:
+            return function(m, *arguments(words))
+        except Exception as error:
+            said = printable(f"{type(error).__name__}: {error}")[:_MESSAGE_MAX]
+            raise SimulationError(
+                f"{where(function)} must raise no exception, got {said}"
+            ) from error
+
+    return ask
+
+
+def _entry(function: Callable, arguments: Callable, verb: str) -> Callable:
+    """Return what kernels call for one call of a verb."""
+
+    def tell(m, words):
+        try:
+            function(m, *arguments(words))
+            return 0
+        except Exception:
+            words[STATUS] = Status.RAISED
+            return FAILED
+
+    def ask(m, words):
+        try:
+            return function(m, *arguments(words))
+        except Exception:
+            words[STATUS] = Status.RAISED
+            return FAILED
+
+    return tell if verb == "fork" else ask
+
+
+def _check_result(function: Callable, made: Any, verb: str) -> None:
+    for one in made.overloads.values():
+        kind = one.signature.return_type
+        if verb != "fork" and not isinstance(kind, types.Integer):
+            raise BadInput(f"{where(function)} must return an integer, got {kind}")
+
+
+def _said(error: Exception) -> str:
+    """Return one line of what Numba says of a function that it cannot compile."""
+    lines = [printable(one.strip()) for one in str(error).splitlines()]
+    said = [one for one in lines if one and not one.startswith(("Failed in", "File"))]
+    return (said[0] if said else type(error).__name__)[:_MESSAGE_MAX]
+
+
+_WRONG = {
+    Status.RAISED: "must raise no exception, got one",
+    Status.LEFT: "must map the page, got SERVED and the PTE as it was",
+    Status.UNKNOWN: "must return SERVED, NO_MEMORY or PUT_ASIDE, got something else",
+}
+
+
+def raise_failure(design: LazyDesign, memory: st.Memory) -> None:
+    """Raise SimulationError if a verb of a design has done something wrong."""
+    failed = np.flatnonzero(memory.verb_words[:, STATUS])
+    if not failed.size:
+        return
+    words = memory.verb_words[failed[0]]
+    verb = Verb(int(words[VERB])).name.lower()
+    function = getattr(design, verb)
+    got = tuple(int(one) for one in words[ARGUMENTS:][: len(_PARAMETERS[verb])])
+    wrong, name = _WRONG[Status(int(words[STATUS]))], printable(design.name)
+    raise SimulationError(
+        f"{where(function)} {wrong} (lazy design {name}, arguments {got})"
+    )
