@@ -14,7 +14,7 @@ from ..kernels.words import HPAGE_PMD_NR, Kind
 from .errors import BadInput
 from .observer import ASLEEP, USER, NodeUse, cause_time
 from .settings.locks import ROWS
-from .state.parked_pages import ids_of
+from .state.parked_arrays import ids_of
 from .state.process import Process, Task
 from .state.ranges import pieces
 from .state.snapshot import huge_by_node, take

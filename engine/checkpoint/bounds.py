@@ -22,7 +22,7 @@ from ...kernels.words import (
     PTE_PRESENT,
     Kind,
 )
-from ..state.parked_pages import holders_of, ids_of
+from ..state.parked_arrays import holders_of, ids_of
 from ..state.process import Process
 
 if TYPE_CHECKING:

@@ -1,6 +1,5 @@
 """A design of lazy migration of a user's own, as kernels call it."""
 
-from collections import namedtuple
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -11,7 +10,7 @@ import numpy as np
 from numba import types
 
 from ...kernels import state as st
-from ...kernels.jit.by_address import number_of, tuple_of
+from ...kernels.jit.by_address import number_of
 from ...kernels.lazy.own import ARGUMENTS, FAILED, STATUS, VERB, Status, Verb
 from ..errors import BadInput, SimulationError, printable
 from .user_function import Role, check_function, python_of, where
@@ -89,16 +88,15 @@ def _is_plain() -> bool:
 
 @cache
 def _compiled(function: Callable, verb: str, kind: Any) -> _Compiled:
-    parameters = _PARAMETERS[verb]
-    arguments = tuple_of(_tuple_kind(verb), ARGUMENTS)
+    count = len(_PARAMETERS[verb])
     if kind is None:
-        plain = _plain_entry(python_of(function), arguments)
+        plain = _plain_entry(python_of(function), count)
         return _Compiled(number_of(plain), plain)
     made = numba.njit(nogil=True)(python_of(function))
-    entry = _entry(made, arguments, verb)
     words = types.CPointer(types.int64)
     try:
-        made.compile((kind, *[types.int64] * len(parameters)))
+        made.compile((kind, *[types.int64] * count))
+        entry = _entry(numba.njit(nogil=True)(_spread(made, count)), verb)
         called = numba.cfunc(types.int64(kind, words))(entry)
     except numba.core.errors.NumbaError as error:
         raise BadInput(
@@ -108,17 +106,12 @@ def _compiled(function: Callable, verb: str, kind: Any) -> _Compiled:
     return _Compiled(called.address, (called, made))
 
 
-@cache
-def _tuple_kind(verb: str) -> type:
-    return namedtuple(verb, _PARAMETERS[verb])  # type: ignore[misc]
-
-
-def _plain_entry(function: Callable, arguments: Callable) -> Callable:
+def _plain_entry(function: Callable, count: int) -> Callable:
     """Return what kernels call without the JIT."""
 
     def ask(m, words):
         try:
-            return function(m, *arguments(words))
+            return function(m, *map(int, words[ARGUMENTS:][:count]))
         except Exception as error:
             said = printable(f"{type(error).__name__}: {error}")[:_MESSAGE_MAX]
             raise SimulationError(
@@ -128,12 +121,25 @@ def _plain_entry(function: Callable, arguments: Callable) -> Callable:
     return ask
 
 
-def _entry(function: Callable, arguments: Callable, verb: str) -> Callable:
+def _spread(function: Callable, count: int) -> Callable:
+    """Return a function of the words of a verb, which calls it with its arguments."""
+    calls = {
+        1: lambda m, words: function(m, words[2]),
+        2: lambda m, words: function(m, words[2], words[3]),
+        4: lambda m, words: function(m, words[2], words[3], words[4], words[5]),
+        6: lambda m, words: function(
+            m, words[2], words[3], words[4], words[5], words[6], words[7]
+        ),
+    }
+    return calls[count]
+
+
+def _entry(call: Callable, verb: str) -> Callable:
     """Return what kernels call for one call of a verb."""
 
     def tell(m, words):
         try:
-            function(m, *arguments(words))
+            call(m, words)
             return 0
         except Exception:
             words[STATUS] = Status.RAISED
@@ -141,7 +147,7 @@ def _entry(function: Callable, arguments: Callable, verb: str) -> Callable:
 
     def ask(m, words):
         try:
-            return function(m, *arguments(words))
+            return call(m, words)
         except Exception:
             words[STATUS] = Status.RAISED
             return FAILED

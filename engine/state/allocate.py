@@ -16,7 +16,7 @@ from ..settings.costs import Costs
 from ..settings.knob_columns import cost_columns, set_knobs
 from ..settings.settings import Settings
 from .host_memory import sparse
-from .parked_pages import ids_of
+from .parked_arrays import ids_of
 
 #: Page-table space as a multiple of RAM: host address space, not host memory.
 ARENA_FACTOR = 64

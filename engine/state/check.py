@@ -26,7 +26,7 @@ from ...kernels.words import (
     PTE_ZERO,
     Kind,
 )
-from .parked_pages import (
+from .parked_arrays import (
     cached_by,
     frames_of,
     holders_of,

@@ -21,7 +21,7 @@ from ...kernels.words import (
     PTE_ZERO,
     Kind,
 )
-from .parked_pages import (
+from .parked_arrays import (
     cached_by,
     frame_of_parked,
     holders_of,
@@ -83,7 +83,7 @@ def _mapped(found: Page, pte: int, huge: bool) -> Page:
 
 def _parked(memory: st.Memory, pte: int) -> Page:
     """Return the page behind the identity that a PTE holds."""
-    pfn, kind = int(frame_of_parked(memory, pte)), kind_of(pte)
+    pfn, kind = frame_of_parked(memory, pte), kind_of(pte)
     name = "swap" if kind == Kind.SWAP else "parked"
     if pfn != NONE:
         return _framed(name, memory, pfn)

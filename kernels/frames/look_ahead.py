@@ -17,7 +17,7 @@ from ..words import (
     PTE_PAYLOAD,
     PTE_PRESENT,
 )
-from .swap_state import frame_of_parked, frames_of, holders_of, kind_of
+from .swap_state import cache_of, frame_of_parked, kind_of
 
 #: A PTE is prefetched at least this many accesses before its use, ...
 DISTANCE = 64
@@ -56,8 +56,9 @@ def _ask_for_page(m, word):
     if pte & PTE_PRESENT:
         prefetchw(m.frame, payload)
     elif pte & PTE_KIND:
-        prefetchw(frames_of(m, kind_of(pte)), payload)
-        prefetchw(holders_of(m, kind_of(pte)), payload)
+        cache = cache_of(m, kind_of(pte))
+        prefetchw(cache.frames, payload)
+        prefetchw(cache.holders, payload)
 
 
 @inlined

@@ -55,30 +55,21 @@ def cached_by(word):
 
 
 @inlined
-def holders_of(m, kind):
-    """Return int16[ids]: how many PTEs hold each identity of a kind."""
+def _arrays_of(m, kind):
+    """Return the holders and the frames of a kind."""
     if kind == Kind.SWAP:
-        return m.slot_count
+        return m.slot_count, m.slot_frame
     if kind == Kind.MIGCACHE:
-        return m.entry_count
-    return m.own_count
-
-
-@inlined
-def frames_of(m, kind):
-    """Return int64[ids]: the frame of each identity of a kind."""
-    if kind == Kind.SWAP:
-        return m.slot_frame
-    if kind == Kind.MIGCACHE:
-        return m.entry_frame
-    return m.own_frame
+        return m.entry_count, m.entry_frame
+    return m.own_count, m.own_frame
 
 
 @inlined
 def cache_of(m, kind):
     """Return the cache of a kind."""
-    bits = kind << PTE_KIND_SHIFT, kind << FRAME_KIND_SHIFT
-    return Cache(kind, bits[0], bits[1], holders_of(m, kind), frames_of(m, kind))
+    holders, frames = _arrays_of(m, kind)
+    pte, frame = kind << PTE_KIND_SHIFT, kind << FRAME_KIND_SHIFT
+    return Cache(kind, pte, frame, holders, frames)
 
 
 @inlined
@@ -99,7 +90,7 @@ def get_id(m, kind):
 
     The frame of a free one is a link to the next free one.
     """
-    info, ids, frames = m.info, ids_of(kind), frames_of(m, kind)
+    info, ids, frames = m.info, ids_of(kind), cache_of(m, kind).frames
     found = info[ids + Ids.STACK]
     if found != NONE:
         info[ids + Ids.STACK] = frames[found]
@@ -117,7 +108,7 @@ def get_id(m, kind):
 @inlined
 def _put_id(m, kind, identity):
     ids = ids_of(kind)
-    frames_of(m, kind)[identity] = m.info[ids + Ids.STACK]
+    cache_of(m, kind).frames[identity] = m.info[ids + Ids.STACK]
     m.info[ids + Ids.STACK] = identity
     m.info[ids + Ids.IN_USE] -= 1
 
@@ -127,7 +118,7 @@ def push_freed(m, s, kind, identity):
     """Add a freed identity to a chain of the shard."""
     freed = _chain_of(kind)
     newest = m.shard[s, freed + Chain.NEWEST]
-    frames_of(m, kind)[identity] = newest
+    cache_of(m, kind).frames[identity] = newest
     m.shard[s, freed + Chain.NEWEST] = identity
     if newest == NONE:
         m.shard[s, freed + Chain.OLDEST] = identity
@@ -157,7 +148,7 @@ def _drain(m, s, kind):
     if newest == NONE:
         return
     oldest = m.shard[s, freed + Chain.OLDEST]
-    frames_of(m, kind)[oldest] = m.info[ids + Ids.STACK]
+    cache_of(m, kind).frames[oldest] = m.info[ids + Ids.STACK]
     m.info[ids + Ids.STACK] = newest
     m.info[ids + Ids.IN_USE] -= m.shard[s, freed + Chain.COUNT]
     m.shard[s, freed + Chain.NEWEST] = NONE
@@ -206,7 +197,7 @@ def is_held(m, pfn):
 @inlined
 def frame_of_parked(m, pte):
     """Return the frame of a parked page; NONE if it is on disk alone."""
-    return frames_of(m, kind_of(pte))[pte & PTE_PAYLOAD]
+    return cache_of(m, kind_of(pte)).frames[pte & PTE_PAYLOAD]
 
 
 @inlined
@@ -215,7 +206,7 @@ def add_to_cache(m, pfn, kind, identity, bits):
     bits |= kind << FRAME_KIND_SHIFT
     m.frame[pfn] = m.frame[pfn] & ~FRAME_LAZYFREE | bits
     m.frame_entry[pfn] = identity
-    frames_of(m, kind)[identity] = pfn
+    cache_of(m, kind).frames[identity] = pfn
 
 
 @inlined

@@ -8,7 +8,7 @@ from ..frames.folio import count_lru
 from ..frames.last_cpupid import migrate_last_cpupid
 from ..frames.page_alloc import node_of, put_page
 from ..frames.rmap import cache_index, mapcount, remove_migration_ptes
-from ..frames.swap_state import cached_by, frames_of
+from ..frames.swap_state import cache_of, cached_by
 from ..frames.zero_filled import copy_page
 from ..jit.compile import called, inlined
 from ..state import Cost
@@ -40,7 +40,7 @@ def _replace_in_cache(m, word, old, new):
         return
     identity = m.frame_entry[old]
     m.frame_entry[new] = identity
-    frames_of(m, cached_by(word))[identity] = new
+    cache_of(m, cached_by(word)).frames[identity] = new
 
 
 @inlined

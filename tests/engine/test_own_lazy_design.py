@@ -22,8 +22,8 @@ from lazynuma.engine import (
     uniform,
 )
 from lazynuma.engine.checkpoint import image
+from lazynuma.engine.state.parked_arrays import ids_of
 from lazynuma.engine.state.process import Region
-from lazynuma.kernels.frames.swap_state import ids_of
 from lazynuma.kernels.state import SERVED, Ids
 from lazynuma.kernels.words import PTE_KIND, PTE_KIND_ONE, Kind
 
