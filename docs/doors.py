@@ -30,6 +30,12 @@ ASKED = {
     Touch: "`first_touch`",
     Cold: "`demote`",
 }
+#: What fields are that say nothing in the code.
+UNCOMMENTED = {
+    "task": "number of the task",
+    "process": "number of the process",
+    "cpu_tier": "the tier of cpu_node",
+}
 #: Modules whose public names the page has, by the section that has them.
 SECTIONS = {
     "policy": (".doors.placement_policy", ".doors.own_array", ".doors.answers"),
@@ -60,7 +66,13 @@ def commented(kind: type) -> Iterator[tuple[str, str]]:
     """Yield (name, comment) of what an enumeration declares, in lower case."""
     for line in inspect.getsource(kind).splitlines():
         if found := re.match(r"\s+([A-Z_]+) = auto\(\)(?:\s+# (.*))?$", line):
-            yield found[1].lower(), found[2] or found[1].lower().replace("_", " ")
+            name = found[1].lower()
+            yield name, found[2] or UNCOMMENTED.get(name) or comment_in_fault(name)
+
+
+def comment_in_fault(name: str) -> str:
+    """Return what a field is that says nothing, and that ``Fault`` has, too."""
+    return dict(commented(Fault))[name]
 
 
 def table(rows: Iterator[tuple[str, str]]) -> str:
