@@ -8,11 +8,12 @@ python docs/doors.py
 import inspect
 import re
 from collections.abc import Iterator
+from importlib import import_module
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from lazynuma import engine
-from lazynuma.engine.doors import answers
 from lazynuma.engine.doors.generator import Access
 from lazynuma.engine.simulation import Simulation
 from lazynuma.kernels.counters import Level, Refusal
@@ -114,9 +115,11 @@ def entry(name: str, what: Any, arguments: str | None = None) -> str:
 
 
 def comment_of(name: str) -> str:
-    """Return the comment before a constant of ``engine/doors/answers.py``."""
-    source = Path(answers.__file__).read_text()
-    return re.findall(rf"#: (.*)\n{name} = ", source)[0]
+    """Return the comment before a constant, where it is declared."""
+    module = import_module(engine._WHERE[name], engine.__name__)
+    before = Path(module.__file__).read_text().split(f"\n{name} = ")[0]
+    lines = takewhile(lambda line: line.startswith("#: "), before.splitlines()[::-1])
+    return " ".join(line[3:] for line in [*lines][::-1])
 
 
 def signature(what: Any, without: str = "") -> str:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ..kernels.knobs import Mechanism as Mechanism
     from ..kernels.knobs import Mode as Mode
     from .calibrate.measure import measure_costs as measure_costs
+    from .daemons import NEVER as NEVER
     from .daemons.damon import Damon as Damon
     from .daemons.damos import IntervalsGoal as IntervalsGoal
     from .daemons.damos import Quota as Quota
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from .daemons.damos import Scheme as Scheme
     from .daemons.damos import Watermarks as Watermarks
     from .daemons.mtier import mtier as mtier
+    from .daemons.user_daemon import EACH_QUANTUM as EACH_QUANTUM
     from .doors.answers import DEFAULT as DEFAULT
     from .doors.answers import STAY as STAY
     from .doors.answers import Refusal as Refusal
@@ -105,6 +107,8 @@ _WHERE = {
     "stay": ".doors.answers",
     "Own": ".doors.own_array",
     "PlacementPolicy": ".doors.placement_policy",
+    "NEVER": ".daemons",
+    "EACH_QUANTUM": ".daemons.user_daemon",
     "BadInput": ".errors",
     "LazyNumaError": ".errors",
     "SimulationError": ".errors",

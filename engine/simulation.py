@@ -13,7 +13,7 @@ from . import results
 from .calls import (
     advice,
     bulk,
-    bulk_change,
+    bulk_entries,
     bulk_pages,
     bulk_written,
     mapping,
@@ -103,6 +103,8 @@ class Simulation(World):
         self.waking = ""
         #: Whether a daemon has ended the present run.
         self.stopped = False
+        #: When the present run began, ns.
+        self.run_began = 0
 
     def close(self) -> None:
         """Give the host its memory back; the simulation is over."""
@@ -163,9 +165,9 @@ class Simulation(World):
     node_free, node_size = bulk.node_free, bulk.node_size
     run_kswapd = bulk.run_kswapd
     loaded_latency, bandwidth_used = bulk.loaded_latency, bulk.bandwidth_used
-    mark_pages, split_blocks = bulk_change.mark_pages, bulk_change.split_blocks
-    collapse_blocks = bulk_change.collapse_blocks
-    advise_pages = bulk_change.advise_pages
+    mark_pages, split_blocks = bulk_entries.mark_pages, bulk_entries.split_blocks
+    collapse_blocks = bulk_entries.collapse_blocks
+    advise_pages = bulk_entries.advise_pages
     charge, regions = bulk_pages.charge, bulk.regions
 
     # Time

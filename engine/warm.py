@@ -40,7 +40,7 @@ def warm_kernels() -> int:
     Raises SimulationError if a kernel was not reached.
     """
     before = compiled.kernels
-    for rehearse in (_place, _collapse, _kill, _script, _record, _watch):
+    for rehearse in (_place, _collapse, _kill, _script, _record, _watch, _tier):
         rehearse()
     if compiled.unused:
         raise SimulationError(f"warm must reach {', '.join(sorted(compiled.unused))}")
@@ -144,6 +144,19 @@ def _watch() -> None:
             daemon = Damon(node=node, schemes=(scheme,), aggregation_ns=10_000_000)
             simulation.start_daemon(daemon)
         simulation.idle(40_000_000)
+
+
+def _tier() -> None:
+    """Do in bulk what daemons do to many pages."""
+    with closing(_machine(Settings(thp=Thp(enabled="always")))) as simulation:
+        task, region = _start(simulation, 4 * _MIB)
+        simulation.populate(task, region)
+        simulation.take_accessed(region, [0])
+        simulation.take_written(region, [0])
+        simulation.move(region, simulation.where(region) == 0, 1)
+        simulation.split_blocks(region)
+        simulation.advise_pages(region, [0], "cold")
+        simulation.mark_pages(region, [0])
 
 
 def _script() -> None:

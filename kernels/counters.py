@@ -227,7 +227,7 @@ class Worker(IntEnum):
     KCOMPACTD = 1
     #: Processes that end, on the node that gets their pages.
     EXIT = 2
-    #: In a process: khugepaged, and its fork.
+    #: In a process: khugepaged, which stands for users' daemons, too, and its fork.
     KHUGEPAGED = 3
     FORK = 4
 

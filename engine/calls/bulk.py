@@ -12,13 +12,15 @@ from ...kernels import state as st
 from ...kernels.calls.bulk_look import Looked, clear_young, nodes_at, read_young
 from ...kernels.calls.bulk_move import Aim, move_pages_of
 from ...kernels.calls.mbind import Moves
+from ...kernels.counters import Op
 from ...kernels.quantum.barrier import run_daemons
-from ...kernels.words import NONE
+from ...kernels.words import HPAGE_PMD_NR, NONE
 from ..errors import BadInput
 from ..state.process import Process, Region
 from .bulk_pages import (
     Pages,
     charge,
+    charge_for,
     check_node,
     chunks_of,
     first_pte,
@@ -187,9 +189,11 @@ def _move(
         )
     ns += flush_from_daemon(simulation, region.process, int(moves[Moves.FLUSHES]))
     ns += int(memory.info[st.Info.SPLITS]) * simulation.costs.split_pmd_ns
-    charge(simulation, ns)
+    moved, folios = int(moves[Moves.PAGES]), int(moves[Moves.HUGE])
+    ops = {Op.MIGRATE: moved - HPAGE_PMD_NR * folios, Op.MIGRATE_HUGE: folios}
+    charge_for(simulation, region.process, ns, ops)
     simulation.fold()
-    return int(moves[Moves.PAGES])
+    return moved
 
 
 def _user(simulation: "Simulation", region: Region) -> int:

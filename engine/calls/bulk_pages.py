@@ -1,16 +1,16 @@
 """What calls in bulk share: which pages are meant, and what their work costs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from numbers import Integral
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...kernels import state as st
-from ...kernels.counters import Vm
+from ...kernels.counters import Op, Vm, Worker
 from ..errors import BadInput
 from ..state.process import Process, Region
-from ..state.world import flush_tlbs
+from ..state.world import flush_tlbs, worked
 
 if TYPE_CHECKING:
     from ..simulation import Simulation
@@ -30,6 +30,14 @@ def charge(simulation: "Simulation", ns: int) -> None:
     if isinstance(ns, bool) or not isinstance(ns, Integral) or ns < 0:
         raise BadInput(f"ns must be an integer of at least 0, got {ns!r}")
     simulation.daemon_time_ns += int(ns)
+
+
+def charge_for(
+    simulation: "Simulation", process: Process, ns: int, ops: Mapping[Op, int]
+) -> None:
+    """Charge a daemon for work on a process, and let the locks know of it."""
+    charge(simulation, ns)
+    worked(simulation, Worker.KHUGEPAGED, process.id, {**ops, Op.WORK_NS: ns})
 
 
 def first_pte(region: Region) -> int:

@@ -243,6 +243,11 @@ SUMMARY = (
         "1 if NUMA balancing was on and marked no page, otherwise 0",
         style="hidden",
     ),
+    Column(
+        *("daemon_time_ns", "daemons", "ns"),
+        "time of users' daemons in their work, part of system_time_ns",
+        style="hidden",
+    ),
     *TIMES,
 )
 

@@ -6,7 +6,7 @@
 from enum import auto
 
 from ..balancing.task_numa_work import mark_entry
-from ..counters import Refusal
+from ..counters import Refusal, Vm
 from ..frames.folio import split_huge_page
 from ..frames.mapped_shared import others_have_folio, others_have_page
 from ..frames.page_alloc import node_of
@@ -56,10 +56,12 @@ def _mark(m, mm, at, vpn, now, marked):
     if not m.vma[v, Vma.SHARED] and _others_have(m, pfn, huge):
         m.refused[m.info[Info.SHARDS], Refusal.SHARED] += pages
         return
+    n = node_of(m, pfn)
     if huge:
-        mark_entry(m, m.pmd, block, pages, node_of(m, pfn), now)
+        mark_entry(m, m.pmd, block, pages, n, now)
+        m.vm[m.info[Info.SHARDS], n, Vm.NUMA_HUGE_PTE_UPDATES] += 1
     else:
-        mark_entry(m, m.pte, at, pages, node_of(m, pfn), now)
+        mark_entry(m, m.pte, at, pages, n, now)
     marked[Marked.ENTRIES] += 1
     marked[Marked.PAGES] += pages
 

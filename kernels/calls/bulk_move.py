@@ -184,6 +184,7 @@ def _move(m, user, at, target, aim, moves):
     pages = HPAGE_PMD_NR if b != NONE else 1
     if ns:
         count_move(m, moves, pages)
+        moves[Moves.HUGE] += b != NONE
     else:
         moves[Moves.FAILED] += pages
     return ns

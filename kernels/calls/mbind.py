@@ -60,6 +60,7 @@ class Moves(Columns):
     BASED = auto()  # 1: mbind knows BASE
     BASE = auto()  # added to a page's number, or a huge page's, to interleave by it
     BATCH = auto()  # pages that share the last flush, 0: the next one needs its own
+    HUGE = auto()  # folios that a daemon has moved
 
 
 class Bind(NamedTuple):

@@ -84,7 +84,7 @@ def report(error: BaseException, debug: bool) -> int:
     status = 2 if isinstance(error, BadInput | CacheRefused) else 1
     if isinstance(error, LazyNumaError | CacheRefused | OSError):
         ours = isinstance(error, OSError) and not _is_own(error)
-        there = place and not ours and place not in str(error)
+        there = place and not ours and not _names(error, place)
         return fail(status, f"{error} ({place})" if there else str(error))
     if isinstance(error, MemoryError):
         return fail(1, "this host must have more memory for that, got no more")
@@ -95,6 +95,12 @@ def report(error: BaseException, debug: bool) -> int:
             2, f"{place}, must give lazynuma what it can use (--debug shows more)"
         )
     return fail(1, f"this is a fault of lazynuma, run with --debug: {_inside(error)}")
+
+
+def _names(error: BaseException, place: str) -> bool:
+    """Whether a message says itself in which line of a user's file that was."""
+    file = place.partition(",")[0]
+    return place in str(error) or f"{file}:" in str(error)
 
 
 def _inside(error: BaseException) -> str:

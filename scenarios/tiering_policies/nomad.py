@@ -83,6 +83,7 @@ class Nomad:
         self.last_ns = simulation.now
         written = self._drop_written(simulation)
         self._promote(simulation, written, quantum)
+        self._take_queued(simulation)
         self._drop_for_room(simulation)
 
     def _drop_written(self, simulation: Simulation) -> np.ndarray:
@@ -160,7 +161,6 @@ class Nomad:
         self, simulation: Simulation, written: np.ndarray, quantum: int
     ) -> None:
         """Promote queued pages that were used again, unless a write meets the copy."""
-        self._take_queued(simulation)
         waiting = np.flatnonzero(self.waits)
         used = waiting[simulation.take_accessed(self.region, waiting)]
         before = simulation.where(self.region, used)
@@ -176,11 +176,15 @@ class Nomad:
         self._note(simulation, go[done], before[~aborts][done])
 
     def _take_queued(self, simulation: Simulation) -> None:
-        """Take over what hint faults have queued: all of a huge page."""
+        """Take over what hint faults have queued: all of a huge page.
+
+        Their accessed bits, of that very use, are taken: the next use promotes.
+        """
         queued = np.flatnonzero(simulation.own("nomad_queued", self.region))
         if not len(queued):
             return
         simulation.set_own("nomad_queued", self.region, queued, 0)
+        simulation.take_accessed(self.region, queued)
         self.waits[queued] = True
         huge = simulation.huge(self.region)
         for block in np.unique(queued // HPAGE_PMD_NR):

@@ -3,7 +3,7 @@
 ``docs/model/daemons.md`` states the rules.
 """
 
-from lazynuma.kernels.counters import Refusal, ScanResult, Vm
+from lazynuma.kernels.counters import Refusal, ScanResult, Vm, Worker
 from lazynuma.kernels.knobs import Advice
 
 from .calls_placement import Batches
@@ -17,6 +17,11 @@ class BulkCalls:
 
     def charge_daemon(self, ns):
         self.daemon_time_ns += ns
+
+    def daemon_worked(self, process, before, **ops):
+        """Let locks know of what a call did, and how long that took."""
+        ns = self.daemon_time_ns - before
+        self.worked(Worker.KHUGEPAGED, process.id, **ops, WORK_NS=ns)
 
     def vpns(self, region, pages):
         """Return the pages that are meant, in the order in which they were given."""
@@ -81,7 +86,7 @@ class BulkCalls:
     def keep(n, huge):
         return None
 
-    def roomy(self, m, mark, huge):
+    def fits(self, m, mark, huge):
         """Tell whether a node has a frame, or a block, above a mark."""
         if huge:
             return self.has_room(m, mark)
@@ -93,7 +98,7 @@ class BulkCalls:
         above = [m for m in self.zonelist[n] if tier[m] < tier[n]]
         above = [m for m in above if self.nodes[m].online]
         for m in above:
-            if self.roomy(m, self.nodes[m].high, huge):
+            if self.fits(m, self.nodes[m].high, huge):
                 return m
         return above[0] if above else None
 
@@ -102,7 +107,7 @@ class BulkCalls:
         targets = self.lower_nodes(n)
 
         def takes(m, mark):
-            return self.roomy(m, mark, huge)
+            return self.fits(m, mark, huge)
 
         found = self.demotion_target(targets, takes)
         return found if found is not None else (targets or [None])[0]
@@ -112,12 +117,17 @@ class BulkCalls:
         process, moved = region.process, 0
         vpns = self.vpns(region, pages)
         sources = [self.node_at(process, vpn) for vpn in vpns]
-        batches = Batches(self.settings)
+        batches, before = Batches(self.settings), self.daemon_time_ns
+        batches.huge = 0
         for vpn, n in zip(vpns, sources, strict=True):
             if n < 0 or self.node_at(process, vpn) != n:
                 continue
             moved += self.move_one(process, vpn, n, node, mark, choose, batches)
         self.charge_daemon(self.flush_daemon(process, batches.flushes))
+        huge = batches.huge
+        self.daemon_worked(
+            process, before, MIGRATE=moved - BLOCK * huge, MIGRATE_HUGE=huge
+        )
         self.fold()
         return moved
 
@@ -180,6 +190,7 @@ class BulkCalls:
         ns = self.costs.migrate_page_ns + pages * self.copy_ns(n, to)
         self.charge_daemon(ns)
         batches.add(huge)
+        batches.huge += huge
         tier = self.machine.tier
         if tier[to] < tier[n]:
             self.add(to, Vm.PGPROMOTE_SUCCESS, pages)
@@ -209,8 +220,9 @@ class BulkCalls:
                 continue
             self.mark_scanned(entry, self.now // 10**6)
             entries, marked = entries + 1, marked + size
-        ns = entries * self.costs.mark_pte_ns
+        ns, before = entries * self.costs.mark_pte_ns, self.daemon_time_ns
         self.charge_daemon(ns + self.flush_daemon(process, entries > 0))
+        self.daemon_worked(process, before, MARK=entries)
         return marked
 
     def blocks_of(self, region, blocks):
@@ -229,8 +241,9 @@ class BulkCalls:
                 self.split_folio(pmd.payload // BLOCK)
                 split += 1
         entries = sum(vm[Vm.THP_SPLIT_PMD] for vm in self.vm) - before
-        ns = entries * self.costs.split_pmd_ns
+        ns, start = entries * self.costs.split_pmd_ns, self.daemon_time_ns
         self.charge_daemon(ns + self.flush_daemon(process, split > 0))
+        self.daemon_worked(process, start, SPLIT=entries)
         return split
 
     def collapse_blocks(self, region, blocks=None):
@@ -245,6 +258,9 @@ class BulkCalls:
                 continue
             result, load, node = self.scan(process, block, False)
             if result == ScanResult.SUCCEED:
-                made += self.collapse_block(process, block, load, node, None)
+                if self.collapse_block(process, block, load, node, None):
+                    made, ns = made + 1, self.costs.collapse_ns
+                    ops = {"WRITE_CALL": 1, "WRITE_CALL_NS": ns, "COLLAPSE": 1}
+                    self.worked(Worker.KHUGEPAGED, process.id, **ops, WORK_NS=ns)
         self.charge_daemon(made * self.costs.collapse_ns)
         return made

@@ -15,7 +15,7 @@ from ...kernels.calls.bulk_change import (
     mark_pages_of,
     split_blocks_of,
 )
-from ...kernels.counters import ScanResult
+from ...kernels.counters import Op, ScanResult
 from ...kernels.knobs import Advice
 from ...kernels.words import HPAGE_PMD_NR, HPAGE_PMD_ORDER, NONE
 from ..errors import BadInput
@@ -26,6 +26,7 @@ from .advice import ACTIONS, has_advice
 from .bulk_pages import (
     Pages,
     charge,
+    charge_for,
     chunks_of,
     first_pte,
     flush_from_daemon,
@@ -52,7 +53,8 @@ def mark_pages(simulation: "Simulation", region: Region, pages: Pages = None) ->
         mark_pages_of(memory, mm, first, chunk, simulation.now // MS, marked)
     entries = int(marked[Marked.ENTRIES])
     flush = flush_from_daemon(simulation, region.process, int(entries > 0))
-    charge(simulation, entries * simulation.costs.mark_pte_ns + flush)
+    ns = entries * simulation.costs.mark_pte_ns + flush
+    charge_for(simulation, region.process, ns, {Op.MARK: entries})
     return int(marked[Marked.PAGES])
 
 
@@ -68,7 +70,8 @@ def split_blocks(simulation: "Simulation", region: Region, blocks: Pages = None)
         split += int(split_blocks_of(memory, start, chunk))
     flush = flush_from_daemon(simulation, region.process, int(split > 0))
     entries = int(memory.info[st.Info.SPLITS])
-    charge(simulation, entries * simulation.costs.split_pmd_ns + flush)
+    ns = entries * simulation.costs.split_pmd_ns + flush
+    charge_for(simulation, region.process, ns, {Op.SPLIT: entries})
     simulation.fold()
     return split
 
