@@ -25,6 +25,8 @@ MARKS = "<!-- Written by docs/doors.py: {} -->", "<!-- End of {}. -->"
 HEADINGS = ("What daemons do, in bulk", "Time")
 #: ... and these others.
 OTHERS = ("take_samples", "samples_lost", "own", "set_own")
+#: Defaults of so many characters are not shown.
+SHORT = 16
 #: Arguments of the functions of a policy, and which of them get it.
 ASKED = {
     Fault: "`hint_fault` and `promote`",
@@ -122,12 +124,27 @@ def comment_of(name: str) -> str:
     return " ".join(line[3:] for line in [*lines][::-1])
 
 
+class Long:
+    """Stands for a default that is too long to be shown."""
+
+    def __repr__(self) -> str:
+        return ".."
+
+
 def signature(what: Any, without: str = "") -> str:
     """Return the parameters of a call, without their types."""
     bare = inspect.Signature.empty
     given = inspect.signature(what).parameters.values()
-    plain = [p.replace(annotation=bare) for p in given if p.name != without]
-    return re.sub(r"<.*?>", "..", str(inspect.Signature(plain)))
+    plain = [shown(p.replace(annotation=bare)) for p in given if p.name != without]
+    return str(inspect.Signature(plain))
+
+
+def shown(parameter: inspect.Parameter) -> inspect.Parameter:
+    """Return a parameter whose default is short."""
+    default = repr(parameter.default)
+    if parameter.default is inspect.Signature.empty or len(default) < SHORT:
+        return parameter
+    return parameter.replace(default=Long())
 
 
 def calls() -> str:
