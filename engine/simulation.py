@@ -103,6 +103,8 @@ class Simulation(World):
         self.waking = ""
         #: Whether a daemon has ended the present run.
         self.stopped = False
+        #: When the present run began, ns.
+        self.run_began = 0
 
     def close(self) -> None:
         """Give the host its memory back; the simulation is over."""

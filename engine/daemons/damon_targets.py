@@ -66,7 +66,8 @@ def set_regions(table: np.ndarray, target: int, ranges: list[Range]) -> np.ndarr
     """Fit the regions of a target into its ranges of now (damon_set_regions).
 
     table  int64[regions, columns] of the target as it was
-    Regions are cut or made longer at a range's ends, and holes become new regions.
+    Regions are cut or made longer at a range's ends, and holes become new regions.  A
+    region in two ranges stays in the first one.
     """
     rows: list[np.ndarray] = []
     for start, end in ranges:
@@ -74,6 +75,8 @@ def set_regions(table: np.ndarray, target: int, ranges: list[Range]) -> np.ndarr
             start < table[:, DamonRegion.END]
         )
         rows += _fitted(table[meets], start, end)
+        if meets.any():
+            table = table[np.flatnonzero(meets)[-1] + 1 :]
     fitted = np.array(rows, np.int64).reshape(-1, len(DamonRegion))
     fitted[:, DamonRegion.TARGET] = target
     return fitted

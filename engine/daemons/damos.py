@@ -56,6 +56,7 @@ class Quota:
     weight_sz: int = knob(0, "weight of a region's size, which Linux does not use")
     weight_nr_accesses: int = knob(0, "weight of how often a region is used")
     weight_age: int = knob(0, "weight of how long that has been so")
+    age_unit_ns: int = knob(1_000_000_000, "a second, or less", unit="ns", min=1)
     goals: tuple[QuotaGoal, ...] = ()
 
     def __post_init__(self) -> None:

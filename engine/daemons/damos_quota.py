@@ -100,7 +100,7 @@ def hot_score(
     """
     seen = regions[:, DamonRegion.NR_ACCESSES_BP] // BP
     often = seen * _MAX_SUBSCORE // window
-    seconds = regions[:, DamonRegion.AGE] * (aggregation_ns // 1000) // 1_000_000
+    seconds = regions[:, DamonRegion.AGE] * aggregation_ns // quota.age_unit_ns
     # How often it can be halved before it is 0: exact, as ages are small numbers.
     log = np.minimum(np.frexp(seconds.astype(np.float64))[1], _MAX_AGE_IN_LOG)
     log = np.where(often == 0, -log, log).astype(np.int64) + _MAX_AGE_IN_LOG

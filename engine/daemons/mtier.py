@@ -80,6 +80,7 @@ def _quota(goal: QuotaGoal, shrunk: float) -> Quota:
         reset_interval_ns=_time(_S, shrunk),
         weight_nr_accesses=100,
         weight_age=100,
+        age_unit_ns=_time(_S, shrunk),
         goals=(goal,),
     )
 

@@ -49,6 +49,11 @@ class UserDaemon:
             return self.busy_ns if self.owed else NEVER
         return max(wakes, self.busy_ns)
 
+    @property
+    def cuts(self) -> bool:
+        """Whether quanta end when it is due."""
+        return _wakes(self.mine) not in (EACH_QUANTUM, NEVER)
+
     def owe(self) -> None:
         """Note that a quantum is over."""
         self.owed = True

@@ -79,7 +79,7 @@ def _begin(simulation: "Simulation") -> None:
     simulation.prices.expect(memory)
     memory.shard[:, st.Shard.TAIL_LOCAL : st.Shard.TAIL_ALL + 1] = 0
     simulation.runs += 1
-    simulation.stopped = False
+    simulation.stopped, simulation.run_began = False, simulation.now
     simulation.locality.start(simulation.now, simulation.touched)
 
 
@@ -171,6 +171,22 @@ GO_ON: dict[str, Callable[..., None]] = {
 }
 
 
+def _since(simulation: "Simulation", length: int) -> int:
+    """Return where clocks that are behind go on, ns: now, as a rule.
+
+    length  of the next quantum at most; nobody is behind by more than half of it
+
+    In a quantum that a user's daemon has cut a task may have had no time for a whole
+    access.  It goes on from where it was, or short quanta would make tasks wait.
+    """
+    if not any(one.cuts for one in simulation.user_daemons):
+        return simulation.now
+    task = simulation.memory.task
+    busy = (task[:, st.Task.NUMBER] < task[:, st.Task.COUNT]) & task[:, st.Task.ALIVE]
+    behind = int(task[busy == 1, st.Task.CLOCK].min(initial=simulation.now))
+    return max(behind, simulation.run_began, simulation.now - length // 2)
+
+
 class _Drawn:
     """Accesses that are drawn, and the stages of a quantum that differ for them."""
 
@@ -188,11 +204,15 @@ class _Drawn:
         memory, most = simulation.memory, settings.quantum_accesses
         self._take_up(simulation.now)
         length = self._loads.longest(simulation.now, quantum_ns(simulation))
-        start, end = plan.plan(memory.task, simulation.now, length, most)
+        now, since = simulation.now, _since(simulation, length)
+        start, end = plan.plan(memory.task, since, length + now - since, most)
         if end == NONE:
             return None
-        if start > simulation.now:  # nobody's clock was there
-            self._take_up(int(start))
+        if end <= now:  # for a run's first quanta are short
+            start, end = plan.plan(memory.task, now, length, most)
+        start = max(int(start), now)
+        if start > now:  # nobody's clock was there
+            self._take_up(start)
         memory.info[st.Info.NOW_MS] = start // MS
         count = int(accesses.lay_out(memory.task, self._loads.starts))
         simulation.team.make_room(count, most)

@@ -61,6 +61,13 @@ def update_access_rate(regions, young, window):
 
 
 @inlined
+def _put(table, i, row):
+    """Make a row of a table as another one is."""
+    for column in range(row.size):
+        table[i, column] = row[column]
+
+
+@inlined
 def _size(row):
     return row[DamonRegion.END] - row[DamonRegion.START]
 
@@ -106,7 +113,7 @@ def _merge_once(regions, count, threshold, limit, count_age):
         if kept > 0 and _is_alike(regions[kept - 1], regions[i], threshold, limit):
             _merge_two(regions[kept - 1], regions[i])
         else:
-            regions[kept] = regions[i]
+            _put(regions, kept, regions[i])
             kept += 1
     return kept
 
@@ -150,7 +157,7 @@ def split_regions(regions, parts, key, number, out):
     for i in range(regions.shape[0]):
         start, end = regions[i, DamonRegion.START], regions[i, DamonRegion.END]
         size, first = end - start, count
-        out[count] = regions[i]
+        _put(out, count, regions[i])
         count += 1
         for k in range(parts - 1):
             if size <= 2:
@@ -160,8 +167,8 @@ def split_regions(regions, parts, key, number, out):
                 continue
             # The right part goes behind the left one, before what was cut off it.
             for j in range(count, first + 1, -1):
-                out[j] = out[j - 1]
-            out[first + 1] = out[first]
+                _put(out, j, out[j - 1])
+            _put(out, first + 1, out[first])
             out[first + 1, DamonRegion.START] = start + cut
             out[first, DamonRegion.END] = start + cut
             size = cut

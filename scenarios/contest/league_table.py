@@ -10,7 +10,7 @@ from ..common.table import aligned as lines_of
 from .published_orders import ORDERS, Order
 
 #: Times that differ by less are equal.
-SAME = 0.01
+SAME = 0.005
 
 Cells = dict[tuple[str, str, str], Row]
 
@@ -146,7 +146,14 @@ def known(cells: Cells) -> list[tuple[Order, float]]:
 
 def agreed(found: Sequence[tuple[Order, float]]) -> int:
     """Return how many pairs come out in the order that was published."""
-    return sum(ratio < 1 for _, ratio in found)
+    return sum(word(ratio) == "yes" for _, ratio in found)
+
+
+def word(ratio: float) -> str:
+    """Return whether an order comes out, from the time of the better over the worse."""
+    if abs(ratio - 1) < SAME:
+        return "equal"
+    return "yes" if ratio < 1 else "no"
 
 
 def _orders(cells: Cells) -> str:
@@ -158,7 +165,7 @@ def _orders(cells: Cells) -> str:
     whys = [
         filled(f"{order.better} and {order.worse} on {order.workload}: {order.why}")
         for order, ratio in found
-        if not ratio < 1 and order.why
+        if word(ratio) != "yes" and order.why
     ]
     table = lines_of(
         [
@@ -167,7 +174,7 @@ def _orders(cells: Cells) -> str:
             ("on", [order.workload for order, _ in found]),
             ("of", [order.machine for order, _ in found]),
             ("time here", [f"x{ratio:.2f}" for _, ratio in found]),
-            ("agreed", ["yes" if ratio < 1 else "no" for _, ratio in found]),
+            ("agreed", [word(ratio) for _, ratio in found]),
         ]
     )
     return "\n".join([head, *table, *whys])

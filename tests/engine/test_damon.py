@@ -1,10 +1,12 @@
 """DAMON's regions and schemes, against plain Python and by hand."""
 
+import random
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from common.broken_runs import differences, in_pieces, state
 from common.damon_world import MIB, MS, PAGES, watch, world
 from common.studies import study_of
 from lazynuma.engine import (
@@ -16,11 +18,15 @@ from lazynuma.engine import (
     QuotaGoal,
     RunFile,
     Scheme,
+    Settings,
+    Simulation,
     Thp,
+    Uniform,
     Watermarks,
     mtier,
     record_damon,
     run_study,
+    uniform,
 )
 from lazynuma.engine.daemons.damos_quota import feed_loop_next_input, hot_score
 from lazynuma.kernels.damon.damon_regions import DamonRegion
@@ -91,6 +97,7 @@ SCHEMES = {
                 reset_interval_ns=300 * MS,
                 weight_nr_accesses=3,
                 weight_age=1,
+                age_unit_ns=50 * MS,
             ),
         ),
         Scheme(min_age=2, max_sz=64 * 4096),
@@ -528,3 +535,32 @@ def test_a_heat_map_is_in_the_file(tmp_path):
         for name in ("first", "pages", "nr_accesses"):
             assert (kept[name][:] == seen[0][name]).all()
         assert (kept["seen_ns"][:] == seen[0]["time_ns"]).all()
+
+
+def test_a_run_that_is_left_goes_on(tmp_path):
+    quota = Quota(sz=64 * 4096, reset_interval_ns=100 * MS, weight_age=1)
+    schemes = (Scheme("migrate_cold", node=1, quota=quota),)
+
+    def run(keeper, _rows):
+        simulation = Simulation(uniform(2, 64 * MIB, 2), Settings())
+        steps = keeper.stand_in(simulation) if keeper else simulation
+        process = steps.spawn("watched")
+        task = steps.start_task(process, 0)
+        region = steps.mmap(process, 4 * MIB)
+        steps.populate(task, region)
+        damon = Damon(
+            node=0, schemes=schemes, record=True, intervals_goal=IntervalsGoal()
+        )
+        steps.start_daemon(damon)
+        part = region._replace(pages=64)
+        steps.run([Uniform(task=task, region=part, count=8000, refs=250)])
+        steps.idle(500 * MS)
+        return state(simulation), damon.recorded(), damon.stats(), damon.sampling_ns
+
+    expected = run(None, [])
+    assert expected[2][0]["nr_applied"] > 0
+    for seed in range(2):
+        rng = random.Random(seed)
+        _, found, stops = in_pieces(tmp_path / f"{seed}", rng, 30, run)
+        assert stops > 2
+        assert not differences(expected, found)

@@ -186,7 +186,7 @@ class Damon:
         if given.action not in ("migrate_hot", "migrate_cold", "pageout"):
             return 99
         often = one.bp // BP * 100 // self.window
-        seconds = one.age * (self.given.aggregation_ns // 1000) // 1_000_000
+        seconds = one.age * self.given.aggregation_ns // quota.age_unit_ns
         log = min(seconds.bit_length(), 32)
         long = ((-log if often == 0 else log) + 32) * 100 // 32 // 2
         weights = quota.weight_nr_accesses + quota.weight_age
