@@ -13,6 +13,7 @@ from lazynuma.engine import (
     Locks,
     Mechanism,
     OwnWorkload,
+    PlacementPolicy,
     Sampling,
     Settings,
     Simulation,
@@ -30,6 +31,8 @@ from lazynuma.kernels.frames.folio import split_huge_pmd
 from lazynuma.kernels.jit.compile import kernel
 from lazynuma.kernels.state import Info, Memory, Task
 from lazynuma.kernels.words import PTE_YOUNG
+
+from .own_policy import LAST_CPUPID
 
 GIB = 1 << 30
 TIB = 1 << 40
@@ -93,11 +96,16 @@ class World:
     """A job of ``size`` bytes on 4 nodes, its tasks on node 0."""
 
     def __init__(
-        self, size: int, threads: int, ram: int = 0, settings: Settings = Settings()
+        self,
+        size: int,
+        threads: int,
+        ram: int = 0,
+        settings: Settings = Settings(),
+        policy: PlacementPolicy | None = None,
     ) -> None:
         self.before = resident()
         machine = preset("4s", ram or max(8 * GIB, 5 * size))
-        self.sim = Simulation(machine, settings, threads=threads)
+        self.sim = Simulation(machine, settings, threads=threads, policy=policy)
         self.process = self.sim.spawn("bench", 2 * size)
         self.tasks = [self.sim.start_task(self.process, cpu) for cpu in range(TASKS)]
         self.region = self.sim.mmap(self.process, size)
@@ -188,11 +196,16 @@ def _first_touch(kind: type[Workload], slabs: bool) -> Run:
     return run
 
 
-def _fault(mechanism: Mechanism, base: Settings = Settings()) -> Run:
+def _fault(
+    mechanism: Mechanism,
+    base: Settings = Settings(),
+    policy: PlacementPolicy | None = None,
+) -> Run:
     """Faults of parked or marked pages, each with a migration, in scattered order."""
 
     def run(size: int, threads: int) -> Timing:
-        world = World(size, threads, settings=replace(base, swap_bytes=2 * size))
+        settings = replace(base, swap_bytes=2 * size)
+        world = World(size, threads, settings=settings, policy=policy)
         world.sim.populate(world.tasks[0], world.region)
         world.move()
         world.sim.mark(world.tasks[0], world.region, mechanism)
@@ -301,14 +314,19 @@ def _thp_touch(size: int, threads: int) -> Timing:
     )
 
 
-def _balance(size: int, threads: int) -> Timing:
+def _balance(policy: PlacementPolicy | None = None) -> Run:
     """10^9 accesses of tasks that were spread, while balancing moves their memory."""
-    world = World(size, threads, settings=Settings(balancing=Balancing(mode="normal")))
-    world.sim.populate(world.tasks[0], world.region)
-    for i, task in enumerate(world.tasks):
-        world.sim.move_task(task, task.cpu + i % 4 * TASKS)
-    loads = world.loads(Uniform, BALANCED, slabs=True)
-    return world.timed(lambda: world.sim.run(loads), BALANCED)
+
+    def run(size: int, threads: int) -> Timing:
+        settings = Settings(balancing=Balancing(mode="normal"))
+        world = World(size, threads, settings=settings, policy=policy)
+        world.sim.populate(world.tasks[0], world.region)
+        for i, task in enumerate(world.tasks):
+            world.sim.move_task(task, task.cpu + i % 4 * TASKS)
+        loads = world.loads(Uniform, BALANCED, slabs=True)
+        return world.timed(lambda: world.sim.run(loads), BALANCED)
+
+    return run
 
 
 def _thp_map(size: int, threads: int) -> Timing:
@@ -409,13 +427,21 @@ CASES = (
         _fault(Mechanism.HINTING, SAMPLED),
         grows=True,
     ),
+    Case(
+        "hint_own_policy_64GiB",
+        64 * GIB,
+        _fault(Mechanism.HINTING, policy=LAST_CPUPID),
+        False,
+        True,
+    ),
     Case("hint_migrate_1TiB", TIB, _fault(Mechanism.HINTING), False, True),
     Case("hint_locks_off_16GiB", 16 * GIB, _hint_with_locks(False), False, True),
     Case("hint_locks_on_16GiB", 16 * GIB, _hint_with_locks(True), False, True),
     Case("settle_locks_512_tasks", 16 * GIB, _settle, against=0),
     Case("swapcache_fault_64GiB", 64 * GIB, _fault(Mechanism.SWAPCACHE), False, True),
     Case("migcache_fault_64GiB", 64 * GIB, _fault(Mechanism.MIGCACHE), False, True),
-    Case("balancing_64GiB", 64 * GIB, _balance),
+    Case("balancing_64GiB", 64 * GIB, _balance()),
+    Case("balancing_own_policy_64GiB", 64 * GIB, _balance(LAST_CPUPID)),
     Case("mark_64GiB", 64 * GIB, _mark, True),
     Case("fork_64GiB", 64 * GIB, _fork, True, True),
     Case("exit_64GiB", 64 * GIB, _exit, True),

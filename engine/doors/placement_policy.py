@@ -35,7 +35,7 @@ class PlacementPolicy:
 
     Each is compiled by Numba, gets a tuple of int64 and ``mine``, a tuple of the
     policy's own arrays, and returns the number of a node or one of ``STAY``,
-    ``DEFAULT`` and ``stay(Refusal.REASON)``.  ``docs/reference/policy.md`` has every
+    ``DEFAULT`` and ``stay(Refusal.REASON)``.  ``docs/model/own_policy.md`` has every
     field of the tuples.
 
     hint_fault   (fault, mine): of a hint fault, in place of should_numa_migrate_memory

@@ -87,8 +87,8 @@ MEANINGS: dict[Vm, tuple[str, str]] = {
         "TLB flushes that calls, the scanner and hint faults paid for (model alone)",
     ),
     Vm.NR_TLB_REMOTE_FLUSH_RECEIVED: (EVENT, "CPUs that these flushes interrupted"),
-    Vm.PGDEMOTE_PROACTIVE: (PAGE, "pages that daemons demoted"),
     Vm.LINE_TRANSFERS: (EVENT, "accesses to pages that another node wrote lately"),
     Vm.SAMPLES_TAKEN: (EVENT, "samples of accesses, by the CPU's node (model alone)"),
     Vm.SAMPLES_LOST: (EVENT, "such samples that found a full ring (model alone)"),
+    Vm.PGDEMOTE_PROACTIVE: (PAGE, "pages that daemons demoted"),
 }

@@ -15,6 +15,8 @@ and for each nuclide of a material, 56 in the mean, two neighbouring points of i
 (2 lines each): of 20 accesses 3, 2 and 15.
 """
 
+from typing import Any
+
 from ...engine.doors.random_numbers import another_key, random_page, random_unit
 
 #: Of nine accesses to lines one reads a row: 4 lines beside 32.
@@ -27,7 +29,7 @@ STEPS = 22
 LEVELS = (0.001, 0.061, 0.661, 0.981)
 
 
-def bfs_access(access, mine):
+def bfs_access(access: Any, mine: Any) -> tuple[int, bool]:
     """Return (page, write) of a search; ``mine.tree`` pages come first, then rows.
 
     mine.search  accesses of one search
@@ -50,7 +52,7 @@ def bfs_access(access, mine):
     return mine.tree + vertex // 16, False
 
 
-def xsbench_access(access, mine):
+def xsbench_access(access: Any, mine: Any) -> tuple[int, bool]:
     """Return (page, write) of lookups: nuclides, energies and rows lie in that order.
 
     mine.nuclides, mine.energies  their pages; the rows have the rest

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ...engine.machines.zones import calculated_min_free_kbytes
 
 if TYPE_CHECKING:
+    from ...engine.doors.placement_policy import PlacementPolicy
     from ...engine.machines.machine import Machine
     from ...engine.settings.settings import Settings
     from ...engine.simulation import Simulation
@@ -61,7 +62,7 @@ class Rival(NamedTuple):
 
     name: str
     settings: "Callable[[Machine], Settings]"
-    policy: object = None
+    policy: "PlacementPolicy | None" = None
     start: "Callable[[Simulation, Process, Region], None]" = lambda *_: None
 
 

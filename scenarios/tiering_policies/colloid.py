@@ -100,7 +100,7 @@ class Colloid(HeMem):
         cpus = np.unique(sampled.cpu_node)
         found = []
         for mine, nodes in ((fast, self.tiers.fast), (~fast, self.tiers.slow)):
-            idle = loaded[np.ix_(cpus, nodes)].min(axis=1).mean()
+            idle = loaded[np.ix_(cpus, np.array(nodes))].min(axis=1).mean()
             found.append(float(seen[mine].mean() if mine.any() else idle))
         return found[0], found[1]
 

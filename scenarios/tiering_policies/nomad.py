@@ -16,6 +16,7 @@ Scaled: the scanner, as with NUMA balancing.
 """
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -50,7 +51,7 @@ def _start(simulation: Simulation, _process: Process, region: Region) -> None:
     simulation.start_daemon(Nomad(region, simulation.machine))
 
 
-def promote(fault, mine):
+def promote(fault: Any, mine: Any) -> int:
     """Queue a page for promotion."""
     mine.nomad_queued[fault.page // fault.pages * fault.pages] = 1
     return STAY

@@ -16,7 +16,7 @@ Scaled: window, steps of time, kmigrated's sleep and batches, and the scanner.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -134,7 +134,7 @@ def recorder(layout: _Layout, nodes: bool) -> Callable:
     step, window, ready = layout.step_ns, layout.window, layout.ready
     node_shift = layout.node_shift
 
-    def promote(fault, mine):
+    def promote(fault: Any, mine: Any) -> int:
         page = fault.page // fault.pages * fault.pages
         record = int(mine.pghot[page])
         time = fault.now_ns // step & mask

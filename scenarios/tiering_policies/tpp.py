@@ -15,6 +15,7 @@ Scaled: the scanner, as with NUMA balancing.
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from ...engine.doors.answers import STAY
 from ...engine.doors.own_array import Own
@@ -40,7 +41,7 @@ def _settings(scale: Scale, _machine: Machine) -> Settings:
     return Settings(balancing=balancing, watermark_scale_factor=DEMOTE_SCALE_FACTOR)
 
 
-def promote(fault, mine):
+def promote(fault: Any, mine: Any) -> int:
     """Promote a page at its second hint fault since it was promoted or mapped."""
     page = fault.page // fault.pages * fault.pages
     if mine.tpp_active[page]:
