@@ -161,7 +161,7 @@ ORDERS = (
 )
 
 _CHEAP = (
-    "a page of 4 KiB moves for about 3 us here, in parallel, and copies take no"
+    "a page of 4 KiB moves for about 2 us here, in parallel, and copies take no"
     " bandwidth from accesses"
 )
 #: Why pairs come out otherwise here, by (better, worse, workload): added after the
