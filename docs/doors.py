@@ -8,11 +8,12 @@ python docs/doors.py
 import inspect
 import re
 from collections.abc import Iterator
+from importlib import import_module
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from lazynuma import engine
-from lazynuma.engine.doors import answers
 from lazynuma.engine.doors.generator import Access
 from lazynuma.engine.simulation import Simulation
 from lazynuma.kernels.counters import Level, Refusal
@@ -24,11 +25,19 @@ MARKS = "<!-- Written by docs/doors.py: {} -->", "<!-- End of {}. -->"
 HEADINGS = ("What daemons do, in bulk", "Time")
 #: ... and these others.
 OTHERS = ("take_samples", "samples_lost", "own", "set_own")
+#: Defaults of so many characters are not shown.
+SHORT = 16
 #: Arguments of the functions of a policy, and which of them get it.
 ASKED = {
     Fault: "`hint_fault` and `promote`",
     Touch: "`first_touch`",
     Cold: "`demote`",
+}
+#: What fields are that say nothing in the code.
+UNCOMMENTED = {
+    "task": "number of the task",
+    "process": "number of the process",
+    "cpu_tier": "the tier of cpu_node",
 }
 #: Modules whose public names the page has, by the section that has them.
 SECTIONS = {
@@ -60,7 +69,13 @@ def commented(kind: type) -> Iterator[tuple[str, str]]:
     """Yield (name, comment) of what an enumeration declares, in lower case."""
     for line in inspect.getsource(kind).splitlines():
         if found := re.match(r"\s+([A-Z_]+) = auto\(\)(?:\s+# (.*))?$", line):
-            yield found[1].lower(), found[2] or found[1].lower().replace("_", " ")
+            name = found[1].lower()
+            yield name, found[2] or UNCOMMENTED.get(name) or comment_in_fault(name)
+
+
+def comment_in_fault(name: str) -> str:
+    """Return what a field is that says nothing, and that ``Fault`` has, too."""
+    return dict(commented(Fault))[name]
 
 
 def table(rows: Iterator[tuple[str, str]]) -> str:
@@ -102,17 +117,34 @@ def entry(name: str, what: Any, arguments: str | None = None) -> str:
 
 
 def comment_of(name: str) -> str:
-    """Return the comment before a constant of ``engine/doors/answers.py``."""
-    source = Path(answers.__file__).read_text()
-    return re.findall(rf"#: (.*)\n{name} = ", source)[0]
+    """Return the comment before a constant, where it is declared."""
+    module = import_module(engine._WHERE[name], engine.__name__)
+    before = Path(module.__file__).read_text().split(f"\n{name} = ")[0]
+    lines = takewhile(lambda line: line.startswith("#: "), before.splitlines()[::-1])
+    return " ".join(line[3:] for line in [*lines][::-1])
+
+
+class Long:
+    """Stands for a default that is too long to be shown."""
+
+    def __repr__(self) -> str:
+        return ".."
 
 
 def signature(what: Any, without: str = "") -> str:
     """Return the parameters of a call, without their types."""
     bare = inspect.Signature.empty
     given = inspect.signature(what).parameters.values()
-    plain = [p.replace(annotation=bare) for p in given if p.name != without]
-    return re.sub(r"<.*?>", "..", str(inspect.Signature(plain)))
+    plain = [shown(p.replace(annotation=bare)) for p in given if p.name != without]
+    return str(inspect.Signature(plain))
+
+
+def shown(parameter: inspect.Parameter) -> inspect.Parameter:
+    """Return a parameter whose default is short."""
+    default = repr(parameter.default)
+    if parameter.default is inspect.Signature.empty or len(default) < SHORT:
+        return parameter
+    return parameter.replace(default=Long())
 
 
 def calls() -> str:

@@ -41,6 +41,7 @@ from .common.mechanism import check_knobs, settings_for
 from .common.opteron import NODES, opteron, spread
 from .common.question_columns import ONLY_LAZY, first, moment
 from .common.table import Row, blocks, filled, percent, table
+from .common.tasks import accesses, local_share
 
 #: Profiles whose locks a mode has.
 PROFILE_OF = {
@@ -229,6 +230,7 @@ def _steps(
         "tasks_converged_ns": watch.tasks,
         "memory_converged_ns": watch.memory,
         "gigabytes_per_s": watch.pages * PAGE_SIZE / watch.time,
+        "local_fraction_end": watch.local_end,
         **{name: simulation.total(name) for name in _COUNTERS},
     }
 
@@ -255,6 +257,7 @@ class _Watch:
 
     tasks, memory  ns until they were together, NaN: never
     pages, time    that were cleared at the last look for the bandwidth, and when
+    local_end      share of local accesses between the last two looks
     """
 
     def __init__(
@@ -264,7 +267,8 @@ class _Watch:
         self.begin, self.each = simulation.now, int(parameters.poll * 1e9)
         self.wakes_ns = self.begin + self.each
         self.end = self.begin + parameters.seconds * 10**9
-        self.before = _cleared(simulation)
+        self.before = self.seen = accesses(simulation)
+        self.local_end = float("nan")
         self.tasks = self.memory = float("nan")
         self.pages = self.time = 0
 
@@ -272,8 +276,10 @@ class _Watch:
         """Look."""
         now = simulation.now
         self.wakes_ns = now + self.each
+        seen = accesses(simulation)
+        self.local_end, self.seen = local_share(self.seen, seen), seen
         if self.time < BANDWIDTH_SECONDS * 10**9:
-            self.pages = _cleared(simulation) - self.before
+            self.pages = STRIDE * (sum(seen) - sum(self.before))
             self.time = now - self.begin
         jobs = [Job(*one) for one in self.jobs]
         together = [_home(simulation, job) for job in jobs]
@@ -284,12 +290,6 @@ class _Watch:
         if now >= self.end:
             self.wakes_ns = NEVER
             simulation.stop()
-
-
-def _cleared(simulation: Simulation) -> int:
-    """Return the pages that all threads have cleared."""
-    names = "accesses_local", "accesses_remote"
-    return STRIDE * sum(simulation.total(name) for name in names)
 
 
 def _sweep(job: Job, i: int) -> Sweep:

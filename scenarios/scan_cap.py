@@ -36,7 +36,15 @@ from .common.claim import Claim, figure
 from .common.mechanism import BALANCING, check_knobs, settings_for
 from .common.question_columns import ONLY_LAZY, first, later, moment, share
 from .common.table import Row, filled, table
-from .common.tasks import ends, machine_with, move_tasks, start_tasks, wait_for
+from .common.tasks import (
+    accesses,
+    ends,
+    local_share,
+    machine_with,
+    move_tasks,
+    start_tasks,
+    wait_for,
+)
 
 #: Most bytes of a process that are scanned in a second.
 CAP = 2560 << 20
@@ -202,7 +210,7 @@ class _Watch:
         self.begin, self.end = simulation.now, simulation.now + most_ns
         self.each = max(1, _fastest(region.pages * PAGE_SIZE) // LOOKS)
         self.wakes_ns = self.begin + self.each
-        self.seq, self.seen = _seq(simulation, process), _accesses(simulation)
+        self.seq, self.seen = _seq(simulation, process), accesses(simulation)
         self.found = dict.fromkeys(_MOMENTS, _NAN)
 
     def wake(self, simulation: Simulation) -> None:
@@ -218,11 +226,9 @@ class _Watch:
         if now >= self.end or not any(map(math.isnan, self.found.values())):
             self.wakes_ns = NEVER
             simulation.stop()
-        local, remote = (
-            a - b for a, b in zip(_accesses(simulation), self.seen, strict=True)
-        )
-        self.seen = _accesses(simulation)
-        self.found["local_fraction_end"] = local / max(1, local + remote)
+        seen = accesses(simulation)
+        self.found["local_fraction_end"] = local_share(self.seen, seen)
+        self.seen = seen
 
 
 def _sweeps(
@@ -245,11 +251,6 @@ def _sweeps(
         )
         for i, task in enumerate(tasks)
     ]
-
-
-def _accesses(simulation: Simulation) -> tuple[int, int]:
-    """Return the accesses to local and to remote memory so far."""
-    return simulation.total("accesses_local"), simulation.total("accesses_remote")
 
 
 def _scanned(simulation: Simulation) -> int:

@@ -11,11 +11,11 @@ class Hottest:
     wakes_ns, idle = 0, 0
 
     def wake(self, simulation):
-        for region in simulation.regions():
-            used, slow = simulation.take_accessed(region), simulation.where(region) == 2
-            self.idle = (self.idle + 1) * ~used  # looks since a page was used
-            simulation.demote(region, (self.idle >= 10) & ~slow)
-            simulation.promote(region, used & slow)
+        (region,) = simulation.regions()
+        used, slow = simulation.take_accessed(region), simulation.where(region) == 2
+        self.idle = (self.idle + 1) * ~used  # looks since a page was used
+        simulation.demote(region, (self.idle >= 10) & ~slow)
+        simulation.promote(region, used & slow)
         self.wakes_ns = simulation.now + 500_000_000
 
 
@@ -26,19 +26,15 @@ class Parameters:
 
 
 def build(parameters):
-    pages, count = parameters.memory // 6400, parameters.count
-    machine = ln.preset("dram-cxl", parameters.memory)  # pages of 4 KiB fill 5/8 of it
-
     def steps(simulation):
         task = simulation.start_task(simulation.spawn(), cpu=0)
-        region, hot = simulation.mmap(task.process, pages * 4096), pages // 8
+        region = simulation.mmap(task.process, pages * 4096)  # 5/8 of the RAM
         simulation.populate(task, region, first=hot)
-        simulation.populate(
-            task, region
-        )  # the hot pages are the last, so in CXL memory
-        share = {"hot_pages": hot, "hot_share": 0.99}
-        simulation.run([ln.HotCold(task=task, region=region, count=count, **share)])
+        simulation.populate(task, region)  # hot pages come last, so to CXL memory
+        simulation.run([ln.HotCold(task=task, region=region, hot_pages=hot, count=n)])
 
-    none = ln.Variant("none", machine, ln.Settings(), steps, count, pages)
+    pages, hot = parameters.memory // 6400, parameters.memory // 51_200
+    machine, n = ln.preset("dram-cxl", parameters.memory), parameters.count
+    none = ln.Variant("none", machine, ln.Settings(), steps, n, pages)
     ways = none, replace(none, name="hottest", daemons=(Hottest(),))
     return ln.Study(__doc__, "daemon", ways, ln.SUMMARY)

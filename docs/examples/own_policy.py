@@ -7,10 +7,9 @@ from lazynuma import engine as ln
 
 def promote(fault, mine):
     """Let a page come to the CPU if its last hint fault was under ten seconds ago."""
-    now_ms = fault.now_ns // 1_000_000
-    since = now_ms - mine.seen_ms[fault.page]
-    mine.seen_ms[fault.page] = now_ms
-    return fault.cpu_node if since < 10_000 else ln.STAY
+    before = mine.seen_ms[fault.page]
+    mine.seen_ms[fault.page] = fault.now_ns // 1_000_000
+    return fault.cpu_node if mine.seen_ms[fault.page] < before + 10_000 else ln.STAY
 
 
 @dataclass(frozen=True)
@@ -20,24 +19,20 @@ class Parameters:
 
 
 def build(parameters):
-    pages, count = parameters.memory // 6400, parameters.count
-    machine = ln.preset("dram-cxl", parameters.memory)  # pages of 4 KiB fill 5/8 of it
-
     def steps(simulation):
         task = simulation.start_task(simulation.spawn(), cpu=0)
-        region, hot = simulation.mmap(task.process, pages * 4096), pages // 8
+        region = simulation.mmap(task.process, pages * 4096)  # 5/8 of the RAM
         simulation.populate(task, region, first=hot)
-        simulation.populate(
-            task, region
-        )  # the hot pages are the last, so in CXL memory
-        load = ln.HotCold(task=task, region=region, hot_pages=hot, count=count)
-        simulation.run([load])
+        simulation.populate(task, region)  # hot pages come last, so to CXL memory
+        simulation.run([ln.HotCold(task=task, region=region, hot_pages=hot, count=n)])
 
     def way(name, mode, policy=None):
         knobs = ln.Settings(balancing=ln.Balancing(mode=mode, demotion=True))
-        return ln.Variant(name, machine, knobs, steps, count, pages, policy=policy)
+        return ln.Variant(name, machine, knobs, steps, n, pages, policy=policy)
 
-    seen = ln.Own("seen_ms", "int64", "page", fill=-10_000)
-    mine = ln.PlacementPolicy(promote=promote, arrays=(seen,))
-    ways = way("off", "off"), way("linux", "tiering"), way("second", "tiering", mine)
-    return ln.Study(__doc__, "policy", ways, ln.SUMMARY)
+    pages, hot = parameters.memory // 6400, parameters.memory // 51_200
+    machine, n = ln.preset("dram-cxl", parameters.memory), parameters.count
+    seen = (ln.Own("seen_ms", "int64", "page", fill=-10_000),)
+    mine = ln.PlacementPolicy(promote=promote, arrays=seen)
+    ways = way("off", "off"), way("linux", "tiering"), way("mine", "tiering", mine)
+    return ln.Study(__doc__, "way", ways, ln.SUMMARY)

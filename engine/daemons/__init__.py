@@ -44,5 +44,7 @@ def quantum_ns(simulation: "Simulation") -> int:
     longest = simulation.settings.quantum_ns
     if not simulation.user_daemons:
         return longest
-    wakes = min(one.wakes_ns for one in simulation.user_daemons)
-    return max(1, min(longest, wakes - simulation.now))
+    left = min(one.wakes_ns for one in simulation.user_daemons) - simulation.now
+    if longest < left < 2 * longest:
+        return (left + 1) // 2  # or a short one would be left
+    return max(1, min(longest, left))

@@ -171,8 +171,10 @@ GO_ON: dict[str, Callable[..., None]] = {
 }
 
 
-def _since(simulation: "Simulation") -> int:
+def _since(simulation: "Simulation", length: int) -> int:
     """Return where clocks that are behind go on, ns: now, as a rule.
+
+    length  of the next quantum at most; nobody is behind by more than half of it
 
     In a quantum that a user's daemon has cut a task may have had no time for a whole
     access.  It goes on from where it was, or short quanta would make tasks wait.
@@ -182,7 +184,7 @@ def _since(simulation: "Simulation") -> int:
     task = simulation.memory.task
     busy = (task[:, st.Task.NUMBER] < task[:, st.Task.COUNT]) & task[:, st.Task.ALIVE]
     behind = int(task[busy == 1, st.Task.CLOCK].min(initial=simulation.now))
-    return max(behind, simulation.run_began)
+    return max(behind, simulation.run_began, simulation.now - length // 2)
 
 
 class _Drawn:
@@ -202,10 +204,12 @@ class _Drawn:
         memory, most = simulation.memory, settings.quantum_accesses
         self._take_up(simulation.now)
         length = self._loads.longest(simulation.now, quantum_ns(simulation))
-        now, since = simulation.now, _since(simulation)
+        now, since = simulation.now, _since(simulation, length)
         start, end = plan.plan(memory.task, since, length + now - since, most)
         if end == NONE:
             return None
+        if end <= now:  # for a run's first quanta are short
+            start, end = plan.plan(memory.task, now, length, most)
         start = max(int(start), now)
         if start > now:  # nobody's clock was there
             self._take_up(start)

@@ -51,6 +51,9 @@ class Loads:
         }
         width = max((one.row.size for one in self.functions.values()), default=1)
         self.own = np.zeros((tasks, width), np.int64)
+        #: Those that change with time, and those of them that are phases.
+        self._timed = [load for load in workloads if _changes(load)]
+        self._phases = [load for load in workloads if isinstance(load, Phases)]
         #: What each task does now.
         since = self.at - begun
         self._now = {
@@ -126,7 +129,7 @@ class Loads:
         The tasks of such phases have no mean cost of an access then.
         """
         self.at, since, began = now, now - self.begun, False
-        for load in self.workloads:
+        for load in self._timed:
             row, part = task[load.task.id], load
             if isinstance(load, Phases):
                 part = load.at(since)
@@ -171,12 +174,11 @@ class Loads:
     def longest(self, now: int, length: int) -> int:
         """Return how long a quantum from ``now`` on may be, at most ``length`` ns."""
         since = now - self.begun
-        ends = (one.over_at(since) for one in self.workloads if isinstance(one, Phases))
-        return min([length, *(end - since for end in ends)])
+        return min([length, *(one.over_at(since) - since for one in self._phases)])
 
     def end(self, task: np.ndarray, now: int) -> None:
         """End the workloads that last for a time which is over."""
-        if any(load.for_ns is not None for load in self.workloads):
+        if self._timed:
             until = task[:, st.Task.UNTIL]
             over = (until > 0) & (np.maximum(task[:, st.Task.CLOCK], now) >= until)
             task[over, st.Task.COUNT] = task[over, st.Task.NUMBER]
@@ -188,6 +190,13 @@ def _generator(load: OwnWorkload) -> Generator:
 
 def _parts(load: Workload | Phases) -> list[Workload]:
     return [part for part, _ in load.parts] if isinstance(load, Phases) else [load]
+
+
+def _changes(load: Workload | Phases) -> bool:
+    """Tell whether time changes anything of a workload."""
+    if isinstance(load, OwnWorkload) or load.for_ns is not None:
+        return True
+    return isinstance(load, HotCold | Zipf) and load.period_ns is not None
 
 
 def _set_refs(row: np.ndarray, load: Workload) -> None:

@@ -114,11 +114,11 @@ def _put_id(m, kind, identity):
 
 
 @inlined
-def push_freed(m, s, kind, identity):
-    """Add a freed identity to a chain of the shard."""
-    freed = _chain_of(kind)
+def push_freed(m, s, cache, identity):
+    """Add a freed identity of a cache to a chain of the shard."""
+    freed = _chain_of(cache.kind)
     newest = m.shard[s, freed + Chain.NEWEST]
-    cache_of(m, kind).frames[identity] = newest
+    cache.frames[identity] = newest
     m.shard[s, freed + Chain.NEWEST] = identity
     if newest == NONE:
         m.shard[s, freed + Chain.OLDEST] = identity
@@ -131,7 +131,7 @@ def free_id(m, s, kind, identity):
     if s == m.info[Info.SHARDS]:
         _put_id(m, kind, identity)
     else:
-        push_freed(m, s, kind, identity)
+        push_freed(m, s, cache_of(m, kind), identity)
 
 
 @inlined

@@ -76,7 +76,7 @@ def _begins_row(m, task, v, pfn):
 def _leave_cache(m, s, cache, given):
     """Free the identity of a page that the last PTE has left."""
     cache.holders[given] = 0
-    push_freed(m, s, cache.kind, given)
+    push_freed(m, s, cache, given)
 
 
 @called

@@ -76,3 +76,17 @@ def wait_for(simulation: Simulation, task: Task) -> None:
     set-up would be counted as part of what is measured next.
     """
     simulation.idle(max(0, simulation.clock(task) - simulation.now))
+
+
+def accesses(simulation: Simulation) -> tuple[int, int]:
+    """Return the accesses to local and to remote memory so far."""
+    return simulation.total("accesses_local"), simulation.total("accesses_remote")
+
+
+def local_share(before: tuple[int, int], now: tuple[int, int]) -> float:
+    """Return which share of the accesses between two ``accesses`` was local.
+
+    For runs that a daemon ends: it is not known before which tenth is the last.
+    """
+    local, remote = (a - b for a, b in zip(now, before, strict=True))
+    return local / max(1, local + remote)

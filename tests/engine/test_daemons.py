@@ -94,6 +94,22 @@ def test_a_quantum_ends_when_a_daemon_is_due():
     assert len(notes.times) > 1 and late[0] >= 0 and late.max() < 50_000
 
 
+def test_cuts_cost_tasks_nothing():
+    """An access of 11 us does not fit into what is left of 25 us, again and again."""
+
+    def run(*daemons):
+        sim, task, region = world(2)
+        before = sim.clock(task)
+        for one in daemons:
+            sim.start_daemon(one)
+        sim.run([Sweep(task=task, region=region, count=200, refs=100)])
+        return sim.clock(task) - before
+
+    alone = run()
+    assert run(Notes(EACH_QUANTUM)) == alone
+    assert alone <= run(Notes(0, 25_000)) < 1.03 * alone
+
+
 def test_idle_time_is_cut_at_each_wake_but_not_for_each_quantum():
     sim, _, _ = world()
     notes, each = Notes(sim.now + 5, 1000), Notes(EACH_QUANTUM)
