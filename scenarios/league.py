@@ -197,7 +197,7 @@ def _steps(
     ledger = TierLedger(job.region, machine.tier, simulation.now, scale.time(LOOK_NS))
     simulation.start_daemon(ledger)
     simulation.run([*load.work(job, count, scale.refs), *crowd.loads])
-    ledger.wake(simulation)
+    ledger.look(simulation)
     moved = simulation.traffic().sum(axis=0)
     fast = moved[fast_nodes(machine)].sum() - crowd.bytes
     took = max(simulation.clock(task) for task in job.tasks)

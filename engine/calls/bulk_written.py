@@ -27,14 +27,15 @@ def huge(simulation: "Simulation", region: Region) -> np.ndarray:
 
 
 def take_written(
-    simulation: "Simulation", region: Region, pages: Pages = None
+    simulation: "Simulation", region: Region, pages: Pages = None, charged: bool = True
 ) -> np.ndarray:
     """Return bool[pages]: whether each was written since its bit was last taken.
 
     The dirty bits of entries are cleared; that of a small page goes to its frame, as at
     an unmap, so that reclaim knows of it.  All 512 pages of a huge entry share one.
     Left alone: pages that were freed by advice (MADV_FREE), which the bit keeps.
-    Charged as ``take_accessed``.
+    Charged as ``take_accessed``; ``charged``: False if it is not a walk that tells, but
+    a fault at each first write, say, which the daemon charges itself.
     Raises BadInput if a page is not of the region, or the process is dead.
     """
     memory, first, costs = simulation.memory, first_pte(region), simulation.costs
@@ -46,6 +47,7 @@ def take_written(
     for chunk, written in zip(chunks, taken, strict=True):
         cleared += int(clear_written(memory, first, chunk, written))
     ns = sum(map(len, chunks)) * costs.walk_ns + cleared * costs.mark_pte_ns
-    flush = flush_from_daemon(simulation, region.process, int(cleared > 0))
-    charge(simulation, ns + flush)
+    if charged:
+        flush = flush_from_daemon(simulation, region.process, int(cleared > 0))
+        charge(simulation, ns + flush)
     return np.concatenate([np.zeros(0, np.bool_), *taken])

@@ -7,7 +7,7 @@ from ...engine.study.figures import count, percent, seconds
 from ...engine.study.study import Study
 from ..common.table import Row, blocks, filled
 from ..common.table import aligned as lines_of
-from .published_orders import ORDERS, Order
+from .published_orders import ORDERS, WHY, Order
 
 #: Times that differ by less are equal.
 SAME = 0.005
@@ -163,9 +163,9 @@ def _orders(cells: Cells) -> str:
         return ""
     head = f"Published orders: {agreed(found)} of {len(found)} come out here as well."
     whys = [
-        filled(f"{order.better} and {order.worse} on {order.workload}: {order.why}")
+        filled(f"{order.better}, {order.worse} on {order.workload}: {WHY[order[:3]]}")
         for order, ratio in found
-        if word(ratio) != "yes" and order.why
+        if word(ratio) != "yes" and order[:3] in WHY
     ]
     table = lines_of(
         [

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ...engine.daemons import NEVER
 from ...engine.simulation import Simulation
 from ...engine.state.process import Region
 
@@ -22,7 +21,7 @@ class TierLedger:
     demoted     pages that were on a slower one
     moved_back  those of both that came back to the tier that they had left at their
                 last change of tier since ``start``
-    wakes_ns    when it looks again; NEVER once it is over
+    wakes_ns    when it looks again
     """
 
     def __init__(
@@ -36,8 +35,12 @@ class TierLedger:
         self.left = np.full(region.pages, NONE, np.int8)
 
     def wake(self, simulation: Simulation) -> None:
-        """Look, and write down who is on another tier."""
+        """Look, and go to sleep again."""
+        self.look(simulation)
         self.wakes_ns = simulation.now + self.every
+
+    def look(self, simulation: Simulation) -> None:
+        """Write down who is on another tier now."""
         first = self.region.first
         vpn = np.arange(first, first + self.region.pages)
         self.note(self.tier[simulation.nodes_of(self.region.process, vpn)])
@@ -55,7 +58,3 @@ class TierLedger:
         self.moved_back += int((known & (after == self.left[changed])).sum())
         self.left[changed] = before
         self.now[changed] = after
-
-    def end(self) -> None:
-        """Look no more."""
-        self.wakes_ns = NEVER

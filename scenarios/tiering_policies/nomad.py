@@ -91,7 +91,9 @@ class Nomad:
         """Drop the shadows of pages that were written; return which pages were."""
         watched = np.flatnonzero((self.shadow >= 0) | self.waits)
         written = np.zeros(self.region.pages, bool)
-        written[watched] = simulation.take_written(self.region, watched)
+        # It is the fault of a first write that tells, not a walk.
+        taken = simulation.take_written(self.region, watched, charged=False)
+        written[watched] = taken
         stale = written & (self.shadow >= 0)
         count = int(stale.sum())
         self.shadow[stale] = -1
@@ -227,5 +229,5 @@ class Nomad:
         self.made[pages] = self.promotions + np.arange(len(pages))
         self.promotions += len(pages)
         # From now on a write is news; and the copy took a second flush (section 3.1).
-        simulation.take_written(self.region, pages)
+        simulation.take_written(self.region, pages, charged=False)
         simulation.charge(len(pages) * simulation.flush_ns(self.region.process))

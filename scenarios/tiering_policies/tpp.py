@@ -3,7 +3,7 @@
 Al Maruf et al., "TPP: Transparent Page Placement for CXL-Enabled Tiered-Memory",
 ASPLOS 2023.  Pages of slow nodes alone are marked.  A hint fault finds a page on the
 inactive list or on the active one: the first fault makes it active, the second promotes
-it at once (section 5.3), whatever the watermark for new pages says.  Reclaim demotes in
+it at once (section 5.3), without a limit of bytes a second.  Reclaim demotes in
 place of swapping (5.1) and begins early: 2 % of a node are kept free for new pages and
 promotions (5.2, ``demote_scale_factor`` 200).
 
@@ -13,7 +13,6 @@ TPP has two; placement by type of page (5.4), as all pages are anonymous.
 Scaled: the scanner, as with NUMA balancing.
 """
 
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -27,8 +26,6 @@ from .numab_tiering import scaled_balancing
 
 #: Free memory that demotion keeps, ten thousandths of a node (section 5.2).
 DEMOTE_SCALE_FACTOR = 200
-#: The limit of promotions, MB/s: the largest, as TPP has none.
-UNLIMITED = 1 << 30
 
 
 def rival(scale: Scale) -> Rival:
@@ -37,8 +34,9 @@ def rival(scale: Scale) -> Rival:
 
 
 def _settings(scale: Scale, _machine: Machine) -> Settings:
-    balancing = replace(scaled_balancing(scale), promote_rate_limit_mbps=UNLIMITED)
-    return Settings(balancing=balancing, watermark_scale_factor=DEMOTE_SCALE_FACTOR)
+    return Settings(
+        balancing=scaled_balancing(scale), watermark_scale_factor=DEMOTE_SCALE_FACTOR
+    )
 
 
 def promote(fault: Any, mine: Any) -> int:

@@ -14,7 +14,12 @@ from lazynuma.scenarios import league, tiering_policies
 from lazynuma.scenarios.cli import commands
 from lazynuma.scenarios.contest.graph_and_grid import bfs_access, xsbench_access
 from lazynuma.scenarios.contest.league_table import agreed, by_names, known, means
-from lazynuma.scenarios.contest.published_orders import ORDERS, READ, REMEMBERED
+from lazynuma.scenarios.contest.published_orders import (
+    ORDERS,
+    READ,
+    REMEMBERED,
+    WHY,
+)
 from lazynuma.scenarios.contest.tier_ledger import NONE, TierLedger
 from lazynuma.scenarios.contest.tiered_loads import LOADS, start
 from lazynuma.scenarios.contest.tiered_machines import (
@@ -237,6 +242,7 @@ def test_orders_are_of_what_there_is():
         assert order.workload in LOADS and order.machine in MACHINES
         assert order.source and order.measured
         assert order.known in (READ, REMEMBERED)
+    assert WHY.keys() <= {order[:3] for order in ORDERS}
     pairs = [order[:4] for order in ORDERS]
     assert len(set(pairs)) == len(pairs) >= 20
 
