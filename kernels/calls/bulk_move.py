@@ -147,6 +147,7 @@ def _move_folio(m, user, b, target, aim):
     ns = _ns_of(m, n, target, HPAGE_PMD_NR, aim)
     if _count(m, n, target, HPAGE_PMD_NR):
         m.block_huge[new] = moved_from(m.block_huge[new], n)
+        m.block_owes[new] = m.block_owes[b]
     else:
         note_move_huge(m, s, user, NONE, n, new, ns)
     return ns
