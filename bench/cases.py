@@ -128,7 +128,11 @@ class World:
         return Timing(events, seconds, self.region.pages, nbytes, records)
 
     def loads(
-        self, kind: type[Workload], count: int, slabs: bool = False, **options: Any
+        self,
+        kind: Callable[..., Workload],
+        count: int,
+        slabs: bool = False,
+        **options: Any,
     ) -> list[Workload]:
         """Return a workload for each task, ``count`` accesses in all.
 

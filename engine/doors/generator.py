@@ -4,6 +4,8 @@ What kernels call is a loop over the accesses of a chunk around it, which writes
 words; the user's function is inlined, so that it costs no call an access.
 """
 
+# mypy: allow-untyped-defs
+
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, Final, NamedTuple
@@ -138,7 +140,8 @@ def _is_result(count: int) -> Callable[[Any], bool]:
     def is_result(kind: Any) -> bool:
         if not isinstance(kind, types.BaseTuple) or len(kind) != count:
             return False
-        page, write, *refs = kind
+        parts: Any = kind
+        page, write, *refs = parts
         whole = all(isinstance(one, types.Integer) for one in (page, *refs))
         return whole and isinstance(write, types.Boolean | types.Integer)
 

@@ -5,6 +5,8 @@ other.  The same two give the same number on every machine (``docs/model/quantum
 4).  They can be called by functions that Numba compiles, and from Python.
 """
 
+# mypy: allow-untyped-defs
+
 import numba
 import numpy as np
 

@@ -4,6 +4,7 @@ import keyword
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
+from typing import Any
 
 import numpy as np
 
@@ -47,8 +48,8 @@ class OwnWorkload(Workload):
     @property
     def classes(self) -> tuple[int, ...]:
         """All values of ``refs`` that an access may have."""
-        several = isinstance(self.refs, tuple | list)
-        return tuple(self.refs) if several else (self.refs,)
+        refs: Any = self.refs
+        return tuple(refs) if isinstance(refs, tuple | list) else (refs,)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -117,7 +117,7 @@ class Loads:
                     raise BadInput("tail must not be given with for_ns, got both")
                 row[st.Task.COUNT] = row[st.Task.TAIL] = _ENDLESS
                 row[st.Task.UNTIL] = self.begun + load.for_ns
-            elif isinstance(load, Workload):
+            elif isinstance(load, Workload) and load.count is not None:
                 counted = max(1, load.count // 10) if tail is None else tail
                 row[st.Task.COUNT] = load.count
                 row[st.Task.TAIL] = load.count - counted
@@ -130,10 +130,9 @@ class Loads:
         """
         self.at, since, began = now, now - self.begun, False
         for load in self._timed:
-            row, part = task[load.task.id], load
-            if isinstance(load, Phases):
-                part = load.at(since)
-                began |= self._change(row, part)
+            row = task[load.task.id]
+            part = load.at(since) if isinstance(load, Phases) else load
+            began |= self._change(row, part)
             if load.for_ns is not None and since >= load.for_ns * 9 // 10:
                 row[st.Task.TAIL] = min(row[st.Task.TAIL], row[st.Task.NUMBER])
             self._move(part, now)
@@ -216,13 +215,13 @@ def _check(workloads: Sequence[Workload | Phases]) -> None:
             "recorded accesses of several tasks must be one Recording, got several"
             " Recorded"
         )
-    for load in parts:
-        if load.region.process is not load.task.process:
+    for part in parts:
+        if part.region.process is not part.task.process:
             raise BadInput(
-                f"region {load.region.name!r} must belong to the process of task"
-                f" {load.task.id}"
+                f"region {part.region.name!r} must belong to the process of task"
+                f" {part.task.id}"
             )
-        if isinstance(load, Recorded) and load.count is None:
+        if isinstance(part, Recorded) and part.count is None:
             raise BadInput("recorded accesses must have a count, got none")
     for load in workloads:
         if isinstance(load, Workload) and load.count is None and load.for_ns is None:
