@@ -188,10 +188,10 @@ def _steps(
 ) -> dict[str, float]:
     job = start(simulation, load, parameters.tasks)
     rival(policy, scale).start(simulation, job.process, job.region)
-    load.fill(simulation, job)
     count = max(2, int(parameters.accesses * load.part))
     lines = count * scale.refs
     crowd = crowd_of(simulation, load, job, parameters.tasks, lines)
+    load.fill(simulation, job)
     simulation.synchronize()
     machine = simulation.machine
     ledger = TierLedger(job.region, machine.tier, simulation.now, scale.time(LOOK_NS))
