@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 MADE_AGAIN = {
     "": {
         *("machine", "settings", "costs", "seed", "observer", "policy", "batch"),
-        *("lazy", "_kept"),
+        "lazy",
         *("threads", "team", "daemons", "pause"),
         # Saved by themselves: objects, arrays, parts.
         *("processes", "tasks", "objects", "_memory", "tables", "_rows", "inodes"),

@@ -13,10 +13,11 @@ from ...kernels import state as st
 from ...kernels.jit.by_address import number_of
 from ...kernels.lazy.own import ARGUMENTS, FAILED, STATUS, VERB, Status, Verb
 from ..errors import BadInput, SimulationError, printable
+from .running import watch
 from .user_function import Role, check_function, python_of, where
 
 #: What each verb gets, after ``m``, and whether it returns an integer.
-_PARAMETERS = {
+PARAMETERS = {
     "mark": ("pfn",),
     "fault": ("s", "task", "at", "v", "vpn", "write"),
     "fork": ("s", "pte"),
@@ -58,7 +59,7 @@ class LazyDesign:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.isprintable():
             raise BadInput(f"name of a lazy design must be a text, got {self.name!r}")
-        for verb, parameters in _PARAMETERS.items():
+        for verb, parameters in PARAMETERS.items():
             role = Role(verb, ("m", *parameters), (), "an integer")
             check_function(getattr(self, verb), role)
 
@@ -70,16 +71,45 @@ class _Compiled(NamedTuple):
     kept: Any
 
 
-def attach(design: LazyDesign, memory: st.Memory) -> Any:
-    """Have kernels call a design's verbs; return what must live as long as they do.
+class UserDesign:
+    """A design whose verbs the kernels of one simulation call.
 
     Raises BadInput with file, line and name of a verb that Numba cannot compile.
     """
-    kind = None if _is_plain() else numba.typeof(memory)
-    made = [_compiled(getattr(design, verb), verb, kind) for verb in _PARAMETERS]
-    for verb, one in zip(Verb, made, strict=True):
-        memory.verbs[verb] = one.address
-    return made
+
+    def __init__(self, design: LazyDesign, memory: st.Memory) -> None:
+        kind = None if _is_plain() else numba.typeof(memory)
+        self.design, self._words = design, memory.verb_words
+        self._verbs = [_compiled(getattr(design, one), one, kind) for one in PARAMETERS]
+        for verb, one in zip(Verb, self._verbs, strict=True):
+            memory.verbs[verb] = one.address
+        watch(self)
+
+    def check(self) -> None:
+        """Raise SimulationError if a verb has done something wrong."""
+        failed = np.flatnonzero(self._words[:, STATUS])
+        if not failed.size:
+            return
+        words = self._words[failed[0]]
+        verb = self._verb(words)
+        got = tuple(int(one) for one in words[ARGUMENTS:][: len(PARAMETERS[verb])])
+        wrong = _WRONG[Status(int(words[STATUS]))]
+        name = printable(self.design.name)
+        raise SimulationError(
+            f"{where(getattr(self.design, verb))} {wrong} (lazy design {name},"
+            f" arguments {got})"
+        )
+
+    def running(self) -> str | None:
+        """Return ``FILE.py:LINE: NAME`` of the verb that runs now, or None."""
+        busy = np.flatnonzero(self._words[:, VERB])
+        if not busy.size:
+            return None
+        return where(getattr(self.design, self._verb(self._words[busy[0]])))
+
+    @staticmethod
+    def _verb(words: np.ndarray) -> str:
+        return Verb(int(words[VERB]) - 1).name.lower()
 
 
 def _is_plain() -> bool:
@@ -88,7 +118,7 @@ def _is_plain() -> bool:
 
 @cache
 def _compiled(function: Callable, verb: str, kind: Any) -> _Compiled:
-    count = len(_PARAMETERS[verb])
+    count = len(PARAMETERS[verb])
     if kind is None:
         plain = _plain_entry(python_of(function), count)
         return _Compiled(number_of(plain), plain)
@@ -174,18 +204,3 @@ _WRONG = {
     Status.LEFT: "must map the page, got SERVED and the PTE as it was",
     Status.UNKNOWN: "must return SERVED, NO_MEMORY or PUT_ASIDE, got something else",
 }
-
-
-def raise_failure(design: LazyDesign, memory: st.Memory) -> None:
-    """Raise SimulationError if a verb of a design has done something wrong."""
-    failed = np.flatnonzero(memory.verb_words[:, STATUS])
-    if not failed.size:
-        return
-    words = memory.verb_words[failed[0]]
-    verb = Verb(int(words[VERB])).name.lower()
-    function = getattr(design, verb)
-    got = tuple(int(one) for one in words[ARGUMENTS:][: len(_PARAMETERS[verb])])
-    wrong, name = _WRONG[Status(int(words[STATUS]))], printable(design.name)
-    raise SimulationError(
-        f"{where(function)} {wrong} (lazy design {name}, arguments {got})"
-    )

@@ -20,7 +20,7 @@ from ...kernels.counters import (
     Worker,
 )
 from ...kernels.quantum import fold
-from ..doors.lazy_design import LazyDesign, attach, raise_failure
+from ..doors.lazy_design import LazyDesign, UserDesign
 from ..errors import BadInput
 from ..machines.machine import Machine
 from ..observer import Observer
@@ -92,8 +92,7 @@ class World:
         self._rows = Tables(nodes, self.balances)
         self._memory = allocate(machine, settings, costs, seed)
         self.placement = placement and UserPolicy(placement, self._memory)
-        self.lazy = lazy
-        self._kept = lazy and attach(lazy, self._memory)
+        self.lazy = lazy and UserDesign(lazy, self._memory)
         self.links = 0
         self._next_vpn = 0
         self._given_back = 0
@@ -149,7 +148,7 @@ class World:
         if self.placement is not None:
             self.placement.fold()
         if self.lazy is not None:
-            raise_failure(self.lazy, memory)
+            self.lazy.check()
 
     def reserve(self, span: int) -> int:
         """Return the first of ``span`` page-table indices that nobody owns."""

@@ -32,7 +32,7 @@ class Status(IntEnum):
     UNKNOWN = 3
 
 
-#: The words of a verb: its status, itself, its arguments.
+#: The words of a verb: its status; 1 + the Verb that runs, or has failed; arguments.
 STATUS: Final = 0
 VERB: Final = 1
 ARGUMENTS: Final = 2
@@ -49,10 +49,13 @@ def _ask(m, s, verb, arguments):
     words = m.verb_words[s]
     if words[STATUS]:
         return FAILED
-    words[VERB] = verb
+    words[VERB] = verb + 1
     for i in range(ARGUMENTS_MAX):
         words[ARGUMENTS + i] = arguments[i]
-    return call_memory(m.verbs[verb], m, words)
+    result = call_memory(m.verbs[verb], m, words)
+    if words[STATUS] == 0:
+        words[VERB] = 0
+    return result
 
 
 @inlined
@@ -80,6 +83,7 @@ def fault(m, s, task, at, v, vpn, write):
         return SERVED
     if words[STATUS] == 0:
         words[STATUS] = Status.LEFT if status == SERVED else Status.UNKNOWN
+        words[VERB] = Verb.FAULT + 1
     return SEGV
 
 

@@ -389,6 +389,16 @@ def test_advice_and_pageout():
         assert spent > written * simulation.costs.swap_out_ns
 
 
+def test_frames_that_nobody_uses_are_paged_out():
+    cold = Scheme("pageout", max_nr_accesses=0, min_age=3)
+    with world(((100, 100),), swap_bytes=16 * MIB) as (simulation, region, _):
+        watch(simulation, node=0, schemes=(cold,), max_regions=200)
+        simulation.idle(1500 * MS)
+        where = simulation.where(region)
+        assert (where[:100] == 0).all() and (where[100:] == -1).mean() > 0.9
+        assert simulation.total("pswpout") == (where == -1).sum()
+
+
 def test_hugepage_advice_reaches_the_vma():
     with world(((512, 100),)) as (simulation, region, _):
         scheme = Scheme("hugepage", min_nr_accesses=15)
