@@ -20,6 +20,7 @@ from ..engine.simulation import Simulation
 from ..engine.study.columns import SUMMARY, Column, hide
 from ..engine.study.study import Study, Variant
 from . import tiering_policies
+from .common.claim import reduced
 from .common.question_columns import first, share
 from .contest.league_table import report, verdict
 from .contest.tier_ledger import TierLedger
@@ -68,6 +69,8 @@ COLUMNS = first(
 )
 _OWN = {column.name for column in COLUMNS}
 _SHOWN = ("run_time_ns", *_OWN)
+#: Parameters of the size that is held against published orders.
+_SIZES = ("memory", "stands_for", "tasks", "accesses", "refs")
 
 
 @dataclass(frozen=True)
@@ -128,6 +131,7 @@ def build(parameters: Parameters) -> Study:
         for machine in machines
         for policy in policies
     ]
+    small = reduced(parameters, Parameters(), _SIZES)
     summary = tuple(column for column in SUMMARY if column.name not in _OWN)
     unseen = [column.name for column in summary if column.name not in _SHOWN]
     return Study(
@@ -135,8 +139,8 @@ def build(parameters: Parameters) -> Study:
         ("workload", "machine", "policy"),
         tuple(variants),
         (*hide(summary, *unseen), *COLUMNS),
-        report=report,
-        verdict=verdict,
+        report=partial(report, small=small),
+        verdict=partial(verdict, small=small),
         group=lambda row: f"{row['workload']}, {row['machine']}",
         varied=("balancing.mode", "balancing.demotion"),
     )
@@ -188,10 +192,10 @@ def _steps(
 ) -> dict[str, float]:
     job = start(simulation, load, parameters.tasks)
     rival(policy, scale).start(simulation, job.process, job.region)
-    load.fill(simulation, job)
     count = max(2, int(parameters.accesses * load.part))
     lines = count * scale.refs
     crowd = crowd_of(simulation, load, job, parameters.tasks, lines)
+    load.fill(simulation, job)
     simulation.synchronize()
     machine = simulation.machine
     ledger = TierLedger(job.region, machine.tier, simulation.now, scale.time(LOOK_NS))

@@ -15,16 +15,20 @@ SAME = 0.005
 Cells = dict[tuple[str, str, str], Row]
 
 
-def report(study: Study, rows: list[Row]) -> str:
-    """Return the verdict, a matrix of each machine, all policies, and the orders."""
+def report(study: Study, rows: list[Row], small: Sequence[str] = ()) -> str:
+    """Return the verdict, a matrix of each machine, all policies, and the orders.
+
+    small  lines that say why nothing is held against published orders, if it is not
+    """
     cells = by_names(rows)
-    parts = [filled(study.question), filled(verdict(study, rows))]
+    parts = [filled(study.question), filled(verdict(study, rows, small))]
     for machine in values(rows, "machine"):
         parts += [
             f"{machine}: time against {base_of(rows)}\n{_matrix(rows, machine, _time)}",
             f"{machine}: lines from the fastest tier\n{_matrix(rows, machine, _fast)}",
         ]
-    parts += [f"All workloads and machines:\n{_policies(rows)}", _orders(cells)]
+    orders = "\n".join(small) or _orders(cells)
+    parts += [f"All workloads and machines:\n{_policies(rows)}", orders]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -183,7 +187,7 @@ def _orders(cells: Cells) -> str:
 # --- a sentence -----------------------------------------------------------------------
 
 
-def verdict(_study: Study, rows: list[Row]) -> str:
+def verdict(_study: Study, rows: list[Row], small: Sequence[str] = ()) -> str:
     """Say who is fastest on the whole, how often, and how many orders are right."""
     mean, won = means(rows), wins(rows)
     known_means = {one: value for one, value in mean.items() if not isnan(value)}
@@ -196,7 +200,7 @@ def verdict(_study: Study, rows: list[Row]) -> str:
         f"{best} takes least time in the mean, x{mean[best]:.2f} of {base_of(rows)};"
         f" {often} is fastest, or equal, most often: {won[often]} of {places} times"
     )
-    found = known(by_names(rows))
+    found = [] if small else known(by_names(rows))
     if found:
         text += f"; {agreed(found)} of {len(found)} published orders come out"
     return f"{text}."

@@ -190,6 +190,8 @@ def test_the_matrix_fits_on_a_screen(study, rows):
     for policy in tiering_policies.NAMES:
         assert f"\n{policy} " in text
     assert "fastest" in study.verdict(study, rows)
+    assert "No comparison with published figures" in text
+    assert "published orders" not in study.verdict(study, rows)
 
 
 def test_a_policy_that_was_killed_is_named_and_left_out(study, rows):
@@ -256,6 +258,11 @@ def test_orders_are_agreed_if_the_better_takes_less_time():
     ]
     found = known(by_names(rows))
     assert [one for one, _ in found] == [order] and agreed(found) == 1
+    full = league.build(league.Parameters())
+    row = {"fast_share": 0, "pages_promoted": 0, "pages_demoted": 0}
+    row |= {"pages_moved_back": 0, "system_time_ns": 0}
+    text = full.report(full, [row | one for one in rows])
+    assert "Published orders: 1 of 1 come out here as well." in text
     rows[0]["run_time_ns"] = 2
     assert agreed(known(by_names(rows))) == 0
 
