@@ -1,5 +1,7 @@
 """The rule of Linux for hint faults, as a user's file would have it."""
 
+from typing import Any
+
 from lazynuma.engine import DEFAULT, PlacementPolicy, Refusal, stay
 
 #: Up to this sequence number of scans, a task's private pages move at once.
@@ -8,7 +10,7 @@ EARLY_SEQ = 4
 FRACTION = 3
 
 
-def last_cpupid(fault, mine):
+def last_cpupid(fault: Any, mine: Any) -> int:
     """Repeat should_numa_migrate_memory (kernel/sched/fair.c, 6.12)."""
     if fault.lazy:
         return DEFAULT

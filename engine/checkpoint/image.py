@@ -15,6 +15,7 @@ import numpy as np
 
 from ...kernels import state as st
 from ...kernels.words import HPAGE_PMD_ORDER
+from ..state.own_arrays import OwnArrays
 from . import bounds, objects, packed_items
 from .packed_items import CHUNK
 from .plain import told, untold
@@ -109,12 +110,11 @@ def save(simulation: "Simulation", group: h5py.Group) -> None:
         else:
             group.create_dataset(name, data=array)
     if simulation.placement is not None:
-        _save_own(simulation, group.create_group("own"))
+        _save_own(simulation, simulation.placement.own, group.create_group("own"))
 
 
-def _save_own(simulation: "Simulation", group: h5py.Group) -> None:
+def _save_own(simulation: "Simulation", own: OwnArrays, group: h5py.Group) -> None:
     """Write the arrays of the policy of a user's file, folded."""
-    own = simulation.placement.own
     for one in own.arrays:
         values = own.values[one.name]
         if one.is_folded:
@@ -128,6 +128,8 @@ def _save_own(simulation: "Simulation", group: h5py.Group) -> None:
 def _load_own(simulation: "Simulation", group: h5py.Group) -> None:
     """Give the arrays of the policy what ``_save_own`` wrote."""
     placement, threads = simulation.placement, simulation.threads
+    if placement is None:
+        raise LookupError("there is no policy")
     simulation._memory = placement.update(simulation._memory)
     own = placement.own
     if set(group) != {one.name for one in own.arrays}:

@@ -18,6 +18,6 @@ _REFUSED = int(asked.REFUSED)
 
 
 @numba.njit
-def stay(refusal):
+def stay(refusal: int) -> int:
     """Return the answer that a page stays where it is, for a reason of ``Refusal``."""
     return _REFUSED - refusal

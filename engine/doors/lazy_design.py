@@ -133,13 +133,14 @@ def _compiled(function: Callable, verb: str, kind: Any) -> _Compiled:
             f"{where(function)} must be what Numba can compile, got: {_said(error)}"
         ) from None
     _check_result(function, made, verb)
+    assert called.address is not None
     return _Compiled(called.address, (called, made))
 
 
 def _plain_entry(function: Callable, count: int) -> Callable:
     """Return what kernels call without the JIT."""
 
-    def ask(m, words):
+    def ask(m: Any, words: Any) -> int:
         try:
             return function(m, *map(int, words[ARGUMENTS:][:count]))
         except Exception as error:
@@ -167,7 +168,7 @@ def _spread(function: Callable, count: int) -> Callable:
 def _entry(call: Callable, verb: str) -> Callable:
     """Return what kernels call for one call of a verb."""
 
-    def tell(m, words):
+    def tell(m: Any, words: Any) -> int:
         try:
             call(m, words)
             return 0
@@ -175,7 +176,7 @@ def _entry(call: Callable, verb: str) -> Callable:
             words[STATUS] = Status.RAISED
             return FAILED
 
-    def ask(m, words):
+    def ask(m: Any, words: Any) -> int:
         try:
             return call(m, words)
         except Exception:

@@ -41,7 +41,7 @@ def plain_entry(function: Callable, arguments: Callable, mine: Callable) -> Call
     mine       makes its second of (tables, row)
     """
 
-    def entry(words, tables):
+    def entry(words: Any, tables: Any) -> Any:
         try:
             return function(arguments(words), mine(tables, words[ROW]))
         except Exception:
@@ -82,7 +82,7 @@ class Role:
 
 @cache
 def _tuple_kind(name: str, fields: tuple[str, ...]) -> type:
-    return namedtuple(name, fields)  # type: ignore[misc]
+    return namedtuple(name, fields)
 
 
 #: (name, dtype, whether it may be written, or None: a number) of what ``mine`` holds.
@@ -182,7 +182,9 @@ def _compiled(
         _check_result(function, made, role)
         raise BadInput(_refused(function, error)) from None
     _check_result(function, made, role)
-    return UserFunction(role, function, arrays, fields, called.address, (called, made))
+    address = called.address
+    assert address is not None
+    return UserFunction(role, function, arrays, fields, address, (called, made))
 
 
 def _checked(function: Callable, role: Role) -> Callable:

@@ -253,10 +253,7 @@ def _empty_tables(nodes: int) -> dict:
 def _shard_tables(nodes: int, shards: int, accesses: int) -> dict:
     """Return the tables with a row for each shard, and a last one for serial work."""
     shard = np.zeros((shards + 1, st.SHARD_WIDTH), np.int64)
-    chains = [
-        st.Shard.FREED_BLOCK_HEAD,
-        st.Shard.FREED_BLOCK_TAIL,
-    ]
+    chains: list[int] = [st.Shard.FREED_BLOCK_HEAD, st.Shard.FREED_BLOCK_TAIL]
     chains += [st.Shard.FREED_IDS + i * len(st.Chain) for i in range(len(Kind))]
     shard[:, chains] = NONE
     pool = np.zeros((shards, nodes, len(st.Pool)), np.int64)

@@ -307,10 +307,10 @@ def _check_cached(memory: st.Memory, parked: dict[Kind, dict[int, int]]) -> None
         if not word & FRAME_IN_USE:
             continue
         entry = int(memory.frame_entry[pfn])
-        kind = cached_by(word)
-        if not kind:
+        if not cached_by(word):
             continue
-        what = f"{Kind(kind).name} {entry}"
+        kind = Kind(cached_by(word))
+        what = f"{kind.name} {entry}"
         assert frames_of(memory, kind)[entry] == pfn, f"{what} and frame {pfn}"
         if kind != Kind.SWAP:
             dead = entry not in parked[kind]

@@ -91,8 +91,10 @@ class World:
         self.tables = TableState()
         self._rows = Tables(nodes, self.balances)
         self._memory = allocate(machine, settings, costs, seed)
-        self.placement = placement and UserPolicy(placement, self._memory)
-        self.lazy = lazy and UserDesign(lazy, self._memory)
+        self.placement: UserPolicy | None = None
+        if placement is not None:
+            self.placement = UserPolicy(placement, self._memory)
+        self.lazy = None if lazy is None else UserDesign(lazy, self._memory)
         self.links = 0
         self._next_vpn = 0
         self._given_back = 0
