@@ -256,3 +256,30 @@ def test_lines_of_docs_can_be_reviewed():
                     f"{at}: {len(line)} characters, at most {DOCS_COLUMNS_MAX}"
                 )
     _say(wrong)
+
+
+def _parts_of_kernels() -> set[str]:
+    """Return ``FILE.NAME`` of all functions that machine code alone can call."""
+    return {
+        f"{path.stem}.{node.name}"
+        for path in _python("kernels")
+        for node in _tree(path).body
+        if isinstance(node, ast.FunctionDef)
+        and {ast.unparse(one) for one in node.decorator_list} & {"inlined", "called"}
+    }
+
+
+def test_python_imports_no_part_of_a_kernel():
+    # A part has no wrapper for Python, which would end in a segmentation fault.
+    parts = _parts_of_kernels()
+    _say(
+        [
+            f"{path}: {name.name} is a part of kernels, not a kernel"
+            for path in _python("engine", "scenarios")
+            if path.parts[:2] != ("engine", "doors")  # whose functions are compiled
+            for node in ast.walk(_tree(path))
+            if isinstance(node, ast.ImportFrom)
+            for name in node.names
+            if f"{(node.module or '').rpartition('.')[2]}.{name.name}" in parts
+        ]
+    )

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...kernels import state as st
-from ...kernels.access_run import task_in
 from ...kernels.frames import allotment
 from ...kernels.frames.swap_state import drain_freed
 from ...kernels.quantum import accesses, fold, plan
@@ -17,7 +16,13 @@ from ...kernels.quantum.accesses import CHUNK
 from ...kernels.quantum.barrier import Stop, run_daemons, serve_one, serve_set_aside
 from ...kernels.quantum.jobs import Job
 from ...kernels.sched.run_delay import share_cpus
-from ...kernels.words import ACCESS_VPN, ACCESS_WRITE, NONE
+from ...kernels.words import (
+    ACCESS_TASK,
+    ACCESS_TASK_SHIFT,
+    ACCESS_VPN,
+    ACCESS_WRITE,
+    NONE,
+)
 from ..daemons import next_wake, quantum_ns, wake_due
 from ..doors.running import watch
 from ..errors import BadInput, Segfault
@@ -334,7 +339,7 @@ def _unstick(simulation: "Simulation", stop: int) -> int:
     """
     work = simulation.team.work
     word = int(work.layout[simulation.memory.info[st.Info.POSITION] - 1])
-    row = simulation.memory.task[task_in(word)]
+    row = simulation.memory.task[word >> ACCESS_TASK_SHIFT & ACCESS_TASK]
     task = simulation.tasks[row[st.Task.OWNER]]
     if stop == Stop.SEGV:
         simulation.fold()  # raises, if it was a function from outside that failed
