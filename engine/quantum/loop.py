@@ -13,7 +13,7 @@ from ...kernels.frames import allotment
 from ...kernels.frames.swap_state import drain_freed
 from ...kernels.quantum import accesses, fold, plan
 from ...kernels.quantum.accesses import CHUNK
-from ...kernels.quantum.barrier import Stop, run_daemons, serve_one, serve_set_aside
+from ...kernels.quantum.barrier import Stop, run_daemons, serve_set_aside
 from ...kernels.quantum.jobs import Job
 from ...kernels.sched.run_delay import share_cpus
 from ...kernels.words import (
@@ -325,20 +325,20 @@ def _serve_barrier(simulation: "Simulation", count: int) -> None:
         stop = serve_set_aside(
             memory, work.layout, work.queued, count, limit, work.counts[0, 0]
         )
-        while stop in (Stop.OOM, Stop.SEGV):
-            stop = _unstick(simulation, stop)
+        if stop in (Stop.OOM, Stop.SEGV):
+            _unstick(simulation, stop)
         done = int(memory.info[st.Info.POSITION]) - before
         simulation.observer.progress(min(done, left), simulation.now)
         left -= min(done, left)
 
 
-def _unstick(simulation: "Simulation", stop: int) -> int:
-    """Kill for the access that found no memory, and serve it again.
+def _unstick(simulation: "Simulation", stop: int) -> None:
+    """Kill for the access that found no memory, which is the next to be served.
 
     Raises Segfault if the access is to a page that is not mapped so.
     """
     work = simulation.team.work
-    word = int(work.layout[simulation.memory.info[st.Info.POSITION] - 1])
+    word = int(work.layout[simulation.memory.info[st.Info.POSITION]])
     row = simulation.memory.task[word >> ACCESS_TASK_SHIFT & ACCESS_TASK]
     task = simulation.tasks[row[st.Task.OWNER]]
     if stop == Stop.SEGV:
@@ -347,7 +347,6 @@ def _unstick(simulation: "Simulation", stop: int) -> int:
         write = bool(word & ACCESS_WRITE)
         raise Segfault(task.id, task.process.name, page, write)
     oom.kill(simulation, int(row[st.Task.NID]))
-    return serve_one(simulation.memory, word, work.queued, work.counts[0, 0])
 
 
 def _end(simulation: "Simulation", span: Span) -> None:

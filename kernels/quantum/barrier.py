@@ -10,7 +10,7 @@ from ..frames.account import node_worker
 from ..frames.page_table import entry_of, is_hit
 from ..frames.vma import find_vma, pseudo_vma
 from ..jit.arrays import from_start
-from ..jit.compile import inlined, kernel
+from ..jit.compile import called, inlined, kernel
 from ..jit.prefetch import prefetchw
 from ..knobs import Mode
 from ..placement.asked import base_of_answer
@@ -62,7 +62,7 @@ def _count_kswapd(m, n):
     m.info[Info.WRITTEN] = 0
 
 
-@inlined
+@called
 def _reclaim(m, task, vpn):
     """Reclaim for an access that found no memory; return whether to try again."""
     v = find_vma(m, m.task[task, Task.MM], vpn)
@@ -86,7 +86,7 @@ def _reclaim(m, task, vpn):
     return m.info[Info.NO_PROGRESS] <= MAX_RECLAIM_RETRIES
 
 
-@inlined
+@called
 def _serve_serially(m, task, at, vpn, write):
     """Serve one access; return _SERVED, OOM or SEGV."""
     s = m.info[Info.SHARDS]
@@ -103,7 +103,7 @@ def _serve_serially(m, task, at, vpn, write):
     return _SERVED
 
 
-@inlined
+@called
 def _run_daemons(m):
     for n in range(m.node.shape[0]):
         if m.node[n, Node.KSWAPD_WOKEN]:
@@ -131,13 +131,20 @@ def _passed_in_shard(m, word):
 
 
 @inlined
+def _step_back(m, word, position):
+    """Go back to an access that could not be served, so that the next call meets it."""
+    m.info[Info.POSITION] = position
+    m.shard[shard_of(word, m.info[Info.SHARDS]), Shard.SEEN] -= 1
+
+
+@inlined
 def _ask_ahead(m, word):
     """Prefetch the PTE of an access that comes later."""
     delta = m.task[task_in(word), Task.DELTA]
     prefetchw(m.pte, (word & ACCESS_VPN) + delta)
 
 
-@inlined
+@called
 def _hit(m, word, queued, faulted, counts):
     """Do what the hardware does, and note the access if it is sampled."""
     s = shard_of(word, m.info[Info.SHARDS])
@@ -212,6 +219,7 @@ def serve_set_aside(m, layout, queued, accesses, limit, counts):
         last = word
         stop = _serve_again(m, word, queued, counts)
         if stop != _SERVED:
+            _step_back(m, word, position)
             break
         served += 1
         stop = _LIMIT if served == limit else _DONE
@@ -219,19 +227,3 @@ def serve_set_aside(m, layout, queued, accesses, limit, counts):
             break
     _settle(m, last, counts)
     return stop
-
-
-@kernel
-def serve_one(m, word, queued, counts):
-    """Serve again the access that stopped the barrier; return a Stop (LIMIT: served).
-
-    word    int64  the access, as in the layout
-    queued  int64[accesses], counts  as of ``serve_set_aside``
-    """
-    if not _is_alive(m, word):
-        _drop(m, word, queued)
-        return _LIMIT
-    counts = from_start(counts)
-    stop = _serve_again(m, word, queued, counts)
-    _settle(m, word, counts)
-    return _LIMIT if stop == _SERVED else stop
