@@ -7,6 +7,7 @@ The function that a kernel calls (``kernels/jit/by_address.py``) makes the argum
 import ctypes
 import inspect
 import os
+import re
 import traceback
 from collections import namedtuple
 from collections.abc import Callable, Sequence
@@ -217,10 +218,13 @@ def _refused(function: Callable, error: Exception) -> str:
     """Return one line of what Numba says of a function that it cannot compile."""
     lines = [printable(one.strip()) for one in str(error).splitlines()]
     code = python_of(function).__code__
-    own = f'"{code.co_filename}", line '
-    at = [one.partition(own)[2] for one in lines if own in one]
-    line = at[-1].partition(":")[0] if at else str(code.co_firstlineno)
     name = printable(os.path.basename(code.co_filename))
+    # Numba names the file as it is seen from the working directory.
+    own = re.compile(
+        rf'{re.escape(name)}", line ([0-9]+)|{re.escape(name)} \(([0-9]+)\)'
+    )
+    at = [found[1] or found[2] for one in lines if (found := own.search(one))]
+    line = at[-1] if at else str(code.co_firstlineno)
     said = [one for one in lines if one and not _is_noise(one)]
     reason = (said[0] if said else type(error).__name__)[:_MESSAGE_MAX]
     if reason.endswith("found for signature:"):

@@ -4,7 +4,6 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..doors.own_array import bytes_needed
 from ..errors import BadInput
 from ..settings.sizes import format_size
 from .study import Study, Variant, label
@@ -40,6 +39,8 @@ def _own_bytes(variant: Variant) -> dict[str, int]:
     """Return the bytes of each array of a variant's policy."""
     if variant.policy is None:
         return {}
+    from ..doors.own_array import bytes_needed  # the command's help needs no NumPy
+
     return bytes_needed(variant.policy.arrays, variant.mapped_pages)
 
 

@@ -39,6 +39,7 @@ _NAMES = {
     " cgroup-switches",
 }
 HOW = f"record with {RECORD}"
+_INT64_MAX = (1 << 63) - 1
 
 
 class Event(NamedTuple):
@@ -79,7 +80,8 @@ def row(event: Event, riscv: bool) -> list[int]:
     row[ps.ADDRESS_AT], row[ps.CPU_AT] = at.get(_ADDR, -1), at.get(_CPU, -1)
     row[ps.ID_AT] = at.get(_IDENTIFIER, at.get(_ID, -1))
     row[ps.RISCV] = riscv
-    row[ps.FIELDS], row[ps.FIELDS_AT] = event.sample_type, 8 + 8 * len(at)
+    # An int64 takes all bits that a kernel has; a damaged file may have the sign's.
+    row[ps.FIELDS], row[ps.FIELDS_AT] = event.sample_type & _INT64_MAX, 8 + 8 * len(at)
     row[ps.READ_FORMAT], row[ps.REGISTERS] = event.read_format, event.registers
     row[ps.BRANCH_BYTES] = 24 + 8 * bool(event.branch & _COUNTERS)
     row[ps.HW_INDEX_BYTES] = 8 * bool(event.branch & _HW_INDEX)

@@ -36,6 +36,7 @@ CAUSES = {
     "compaction": ("#b2abd2", "#b2abd3"),
     "page_walk": ("#cc79a7", "#cc79a8"),
     "scan": ("#8073ac", "#9488bd"),
+    "sample": ("#56b4e8", "#3f93c2"),
     "lock_sleep": ("#c51b7d", "#de4d9c"),
     "lock_spin": ("#e9a3c9", "#b8608f"),
     "others": ("#999998", "#77777a"),

@@ -40,7 +40,7 @@ def test_a_sweep_is_one_dataset(points, tmp_path, capsys):
         "cost_tlb_flush_ns": 2,
         "seed": 2,
         "mechanism": 2,
-        "reason": 11,
+        "reason": 13,
     }
     assert data.touches.values.tolist() == [2, 3]
     assert data.cost_tlb_flush_ns.attrs["long_name"] == "cost.tlb_flush_ns"

@@ -61,7 +61,7 @@ def test_the_reference_names_every_argument_and_call():
 def test_examples_are_short_and_run(name):
     path = DOCS / "examples" / f"{name}.py"
     assert len(path.read_text().splitlines()) <= 40
-    rows = lazynuma.run(str(path), {"memory": "64MiB", "count": 300_000})
+    rows = lazynuma.run(str(path), {"memory": "64MiB", "count": 3_000_000})
     last = rows[-1]
     assert last["pages_moved"] > 0 == rows[0]["pages_moved"]
     assert last["local_fraction"] > rows[0]["local_fraction"]

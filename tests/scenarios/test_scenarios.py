@@ -118,7 +118,7 @@ def test_what_is_shown_fits_on_a_screen_and_begins_with_a_verdict(name, rows):
         ("autonuma_benchmark", ["saves time in 3", "numa01 x1.09"]),
         ("perf_bench_numa", ["With balancenuma", "x1.00 to x2.51 as many"]),
         ("penalties", ["costs 76.7 % to 81.6 %", "hinting or none is fastest"]),
-        ("scan_cap", ["2 GiB, threads 2: half has followed after 2.49 s"]),
+        ("scan_cap", ["2 GiB, threads 2: half has followed after 1.30 s"]),
         ("tiering", ["hot_limit_auto serves most accesses", "x1.14 of off"]),
     ],
 )
