@@ -164,7 +164,7 @@ def reclaimed(pair):
     _, task, region = job(pair, 12)
     sweep(pair, task, region)
     pair.call("mark", task, region, Mechanism.MIGCACHE)
-    other = pair.call("mmap", pair.processes[-1], 19 * MIB)
+    other = pair.call("mmap", pair.processes[-1], 22 * MIB)
     sweep(pair, task, other)
     sweep(pair, task, region)
     demand(pair, "migcache_to_swap", "pswpout", "pswpin")

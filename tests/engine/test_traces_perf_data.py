@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zstandard
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from lazynuma.engine.errors import BadInput
@@ -505,6 +505,7 @@ def test_a_pipe_is_read_once(tmp_path, name, packed):
 
 
 @settings(deadline=None)
+@example(name="two-cpus-exceptions", flips=[(311, 128)], head=False, end=None)
 @given(
     name=st.sampled_from((*RECORDED, *SHAPES)),
     flips=st.lists(st.tuples(st.integers(0, 2**15), st.integers(0, 255)), max_size=9),
