@@ -38,7 +38,7 @@ COLUMNS = first(
     (
         share(
             *("fast_share", "fast"),
-            "share of the lines that the workload read or wrote in the fastest tier",
+            "share of the lines that all tasks read or wrote in the fastest tier",
         ),
         Column(
             "pages_promoted",
@@ -200,14 +200,14 @@ def _steps(
     machine = simulation.machine
     ledger = TierLedger(job.region, machine.tier, simulation.now, scale.time(LOOK_NS))
     simulation.start_daemon(ledger)
-    simulation.run([*load.work(job, count, scale.refs), *crowd.loads])
+    simulation.run([*load.work(job, count, scale.refs), *crowd])
     ledger.look(simulation)
     moved = simulation.traffic().sum(axis=0)
-    fast = moved[fast_nodes(machine)].sum() - crowd.bytes
+    fast = moved[fast_nodes(machine)].sum()
     took = max(simulation.clock(task) for task in job.tasks)
     return {
         "run_time_ns": float("nan") if simulation.oom_kills else took,
-        "fast_share": float(fast / (moved.sum() - crowd.bytes)),
+        "fast_share": float(fast / moved.sum()),
         "pages_promoted": ledger.promoted,
         "pages_demoted": ledger.demoted,
         "pages_moved_back": ledger.moved_back,

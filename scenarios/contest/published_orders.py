@@ -166,6 +166,11 @@ _CHEAP = (
 )
 #: Why pairs come out otherwise here, by (better, worse, workload): added after the
 #: first run.
+_DAMON = (("none", "cache"), ("numa_balancing", "cache"), ("none", "zipf"))
+_SHORT = (
+    "a quota with a goal begins at a byte and grows with each reset interval, and the"
+    " run is over before it lets anything move; not tried at a longer run."
+)
 WHY = {
     ("tpp", "numa_balancing", "cache"): (
         "the NUMA balancing of the paper knew no tiers and did not demote; that of the"
@@ -191,4 +196,9 @@ WHY = {
         "lookups are paid by latency here, and 32 threads take a tenth of the bandwidth"
         " of DRAM; there bandwidth was what they waited for."
     ),
+    ("colloid", "tpp", "crowded"): (
+        "reclaim demotes the pages of the crowd under TPP, whatever their policy says,"
+        " so that the fast tier is not crowded any more."
+    ),
+    **{("damon", other, load): _SHORT for other, load in _DAMON},
 }

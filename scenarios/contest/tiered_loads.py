@@ -48,13 +48,6 @@ class Job(NamedTuple):
     tasks: Sequence[Task]
 
 
-class Crowd(NamedTuple):
-    """What another process does at the same time, and the bytes that it moves."""
-
-    loads: Sequence[Workload] = ()
-    bytes: int = 0
-
-
 class Load(NamedTuple):
     """A workload.
 
@@ -220,14 +213,14 @@ def start(simulation: Simulation, load: Load, tasks: int) -> Job:
 
 def crowd_of(
     simulation: Simulation, load: Load, job: Job, tasks: int, lines: int
-) -> Crowd:
+) -> list[Stream]:
     """Return what the other process does, if a workload has one.
 
     lines  that each task of the job will read or write
     """
     count, machine = int(tasks * load.crowd), simulation.machine
     if not count:
-        return Crowd()
+        return []
     process = simulation.spawn("crowd")
     others = _begin(simulation, process, len(job.tasks), count)
     region = simulation.mmap(process, count * CROWD_PAGES * PAGE_SIZE, "crowd")
@@ -235,11 +228,10 @@ def crowd_of(
     simulation.mbind(others[0], region, bound)
     simulation.populate(others[0], region)
     each = _accesses_of_crowd(simulation, lines, count)
-    loads = [
+    return [
         Stream(task=task, region=region, count=each, refs=STREAMED * 64, write=1 / 3)
         for task in others
     ]
-    return Crowd(loads, count * each * STREAMED * 64 * CACHE_LINE)
 
 
 def _accesses_of_crowd(simulation: Simulation, lines: int, tasks: int) -> int:
