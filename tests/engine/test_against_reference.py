@@ -284,8 +284,10 @@ RICH = (43, 56, 57, 61)
 BALANCED = (1, 4, 7, 8, 15, 45, 51, 74)
 #: khugepaged takes what is free and reclaims nothing; stories give no advice to free.
 UNREACHABLE = {"PGDEMOTE_KHUGEPAGED", "PGLAZYFREE", "PGLAZYFREED"}
-#: Stories of their own have these: tests/kernels/test_{quantum_sampled,calls_bulk}.py.
+#: Other stories have these: tests/kernels/test_{quantum_sampled,calls_bulk}.py,
+#: tests/engine/test_own_policy.py.
 ELSEWHERE = {"SAMPLES_TAKEN", "SAMPLES_LOST", "PGDEMOTE_PROACTIVE"}
+ELSEWHERE |= {"POLICY", "POLICY_NODE"}
 
 
 def test_a_folio_that_moves_within_its_node_owes_what_it_owed():
