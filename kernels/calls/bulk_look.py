@@ -30,7 +30,7 @@ class Looked(Columns):
 
 
 @inlined
-def _entry(m, at):
+def entry_at(m, at):
     """Return the entry that maps a page; 0 if the block has no page table."""
     return entry_of(m, at) if m.pmd[at >> HPAGE_PMD_ORDER] else 0
 
@@ -39,7 +39,7 @@ def _entry(m, at):
 def nodes_at(m, first, pages, nodes):
     """Write to ``nodes``, int8[n], the node of each page; NONE: no page is there."""
     for i in range(pages.size):
-        entry = _entry(m, first + pages[i])
+        entry = entry_at(m, first + pages[i])
         there = entry & PTE_PRESENT != 0
         nodes[i] = node_of(m, entry & PTE_PAYLOAD) if there else NONE
 
@@ -48,7 +48,7 @@ def nodes_at(m, first, pages, nodes):
 def _read(m, at, looked):
     """Return an entry; count it, if it is not the huge one that was read last."""
     block = at >> HPAGE_PMD_ORDER
-    entry = _entry(m, at)
+    entry = entry_at(m, at)
     huge = m.pmd[block] & PMD_LEAF != 0
     looked[Looked.READ] += not (huge and looked[Looked.BLOCK] == block + 1)
     looked[Looked.BLOCK] = block + 1 if huge else 0
@@ -85,6 +85,6 @@ def clear_young(m, first, pages, young, looked):
     """
     for i in range(pages.size):
         at = first + pages[i]
-        if young[i] and _entry(m, at) & PTE_YOUNG:
+        if young[i] and entry_at(m, at) & PTE_YOUNG:
             _clear(m, at)
             looked[Looked.CLEARED] += 1

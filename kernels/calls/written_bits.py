@@ -4,7 +4,6 @@
 ``pages`` int64[n] offsets from it, in any order and more than once.
 """
 
-from ..frames.page_table import entry_of
 from ..jit.compile import inlined, kernel
 from ..words import (
     FOLIO_LAZYFREE,
@@ -17,19 +16,14 @@ from ..words import (
     PTE_PAYLOAD,
     PTE_PRESENT,
 )
-
-
-@inlined
-def _entry(m, at):
-    """Return the entry that maps a page; 0 if the block has no page table."""
-    return entry_of(m, at) if m.pmd[at >> HPAGE_PMD_ORDER] else 0
+from .bulk_look import entry_at
 
 
 @kernel
 def read_written(m, first, pages, written):
     """Write to ``written``, bool[n], whether the entry of each page is dirty."""
     for i in range(pages.size):
-        entry = _entry(m, first + pages[i])
+        entry = entry_at(m, first + pages[i])
         written[i] = entry & PTE_PRESENT != 0 and entry & PTE_DIRTY != 0
 
 
@@ -61,7 +55,7 @@ def clear_written(m, first, pages, written):
     cleared = 0
     for i in range(pages.size):
         at = first + pages[i]
-        if not written[i] or not _entry(m, at) & PTE_DIRTY:
+        if not written[i] or not entry_at(m, at) & PTE_DIRTY:
             continue
         block = at >> HPAGE_PMD_ORDER
         leaf = m.pmd[block] & PMD_LEAF != 0

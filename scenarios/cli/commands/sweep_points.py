@@ -25,25 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", dest="output", metavar="DIR", required=True, help="folder of the points"
     )
-    how = parser.add_mutually_exclusive_group()
-    how.add_argument(
-        "--jobs",
-        type=_count,
-        default=1,
-        metavar="N",
-        help="processes on this machine (default: 1)",
-    )
-    how.add_argument(
-        "--task",
-        type=_task,
-        metavar="I/N",
-        help="be task I, from 0, of N which share the folder, as in a job array",
-    )
-    how.add_argument(
-        "--dask",
-        metavar="SCHEDULER.json",
-        help="the workers of a Dask cluster (pip install 'lazynuma[dask]')",
-    )
+    _add_workers(parser)
     parser.add_argument(
         "--threads",
         type=_count,
@@ -66,6 +48,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rerun-failed", action="store_true", help="run points again that failed"
     )
+    _add_instead(parser)
+
+
+def _add_workers(parser: argparse.ArgumentParser) -> None:
+    """Add who runs the points."""
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument(
+        "--jobs",
+        type=_count,
+        default=1,
+        metavar="N",
+        help="processes on this machine (default: 1)",
+    )
+    how.add_argument(
+        "--task",
+        type=_task,
+        metavar="I/N",
+        help="be task I, from 0, of N which share the folder, as in a job array",
+    )
+    how.add_argument(
+        "--dask",
+        metavar="SCHEDULER.json",
+        help="the workers of a Dask cluster (pip install 'lazynuma[dask]')",
+    )
+
+
+def _add_instead(parser: argparse.ArgumentParser) -> None:
+    """Add what is done instead of running points."""
     say = parser.add_mutually_exclusive_group()
     say.add_argument(
         "--status", action="store_true", help="say how far it is, and run nothing"
