@@ -41,6 +41,17 @@ def _assign(task, now, end):
 
 
 @inlined
+def _cut(task, most):
+    """Let the last tasks do less, so that all together do no more than ``most``.
+
+    Only when a quantum of 1 ns is too long.
+    """
+    for t in range(task.shape[0]):
+        task[t, Task.QUOTA] = min(task[t, Task.QUOTA], most)
+        most -= task[t, Task.QUOTA]
+
+
+@inlined
 def _pace(task, now, end):
     """Return the end of a quantum in which no task more than doubles what it has done.
 
@@ -87,7 +98,10 @@ def plan(task, now, quantum, most):
             return now, NONE
         end = _pace(task, now, now + quantum)
         total = _assign(task, now, end)
-    if total > most:
+    # Once is not always enough: a task with little left, or late, stays as it is.
+    while total > most and end - now > 1:
         end = now + max(1, (end - now) * most // total)
-        _assign(task, now, end)
+        total = _assign(task, now, end)
+    if total > most:
+        _cut(task, most)
     return now, end

@@ -53,6 +53,16 @@ def test_too_many_accesses_shorten_the_quantum():
     assert quotas(table) == [250, 250]
 
 
+def test_a_quantum_never_has_more_accesses_than_it_may():
+    """Arrays have that size: a task with little left, or late, gives up nothing."""
+    table = tasks((0, 1000, 1060, 1), (0, 1000, 10**6, 1), (950, 1000, 10**6, 1))
+    assert plan.plan(table, 0, 1000, 100)[1] > 0
+    assert 60 < sum(quotas(table)) <= 100
+    table = tasks(*[(0, 1000, 10**6, 1)] * 7)
+    assert plan.plan(table, 0, 1000, 5) == (0, 1)
+    assert quotas(table) == [1, 1, 1, 1, 1, 0, 0]
+
+
 def test_a_task_left_behind_catches_up_first():
     table = tasks((100, 20, 70, 10))
     assert plan.plan(table, 3000, 200, 10**6) == (3000, 3200)

@@ -122,9 +122,12 @@ class Quanta:
             end = self.paced()
             total = self.assign(end)
         most = self.settings.quantum_accesses
-        if total > most:
+        while total > most and end - self.now > 1:
             end = self.now + max(1, (end - self.now) * most // total)
-            self.assign(end)
+            total = self.assign(end)
+        for clock in self.clocks:
+            clock.quota = min(clock.quota, most)
+            most -= clock.quota
         return end
 
     def left_of_phases(self):

@@ -34,7 +34,7 @@ from lazynuma.scenarios.cli.leaving import is_asked
 
 
 def ask():
-    """Ask, and wait: another thread hears it, on a busy machine after this run's end."""
+    """Ask, and wait: another thread hears it, perhaps after the end of this run."""
     os.kill(os.getpid(), signal.SIGUSR1)
     end = time.monotonic() + 60
     while not is_asked() and time.monotonic() < end:
